@@ -1,0 +1,81 @@
+//! Randomness: one 32-byte seed, ChaCha20, and a named stream for every use.
+//!
+//! Stream `(domain, index)` of a seed is ChaCha20 (64-bit counter from 0) with the nonce `domain · 2^56 + index`, little-endian.
+//! No two uses share a stream, so every value is a function of the seed alone and the reference twin can repeat it.
+
+use chacha20::ChaCha20Rng;
+use chacha20::rand_core::{Rng as _, SeedableRng};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A secret or public seed.
+#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+pub struct Seed(pub [u8; 32]);
+
+/// What a stream is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Domain {
+    /// Derivation of further seeds.
+    Derive = 1,
+    /// Uniform polynomials (public seeds).
+    Uniform = 2,
+    /// Ternary secrets.
+    Ternary = 3,
+    /// Centred binomial noise.
+    Noise = 4,
+    /// Flooding noise.
+    Flood = 5,
+    /// Shares and masks.
+    Mask = 6,
+    /// Labels, Δ and GGM roots.
+    Label = 7,
+}
+
+impl Seed {
+    /// The stream `(domain, index)`; `index < 2^56`.
+    #[must_use]
+    pub fn stream(&self, domain: Domain, index: u64) -> Prg {
+        let mut rng = ChaCha20Rng::from_seed(self.0);
+        rng.set_stream((domain as u64) << 56 | index);
+        Prg { rng }
+    }
+
+    /// A further seed, independent of all others.
+    #[must_use]
+    pub fn derive(&self, index: u64) -> Self {
+        let mut seed = [0; 32];
+        self.stream(Domain::Derive, index).fill(&mut seed);
+        Self(seed)
+    }
+}
+
+/// A stream of pseudo-random values; wiped on drop.
+pub struct Prg {
+    rng: ChaCha20Rng,
+}
+
+impl Prg {
+    /// The next four bytes, little-endian.
+    #[inline]
+    pub fn next_u32(&mut self) -> u32 {
+        self.rng.next_u32()
+    }
+
+    /// The next eight bytes, little-endian.
+    #[inline]
+    pub fn next_u64(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    /// The next sixteen bytes, little-endian.
+    #[inline]
+    pub fn next_u128(&mut self) -> u128 {
+        let low = u128::from(self.next_u64());
+        u128::from(self.next_u64()) << 64 | low
+    }
+
+    /// The next `bytes.len()` bytes.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.rng.fill_bytes(bytes);
+    }
+}

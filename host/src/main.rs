@@ -1,0 +1,2 @@
+//! The `minionn` command (being written).
+fn main() {}
