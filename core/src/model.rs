@@ -1,1 +1,336 @@
-//! (being written)
+//! The server's secret: a plan with weights, as a checked view over bytes; and the integer model in the clear.
+//!
+//! Layout (little-endian): [`MAGIC`], version u16, six zeros, the plan, then for each fully connected layer the weights row by row
+//! (`i8` if they fit into 8 bits, else `i16`) and the biases (`i64`), SHA-256 of all that.
+
+use crate::error::{Error, PlanFault, Result};
+use crate::params;
+use crate::plan::{self, Function, Op, Plan};
+use crate::ring::Modulus;
+use sha2::{Digest as _, Sha256};
+
+/// First bytes of a model.
+pub const MAGIC: [u8; 8] = *b"MiniONNm";
+/// Bytes before the plan.
+pub const HEADER: usize = 16;
+
+/// A checked model over borrowed bytes.
+#[derive(Clone, Copy, Debug)]
+pub struct Model<'a> {
+    plan: Plan<'a>,
+    parameters: &'a [u8],
+}
+
+/// Weights `[outputs][inputs]` and biases of one layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Layer<'a> {
+    weights: &'a [u8],
+    biases: &'a [u8],
+    inputs: usize,
+    wide: bool,
+}
+
+const fn fault<T>(fault: PlanFault) -> Result<T> {
+    Err(Error::Model(fault))
+}
+
+/// Bytes of weights and of biases of a fully connected layer.
+fn layer_bytes(op: &Op) -> Option<(usize, usize)> {
+    let Op::FullyConnected { weight_bits, inputs, outputs, .. } = *op else { return None };
+    let width = if weight_bits > 8 { 2 } else { 1 };
+    Some((inputs as usize * outputs as usize * width, outputs as usize * 8))
+}
+
+impl<'a> Model<'a> {
+    /// Checks digest, plan, lengths and that every weight is as narrow as the plan says.
+    ///
+    /// # Errors
+    /// [`Error::Model`] or [`Error::Plan`] with the reason.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self> {
+        let content = bytes.len().checked_sub(plan::DIGEST).and_then(|n| bytes.get(..n)).ok_or(Error::Model(PlanFault::Truncated))?;
+        let (head, body) = content.split_first_chunk::<HEADER>().ok_or(Error::Model(PlanFault::Truncated))?;
+        let mut expected = [0; HEADER];
+        for (to, from) in expected.iter_mut().zip(MAGIC.iter().chain(&params::VERSION.to_le_bytes())) {
+            *to = *from;
+        }
+        if head.first_chunk() != Some(&MAGIC) {
+            return fault(PlanFault::Magic);
+        }
+        if *head != expected {
+            return fault(PlanFault::Version);
+        }
+        if bytes.get(content.len()..) != Some(&Sha256::digest(content)[..]) {
+            return fault(PlanFault::Digest);
+        }
+        let plan_bytes = Plan::prefix(body)?;
+        let plan = Plan::parse(plan_bytes)?;
+        let parameters = body.get(plan_bytes.len()..).unwrap_or_default();
+        let need: usize = plan.ops().filter_map(|op| layer_bytes(&op)).map(|(w, b)| w + b).sum();
+        if parameters.len() != need {
+            return fault(PlanFault::Truncated);
+        }
+        let model = Self { plan, parameters };
+        for (op, layer) in plan.ops().filter(Op::is_linear).zip(model.layers()) {
+            let Op::FullyConnected { weight_bits, .. } = op else { return Err(Error::Internal) };
+            let top = 1_i64 << (weight_bits - 1);
+            if layer.rows().any(|row| row.weights().any(|w| w < -top || w >= top)) {
+                return fault(PlanFault::Weight);
+            }
+        }
+        Ok(model)
+    }
+
+    /// Bytes of a model with this plan.
+    #[must_use]
+    pub fn len_bytes(plan: &Plan<'_>) -> usize {
+        let parameters: usize = plan.ops().filter_map(|op| layer_bytes(&op)).map(|(w, b)| w + b).sum();
+        HEADER + plan.len_bytes() + parameters + plan::DIGEST
+    }
+
+    /// Writes a model into `out`, which has [`Model::len_bytes`]. `plan_bytes` is the whole plan; `weight(l, i, j)` and `bias(l, i)` give
+    /// the integers of the `l`-th fully connected layer.
+    ///
+    /// # Errors
+    /// [`Error::Plan`] if the plan does not parse, [`Error::Memory`] if `out` is too small, [`Error::Model`] if a weight is too wide.
+    pub fn write(
+        plan_bytes: &[u8],
+        weight: impl Fn(usize, usize, usize) -> i64,
+        bias: impl Fn(usize, usize) -> i64,
+        out: &mut [u8],
+    ) -> Result<usize> {
+        let plan = Plan::parse(plan_bytes)?;
+        let need = Self::len_bytes(&plan);
+        let got = out.len();
+        let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
+        let (content, digest) = out.split_at_mut(need - plan::DIGEST);
+        let (head, parameters) = content.split_at_mut(HEADER + plan_bytes.len());
+        head.fill(0);
+        let (fixed, plan_slot) = head.split_at_mut(HEADER);
+        for (to, from) in fixed.iter_mut().zip(MAGIC.iter().chain(&params::VERSION.to_le_bytes())) {
+            *to = *from;
+        }
+        plan_slot.copy_from_slice(plan_bytes);
+        let mut rest = parameters;
+        for (l, op) in plan.ops().filter(Op::is_linear).enumerate() {
+            let Op::FullyConnected { weight_bits, inputs, .. } = op else { return Err(Error::Internal) };
+            let (w, b) = layer_bytes(&op).ok_or(Error::Internal)?;
+            let (weights, tail) = rest.split_at_mut(w);
+            let (biases, tail) = tail.split_at_mut(b);
+            rest = tail;
+            let width = if weight_bits > 8 { 2 } else { 1 };
+            for (n, slot) in weights.chunks_exact_mut(width).enumerate() {
+                let (i, j) = (n / inputs as usize, n % inputs as usize);
+                let bytes = weight(l, i, j).to_le_bytes();
+                slot.copy_from_slice(bytes.get(..width).ok_or(Error::Internal)?);
+                let top = 1_i64 << (weight_bits - 1);
+                if !(-top..top).contains(&weight(l, i, j)) {
+                    return fault(PlanFault::Weight);
+                }
+            }
+            for (i, slot) in biases.as_chunks_mut::<8>().0.iter_mut().enumerate() {
+                *slot = bias(l, i).to_le_bytes();
+            }
+        }
+        digest.copy_from_slice(&Sha256::digest(&*content));
+        Ok(need)
+    }
+
+    /// The public part.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan<'a> {
+        &self.plan
+    }
+
+    /// The fully connected layers in order.
+    pub fn layers(&self) -> impl Iterator<Item = Layer<'a>> + use<'a> {
+        let mut rest = self.parameters;
+        self.plan.ops().filter(Op::is_linear).filter_map(move |op| {
+            let Op::FullyConnected { weight_bits, inputs, .. } = op else { return None };
+            let (w, b) = layer_bytes(&op)?;
+            let (weights, tail) = rest.split_at_checked(w)?;
+            let (biases, tail) = tail.split_at_checked(b)?;
+            rest = tail;
+            Some(Layer { weights, biases, inputs: inputs as usize, wide: weight_bits > 8 })
+        })
+    }
+
+    /// Elements of scratch that [`Model::evaluate`] needs.
+    #[must_use]
+    pub fn scratch_len(plan: &Plan<'_>) -> usize {
+        let widest = plan.ops().map(|op| op.input().1.max(op.output().1)).max().unwrap_or(0);
+        2 * widest as usize
+    }
+
+    /// The integer model in the clear: what a private prediction equals bit for bit.
+    /// `x`: quantised inputs; `out`: the opened tensor, signed (for argmax: the logits behind it). Returns the index of the largest output.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for slices of the wrong length, [`Error::Input`] if an input is outside the plan's range.
+    pub fn evaluate(&self, x: &[i64], scratch: &mut [u64], out: &mut [i64]) -> Result<usize> {
+        let header = self.plan.header();
+        let check = |need: usize, got: usize| if need == got { Ok(()) } else { Err(Error::Length { need, got }) };
+        check(header.input_len as usize, x.len())?;
+        check(header.output_len as usize, out.len())?;
+        let half = Self::scratch_len(&self.plan) / 2;
+        if scratch.len() < 2 * half {
+            return Err(Error::Length { need: 2 * half, got: scratch.len() });
+        }
+        let (mut from, mut to) = scratch.split_at_mut(half);
+        let ring = Modulus::Bits(self.plan.input_ring());
+        for (slot, &value) in from.iter_mut().zip(x) {
+            if value < i64::from(header.input.min) || value > i64::from(header.input.max) {
+                return Err(Error::Input);
+            }
+            *slot = ring.from_signed(value);
+        }
+        let mut layers = self.layers();
+        for op in self.plan.ops() {
+            let input = from.get(..op.input().1 as usize).ok_or(Error::Internal)?;
+            let output = to.get_mut(..op.output().1 as usize).ok_or(Error::Internal)?;
+            match op {
+                Op::FullyConnected { ring, .. } => {
+                    layers.next().ok_or(Error::Internal)?.apply(Modulus::Bits(ring), input, output);
+                }
+                _ => {
+                    for (y, &x) in output.iter_mut().zip(input) {
+                        *y = element(&op, x);
+                    }
+                }
+            }
+            core::mem::swap(&mut from, &mut to);
+        }
+        let ring = Modulus::Bits(self.plan.ops().last().map_or(0, |op| op.output().0));
+        let mut best = (0, 0);
+        for (i, (slot, &value)) in out.iter_mut().zip(from.iter()).enumerate() {
+            *slot = ring.to_signed(value);
+            if i == 0 || *slot > best.1 {
+                best = (i, *slot);
+            }
+        }
+        Ok(best.0)
+    }
+}
+
+/// One element of an operation without weights.
+fn element(op: &Op, x: u64) -> u64 {
+    match *op {
+        Op::Activation { function, ring_in, ring_out, shift, .. } => {
+            let y = Modulus::Bits(ring_in).to_signed(x);
+            let y = match function {
+                Function::Identity => y,
+                Function::Relu => y.max(0),
+            };
+            Modulus::Bits(ring_out).from_signed(y >> shift)
+        }
+        Op::Square { ring, .. } => Modulus::Bits(ring).mul(x, x),
+        Op::FullyConnected { .. } | Op::Open { .. } | Op::Argmax { .. } => x,
+    }
+}
+
+/// One row of a layer.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    weights: &'a [u8],
+    wide: bool,
+    bias: i64,
+}
+
+impl<'a> Row<'a> {
+    /// The weights.
+    pub fn weights(&self) -> impl Iterator<Item = i64> + use<'a> {
+        let (narrow, wide): (&[i8], &[[u8; 2]]) =
+            if self.wide { (&[], self.weights.as_chunks().0) } else { (bytemuck::cast_slice(self.weights), &[]) };
+        narrow.iter().map(|&w| i64::from(w)).chain(wide.iter().map(|&w| i64::from(i16::from_le_bytes(w))))
+    }
+
+    /// The bias.
+    #[must_use]
+    pub const fn bias(&self) -> i64 {
+        self.bias
+    }
+
+    /// `W_i · x` in wrapping arithmetic.
+    fn dot(&self, x: &[u64]) -> u64 {
+        let step = |sum: u64, (w, x): (i64, &u64)| sum.wrapping_add((w as u64).wrapping_mul(*x));
+        if self.wide {
+            let (weights, _) = self.weights.as_chunks();
+            weights.iter().map(|&w| i64::from(i16::from_le_bytes(w))).zip(x).fold(0, step)
+        } else {
+            let weights: &[i8] = bytemuck::cast_slice(self.weights);
+            weights.iter().map(|&w| i64::from(w)).zip(x).fold(0, step)
+        }
+    }
+}
+
+impl<'a> Layer<'a> {
+    /// The rows, one for each output.
+    pub fn rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
+        let wide = self.wide;
+        let row_bytes = self.inputs * if wide { 2 } else { 1 };
+        let biases = self.biases.as_chunks().0.iter();
+        self.weights.chunks_exact(row_bytes).zip(biases).map(move |(weights, b)| Row { weights, wide, bias: i64::from_le_bytes(*b) })
+    }
+
+    /// `y = W·x + b` in the ring.
+    pub fn apply(&self, ring: Modulus, x: &[u64], y: &mut [u64]) {
+        for (y, row) in y.iter_mut().zip(self.rows()) {
+            *y = ring.reduce(row.dot(x).wrapping_add(row.bias as u64));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::{Header, Quantisation};
+    use std::vec;
+
+    fn small() -> (std::vec::Vec<u8>, std::vec::Vec<u8>) {
+        let header =
+            Header { input_len: 3, output_len: 2, input: Quantisation { scale: 0.5, min: -4, max: 4 }, output_scale: 0.25, name: [0; 32] };
+        let ops = [
+            Op::FullyConnected { ring: 16, weight_bits: 8, inputs: 3, outputs: 2 },
+            Op::Activation { function: Function::Relu, ring_in: 16, ring_out: 20, shift: 1, len: 2 },
+            Op::Square { ring: 20, len: 2 },
+            Op::FullyConnected { ring: 20, weight_bits: 10, inputs: 2, outputs: 2 },
+            Op::Open { ring: 20, len: 2 },
+        ];
+        let mut plan = vec![0; 400];
+        let n = Plan::write(&header, &ops, &mut plan).unwrap();
+        plan.truncate(n);
+        let mut model = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];
+        let weight = |l: usize, i: usize, j: usize| if l == 0 { (i as i64 - 1) * 100 + j as i64 } else { [300, -300][i ^ j] };
+        Model::write(&plan, weight, |l, i| (l * 10 + i) as i64 - 5, &mut model).unwrap();
+        (plan, model)
+    }
+
+    #[test]
+    fn evaluates_as_by_hand() {
+        let (_, bytes) = small();
+        let model = Model::parse(&bytes).unwrap();
+        let mut out = [0; 2];
+        let mut scratch = vec![0; Model::scratch_len(model.plan())];
+        let best = model.evaluate(&[1, -2, 3], &mut scratch, &mut out).unwrap();
+        // Layer 1: rows [-100, -99, -98], [0, 1, 2], biases -5, -4: -201, 0; ReLU and shift: 0, 0.
+        assert_eq!((out, best), ([5, 6], 1));
+        let best = model.evaluate(&[-1, 2, 4], &mut scratch, &mut out).unwrap();
+        // -495 and 6: 0 and 3; squares 0 and 9; -2700 + 5, 2700 + 6.
+        assert_eq!((out, best), ([-2695, 2706], 1));
+        assert_eq!(model.evaluate(&[5, 0, 0], &mut scratch, &mut out), Err(Error::Input));
+    }
+
+    #[test]
+    fn every_damaged_byte_and_every_truncation_is_refused() {
+        let (plan, model) = small();
+        for bytes in [&plan, &model] {
+            let parse = |b: &[u8]| if bytes.len() == plan.len() { Plan::parse(b).map(|_| ()) } else { Model::parse(b).map(|_| ()) };
+            assert_eq!(parse(bytes), Ok(()));
+            for i in 0..bytes.len() {
+                let mut bad = bytes.clone();
+                bad[i] ^= 1 << (i % 8);
+                assert!(parse(&bad).is_err(), "byte {i}");
+                assert!(parse(&bytes[..i]).is_err(), "length {i}");
+            }
+        }
+    }
+}
