@@ -1,5 +1,7 @@
 //! Integer arithmetic: share rings and the number-theoretic transform of the lattice's limbs.
 
+mod limb;
 mod modulus;
 
+pub use limb::{LIMBS, Limb, SLOT};
 pub use modulus::Modulus;

@@ -1,0 +1,281 @@
+//! Arithmetic modulo one 27-bit prime and the negacyclic number-theoretic transform.
+//!
+//! Values are `i32`. A *representative* of `x` is any integer congruent to it; bounds stand next to each routine, in multiples of q.
+//! The transform is plain (no Montgomery factor): index `i` of the output is the value at `ψ^(2·brv(i) + 1)`,
+//! with brv over `log2(n)` bits and ψ as in [`Limb::new`]. Signed Montgomery arithmetic with R = 2^32 (Seiler, ePrint 2018/039).
+
+use crate::params::{LOG_N, N, PRIMES, SLOT_PRIME};
+
+/// A prime modulus with its constants and twiddle factors.
+#[derive(Debug)]
+pub struct Limb {
+    /// The prime, odd, below 2^27, 1 mod 2N.
+    pub q: i32,
+    /// `q^-1 mod 2^32`.
+    q_inverse: i32,
+    /// `2^64 mod q`, centred: turns a value into Montgomery form.
+    r2: i32,
+    /// `ψ^brv(k) · 2^32 mod q`, centred; entry 0 is unused.
+    zetas: [i32; N],
+}
+
+/// The limbs of the ciphertext modulus.
+pub static LIMBS: [Limb; 4] = [Limb::new(PRIMES[0]), Limb::new(PRIMES[1]), Limb::new(PRIMES[2]), Limb::new(PRIMES[3])];
+
+/// The slots of base OTs.
+pub static SLOT: Limb = Limb::new(SLOT_PRIME);
+
+const fn pow(mut base: u64, mut exponent: u64, q: u64) -> u64 {
+    let mut result = 1;
+    while exponent > 0 {
+        if exponent & 1 == 1 {
+            result = result * base % q;
+        }
+        base = base * base % q;
+        exponent >>= 1;
+    }
+    result
+}
+
+/// The representative in `[−q/2, q/2)`.
+const fn centred(x: u64, q: u64) -> i32 {
+    (if x > q / 2 { x as i64 - q as i64 } else { x as i64 }) as i32
+}
+
+impl Limb {
+    /// Constants of a prime. ψ is `g^((q−1)/2N)` for the smallest `g ≥ 2` that makes it a primitive 2N-th root of unity.
+    #[must_use]
+    pub const fn new(prime: u32) -> Self {
+        let q = prime as u64;
+        assert!(prime % (2 * N as u32) == 1 && prime < 1 << 27);
+        let mut g = 2;
+        while pow(g, (q - 1) / 2, q) != q - 1 {
+            g += 1;
+        }
+        let psi = pow(g, (q - 1) / (2 * N as u64), q);
+        let r = (1_u64 << 32) % q;
+        let mut zetas = [0; N];
+        let (mut power, mut i) = (r, 0_u32);
+        while i < N as u32 {
+            zetas[(i.reverse_bits() >> (32 - LOG_N)) as usize] = centred(power, q);
+            power = power * psi % q;
+            i += 1;
+        }
+        let mut inverse = 1_u32; // Newton: each step doubles the number of right bits
+        let mut step = 0;
+        while step < 5 {
+            inverse = inverse.wrapping_mul(2_u32.wrapping_sub(prime.wrapping_mul(inverse)));
+            step += 1;
+        }
+        Self { q: prime as i32, q_inverse: inverse as i32, r2: centred(r * r % q, q), zetas }
+    }
+
+    /// `x / 2^32` for `|x| < 2^31·q`; the result is below `|x|/2^32 + q/2 < q` in absolute value.
+    #[inline(always)]
+    #[must_use]
+    pub const fn montgomery(&self, x: i64) -> i32 {
+        debug_assert!(x.unsigned_abs() < (self.q as u64) << 31);
+        let m = (x as i32).wrapping_mul(self.q_inverse);
+        ((x >> 32) as i32).wrapping_sub(((m as i64 * self.q as i64) >> 32) as i32)
+    }
+
+    /// `a·b / 2^32`, for `|a·b| < 2^31·q`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn mul(&self, a: i32, b: i32) -> i32 {
+        self.montgomery(a as i64 * b as i64)
+    }
+
+    /// Montgomery form of `a`, any `i32`: `a·2^32`, below q in absolute value.
+    #[inline(always)]
+    #[must_use]
+    pub const fn to_montgomery(&self, a: i32) -> i32 {
+        self.mul(a, self.r2)
+    }
+
+    /// A value below `0.52q` congruent to `a`, any `i32`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reduce(&self, a: i32) -> i32 {
+        // a·(2^32 mod q) / 2^32: two steps would double the cost of the constant, so derive it from r2.
+        self.mul(a, self.montgomery(self.r2 as i64))
+    }
+
+    /// The element of `[0, q)`, from a representative in `(−q, q)`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn canonical(&self, a: i32) -> u32 {
+        debug_assert!(-self.q < a && a < self.q);
+        (a + (self.q & (a >> 31))) as u32
+    }
+
+    /// The representative in `(−q/2, q/2)` of an element of `[0, q)`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn centre(&self, a: u32) -> i32 {
+        let a = a as i32;
+        let upper = (self.q / 2 - a) >> 31;
+        a - (self.q & upper)
+    }
+
+    /// An `i64` of at most 58 bits, reduced to `(−q, q)`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn reduce_wide(&self, x: i64) -> i32 {
+        self.to_montgomery(self.montgomery(x))
+    }
+
+    /// `a^-1 mod q` (a prime modulus), for constants. Variable time.
+    #[must_use]
+    pub const fn invert_vartime(&self, a: u64) -> u32 {
+        let q = self.q as u64;
+        pow(a % q, q - 2, q) as u32
+    }
+
+    /// Transforms `a` (length a power of two up to N) in place. Input in `(−q, q)`; output in `(−q, q)`.
+    /// Inside, after layer i representatives are below `B_i·q` with `B_0 = 1`, `B_{i+1} = B_i·(1 + 1/64) + 1/2`: 7.75 after 12 layers.
+    pub fn forward(&self, a: &mut [i32]) {
+        debug_assert!(a.len().is_power_of_two() && a.len() <= N);
+        let mut half = a.len() / 2;
+        let mut first = 1;
+        while half > 0 {
+            for (block, &zeta) in a.chunks_exact_mut(2 * half).zip(self.zetas.iter().skip(first)) {
+                let (low, high) = block.split_at_mut(half);
+                for (x, y) in low.iter_mut().zip(high) {
+                    let t = self.mul(*y, zeta);
+                    *y = *x - t;
+                    *x += t;
+                }
+            }
+            first *= 2;
+            half /= 2;
+        }
+        let r = self.montgomery(self.r2 as i64);
+        for x in a {
+            *x = self.mul(*x, r);
+        }
+    }
+
+    /// Undoes [`Limb::forward`]. Input in `(−q, q)`; output in `(−q, q)`.
+    /// Sums double per layer, so they are reduced below `0.6q` after every third: at most 4.8 q inside a layer.
+    pub fn inverse(&self, a: &mut [i32]) {
+        debug_assert!(a.len().is_power_of_two() && a.len() <= N);
+        let r = self.montgomery(self.r2 as i64);
+        let mut half = 1;
+        let mut layer = 0;
+        while half < a.len() {
+            let blocks = a.len() / (2 * half);
+            // ψ^-brv(k) = −ψ^brv(k') with k' mirrored inside its layer.
+            let zetas = self.zetas.iter().take(2 * blocks).rev();
+            for (block, &zeta) in a.chunks_exact_mut(2 * half).zip(zetas) {
+                let (low, high) = block.split_at_mut(half);
+                for (x, y) in low.iter_mut().zip(high) {
+                    let (s, d) = (*x + *y, *y - *x);
+                    *x = if layer % 3 == 2 { self.mul(s, r) } else { s };
+                    *y = self.mul(d, zeta);
+                }
+            }
+            half *= 2;
+            layer += 1;
+        }
+        // 1/n · 2^32 mod q, n a power of two.
+        let scale = ((1_u64 << (32 - a.len().ilog2())) % self.q as u64) as i32;
+        for x in a {
+            *x = self.mul(*x, scale);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    fn product(limb: &Limb, a: &[u64], b: &[u64]) -> Vec<u64> {
+        let load = |v: &[u64]| v.iter().map(|&x| limb.centre(x as u32)).collect::<Vec<_>>();
+        let (mut a, mut b) = (load(a), load(b));
+        limb.forward(&mut a);
+        limb.forward(&mut b);
+        for (a, b) in a.iter_mut().zip(&b) {
+            *a = limb.mul(*a, limb.to_montgomery(*b));
+        }
+        limb.inverse(&mut a);
+        a.iter().map(|&x| u64::from(limb.canonical(x))).collect()
+    }
+
+    /// The vectors of tests/vectors/negacyclic.json; see there for the generator.
+    struct Lcg(u64);
+    impl Lcg {
+        fn next(&mut self) -> u64 {
+            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0 >> 33
+        }
+        fn wide(&mut self, m: u64) -> u64 {
+            let high = self.next() << 31;
+            (high | self.next()) % m
+        }
+    }
+
+    #[test]
+    fn reference_vectors() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/negacyclic.json");
+        let file: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let numbers = |v: &serde_json::Value| v.as_array().unwrap().iter().map(|x| x.as_u64().unwrap()).collect::<Vec<_>>();
+        let mut checked = 0;
+        for group in file["testGroups"].as_array().unwrap() {
+            let q = group["params"]["q"].as_u64().unwrap();
+            if q >= 1 << 27 {
+                continue; // the paper's 37-bit N: not a limb
+            }
+            let limb = Limb::new(q as u32);
+            for t in group["tests"].as_array().unwrap() {
+                if group["type"] == "product" {
+                    assert_eq!(product(&limb, &numbers(&t["a"]), &numbers(&t["b"])), numbers(&t["product"]), "q {q}");
+                } else {
+                    let mut g = Lcg(q);
+                    let a: Vec<u64> = (0..N).map(|_| g.wide(q)).collect();
+                    let mut b = [0; N];
+                    for _ in 0..64 {
+                        // make.py assigns `b[wide(g, n)] = wide(g, q)`: Python draws the value before the position.
+                        let value = g.wide(q);
+                        b[g.wide(N as u64) as usize] = value;
+                    }
+                    use sha2::Digest as _;
+                    let bytes: Vec<u8> = product(&limb, &a, &b).iter().flat_map(|x| x.to_le_bytes()).collect();
+                    let hex: std::string::String = sha2::Sha256::digest(&bytes).iter().map(|b| std::format!("{b:02x}")).collect();
+                    assert_eq!(hex, t["product_sha256"].as_str().unwrap(), "q {q}");
+                }
+                checked += 1;
+            }
+        }
+        assert_eq!(checked, 60);
+    }
+
+    #[test]
+    fn extreme_values_stay_within_bounds() {
+        for limb in LIMBS.iter().chain([&SLOT]) {
+            for fill in [limb.q - 1, 1 - limb.q, limb.q / 2] {
+                let mut a = [fill; N];
+                limb.forward(&mut a);
+                assert!(a.iter().all(|x| x.abs() < limb.q));
+                limb.inverse(&mut a);
+                assert!(a.iter().all(|x| limb.canonical(*x) == limb.canonical(limb.reduce(fill))));
+            }
+        }
+    }
+
+    #[test]
+    fn transform_is_evaluation_at_odd_powers() {
+        let limb = &LIMBS[0];
+        let q = limb.q as u64;
+        let psi = u64::from(limb.canonical(limb.mul(limb.zetas[N / 2], 1)));
+        assert_eq!(pow(psi, N as u64, q), q - 1);
+        let mut a = [0; N];
+        a[1] = 1;
+        limb.forward(&mut a);
+        for i in [0_u32, 1, 2, 77, 4095] {
+            let exponent = 2 * u64::from(i.reverse_bits() >> 20) + 1;
+            assert_eq!(u64::from(limb.canonical(a[i as usize])), pow(psi, exponent, q));
+        }
+    }
+}
