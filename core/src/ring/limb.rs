@@ -42,6 +42,13 @@ const fn centred(x: u64, q: u64) -> i32 {
     (if x > q / 2 { x as i64 - q as i64 } else { x as i64 }) as i32
 }
 
+/// `a^-1 · 2^32 mod prime`, centred: for constants. Variable time.
+#[must_use]
+pub const fn montgomery_inverse(a: u64, prime: u32) -> i32 {
+    let q = prime as u64;
+    centred(pow(a % q, q - 2, q) * ((1 << 32) % q) % q, q)
+}
+
 impl Limb {
     /// Constants of a prime. ψ is `g^((q−1)/2N)` for the smallest `g ≥ 2` that makes it a primitive 2N-th root of unity.
     #[must_use]
@@ -123,13 +130,6 @@ impl Limb {
     #[must_use]
     pub const fn reduce_wide(&self, x: i64) -> i32 {
         self.to_montgomery(self.montgomery(x))
-    }
-
-    /// `a^-1 mod q` (a prime modulus), for constants. Variable time.
-    #[must_use]
-    pub const fn invert_vartime(&self, a: u64) -> u32 {
-        let q = self.q as u64;
-        pow(a % q, q - 2, q) as u32
     }
 
     /// Transforms `a` (length a power of two up to N) in place. Input in `(−q, q)`; output in `(−q, q)`.

@@ -3,5 +3,5 @@
 mod limb;
 mod modulus;
 
-pub use limb::{LIMBS, Limb, SLOT};
+pub use limb::{LIMBS, Limb, SLOT, montgomery_inverse};
 pub use modulus::Modulus;

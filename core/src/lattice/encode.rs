@@ -1,0 +1,95 @@
+//! Encoding: `round(q·m/p)` in one limb, without wide integers.
+//!
+//! With `h = ⌊p/2⌋` and `rem = (q·m + h) mod p`: `round(q·m/p) = (q·m + h − rem)/p`, and q·m vanishes in every limb,
+//! so the limb's value is `(h − rem)·p^-1`.
+
+use crate::params::SLOT_PRIME;
+use crate::plan::noise;
+use crate::ring::{LIMBS, SLOT, montgomery_inverse};
+
+/// Plaintext modulus of an [`Encoder`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plaintext {
+    /// `2^ℓ`, ℓ ≤ 44.
+    Bits(u32),
+    /// The slot prime.
+    Slots,
+}
+
+/// Encodes plaintexts for a ciphertext modulus of a given number of limbs.
+#[derive(Clone, Copy, Debug)]
+pub struct Encoder {
+    plaintext: Plaintext,
+    /// `q mod p` (for slots in Montgomery form modulo the slot prime).
+    q_mod_p: u64,
+    /// `p^-1` in Montgomery form, twice over where the numerator went through a Montgomery reduction.
+    inverses: [i32; LIMBS.len()],
+}
+
+impl Encoder {
+    /// Constants for `plaintext` under the first `limbs` primes.
+    #[must_use]
+    pub fn new(plaintext: Plaintext, limbs: usize) -> Self {
+        let q = noise::modulus(limbs);
+        let p = match plaintext {
+            Plaintext::Bits(bits) => 1_u64 << bits,
+            Plaintext::Slots => u64::from(SLOT_PRIME),
+        };
+        let q_mod_p = (q % u128::from(p)) as u64;
+        let q_mod_p = match plaintext {
+            Plaintext::Bits(_) => q_mod_p,
+            Plaintext::Slots => u64::from(SLOT.canonical(SLOT.to_montgomery(q_mod_p as i32))),
+        };
+        let inverses = LIMBS.each_ref().map(|limb| limb.to_montgomery(montgomery_inverse(p, limb.q as u32)));
+        Self { plaintext, q_mod_p, inverses }
+    }
+
+    /// `h − rem`, at most p/2 in absolute value (p/2 < 2^44).
+    #[inline]
+    fn numerator(&self, m: u64) -> i64 {
+        match self.plaintext {
+            Plaintext::Bits(bits) => {
+                let half = (1 << bits) / 2;
+                let rem = self.q_mod_p.wrapping_mul(m).wrapping_add(half) & ((1 << bits) - 1);
+                half as i64 - rem as i64
+            }
+            Plaintext::Slots => {
+                let half = (SLOT_PRIME / 2) as i32;
+                let sum = SLOT.mul(self.q_mod_p as i32, m as i32) + half;
+                i64::from(half) - i64::from(SLOT.canonical(SLOT.reduce(sum)))
+            }
+        }
+    }
+
+    /// `round(q·m/p)` in limb `index`, a representative in `(−q, q)`; `m` in `[0, p)`.
+    #[inline]
+    #[must_use]
+    pub fn encode(&self, index: usize, m: u64) -> i32 {
+        let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else { return 0 };
+        limb.mul(limb.montgomery(self.numerator(m)), inverse)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn is_the_rounded_quotient() {
+        for limbs in [3, 4] {
+            let q = noise::modulus(limbs);
+            for plaintext in [Plaintext::Bits(8), Plaintext::Bits(19), Plaintext::Slots] {
+                let p = if let Plaintext::Bits(b) = plaintext { 1_u128 << b } else { 65_537 };
+                let encoder = Encoder::new(plaintext, limbs);
+                for m in [0, 1, 2, 77, p / 2 - 1, p / 2, p / 2 + 1, p - 1] {
+                    // q·m overflows u128 for none of these: q < 2^108, m < 2^19.
+                    let exact = (q * m + p / 2) / p;
+                    for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
+                        let got = i128::from(encoder.encode(i, m as u64));
+                        assert_eq!((exact as i128 - got).rem_euclid(i128::from(limb.q)), 0, "{plaintext:?} {m} limb {i}");
+                    }
+                }
+            }
+        }
+    }
+}

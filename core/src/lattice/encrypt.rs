@@ -1,0 +1,91 @@
+//! Keys and seeded symmetric encryption, one limb at a time.
+
+use super::sample;
+use crate::params::LIMB_BITS;
+use crate::ring::{LIMBS, Limb};
+use crate::rng::{Domain, Prg, Seed};
+
+/// A secret key: only its seed is kept; each use expands it.
+pub struct SecretKey {
+    seed: Seed,
+}
+
+/// Stream index of limb `limb` of polynomial `polynomial`.
+const fn limb_stream(polynomial: u64, limb: usize) -> u64 {
+    polynomial << 2 | limb as u64
+}
+
+impl SecretKey {
+    /// A key from a seed that is used for nothing else.
+    #[must_use]
+    pub const fn new(seed: Seed) -> Self {
+        Self { seed }
+    }
+
+    /// `NTT(s)` in Montgomery form, in `(−q, q)`. `out`: n values.
+    pub fn expand(&self, limb: &Limb, out: &mut [i32]) {
+        let mut prg = self.seed.stream(Domain::Ternary, 0);
+        for x in out.iter_mut() {
+            *x = limb.to_montgomery(sample::ternary(&mut prg));
+        }
+        limb.forward(out);
+    }
+
+    /// Turns `out` from an encoded message (representatives in `(−q, q)`) into `c0 = m + e − a·s`, transformed, in `[0, q)`.
+    /// `number` names the ciphertext under both seeds; `secret` is [`SecretKey::expand`] for this limb.
+    pub fn encrypt_limb(index: usize, number: u64, public: &Seed, noise: &Seed, secret: &[i32], out: &mut [i32]) {
+        let Some(limb) = LIMBS.get(index) else { return };
+        let mut errors = noise.stream(Domain::Noise, number);
+        for x in out.iter_mut() {
+            *x = limb.reduce(*x + sample::noise(&mut errors));
+        }
+        limb.forward(out);
+        let mut mask = Mask::new(public, number, index);
+        for (x, &s) in out.iter_mut().zip(secret) {
+            *x = limb.canonical(limb.reduce(*x - limb.mul(mask.next(limb), s))) as i32;
+        }
+    }
+}
+
+/// The uniform half of a ciphertext in one limb, transformed, in `[0, q)`, coefficient by coefficient.
+pub struct Mask {
+    prg: Prg,
+}
+
+impl Mask {
+    /// The mask of ciphertext `number` under a public seed.
+    #[must_use]
+    pub fn new(public: &Seed, number: u64, limb: usize) -> Self {
+        Self { prg: public.stream(Domain::Uniform, limb_stream(number, limb)) }
+    }
+
+    /// The next value.
+    #[inline]
+    pub fn next(&mut self, limb: &Limb) -> i32 {
+        sample::uniform_vartime(&mut self.prg, limb)
+    }
+}
+
+/// The peer's public key: an encryption of zero. `b` holds `−a·s + e` for each limb, transformed, in `[0, q)`; `a` is seeded.
+pub struct PublicKey<'a> {
+    /// Seed of `a`: ciphertext number 0.
+    pub seed: Seed,
+    /// `b`: four limbs of n values.
+    pub b: &'a [i32],
+}
+
+impl PublicKey<'_> {
+    /// `b` in one limb.
+    #[must_use]
+    pub fn limb(&self, index: usize) -> &[i32] {
+        let n = self.b.len() / LIMBS.len();
+        self.b.get(index * n..(index + 1) * n).unwrap_or_default()
+    }
+}
+
+/// Whether a value received as a limb's coefficient is in range. Honest senders only send values below q.
+#[must_use]
+pub fn is_canonical(limb: &Limb, x: u64) -> bool {
+    debug_assert!(x < 1 << LIMB_BITS);
+    x < limb.q as u64
+}

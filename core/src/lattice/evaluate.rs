@@ -1,0 +1,87 @@
+//! The evaluating party's side: fresh encryptions of zero, flooding, and the sum of fractions that travels back.
+
+use super::encode::Encoder;
+use super::encrypt::{Mask, PublicKey};
+use super::rescale::{Basis, Fraction};
+use super::sample;
+use crate::attack::{Defence, stripped};
+use crate::ring::{LIMBS, Limb};
+use crate::rng::{Domain, Prg, Seed};
+
+/// Fresh randomness of one result ciphertext. Every limb expands the same integers again from the seeds.
+pub struct Fresh<'a> {
+    /// Seed of this party's ephemeral keys, noise and flooding; used for nothing else.
+    pub seed: &'a Seed,
+    /// Number of the result ciphertext under that seed.
+    pub number: u64,
+    /// Flooding noise is uniform in `[−2^flood, 2^flood)`.
+    pub flood: u32,
+}
+
+impl Fresh<'_> {
+    /// `NTT(u)` of the ephemeral ternary key, Montgomery form. `out`: n values.
+    pub fn ephemeral(&self, limb: &Limb, out: &mut [i32]) {
+        let mut prg = self.seed.stream(Domain::Ternary, self.number);
+        let keep = i32::from(!stripped(Defence::Rerandomise));
+        for x in out.iter_mut() {
+            *x = limb.to_montgomery(sample::ternary(&mut prg) * keep);
+        }
+        limb.forward(out);
+    }
+
+    /// Noise of `c0` (`half` 0) or `c1` (`half` 1).
+    fn noise(&self, half: u64) -> Prg {
+        self.seed.stream(Domain::Noise, self.number << 1 | half)
+    }
+
+    /// Adds `c1`'s noise to a transformed-back limb and every coefficient's fraction to `sums`.
+    pub fn finish_c1<F: Fraction>(&self, index: usize, basis: &Basis, values: &[i32], sums: &mut [F]) {
+        let Some(limb) = LIMBS.get(index) else { return };
+        let mut noise = self.noise(1);
+        let keep = i32::from(!stripped(Defence::Rerandomise));
+        for (sum, &value) in sums.iter_mut().zip(values) {
+            let value = limb.reduce(value + sample::noise(&mut noise) * keep);
+            sum.add(basis.fraction(index, value));
+        }
+    }
+
+    /// Adds noise, flooding and the encoded `plaintexts` to the coefficients of `c0` at `positions`, and their fractions to `sums`.
+    /// One plaintext and one sum for each position; streams advance in that order.
+    pub fn finish_c0<F: Fraction>(
+        &self,
+        index: usize,
+        basis: &Basis,
+        encoder: &Encoder,
+        values: &[i32],
+        results: impl Iterator<Item = (usize, u64)>,
+        sums: &mut [F],
+    ) {
+        let Some(limb) = LIMBS.get(index) else { return };
+        let mut noise = self.noise(0);
+        let mut flood = self.seed.stream(Domain::Flood, self.number);
+        let (rerandomise, flooding) = (i32::from(!stripped(Defence::Rerandomise)), i32::from(!stripped(Defence::Flood)));
+        for (sum, (position, plaintext)) in sums.iter_mut().zip(results) {
+            let Some(&value) = values.get(position) else { return };
+            let fresh = sample::noise(&mut noise) * rerandomise;
+            let value = limb.reduce(value + fresh + encoder.encode(index, plaintext));
+            let value = limb.reduce(value + sample::flood(&mut flood, self.flood, limb) * flooding);
+            sum.add(basis.fraction(index, value));
+        }
+    }
+}
+
+/// `out += x ∘ y` for transformed polynomials, `x` in `[0, q)`, `y` in Montgomery form: sums below `(terms + 1)·q`.
+#[inline]
+pub fn accumulate(limb: &Limb, x: impl Iterator<Item = i32>, y: &[i32], out: &mut [i32]) {
+    for ((out, x), &y) in out.iter_mut().zip(x).zip(y) {
+        *out = limb.reduce(*out + limb.mul(x, y));
+    }
+}
+
+/// Adds a fresh encryption of zero under `key` to one limb of `(c0, c1)`, both transformed; `ephemeral` is [`Fresh::ephemeral`].
+pub fn add_zero(index: usize, key: &PublicKey<'_>, ephemeral: &[i32], c0: &mut [i32], c1: &mut [i32]) {
+    let Some(limb) = LIMBS.get(index) else { return };
+    accumulate(limb, key.limb(index).iter().copied(), ephemeral, c0);
+    let mut mask = Mask::new(&key.seed, 0, index);
+    accumulate(limb, core::iter::repeat_with(|| mask.next(limb)), ephemeral, c1);
+}

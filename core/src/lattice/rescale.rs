@@ -1,0 +1,113 @@
+//! Rescaling from q to a power of two, limb by limb.
+//!
+//! For `c` with residues `c_i`: `c/q ≡ Σ [c_i·(q/q_i)^-1]_{q_i} / q_i (mod 1)`. Each limb adds its fraction, as a 64-bit fixed-point
+//! number with wrap-around, and the sum is rounded once at the end. A term is off by less than 2^-63, so are 16 terms by 2^-59.
+
+use crate::params::PRIMES;
+use crate::plan::noise;
+use crate::ring::{LIMBS, montgomery_inverse};
+
+/// Constants of one ciphertext modulus.
+#[derive(Clone, Copy, Debug)]
+pub struct Basis {
+    /// `(q/q_i)^-1 mod q_i`, Montgomery form.
+    inverses: [i32; LIMBS.len()],
+}
+
+/// `round(2^96 / q_i)` as words: low, middle, high.
+const RECIPROCALS: [[u64; 3]; PRIMES.len()] = {
+    let mut words = [[0; 3]; PRIMES.len()];
+    let mut i = 0;
+    while i < PRIMES.len() {
+        let q = PRIMES[i] as u128;
+        let r = ((1 << 96) + q / 2) / q;
+        words[i] = [r as u64 & 0xffff_ffff, (r >> 32) as u64 & 0xffff_ffff, (r >> 64) as u64];
+        i += 1;
+    }
+    words
+};
+
+impl Basis {
+    /// The first `limbs` primes.
+    #[must_use]
+    pub fn new(limbs: usize) -> Self {
+        let q = noise::modulus(limbs);
+        Self {
+            inverses: LIMBS.each_ref().map(|limb| {
+                let others = (q / limb.q as u128 % limb.q as u128) as u64;
+                montgomery_inverse(others, limb.q as u32)
+            }),
+        }
+    }
+
+    /// The fraction that residue `c` in `(−q, q)` of limb `index` adds, in units of 2^-64.
+    #[inline]
+    #[must_use]
+    pub fn fraction(&self, index: usize, c: i32) -> u64 {
+        let (Some(limb), Some(&inverse), Some(&[low, middle, high])) = (LIMBS.get(index), self.inverses.get(index), RECIPROCALS.get(index))
+        else {
+            return 0;
+        };
+        let x = u64::from(limb.canonical(limb.mul(c, inverse)));
+        ((x * low) >> 32).wrapping_add(x * middle).wrapping_add((x * high) << 32)
+    }
+}
+
+/// A fixed-point sum of fractions.
+pub trait Fraction: Copy + Default + bytemuck::Pod {
+    /// Adds a fraction in units of 2^-64.
+    fn add(&mut self, fraction: u64);
+    /// The sum rounded to `bits` bits, modulo `2^bits`.
+    fn round(self, bits: u32) -> u64;
+}
+
+impl Fraction for u64 {
+    #[inline]
+    fn add(&mut self, fraction: u64) {
+        *self = self.wrapping_add(fraction);
+    }
+    #[inline]
+    fn round(self, bits: u32) -> u64 {
+        self.wrapping_add(1 << (63 - bits)) >> (64 - bits)
+    }
+}
+
+/// Half the memory, for at most 26 bits: a term is off by less than 2^-32, so 16 terms by 2^-28.
+impl Fraction for u32 {
+    #[inline]
+    fn add(&mut self, fraction: u64) {
+        *self = self.wrapping_add((fraction >> 32) as u32);
+    }
+    #[inline]
+    fn round(self, bits: u32) -> u64 {
+        u64::from(self.wrapping_add(1 << (31 - bits)) >> (32 - bits))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rounds_like_the_quotient() {
+        for limbs in [3, 4] {
+            let (q, basis) = (noise::modulus(limbs), Basis::new(limbs));
+            let mut c = q / 3;
+            for _ in 0..200 {
+                c = (c * 7 + 12345) % q;
+                let (mut wide, mut narrow) = (0_u64, 0_u32);
+                for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
+                    let residue = (c % limb.q as u128) as i32;
+                    wide.add(basis.fraction(i, residue));
+                    narrow.add(basis.fraction(i, residue - limb.q));
+                }
+                for bits in [17_u32, 20] {
+                    let exact = ((((c << bits) + q / 2) / q) % (1 << bits)) as u64;
+                    assert_eq!(wide.round(bits), exact);
+                    let off = (narrow.round(bits).wrapping_sub(exact)) & ((1 << bits) - 1);
+                    assert!(off == 0 || off == 1 || off == (1 << bits) - 1);
+                }
+            }
+        }
+    }
+}
