@@ -1,0 +1,454 @@
+//! SoftSpokenOT against semi-honest parties, repetition code (Roy, CRYPTO 2022, §3–§5).
+//!
+//! Let `G` be a leaf's pseudo-random row of 128 bits for a group: AES-128 keyed by the leaf on the group's number.
+//! For block `i` of `Δ` and bit `j` of that block, sums over all leaves `x`:
+//!
+//! - client: `u_i = ⊕ G(r_x)`, `v_ij = ⊕ x_j·G(r_x)`; sends `c_i = u_i ⊕ choices`;
+//! - server: `w_ij = ⊕ (x ⊕ Δ_i)_j·G(r_x) = v_ij ⊕ Δ_ij·u_i`, in which leaf `Δ_i`, unknown to it, has factor 0;
+//!   `q_ij = w_ij ⊕ Δ_ij·c_i = v_ij ⊕ Δ_ij·choices`.
+//!
+//! Rows `v` and `q` number `i·k + j` are bit `i·k + j` of all labels `T` and `Q` of the group: `T = Q ⊕ b·Δ`.
+
+#![expect(clippy::indexing_slicing, reason = "hot; lengths are checked on entry, batches hold at most BATCH groups")]
+
+use super::{GROUP, Repetition, ggm, wide_mask};
+use crate::backend::aes::Aes;
+use crate::backend::transpose::transpose;
+use crate::hash::{Block, Tmmo};
+use crate::params::KAPPA;
+use crate::rng::Prg;
+use crate::{Error, Result};
+use core::mem::ManuallyDrop;
+use zeroize::Zeroize as _;
+
+/// Groups per key schedule of a leaf. The stack holds `(2k + 1)·BATCH` blocks: 4.5 KiB at `k = 4`, 1.1 KiB on a small machine.
+const BATCH: usize = if cfg!(target_pointer_width = "64") { 32 } else { 8 };
+
+/// The client's half: chooses bits, gets `T`.
+///
+/// The leaves, in the caller's memory, are wiped on drop.
+pub struct Receiver<'a> {
+    repetition: Repetition,
+    leaves: &'a mut [Block],
+    groups: u64,
+}
+
+impl<'a> Receiver<'a> {
+    /// Grows the trees from the next `128/k` values of `roots` and writes the 128 message pairs `[m0, m1]` of the base OTs, in
+    /// which this party is the sender. In base OT `b` the server's choice is bit `b` of `Δ`. The messages are secret: the caller wipes them.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless `leaves` holds [`Repetition::leaves`] blocks and `messages` 128 pairs.
+    pub fn new(repetition: Repetition, roots: &mut Prg, hash: &Tmmo, leaves: &'a mut [Block], messages: &mut [[Block; 2]]) -> Result<Self> {
+        check(repetition.leaves(), leaves.len())?;
+        check(KAPPA, messages.len())?;
+        let k = repetition.k();
+        for (tree, (leaves, messages)) in (0..).zip(leaves.chunks_exact_mut(1 << k).zip(messages.chunks_exact_mut(k))) {
+            ggm::expand(hash, tree, roots.next_u128(), leaves, messages);
+        }
+        Ok(Self { repetition, leaves, groups: 0 })
+    }
+
+    /// Groups done so far. The next [`Receiver::extend`] starts with the group of this number.
+    #[must_use]
+    pub const fn groups(&self) -> u64 {
+        self.groups
+    }
+
+    /// `choices.len()` more groups. OT `j` of a group chooses bit `j` of the group's `choices`; `labels` gets `T`, 128 per group;
+    /// `corrections` gets what to send: per group `128/k` little-endian blocks. However calls are cut, the results are the same.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless `labels` holds 128 blocks and `corrections` [`Repetition::correction_bytes_per_group`] bytes per
+    /// group; [`Error::Internal`] after `2^64` groups. Nothing is written and no group is used up then.
+    pub fn extend(&mut self, choices: &[u128], labels: &mut [Block], corrections: &mut [u8]) -> Result<()> {
+        let groups = choices.len();
+        check(groups * GROUP, labels.len())?;
+        check(groups * self.repetition.correction_bytes_per_group(), corrections.len())?;
+        let end = advance(self.groups, groups)?;
+        let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks_mut().0);
+        match self.repetition {
+            Repetition::K1 => self.run::<1>(choices, labels, corrections),
+            Repetition::K2 => self.run::<2>(choices, labels, corrections),
+            Repetition::K4 => self.run::<4>(choices, labels, corrections),
+            Repetition::K8 => self.run::<8>(choices, labels, corrections),
+        }
+        self.groups = end;
+        Ok(())
+    }
+
+    fn run<const K: usize>(&self, choices: &[u128], labels: &mut [[Block; GROUP]], corrections: &mut [[u8; 16]]) {
+        let blocks = KAPPA / K;
+        let mut fold = Fold::<K>::new();
+        let mut first = self.groups;
+        let batches = labels.chunks_mut(BATCH).zip(corrections.chunks_mut(BATCH * blocks)).zip(choices.chunks(BATCH));
+        for ((labels, corrections), choices) in batches {
+            for (block, leaves) in self.leaves.chunks_exact(1 << K).enumerate() {
+                fold.sum(leaves, false, first, labels.len());
+                for (g, labels) in labels.iter_mut().enumerate() {
+                    for j in 0..K {
+                        labels[block * K + j] = fold.rows[j][g];
+                    }
+                    corrections[g * blocks + block] = (fold.value[g] ^ choices[g]).to_le_bytes();
+                }
+            }
+            labels.iter_mut().for_each(transpose);
+            first = first.wrapping_add(labels.len() as u64);
+        }
+    }
+}
+
+impl Drop for Receiver<'_> {
+    fn drop(&mut self) {
+        self.leaves.zeroize();
+    }
+}
+
+/// The server's half: holds `Δ`, gets `Q`.
+///
+/// `Δ` and the leaves, in the caller's memory, are wiped on drop.
+pub struct Sender<'a> {
+    repetition: Repetition,
+    delta: Block,
+    leaves: &'a mut [Block],
+    groups: u64,
+}
+
+impl<'a> Sender<'a> {
+    /// Rebuilds all leaves but one per tree from the 128 messages `received` in the base OTs, where bit `b` of `delta` was the
+    /// choice in base OT `b`. In constant time.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless `leaves` holds [`Repetition::leaves`] blocks and `received` 128; [`Error::Internal`] if the lowest
+    /// bit of `delta` is not 1 (point-and-permute needs it; that bit is public).
+    pub fn new(repetition: Repetition, delta: Block, received: &[Block], hash: &Tmmo, leaves: &'a mut [Block]) -> Result<Self> {
+        check(repetition.leaves(), leaves.len())?;
+        check(KAPPA, received.len())?;
+        if delta & 1 == 0 {
+            return Err(Error::Internal);
+        }
+        let k = repetition.k();
+        for (tree, (leaves, received)) in (0..).zip(leaves.chunks_exact_mut(1 << k).zip(received.chunks_exact(k))) {
+            let path = (delta >> (usize::from(tree) * k)) as u16 & ((1 << k) - 1);
+            ggm::puncture(hash, tree, path, received, leaves);
+        }
+        Ok(Self { repetition, delta, leaves, groups: 0 })
+    }
+
+    /// Groups done so far. The next [`Sender::extend`] starts with the group of this number.
+    #[must_use]
+    pub const fn groups(&self) -> u64 {
+        self.groups
+    }
+
+    /// `Δ`, secret.
+    #[must_use]
+    pub const fn delta(&self) -> Block {
+        self.delta
+    }
+
+    /// The next groups from the client's `corrections`; `labels` gets `Q`, 128 per group. However calls are cut, the results are the same.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless `labels` holds a multiple of 128 blocks and `corrections`
+    /// [`Repetition::correction_bytes_per_group`] bytes per group; [`Error::Internal`] after `2^64` groups. Nothing is written and no
+    /// group is used up then.
+    pub fn extend(&mut self, corrections: &[u8], labels: &mut [Block]) -> Result<()> {
+        let groups = labels.len() / GROUP;
+        check(groups * GROUP, labels.len())?;
+        check(groups * self.repetition.correction_bytes_per_group(), corrections.len())?;
+        let end = advance(self.groups, groups)?;
+        let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks().0);
+        match self.repetition {
+            Repetition::K1 => self.run::<1>(corrections, labels),
+            Repetition::K2 => self.run::<2>(corrections, labels),
+            Repetition::K4 => self.run::<4>(corrections, labels),
+            Repetition::K8 => self.run::<8>(corrections, labels),
+        }
+        self.groups = end;
+        Ok(())
+    }
+
+    fn run<const K: usize>(&self, corrections: &[[u8; 16]], labels: &mut [[Block; GROUP]]) {
+        let blocks = KAPPA / K;
+        let mut fold = Fold::<K>::new();
+        let mut first = self.groups;
+        for (labels, corrections) in labels.chunks_mut(BATCH).zip(corrections.chunks(BATCH * blocks)) {
+            for (block, leaves) in self.leaves.chunks_exact(1 << K).enumerate() {
+                fold.sum(leaves, true, first, labels.len());
+                for j in 0..K {
+                    let row = block * K + j;
+                    let delta = wide_mask(self.delta >> row);
+                    for (g, labels) in labels.iter_mut().enumerate() {
+                        labels[row] = fold.rows[j][g] ^ (delta & Block::from_le_bytes(corrections[g * blocks + block]));
+                    }
+                }
+            }
+            labels.iter_mut().for_each(transpose);
+            first = first.wrapping_add(labels.len() as u64);
+        }
+    }
+}
+
+impl Drop for Sender<'_> {
+    fn drop(&mut self) {
+        self.delta.zeroize();
+        self.leaves.zeroize();
+    }
+}
+
+/// Sums over the leaves of one tree for up to [`BATCH`] groups at once; wiped on drop.
+struct Fold<const K: usize> {
+    /// A partial sum on its way up; at the end the sum over all leaves, `u`.
+    value: [Block; BATCH],
+    /// Per level the partial sum that waits for its right neighbour.
+    left: [[Block; BATCH]; K],
+    /// Row `j`: the sum over the slots with bit `j` set.
+    rows: [[Block; BATCH]; K],
+}
+
+impl<const K: usize> Fold<K> {
+    const fn new() -> Self {
+        Self { value: [0; BATCH], left: [[0; BATCH]; K], rows: [[0; BATCH]; K] }
+    }
+
+    /// The sums over one tree for groups `first..first + groups`, `groups ≤ BATCH`. Pairs are folded from the leaves up: `2·2^k`
+    /// additions instead of `k·2^k` (Roy, CRYPTO 2022, §3.1). Slot 0 of a `punctured` tree counts as zero.
+    fn sum(&mut self, leaves: &[Block], punctured: bool, first: u64, groups: usize) {
+        self.rows = [[0; BATCH]; K];
+        // Each key schedule overwrites the one before; only the last is left to wipe. Wiping each cost more than the additions.
+        let mut cipher = None;
+        for (slot, &leaf) in leaves.iter().enumerate() {
+            let value = &mut self.value[..groups];
+            if punctured && slot == 0 {
+                value.fill(0);
+            } else {
+                for (g, value) in (0..).zip(value.iter_mut()) {
+                    *value = Block::from(first.wrapping_add(g));
+                }
+                cipher.insert(ManuallyDrop::new(Aes::new(leaf))).encrypt(value);
+            }
+            for (j, (left, row)) in self.left.iter_mut().zip(&mut self.rows).enumerate() {
+                let (left, row) = (&mut left[..groups], &mut row[..groups]);
+                if slot >> j & 1 == 0 {
+                    left.copy_from_slice(value);
+                    break;
+                }
+                for ((value, row), left) in value.iter_mut().zip(row).zip(left) {
+                    *row ^= *value;
+                    *value ^= *left;
+                }
+            }
+        }
+        drop(cipher.map(ManuallyDrop::into_inner));
+    }
+}
+
+impl<const K: usize> Drop for Fold<K> {
+    fn drop(&mut self) {
+        self.value.zeroize();
+        self.left.zeroize();
+        self.rows.zeroize();
+    }
+}
+
+/// A slice must have exactly the length needed.
+const fn check(need: usize, got: usize) -> Result<()> {
+    if need == got { Ok(()) } else { Err(Error::Length { need, got }) }
+}
+
+/// The counter after `groups` more; a number never comes twice.
+fn advance(counter: u64, groups: usize) -> Result<u64> {
+    u64::try_from(groups).ok().and_then(|groups| counter.checked_add(groups)).ok_or(Error::Internal)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::rng::{Domain, Seed};
+    use std::vec;
+    use std::vec::Vec;
+
+    struct Setup {
+        repetition: Repetition,
+        delta: Block,
+        hash: Tmmo,
+        client_leaves: Vec<Block>,
+        server_leaves: Vec<Block>,
+        random: Prg,
+    }
+
+    impl Setup {
+        fn new(repetition: Repetition, delta: Block) -> Self {
+            Self {
+                repetition,
+                delta,
+                hash: Tmmo::new(11),
+                client_leaves: vec![1; repetition.leaves()],
+                server_leaves: vec![2; repetition.leaves()],
+                random: Seed([delta as u8; 32]).stream(Domain::Label, 0),
+            }
+        }
+
+        fn parties(&mut self) -> (Receiver<'_>, Sender<'_>) {
+            let mut messages = [[0; 2]; KAPPA];
+            let client = Receiver::new(self.repetition, &mut self.random, &self.hash, &mut self.client_leaves, &mut messages).unwrap();
+            let received: Vec<_> = messages.iter().enumerate().map(|(b, m)| m[(self.delta >> b & 1) as usize]).collect();
+            (client, Sender::new(self.repetition, self.delta, &received, &self.hash, &mut self.server_leaves).unwrap())
+        }
+    }
+
+    fn random_choices(groups: usize) -> Vec<u128> {
+        let mut random = Seed([7; 32]).stream(Domain::Mask, 0);
+        (0..groups)
+            .map(|g| {
+                if g == 0 {
+                    0
+                } else if g == 1 {
+                    u128::MAX
+                } else {
+                    random.next_u128()
+                }
+            })
+            .collect()
+    }
+
+    /// Both parties, calls cut into `cuts` groups each: labels `T`, labels `Q`, corrections.
+    fn run(setup: &mut Setup, choices: &[u128], cuts: &[usize]) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
+        let (bytes, delta) = (setup.repetition.correction_bytes_per_group(), setup.delta);
+        let (mut client, mut server) = setup.parties();
+        let (mut t, mut q, mut sent) = (vec![], vec![], vec![]);
+        let mut rest = choices;
+        for &cut in cuts {
+            let (now, later) = rest.split_at(cut);
+            rest = later;
+            let (mut labels, mut corrections) = (vec![0; cut * GROUP], vec![0; cut * bytes]);
+            client.extend(now, &mut labels, &mut corrections).unwrap();
+            t.extend_from_slice(&labels);
+            server.extend(&corrections, &mut labels).unwrap();
+            q.extend_from_slice(&labels);
+            sent.extend_from_slice(&corrections);
+        }
+        assert!(rest.is_empty());
+        assert_eq!([client.groups(), server.groups()], [choices.len() as u64; 2]);
+        assert_eq!(server.delta(), delta);
+        (t, q, sent)
+    }
+
+    fn deltas() -> [Block; 4] {
+        [1, Block::MAX, 0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979, 0x8000_0000_0000_0000_8000_0000_0000_0001]
+    }
+
+    #[test]
+    fn labels_differ_by_choice_times_delta() {
+        for repetition in Repetition::ALL {
+            for delta in deltas() {
+                let choices = random_choices(BATCH + 3);
+                let (t, q, _) = run(&mut Setup::new(repetition, delta), &choices, &[BATCH + 3]);
+                for (j, (t, q)) in t.iter().zip(&q).enumerate() {
+                    let bit = choices[j / GROUP] >> (j % GROUP) & 1;
+                    assert_eq!(t ^ q, bit * delta, "{repetition:?}, OT {j}");
+                }
+                let mut distinct = q;
+                distinct.sort_unstable();
+                distinct.dedup();
+                assert_eq!(distinct.len(), t.len());
+            }
+        }
+    }
+
+    #[test]
+    fn cuts_do_not_matter() {
+        for repetition in Repetition::ALL {
+            let delta = deltas()[2];
+            let choices = random_choices(2 * BATCH + 5);
+            let whole = run(&mut Setup::new(repetition, delta), &choices, &[2 * BATCH + 5]);
+            let ones = run(&mut Setup::new(repetition, delta), &choices, &vec![1; 2 * BATCH + 5]);
+            let ragged = run(&mut Setup::new(repetition, delta), &choices, &[0, 3, BATCH + 1, 0, BATCH, 1]);
+            assert!(whole == ones && whole == ragged, "{repetition:?}");
+        }
+    }
+
+    /// Labels and corrections straight from the formulas at the head of this file.
+    #[test]
+    fn client_is_the_definition() {
+        for repetition in Repetition::ALL {
+            let (k, groups) = (repetition.k(), BATCH + 1);
+            let choices = random_choices(groups);
+            let mut setup = Setup::new(repetition, deltas()[2]);
+            let (mut client, _) = setup.parties();
+            let leaves = client.leaves.to_vec();
+            let bytes = repetition.correction_bytes_per_group();
+            let (mut labels, mut corrections) = (vec![0; groups * GROUP], vec![0; groups * bytes]);
+            client.extend(&choices, &mut labels, &mut corrections).unwrap();
+            for (g, choices) in choices.iter().enumerate() {
+                let (mut want, mut sent) = ([0; GROUP], vec![]);
+                for (i, leaves) in leaves.chunks(1 << k).enumerate() {
+                    let mut u = *choices;
+                    for (x, &leaf) in leaves.iter().enumerate() {
+                        let mut row = [g as Block];
+                        Aes::new(leaf).encrypt(&mut row);
+                        u ^= row[0];
+                        for (label, want) in want.iter_mut().enumerate() {
+                            *want ^= (x as Block * (row[0] >> label & 1)) << (i * k);
+                        }
+                    }
+                    sent.extend_from_slice(&u.to_le_bytes());
+                }
+                assert_eq!(labels[g * GROUP..][..GROUP], want, "{repetition:?}, group {g}");
+                assert_eq!(corrections[g * bytes..][..bytes], sent, "{repetition:?}, group {g}");
+            }
+        }
+    }
+
+    #[test]
+    fn missing_leaf_never_matters() {
+        for repetition in Repetition::ALL {
+            let mut setup = Setup::new(repetition, deltas()[2]);
+            let (mut client, mut server) = setup.parties();
+            for leaves in server.leaves.chunks_mut(1 << repetition.k()) {
+                leaves[0] = 0xbad;
+            }
+            let (mut t, mut q, mut corrections) = ([0; GROUP], [0; GROUP], vec![0; repetition.correction_bytes_per_group()]);
+            client.extend(&[0], &mut t, &mut corrections).unwrap();
+            server.extend(&corrections, &mut q).unwrap();
+            assert_eq!(t, q);
+        }
+    }
+
+    #[test]
+    fn wrong_lengths_are_errors_and_use_nothing_up() {
+        let mut setup = Setup::new(Repetition::K4, 1);
+        let hash = Tmmo::new(11);
+        let (mut leaves, mut messages) = ([0; 512], [[0; 2]; KAPPA]);
+        let mut random = Seed([0; 32]).stream(Domain::Label, 0);
+        let length = |need, got| Some(Error::Length { need, got });
+        assert_eq!(Receiver::new(Repetition::K4, &mut random, &hash, &mut leaves[1..], &mut messages).err(), length(512, 511));
+        assert_eq!(Receiver::new(Repetition::K4, &mut random, &hash, &mut leaves, &mut messages[1..]).err(), length(128, 127));
+        assert_eq!(Receiver::new(Repetition::K8, &mut random, &hash, &mut leaves, &mut messages).err(), length(4096, 512));
+        assert_eq!(Sender::new(Repetition::K4, 1, &[0; 127], &hash, &mut leaves).err(), length(128, 127));
+        assert_eq!(Sender::new(Repetition::K4, 1, &[0; 128], &hash, &mut leaves[2..]).err(), length(512, 510));
+        assert_eq!(Sender::new(Repetition::K4, 2, &[0; 128], &hash, &mut leaves).err(), Some(Error::Internal));
+
+        let (mut client, mut server) = setup.parties();
+        let (mut labels, mut corrections) = ([0; 256], [0; 1024]);
+        assert_eq!(client.extend(&[1, 2], &mut labels[1..], &mut corrections).err(), length(256, 255));
+        assert_eq!(client.extend(&[1, 2], &mut labels, &mut corrections[1..]).err(), length(1024, 1023));
+        assert_eq!(server.extend(&corrections, &mut labels[1..]).err(), length(128, 255));
+        assert_eq!(server.extend(&corrections[1..], &mut labels).err(), length(1024, 1023));
+        client.groups = u64::MAX - 1;
+        server.groups = u64::MAX - 1;
+        assert_eq!(client.extend(&[1, 2], &mut labels, &mut corrections), Err(Error::Internal));
+        assert_eq!(server.extend(&corrections, &mut labels), Err(Error::Internal));
+        assert_eq!((client.groups(), server.groups()), (u64::MAX - 1, u64::MAX - 1));
+        assert_eq!((labels, corrections), ([0; 256], [0; 1024]));
+    }
+
+    #[test]
+    fn leaves_are_wiped_on_drop() {
+        let mut setup = Setup::new(Repetition::K2, 5);
+        drop(setup.parties());
+        assert!(setup.client_leaves.iter().chain(&setup.server_leaves).all(|&leaf| leaf == 0));
+    }
+}

@@ -1,0 +1,261 @@
+//! Products of a server's and a client's secret in a share ring, one OT per bit (Gilboa, CRYPTO 1999; MiniONN, Figure 8).
+//!
+//! The server has `a`, the client has `v` and chose its bits in OTs, lowest first: `T_i = Q_i ⊕ v_i·Δ`. With `h0_i = H(Q_i)` and
+//! `h1_i = H(Q_i ⊕ Δ)` the server sends `c_i = h0_i + a·2^i − h1_i`; the client gets `h0_i + v_i·a·2^i` as `H(T_i) + v_i·c_i`.
+//! Summed up: `p_S = −Σ h0_i`, `p_C = Σ (H(T_i) + v_i·c_i)`, and `p_S + p_C = a·v`.
+//!
+//! In `Z_{2^ℓ}` the factor `2^i` is taken out of all of bit `i`'s terms, which then need `ℓ − i` bits only.
+//!
+//! `a` must be uniform, fresh, and serve once: online the server opens `δ = y_S − a`, and the client, knowing `v = y_C`, has
+//! `p_C + δ·y_C` as its share of `y_S·y_C`. A second product with the same `a` would tell the difference of two `y_S`.
+
+use super::mask;
+use crate::hash::{Block, Tmmo};
+use crate::ring::Modulus;
+use crate::{Error, Result};
+use zeroize::Zeroizing;
+
+/// OTs hashed in one pipeline.
+const PIPELINE: usize = if cfg!(target_pointer_width = "64") { 4 } else { 1 };
+
+/// Bits on the wire of correction `i < modulus.bits()` of a product: `ℓ − i` in `Z_{2^ℓ}`, else `ℓ`.
+#[must_use]
+pub const fn correction_width(modulus: Modulus, i: u32) -> u32 {
+    match modulus {
+        Modulus::Bits(_) => modulus.bits().saturating_sub(i),
+        Modulus::Odd(_) => modulus.bits(),
+    }
+}
+
+/// Bits on the wire of all corrections of a product: `ℓ(ℓ+1)/2` in `Z_{2^ℓ}`, else `ℓ²`.
+#[must_use]
+pub const fn product_bits(modulus: Modulus) -> u32 {
+    let l = modulus.bits();
+    match modulus {
+        Modulus::Bits(_) => l * (l + 1) / 2,
+        Modulus::Odd(_) => l * l,
+    }
+}
+
+/// Server: its share `p_S` of `a·v`, and the `ℓ = modulus.bits()` corrections to send. `labels` are the `ℓ` labels `Q`, OT `i`
+/// is hashed with tweak `tweak_base + i`: a session uses each tweak once. `a` is an element, see above for its use.
+///
+/// # Errors
+/// [`Error::Length`] unless there are `ℓ` labels and corrections.
+pub fn server_product(
+    modulus: Modulus,
+    a: u64,
+    labels: &[Block],
+    delta: Block,
+    hash: &Tmmo,
+    tweak_base: u128,
+    corrections: &mut [u64],
+) -> Result<u64> {
+    debug_assert!(a < modulus.value());
+    check(modulus, labels.len(), corrections.len())?;
+    let (mut share, mut factor) = (0, a);
+    for (first, (labels, corrections)) in (0..).step_by(PIPELINE).zip(labels.chunks(PIPELINE).zip(corrections.chunks_mut(PIPELINE))) {
+        let (q, tweaks) = lanes(labels, tweak_base, first);
+        let h0 = Zeroizing::new(hash.hash(q, tweaks));
+        let h1 = Zeroizing::new(hash.hash(q.map(|q| q ^ delta), tweaks));
+        for (i, (correction, (&h0, &h1))) in (first..).zip(corrections.iter_mut().zip(h0.iter().zip(h1.iter()))) {
+            let term = Term::new(modulus, i);
+            let h0 = term.element(h0);
+            *correction = term.ring.sub(term.ring.add(h0, term.operand(factor)), term.element(h1));
+            share = modulus.sub(share, h0 << term.shift);
+            factor = term.next_factor(factor);
+        }
+    }
+    Ok(share)
+}
+
+/// Client: its share `p_C` of `a·v`. `labels` are the `ℓ = modulus.bits()` labels `T` of the bits of `v`, lowest first;
+/// `corrections` are the server's; tweaks as in [`server_product`]. `v` is an element. In constant time for all but the corrections' range.
+///
+/// # Errors
+/// [`Error::Length`] unless there are `ℓ` labels and corrections; [`Error::Malformed`] if a correction is outside its ring.
+pub fn client_product(modulus: Modulus, v: u64, labels: &[Block], hash: &Tmmo, tweak_base: u128, corrections: &[u64]) -> Result<u64> {
+    debug_assert!(v < modulus.value());
+    check(modulus, labels.len(), corrections.len())?;
+    let mut share = 0;
+    for (first, (labels, corrections)) in (0..).step_by(PIPELINE).zip(labels.chunks(PIPELINE).zip(corrections.chunks(PIPELINE))) {
+        let (t, tweaks) = lanes(labels, tweak_base, first);
+        let hashes = Zeroizing::new(hash.hash(t, tweaks));
+        for (i, (&correction, &h)) in (first..).zip(corrections.iter().zip(hashes.iter())) {
+            let term = Term::new(modulus, i);
+            if correction >= term.ring.value() {
+                return Err(Error::Malformed);
+            }
+            let x = term.ring.add(term.element(h), correction & mask(v >> i));
+            share = modulus.add(share, x << term.shift);
+        }
+    }
+    Ok(share)
+}
+
+/// Where bit `i`'s term lives: `2^shift · ring`.
+#[derive(Clone, Copy)]
+struct Term {
+    ring: Modulus,
+    shift: u32,
+}
+
+impl Term {
+    /// `i < modulus.bits()`.
+    const fn new(modulus: Modulus, i: u32) -> Self {
+        match modulus {
+            Modulus::Bits(_) => Self { ring: Modulus::Bits(correction_width(modulus, i) as u8), shift: i },
+            Modulus::Odd(_) => Self { ring: modulus, shift: 0 },
+        }
+    }
+
+    /// An element from a hash `h`: its low bits, or `⌊h·N/2^128⌋`, which takes no division (constant time) and is within `N/2^128 < 2^−66`
+    /// of uniform.
+    const fn element(self, h: Block) -> u64 {
+        match self.ring {
+            Modulus::Bits(_) => self.ring.reduce(h as u64),
+            Modulus::Odd(n) => {
+                let (high, low) = (h >> 64, h & u64::MAX as u128);
+                // < 2^64·N: both products are, and N < 2^62.
+                ((high * n as u128 + ((low * n as u128) >> 64)) >> 64) as u64
+            }
+        }
+    }
+
+    /// What this term multiplies with the client's bit.
+    const fn operand(self, factor: u64) -> u64 {
+        match self.ring {
+            Modulus::Bits(_) => self.ring.reduce(factor),
+            Modulus::Odd(_) => factor,
+        }
+    }
+
+    /// The factor of the next bit: doubled, unless the shift does that.
+    const fn next_factor(self, factor: u64) -> u64 {
+        match self.ring {
+            Modulus::Bits(_) => factor,
+            Modulus::Odd(_) => self.ring.add(factor, factor),
+        }
+    }
+}
+
+/// Labels and tweaks of the next OTs, from OT `first` on, filled up to a pipeline; results of the filling are dropped.
+fn lanes(labels: &[Block], tweak_base: u128, first: u32) -> ([Block; PIPELINE], [Block; PIPELINE]) {
+    let mut x = [0; PIPELINE];
+    for (x, &label) in x.iter_mut().zip(labels) {
+        *x = label;
+    }
+    (x, core::array::from_fn(|lane| tweak_base.wrapping_add(u128::from(first)).wrapping_add(lane as u128)))
+}
+
+/// A product takes `ℓ` labels and `ℓ` corrections.
+const fn check(modulus: Modulus, labels: usize, corrections: usize) -> Result<()> {
+    let need = modulus.bits() as usize;
+    if labels != need {
+        return Err(Error::Length { need, got: labels });
+    }
+    if corrections != need {
+        return Err(Error::Length { need, got: corrections });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod tests {
+    use super::*;
+    use crate::rng::{Domain, Prg, Seed};
+    use std::vec;
+    use std::vec::Vec;
+
+    const PAPER: Modulus = Modulus::Odd(101_285_036_033);
+
+    fn rings() -> impl Iterator<Item = Modulus> {
+        (1..=63).map(Modulus::Bits).chain([PAPER, Modulus::Odd(7), Modulus::Odd((1 << 62) - 57)])
+    }
+
+    /// One product with ideal OTs: corrections and both shares.
+    fn product(m: Modulus, a: u64, v: u64, random: &mut Prg) -> (Vec<u64>, u64, u64) {
+        let (hash, delta) = (Tmmo::new(random.next_u128()), random.next_u128() | 1);
+        let base = random.next_u128() >> 1;
+        let q: Vec<_> = (0..m.bits()).map(|_| random.next_u128()).collect();
+        let t: Vec<_> = q.iter().enumerate().map(|(i, q)| q ^ (delta * u128::from(v >> i & 1))).collect();
+        let mut corrections = vec![0; q.len()];
+        let server = server_product(m, a, &q, delta, &hash, base, &mut corrections).unwrap();
+        let client = client_product(m, v, &t, &hash, base, &corrections).unwrap();
+        (corrections, server, client)
+    }
+
+    #[test]
+    fn shares_sum_to_the_product() {
+        let mut random = Seed([4; 32]).stream(Domain::Mask, 1);
+        for m in rings() {
+            let edges = [0, 1, m.value() / 2, m.value() - 1].map(|x| m.reduce(x));
+            let mut pairs: Vec<_> = edges.iter().flat_map(|&a| edges.map(|v| (a, v))).collect();
+            pairs.extend((0..30).map(|_| (m.reduce(random.next_u64()), m.reduce(random.next_u64()))));
+            for (a, v) in pairs {
+                let (corrections, server, client) = product(m, a, v, &mut random);
+                assert!(server < m.value() && client < m.value());
+                assert_eq!(m.add(server, client), m.mul(a, v), "{m:?} {a}·{v}");
+                for (i, c) in (0..).zip(corrections) {
+                    assert!(c >> correction_width(m, i) == 0, "{m:?} correction {i}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn widths_add_up() {
+        for m in rings() {
+            assert_eq!((0..m.bits()).map(|i| correction_width(m, i)).sum::<u32>(), product_bits(m), "{m:?}");
+        }
+        assert_eq!([product_bits(Modulus::Bits(8)), product_bits(Modulus::Bits(44)), product_bits(PAPER)], [36, 990, 1369]);
+    }
+
+    #[test]
+    fn hash_to_element_is_the_definition() {
+        let mut random = Seed([5; 32]).stream(Domain::Mask, 2);
+        let n = (1_u64 << 62) - 57;
+        let term = Term::new(Modulus::Odd(n), 0);
+        assert_eq!((term.element(0), term.element(Block::MAX)), (0, n - 1));
+        // N = 2^62 − 57: ⌊h·N/2^128⌋ = ⌊(h·2^62 − 57·h)/2^128⌋, by halves of h.
+        for _ in 0..1000 {
+            let h = random.next_u128();
+            let (mut product, wide) = ([0_u128; 3], u128::from(u64::MAX));
+            product[0] = (h & wide) * u128::from(n);
+            product[1] = (h >> 64) * u128::from(n) + (product[0] >> 64);
+            product[2] = product[1] >> 64;
+            assert_eq!(u128::from(term.element(h)), product[2]);
+        }
+        // Small N: each element takes its share of the hashes.
+        let term = Term::new(Modulus::Odd(7), 0);
+        let mut seen = [0_u32; 7];
+        (0..7000).for_each(|_| seen[term.element(random.next_u128()) as usize] += 1);
+        assert!(seen.iter().all(|&count| (850..1150).contains(&count)), "{seen:?}");
+    }
+
+    #[test]
+    fn bad_lengths_and_corrections_are_refused() {
+        let hash = Tmmo::new(1);
+        let m = Modulus::Bits(8);
+        let length = |got| Err(Error::Length { need: 8, got });
+        assert_eq!(server_product(m, 1, &[0; 7], 1, &hash, 0, &mut [0; 8]), length(7));
+        assert_eq!(server_product(m, 1, &[0; 8], 1, &hash, 0, &mut [0; 9]), length(9));
+        assert_eq!(client_product(m, 1, &[0; 9], &hash, 0, &[0; 8]), length(9));
+        assert_eq!(client_product(m, 1, &[0; 8], &hash, 0, &[0; 0]), length(0));
+        for i in 0..8 {
+            let mut corrections = [0; 8];
+            corrections[i] = (1 << (8 - i)) - 1;
+            assert!(client_product(m, 1, &[0; 8], &hash, 0, &corrections).is_ok());
+            corrections[i] += 1;
+            assert_eq!(client_product(m, 1, &[0; 8], &hash, 0, &corrections), Err(Error::Malformed));
+        }
+        let mut corrections = [0; 37];
+        corrections[36] = PAPER.value() - 1;
+        assert!(client_product(PAPER, 1, &[0; 37], &hash, 0, &corrections).is_ok());
+        for bad in [PAPER.value(), u64::MAX] {
+            corrections[36] = bad;
+            assert_eq!(client_product(PAPER, 1, &[0; 37], &hash, 0, &corrections), Err(Error::Malformed));
+        }
+    }
+}
