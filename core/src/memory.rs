@@ -1,1 +1,91 @@
-//! (being written)
+//! The caller's memory: measured and carved by the same code, so a size query can't disagree with what is used.
+
+use crate::error::{Error, Result};
+use bytemuck::Pod;
+
+/// Alignment of every region, and of the memory that a caller hands in.
+pub const ALIGN: usize = 16;
+
+/// Memory to be carved, or only measured.
+#[derive(Debug)]
+pub struct Space<'a> {
+    rest: Option<&'a mut [u8]>,
+    used: usize,
+}
+
+impl<'a> Space<'a> {
+    /// Counts what is taken; every slice it returns is empty.
+    #[must_use]
+    pub const fn measure() -> Self {
+        Self { rest: None, used: 0 }
+    }
+
+    /// Carves `memory`.
+    ///
+    /// # Errors
+    /// [`Error::Alignment`] if it is not aligned to [`ALIGN`].
+    pub fn carve(memory: &'a mut [u8]) -> Result<Self> {
+        if memory.as_ptr().align_offset(ALIGN) != 0 {
+            return Err(Error::Alignment);
+        }
+        Ok(Self { rest: Some(memory), used: 0 })
+    }
+
+    /// Takes `n` zeroed elements.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] if not that much is left: `need` is what this and earlier calls ask for, so measure first for the whole.
+    pub fn take<T: Pod>(&mut self, n: usize) -> Result<&'a mut [T]> {
+        let bytes = n.checked_mul(size_of::<T>()).and_then(|b| b.checked_next_multiple_of(ALIGN));
+        let total = bytes.and_then(|b| self.used.checked_add(b));
+        let (Some(bytes), Some(total)) = (bytes, total) else {
+            return Err(Error::Memory { need: usize::MAX, got: self.used });
+        };
+        let Some(rest) = self.rest.take() else {
+            self.used = total;
+            return Ok(&mut []);
+        };
+        let got = self.used + rest.len();
+        let (head, tail) = rest.split_at_mut_checked(bytes).ok_or(Error::Memory { need: total, got })?;
+        self.rest = Some(tail);
+        self.used = total;
+        head.fill(0);
+        let head = head.get_mut(..n * size_of::<T>()).ok_or(Error::Internal)?;
+        bytemuck::try_cast_slice_mut(head).map_err(|_| Error::Internal)
+    }
+
+    /// Bytes taken so far.
+    #[must_use]
+    pub const fn used(&self) -> usize {
+        self.used
+    }
+
+    /// What is left.
+    #[must_use]
+    pub fn into_rest(self) -> &'a mut [u8] {
+        self.rest.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[repr(align(16))]
+    struct Memory([u8; 64]);
+
+    #[test]
+    fn measuring_and_carving_agree_to_the_byte() {
+        fn layout<'a>(space: &mut Space<'a>) -> Result<(&'a mut [u64], &'a mut [u8])> {
+            Ok((space.take(3)?, space.take(5)?))
+        }
+        let mut measured = Space::measure();
+        layout(&mut measured).unwrap();
+        assert_eq!(measured.used(), 48);
+        let mut memory = Memory([0xff; 64]);
+        let (a, b) = layout(&mut Space::carve(&mut memory.0[..48]).unwrap()).unwrap();
+        assert_eq!((a.len(), b.len(), a[2], b[4]), (3, 5, 0, 0));
+        assert_eq!(layout(&mut Space::carve(&mut memory.0[..47]).unwrap()).err(), Some(Error::Memory { need: 48, got: 47 }));
+        assert_eq!(Space::carve(&mut memory.0[1..]).err(), Some(Error::Alignment));
+    }
+}

@@ -4,12 +4,26 @@ use super::encrypt::SecretKey;
 use crate::params::{N, PRIMES};
 use crate::plan::noise::{C0_EXTRA, C1_EXTRA};
 use crate::ring::{LIMBS, Limb, montgomery_inverse};
+use crate::wire::{GROUP, unpack};
 
 /// Limbs that hold `c1·s` exactly, for signed `c1` of `bits` bits: `n·2^(bits−1)` must stay below half their product.
 #[must_use]
 pub const fn limbs(bits: u32) -> usize {
     // 27-bit primes are above 2^26.99: two hold 53.9 bits with sign, three 80.9.
     if bits + N.ilog2() <= 53 { 2 } else { 3 }
+}
+
+/// Unpacks `c1`, `bits` bits for each coefficient read signed, into representatives of limb `index` in `(−q, q)`.
+pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) {
+    let Some(limb) = LIMBS.get(index) else { return };
+    let group_bytes = (GROUP as u64 * u64::from(bits) / 8) as usize;
+    let mut values = [0; GROUP];
+    for (out, packed) in out.chunks_exact_mut(GROUP).zip(packed.chunks_exact(group_bytes)) {
+        let _whole_bytes = unpack(packed, bits, &mut values);
+        for (out, &value) in out.iter_mut().zip(&values) {
+            *out = limb.reduce_wide((value << (64 - bits)) as i64 >> (64 - bits));
+        }
+    }
 }
 
 /// Replaces `c1` (coefficients as representatives of limb `index`, in `(−q, q)`) by `c1·s`, in `(−q, q)`.

@@ -1,8 +1,7 @@
-//! The evaluating party's side: fresh encryptions of zero, flooding, and the sum of fractions that travels back.
+//! The evaluating party's side: fresh encryptions of zero, and flooding.
 
 use super::encode::Encoder;
 use super::encrypt::{Mask, PublicKey};
-use super::rescale::{Basis, Fraction};
 use super::sample;
 use crate::attack::{Defence, stripped};
 use crate::ring::{LIMBS, Limb};
@@ -34,38 +33,35 @@ impl Fresh<'_> {
         self.seed.stream(Domain::Noise, self.number << 1 | half)
     }
 
-    /// Adds `c1`'s noise to a transformed-back limb and every coefficient's fraction to `sums`.
-    pub fn finish_c1<F: Fraction>(&self, index: usize, basis: &Basis, values: &[i32], sums: &mut [F]) {
+    /// Adds `c1`'s noise to a transformed-back limb; `each` takes the values in `(−q, q)`, coefficient by coefficient.
+    pub fn finish_c1(&self, index: usize, values: &[i32], mut each: impl FnMut(i32)) {
         let Some(limb) = LIMBS.get(index) else { return };
         let mut noise = self.noise(1);
         let keep = i32::from(!stripped(Defence::Rerandomise));
-        for (sum, &value) in sums.iter_mut().zip(values) {
-            let value = limb.reduce(value + sample::noise(&mut noise) * keep);
-            sum.add(basis.fraction(index, value));
+        for &value in values {
+            each(limb.reduce(value + sample::noise(&mut noise) * keep));
         }
     }
 
-    /// Adds noise, flooding and the encoded `plaintexts` to the coefficients of `c0` at `positions`, and their fractions to `sums`.
-    /// One plaintext and one sum for each position; streams advance in that order.
-    pub fn finish_c0<F: Fraction>(
+    /// Adds noise, flooding and an encoded plaintext to the coefficients of `c0` that are `results`: (position, plaintext).
+    /// `each` takes the values in `(−q, q)`, in that order; so do the streams of noise advance.
+    pub fn finish_c0(
         &self,
         index: usize,
-        basis: &Basis,
         encoder: &Encoder,
         values: &[i32],
         results: impl Iterator<Item = (usize, u64)>,
-        sums: &mut [F],
+        mut each: impl FnMut(i32),
     ) {
         let Some(limb) = LIMBS.get(index) else { return };
         let mut noise = self.noise(0);
         let mut flood = self.seed.stream(Domain::Flood, self.number);
         let (rerandomise, flooding) = (i32::from(!stripped(Defence::Rerandomise)), i32::from(!stripped(Defence::Flood)));
-        for (sum, (position, plaintext)) in sums.iter_mut().zip(results) {
+        for (position, plaintext) in results {
             let Some(&value) = values.get(position) else { return };
             let fresh = sample::noise(&mut noise) * rerandomise;
             let value = limb.reduce(value + fresh + encoder.encode(index, plaintext));
-            let value = limb.reduce(value + sample::flood(&mut flood, self.flood, limb) * flooding);
-            sum.add(basis.fraction(index, value));
+            each(limb.reduce(value + sample::flood(&mut flood, self.flood, limb) * flooding));
         }
     }
 }

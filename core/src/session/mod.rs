@@ -1,1 +1,71 @@
-//! (being written)
+//! The two parties. One engine, written top to bottom as `async` functions over a byte stream; drivers differ only in the stream:
+//! [`blocking`] for sockets and serial lines, [`engine`] for callers that move the bytes themselves (C, event loops).
+//!
+//! ```text
+//! handshake   hello, welcome                                   once per connection
+//! set-up      keys, base OTs, OT extension                     once per connection   [setup]
+//! offline     triplets, OTs, tables for a stock of predictions                       [triplets], [garbled], [products]
+//! online      masked input, then one round trip for each non-linear layer
+//! ```
+
+pub mod blocking;
+mod channel;
+mod client;
+pub mod engine;
+mod garbled;
+mod layout;
+mod products;
+mod server;
+mod setup;
+mod store;
+mod triplets;
+
+pub use channel::Traffic;
+pub use client::Client;
+pub use layout::{client_memory, prepared_memory, server_memory};
+pub use server::{Event, Server};
+pub use store::{NoStore, SliceStore, Store};
+pub use triplets::Prepared;
+
+use crate::error::{Error, Result};
+use crate::ot::Repetition;
+
+/// When garbled tables travel. Same bytes, same order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Tables {
+    /// Offline, into the client's store.
+    Stored = 0,
+    /// Online, just before use: for clients without storage.
+    Streamed = 1,
+}
+
+/// How a session runs; the client chooses, the server may refuse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Work against bytes in the OT extension.
+    pub repetition: Repetition,
+    /// When garbled tables travel.
+    pub tables: Tables,
+    /// Predictions prepared at once, `1..=`[`MAX_STOCK`].
+    pub stock: u32,
+}
+
+/// Largest stock.
+pub const MAX_STOCK: u32 = 4096;
+
+impl Options {
+    /// Whether every field is in range.
+    ///
+    /// # Errors
+    /// [`Error::Option`].
+    pub const fn check(&self) -> Result<()> {
+        if self.stock == 0 || self.stock > MAX_STOCK { Err(Error::Option) } else { Ok(()) }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { repetition: Repetition::K8, tables: Tables::Stored, stock: 1 }
+    }
+}

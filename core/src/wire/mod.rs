@@ -1,1 +1,101 @@
-//! (being written)
+//! What goes over the wire: frames and packed integers. docs/protocol.md describes every message for a third party.
+//!
+//! A frame is `tag u8 | length u32 | payload | CRC-32 of all before`. Both sides know tag and length in advance; the header lets a
+//! receiver say what is wrong, the checksum catches damage. Neither replaces a secure channel, see SECURITY.md.
+
+mod bits;
+mod hello;
+
+pub use bits::{GROUP, Packer, pack, packed_len, unpack};
+pub use hello::{Greeting, Hello, HELLO_BYTES};
+
+use crc::{CRC_32_ISO_HDLC, Crc, Digest};
+
+/// Bytes before the payload.
+pub const HEADER: usize = 5;
+/// Bytes after the payload.
+pub const TRAILER: usize = 4;
+/// Bytes of a frame around its payload.
+pub const OVERHEAD: usize = HEADER + TRAILER;
+
+/// Kind of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Tag {
+    /// Client: version, options, plan digest, nonce.
+    Hello = 1,
+    /// Client: asks for the plan before the hello.
+    PlanRequest = 2,
+    /// Server: the plan.
+    Plan = 3,
+    /// Server: version, nonce.
+    Welcome = 4,
+    /// Server: public key and encrypted choice bits of the base OTs.
+    ServerKeys = 5,
+    /// Client: public key.
+    ClientKeys = 6,
+    /// Client: base OT answer.
+    BaseOt = 7,
+    /// Server: set-up is complete.
+    Ready = 8,
+    /// Client: starts the offline phase of one stock.
+    Prepare = 9,
+    /// Client: encrypted masks of one linear layer.
+    Upload = 10,
+    /// Server: encrypted shares of its product.
+    Download = 11,
+    /// Client: OT corrections for the whole stock.
+    Corrections = 12,
+    /// Server: garbled tables and product corrections for the whole stock.
+    Tables = 13,
+    /// Client: its masked input.
+    Input = 14,
+    /// Server: labels of one garbled layer (streamed: with tables).
+    Labels = 15,
+    /// Client: output colours of one garbled layer.
+    Colours = 16,
+    /// Server: masked operand of a square.
+    Opening = 17,
+    /// Client: its correction of a square.
+    Answer = 18,
+    /// Server: its share of the result.
+    Output = 19,
+    /// Client: the session is over.
+    Bye = 20,
+    /// Either: the session ends with an error code.
+    Abort = 255,
+}
+
+#[cfg(target_pointer_width = "64")]
+type Implementation = crc::Table<16>;
+/// One kilobyte of flash instead of sixteen.
+#[cfg(not(target_pointer_width = "64"))]
+type Implementation = crc::Table<1>;
+
+static CRC: Crc<u32, Implementation> = Crc::<u32, Implementation>::new(&CRC_32_ISO_HDLC);
+
+/// A running CRC-32 (ISO-HDLC: the one of Ethernet and zip).
+pub struct Checksum(Digest<'static, u32, Implementation>);
+
+impl Checksum {
+    /// Of nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(CRC.digest())
+    }
+    /// Adds bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+    /// The checksum, little-endian.
+    #[must_use]
+    pub fn finish(self) -> [u8; TRAILER] {
+        self.0.finalize().to_le_bytes()
+    }
+}
+
+impl Default for Checksum {
+    fn default() -> Self {
+        Self::new()
+    }
+}

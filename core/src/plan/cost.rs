@@ -1,0 +1,173 @@
+//! Bytes, rounds and store size, before anything runs. The session takes its frame lengths from here, so they can't disagree.
+
+use super::nonlinear::{DECODE_BYTES, LABEL_BYTES, Nonlinear};
+use super::{Op, Plan, tile};
+use crate::error::Result;
+use crate::params::{LIMB_BITS, N, PRIMES};
+use crate::session::{Options, Tables};
+use crate::wire::{HELLO_BYTES, OVERHEAD, packed_len};
+
+/// Bits of a coefficient of the base OTs' `c1` and `c0`: the slot prime has 17.
+pub(crate) const BASE_OT_BITS: (u32, u32) = (17 + super::noise::C1_EXTRA, 17 + super::noise::C0_EXTRA);
+
+/// Bytes and rounds of a phase, as the client sees them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Phase {
+    /// Bytes from client to server.
+    pub up: u64,
+    /// Bytes from server to client.
+    pub down: u64,
+    /// How often the client waits for the server.
+    pub rounds: u32,
+}
+
+impl Phase {
+    const fn frame_up(mut self, payload: u64) -> Self {
+        self.up += payload + OVERHEAD as u64;
+        self
+    }
+    const fn frame_down(mut self, payload: u64) -> Self {
+        self.down += payload + OVERHEAD as u64;
+        self
+    }
+    const fn round(mut self) -> Self {
+        self.rounds += 1;
+        self
+    }
+    /// Both together.
+    #[must_use]
+    pub const fn plus(self, other: Self) -> Self {
+        Self { up: self.up + other.up, down: self.down + other.down, rounds: self.rounds + other.rounds }
+    }
+}
+
+/// Bytes of one polynomial with all limbs on the wire.
+pub(crate) const fn polynomial_bytes() -> u64 {
+    PRIMES.len() as u64 * packed_len(N as u64, LIMB_BITS)
+}
+
+/// Bytes of the welcome's payload: version, nonce.
+pub(crate) const WELCOME_BYTES: usize = 2 + 32;
+
+/// Bytes of the base OTs' answer.
+pub(crate) const fn base_ot_bytes() -> u64 {
+    packed_len(N as u64, BASE_OT_BITS.0) + packed_len(N as u64, BASE_OT_BITS.1)
+}
+
+/// Handshake and set-up.
+#[must_use]
+pub fn setup() -> Phase {
+    Phase::default()
+        .frame_up(HELLO_BYTES as u64)
+        .round()
+        .frame_down(WELCOME_BYTES as u64)
+        .frame_down(32 + 2 * polynomial_bytes())
+        .frame_up(32 + polynomial_bytes())
+        .frame_up(base_ot_bytes())
+        .round()
+        .frame_down(0)
+}
+
+/// Fetching the plan over the connection.
+#[must_use]
+pub fn fetch_plan(plan: &Plan<'_>) -> Phase {
+    Phase::default().frame_up(2).round().frame_down(plan.len_bytes() as u64)
+}
+
+/// Payload of the corrections frame, for the whole stock.
+pub(crate) fn corrections_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
+    let one: u64 = plan.ops().map(|op| Nonlinear::of(&op).correction_bytes(options.repetition)).sum();
+    one * u64::from(options.stock)
+}
+
+/// Payload of the tables frame, for the whole stock.
+pub(crate) fn tables_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
+    let products: u64 = plan.ops().map(|op| Nonlinear::of(&op).products_bytes()).sum();
+    products * u64::from(options.stock) + store_bytes(plan, options)
+}
+
+/// Bytes of the client's table store, for the whole stock.
+#[must_use]
+pub fn store_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
+    match options.tables {
+        Tables::Stored => {
+            let one = |op: Op| Nonlinear::of(&op).table_bytes() + Nonlinear::of(&op).decode_bytes;
+            plan.ops().map(one).sum::<u64>() * u64::from(options.stock)
+        }
+        Tables::Streamed => 0,
+    }
+}
+
+/// Payload of an operation's labels frame, for one prediction.
+pub(crate) fn labels_bytes(op: &Op, options: &Options) -> u64 {
+    let n = Nonlinear::of(op);
+    n.server_labels * LABEL_BYTES
+        + match options.tables {
+            Tables::Stored => 0,
+            Tables::Streamed => n.table_bytes() + n.decode_bytes,
+        }
+}
+
+/// The offline phase of one stock, the client's request included.
+///
+/// # Errors
+/// None for a checked plan and checked options.
+pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
+    let mut phase = Phase::default().frame_up(0);
+    for op in plan.ops() {
+        phase = phase.plus(offline_op(&op, options)?);
+    }
+    if corrections_bytes(plan, options) > 0 {
+        phase = phase.frame_up(0);
+    }
+    if tables_bytes(plan, options) > 0 {
+        phase = phase.frame_down(0).round();
+    }
+    Ok(phase)
+}
+
+/// One operation's part of the offline phase of one stock (frames that operations share are not counted here).
+///
+/// # Errors
+/// None for an operation of a checked plan and checked options.
+pub fn offline_op(op: &Op, options: &Options) -> Result<Phase> {
+    if op.is_linear() {
+        let tile = tile::Fc::choose(op, options.stock as usize)?;
+        return Ok(Phase::default().frame_up(tile.upload_bytes()).round().frame_down(tile.download_bytes()));
+    }
+    let n = Nonlinear::of(op);
+    let stored = match options.tables {
+        Tables::Stored => n.table_bytes() + n.decode_bytes,
+        Tables::Streamed => 0,
+    };
+    let stock = u64::from(options.stock);
+    Ok(Phase { up: n.correction_bytes(options.repetition) * stock, down: (n.products_bytes() + stored) * stock, rounds: 0 })
+}
+
+/// The online phase of one prediction.
+#[must_use]
+pub fn online(plan: &Plan<'_>, options: &Options) -> Phase {
+    let (ring, len) = (plan.input_ring(), plan.header().input_len);
+    let input = Phase::default().frame_up(packed_len(u64::from(len), u32::from(ring))).round();
+    plan.ops().map(|op| online_op(&op, options)).fold(input, Phase::plus)
+}
+
+/// One operation's part of the online phase.
+#[must_use]
+pub fn online_op(op: &Op, options: &Options) -> Phase {
+    let phase = Phase::default();
+    match *op {
+        Op::FullyConnected { .. } => phase,
+        Op::Activation { ring_out, len, .. } => {
+            phase.frame_down(labels_bytes(op, options)).frame_up(packed_len(u64::from(len), u32::from(ring_out))).round()
+        }
+        Op::Square { ring, len } => {
+            let bytes = packed_len(u64::from(len), u32::from(ring));
+            phase.frame_down(bytes).frame_up(bytes).round()
+        }
+        Op::Open { ring, len } => phase.frame_down(packed_len(u64::from(len), u32::from(ring))),
+        Op::Argmax { .. } => phase.frame_down(labels_bytes(op, options)),
+    }
+}
+
+const _: () = assert!(DECODE_BYTES == 8, "an argmax has at most 64 index bits");

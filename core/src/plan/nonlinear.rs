@@ -1,0 +1,126 @@
+//! What an operation without weights costs one prediction: circuits, OTs, tables.
+
+use super::Op;
+use crate::garble::{Argmax, Circuit, GATE_BYTES, Neuron, shape, totals};
+use crate::hash::Block;
+use crate::ot::{GROUP, Repetition, product};
+use crate::ring::Modulus;
+use crate::wire::packed_len;
+
+/// Bytes of a label.
+pub const LABEL_BYTES: u64 = size_of::<Block>() as u64;
+/// Bytes of the permute bits that open an argmax to the client.
+pub const DECODE_BYTES: u64 = 8;
+
+/// The circuit of an operation.
+#[derive(Clone, Copy, Debug)]
+pub enum Gadget {
+    /// One copy for each element; its outputs go to the server.
+    Neuron(Neuron),
+    /// One copy, one record for each element; its outputs go to the client.
+    Argmax(Argmax),
+}
+
+impl Gadget {
+    /// The circuit of `op`, if it has one.
+    #[must_use]
+    pub const fn of(op: &Op) -> Option<Self> {
+        match *op {
+            Op::Activation { function, ring_in, ring_out, shift, .. } => Some(Self::Neuron(Neuron {
+                function,
+                modulus_in: Modulus::Bits(ring_in),
+                modulus_out: Modulus::Bits(ring_out),
+                shift,
+            })),
+            Op::Argmax { ring, len } => Some(Self::Argmax(Argmax { modulus: Modulus::Bits(ring), inputs: len as usize })),
+            _ => None,
+        }
+    }
+}
+
+/// Counts of one operation for one prediction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Nonlinear {
+    /// OTs, without padding.
+    pub ots: usize,
+    /// AND gates.
+    pub and_gates: u64,
+    /// Copies of the circuit.
+    pub neurons: usize,
+    /// Records of one copy.
+    pub steps: usize,
+    /// Labels of the server's inputs, in all.
+    pub server_labels: u64,
+    /// Bytes of a record's tables and of the server's labels for it, of the widest step.
+    pub widest_record: (usize, usize),
+    /// Bits of one neuron's output, as the client returns them; zero if it goes to the client.
+    pub colour_bits: u32,
+    /// Bytes of the permute bits sent to the client.
+    pub decode_bytes: u64,
+    /// Products by OT.
+    pub products: usize,
+    /// Bytes of one product's corrections.
+    pub product_bytes: usize,
+}
+
+impl Nonlinear {
+    /// Of `op`; all zero for linear layers and for opening.
+    #[must_use]
+    pub fn of(op: &Op) -> Self {
+        match (Gadget::of(op), *op) {
+            (Some(Gadget::Neuron(circuit)), Op::Activation { ring_out, len, .. }) => {
+                Self { colour_bits: u32::from(ring_out), ..Self::circuit(&circuit, len as usize) }
+            }
+            (Some(Gadget::Argmax(circuit)), _) => Self { decode_bytes: DECODE_BYTES, ..Self::circuit(&circuit, 1) },
+            (_, Op::Square { ring, len }) => Self {
+                ots: len as usize * usize::from(ring),
+                products: len as usize,
+                product_bytes: packed_len(1, product::product_bits(Modulus::Bits(ring))) as usize,
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
+    }
+
+    fn circuit<C: Circuit>(circuit: &C, neurons: usize) -> Self {
+        let all = totals(circuit);
+        let steps = circuit.steps();
+        // Steps differ at the ends only; the second is as wide as any in the middle.
+        let widest = [0, 1, steps - 1].into_iter().filter(|&s| s < steps).map(|s| shape(circuit, s)).fold((0, 0), |(t, l), s| {
+            (t.max(s.ands as usize * GATE_BYTES), l.max(s.server_inputs as usize * LABEL_BYTES as usize))
+        });
+        Self {
+            ots: neurons * all.client_inputs as usize,
+            and_gates: neurons as u64 * u64::from(all.ands),
+            neurons,
+            steps,
+            server_labels: neurons as u64 * u64::from(all.server_inputs),
+            widest_record: widest,
+            ..Self::default()
+        }
+    }
+
+    /// Groups of OTs: an operation starts a new one.
+    #[must_use]
+    pub const fn groups(&self) -> usize {
+        self.ots.div_ceil(GROUP)
+    }
+
+    /// Bytes of the garbled tables.
+    #[must_use]
+    pub const fn table_bytes(&self) -> u64 {
+        self.and_gates * GATE_BYTES as u64
+    }
+
+    /// Bytes of the OT corrections.
+    #[must_use]
+    pub const fn correction_bytes(&self, repetition: Repetition) -> u64 {
+        (self.groups() * repetition.correction_bytes_per_group()) as u64
+    }
+
+    /// Bytes of the product corrections.
+    #[must_use]
+    pub const fn products_bytes(&self) -> u64 {
+        (self.products * self.product_bytes) as u64
+    }
+}

@@ -1,0 +1,208 @@
+//! Frames over a byte stream.
+
+use crate::error::{Error, Result};
+use crate::wire::{Checksum, GROUP, HEADER, OVERHEAD, TRAILER, Tag, pack, packed_len, unpack};
+use embedded_io_async::{Read, Write};
+
+/// What went over the wire, seen from one party.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes sent.
+    pub sent: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// How often the party turned from sending to receiving.
+    pub rounds: u32,
+}
+
+impl Traffic {
+    /// What was added since `earlier`.
+    #[must_use]
+    pub const fn since(self, earlier: Self) -> Self {
+        Self { sent: self.sent - earlier.sent, received: self.received - earlier.received, rounds: self.rounds - earlier.rounds }
+    }
+}
+
+/// A frame under way.
+struct Frame {
+    checksum: Checksum,
+    left: u64,
+}
+
+/// A byte stream that speaks in frames. At most one frame is under way in each direction.
+pub(crate) struct Channel<IO> {
+    io: IO,
+    traffic: Traffic,
+    sending: bool,
+    frame: Option<Frame>,
+}
+
+impl<IO: Read + Write> Channel<IO> {
+    pub(crate) const fn new(io: IO) -> Self {
+        Self { io, traffic: Traffic { sent: 0, received: 0, rounds: 0 }, sending: false, frame: None }
+    }
+
+    pub(crate) const fn traffic(&self) -> Traffic {
+        self.traffic
+    }
+
+    /// Starts a frame of `len` payload bytes; exactly that many must follow.
+    pub(crate) async fn begin(&mut self, tag: Tag, len: u64) -> Result<()> {
+        let length = u32::try_from(len).map_err(|_| Error::Option)?;
+        let mut header = [0; HEADER];
+        for (to, from) in header.iter_mut().zip([tag as u8].into_iter().chain(length.to_le_bytes())) {
+            *to = from;
+        }
+        self.sending = true;
+        self.frame = Some(Frame { checksum: Checksum::new(), left: len + HEADER as u64 });
+        self.put(&header).await
+    }
+
+    /// Sends payload.
+    pub(crate) async fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        let frame = self.frame.as_mut().ok_or(Error::Internal)?;
+        frame.left = frame.left.checked_sub(bytes.len() as u64).ok_or(Error::Internal)?;
+        frame.checksum.update(bytes);
+        self.traffic.sent += bytes.len() as u64;
+        self.io.write_all(bytes).await.map_err(|_| Error::Io)
+    }
+
+    /// Sends the checksum.
+    pub(crate) async fn end(&mut self) -> Result<()> {
+        let frame = self.frame.take().filter(|f| f.left == 0).ok_or(Error::Internal)?;
+        self.traffic.sent += TRAILER as u64;
+        self.io.write_all(&frame.checksum.finish()).await.map_err(|_| Error::Io)
+    }
+
+    /// Sends a whole frame.
+    pub(crate) async fn send(&mut self, tag: Tag, payload: &[u8]) -> Result<()> {
+        self.begin(tag, payload.len() as u64).await?;
+        self.put(payload).await?;
+        self.end().await
+    }
+
+    /// Sends `count` values of `bits` bits; `value(i)` is called once for each, in order.
+    pub(crate) async fn put_values(&mut self, count: usize, bits: u32, mut value: impl FnMut(usize) -> u64) -> Result<()> {
+        let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
+        for first in (0..count).step_by(GROUP) {
+            let n = GROUP.min(count - first);
+            let (Some(values), Some(bytes)) = (values.get_mut(..n), bytes.get_mut(..packed_len(n as u64, bits) as usize)) else {
+                return Err(Error::Internal);
+            };
+            for (i, slot) in values.iter_mut().enumerate() {
+                *slot = value(first + i);
+            }
+            pack(values, bits, bytes);
+            self.put(bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Hands over what was written, for a party that stops sending.
+    pub(crate) async fn flush(&mut self) -> Result<()> {
+        self.io.flush().await.map_err(|_| Error::Io)
+    }
+
+    /// Reads a header. An abort of the peer is an error.
+    pub(crate) async fn header(&mut self) -> Result<(u8, u32)> {
+        if self.sending {
+            self.flush().await?;
+            self.sending = false;
+            self.traffic.rounds += 1;
+        }
+        let mut header = [0; HEADER];
+        self.frame = Some(Frame { checksum: Checksum::new(), left: HEADER as u64 });
+        self.get(&mut header).await?;
+        let [tag, length @ ..] = header;
+        let length = u32::from_le_bytes(length);
+        if let Some(frame) = self.frame.as_mut() {
+            frame.left = u64::from(length);
+        }
+        if tag == Tag::Abort as u8 && length == 2 {
+            let mut code = [0; 2];
+            self.get(&mut code).await?;
+            self.finish().await?;
+            return Err(Error::PeerAborted(u16::from_le_bytes(code)));
+        }
+        Ok((tag, length))
+    }
+
+    /// Expects a frame of this kind and length.
+    pub(crate) async fn expect(&mut self, tag: Tag, len: u64) -> Result<()> {
+        let (got, length) = self.header().await?;
+        Self::check(tag, len, got, length)
+    }
+
+    /// Whether a header is the one that is due.
+    pub(crate) fn check(tag: Tag, len: u64, got: u8, length: u32) -> Result<()> {
+        if got != tag as u8 {
+            return Err(Error::Unexpected { want: tag as u8, got });
+        }
+        if u64::from(length) != len {
+            return Err(Error::FrameLength { need: u32::try_from(len).unwrap_or(u32::MAX), got: length });
+        }
+        Ok(())
+    }
+
+    /// Receives payload.
+    pub(crate) async fn get(&mut self, bytes: &mut [u8]) -> Result<()> {
+        let frame = self.frame.as_mut().ok_or(Error::Internal)?;
+        frame.left = frame.left.checked_sub(bytes.len() as u64).ok_or(Error::Internal)?;
+        self.io.read_exact(bytes).await.map_err(|e| match e {
+            embedded_io_async::ReadExactError::UnexpectedEof => Error::Eof,
+            embedded_io_async::ReadExactError::Other(_) => Error::Io,
+        })?;
+        frame.checksum.update(bytes);
+        self.traffic.received += bytes.len() as u64;
+        Ok(())
+    }
+
+    /// Receives and compares the checksum.
+    pub(crate) async fn finish(&mut self) -> Result<()> {
+        let frame = self.frame.take().filter(|f| f.left == 0).ok_or(Error::Internal)?;
+        let mut trailer = [0; TRAILER];
+        self.io.read_exact(&mut trailer).await.map_err(|_| Error::Eof)?;
+        self.traffic.received += TRAILER as u64;
+        if trailer == frame.checksum.finish() { Ok(()) } else { Err(Error::Checksum) }
+    }
+
+    /// Receives a whole frame.
+    pub(crate) async fn receive(&mut self, tag: Tag, payload: &mut [u8]) -> Result<()> {
+        self.expect(tag, payload.len() as u64).await?;
+        self.get(payload).await?;
+        self.finish().await
+    }
+
+    /// Receives `count` values of `bits` bits. Padding bits must be zero.
+    pub(crate) async fn get_values(&mut self, count: usize, bits: u32, mut each: impl FnMut(usize, u64) -> Result<()>) -> Result<()> {
+        let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
+        for first in (0..count).step_by(GROUP) {
+            let n = GROUP.min(count - first);
+            let (Some(values), Some(bytes)) = (values.get_mut(..n), bytes.get_mut(..packed_len(n as u64, bits) as usize)) else {
+                return Err(Error::Internal);
+            };
+            self.get(bytes).await?;
+            if !unpack(bytes, bits, values) {
+                return Err(Error::Malformed);
+            }
+            for (i, &value) in values.iter().enumerate() {
+                each(first + i, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the peer why this party ends the session, if a frame can still be sent. Best effort.
+    pub(crate) async fn abort(&mut self, error: Error) {
+        let peer_is_gone = matches!(error, Error::Io | Error::Eof | Error::PeerAborted(_));
+        let mid_frame = self.sending && self.frame.is_some();
+        if !peer_is_gone && !mid_frame && self.send(Tag::Abort, &error.code().to_le_bytes()).await.is_ok() {
+            let _ = self.flush().await;
+        }
+    }
+}
+
+/// Bytes of a frame with this payload; none for a frame that is left out because it would be empty.
+pub(crate) const fn framed(payload: u64) -> u64 {
+    payload + OVERHEAD as u64
+}

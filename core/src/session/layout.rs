@@ -1,0 +1,167 @@
+//! Who needs how much memory: measured and carved by the same code.
+
+use super::triplets::Prepared;
+use super::{Options, Tables, garbled, server, setup, triplets};
+use crate::error::Result;
+use crate::hash::Block;
+use crate::memory::Space;
+use crate::ot::GROUP;
+use crate::params::{N, PRIMES};
+use crate::plan::nonlinear::Nonlinear;
+use crate::plan::{Op, Plan};
+use zeroize::Zeroize as _;
+
+/// Elements of the tensors of one prediction that are shared: the input and every operation's output but the last.
+pub(crate) fn shared_elements(plan: &Plan<'_>) -> usize {
+    let outputs: usize = plan.ops().filter(|op| !op.is_output()).map(|op| op.output().1 as usize).sum();
+    plan.header().input_len as usize + outputs
+}
+
+/// OTs of one prediction, every operation padded to whole groups.
+pub(crate) fn padded_ots(plan: &Plan<'_>) -> usize {
+    plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP).sum()
+}
+
+/// A client's long-lived memory.
+pub(crate) struct ClientParts<'a> {
+    /// OT extension.
+    pub(crate) leaves: &'a mut [Block],
+    /// Active labels: `[stock][padded OTs]`.
+    pub(crate) labels: &'a mut [Block],
+    /// The client's share of every tensor: `[stock][shared elements]`.
+    pub(crate) shares: &'a mut [u64],
+    /// What a phase carves for itself.
+    pub(crate) scratch: &'a mut [u8],
+}
+
+impl<'a> ClientParts<'a> {
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+        let stock = options.stock as usize;
+        Ok(Self {
+            leaves: space.take(options.repetition.leaves())?,
+            labels: space.take(stock.saturating_mul(padded_ots(plan)))?,
+            shares: space.take(stock.saturating_mul(shared_elements(plan)))?,
+            scratch: space.take(Self::scratch(plan, options)?)?,
+        })
+    }
+
+    fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
+        let mut most = measure(|space| setup::ClientScratch::take(space).map(|_| ()))?;
+        most = most.max(measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?);
+        for op in plan.ops() {
+            let own = if op.is_linear() {
+                measure(|space| triplets::ClientScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?
+            } else {
+                measure(|space| garbled::EvaluateScratch::take(space, &Nonlinear::of(&op)).map(|_| ()))?
+            };
+            most = most.max(own);
+        }
+        Ok(most)
+    }
+}
+
+/// A server session's long-lived memory.
+pub(crate) struct ServerParts<'a> {
+    /// OT extension.
+    pub(crate) leaves: &'a mut [Block],
+    /// The client's public key.
+    pub(crate) key: &'a mut [i32],
+    /// Zero labels of the client's inputs: `[stock][padded OTs]`.
+    pub(crate) labels: &'a mut [Block],
+    /// Permute bits of outputs: `[stock][neurons]`.
+    pub(crate) decode: &'a mut [u64],
+    /// Masks `u` of linear layers: `[stock][outputs]`.
+    pub(crate) masks: &'a mut [u64],
+    /// Random factor and product share of squares: `[stock][products]`.
+    pub(crate) products: &'a mut [[u64; 2]],
+    /// What a phase carves for itself.
+    pub(crate) scratch: &'a mut [u8],
+}
+
+impl<'a> ServerParts<'a> {
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+        let stock = options.stock as usize;
+        let sum = |each: fn(&Op) -> usize| plan.ops().map(|op| each(&op)).sum::<usize>().saturating_mul(stock);
+        let neurons = match options.tables {
+            Tables::Stored => sum(|op| Nonlinear::of(op).neurons),
+            Tables::Streamed => 0,
+        };
+        Ok(Self {
+            leaves: space.take(options.repetition.leaves())?,
+            key: space.take(PRIMES.len() * N)?,
+            labels: space.take(stock.saturating_mul(padded_ots(plan)))?,
+            decode: space.take(neurons)?,
+            masks: space.take(sum(|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
+            products: space.take(sum(|op| Nonlinear::of(op).products))?,
+            scratch: space.take(Self::scratch(plan, options)?)?,
+        })
+    }
+
+    fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
+        let mut most = measure(|space| setup::ServerScratch::take(space).map(|_| ()))?;
+        most = most.max(measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?);
+        most = most.max(measure(|space| server::OnlineScratch::take(space, plan).map(|_| ()))?);
+        for op in plan.ops().filter(Op::is_linear) {
+            most = most.max(measure(|space| triplets::ServerScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?);
+        }
+        Ok(most)
+    }
+}
+
+impl Drop for ClientParts<'_> {
+    fn drop(&mut self) {
+        self.leaves.zeroize();
+        self.labels.zeroize();
+        self.shares.zeroize();
+        self.scratch.zeroize();
+    }
+}
+
+impl Drop for ServerParts<'_> {
+    fn drop(&mut self) {
+        self.leaves.zeroize();
+        self.labels.zeroize();
+        self.decode.zeroize();
+        self.masks.zeroize();
+        for product in self.products.iter_mut() {
+            product.zeroize();
+        }
+        self.scratch.zeroize();
+    }
+}
+
+fn measure(layout: impl FnOnce(&mut Space<'static>) -> Result<()>) -> Result<usize> {
+    let mut space = Space::measure();
+    layout(&mut space)?;
+    Ok(space.used())
+}
+
+/// Bytes that [`super::Client`] carves, without table store and I/O buffers.
+///
+/// # Errors
+/// [`crate::Error::Option`] for options out of range, [`crate::Error::Memory`] if the size does not fit the address space.
+pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    options.check()?;
+    let mut space = Space::measure();
+    ClientParts::take(&mut space, plan, options)?;
+    Ok(space.used())
+}
+
+/// Bytes that [`super::Server`] carves for one session, without I/O buffers.
+///
+/// # Errors
+/// As [`client_memory`].
+pub fn server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    options.check()?;
+    let mut space = Space::measure();
+    ServerParts::take(&mut space, plan, options)?;
+    Ok(space.used())
+}
+
+/// Bytes that a [`Prepared`] model carves, once for all sessions with this stock.
+///
+/// # Errors
+/// As [`client_memory`].
+pub fn prepared_memory(plan: &Plan<'_>, stock: u32) -> Result<usize> {
+    measure(|space| Prepared::take(space, plan, stock).map(|_| ()))
+}
