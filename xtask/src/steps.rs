@@ -150,10 +150,15 @@ fn cpp() -> Result<Outcome> {
         .arg(&source)
         .arg("-B")
         .arg(&build))?;
-    run(command("cmake --parallel --build").arg(&build))?;
+    run(command("cmake --build").arg(&build).arg("--parallel").arg(jobs().to_string()))?;
     let output = run(command("ctest --output-on-failure --no-tests=error --test-dir").arg(&build))?;
     let result = output.lines().find(|line| line.contains("tests passed")).unwrap_or_default();
     Ok(Outcome::Passed(result.trim().to_owned()))
+}
+
+/// Compilers at a time: without a number, make starts all at once.
+fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn documentation() -> Result<Outcome> {
