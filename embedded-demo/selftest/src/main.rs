@@ -1,0 +1,70 @@
+//! Known-answer tests of `minionn-core` on a Cortex-M4F: prints `name ... ok` or `FAILED` and what each test needed of the stack
+//! through semihosting, then ends QEMU with exit code 0 (all passed) or 1.
+//!
+//! To add a test: write `fn() -> bool` in one of the modules, or in a new one, and name it in [`TESTS`].
+#![no_std]
+#![no_main]
+
+mod memory;
+mod network;
+mod primitives;
+mod tiny;
+
+use core::panic::PanicInfo;
+use cortex_m_rt::{ExceptionFrame, entry, exception};
+use semihosting::{println, process};
+
+/// A test: what it shows, and whether it holds.
+type Test = (&'static str, fn() -> bool);
+
+/// Every test, in the order in which it runs.
+const TESTS: &[Test] = &[
+    ("AES-128 (FIPS 197 C.1)", primitives::aes),
+    ("TMMO hash", primitives::tmmo),
+    ("ChaCha20 stream of a seed", primitives::chacha20),
+    ("arithmetic mod 2^44", primitives::power_of_two_ring),
+    ("arithmetic mod N", primitives::prime_ring),
+    ("plan: SHA-256 digest", network::plan_digest),
+    ("plan: same bytes as on the host", network::plan_bytes),
+    ("plan: a damaged byte is refused", network::damage),
+    ("model: integers in the clear", network::evaluation),
+];
+
+#[entry]
+fn main() -> ! {
+    println!("minionn-core self-test, {} tests", TESTS.len());
+    let failed = TESTS.iter().filter(|test| !run(test)).count();
+    let sound = memory::report();
+    println!("{} passed, {failed} failed", TESTS.len() - failed);
+    process::exit(i32::from(failed > 0 || !sound))
+}
+
+/// Runs one test on a freshly painted stack and prints its line.
+fn run(&(name, test): &Test) -> bool {
+    memory::paint();
+    let passed = test();
+    let stack = memory::stack_used();
+    println!("{name} ... {} (stack {stack})", if passed { "ok" } else { "FAILED" });
+    passed
+}
+
+/// A panic is a failed self-test: say where, and end.
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    println!("FAILED: {info}");
+    process::exit(1)
+}
+
+/// A fault is a failed self-test as well; without this the firmware would hang.
+#[exception]
+unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
+    println!("FAILED: hard fault at {:#010x}", frame.pc());
+    process::exit(1)
+}
+
+/// No interrupt is enabled, so none may come.
+#[exception]
+unsafe fn DefaultHandler(number: i16) {
+    println!("FAILED: exception {number}");
+    process::exit(1)
+}

@@ -1,0 +1,113 @@
+//! Running commands: silent while all is well, everything they said when not.
+
+use core::time::Duration;
+use std::io::{self, PipeReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Instant;
+
+/// How often a command with a time limit is looked at.
+const POLL: Duration = Duration::from_millis(20);
+
+/// The repository's root.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap_or(Path::new("."))
+}
+
+/// Where the root workspace's artefacts go: absolute, because steps run in other folders too.
+pub(crate) fn target_dir() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .filter(|dir| !dir.is_empty())
+        .map_or_else(|| root().join("target"), |dir| std::path::absolute(&dir).unwrap_or(dir.into()))
+}
+
+/// A command with arguments, split at spaces, in the root folder.
+pub(crate) fn command(line: &str) -> Command {
+    let mut words = line.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or_default());
+    command.args(words).current_dir(root());
+    command
+}
+
+/// This cargo, in the root folder.
+pub(crate) fn cargo(arguments: &str) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
+    command.args(arguments.split_whitespace()).current_dir(root());
+    if std::env::var_os("CARGO_TARGET_DIR").is_some() {
+        command.env("CARGO_TARGET_DIR", target_dir());
+    }
+    command
+}
+
+/// Runs to the end. Returns what was printed.
+///
+/// # Errors
+/// What was printed and how it ended, unless it ended well.
+pub(crate) fn run(command: &mut Command) -> Result<String, String> {
+    finish(command, None)
+}
+
+/// As [`run`], for at most `limit`.
+pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<String, String> {
+    finish(command, Some(limit))
+}
+
+/// Whether the command exists and ends well.
+pub(crate) fn works(command: &mut Command) -> bool {
+    run(command).is_ok()
+}
+
+fn finish(command: &mut Command, limit: Option<Duration>) -> Result<String, String> {
+    let shown = show(command);
+    let (child, printed) = start(command).map_err(|error| format!("{shown}\ncannot be started: {error}"))?;
+    // Read while it runs: a full pipe would stop it.
+    let reader = thread::spawn(move || read(printed));
+    let ended = wait(child, limit);
+    let output = reader.join().unwrap_or_default();
+    match ended {
+        Ok(Some(status)) if status.success() => Ok(output),
+        Ok(Some(status)) => Err(format!("{output}\n{shown}\nended with {status}")),
+        Ok(None) => Err(format!("{output}\n{shown}\nwas stopped after {} s", limit.unwrap_or_default().as_secs())),
+        Err(error) => Err(format!("{output}\n{shown}\ncannot be waited for: {error}")),
+    }
+}
+
+/// Starts a command whose two outputs go into one pipe, in the order in which they were written.
+fn start(command: &mut Command) -> io::Result<(Child, PipeReader)> {
+    let (reader, writer) = io::pipe()?;
+    let child = command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).spawn();
+    // The command keeps its ends of the pipe; while they are open here, the reader never comes to an end.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    Ok((child?, reader))
+}
+
+fn read(mut printed: PipeReader) -> String {
+    let mut bytes = Vec::new();
+    // What came before a read error is still worth showing.
+    let _ = printed.read_to_end(&mut bytes);
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Waits for the end, or kills at the limit (`None`).
+fn wait(mut child: Child, limit: Option<Duration>) -> io::Result<Option<ExitStatus>> {
+    let Some(limit) = limit else { return child.wait().map(Some) };
+    let start = Instant::now();
+    while start.elapsed() < limit {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(POLL);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
+/// The command as one would type it: the program without its folder.
+fn show(command: &Command) -> String {
+    let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
+    let words = core::iter::once(program).chain(command.get_args());
+    let line: Vec<_> = words.map(|word| word.to_string_lossy()).collect();
+    format!("$ {}", line.join(" "))
+}

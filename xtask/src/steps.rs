@@ -1,0 +1,190 @@
+//! The steps of `cargo xtask test`, one function each, and what runs them.
+
+use crate::shell::{cargo, command, root, run, run_within, target_dir};
+use crate::tools;
+use core::time::Duration;
+use std::process::ExitCode;
+use std::time::Instant;
+
+/// What the emulated self-test may take; it needs seconds.
+const EMBEDDED_LIMIT: Duration = Duration::from_secs(300);
+
+/// How a step ended, if it did not fail, in a few words.
+pub(crate) enum Outcome {
+    Passed(String),
+    Skipped(String),
+}
+
+type Result<T> = core::result::Result<T, String>;
+
+/// One step: its heading, and what it does.
+#[derive(Clone, Copy)]
+pub(crate) struct Step {
+    title: &'static str,
+    run: fn() -> Result<Outcome>,
+}
+
+pub(crate) const SETUP: Step = Step { title: "tools", run: setup };
+pub(crate) const EMBEDDED: Step = Step { title: "embedded self-test on an emulated Cortex-M4F", run: embedded };
+pub(crate) const CPP: Step = Step { title: "C and C++", run: cpp };
+pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header };
+
+/// Everything, cheapest first.
+pub(crate) const TEST: &[Step] = &[
+    SETUP,
+    Step { title: "formatting", run: formatting },
+    Step { title: "lints", run: lints },
+    Step { title: "tests", run: tests },
+    Step { title: "no_std build of the core", run: no_std },
+    EMBEDDED,
+    CPP,
+    Step { title: "documentation", run: documentation },
+];
+
+/// Runs steps up to the first failure.
+pub(crate) fn run_all(steps: &[Step]) -> ExitCode {
+    let start = Instant::now();
+    let (mut passed, mut skipped) = (0, 0);
+    for (i, step) in steps.iter().enumerate() {
+        println!("[{}/{}] {}", i + 1, steps.len(), step.title);
+        let begin = Instant::now();
+        match (step.run)() {
+            Ok(Outcome::Passed(note)) => {
+                passed += 1;
+                println!("      ok, {:.1} s{}{note}", begin.elapsed().as_secs_f32(), if note.is_empty() { "" } else { ": " });
+            }
+            Ok(Outcome::Skipped(why)) => {
+                skipped += 1;
+                println!("      skipped: {why}");
+            }
+            Err(message) => {
+                println!("{message}\n      FAILED: {}", step.title);
+                summary(passed, Some(step), skipped, start);
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    summary(passed, None, skipped, start);
+    ExitCode::SUCCESS
+}
+
+fn summary(passed: usize, failed: Option<&Step>, skipped: usize, start: Instant) {
+    let minutes = start.elapsed().as_secs_f32() / 60.0;
+    let skipped = if skipped == 0 { String::new() } else { format!(", {skipped} skipped") };
+    let failed = failed.map_or("0 failed".to_owned(), |step| format!("1 failed ({})", step.title));
+    println!("\n{passed} passed, {failed}{skipped}, {minutes:.1} minutes");
+}
+
+/// Runs commands one after the other; nothing to say when all is well.
+fn all<const K: usize>(commands: [&mut std::process::Command; K]) -> Result<Outcome> {
+    for command in commands {
+        run(command)?;
+    }
+    Ok(Outcome::Passed(String::new()))
+}
+
+fn setup() -> Result<Outcome> {
+    tools::ensure().map(Outcome::Passed)
+}
+
+fn formatting() -> Result<Outcome> {
+    all([&mut cargo("fmt --all --check"), cargo("fmt --all --check").current_dir(root().join("embedded-demo"))])
+}
+
+fn lints() -> Result<Outcome> {
+    all([
+        &mut cargo("clippy --quiet --workspace --all-targets -- -D warnings"),
+        cargo("clippy --quiet --release -- -D warnings").current_dir(root().join("embedded-demo")),
+    ])
+}
+
+fn tests() -> Result<Outcome> {
+    let output = run(&mut cargo("test --workspace"))?;
+    Ok(Outcome::Passed(count(&output)))
+}
+
+/// Adds up the lines `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
+fn count(output: &str) -> String {
+    let results = output.lines().filter(|line| line.starts_with("test result:"));
+    let (mut passed, mut ignored) = (0, 0);
+    for part in results.flat_map(|line| line.split(['.', ';'])) {
+        match part.split_whitespace().collect::<Vec<_>>()[..] {
+            [n, "passed"] => passed += n.parse().unwrap_or(0),
+            [n, "ignored"] => ignored += n.parse().unwrap_or(0),
+            _ => {}
+        }
+    }
+    if ignored == 0 { format!("{passed} tests") } else { format!("{passed} tests, {ignored} ignored") }
+}
+
+fn no_std() -> Result<Outcome> {
+    // A host build links std even where the code does not ask for it; this target has none.
+    all([&mut cargo(&format!("build --quiet --package minionn-core --target {}", tools::THUMB))])
+}
+
+fn embedded() -> Result<Outcome> {
+    let folder = root().join("embedded-demo");
+    run(cargo("build --quiet --release").current_dir(&folder))?;
+    // cargo turns into the emulator (exec), so the time limit ends the emulator itself.
+    let output = run_within(cargo("run --release --quiet").current_dir(&folder), EMBEDDED_LIMIT)?;
+    Ok(Outcome::Passed(last_lines(&output, 2)))
+}
+
+/// The last `n` lines in one.
+fn last_lines(output: &str, n: usize) -> String {
+    let lines: Vec<_> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines[lines.len().saturating_sub(n)..].join("; ")
+}
+
+/// Builds and tests cpp-demo. CMake gets `MINIONN_TARGET_DIR`: the folder that holds `release/libminionn.a`.
+fn cpp() -> Result<Outcome> {
+    let (source, target) = (root().join("cpp-demo"), target_dir());
+    if !source.is_dir() {
+        return Ok(Outcome::Skipped("there is no folder cpp-demo".to_owned()));
+    }
+    let build = target.join("cpp-demo");
+    run(&mut cargo("build --quiet --release --package minionn"))?;
+    run(command("cmake -DCMAKE_BUILD_TYPE=Release")
+        .arg(format!("-DMINIONN_TARGET_DIR={}", target.display()))
+        .arg("-S")
+        .arg(&source)
+        .arg("-B")
+        .arg(&build))?;
+    run(command("cmake --build").arg(&build).arg("--parallel").arg(jobs().to_string()))?;
+    let output = run(command("ctest --output-on-failure --no-tests=error --test-dir").arg(&build))?;
+    let result = output.lines().find(|line| line.contains("tests passed")).unwrap_or_default();
+    Ok(Outcome::Passed(result.trim().to_owned()))
+}
+
+/// Compilers at a time: without a number, make starts all at once.
+fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn documentation() -> Result<Outcome> {
+    all([cargo("doc --quiet --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings")])
+}
+
+/// The root package's build script writes the header when this feature is on.
+fn header() -> Result<Outcome> {
+    all([&mut cargo("build --quiet --package minionn --features header")])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_the_tests_of_all_binaries() {
+        let output = "running 2 tests\ntest result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.00s\n\
+                      test result: ok. 40 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.25s\n";
+        assert_eq!(count(output), "42 tests, 1 ignored");
+        assert_eq!(count(""), "0 tests");
+    }
+
+    #[test]
+    fn keeps_the_last_lines() {
+        assert_eq!(last_lines("a\nb\n\n c \n", 2), "b; c");
+        assert_eq!(last_lines("a", 2), "a");
+    }
+}
