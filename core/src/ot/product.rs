@@ -204,6 +204,29 @@ mod tests {
         }
     }
 
+    /// The corrections straight from the formula; OT `i` has tweak `tweak_base + i`.
+    #[test]
+    fn corrections_are_the_definition() {
+        let (hash, delta, base) = (Tmmo::new(8), 0x5_0000_0001, 1_u128 << 40);
+        for m in [Modulus::Bits(21), PAPER] {
+            let q: Vec<_> = (0..m.bits()).map(|i| u128::from(i) << 90 | 0xabc).collect();
+            let mut corrections = vec![0; q.len()];
+            let a = m.value() - 12_345;
+            server_product(m, a, &q, delta, &hash, base, &mut corrections).unwrap();
+            for (i, q) in (0..).zip(q) {
+                let [h0, h1] = [q, q ^ delta].map(|x| hash.hash([x], [base + u128::from(i)])[0]);
+                let want = match m {
+                    Modulus::Bits(l) => ((h0 as u64).wrapping_add(a).wrapping_sub(h1 as u64)) % (1 << (u32::from(l) - i)),
+                    Modulus::Odd(_) => {
+                        let term = Term::new(m, i);
+                        m.sub(m.add(term.element(h0), m.mul(a, 1 << i)), term.element(h1))
+                    }
+                };
+                assert_eq!(corrections[i as usize], want, "{m:?} correction {i}");
+            }
+        }
+    }
+
     #[test]
     fn widths_add_up() {
         for m in rings() {
