@@ -231,56 +231,41 @@ fn kept_bits(modulus: Modulus) -> usize {
 
 /// Takes the next element of both parties and returns `y_s + y_c` read signed, without its low `shift` bits.
 /// `modulus.bits() − shift` bits, at least the sign. ANDs: `ℓ−1`, or at most `4k` for `N` of `k` bits.
+#[inline(never)] // so that its stack is free again before the next part
 fn reconstruct<G: Gates>(gates: &mut G, modulus: Modulus, shift: u8) -> Number<G::Wire> {
-    match modulus {
-        Modulus::Bits(l) => add_shares(gates, l.into(), shift.into()),
-        Modulus::Odd(n) => {
-            // t = y_s + y_c < 2N. With h = ⌈N/2⌉ the signed sum is t − N·[t ≥ h] − N·[t ≥ N+h], and |sum| < h ≤ 2^(k−1).
-            let k = modulus.bits() as usize;
-            let t = add_shares_with_carry(gates, k);
-            let h = n.div_ceil(2);
-            let once = at_least(gates, &t, h);
-            let twice = at_least(gates, &t, n + h);
-            let only_once = once.xor(gates, twice);
-            let mut y = Number::new();
-            let mut carry = Bit::Const(true);
-            for i in 0..k {
-                let multiple = only_once.select(n >> i & 1 == 1).xor(gates, twice.select(n << 1 >> i & 1 == 1));
-                let difference = subtract(gates, t.bit(i), multiple, &mut carry, i + 1 < k);
-                if i >= usize::from(shift) || i + 1 == k {
-                    y.push(difference);
-                }
-            }
-            y
-        }
-    }
-}
-
-/// `(y_s + y_c mod 2^width) >> shift` of the next `width` bits of both parties; the sign always stays.
-fn add_shares<G: Gates>(gates: &mut G, width: usize, shift: usize) -> Number<G::Wire> {
-    let mut sum = Number::new();
+    let (width, shift) = (modulus.bits() as usize, usize::from(shift));
+    let mut y = Number::new();
     let mut carry = Bit::Const(false);
     for i in 0..width {
         let (s, c) = (Bit::Wire(gates.server_input()), Bit::Wire(gates.client_input()));
-        let bit = add(gates, s, c, &mut carry, i + 1 < width);
-        if i >= shift || i + 1 == width {
-            sum.push(bit);
+        let odd = matches!(modulus, Modulus::Odd(_));
+        let sum = add(gates, s, c, &mut carry, odd || i + 1 < width);
+        if odd || i >= shift || i + 1 == width {
+            y.push(sum);
         }
     }
-    sum
+    if let Modulus::Odd(n) = modulus {
+        y.push(carry);
+        read_signed(gates, &mut y, n, shift);
+    }
+    y
 }
 
-/// `y_s + y_c` of the next `width` bits of both parties, as `width + 1` bits.
-fn add_shares_with_carry<G: Gates>(gates: &mut G, width: usize) -> Number<G::Wire> {
-    let mut sum = Number::new();
-    let mut carry = Bit::Const(false);
-    for _ in 0..width {
-        let (s, c) = (Bit::Wire(gates.server_input()), Bit::Wire(gates.client_input()));
-        let bit = add(gates, s, c, &mut carry, true);
-        sum.push(bit);
+/// From the sum `t < 2N` of two elements to the signed number it stands for, without its low `shift` bits.
+/// With `h = ⌈N/2⌉` that is `t − N·[t ≥ h] − N·[t ≥ N+h]`, and lies strictly between `−h` and `h ≤ 2^(k−1)`.
+fn read_signed<G: Gates>(gates: &mut G, t: &mut Number<G::Wire>, n: u64, shift: usize) {
+    let h = n.div_ceil(2);
+    let once = at_least(gates, t, h);
+    let twice = at_least(gates, t, n + h);
+    let only_once = once.xor(gates, twice);
+    let (width, mut carry) = (bit_length(n), Bit::Const(true));
+    for i in 0..width {
+        let multiple = only_once.select(n >> i & 1 == 1).xor(gates, twice.select(n << 1 >> i & 1 == 1));
+        let difference = subtract(gates, t.bit(i), multiple, &mut carry, i + 1 < width);
+        // In place and shifted: what falls below bit 0 is overwritten there.
+        t.set(i.saturating_sub(shift), difference);
     }
-    sum.push(carry);
-    sum
+    t.resize(width.saturating_sub(shift).max(1));
 }
 
 /// Makes `y = max(y, 0)`, of which the low `keep` bits are needed. One AND for each of these below the sign.
@@ -299,6 +284,7 @@ fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize) {
 
 /// Takes the client's mask `r` and outputs `v − r mod modulus`. ANDs: `ℓ'−1`; for `N` of `k` bits and `|v| < N`, `2k−1` if
 /// `v` is known not to be negative, else at most `4k+2`.
+#[inline(never)] // as above
 fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, modulus: Modulus) {
     let k = modulus.bits() as usize;
     let mut borrow = Bit::Const(true);
