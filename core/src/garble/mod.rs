@@ -1,1 +1,112 @@
-//! (being written)
+//! Garbled circuits: half-gates (Zahur, Rosulek, Evans, Eurocrypt 2015) with free XOR and point-and-permute.
+//!
+//! A non-linear layer is many copies (neurons) of one small [`Circuit`]. A circuit is written once, over [`Gates`], and read
+//! as plain bits, as counts, by the [`Garbler`] (the server) and by the [`Evaluator`] (the client).
+//!
+//! One neuron takes `steps` *records*; record `neuron · steps + step` has its own AES key `π_session(layer·2^64 + record)`
+//! and gates numbered from 0, gate `j` with the tweaks `2j` and `2j + 1`. So a key sees 8 AES calls per AND, 2^8 to 2^12 in all
+//! (see SECURITY.md for the bound). `layer` must never repeat under one session key and Δ: it names the prediction, too.
+//!
+//! On the wire a record is `32 · ands` bytes: for every AND, in the circuit's order, T_G then T_E, 16 bytes each, little-endian.
+//! Records follow each other neuron by neuron, so how many neurons (*lanes*) a party works on at once is its own affair.
+
+pub mod circuits;
+mod evaluator;
+mod garbler;
+pub mod gates;
+
+pub use circuits::{Argmax, Circuit, Function, Max, Neuron};
+pub use evaluator::Evaluator;
+pub use garbler::Garbler;
+pub use gates::{Bit, Gates, Number, Shape, bits, plain, shape, shapes, totals};
+
+use crate::hash::{Block, Tmmo};
+use core::array;
+use core::ops::Range;
+
+/// Bytes of one AND gate on the wire.
+pub const GATE_BYTES: usize = 32;
+
+/// Most lanes of one call.
+pub const MAX_LANES: usize = 8;
+
+/// The key schedules of `L` records, one `stride` apart.
+fn record_keys<const L: usize>(session: &Tmmo, layer: u64, first: u64, stride: u64) -> [Tmmo; L] {
+    array::from_fn(|lane| {
+        let record = first.wrapping_add(stride.wrapping_mul(lane as u64));
+        Tmmo::new(session.permute(Block::from(layer) << 64 | Block::from(record)))
+    })
+}
+
+/// All ones if the colour (lsb) of `label` is 1, else zero.
+#[inline(always)]
+const fn colour_mask(label: Block) -> Block {
+    (label & 1).wrapping_neg()
+}
+
+/// Which labels, rows and outputs come next in the slices handed in, and which gate of the record; the same for every lane.
+#[derive(Default)]
+struct Cursor {
+    server_input: usize,
+    client_input: usize,
+    row: usize,
+    output: u32,
+    gate: usize,
+}
+
+/// The first lane's record of `step`, and from one lane's to the next. A wrapped record has no honest counterpart.
+fn lane_records<C: Circuit>(circuit: &C, first_neuron: u64, step: usize) -> (u64, u64) {
+    let steps = circuit.steps() as u64;
+    (first_neuron.wrapping_mul(steps).wrapping_add(step as u64), steps)
+}
+
+/// The bytes of row `row` of `lane`, if a lane's `stride` bytes hold it.
+#[inline(always)]
+fn row_range(stride: usize, lane: usize, row: usize) -> Option<Range<usize>> {
+    let (from, to) = (row * GATE_BYTES, (row + 1) * GATE_BYTES);
+    (to <= stride).then_some(lane * stride + from..lane * stride + to)
+}
+
+/// The next index of a counter.
+fn next(counter: &mut usize) -> usize {
+    let index = *counter;
+    *counter += 1;
+    index
+}
+
+/// The `index`-th element of `lane`, of lane-major `[lanes][stride]`.
+#[inline(always)]
+fn lane_element(blocks: &[Block], stride: usize, lane: usize, index: usize) -> Option<Block> {
+    if index < stride { blocks.get(lane * stride + index).copied() } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn every_record_has_its_own_key() {
+        let session = Tmmo::new(1);
+        let mut seen = HashSet::new();
+        for layer in [0, 1, 2, 1 << 40] {
+            // Records 0..64, in lanes of 8 with every stride that fits.
+            for (first, stride) in [(0, 1), (8, 4), (9, 4), (10, 4), (11, 4)] {
+                for key in record_keys::<8>(&session, layer, first, stride) {
+                    assert!(seen.insert(key.permute(0)), "{layer} {first} {stride}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_lanes_key_is_its_records() {
+        let session = Tmmo::new(1);
+        let keys = record_keys::<4>(&session, 7, 5, 3);
+        for (lane, key) in keys.iter().enumerate() {
+            let [own] = record_keys::<1>(&session, 7, 5 + 3 * lane as u64, 1);
+            assert_eq!(key.permute(9), own.permute(9));
+            assert_eq!(own.permute(9), Tmmo::new(session.permute(7 << 64 | (5 + 3 * lane as u128))).permute(9));
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! The garbler: the server's side.
+
+use super::circuits::Circuit;
+use super::gates::Gates;
+use super::{Cursor, GATE_BYTES, colour_mask, lane_element, lane_records, next, record_keys, row_range};
+use crate::hash::{Block, Tmmo};
+use crate::{Error, Result};
+use core::ops::Range;
+use zeroize::Zeroize as _;
+
+/// What the server needs to garble a layer, and online to name its own input labels.
+pub struct Garbler<'a> {
+    /// Public: derives the records' keys.
+    pub session: &'a Tmmo,
+    /// Secret: the pseudo-random function of the server's own input labels, so that none need be kept.
+    pub secret: &'a Tmmo,
+    /// Free-XOR offset, its lsb 1: the Δ of the correlated OTs that gave the client's labels. Wiped on drop.
+    pub delta: Block,
+    /// Which layer of which prediction. Never twice under one session key.
+    pub layer: u64,
+}
+
+impl Drop for Garbler<'_> {
+    fn drop(&mut self) {
+        self.delta.zeroize();
+    }
+}
+
+impl<'a> Garbler<'a> {
+    /// The garbler of one layer.
+    #[must_use]
+    pub fn new(session: &'a Tmmo, secret: &'a Tmmo, delta: Block, layer: u64) -> Self {
+        debug_assert_eq!(delta & 1, 1);
+        Self { session, secret, delta, layer }
+    }
+
+    /// Garbles record `step` of the neurons `first_neuron..first_neuron + lanes`.
+    ///
+    /// `client_zero`: zero labels of the client's inputs, `[lanes][client_inputs]`. Writes `tables`, `[lanes][32 · ands]` bytes, and
+    /// `decode`, `[lanes]`: bit `i` is the permute bit of output `i`, so that output = colour ⊕ decode.
+    /// The lengths are those of [`super::shape`]. Between the steps of one neuron, `state` is kept.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a length is wrong, `lanes` is not in `1..=L`, or the circuit's parameters are out of range.
+    #[expect(clippy::too_many_arguments, reason = "inputs first, then outputs; a struct of these would be built only to be taken apart")]
+    pub fn garble<C: Circuit, const L: usize>(
+        &self,
+        circuit: &C,
+        state: &mut C::State<[Block; L]>,
+        step: usize,
+        first_neuron: u64,
+        lanes: usize,
+        client_zero: &[Block],
+        tables: &mut [u8],
+        decode: &mut [u64],
+    ) -> Result<()> {
+        self.run::<C, L>(circuit, state, step..step.saturating_add(1), first_neuron, lanes, client_zero, tables, decode)
+    }
+
+    /// Garbles all records of the neurons `first_neuron..first_neuron + lanes`: [`Self::garble`], with slices for whole neurons
+    /// ([`super::totals`]) in the order of the wire.
+    ///
+    /// # Errors
+    /// As [`Self::garble`].
+    pub fn garble_neurons<C: Circuit, const L: usize>(
+        &self,
+        circuit: &C,
+        first_neuron: u64,
+        lanes: usize,
+        client_zero: &[Block],
+        tables: &mut [u8],
+        decode: &mut [u64],
+    ) -> Result<()> {
+        let mut state = circuit.start();
+        self.run::<C, L>(circuit, &mut state, 0..circuit.steps(), first_neuron, lanes, client_zero, tables, decode)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "those of garble")]
+    fn run<C: Circuit, const L: usize>(
+        &self,
+        circuit: &C,
+        state: &mut C::State<[Block; L]>,
+        steps: Range<usize>,
+        first_neuron: u64,
+        lanes: usize,
+        client_zero: &[Block],
+        tables: &mut [u8],
+        decode: &mut [u64],
+    ) -> Result<()> {
+        circuit.check()?;
+        if lanes == 0 || lanes > L || decode.len() != lanes || steps.end > circuit.steps() {
+            return Err(Error::Internal);
+        }
+        decode.fill(0);
+        let (first_record, stride) = lane_records(circuit, first_neuron, steps.start);
+        let mut run = Run::<L> {
+            garbler: self,
+            keys: record_keys(self.session, self.layer, first_record, stride),
+            first_record,
+            record_stride: stride,
+            lanes,
+            client_stride: client_zero.len() / lanes,
+            client_zero,
+            table_stride: tables.len() / lanes,
+            tables,
+            decode,
+            cursor: Cursor::default(),
+        };
+        for step in steps.clone() {
+            if step > steps.start {
+                run.next_record();
+            }
+            circuit.step(&mut run, state, step);
+        }
+        // Whatever was missing was counted all the same, so a wrong length cannot pass.
+        let Cursor { client_input, row, .. } = run.cursor;
+        let exact = client_zero.len() == client_input * lanes && run.tables.len() == row * GATE_BYTES * lanes;
+        if exact { Ok(()) } else { Err(Error::Internal) }
+    }
+
+    /// The active labels of the server's inputs `first_input..first_input + bits` of a record, for the low bits of `value`,
+    /// least significant first; `bits ≤ 64`, and as many labels in `out`.
+    pub fn active_labels(&self, record: u64, first_input: usize, value: u64, bits: usize, out: &mut [Block]) {
+        debug_assert!(bits <= 64 && bits == out.len());
+        for (i, label) in out.iter_mut().enumerate().take(bits) {
+            let bit = Block::from(value >> i & 1);
+            *label = self.server_zero(record, first_input + i) ^ (bit.wrapping_neg() & self.delta);
+        }
+    }
+
+    /// The zero label of a server input: the secret function of layer (64 bits), record (48) and input (16).
+    #[inline]
+    fn server_zero(&self, record: u64, input: usize) -> Block {
+        debug_assert!(record < 1 << 48 && input < 1 << 16);
+        self.secret.permute(Block::from(self.layer) << 64 | Block::from(record) << 16 | input as Block)
+    }
+}
+
+/// One record in all lanes. A wire is its zero label.
+struct Run<'r, const L: usize> {
+    garbler: &'r Garbler<'r>,
+    keys: [Tmmo; L],
+    first_record: u64,
+    record_stride: u64,
+    lanes: usize,
+    client_zero: &'r [Block],
+    client_stride: usize,
+    tables: &'r mut [u8],
+    table_stride: usize,
+    decode: &'r mut [u64],
+    cursor: Cursor,
+}
+
+impl<const L: usize> Run<'_, L> {
+    /// On to the neurons' next records: their own keys, gates and server inputs from 0.
+    fn next_record(&mut self) {
+        self.first_record = self.first_record.wrapping_add(1);
+        self.keys = record_keys(self.garbler.session, self.garbler.layer, self.first_record, self.record_stride);
+        self.cursor.gate = 0;
+        self.cursor.server_input = 0;
+    }
+}
+
+impl<const L: usize> Gates for Run<'_, L> {
+    type Wire = [Block; L];
+
+    #[inline]
+    fn server_input(&mut self) -> [Block; L] {
+        let input = next(&mut self.cursor.server_input);
+        let mut zero = [0; L];
+        for (lane, zero) in zero.iter_mut().enumerate().take(self.lanes) {
+            *zero = self.garbler.server_zero(self.first_record.wrapping_add(self.record_stride.wrapping_mul(lane as u64)), input);
+        }
+        zero
+    }
+
+    #[inline]
+    fn client_input(&mut self) -> [Block; L] {
+        let input = next(&mut self.cursor.client_input);
+        let mut zero = [0; L];
+        for (lane, zero) in zero.iter_mut().enumerate().take(self.lanes) {
+            *zero = lane_element(self.client_zero, self.client_stride, lane, input).unwrap_or_default();
+        }
+        zero
+    }
+
+    #[inline]
+    fn xor(&mut self, a: [Block; L], b: [Block; L]) -> [Block; L] {
+        let mut c = a;
+        c.iter_mut().zip(b).for_each(|(c, b)| *c ^= b);
+        c
+    }
+
+    #[inline]
+    fn not(&mut self, a: [Block; L]) -> [Block; L] {
+        a.map(|a| a ^ self.garbler.delta)
+    }
+
+    /// Half-gates, Figure 2 of the paper.
+    #[inline]
+    fn and(&mut self, a: [Block; L], b: [Block; L]) -> [Block; L] {
+        let gate = next(&mut self.cursor.gate);
+        let row = next(&mut self.cursor.row);
+        let (j, k) = (2 * gate as Block, 2 * gate as Block + 1);
+        let delta = self.garbler.delta;
+        let mut c = [0; L];
+        for (lane, (((c, a), b), key)) in c.iter_mut().zip(a).zip(b).zip(&self.keys).enumerate().take(self.lanes) {
+            let [a0, a1, b0, b1] = key.hash([a, a ^ delta, b, b ^ delta], [j, j, k, k]);
+            let (permute_a, permute_b) = (colour_mask(a), colour_mask(b));
+            let t_g = a0 ^ a1 ^ (permute_b & delta);
+            let t_e = b0 ^ b1 ^ a;
+            *c = a0 ^ (permute_a & t_g) ^ b0 ^ (permute_b & (t_e ^ a));
+            let bytes = row_range(self.table_stride, lane, row).and_then(|range| self.tables.get_mut(range));
+            if let Some((first, second)) = bytes.and_then(|bytes| bytes.split_at_mut_checked(GATE_BYTES / 2)) {
+                first.copy_from_slice(&t_g.to_le_bytes());
+                second.copy_from_slice(&t_e.to_le_bytes());
+            }
+        }
+        c
+    }
+
+    #[inline]
+    fn output(&mut self, a: [Block; L]) {
+        for (decode, a) in self.decode.iter_mut().zip(a) {
+            *decode |= (a as u64 & 1).wrapping_shl(self.cursor.output);
+        }
+        self.cursor.output += 1;
+    }
+}

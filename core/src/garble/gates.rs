@@ -1,0 +1,317 @@
+//! The alphabet of circuits: gates, bits that may be public constants, numbers; and two readings, plain bits and counts.
+
+use super::circuits::Circuit;
+use crate::{Error, Result};
+
+/// One party's or a tool's reading of a circuit. Input calls fix the order of labels on the wire.
+pub trait Gates {
+    /// What this reading knows of one wire.
+    type Wire: Copy;
+
+    /// The next input bit of the server (garbler).
+    fn server_input(&mut self) -> Self::Wire;
+    /// The next input bit of the client (evaluator).
+    fn client_input(&mut self) -> Self::Wire;
+    /// `a ⊕ b`: free.
+    fn xor(&mut self, a: Self::Wire, b: Self::Wire) -> Self::Wire;
+    /// `¬a`: free.
+    fn not(&mut self, a: Self::Wire) -> Self::Wire;
+    /// `a ∧ b`: [`super::GATE_BYTES`] on the wire.
+    fn and(&mut self, a: Self::Wire, b: Self::Wire) -> Self::Wire;
+    /// Names the next output bit.
+    fn output(&mut self, a: Self::Wire);
+}
+
+/// A bit that is either public, and then costs nothing, or on a wire. Which of the two is a function of the circuit alone, so
+/// every reading folds the same gates and branching on it reveals nothing.
+#[derive(Clone, Copy, Debug)]
+pub enum Bit<W> {
+    /// A public constant.
+    Const(bool),
+    /// A secret bit.
+    Wire(W),
+}
+
+impl<W: Copy> Bit<W> {
+    /// `self ⊕ b`.
+    #[inline]
+    pub fn xor<G: Gates<Wire = W>>(self, gates: &mut G, b: Self) -> Self {
+        match (self, b) {
+            (Self::Const(a), Self::Const(b)) => Self::Const(a ^ b),
+            (Self::Const(false), x) | (x, Self::Const(false)) => x,
+            (Self::Const(true), Self::Wire(x)) | (Self::Wire(x), Self::Const(true)) => Self::Wire(gates.not(x)),
+            (Self::Wire(a), Self::Wire(b)) => Self::Wire(gates.xor(a, b)),
+        }
+    }
+
+    /// `¬self`.
+    #[inline]
+    pub fn not<G: Gates<Wire = W>>(self, gates: &mut G) -> Self {
+        self.xor(gates, Self::Const(true))
+    }
+
+    /// `self ∧ b`: one AND if both are wires.
+    #[inline]
+    pub fn and<G: Gates<Wire = W>>(self, gates: &mut G, b: Self) -> Self {
+        match (self, b) {
+            (Self::Const(false), _) | (_, Self::Const(false)) => Self::Const(false),
+            (Self::Const(true), x) | (x, Self::Const(true)) => x,
+            (Self::Wire(a), Self::Wire(b)) => Self::Wire(gates.and(a, b)),
+        }
+    }
+
+    /// `self ? a : b`: one AND, none if `self` is public.
+    #[inline]
+    pub fn mux<G: Gates<Wire = W>>(self, gates: &mut G, a: Self, b: Self) -> Self {
+        let differ = a.xor(gates, b);
+        self.and(gates, differ).xor(gates, b)
+    }
+
+    /// The value that at least two of three bits have, the carry of `self + b + c`: one AND,
+    /// none if two are public (Kolesnikov, Sadeghi, Schneider, CANS 2009).
+    #[inline]
+    pub fn majority<G: Gates<Wire = W>>(self, gates: &mut G, b: Self, c: Self) -> Self {
+        if let (Self::Const(a), Self::Const(b)) = (self, b) {
+            return if a == b { Self::Const(a) } else { c };
+        }
+        let (x, y) = (self.xor(gates, c), b.xor(gates, c));
+        x.and(gates, y).xor(gates, c)
+    }
+
+    /// `self` where `constant` is 1, else 0: free.
+    #[inline]
+    #[must_use]
+    pub fn select(self, constant: bool) -> Self {
+        if constant { self } else { Self::Const(false) }
+    }
+
+    /// Names the next output bit. It must not be public; a circuit whose output is public has a mistake that the tests find.
+    #[inline]
+    pub fn output<G: Gates<Wire = W>>(self, gates: &mut G) {
+        debug_assert!(matches!(self, Self::Wire(_)), "a public output");
+        if let Self::Wire(w) = self {
+            gates.output(w);
+        }
+    }
+}
+
+/// Bits of the longest [`Number`]: the widest ring plus room for a carry and a sign.
+pub const CAPACITY: usize = crate::params::MAX_RING_BITS as usize + 4;
+
+/// A signed integer in two's complement, least significant bit first, at most `C` bits; the empty number is 0.
+#[derive(Clone, Debug)]
+pub struct Number<W, const C: usize = CAPACITY> {
+    bits: [Bit<W>; C],
+    len: usize,
+}
+
+impl<W: Copy, const C: usize> Number<W, C> {
+    /// The empty number.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { bits: [Bit::Const(false); C], len: 0 }
+    }
+
+    /// How many bits are stored.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether no bit is stored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bit `i`; above the stored bits the top one repeats.
+    #[inline]
+    #[must_use]
+    pub fn bit(&self, i: usize) -> Bit<W> {
+        let stored = i.min(self.len.saturating_sub(1));
+        self.bits.get(stored).copied().unwrap_or(Bit::Const(false))
+    }
+
+    /// The top bit: 1 if the number is negative.
+    #[inline]
+    #[must_use]
+    pub fn sign(&self) -> Bit<W> {
+        self.bit(self.len)
+    }
+
+    /// Appends the next higher bit. [`Circuit::check`] admits no circuit that exceeds the capacity.
+    #[inline]
+    pub fn push(&mut self, bit: Bit<W>) {
+        debug_assert!(self.len < C);
+        if let Some(slot) = self.bits.get_mut(self.len) {
+            *slot = bit;
+            self.len += 1;
+        }
+    }
+
+    /// Replaces the stored bit `i`.
+    #[inline]
+    pub fn set(&mut self, i: usize, bit: Bit<W>) {
+        debug_assert!(i < self.len);
+        if let Some(slot) = self.bits.get_mut(i) {
+            *slot = bit;
+        }
+    }
+
+    /// Makes it `len` bits: reduces mod `2^len`, or repeats the sign.
+    pub fn resize(&mut self, len: usize) {
+        let sign = self.sign();
+        self.len = self.len.min(len);
+        while self.len < len.min(C) {
+            self.push(sign);
+        }
+    }
+}
+
+impl<W: Copy, const C: usize> Default for Number<W, C> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The low `count` bits of `value`, least significant first.
+pub fn bits(value: u64, count: u32) -> impl Iterator<Item = bool> + Clone {
+    (0..count).map(move |i| value >> i & 1 == 1)
+}
+
+/// Plain bits: what the circuit computes.
+struct Plain<S, C> {
+    server: S,
+    client: C,
+    outputs: u64,
+    count: u32,
+    starved: bool,
+}
+
+impl<S: Iterator<Item = bool>, C: Iterator<Item = bool>> Gates for Plain<S, C> {
+    type Wire = bool;
+
+    fn server_input(&mut self) -> bool {
+        let bit = self.server.next();
+        self.starved |= bit.is_none();
+        bit.unwrap_or_default()
+    }
+
+    fn client_input(&mut self) -> bool {
+        let bit = self.client.next();
+        self.starved |= bit.is_none();
+        bit.unwrap_or_default()
+    }
+
+    fn xor(&mut self, a: bool, b: bool) -> bool {
+        a ^ b
+    }
+
+    fn not(&mut self, a: bool) -> bool {
+        !a
+    }
+
+    fn and(&mut self, a: bool, b: bool) -> bool {
+        a & b
+    }
+
+    fn output(&mut self, a: bool) {
+        self.outputs |= u64::from(a).wrapping_shl(self.count);
+        self.count += 1;
+    }
+}
+
+/// Runs all steps of `circuit` on plain input bits, each party's in the circuit's order; returns the output bits, first lowest.
+///
+/// # Errors
+/// [`Error::Internal`] if an iterator ends before the circuit does, or the circuit is not [`Circuit::check`]ed.
+pub fn plain<T: Circuit>(circuit: &T, server: impl Iterator<Item = bool>, client: impl Iterator<Item = bool>) -> Result<u64> {
+    circuit.check()?;
+    let mut gates = Plain { server, client, outputs: 0, count: 0, starved: false };
+    let mut state = circuit.start();
+    for step in 0..circuit.steps() {
+        circuit.step(&mut gates, &mut state, step);
+    }
+    if gates.starved { Err(Error::Internal) } else { Ok(gates.outputs) }
+}
+
+/// What one record holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// AND gates, [`super::GATE_BYTES`] each.
+    pub ands: u32,
+    /// Input bits of the server.
+    pub server_inputs: u32,
+    /// Input bits of the client.
+    pub client_inputs: u32,
+    /// Output bits.
+    pub outputs: u32,
+}
+
+impl Shape {
+    /// Bytes of the record's table.
+    #[must_use]
+    pub const fn table_bytes(self) -> usize {
+        self.ands as usize * super::GATE_BYTES
+    }
+}
+
+impl core::ops::Add for Shape {
+    type Output = Self;
+
+    fn add(self, b: Self) -> Self {
+        Self {
+            ands: self.ands + b.ands,
+            server_inputs: self.server_inputs + b.server_inputs,
+            client_inputs: self.client_inputs + b.client_inputs,
+            outputs: self.outputs + b.outputs,
+        }
+    }
+}
+
+/// The counting reading is the shape so far.
+impl Gates for Shape {
+    type Wire = ();
+
+    fn server_input(&mut self) {
+        self.server_inputs += 1;
+    }
+
+    fn client_input(&mut self) {
+        self.client_inputs += 1;
+    }
+
+    fn xor(&mut self, (): (), (): ()) {}
+
+    fn not(&mut self, (): ()) {}
+
+    fn and(&mut self, (): (), (): ()) {
+        self.ands += 1;
+    }
+
+    fn output(&mut self, (): ()) {
+        self.outputs += 1;
+    }
+}
+
+/// The shapes of a neuron's records, in order.
+pub fn shapes<T: Circuit>(circuit: &T) -> impl Iterator<Item = Shape> + '_ {
+    let mut state = circuit.start();
+    (0..circuit.steps()).map(move |step| {
+        let mut shape = Shape::default();
+        circuit.step(&mut shape, &mut state, step);
+        shape
+    })
+}
+
+/// The shape of record `step`; empty if there is no such step. Takes time linear in `step`: to see all, use [`shapes`].
+#[must_use]
+pub fn shape<T: Circuit>(circuit: &T, step: usize) -> Shape {
+    shapes(circuit).nth(step).unwrap_or_default()
+}
+
+/// The sum over a neuron's records.
+#[must_use]
+pub fn totals<T: Circuit>(circuit: &T) -> Shape {
+    shapes(circuit).fold(Shape::default(), core::ops::Add::add)
+}
