@@ -1,6 +1,6 @@
 //! Switches that take single defences away, so that attack tests can show what each is for.
 //!
-//! They exist only with the feature `attack`, which a release build refuses; otherwise [`stripped`] is the constant `false`.
+//! They exist only with the feature `attack`, which a release build refuses; otherwise `stripped` is the constant `false`.
 
 #[cfg(all(feature = "attack", not(debug_assertions)))]
 compile_error!("the feature `attack` removes defences: it is for tests with debug assertions, never for a release build");
@@ -13,10 +13,8 @@ pub enum Defence {
     Rerandomise = 1,
     /// The uniform noise added to every homomorphic result.
     Flood = 2,
-    /// The random permute bits of output wires: without them a colour is the plain value.
-    PermuteOutputs = 4,
     /// The rule that a prediction's offline material is used at most once.
-    OneTime = 8,
+    OneTime = 4,
 }
 
 #[cfg(feature = "attack")]

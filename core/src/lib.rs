@@ -7,7 +7,6 @@
 //! |---|---|
 //! | [`session`] | the two parties: handshake, set-up, offline, online; blocking and sans-IO drivers |
 //! | [`plan`], [`model`] | the public description of a network; the server's weights; sizes before anything runs |
-//! | [`linear`] | dot-product triplets: `u + v = W·r` |
 //! | [`garble`] | circuits, garbling, evaluating |
 //! | [`ot`] | base OTs, OT extension, products by OT |
 //! | [`lattice`] | packed ring-LWE encryption |
@@ -28,7 +27,6 @@ pub mod error;
 pub mod garble;
 pub mod hash;
 pub mod lattice;
-pub mod linear;
 pub mod memory;
 pub mod model;
 pub mod ot;

@@ -1,12 +1,12 @@
 //! AES-128 on labels. The `aes` crate picks AES-NI or its constant-time software at run time.
 
 use crate::hash::Block;
-use ::aes::Aes128;
+use ::aes::Aes128Enc;
 use ::aes::cipher::{Array, BlockCipherEncrypt, KeyInit};
 
 /// AES-128 with a scheduled key.
 pub struct Aes {
-    cipher: Aes128,
+    cipher: Aes128Enc,
 }
 
 impl Aes {
@@ -16,7 +16,7 @@ impl Aes {
     /// Schedules `key`, taken as 16 little-endian bytes.
     #[must_use]
     pub fn new(key: Block) -> Self {
-        Self { cipher: Aes128::new(&Array(key.to_le_bytes())) }
+        Self { cipher: Aes128Enc::new(&Array(key.to_le_bytes())) }
     }
 
     /// Encrypts every block in place.

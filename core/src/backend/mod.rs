@@ -1,4 +1,5 @@
 //! What depends on the machine, and the only code with `unsafe`. Every fast path equals its portable twin bit for bit.
 
 pub mod aes;
+pub mod place;
 pub mod transpose;

@@ -3,7 +3,9 @@
 //! A [`Plan`] is a checked view over bytes, so a device reads it from flash. Layout (little-endian), see docs/protocol.md:
 //! header of [`HEADER`] bytes, operations of [`OP`] bytes each, SHA-256 of all that.
 
+pub mod cost;
 pub mod noise;
+pub mod nonlinear;
 mod op;
 pub mod tile;
 
@@ -27,6 +29,8 @@ pub const MAX_OPS: usize = 256;
 pub const MAX_BYTES: usize = HEADER + MAX_OPS * OP + DIGEST;
 /// Most elements of one tensor.
 pub const MAX_LEN: u32 = 1 << 24;
+/// Most classes of an argmax.
+pub const MAX_CLASSES: u32 = 1 << 16;
 /// Most weights of one layer.
 pub const MAX_WEIGHTS: u64 = 1 << 28;
 
@@ -255,6 +259,12 @@ impl<'a> Plan<'a> {
     #[must_use]
     pub const fn len_bytes(&self) -> usize {
         self.bytes.len() + DIGEST
+    }
+
+    /// The plan's bytes: content and digest.
+    #[must_use]
+    pub const fn bytes(&self) -> (&'a [u8], &[u8; DIGEST]) {
+        (self.bytes, &self.digest)
     }
 
     /// Reads the bytes of a plan that stands at the start of `bytes`, without checking it.

@@ -1,7 +1,7 @@
 //! What an operation without weights costs one prediction: circuits, OTs, tables.
 
 use super::Op;
-use crate::garble::{Argmax, Circuit, GATE_BYTES, Neuron, shape, totals};
+use crate::garble::{Argmax, Circuit, GATE_BYTES, Neuron, shapes, totals};
 use crate::hash::Block;
 use crate::ot::{GROUP, Repetition, product};
 use crate::ring::Modulus;
@@ -26,13 +26,10 @@ impl Gadget {
     #[must_use]
     pub const fn of(op: &Op) -> Option<Self> {
         match *op {
-            Op::Activation { function, ring_in, ring_out, shift, .. } => Some(Self::Neuron(Neuron {
-                function,
-                modulus_in: Modulus::Bits(ring_in),
-                modulus_out: Modulus::Bits(ring_out),
-                shift,
-            })),
-            Op::Argmax { ring, len } => Some(Self::Argmax(Argmax { modulus: Modulus::Bits(ring), inputs: len as usize })),
+            Op::Activation { function, ring_in, ring_out, shift, .. } => {
+                Some(Self::Neuron(Neuron { function, modulus_in: Modulus::Bits(ring_in), modulus_out: Modulus::Bits(ring_out), shift }))
+            }
+            Op::Argmax { ring, len } => Some(Self::Argmax(Argmax { modulus: Modulus::Bits(ring), inputs: len })),
             _ => None,
         }
     }
@@ -85,10 +82,8 @@ impl Nonlinear {
     fn circuit<C: Circuit>(circuit: &C, neurons: usize) -> Self {
         let all = totals(circuit);
         let steps = circuit.steps();
-        // Steps differ at the ends only; the second is as wide as any in the middle.
-        let widest = [0, 1, steps - 1].into_iter().filter(|&s| s < steps).map(|s| shape(circuit, s)).fold((0, 0), |(t, l), s| {
-            (t.max(s.ands as usize * GATE_BYTES), l.max(s.server_inputs as usize * LABEL_BYTES as usize))
-        });
+        let widest = shapes(circuit)
+            .fold((0, 0), |(t, l), s| (t.max(s.ands as usize * GATE_BYTES), l.max(s.server_inputs as usize * LABEL_BYTES as usize)));
         Self {
             ots: neurons * all.client_inputs as usize,
             and_gates: neurons as u64 * u64::from(all.ands),

@@ -1,17 +1,9 @@
 //! Operations of a plan.
 
-use super::{MAX_LEN, MAX_WEIGHTS, OP};
+use super::{MAX_CLASSES, MAX_LEN, MAX_WEIGHTS, OP};
 use crate::error::{Error, PlanFault, Result};
+pub use crate::garble::Function;
 use crate::params::{MAX_RING_BITS, MAX_WEIGHT_BITS, MIN_RING_BITS};
-
-/// A function applied to every element before truncation, in a garbled circuit.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    /// `y`: truncation and change of ring only.
-    Identity,
-    /// `max(y, 0)`.
-    Relu,
-}
 
 /// One operation. Rings are widths in bits; a tensor is a flat array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,7 +92,7 @@ impl Op {
     pub(super) fn emit(&self) -> [u8; OP] {
         let (kind, a, b, c, d, x, y) = match *self {
             Self::FullyConnected { ring, weight_bits, inputs, outputs } => (1, ring, weight_bits, 0, 0, inputs, outputs),
-            Self::Activation { function, ring_in, ring_out, shift, len } => (2, ring_in, ring_out, shift, function as u8, len, 0),
+            Self::Activation { function, ring_in, ring_out, shift, len } => (2, ring_in, ring_out, shift, function_code(function), len, 0),
             Self::Square { ring, len } => (3, ring, 0, 0, 0, len, 0),
             Self::Open { ring, len } => (4, ring, 0, 0, 0, len, 0),
             Self::Argmax { ring, len } => (5, ring, 0, 0, 0, len, 0),
@@ -134,7 +126,8 @@ impl Op {
             Self::FullyConnected { weight_bits, inputs, outputs, .. } => {
                 (2..=MAX_WEIGHT_BITS).contains(&weight_bits) && u64::from(inputs) * u64::from(outputs) <= MAX_WEIGHTS
             }
-            Self::Activation { ring_in, shift, .. } => shift < ring_in - 1,
+            Self::Activation { ring_in, shift, .. } => shift.saturating_add(1) < ring_in,
+            Self::Argmax { len, .. } => len <= MAX_CLASSES,
             _ => true,
         };
         let ((ring_in, len_in), (ring_out, len_out)) = (op.input(), op.output());
@@ -143,5 +136,12 @@ impl Op {
         } else {
             Err(Error::Plan(PlanFault::Field))
         }
+    }
+}
+
+const fn function_code(function: Function) -> u8 {
+    match function {
+        Function::Identity => 0,
+        Function::Relu => 1,
     }
 }

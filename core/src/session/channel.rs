@@ -1,7 +1,7 @@
 //! Frames over a byte stream.
 
 use crate::error::{Error, Result};
-use crate::wire::{Checksum, GROUP, HEADER, OVERHEAD, TRAILER, Tag, pack, packed_len, unpack};
+use crate::wire::{Checksum, GROUP, HEADER, TRAILER, Tag, pack, packed_len, unpack};
 use embedded_io_async::{Read, Write};
 
 /// What went over the wire, seen from one party.
@@ -200,9 +200,4 @@ impl<IO: Read + Write> Channel<IO> {
             let _ = self.flush().await;
         }
     }
-}
-
-/// Bytes of a frame with this payload; none for a frame that is left out because it would be empty.
-pub(crate) const fn framed(payload: u64) -> u64 {
-    payload + OVERHEAD as u64
 }

@@ -22,10 +22,8 @@ pub(crate) fn padded_ots(plan: &Plan<'_>) -> usize {
     plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP).sum()
 }
 
-/// A client's long-lived memory.
-pub(crate) struct ClientParts<'a> {
-    /// OT extension.
-    pub(crate) leaves: &'a mut [Block],
+/// A client's long-lived memory; wiped on drop.
+pub(crate) struct ClientMemory<'a> {
     /// Active labels: `[stock][padded OTs]`.
     pub(crate) labels: &'a mut [Block],
     /// The client's share of every tensor: `[stock][shared elements]`.
@@ -34,15 +32,23 @@ pub(crate) struct ClientParts<'a> {
     pub(crate) scratch: &'a mut [u8],
 }
 
-impl<'a> ClientParts<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+impl<'a> ClientMemory<'a> {
+    /// The memory, and that of the OT extension, which wipes it itself.
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<(&'a mut [Block], Self)> {
         let stock = options.stock as usize;
-        Ok(Self {
-            leaves: space.take(options.repetition.leaves())?,
+        let leaves = space.take(options.repetition.leaves())?;
+        let memory = Self {
             labels: space.take(stock.saturating_mul(padded_ots(plan)))?,
             shares: space.take(stock.saturating_mul(shared_elements(plan)))?,
             scratch: space.take(Self::scratch(plan, options)?)?,
-        })
+        };
+        Ok((leaves, memory))
+    }
+
+    pub(crate) fn wipe(&mut self) {
+        self.labels.zeroize();
+        self.shares.zeroize();
+        self.scratch.zeroize();
     }
 
     fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
@@ -60,12 +66,8 @@ impl<'a> ClientParts<'a> {
     }
 }
 
-/// A server session's long-lived memory.
-pub(crate) struct ServerParts<'a> {
-    /// OT extension.
-    pub(crate) leaves: &'a mut [Block],
-    /// The client's public key.
-    pub(crate) key: &'a mut [i32],
+/// A server session's long-lived memory; wiped on drop.
+pub(crate) struct ServerMemory<'a> {
     /// Zero labels of the client's inputs: `[stock][padded OTs]`.
     pub(crate) labels: &'a mut [Block],
     /// Permute bits of outputs: `[stock][neurons]`.
@@ -78,23 +80,35 @@ pub(crate) struct ServerParts<'a> {
     pub(crate) scratch: &'a mut [u8],
 }
 
-impl<'a> ServerParts<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+impl<'a> ServerMemory<'a> {
+    /// The memory, that of the OT extension, which wipes it itself, and that of the client's public key.
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<(&'a mut [Block], &'a mut [i32], Self)> {
         let stock = options.stock as usize;
         let sum = |each: fn(&Op) -> usize| plan.ops().map(|op| each(&op)).sum::<usize>().saturating_mul(stock);
         let neurons = match options.tables {
             Tables::Stored => sum(|op| Nonlinear::of(op).neurons),
             Tables::Streamed => 0,
         };
-        Ok(Self {
-            leaves: space.take(options.repetition.leaves())?,
-            key: space.take(PRIMES.len() * N)?,
+        let leaves = space.take(options.repetition.leaves())?;
+        let key = space.take(PRIMES.len() * N)?;
+        let memory = Self {
             labels: space.take(stock.saturating_mul(padded_ots(plan)))?,
             decode: space.take(neurons)?,
             masks: space.take(sum(|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
             products: space.take(sum(|op| Nonlinear::of(op).products))?,
             scratch: space.take(Self::scratch(plan, options)?)?,
-        })
+        };
+        Ok((leaves, key, memory))
+    }
+
+    pub(crate) fn wipe(&mut self) {
+        self.labels.zeroize();
+        self.decode.zeroize();
+        self.masks.zeroize();
+        for product in self.products.iter_mut() {
+            product.zeroize();
+        }
+        self.scratch.zeroize();
     }
 
     fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
@@ -108,25 +122,15 @@ impl<'a> ServerParts<'a> {
     }
 }
 
-impl Drop for ClientParts<'_> {
+impl Drop for ClientMemory<'_> {
     fn drop(&mut self) {
-        self.leaves.zeroize();
-        self.labels.zeroize();
-        self.shares.zeroize();
-        self.scratch.zeroize();
+        self.wipe();
     }
 }
 
-impl Drop for ServerParts<'_> {
+impl Drop for ServerMemory<'_> {
     fn drop(&mut self) {
-        self.leaves.zeroize();
-        self.labels.zeroize();
-        self.decode.zeroize();
-        self.masks.zeroize();
-        for product in self.products.iter_mut() {
-            product.zeroize();
-        }
-        self.scratch.zeroize();
+        self.wipe();
     }
 }
 
@@ -143,7 +147,7 @@ fn measure(layout: impl FnOnce(&mut Space<'static>) -> Result<()>) -> Result<usi
 pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
     options.check()?;
     let mut space = Space::measure();
-    ClientParts::take(&mut space, plan, options)?;
+    ClientMemory::take(&mut space, plan, options)?;
     Ok(space.used())
 }
 
@@ -154,7 +158,7 @@ pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
 pub fn server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
     options.check()?;
     let mut space = Space::measure();
-    ServerParts::take(&mut space, plan, options)?;
+    ServerMemory::take(&mut space, plan, options)?;
     Ok(space.used())
 }
 

@@ -31,15 +31,22 @@ pub fn pack(values: &[u64], bits: u32, out: &mut [u8]) {
 /// Unpacks `values.len()` values. Returns whether the padding is zero, as an honest sender leaves it.
 #[must_use]
 pub fn unpack(bytes: &[u8], bits: u32, values: &mut [u64]) -> bool {
-    let mask = if bits == 64 { u64::MAX } else { (1 << bits) - 1 };
+    unpack_widths(bytes, |_| bits, values)
+}
+
+/// As [`unpack`], with a width for each value.
+#[must_use]
+#[inline]
+pub fn unpack_widths(bytes: &[u8], width: impl Fn(usize) -> u32, values: &mut [u64]) -> bool {
     let (mut buffer, mut filled) = (0_u128, 0);
     let mut bytes = bytes.iter();
-    for value in values {
+    for (i, value) in values.iter_mut().enumerate() {
+        let bits = width(i);
         while filled < bits {
             buffer |= u128::from(bytes.next().copied().unwrap_or(0)) << filled;
             filled += 8;
         }
-        *value = buffer as u64 & mask;
+        *value = buffer as u64 & (u64::MAX >> (64 - bits));
         buffer >>= bits;
         filled -= bits;
     }

@@ -6,8 +6,8 @@
 mod bits;
 mod hello;
 
-pub use bits::{GROUP, Packer, pack, packed_len, unpack};
-pub use hello::{Greeting, Hello, HELLO_BYTES};
+pub use bits::{GROUP, Packer, pack, packed_len, unpack, unpack_widths};
+pub use hello::{Greeting, HELLO_BYTES, Hello};
 
 use crc::{CRC_32_ISO_HDLC, Crc, Digest};
 

@@ -1,0 +1,361 @@
+//! The client: holds an input, learns the prediction.
+
+use super::channel::{Channel, Traffic};
+use super::garbled::{self, Evaluation};
+use super::layout::{ClientMemory, padded_ots, shared_elements};
+use super::setup::{self, Secrets};
+use super::store::Store;
+use super::triplets::{self, Shares};
+use super::{Options, Tables, products};
+use crate::attack::{Defence, stripped};
+use crate::error::{Error, Result};
+use crate::hash::{Block, Tmmo};
+use crate::memory::Space;
+use crate::ot::{GROUP, Receiver};
+use crate::params::VERSION;
+use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, tables_bytes};
+use crate::plan::nonlinear::Nonlinear;
+use crate::plan::{self, Op, Plan};
+use crate::ring::Modulus;
+use crate::rng::{Domain, Seed};
+use crate::wire::{Hello, Tag, packed_len};
+use embedded_io_async::{Read, Write};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize as _;
+
+/// Which operation of which prediction of a session: never repeats.
+pub(crate) const fn layer(prediction: u64, op: usize) -> u64 {
+    prediction << 16 | op as u64
+}
+
+/// The session's public hash: keyed with both nonces and the plan.
+pub(crate) fn session_hash(client: &[u8; 32], server: &[u8; 32], digest: &[u8; plan::DIGEST]) -> Tmmo {
+    let digest = Sha256::new().chain_update(b"MiniONN session").chain_update(client).chain_update(server).chain_update(digest).finalize();
+    Tmmo::new(Block::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 16])))
+}
+
+/// A client's session, after set-up.
+pub struct Client<'a, IO, S> {
+    ch: Channel<IO>,
+    store: S,
+    plan: Plan<'a>,
+    options: Options,
+    secrets: Secrets,
+    hash: Tmmo,
+    receiver: Receiver<'a>,
+    memory: ClientMemory<'a>,
+    /// Stocks prepared so far.
+    stocks: u64,
+    /// Predictions of the current stock that are left.
+    left: u32,
+    closed: bool,
+}
+
+impl<IO, S> Client<'_, IO, S> {
+    fn wipe(&mut self) {
+        self.memory.wipe();
+        self.left = 0;
+        self.closed = true;
+    }
+
+    /// Whether the session has ended.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Predictions that can be made before the next [`Client::prepare`].
+    #[must_use]
+    pub const fn left(&self) -> u32 {
+        self.left
+    }
+}
+
+impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
+    /// Handshake and set-up. `memory` has [`super::client_memory`] bytes; `seed` is fresh randomness, used for this session only.
+    /// For [`Tables::Stored`], `store` holds [`plan::cost::store_bytes`].
+    ///
+    /// # Errors
+    /// Memory, link and peer errors; the peer is told where that helps.
+    pub async fn connect(io: IO, store: S, plan: Plan<'a>, options: Options, memory: &'a mut [u8], seed: Seed) -> Result<Self> {
+        options.check()?;
+        let mut ch = Channel::new(io);
+        let (leaves, kept) = ClientMemory::take(&mut Space::carve(memory)?, &plan, &options)?;
+        let secrets = Secrets::new(&seed);
+        match Self::set_up(&mut ch, &plan, &options, &secrets, leaves, kept.scratch).await {
+            Ok((hash, receiver)) => {
+                kept.scratch.zeroize();
+                Ok(Self { ch, store, plan, options, secrets, hash, receiver, memory: kept, stocks: 0, left: 0, closed: false })
+            }
+            Err(error) => {
+                ch.abort(error).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn set_up(
+        ch: &mut Channel<IO>,
+        plan: &Plan<'_>,
+        options: &Options,
+        secrets: &Secrets,
+        leaves: &'a mut [Block],
+        scratch: &mut [u8],
+    ) -> Result<(Tmmo, Receiver<'a>)> {
+        let mut nonce = [0; 32];
+        secrets.labels.stream(Domain::Mask, 0).fill(&mut nonce);
+        ch.send(Tag::Hello, &Hello { options: *options, digest: *plan.digest(), nonce }.emit()).await?;
+        let mut welcome = [0; WELCOME_BYTES];
+        ch.receive(Tag::Welcome, &mut welcome).await?;
+        let (version, server) = welcome.split_first_chunk::<2>().ok_or(Error::Internal)?;
+        if u16::from_le_bytes(*version) != VERSION {
+            return Err(Error::Version);
+        }
+        let hash = session_hash(&nonce, server.first_chunk().ok_or(Error::Internal)?, plan.digest());
+        let receiver = setup::client(ch, scratch, secrets, &hash, options.repetition, leaves).await?;
+        Ok((hash, receiver))
+    }
+
+    /// What went over the wire so far.
+    #[must_use]
+    pub const fn traffic(&self) -> Traffic {
+        self.ch.traffic()
+    }
+
+    /// The offline phase for one stock. What was left of the stock before is discarded.
+    ///
+    /// # Errors
+    /// Link, peer and store errors; after one, the session has ended.
+    pub async fn prepare(&mut self) -> Result<()> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
+        self.left = 0;
+        let result = self.offline().await;
+        self.settle(result).await?;
+        self.stocks += 1;
+        self.left = self.options.stock;
+        Ok(())
+    }
+
+    /// One prediction. `x`: quantised input in the plan's range. `out`: receives the opened tensor, signed; empty for an argmax plan.
+    /// Returns the index of the largest output. One prepared prediction is used up, whatever happens.
+    ///
+    /// # Errors
+    /// [`Error::Exhausted`], [`Error::Length`] and [`Error::Input`] leave the session as it was; link and peer errors end it.
+    pub async fn predict(&mut self, x: &[i64], out: &mut [i64]) -> Result<usize> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
+        let header = self.plan.header();
+        let out_len = if self.plan.is_argmax() { 0 } else { header.output_len as usize };
+        for (need, got) in [(header.input_len as usize, x.len()), (out_len, out.len())] {
+            if need != got {
+                return Err(Error::Length { need, got });
+            }
+        }
+        if x.iter().any(|&v| v < i64::from(header.input.min) || v > i64::from(header.input.max)) {
+            return Err(Error::Input);
+        }
+        let index = self.options.stock.checked_sub(self.left).filter(|&i| i < self.options.stock).ok_or(Error::Exhausted)?;
+        // Spent before the first byte leaves: nothing is ever used twice.
+        if !stripped(Defence::OneTime) {
+            self.left -= 1;
+        }
+        let result = self.online(index as usize, x, out).await;
+        self.forget(index as usize);
+        self.settle(result).await
+    }
+
+    /// Ends the session.
+    ///
+    /// # Errors
+    /// Link errors.
+    pub async fn close(&mut self) -> Result<()> {
+        if self.closed {
+            return Ok(());
+        }
+        let result = match self.ch.send(Tag::Bye, &[]).await {
+            Ok(()) => self.ch.flush().await,
+            error => error,
+        };
+        self.wipe();
+        result
+    }
+
+    /// After an error: tells the peer and wipes the session.
+    async fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
+        if let Err(error) = result {
+            self.wipe();
+            self.ch.abort(error).await;
+        }
+        result
+    }
+
+    /// Wipes what one prediction used.
+    fn forget(&mut self, index: usize) {
+        if stripped(Defence::OneTime) {
+            return;
+        }
+        let ots = padded_ots(&self.plan);
+        if let Some(labels) = self.memory.labels.get_mut(index * ots..(index + 1) * ots) {
+            labels.zeroize();
+        }
+        let per = shared_elements(&self.plan);
+        if let Some(shares) = self.memory.shares.get_mut(index * per..(index + 1) * per) {
+            shares.zeroize();
+        }
+    }
+
+    async fn offline(&mut self) -> Result<()> {
+        let Self { ch, store, plan, options, secrets, hash, receiver, memory, stocks, .. } = self;
+        let ClientMemory { labels, shares, scratch } = memory;
+        let stock = options.stock as usize;
+        let first = *stocks * stock as u64;
+        let seed = secrets.later.derive(*stocks);
+        ch.send(Tag::Prepare, &[]).await?;
+
+        let mut shares = Shares::new(shares, plan);
+        draw_masks(plan, stock, &seed, &mut shares)?;
+        let mut offset = 0;
+        for (number, op) in plan.ops().enumerate() {
+            if op.is_linear() {
+                let tile = triplets::tile(&op, options)?;
+                let seed = seed.derive(number as u64 + 1);
+                triplets::client(ch, scratch, &secrets.key, &seed, &tile, &mut shares, offset).await?;
+            }
+            offset += op.input().1 as usize;
+        }
+
+        let corrections = corrections_bytes(plan, options);
+        if corrections > 0 {
+            ch.begin(Tag::Corrections, corrections).await?;
+            let mut labels = &mut labels[..];
+            for prediction in 0..stock {
+                let mut offset = 0;
+                for op in plan.ops() {
+                    let own = labels.split_off_mut(..Nonlinear::of(&op).groups() * GROUP).ok_or(Error::Internal)?;
+                    let (input, len) = (offset, op.input().1 as usize);
+                    let v = |i| shares.get(prediction, input, i);
+                    let r = |i| shares.get(prediction, input + len, i);
+                    garbled::extend_client(ch, scratch, options, receiver, &op, own, v, r).await?;
+                    offset += len;
+                }
+            }
+            ch.end().await?;
+        }
+
+        store.clear()?;
+        let tables = tables_bytes(plan, options);
+        if tables > 0 {
+            ch.expect(Tag::Tables, tables).await?;
+            let mut labels = &mut labels[..];
+            for prediction in 0..stock {
+                let mut offset = 0;
+                for (number, op) in plan.ops().enumerate() {
+                    let counts = Nonlinear::of(&op);
+                    let own = labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
+                    if counts.products > 0 {
+                        let ring = Modulus::Bits(op.input().0);
+                        let layer = layer(first + prediction as u64, number);
+                        products::client(ch, ring, &counts, layer, hash, own, |i| shares.get(prediction, offset, i)).await?;
+                    } else if options.tables == Tables::Stored {
+                        garbled::keep(ch, scratch, &op, store).await?;
+                    }
+                    offset += op.input().1 as usize;
+                }
+            }
+            ch.finish().await?;
+        }
+        scratch.zeroize();
+        ch.flush().await
+    }
+
+    async fn online(&mut self, index: usize, x: &[i64], out: &mut [i64]) -> Result<usize> {
+        let Self { ch, store, plan, options, hash, memory, stocks, .. } = self;
+        let ClientMemory { labels, shares, scratch } = memory;
+        let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
+        let shares = Shares::new(shares, plan);
+        let ring = Modulus::Bits(plan.input_ring());
+        let bits = ring.bits();
+        ch.begin(Tag::Input, packed_len(x.len() as u64, bits)).await?;
+        let mut masked = x.iter().enumerate();
+        ch.put_values(x.len(), bits, |_| masked.next().map_or(0, |(i, &x)| ring.sub(ring.from_signed(x), shares.get(index, 0, i)))).await?;
+        ch.end().await?;
+
+        let ots = padded_ots(plan);
+        let mut labels = labels.get_mut(index * ots..(index + 1) * ots).ok_or(Error::Internal)?;
+        let mut offset = 0;
+        let mut answer = 0;
+        for (number, op) in plan.ops().enumerate() {
+            let (ring, len) = (Modulus::Bits(op.input().0), op.input().1 as usize);
+            let counts = Nonlinear::of(&op);
+            let own = labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
+            match op {
+                Op::FullyConnected { .. } => {}
+                Op::Activation { .. } | Op::Argmax { .. } => {
+                    ch.expect(Tag::Labels, labels_bytes(&op, options)).await?;
+                    let layer = layer(prediction, number);
+                    let evaluation = Evaluation { session: hash, layer, tables: options.tables, labels: own };
+                    let words = garbled::evaluate(ch, scratch, &op, &evaluation, store).await?;
+                    ch.finish().await?;
+                    if op.is_output() {
+                        answer = usize::try_from(*words.first().ok_or(Error::Internal)?).map_err(|_| Error::Malformed)?;
+                        if answer >= len {
+                            return Err(Error::Malformed);
+                        }
+                    } else {
+                        ch.begin(Tag::Colours, packed_len(len as u64, counts.colour_bits)).await?;
+                        let mut words = words.iter();
+                        ch.put_values(len, counts.colour_bits, |_| words.next().copied().unwrap_or(0)).await?;
+                        ch.end().await?;
+                    }
+                }
+                Op::Square { .. } => {
+                    let v = |i| shares.get(index, offset, i);
+                    let r = |i| shares.get(index, offset + len, i);
+                    products::client_online(ch, ring, &counts, own, v, r).await?;
+                }
+                Op::Open { .. } => {
+                    ch.expect(Tag::Output, packed_len(len as u64, ring.bits())).await?;
+                    let mut slots = out.iter_mut().enumerate();
+                    let mut best = i64::MIN;
+                    ch.get_values(len, ring.bits(), |_, share| {
+                        let (i, slot) = slots.next().ok_or(Error::Internal)?;
+                        *slot = ring.to_signed(ring.add(share, shares.get(index, offset, i)));
+                        if *slot > best {
+                            (answer, best) = (i, *slot);
+                        }
+                        Ok(())
+                    })
+                    .await?;
+                    ch.finish().await?;
+                }
+            }
+            offset += len;
+        }
+        Ok(answer)
+    }
+}
+
+/// Draws the client's share of every tensor that it may choose: the input, and what non-linear operations re-share.
+fn draw_masks(plan: &Plan<'_>, stock: usize, seed: &Seed, shares: &mut Shares<'_>) -> Result<()> {
+    let mut random = seed.stream(Domain::Mask, 0);
+    for prediction in 0..stock {
+        let ring = Modulus::Bits(plan.input_ring());
+        for r in shares.tensor(prediction, 0, plan.header().input_len as usize)? {
+            *r = ring.reduce(random.next_u64());
+        }
+        let mut offset = 0;
+        for op in plan.ops() {
+            offset += op.input().1 as usize;
+            let (ring, len) = (Modulus::Bits(op.output().0), op.output().1 as usize);
+            if matches!(op, Op::Activation { .. } | Op::Square { .. }) {
+                for r in shares.tensor(prediction, offset, len)? {
+                    *r = ring.reduce(random.next_u64());
+                }
+            }
+        }
+    }
+    Ok(())
+}

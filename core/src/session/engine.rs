@@ -1,0 +1,535 @@
+//! The sans-IO driver: the caller moves the bytes. For the C ABI, event loops, interrupt-driven links.
+//!
+//! [`ClientEngine`] and [`ServerEngine`] keep everything, the running future included, in one piece of the caller's memory:
+//! ```text
+//! loop:  feed(bytes from the peer) → poll() → drain(bytes for the peer)
+//! ```
+//! Bytes may be split anywhere. `poll` does as much as the buffers allow and never waits.
+
+use super::store::SliceStore;
+use super::{Client, Event, Options, Prepared, Server, client_memory, server_memory};
+use crate::backend::place::{PlacedFuture, place};
+use crate::error::{Error, Result};
+use crate::memory::Space;
+use crate::plan::{Plan, cost};
+use crate::rng::Seed;
+use core::cell::{Cell, RefCell};
+use core::future::{Future, poll_fn};
+use core::task::{Context, Poll, Waker};
+use embedded_io_async::{ErrorType, Read, Write};
+use zeroize::Zeroize as _;
+
+/// Bytes of the two buffers between the engine and its caller, at least [`Buffers::LEAST`] each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Buffers {
+    /// For bytes from the peer.
+    pub inbox: usize,
+    /// For bytes to the peer.
+    pub outbox: usize,
+}
+
+impl Buffers {
+    /// Least bytes of either.
+    pub const LEAST: usize = 64;
+}
+
+impl Default for Buffers {
+    fn default() -> Self {
+        if cfg!(target_pointer_width = "64") { Self { inbox: 1 << 16, outbox: 1 << 16 } } else { Self { inbox: 2048, outbox: 2048 } }
+    }
+}
+
+/// What an engine wants next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Work is under way: move bytes, then poll again.
+    Busy,
+    /// A client waits for its next command, a server for its client's next request.
+    Idle,
+    /// The session has ended in order; bytes may be left to drain.
+    Closed,
+}
+
+/// A first-in-first-out buffer of bytes.
+struct Ring<'m> {
+    bytes: &'m mut [u8],
+    first: usize,
+    len: usize,
+}
+
+impl Ring<'_> {
+    /// Appends as much as fits.
+    fn push(&mut self, from: &[u8]) -> usize {
+        let capacity = self.bytes.len();
+        let mut done = 0;
+        while self.len < capacity && done < from.len() {
+            let at = (self.first + self.len) % capacity;
+            let room = (capacity - at).min(capacity - self.len).min(from.len() - done);
+            let (Some(to), Some(part)) = (self.bytes.get_mut(at..at + room), from.get(done..done + room)) else { break };
+            to.copy_from_slice(part);
+            self.len += room;
+            done += room;
+        }
+        done
+    }
+
+    /// Takes as much as there is.
+    fn pop(&mut self, to: &mut [u8]) -> usize {
+        let mut done = 0;
+        while self.len > 0 && done < to.len() {
+            let run = self.front().len().min(to.len() - done);
+            let (Some(slot), Some(part)) = (to.get_mut(done..done + run), self.front().get(..run)) else { break };
+            slot.copy_from_slice(part);
+            self.consume(run);
+            done += run;
+        }
+        done
+    }
+
+    /// The longest run of bytes in one piece.
+    fn front(&self) -> &[u8] {
+        let end = (self.first + self.len).min(self.bytes.len());
+        self.bytes.get(self.first..end).unwrap_or_default()
+    }
+
+    fn consume(&mut self, n: usize) {
+        let n = n.min(self.len);
+        self.first = (self.first + n) % self.bytes.len().max(1);
+        self.len -= n;
+    }
+}
+
+/// What engine and caller share.
+struct Shared<'m> {
+    inbox: RefCell<Ring<'m>>,
+    outbox: RefCell<Ring<'m>>,
+    ended: Cell<bool>,
+    idle: Cell<bool>,
+    command: Cell<Option<Command>>,
+    answer: Cell<Option<Result<usize>>>,
+    left: Cell<u32>,
+    input: RefCell<&'m mut [i64]>,
+    output: RefCell<&'m mut [i64]>,
+    predictions: Cell<u64>,
+}
+
+#[derive(Clone, Copy)]
+enum Command {
+    Prepare,
+    Predict,
+    Close,
+}
+
+/// The engine's end of the buffers.
+#[derive(Clone, Copy)]
+struct Pipe<'m>(&'m Shared<'m>);
+
+impl ErrorType for Pipe<'_> {
+    type Error = core::convert::Infallible;
+}
+
+impl Read for Pipe<'_> {
+    async fn read(&mut self, buf: &mut [u8]) -> core::result::Result<usize, Self::Error> {
+        poll_fn(|_| match self.0.inbox.borrow_mut().pop(buf) {
+            0 if !buf.is_empty() && !self.0.ended.get() => Poll::Pending,
+            n => Poll::Ready(Ok(n)),
+        })
+        .await
+    }
+}
+
+impl Write for Pipe<'_> {
+    async fn write(&mut self, buf: &[u8]) -> core::result::Result<usize, Self::Error> {
+        poll_fn(|_| match self.0.outbox.borrow_mut().push(buf) {
+            0 if !buf.is_empty() => Poll::Pending,
+            n => Poll::Ready(Ok(n)),
+        })
+        .await
+    }
+    async fn flush(&mut self) -> core::result::Result<(), Self::Error> {
+        Ok(())
+    }
+}
+
+impl<'m> Shared<'m> {
+    fn take(space: &mut Space<'m>, plan: &Plan<'_>, buffers: Buffers, elements: bool) -> Result<Parts<'m>> {
+        if buffers.inbox < Buffers::LEAST || buffers.outbox < Buffers::LEAST {
+            return Err(Error::Option);
+        }
+        let header = plan.header();
+        let of = |n: u32| if elements { n as usize } else { 0 };
+        Ok(Parts {
+            shared: space.take(size_of::<Self>())?,
+            inbox: space.take(buffers.inbox)?,
+            outbox: space.take(buffers.outbox)?,
+            input: space.take(of(header.input_len))?,
+            output: space.take(of(if plan.is_argmax() { 0 } else { header.output_len }))?,
+        })
+    }
+
+    async fn next_command(&self) -> Command {
+        self.idle.set(true);
+        poll_fn(|_| match self.command.take() {
+            Some(command) => {
+                self.idle.set(false);
+                Poll::Ready(command)
+            }
+            None => Poll::Pending,
+        })
+        .await
+    }
+}
+
+/// Regions of [`Shared`].
+struct Parts<'m> {
+    shared: &'m mut [u8],
+    inbox: &'m mut [u8],
+    outbox: &'m mut [u8],
+    input: &'m mut [i64],
+    output: &'m mut [i64],
+}
+
+impl<'m> Parts<'m> {
+    fn share(self) -> Result<&'m Shared<'m>> {
+        let ring = |bytes| RefCell::new(Ring { bytes, first: 0, len: 0 });
+        let shared = Shared {
+            inbox: ring(self.inbox),
+            outbox: ring(self.outbox),
+            ended: Cell::new(false),
+            idle: Cell::new(false),
+            command: Cell::new(None),
+            answer: Cell::new(None),
+            left: Cell::new(0),
+            input: RefCell::new(self.input),
+            output: RefCell::new(self.output),
+            predictions: Cell::new(0),
+        };
+        place(self.shared, shared).map(|s| &*s)
+    }
+}
+
+/// Bytes of the future that `make` returns, without making one.
+const fn future_bytes<A, F: Future>(_make: &impl Fn(A) -> F) -> usize {
+    size_of::<F>()
+}
+
+/// The part that both engines have.
+struct Engine<'m> {
+    shared: &'m Shared<'m>,
+    future: Option<PlacedFuture<'m, Result<()>>>,
+    end: Option<Result<()>>,
+}
+
+impl Engine<'_> {
+    fn poll(&mut self) -> Result<Status> {
+        if let Some(future) = self.future.as_mut()
+            && let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+        {
+            self.end = Some(result);
+            self.future = None; // drops and wipes the session
+        }
+        match self.end {
+            Some(Err(error)) => Err(error),
+            Some(Ok(())) => Ok(Status::Closed),
+            None if self.shared.idle.get() && self.shared.command.get().is_none() => Ok(Status::Idle),
+            None => Ok(Status::Busy),
+        }
+    }
+}
+
+impl Drop for Engine<'_> {
+    fn drop(&mut self) {
+        self.future = None;
+        for ring in [&self.shared.inbox, &self.shared.outbox] {
+            ring.borrow_mut().bytes.zeroize();
+        }
+        for tensor in [&self.shared.input, &self.shared.output] {
+            tensor.borrow_mut().zeroize();
+        }
+    }
+}
+
+/// The calls that both engines offer, written once.
+macro_rules! byte_calls {
+    () => {
+        /// Hands over bytes from the peer. Returns how many were taken: the inbox may be full until the next poll.
+        pub fn feed(&mut self, bytes: &[u8]) -> usize {
+            self.engine.shared.inbox.borrow_mut().push(bytes)
+        }
+
+        /// Says that no more bytes will come from the peer.
+        pub fn end_of_input(&mut self) {
+            self.engine.shared.ended.set(true);
+        }
+
+        /// Takes bytes for the peer. Returns how many; call again until it is zero.
+        pub fn drain(&mut self, bytes: &mut [u8]) -> usize {
+            self.engine.shared.outbox.borrow_mut().pop(bytes)
+        }
+
+        /// Bytes that wait for [`Self::drain`].
+        #[must_use]
+        pub fn pending(&self) -> usize {
+            self.engine.shared.outbox.borrow().len
+        }
+
+        /// Free bytes of the inbox: as much may be fed.
+        #[must_use]
+        pub fn want(&self) -> usize {
+            let inbox = self.engine.shared.inbox.borrow();
+            inbox.bytes.len() - inbox.len
+        }
+
+        /// Works as far as the buffers allow.
+        ///
+        /// # Errors
+        /// Whatever ended the session, again on every call. Bytes that tell the peer may be left to drain.
+        pub fn poll(&mut self) -> Result<Status> {
+            self.engine.poll()
+        }
+    };
+}
+
+/// What a client engine runs on.
+type ClientArguments<'m> = (&'m Shared<'m>, Plan<'m>, Options, &'m mut [u8], &'m mut [u8], Seed);
+
+/// The client's whole life: set-up, then commands.
+async fn client_life((shared, plan, options, memory, tables, seed): ClientArguments<'_>) -> Result<()> {
+    let mut client = Client::connect(Pipe(shared), SliceStore::new(tables), plan, options, memory, seed).await?;
+    loop {
+        match shared.next_command().await {
+            Command::Prepare => client.prepare().await?,
+            Command::Predict => {
+                let answer = {
+                    let (input, mut output) = (shared.input.borrow_mut(), shared.output.borrow_mut());
+                    client.predict(&input, &mut output).await
+                };
+                if client.is_closed() {
+                    answer?;
+                }
+                shared.answer.set(Some(answer));
+            }
+            Command::Close => return client.close().await,
+        }
+        shared.left.set(client.left());
+    }
+}
+
+/// A client that moves no bytes itself.
+pub struct ClientEngine<'m> {
+    engine: Engine<'m>,
+    plan: Plan<'m>,
+}
+
+/// Regions of a client engine.
+struct ClientLayout<'m> {
+    parts: Parts<'m>,
+    session: &'m mut [u8],
+    tables: &'m mut [u8],
+    future: &'m mut [u8],
+}
+
+impl<'m> ClientLayout<'m> {
+    fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<Self> {
+        let tables = usize::try_from(cost::store_bytes(plan, options)).map_err(|_| Error::Option)?;
+        Ok(Self {
+            parts: Shared::take(space, plan, buffers, true)?,
+            session: space.take(client_memory(plan, options)?)?,
+            tables: space.take(tables)?,
+            future: space.take(future_bytes(&client_life))?,
+        })
+    }
+}
+
+impl<'m> ClientEngine<'m> {
+    /// Bytes that a client needs for everything: session, table store, buffers, state.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for options out of range.
+    pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
+        let mut space = Space::measure();
+        ClientLayout::take(&mut space, plan, options, buffers)?;
+        Ok(space.used())
+    }
+
+    /// Starts a session in `memory`, which has [`ClientEngine::memory`] bytes aligned to [`crate::memory::ALIGN`].
+    /// `seed` is fresh randomness, used for this session only.
+    ///
+    /// # Errors
+    /// [`Error::Memory`], [`Error::Alignment`], [`Error::Option`].
+    pub fn new(plan: Plan<'m>, options: Options, buffers: Buffers, memory: &'m mut [u8], seed: Seed) -> Result<Self> {
+        let ClientLayout { parts, session, tables, future } = ClientLayout::take(&mut Space::carve(memory)?, &plan, &options, buffers)?;
+        let shared = parts.share()?;
+        let future = PlacedFuture::new(future, client_life((shared, plan, options, session, tables, seed)))?;
+        Ok(Self { engine: Engine { shared, future: Some(future), end: None }, plan })
+    }
+
+    byte_calls!();
+
+    fn command(&mut self, command: Command) -> Result<()> {
+        match self.engine.end {
+            Some(Err(error)) => Err(error),
+            Some(Ok(())) => Err(Error::Closed),
+            None if !self.engine.shared.idle.get() || self.engine.shared.command.get().is_some() => Err(Error::State),
+            None => {
+                self.engine.shared.command.set(Some(command));
+                Ok(())
+            }
+        }
+    }
+
+    /// Starts the offline phase for one stock.
+    ///
+    /// # Errors
+    /// [`Error::State`] unless idle.
+    pub fn prepare(&mut self) -> Result<()> {
+        self.command(Command::Prepare)
+    }
+
+    /// Starts a prediction on real inputs, quantised as the plan says.
+    ///
+    /// # Errors
+    /// [`Error::State`] unless idle, [`Error::Length`], [`Error::Input`] for a value that is not finite, [`Error::Exhausted`].
+    pub fn predict(&mut self, x: &[f32]) -> Result<()> {
+        let quantisation = self.plan.header().input;
+        self.predict_with(x.len(), |i| quantisation.quantise(x.get(i).copied().unwrap_or(f32::NAN)))
+    }
+
+    /// Starts a prediction on quantised inputs.
+    ///
+    /// # Errors
+    /// As [`ClientEngine::predict`].
+    pub fn predict_quantised(&mut self, x: &[i64]) -> Result<()> {
+        self.predict_with(x.len(), |i| x.get(i).copied().ok_or(Error::Internal))
+    }
+
+    fn predict_with(&mut self, got: usize, mut value: impl FnMut(usize) -> Result<i64>) -> Result<()> {
+        let shared = self.engine.shared;
+        if !shared.idle.get() || self.engine.end.is_some() {
+            return self.command(Command::Predict);
+        }
+        if shared.left.get() == 0 {
+            return Err(Error::Exhausted);
+        }
+        {
+            let mut input = shared.input.try_borrow_mut().map_err(|_| Error::State)?;
+            if input.len() != got {
+                return Err(Error::Length { need: input.len(), got });
+            }
+            for (i, slot) in input.iter_mut().enumerate() {
+                *slot = value(i)?;
+            }
+        }
+        shared.answer.set(None);
+        self.command(Command::Predict)
+    }
+
+    /// The answer of the last prediction, once the engine is idle again: the index of the largest output; `out` receives the opened
+    /// tensor (empty for an argmax plan).
+    ///
+    /// # Errors
+    /// [`Error::State`] if there is none yet, [`Error::Length`], or what was wrong with the prediction.
+    pub fn answer(&mut self, out: &mut [i64]) -> Result<usize> {
+        let best = self.engine.shared.answer.get().ok_or(Error::State)??;
+        let output = self.engine.shared.output.try_borrow().map_err(|_| Error::State)?;
+        if output.len() != out.len() {
+            return Err(Error::Length { need: output.len(), got: out.len() });
+        }
+        out.copy_from_slice(&output);
+        Ok(best)
+    }
+
+    /// Predictions left in the stock.
+    #[must_use]
+    pub fn left(&self) -> u32 {
+        self.engine.shared.left.get()
+    }
+
+    /// Ends the session; poll and drain until [`Status::Closed`].
+    ///
+    /// # Errors
+    /// [`Error::State`] unless idle.
+    pub fn close(&mut self) -> Result<()> {
+        self.command(Command::Close)
+    }
+
+    /// The plan.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan<'m> {
+        &self.plan
+    }
+}
+
+/// What a server engine runs on.
+type ServerArguments<'m> = (&'m Shared<'m>, &'m Prepared<'m>, Options, &'m mut [u8], Seed);
+
+/// The server's whole life: set-up, then the client's requests.
+async fn server_life((shared, prepared, options, memory, seed): ServerArguments<'_>) -> Result<()> {
+    let mut server = Server::accept(Pipe(shared), prepared, options, memory, seed).await?;
+    loop {
+        match server.serve().await? {
+            Event::Prepared => {}
+            Event::Predicted => shared.predictions.set(shared.predictions.get() + 1),
+            Event::Closed => return Ok(()),
+        }
+    }
+}
+
+/// A server's session that moves no bytes itself. The client drives: this engine is never idle before the end.
+pub struct ServerEngine<'m> {
+    engine: Engine<'m>,
+}
+
+/// Regions of a server engine.
+struct ServerLayout<'m> {
+    parts: Parts<'m>,
+    session: &'m mut [u8],
+    future: &'m mut [u8],
+}
+
+impl<'m> ServerLayout<'m> {
+    fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<Self> {
+        Ok(Self {
+            parts: Shared::take(space, plan, buffers, false)?,
+            session: space.take(server_memory(plan, options)?)?,
+            future: space.take(future_bytes(&server_life))?,
+        })
+    }
+}
+
+impl<'m> ServerEngine<'m> {
+    /// Bytes that a session needs for everything but the prepared model.
+    ///
+    /// # Errors
+    /// [`Error::Option`] for options out of range.
+    pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
+        let mut space = Space::measure();
+        ServerLayout::take(&mut space, plan, options, buffers)?;
+        Ok(space.used())
+    }
+
+    /// Starts a session in `memory`, which has [`ServerEngine::memory`] bytes aligned to [`crate::memory::ALIGN`].
+    /// `options` are those of the client's hello, see [`crate::wire::Greeting::peek`]; feed the hello all the same.
+    /// `seed` is fresh randomness, used for this session only.
+    ///
+    /// # Errors
+    /// [`Error::Memory`], [`Error::Alignment`], [`Error::Option`].
+    pub fn new(prepared: &'m Prepared<'m>, options: Options, buffers: Buffers, memory: &'m mut [u8], seed: Seed) -> Result<Self> {
+        if prepared.stock() != options.stock {
+            return Err(Error::Option);
+        }
+        let ServerLayout { parts, session, future } =
+            ServerLayout::take(&mut Space::carve(memory)?, prepared.model().plan(), &options, buffers)?;
+        let shared = parts.share()?;
+        let future = PlacedFuture::new(future, server_life((shared, prepared, options, session, seed)))?;
+        Ok(Self { engine: Engine { shared, future: Some(future), end: None } })
+    }
+
+    byte_calls!();
+
+    /// Predictions made so far.
+    #[must_use]
+    pub fn predictions(&self) -> u64 {
+        self.engine.shared.predictions.get()
+    }
+}

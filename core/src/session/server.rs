@@ -1,0 +1,362 @@
+//! The server: holds a network, learns nothing of the input.
+
+use super::channel::{Channel, Traffic};
+use super::client::{layer, session_hash};
+use super::garbled::{self, EvaluateScratch, Garbling, Send};
+use super::layout::{ServerMemory, padded_ots};
+use super::setup::{self, Secrets};
+use super::triplets::{self, Prepared};
+use super::{Options, Tables, products};
+use crate::error::{Error, Result};
+use crate::hash::{Block, Tmmo};
+use crate::lattice::PublicKey;
+use crate::memory::Space;
+use crate::ot::{GROUP, Sender};
+use crate::params::VERSION;
+use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, tables_bytes};
+use crate::plan::nonlinear::Nonlinear;
+use crate::plan::{Op, Plan};
+use crate::ring::Modulus;
+use crate::rng::{Domain, Seed};
+use crate::wire::{HELLO_BYTES, Hello, Tag, packed_len};
+use embedded_io_async::{Read, Write};
+use zeroize::Zeroize as _;
+
+/// What a server did on a client's request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A stock of predictions was prepared.
+    Prepared,
+    /// One prediction was made.
+    Predicted,
+    /// The client ended the session.
+    Closed,
+}
+
+/// A server's session, after set-up.
+pub struct Server<'a, IO> {
+    ch: Channel<IO>,
+    prepared: &'a Prepared<'a>,
+    options: Options,
+    secrets: Secrets,
+    hash: Tmmo,
+    /// Keyed with a secret: labels of the server's own inputs.
+    own_labels: Tmmo,
+    sender: Sender<'a>,
+    key: PublicKey<'a>,
+    memory: ServerMemory<'a>,
+    stocks: u64,
+    left: u32,
+    closed: bool,
+}
+
+impl<IO> Server<'_, IO> {
+    fn wipe(&mut self) {
+        self.memory.wipe();
+        self.left = 0;
+        self.closed = true;
+    }
+}
+
+/// The server's online tensors, and what is left for a garbled layer.
+pub(crate) struct OnlineScratch<'a> {
+    from: &'a mut [u64],
+    to: &'a mut [u64],
+    garbling: &'a mut [u8],
+    decode: &'a mut [u64],
+}
+
+impl<'a> OnlineScratch<'a> {
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>) -> Result<Self> {
+        let widest = plan.ops().map(|op| op.input().1.max(op.output().1)).max().unwrap_or(0) as usize;
+        let mut garbling = 0;
+        for op in plan.ops().filter(|op| !op.is_linear()) {
+            let mut own = Space::measure();
+            EvaluateScratch::take(&mut own, &Nonlinear::of(&op))?;
+            garbling = garbling.max(own.used());
+        }
+        let neurons = plan.ops().map(|op| Nonlinear::of(&op).neurons).max().unwrap_or(0);
+        Ok(Self { from: space.take(widest)?, to: space.take(widest)?, garbling: space.take(garbling)?, decode: space.take(neurons)? })
+    }
+}
+
+impl<'a, IO: Read + Write> Server<'a, IO> {
+    /// Handshake and set-up. The hello must ask for `options` and for the plan of `prepared`, whose stock is that of the options;
+    /// a server that leaves the choice to its clients looks at [`crate::wire::Greeting::peek`] first.
+    /// `memory` has [`super::server_memory`] bytes; `seed` is fresh randomness, used for this session only.
+    ///
+    /// # Errors
+    /// Memory, link and peer errors; the peer is told where that helps.
+    pub async fn accept(io: IO, prepared: &'a Prepared<'a>, options: Options, memory: &'a mut [u8], seed: Seed) -> Result<Self> {
+        options.check()?;
+        if prepared.stock() != options.stock {
+            return Err(Error::Option);
+        }
+        let mut ch = Channel::new(io);
+        let plan = prepared.model().plan();
+        let (leaves, key, kept) = ServerMemory::take(&mut Space::carve(memory)?, plan, &options)?;
+        let secrets = Secrets::new(&seed);
+        match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, kept.scratch).await {
+            Ok((hash, sender, key)) => {
+                kept.scratch.zeroize();
+                let own_labels = Tmmo::new(secrets.labels.stream(Domain::Label, 1).next_u128());
+                Ok(Self { ch, prepared, options, secrets, hash, own_labels, sender, key, memory: kept, stocks: 0, left: 0, closed: false })
+            }
+            Err(error) => {
+                ch.abort(error).await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn set_up(
+        ch: &mut Channel<IO>,
+        plan: &Plan<'_>,
+        options: &Options,
+        secrets: &Secrets,
+        leaves: &'a mut [Block],
+        key: &'a mut [i32],
+        scratch: &mut [u8],
+    ) -> Result<(Tmmo, Sender<'a>, PublicKey<'a>)> {
+        let mut hello = [0; HELLO_BYTES];
+        loop {
+            // The plan may be asked for first, any number of times.
+            match ch.header().await? {
+                (tag, 2) if tag == Tag::PlanRequest as u8 => send_plan(ch, plan).await?,
+                (tag, length) => {
+                    Channel::<IO>::check(Tag::Hello, HELLO_BYTES as u64, tag, length)?;
+                    break;
+                }
+            }
+        }
+        ch.get(&mut hello).await?;
+        ch.finish().await?;
+        let hello = Hello::parse(&hello)?;
+        let digest = plan.digest();
+        if hello.digest != *digest {
+            return Err(Error::PlanMismatch);
+        }
+        if hello.options != *options {
+            return Err(Error::Refused);
+        }
+        let mut welcome = [0; WELCOME_BYTES];
+        let (version, nonce) = welcome.split_first_chunk_mut::<2>().ok_or(Error::Internal)?;
+        *version = VERSION.to_le_bytes();
+        secrets.labels.stream(Domain::Mask, 0).fill(nonce);
+        let hash = session_hash(&hello.nonce, nonce.first_chunk().ok_or(Error::Internal)?, digest);
+        ch.send(Tag::Welcome, &welcome).await?;
+        let (sender, key) = setup::server(ch, scratch, secrets, &hash, options.repetition, leaves, key).await?;
+        Ok((hash, sender, key))
+    }
+
+    /// What went over the wire so far, as this party sees it.
+    #[must_use]
+    pub const fn traffic(&self) -> Traffic {
+        self.ch.traffic()
+    }
+
+    /// Serves the client's next request.
+    ///
+    /// # Errors
+    /// Link and peer errors; after one, the session has ended.
+    pub async fn serve(&mut self) -> Result<Event> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
+        let result = self.request().await;
+        match result {
+            Ok(Event::Closed) => self.wipe(),
+            Ok(_) => {}
+            Err(error) => {
+                self.wipe();
+                self.ch.abort(error).await;
+            }
+        }
+        result
+    }
+
+    async fn request(&mut self) -> Result<Event> {
+        let (tag, length) = self.ch.header().await?;
+        let input = self.prepared.model().plan();
+        let input_bytes = packed_len(u64::from(input.header().input_len), u32::from(input.input_ring()));
+        if tag == Tag::Prepare as u8 {
+            Channel::<IO>::check(Tag::Prepare, 0, tag, length)?;
+            self.ch.finish().await?;
+            self.left = 0;
+            self.offline().await?;
+            self.stocks += 1;
+            self.left = self.options.stock;
+            Ok(Event::Prepared)
+        } else if tag == Tag::Bye as u8 {
+            Channel::<IO>::check(Tag::Bye, 0, tag, length)?;
+            self.ch.finish().await?;
+            Ok(Event::Closed)
+        } else {
+            Channel::<IO>::check(Tag::Input, input_bytes, tag, length)?;
+            let index = self.options.stock.checked_sub(self.left).filter(|&i| i < self.options.stock).ok_or(Error::Exhausted)?;
+            self.left -= 1;
+            self.online(index as usize).await?;
+            Ok(Event::Predicted)
+        }
+    }
+
+    async fn offline(&mut self) -> Result<()> {
+        let Self { ch, prepared, options, secrets, hash, own_labels, sender, key, memory, stocks, .. } = self;
+        let ServerMemory { labels, decode, masks, products, scratch } = memory;
+        let plan = prepared.model().plan();
+        let stock = options.stock as usize;
+        let first = *stocks * stock as u64;
+        let seed = secrets.later.derive(*stocks);
+
+        let mut random = seed.stream(Domain::Mask, 0);
+        let mut masks = &mut masks[..];
+        for (number, (op, at)) in plan.ops().filter(Op::is_linear).zip(0..).enumerate() {
+            let tile = triplets::tile(&op, options)?;
+            let ring = Modulus::Bits(tile.ring);
+            let own = masks.split_off_mut(..stock * tile.outputs).ok_or(Error::Internal)?;
+            for u in own.iter_mut() {
+                *u = ring.reduce(random.next_u64());
+            }
+            let seed = seed.derive(number as u64 + 1);
+            triplets::server(ch, scratch, key, &seed, &tile, prepared.layer(at)?, own).await?;
+        }
+
+        let corrections = corrections_bytes(plan, options);
+        if corrections > 0 {
+            ch.expect(Tag::Corrections, corrections).await?;
+            let mut labels = &mut labels[..];
+            for _ in 0..stock {
+                for op in plan.ops() {
+                    let own = labels.split_off_mut(..Nonlinear::of(&op).groups() * GROUP).ok_or(Error::Internal)?;
+                    garbled::extend_server(ch, scratch, options, sender, own).await?;
+                }
+            }
+            ch.finish().await?;
+        }
+
+        let tables = tables_bytes(plan, options);
+        if tables > 0 {
+            ch.begin(Tag::Tables, tables).await?;
+            let (mut labels, mut decode, mut products) = (&labels[..], &mut decode[..], &mut products[..]);
+            for prediction in 0..stock {
+                for (number, op) in plan.ops().enumerate() {
+                    let counts = Nonlinear::of(&op);
+                    let own = labels.split_off(..counts.groups() * GROUP).ok_or(Error::Internal)?;
+                    let layer = layer(first + prediction as u64, number);
+                    if counts.products > 0 {
+                        let ring = Modulus::Bits(op.input().0);
+                        let keep = products.split_off_mut(..counts.products).ok_or(Error::Internal)?;
+                        products::server(ch, ring, &counts, layer, hash, sender.delta(), own, &mut random, keep).await?;
+                    } else if options.tables == Tables::Stored && counts.neurons > 0 {
+                        let decode = decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?;
+                        let garbling = Garbling { session: hash, secret: own_labels, delta: sender.delta(), layer };
+                        garbled::send(ch, scratch, &op, &garbling, own, decode, Send { tables: true, shares: None }).await?;
+                    }
+                }
+            }
+            ch.end().await?;
+            ch.flush().await?;
+        }
+        scratch.zeroize();
+        Ok(())
+    }
+
+    async fn online(&mut self, index: usize) -> Result<()> {
+        let Self { ch, prepared, options, hash, own_labels, sender, memory, stocks, .. } = self;
+        let ServerMemory { labels, decode, masks, products, scratch } = memory;
+        let model = prepared.model();
+        let plan = model.plan();
+        let stock = options.stock as usize;
+        let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
+        let OnlineScratch { mut from, mut to, garbling: workspace, decode: fresh_decode } =
+            OnlineScratch::take(&mut Space::carve(scratch)?, plan)?;
+
+        let (ring, len) = (u32::from(plan.input_ring()), plan.header().input_len as usize);
+        let mut slots = from.iter_mut();
+        ch.get_values(len, ring, |_, x| {
+            *slots.next().ok_or(Error::Internal)? = x;
+            Ok(())
+        })
+        .await?;
+        ch.finish().await?;
+
+        let ots = padded_ots(plan);
+        let mut labels = labels.get(index * ots..(index + 1) * ots).ok_or(Error::Internal)?;
+        let neurons: usize = plan.ops().map(|op| Nonlinear::of(&op).neurons).sum();
+        let mut decode = match options.tables {
+            Tables::Stored => decode.get_mut(index * neurons..(index + 1) * neurons).ok_or(Error::Internal)?,
+            Tables::Streamed => &mut [],
+        };
+        let squares: usize = plan.ops().map(|op| Nonlinear::of(&op).products).sum();
+        let mut products = products.get(index * squares..(index + 1) * squares).ok_or(Error::Internal)?;
+        let mut masks = &masks[..];
+        let mut layers = model.layers();
+        for (number, op) in plan.ops().enumerate() {
+            let ((ring, len), (ring_out, len_out)) = (op.input(), op.output());
+            let (ring, ring_out) = (Modulus::Bits(ring), Modulus::Bits(ring_out));
+            let x = from.get_mut(..len as usize).ok_or(Error::Internal)?;
+            let y = to.get_mut(..len_out as usize).ok_or(Error::Internal)?;
+            let counts = Nonlinear::of(&op);
+            let own = labels.split_off(..counts.groups() * GROUP).ok_or(Error::Internal)?;
+            match op {
+                Op::FullyConnected { outputs, .. } => {
+                    layers.next().ok_or(Error::Internal)?.apply(ring, x, y);
+                    let all = masks.split_off(..stock * outputs as usize).ok_or(Error::Internal)?;
+                    for (y, &u) in y.iter_mut().zip(all.iter().skip(index * outputs as usize)) {
+                        *y = ring.add(*y, u);
+                    }
+                    core::mem::swap(&mut from, &mut to);
+                }
+                Op::Activation { .. } | Op::Argmax { .. } => {
+                    let decode = match options.tables {
+                        Tables::Stored => decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?,
+                        Tables::Streamed => fresh_decode.get_mut(..counts.neurons).ok_or(Error::Internal)?,
+                    };
+                    let garbling = Garbling { session: hash, secret: own_labels, delta: sender.delta(), layer: layer(prediction, number) };
+                    let what = Send { tables: options.tables == Tables::Streamed, shares: Some(x) };
+                    ch.begin(Tag::Labels, labels_bytes(&op, options)).await?;
+                    garbled::send(ch, workspace, &op, &garbling, own, decode, what).await?;
+                    ch.end().await?;
+                    if !op.is_output() {
+                        ch.expect(Tag::Colours, packed_len(u64::from(len), counts.colour_bits)).await?;
+                        let mut slots = x.iter_mut().zip(decode.iter());
+                        ch.get_values(len as usize, ring_out.bits(), |_, colours| {
+                            let (x, &decode) = slots.next().ok_or(Error::Internal)?;
+                            *x = colours ^ decode;
+                            Ok(())
+                        })
+                        .await?;
+                        ch.finish().await?;
+                    }
+                }
+                Op::Square { .. } => {
+                    let keep = products.split_off(..counts.products).ok_or(Error::Internal)?;
+                    products::server_online(ch, ring, keep, x).await?;
+                }
+                Op::Open { .. } => {
+                    ch.begin(Tag::Output, packed_len(u64::from(len), ring.bits())).await?;
+                    let mut shares = x.iter();
+                    ch.put_values(len as usize, ring.bits(), |_| shares.next().copied().unwrap_or(0)).await?;
+                    ch.end().await?;
+                }
+            }
+        }
+        scratch.zeroize();
+        ch.flush().await
+    }
+}
+
+/// Answers a plan request whose header was read.
+async fn send_plan<IO: Read + Write>(ch: &mut Channel<IO>, plan: &Plan<'_>) -> Result<()> {
+    let mut version = [0; 2];
+    ch.get(&mut version).await?;
+    ch.finish().await?;
+    if u16::from_le_bytes(version) != VERSION {
+        return Err(Error::Version);
+    }
+    ch.begin(Tag::Plan, plan.len_bytes() as u64).await?;
+    let (content, digest) = plan.bytes();
+    ch.put(content).await?;
+    ch.put(digest).await?;
+    ch.end().await
+}

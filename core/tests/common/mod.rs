@@ -1,0 +1,168 @@
+//! Two parties in memory, and small networks to run them on.
+#![allow(dead_code, unreachable_pub)]
+
+use minionn_core::memory::ALIGN;
+use minionn_core::model::Model;
+use minionn_core::plan::{Function, Header, Op, Plan, Quantisation};
+use std::collections::VecDeque;
+use std::sync::{Arc, Condvar, Mutex};
+
+/// One direction of a link.
+#[derive(Default)]
+struct Direction {
+    bytes: Mutex<(VecDeque<u8>, bool)>,
+    more: Condvar,
+}
+
+/// One end of a blocking in-memory link.
+pub struct Link {
+    to: Arc<Direction>,
+    from: Arc<Direction>,
+}
+
+/// Both ends.
+pub fn link() -> (Link, Link) {
+    let (a, b) = (Arc::new(Direction::default()), Arc::new(Direction::default()));
+    (Link { to: a.clone(), from: b.clone() }, Link { to: b, from: a })
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.to.bytes.lock().unwrap().1 = true;
+        self.to.more.notify_all();
+    }
+}
+
+#[derive(Debug)]
+pub struct LinkError;
+impl core::fmt::Display for LinkError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("link error")
+    }
+}
+impl core::error::Error for LinkError {}
+impl embedded_io::Error for LinkError {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        embedded_io::ErrorKind::Other
+    }
+}
+impl embedded_io::ErrorType for Link {
+    type Error = LinkError;
+}
+impl embedded_io::Read for Link {
+    fn read(&mut self, buf: &mut [u8]) -> Result<usize, LinkError> {
+        let mut guard = self.from.bytes.lock().unwrap();
+        while guard.0.is_empty() && !guard.1 {
+            guard = self.from.more.wait(guard).unwrap();
+        }
+        let n = buf.len().min(guard.0.len());
+        for (slot, byte) in buf.iter_mut().zip(guard.0.drain(..n)) {
+            *slot = byte;
+        }
+        Ok(n)
+    }
+}
+impl embedded_io::Write for Link {
+    fn write(&mut self, buf: &[u8]) -> Result<usize, LinkError> {
+        self.to.bytes.lock().unwrap().0.extend(buf);
+        self.to.more.notify_all();
+        Ok(buf.len())
+    }
+    fn flush(&mut self) -> Result<(), LinkError> {
+        Ok(())
+    }
+}
+
+/// Aligned memory of exactly `len` bytes.
+pub struct Memory(Vec<u128>, usize);
+
+impl Memory {
+    pub fn new(len: usize) -> Self {
+        Self(vec![0xa5a5_a5a5_a5a5_a5a5_a5a5_a5a5_a5a5_a5a5; len.div_ceil(ALIGN)], len)
+    }
+    pub fn bytes(&mut self) -> &mut [u8] {
+        &mut bytemuck::cast_slice_mut(&mut self.0)[..self.1]
+    }
+}
+
+/// A small deterministic generator for tests.
+pub struct Lcg(pub u64);
+impl Lcg {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 >> 33
+    }
+    pub fn below(&mut self, n: u64) -> u64 {
+        ((self.next() << 31) | self.next()) % n
+    }
+}
+
+/// The bytes of a model with these operations and pseudo-random weights.
+pub fn model(input_len: u32, ops: &[Op], seed: u64) -> Vec<u8> {
+    let header = Header {
+        input_len,
+        output_len: ops.last().unwrap().output().1,
+        input: Quantisation { scale: 1.0, min: -100, max: 100 },
+        output_scale: 1.0,
+        name: *b"test\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
+    };
+    let mut plan = vec![0; minionn_core::plan::MAX_BYTES];
+    let n = Plan::write(&header, ops, &mut plan).unwrap();
+    plan.truncate(n);
+    let layers: Vec<Op> = ops.iter().copied().filter(Op::is_linear).collect();
+    let weight = |l: usize, i: usize, j: usize| {
+        let Op::FullyConnected { weight_bits, inputs, .. } = layers[l] else { unreachable!() };
+        let mut g = Lcg(seed ^ ((l as u64) << 50) ^ (i as u64 * u64::from(inputs) + j as u64));
+        g.next();
+        g.below(1 << weight_bits) as i64 - (1 << (weight_bits - 1))
+    };
+    let mut bytes = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];
+    Model::write(&plan, weight, |l, i| (l as i64 + 1) * (i as i64 - 3), &mut bytes).unwrap();
+    bytes
+}
+
+/// ReLU network 20-12-5 that opens its logits.
+pub fn relu_net() -> Vec<u8> {
+    model(
+        20,
+        &[
+            Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 20, outputs: 12 },
+            Op::Activation { function: Function::Relu, ring_in: 20, ring_out: 19, shift: 7, len: 12 },
+            Op::FullyConnected { ring: 19, weight_bits: 6, inputs: 12, outputs: 5 },
+            Op::Open { ring: 19, len: 5 },
+        ],
+        1,
+    )
+}
+
+/// Square network 20-9-9-4, argmax.
+pub fn square_net() -> Vec<u8> {
+    model(
+        20,
+        &[
+            Op::FullyConnected { ring: 21, weight_bits: 8, inputs: 20, outputs: 9 },
+            Op::Activation { function: Function::Identity, ring_in: 21, ring_out: 30, shift: 12, len: 9 },
+            Op::Square { ring: 30, len: 9 },
+            Op::FullyConnected { ring: 30, weight_bits: 8, inputs: 9, outputs: 9 },
+            Op::Activation { function: Function::Identity, ring_in: 30, ring_out: 33, shift: 15, len: 9 },
+            Op::Square { ring: 33, len: 9 },
+            Op::FullyConnected { ring: 33, weight_bits: 8, inputs: 9, outputs: 4 },
+            Op::Argmax { ring: 33, len: 4 },
+        ],
+        2,
+    )
+}
+
+/// An input in range.
+pub fn input(len: usize, seed: u64) -> Vec<i64> {
+    let mut g = Lcg(seed);
+    (0..len).map(|_| g.below(201) as i64 - 100).collect()
+}
+
+/// The integer model's answer: index and opened tensor.
+pub fn expected(model: &Model<'_>, x: &[i64]) -> (usize, Vec<i64>) {
+    let mut scratch = vec![0; Model::scratch_len(model.plan())];
+    let mut out = vec![0; model.plan().header().output_len as usize];
+    let best = model.evaluate(x, &mut scratch, &mut out).unwrap();
+    (best, out)
+}
