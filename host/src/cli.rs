@@ -5,7 +5,7 @@ use clap::Parser;
 
 /// Private neural-network prediction between two parties.
 ///
-/// The client learns the prediction and nothing about the weights; the server learns nothing about the input.
+/// The client learns the prediction and nothing else about the weights; the server learns nothing about the input.
 #[derive(Debug, Parser)]
 #[command(name = "minionn", version, about, propagate_version = true, arg_required_else_help = true)]
 pub struct Cli {

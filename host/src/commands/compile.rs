@@ -6,10 +6,7 @@ use anyhow::{Context as _, ensure};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// Turn an ONNX network into an integer model (the server's secret) and its plan (public).
-///
-/// The compiler picks scales and shifts from calibration rows, and proves for every input that no layer overflows its ring. It prints what it
-/// chose and how far the integer model is from the float network on the calibration rows.
+/// Arguments; what the command does stands at [`super::Command`], where clap looks for it.
 #[derive(Debug, clap::Args)]
 #[command(after_help = after_help())]
 pub struct Args {

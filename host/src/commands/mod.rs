@@ -8,9 +8,14 @@ use clap::Subcommand;
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Turn an ONNX network into an integer model.
+    /// Turn an ONNX network into an integer model (the server's secret) and its plan (public).
+    ///
+    /// The compiler picks scales and shifts from calibration rows, and proves for every input that no layer overflows its ring. It prints
+    /// what it chose and how far the integer model is from the float network on the calibration rows.
     Compile(compile::Args),
     /// Run an integer model in the clear: what a private prediction equals bit for bit.
+    ///
+    /// Use this to check accuracy before serving, and results afterwards.
     Plain(plain::Args),
 }
 

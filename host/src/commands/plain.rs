@@ -6,9 +6,7 @@ use minionn_core::model::Model;
 use serde::Serialize;
 use std::path::PathBuf;
 
-/// Run an integer model in the clear.
-///
-/// A private prediction gives the same integers, bit for bit: use this to check accuracy before serving, and results afterwards.
+/// Arguments; what the command does stands at [`super::Command`], where clap looks for it.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// A model written by `minionn compile`.

@@ -8,6 +8,9 @@ use crate::network::{Builder, Layer, Linear, Network, PerElement};
 use minionn_core::plan::{MAX_LEN, MAX_WEIGHTS};
 use std::collections::HashSet;
 
+/// Most weights of all layers: twice what the largest layer may have.
+const MAX_TOTAL: u64 = 2 * MAX_WEIGHTS;
+
 /// Where the walk is: the tensor that the next node reads.
 struct Walk<'a> {
     graph: &'a Graph<'a>,
@@ -17,6 +20,8 @@ struct Walk<'a> {
     /// Its shape; a batch dimension counts as 1.
     dims: Vec<usize>,
     builder: Builder,
+    /// Weights of all layers so far: many nodes can read one constant.
+    weights: u64,
     notes: Vec<String>,
     /// What has ended the network: a Softmax or ArgMax.
     ended: Option<String>,
@@ -29,8 +34,17 @@ type Step = Result<(), String>;
 pub(super) fn walk(graph: &Graph<'_>, opset: i64) -> Result<Network, Error> {
     let dims = input_dims(graph).map_err(|what| Error::File(format!("input `{}`: {what}", graph.input.name)))?;
     let input_len = dims.iter().product();
-    let mut walk =
-        Walk { graph, opset, at: &graph.input.name, dims, builder: Builder::default(), notes: Vec::new(), ended: None, argmax: false };
+    let mut walk = Walk {
+        graph,
+        opset,
+        at: &graph.input.name,
+        dims,
+        builder: Builder::default(),
+        weights: 0,
+        notes: Vec::new(),
+        ended: None,
+        argmax: false,
+    };
     let mut visited = HashSet::new();
     while let Some((index, node)) = graph.reader(walk.at)? {
         walk.node(index, node).map_err(|what| graph.error(index, what))?;
@@ -252,6 +266,10 @@ impl<'a> Walk<'a> {
         }
         if outputs > MAX_LEN as usize || inputs as u64 * outputs as u64 > MAX_WEIGHTS {
             return Err(format!("{inputs} times {outputs} weights are too many: at most {MAX_WEIGHTS} are supported"));
+        }
+        self.weights += inputs as u64 * outputs as u64;
+        if self.weights > MAX_TOTAL {
+            return Err(format!("all layers together have more than {MAX_TOTAL} weights"));
         }
         let weights = weights.floats();
         if let Some(at) = weights.iter().position(|w| !w.is_finite()) {
