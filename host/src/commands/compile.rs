@@ -1,0 +1,92 @@
+//! `minionn compile`.
+
+use crate::compile::{self, CompileOptions, Output};
+use crate::{npy, onnx};
+use anyhow::{Context as _, ensure};
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+/// Arguments; what the command does stands at [`super::Command`], where clap looks for it.
+#[derive(Debug, clap::Args)]
+#[command(after_help = after_help())]
+pub struct Args {
+    /// The network: an ONNX file with its weights inside.
+    #[arg(value_name = "M.onnx")]
+    onnx: PathBuf,
+    /// Where to write the model [default: the ONNX file's name with .minionn].
+    #[arg(short, long, value_name = "M.minionn")]
+    output_file: Option<PathBuf>,
+    /// Also write the plan, which clients need.
+    #[arg(long, value_name = "M.plan")]
+    plan: Option<PathBuf>,
+    /// Typical inputs, one per row: they set the input range and the shifts.
+    #[arg(long, value_name = "X.npy")]
+    calibrate: Option<PathBuf>,
+    /// Range of the inputs, for example 0,1 or -1,1. Values outside are clamped. Overrides the range of the calibration rows.
+    #[arg(long, value_name = "LO,HI", value_parser = range, allow_hyphen_values = true)]
+    input_range: Option<(f32, f32)>,
+    /// Signed width of the weights, 2 to 12.
+    #[arg(long, value_name = "BITS", default_value_t = 8)]
+    weight_bits: u8,
+    /// Width of inputs and activations, 2 to 16.
+    #[arg(long, value_name = "BITS", default_value_t = 8)]
+    activation_bits: u8,
+    /// What the client learns [default: argmax if the network ends with ArgMax, else logits].
+    #[arg(long, value_name = "WHAT")]
+    output: Option<Output>,
+    /// Name in the plan, at most 32 bytes [default: the graph's name].
+    #[arg(long)]
+    name: Option<String>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn after_help() -> String {
+    format!("Operators that can be read: {}.", onnx::SUPPORTED)
+}
+
+/// Reads `LO,HI`.
+fn range(text: &str) -> Result<(f32, f32), String> {
+    let (lo, hi) = text.split_once(',').ok_or("two numbers with a comma between are needed, such as 0,1")?;
+    let number = |s: &str| s.trim().parse::<f32>().map_err(|e| format!("'{s}': {e}"));
+    Ok((number(lo)?, number(hi)?))
+}
+
+/// Reads a file of at most `max` bytes.
+fn read(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(max as u64 + 1).read_to_end(&mut bytes)?;
+    ensure!(bytes.len() <= max, "larger than {max} bytes");
+    Ok(bytes)
+}
+
+/// Compiles and writes the files.
+///
+/// # Errors
+/// What could not be read, compiled or written.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let onnx = read(&args.onnx, onnx::MAX_FILE).with_context(|| args.onnx.display().to_string())?;
+    let calibrate = args.calibrate.as_ref().map(|path| npy::read(path).with_context(|| path.display().to_string())).transpose()?;
+    let options = CompileOptions {
+        input_range: args.input_range,
+        weight_bits: args.weight_bits,
+        activation_bits: args.activation_bits,
+        output: args.output,
+        name: args.name.clone(),
+        progress: true,
+    };
+    let compiled = compile::compile(&onnx, &options, calibrate.as_ref()).with_context(|| args.onnx.display().to_string())?;
+    let model = args.output_file.clone().unwrap_or_else(|| args.onnx.with_extension("minionn"));
+    std::fs::write(&model, &compiled.model).with_context(|| model.display().to_string())?;
+    if let Some(plan) = &args.plan {
+        std::fs::write(plan, &compiled.plan).with_context(|| plan.display().to_string())?;
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&compiled.report)?);
+    } else {
+        print!("{}", compiled.report);
+        println!("written: {}", model.display());
+    }
+    Ok(())
+}

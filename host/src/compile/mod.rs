@@ -1,0 +1,149 @@
+//! The compiler: a float network becomes integers with proven bounds, hence rings, hence a plan and a model.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | `segment` | layers grouped by the ring that they share; the float reference |
+//! | `bounds` | interval arithmetic |
+//! | `quantise` | scales, shifts, rings |
+//! | `emit` | plan and model bytes, and how far the integer model is from the float one |
+//! | [`report`] | what was decided, for people and as JSON |
+
+mod bounds;
+mod emit;
+mod quantise;
+pub mod report;
+mod segment;
+
+use crate::npy::{self, Array};
+use crate::{network::Network, onnx};
+use minionn_core::params::MAX_WEIGHT_BITS;
+use report::CompileReport;
+
+/// Most bits of inputs and activations: integers up to here are exact in `f32`.
+pub const MAX_ACTIVATION_BITS: u8 = 16;
+
+/// What the client learns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// Every output of the last layer.
+    Logits,
+    /// The index of the largest output, and nothing else.
+    Argmax,
+}
+
+/// How to compile.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CompileOptions {
+    /// Range of the inputs; without it, that of the calibration data.
+    pub input_range: Option<(f32, f32)>,
+    /// Signed width of weights: 2 to 12.
+    pub weight_bits: u8,
+    /// Width of inputs and activations: 2 to 16. Signed where negative values occur.
+    pub activation_bits: u8,
+    /// What the client learns; without it, the index if the network ends with ArgMax, else the logits.
+    pub output: Option<Output>,
+    /// Name in the plan, at most 32 bytes; without it, the graph's own.
+    pub name: Option<String>,
+    /// Show progress on standard error.
+    pub progress: bool,
+}
+
+impl Default for CompileOptions {
+    fn default() -> Self {
+        Self { input_range: None, weight_bits: 8, activation_bits: 8, output: None, name: None, progress: false }
+    }
+}
+
+/// What the compiler makes.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The model with its plan: the server's secret.
+    pub model: Vec<u8>,
+    /// The plan: public.
+    pub plan: Vec<u8>,
+    /// What was decided.
+    pub report: CompileReport,
+}
+
+/// Why a network cannot be compiled.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The file cannot be read.
+    #[error(transparent)]
+    Onnx(#[from] onnx::Error),
+    /// The calibration data have another shape than the input.
+    #[error("calibration data: {0}")]
+    Calibration(#[from] npy::Error),
+    /// An option or the data are not usable.
+    #[error("{0}")]
+    Option(String),
+    /// A layer does not fit.
+    #[error("layer {layer}: {what}")]
+    Layer {
+        /// Its name.
+        layer: String,
+        /// What does not fit, and what helps.
+        what: String,
+    },
+    /// The core refuses the result.
+    #[error("the compiled plan is refused: {0}")]
+    Core(#[from] minionn_core::Error),
+}
+
+fn option<T>(what: impl Into<String>) -> Result<T, Error> {
+    Err(Error::Option(what.into()))
+}
+
+/// Compiles an ONNX file. `calibrate`: rows of inputs, which set the input range (unless the options do) and the shifts.
+///
+/// # Errors
+/// [`Error`] with the node, layer or option that stands in the way.
+pub fn compile(onnx_bytes: &[u8], options: &CompileOptions, calibrate: Option<&Array>) -> Result<Compiled, Error> {
+    check(options)?;
+    network(onnx::import(onnx_bytes)?, options, calibrate)
+}
+
+/// Compiles a network that has been read already.
+///
+/// # Errors
+/// As [`compile`].
+pub fn network(network: Network, options: &CompileOptions, calibrate: Option<&Array>) -> Result<Compiled, Error> {
+    check(options)?;
+    let rows = calibrate.map(|array| array.rows_of(network.input_len)).transpose()?;
+    let rows: Vec<&[f32]> = rows.into_iter().flatten().collect();
+    check_rows(&rows, calibrate.is_some())?;
+    let input = quantise::input(options, &rows)?;
+    let chain = segment::Chain::new(network)?;
+    let reference = chain.reference(&rows, options.progress);
+    let integers = quantise::quantise(&chain, &input, options, reference.as_ref())?;
+    emit::emit(&chain, &input, integers, options, &rows, reference.as_ref())
+}
+
+fn check(options: &CompileOptions) -> Result<(), Error> {
+    if !(2..=MAX_WEIGHT_BITS).contains(&options.weight_bits) {
+        return option(format!("weight bits must be 2 to {MAX_WEIGHT_BITS}"));
+    }
+    if !(2..=MAX_ACTIVATION_BITS).contains(&options.activation_bits) {
+        return option(format!("activation bits must be 2 to {MAX_ACTIVATION_BITS}"));
+    }
+    if options.name.as_ref().is_some_and(|name| name.len() > 32) {
+        return option("the name is longer than 32 bytes");
+    }
+    Ok(())
+}
+
+fn check_rows(rows: &[&[f32]], given: bool) -> Result<(), Error> {
+    if given && rows.is_empty() {
+        return option("the calibration data have no rows");
+    }
+    let bad = rows.iter().enumerate().find_map(|(i, row)| Some((i, row.iter().position(|x| !x.is_finite())?)));
+    bad.map_or(Ok(()), |(i, j)| option(format!("calibration data: row {i}, column {j} is not a finite number")))
+}
+
+/// A bar for work over `rows`, on standard error if wanted.
+fn progress(wanted: bool, rows: usize, what: &'static str) -> indicatif::ProgressBar {
+    let bar = if wanted { indicatif::ProgressBar::new(rows as u64) } else { indicatif::ProgressBar::hidden() };
+    let style = indicatif::ProgressStyle::with_template("{msg:14} {wide_bar} {pos}/{len}");
+    bar.with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar())).with_message(what)
+}

@@ -1,0 +1,134 @@
+//! What the compiler decided, for people (`Display`) and as JSON (`Serialize`).
+
+use core::fmt;
+use serde::Serialize;
+
+/// The whole report.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CompileReport {
+    /// Name in the plan.
+    pub name: String,
+    /// The input.
+    pub input: InputReport,
+    /// The operations in order.
+    pub layers: Vec<LayerReport>,
+    /// The output.
+    pub output: OutputReport,
+    /// How the integer model does on the calibration rows.
+    pub calibration: Option<CalibrationReport>,
+    /// What was dropped, folded or made coarser.
+    pub notes: Vec<String>,
+    /// Bytes of the model.
+    pub model_bytes: usize,
+    /// Bytes of the plan.
+    pub plan_bytes: usize,
+}
+
+/// The input.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct InputReport {
+    /// Elements.
+    pub len: usize,
+    /// Real range: declared or seen.
+    pub range: [f32; 2],
+    /// Real value of one step.
+    pub scale: f32,
+    /// Smallest and largest integer.
+    pub integers: [i32; 2],
+}
+
+/// The output.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct OutputReport {
+    /// `logits` or `argmax`.
+    pub kind: &'static str,
+    /// Elements of the last tensor.
+    pub len: usize,
+    /// Real value of one step of the logits.
+    pub scale: f64,
+}
+
+/// One operation.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct LayerReport {
+    /// `fully_connected`, `relu`, `identity` (truncation only) or `square`.
+    pub op: &'static str,
+    /// The node's name.
+    pub name: String,
+    /// Elements in.
+    pub inputs: usize,
+    /// Elements out.
+    pub outputs: usize,
+    /// Ring of the output, in bits.
+    pub ring: u8,
+    /// Signed width of the weights.
+    pub weight_bits: Option<u8>,
+    /// Bits cut off.
+    pub shift: Option<u8>,
+    /// Real value of one step of the output.
+    pub scale: f64,
+    /// Smallest and largest integer that any input can cause.
+    pub proven: [i64; 2],
+    /// Bits that these take, signed.
+    pub proven_bits: u32,
+    /// Largest absolute real value on the calibration rows.
+    pub calibrated_max: Option<f64>,
+}
+
+/// The integer model against the float network on the calibration rows.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CalibrationReport {
+    /// Rows.
+    pub rows: usize,
+    /// Largest absolute difference of a logit.
+    pub max_abs_error: f64,
+    /// Largest absolute logit of the float network.
+    pub max_abs_logit: f64,
+    /// Rows in which the same output is largest.
+    pub same_argmax: usize,
+}
+
+impl fmt::Display for CompileReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let InputReport { len, range: [lo, hi], scale, integers: [min, max] } = &self.input;
+        writeln!(f, "{}: {} bytes of model, {} of plan", self.name, self.model_bytes, self.plan_bytes)?;
+        writeln!(f, "input: {len} numbers from {lo} to {hi}, as integers {min} to {max} (step {scale:.4e})")?;
+        let head = ["layer", "operation", "in", "out", "ring", "shift", "step", "proven bits", "calibrated max"];
+        writeln!(f, "{}", row(&head.map(String::from)))?;
+        for layer in &self.layers {
+            writeln!(f, "{}", row(&layer.cells()))?;
+        }
+        writeln!(f, "output: {} of {} (step {:.4e})", self.output.kind, self.output.len, self.output.scale)?;
+        if let Some(c) = &self.calibration {
+            let (error, largest) = (c.max_abs_error, c.max_abs_logit);
+            writeln!(
+                f,
+                "calibration: same argmax in {} of {} rows; largest error of a logit {error:.4}, largest logit {largest:.4}",
+                c.same_argmax, c.rows
+            )?;
+        }
+        self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
+    }
+}
+
+impl LayerReport {
+    fn cells(&self) -> [String; 9] {
+        let or_dash = |x: Option<String>| x.unwrap_or_else(|| "-".into());
+        [
+            self.name.clone(),
+            self.op.into(),
+            self.inputs.to_string(),
+            self.outputs.to_string(),
+            self.ring.to_string(),
+            or_dash(self.shift.map(|s| s.to_string())),
+            format!("{:.3e}", self.scale),
+            self.proven_bits.to_string(),
+            or_dash(self.calibrated_max.map(|m| format!("{m:.4}"))),
+        ]
+    }
+}
+
+fn row(cells: &[String; 9]) -> String {
+    let [name, op, inputs, outputs, ring, shift, step, bits, max] = cells;
+    format!("  {name:<20} {op:<16} {inputs:>6} {outputs:>6} {ring:>5} {shift:>6} {step:>10} {bits:>12} {max:>15}")
+}
