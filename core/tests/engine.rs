@@ -1,5 +1,7 @@
 //! Two sans-IO engines in memory: whole and one byte at a time, in exactly the memory that was asked for.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 mod common;
 
 use common::{Memory, expected, input, relu_net, square_net};

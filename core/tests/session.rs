@@ -1,5 +1,7 @@
 //! Two parties in memory, blocking: the private prediction equals the integer model, bytes equal the prediction of the plan.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
 mod common;
 
 use common::{Memory, expected, input, link, relu_net, square_net};

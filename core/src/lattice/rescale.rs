@@ -15,6 +15,7 @@ pub struct Basis {
 }
 
 /// `round(2^96 / q_i)` as words: low, middle, high.
+#[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
 const RECIPROCALS: [[u64; 3]; PRIMES.len()] = {
     let mut words = [[0; 3]; PRIMES.len()];
     let mut i = 0;

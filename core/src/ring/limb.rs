@@ -52,6 +52,7 @@ pub const fn montgomery_inverse(a: u64, prime: u32) -> i32 {
 impl Limb {
     /// Constants of a prime. ψ is `g^((q−1)/2N)` for the smallest `g ≥ 2` that makes it a primitive 2N-th root of unity.
     #[must_use]
+    #[expect(clippy::indexing_slicing, reason = "the index has LOG_N bits")]
     pub const fn new(prime: u32) -> Self {
         let q = prime as u64;
         assert!(prime % (2 * N as u32) == 1 && prime < 1 << 27);

@@ -80,14 +80,15 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     pub async fn connect(io: IO, store: S, plan: Plan<'a>, options: Options, memory: &'a mut [u8], seed: Seed) -> Result<Self> {
         options.check()?;
         let mut ch = Channel::new(io);
-        let (leaves, kept) = ClientMemory::take(&mut Space::carve(memory)?, &plan, &options)?;
+        let (leaves, memory) = ClientMemory::take(&mut Space::carve(memory)?, &plan, &options)?;
         let secrets = Secrets::new(&seed);
-        match Self::set_up(&mut ch, &plan, &options, &secrets, leaves, kept.scratch).await {
+        match Self::set_up(&mut ch, &plan, &options, &secrets, leaves, memory).await {
             Ok((hash, receiver)) => {
-                kept.scratch.zeroize();
-                Ok(Self { ch, store, plan, options, secrets, hash, receiver, memory: kept, stocks: 0, left: 0, closed: false })
+                let memory = ClientMemory::carve(memory, &plan, &options)?;
+                Ok(Self { ch, store, plan, options, secrets, hash, receiver, memory, stocks: 0, left: 0, closed: false })
             }
             Err(error) => {
+                memory.zeroize();
                 ch.abort(error).await;
                 Err(error)
             }

@@ -294,6 +294,7 @@ macro_rules! byte_calls {
 type ClientArguments<'m> = (&'m Shared<'m>, Plan<'m>, Options, &'m mut [u8], &'m mut [u8], Seed);
 
 /// The client's whole life: set-up, then commands.
+#[expect(clippy::await_holding_refcell_ref, reason = "calls of the owner try to borrow, and are told that it is not their turn")]
 async fn client_life((shared, plan, options, memory, tables, seed): ClientArguments<'_>) -> Result<()> {
     let mut client = Client::connect(Pipe(shared), SliceStore::new(tables), plan, options, memory, seed).await?;
     loop {

@@ -55,6 +55,7 @@ impl<I: Iterator<Item = (u64, u32)>> Choices<I> {
 }
 
 /// Client: OTs of one operation of one prediction. Choices are its shares of the input, and of the output where the circuit re-shares.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing; a struct would be built only for this call")]
 pub(crate) async fn extend_client<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],

@@ -33,16 +33,27 @@ pub(crate) struct ClientMemory<'a> {
 }
 
 impl<'a> ClientMemory<'a> {
-    /// The memory, and that of the OT extension, which wipes it itself.
-    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<(&'a mut [Block], Self)> {
-        let stock = options.stock as usize;
+    /// The memory of the OT extension, which wipes it itself, and of set-up first, then of [`ClientMemory::carve`].
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<(&'a mut [Block], &'a mut [u8])> {
         let leaves = space.take(options.repetition.leaves())?;
-        let memory = Self {
+        let setup = measure(|space| setup::ClientScratch::take(space).map(|_| ()))?;
+        let later = measure(|space| ClientMemory::layout(space, plan, options).map(|_| ()))?;
+        Ok((leaves, space.take(setup.max(later))?))
+    }
+
+    /// What the phases after set-up use.
+    pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options) -> Result<Self> {
+        memory.zeroize();
+        Self::layout(&mut Space::carve(memory)?, plan, options)
+    }
+
+    fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+        let stock = options.stock as usize;
+        Ok(Self {
             labels: space.take(stock.saturating_mul(padded_ots(plan)))?,
             shares: space.take(stock.saturating_mul(shared_elements(plan)))?,
             scratch: space.take(Self::scratch(plan, options)?)?,
-        };
-        Ok((leaves, memory))
+        })
     }
 
     pub(crate) fn wipe(&mut self) {
@@ -52,8 +63,7 @@ impl<'a> ClientMemory<'a> {
     }
 
     fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-        let mut most = measure(|space| setup::ClientScratch::take(space).map(|_| ()))?;
-        most = most.max(measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?);
+        let mut most = measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
         for op in plan.ops() {
             let own = if op.is_linear() {
                 measure(|space| triplets::ClientScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?
@@ -81,24 +91,40 @@ pub(crate) struct ServerMemory<'a> {
 }
 
 impl<'a> ServerMemory<'a> {
-    /// The memory, that of the OT extension, which wipes it itself, and that of the client's public key.
-    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<(&'a mut [Block], &'a mut [i32], Self)> {
+    /// The memory of the OT extension, which wipes it itself, of the client's public key, and of set-up first, then of
+    /// [`ServerMemory::carve`].
+    pub(crate) fn take(
+        space: &mut Space<'a>,
+        plan: &Plan<'_>,
+        options: &Options,
+    ) -> Result<(&'a mut [Block], &'a mut [i32], &'a mut [u8])> {
+        let leaves = space.take(options.repetition.leaves())?;
+        let key = space.take(PRIMES.len() * N)?;
+        let setup = measure(|space| setup::ServerScratch::take(space).map(|_| ()))?;
+        let later = measure(|space| ServerMemory::layout(space, plan, options).map(|_| ()))?;
+        Ok((leaves, key, space.take(setup.max(later))?))
+    }
+
+    /// What the phases after set-up use.
+    pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options) -> Result<Self> {
+        memory.zeroize();
+        Self::layout(&mut Space::carve(memory)?, plan, options)
+    }
+
+    fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let stock = options.stock as usize;
         let sum = |each: fn(&Op) -> usize| plan.ops().map(|op| each(&op)).sum::<usize>().saturating_mul(stock);
         let neurons = match options.tables {
             Tables::Stored => sum(|op| Nonlinear::of(op).neurons),
             Tables::Streamed => 0,
         };
-        let leaves = space.take(options.repetition.leaves())?;
-        let key = space.take(PRIMES.len() * N)?;
-        let memory = Self {
+        Ok(Self {
             labels: space.take(stock.saturating_mul(padded_ots(plan)))?,
             decode: space.take(neurons)?,
             masks: space.take(sum(|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
             products: space.take(sum(|op| Nonlinear::of(op).products))?,
             scratch: space.take(Self::scratch(plan, options)?)?,
-        };
-        Ok((leaves, key, memory))
+        })
     }
 
     pub(crate) fn wipe(&mut self) {
@@ -112,8 +138,7 @@ impl<'a> ServerMemory<'a> {
     }
 
     fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-        let mut most = measure(|space| setup::ServerScratch::take(space).map(|_| ()))?;
-        most = most.max(measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?);
+        let mut most = measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
         most = most.max(measure(|space| server::OnlineScratch::take(space, plan).map(|_| ()))?);
         for op in plan.ops().filter(Op::is_linear) {
             most = most.max(measure(|space| triplets::ServerScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?);

@@ -56,8 +56,7 @@ pub(crate) async fn server<IO: Read + Write>(
     Ok(())
 }
 
-/// Client, offline: its product shares `p_C` into `shares`, which becomes the constant part of its answer.
-#[expect(clippy::too_many_arguments, reason = "each is a different thing")]
+/// Client, offline: its product shares `p_C`, each left in the place of its product's first label.
 pub(crate) async fn client<IO: Read + Write>(
     ch: &mut Channel<IO>,
     ring: Modulus,

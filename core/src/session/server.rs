@@ -94,15 +94,16 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         }
         let mut ch = Channel::new(io);
         let plan = prepared.model().plan();
-        let (leaves, key, kept) = ServerMemory::take(&mut Space::carve(memory)?, plan, &options)?;
+        let (leaves, key, memory) = ServerMemory::take(&mut Space::carve(memory)?, plan, &options)?;
         let secrets = Secrets::new(&seed);
-        match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, kept.scratch).await {
+        match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, memory).await {
             Ok((hash, sender, key)) => {
-                kept.scratch.zeroize();
+                let memory = ServerMemory::carve(memory, plan, &options)?;
                 let own_labels = Tmmo::new(secrets.labels.stream(Domain::Label, 1).next_u128());
-                Ok(Self { ch, prepared, options, secrets, hash, own_labels, sender, key, memory: kept, stocks: 0, left: 0, closed: false })
+                Ok(Self { ch, prepared, options, secrets, hash, own_labels, sender, key, memory, stocks: 0, left: 0, closed: false })
             }
             Err(error) => {
+                memory.zeroize();
                 ch.abort(error).await;
                 Err(error)
             }

@@ -238,7 +238,6 @@ impl<'a> ServerScratch<'a> {
 
 /// Server: multiplies the client's encrypted shares by the weights, subtracts `masks` (`[stock][outputs]`), answers.
 /// `weights` are the layer's in [`Prepared`]; `seed` is fresh for this layer and stock.
-#[expect(clippy::too_many_arguments, reason = "each is a different thing; a struct would be built only for this call")]
 pub(crate) async fn server<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],

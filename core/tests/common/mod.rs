@@ -1,5 +1,5 @@
 //! Two parties in memory, and small networks to run them on.
-#![allow(dead_code, unreachable_pub)]
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
