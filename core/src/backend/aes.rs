@@ -46,11 +46,6 @@ mod tests {
         let key = 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100;
         let mut blocks = [0xffee_ddcc_bbaa_9988_7766_5544_3322_1100; 11];
         Aes::new(key).encrypt(&mut blocks);
-        assert_eq!(
-            blocks,
-            [0x5ac5_b470_80b7_cdd8_30042b6a_d8e0_c469; 11].map(|_: u128| Block::from_le_bytes([
-                0x69, 0xc4, 0xe0, 0xd8, 0x6a, 0x7b, 0x04, 0x30, 0xd8, 0xcd, 0xb7, 0x80, 0x70, 0xb4, 0xc5, 0x5a,
-            ]))
-        );
+        assert_eq!(blocks, [0x5ac5_b470_80b7_cdd8_3004_7b6a_d8e0_c469; 11]);
     }
 }

@@ -514,7 +514,7 @@ mod tests {
         assert_eq!(ands, [23, 71, 72, 73, 73, 74, 74, 74, 74, 51]);
         assert_eq!(shape(&circuit, 8).outputs, 0);
         assert_eq!(shape(&circuit, 9).outputs, 4);
-        assert_eq!(totals(&circuit).ands, ands.iter().sum());
+        assert_eq!(totals(&circuit).ands, ands.iter().sum::<u32>());
         assert_eq!(totals(&circuit).server_inputs, 240);
         assert_eq!(
             totals(&Argmax { modulus: Modulus::Bits(24), inputs: 1 }),
