@@ -263,7 +263,6 @@ fn advance(counter: u64, groups: usize) -> Result<u64> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::rng::{Domain, Seed};

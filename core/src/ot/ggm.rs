@@ -67,7 +67,6 @@ pub(super) fn puncture(hash: &Tmmo, tree: u8, path: u16, received: &[Block], lea
 }
 
 #[cfg(test)]
-#[expect(clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
     use std::vec::Vec;

@@ -161,7 +161,6 @@ const fn check(modulus: Modulus, labels: usize, corrections: usize) -> Result<()
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 mod tests {
     use super::*;
     use crate::rng::{Domain, Prg, Seed};
