@@ -83,7 +83,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let server = ServerProcess::start()?;
     if !args.json {
         println!("A server process ({}) holds a network, 64-32-10 with ReLU, trained on handwritten digits.", server.child.id());
-        println!("This process ({}) holds {count} images that the network never saw. Neither shows the other what it holds.\n", std::process::id());
+        println!(
+            "This process ({}) holds {count} images that the network never saw. Neither shows the other what it holds.\n",
+            std::process::id()
+        );
     }
 
     let mut link = client::connect(&server.address)?;

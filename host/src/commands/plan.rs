@@ -72,7 +72,8 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let name = args.file.display().to_string();
     let bytes = std::fs::read(&args.file).with_context(|| name.clone())?;
-    let plan = if bytes.starts_with(&model::MAGIC) { *Model::parse(&bytes).context(name)?.plan() } else { Plan::parse(&bytes).context(name)? };
+    let plan =
+        if bytes.starts_with(&model::MAGIC) { *Model::parse(&bytes).context(name)?.plan() } else { Plan::parse(&bytes).context(name)? };
     let costs = costs(&plan, &args.session.options()?)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&costs)?);
@@ -158,12 +159,28 @@ fn table(costs: &Value) -> String {
     let _ = writeln!(
         out,
         "{} (stock {}, tables {}, OT k = {})\n",
-        costs["name"].as_str().unwrap_or_default(), costs["stock"], costs["tables"].as_str().unwrap_or_default(), costs["ot"]
+        costs["name"].as_str().unwrap_or_default(),
+        costs["stock"],
+        costs["tables"].as_str().unwrap_or_default(),
+        costs["ot"]
     );
     let _ = writeln!(
         out,
         "{:<17} {:>12} {:>7} {:>13} {:>5} {:>7} {:>7} {:>8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>10}",
-        "layer", "shape", "ring", "tile b·o·w", "limbs", "ct up", "ct down", "AND", "OT", "rounds", "off. up", "off. down", "on. up", "on. down"
+        "layer",
+        "shape",
+        "ring",
+        "tile b·o·w",
+        "limbs",
+        "ct up",
+        "ct down",
+        "AND",
+        "OT",
+        "rounds",
+        "off. up",
+        "off. down",
+        "on. up",
+        "on. down"
     );
     for l in costs["layers"].as_array().into_iter().flatten() {
         let tile: Vec<String> = l["tile"].as_array().into_iter().flatten().map(ToString::to_string).collect();
@@ -175,17 +192,28 @@ fn table(costs: &Value) -> String {
             format!("{}→{}", l["inputs"], l["outputs"]),
             if l["ring"] == l["ring_out"] { l["ring"].to_string() } else { format!("{}→{}", l["ring"], l["ring_out"]) },
             if tile.is_empty() { "-".to_owned() } else { tile.join("·") },
-            dash(&l["limbs"]), dash(&l["ciphertexts_up"]), dash(&l["ciphertexts_down"]),
-            u(&l["and_gates"]), u(&l["ots"]), u(&l["offline"]["rounds"]) + u(&l["online"]["rounds"]),
-            b(&l["offline"]["bytes_up"]), b(&l["offline"]["bytes_down"]), b(&l["online"]["bytes_up"]), b(&l["online"]["bytes_down"])
+            dash(&l["limbs"]),
+            dash(&l["ciphertexts_up"]),
+            dash(&l["ciphertexts_down"]),
+            u(&l["and_gates"]),
+            u(&l["ots"]),
+            u(&l["offline"]["rounds"]) + u(&l["online"]["rounds"]),
+            b(&l["offline"]["bytes_up"]),
+            b(&l["offline"]["bytes_down"]),
+            b(&l["online"]["bytes_up"]),
+            b(&l["online"]["bytes_down"])
         );
     }
     out.push('\n');
     for (name, key) in [("set-up, once per connection", "setup"), ("offline, per stock", "offline"), ("online, per prediction", "online")] {
         let p = &costs[key];
         let _ = writeln!(
-            out, "{name:<28} {:>10} up {:>10} down {:>10} in all {:>3} rounds",
-            b(&p["bytes_up"]), b(&p["bytes_down"]), bytes(u(&p["bytes_up"]) + u(&p["bytes_down"])), u(&p["rounds"])
+            out,
+            "{name:<28} {:>10} up {:>10} down {:>10} in all {:>3} rounds",
+            b(&p["bytes_up"]),
+            b(&p["bytes_down"]),
+            bytes(u(&p["bytes_up"]) + u(&p["bytes_down"])),
+            u(&p["rounds"])
         );
     }
     let stock = u(&costs["stock"]).max(1);
@@ -193,12 +221,18 @@ fn table(costs: &Value) -> String {
     let _ = writeln!(out, "{:<28} {:>10}", "offline + online, each", bytes(both(&costs["offline"]) / stock + both(&costs["online"])));
     let m = &costs["memory"];
     let _ = writeln!(
-        out, "\nmemory   client {} and {} for stored tables; server {} per session, {} for the weights, once",
-        b(&m["client_session"]), b(&m["client_store"]), b(&m["server_session"]), b(&m["server_weights"])
+        out,
+        "\nmemory   client {} and {} for stored tables; server {} per session, {} for the weights, once",
+        b(&m["client_session"]),
+        b(&m["client_store"]),
+        b(&m["server_session"]),
+        b(&m["server_weights"])
     );
     let _ = writeln!(
-        out, "         as sans-IO engines with their default buffers: client {} (tables included), server {}",
-        b(&m["client_engine"]), b(&m["server_engine"])
+        out,
+        "         as sans-IO engines with their default buffers: client {} (tables included), server {}",
+        b(&m["client_engine"]),
+        b(&m["server_engine"])
     );
     out
 }
