@@ -25,28 +25,24 @@ const PRODUCT: [u8; 8] = [0x76, 0xd8, 0x3b, 0x8c, 0x4b, 0xc0, 0x0c, 0x90];
 
 /// A product of two polynomials of degree 4096, against the reference vector.
 pub(crate) fn product() -> bool {
-    static mut POLYNOMIALS: [[i32; N]; 2] = [[0; N]; 2];
-    // SAFETY: one thread, no interrupt, and this function does not call itself.
-    let polynomials: &mut [[i32; N]; 2] = unsafe { &mut *(&raw mut POLYNOMIALS) };
-    let [a, b] = polynomials;
+    let (mut a, mut b) = ([0; N], [0; N]);
     let limb = &LIMBS[0];
     let q = limb.q as u64;
     let mut g = Lcg(q);
     a.fill_with(|| limb.centre(g.wide(q) as u32));
-    b.fill(0);
     for _ in 0..64 {
         let value = limb.centre(g.wide(q) as u32);
         b[g.wide(N as u64) as usize] = value;
     }
-    limb.forward(a);
-    limb.forward(b);
+    limb.forward(&mut a);
+    limb.forward(&mut b);
     for (a, b) in a.iter_mut().zip(b.iter()) {
         *a = limb.mul(*a, limb.to_montgomery(*b));
     }
-    limb.inverse(a);
+    limb.inverse(&mut a);
     let mut hash = Sha256::new();
-    for x in a.iter() {
-        hash.update(u64::from(limb.canonical(*x)).to_le_bytes());
+    for x in a {
+        hash.update(u64::from(limb.canonical(x)).to_le_bytes());
     }
     hash.finalize().starts_with(&PRODUCT)
 }
