@@ -5,7 +5,7 @@
 
 use crate::error::{Error, PlanFault, Result};
 use crate::params;
-use crate::plan::{self, Function, Op, Plan};
+use crate::plan::{self, Function, Geometry, Op, Plan};
 use crate::ring::Modulus;
 use sha2::{Digest as _, Sha256};
 
@@ -21,12 +21,13 @@ pub struct Model<'a> {
     parameters: &'a [u8],
 }
 
-/// Weights `[outputs][inputs]` and biases of one layer.
+/// Weights and biases of one linear layer, as in ONNX: `[outputs][channels / groups][kernel]` and `[outputs]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer<'a> {
+    ring: Modulus,
+    geometry: Geometry,
     weights: &'a [u8],
     biases: &'a [u8],
-    inputs: usize,
     wide: bool,
 }
 
@@ -34,11 +35,12 @@ const fn fault<T>(fault: PlanFault) -> Result<T> {
     Err(Error::Model(fault))
 }
 
-/// Bytes of weights and of biases of a fully connected layer.
+/// Bytes of weights and of biases of a linear layer.
 fn layer_bytes(op: &Op) -> Option<(usize, usize)> {
-    let Op::FullyConnected { weight_bits, inputs, outputs, .. } = *op else { return None };
+    let (_, weight_bits, geometry) = op.linear()?;
+    let geometry = geometry.ok()?;
     let width = if weight_bits > 8 { 2 } else { 1 };
-    Some((inputs as usize * outputs as usize * width, outputs as usize * 8))
+    Some((usize::try_from(geometry.layer().weights()).ok()? * width, geometry.outputs * 8))
 }
 
 impl<'a> Model<'a> {
@@ -71,9 +73,9 @@ impl<'a> Model<'a> {
         }
         let model = Self { plan, parameters };
         for (op, layer) in plan.ops().filter(Op::is_linear).zip(model.layers()) {
-            let Op::FullyConnected { weight_bits, .. } = op else { return Err(Error::Internal) };
+            let (_, weight_bits, _) = op.linear().ok_or(Error::Internal)?;
             let top = 1_i64 << (weight_bits - 1);
-            if layer.rows().any(|row| row.weights().any(|w| w < -top || w >= top)) {
+            if layer.weights().any(|w| w < -top || w >= top) {
                 return fault(PlanFault::Weight);
             }
         }
@@ -88,7 +90,7 @@ impl<'a> Model<'a> {
     }
 
     /// Writes a model into `out`, which has [`Model::len_bytes`]. `plan_bytes` is the whole plan; `weight(l, i, j)` and `bias(l, i)` give
-    /// the integers of the `l`-th fully connected layer.
+    /// the integers of the `l`-th linear layer: the `j`-th weight of output `i`, in ONNX's order.
     ///
     /// # Errors
     /// [`Error::Plan`] if the plan does not parse, [`Error::Memory`] if `out` is too small, [`Error::Model`] if a weight is too wide.
@@ -112,14 +114,15 @@ impl<'a> Model<'a> {
         plan_slot.copy_from_slice(plan_bytes);
         let mut rest = parameters;
         for (l, op) in plan.ops().filter(Op::is_linear).enumerate() {
-            let Op::FullyConnected { weight_bits, inputs, .. } = op else { return Err(Error::Internal) };
+            let (_, weight_bits, geometry) = op.linear().ok_or(Error::Internal)?;
+            let fan_in = geometry?.layer().fan_in() as usize;
             let (w, b) = layer_bytes(&op).ok_or(Error::Internal)?;
             let (weights, tail) = rest.split_at_mut(w);
             let (biases, tail) = tail.split_at_mut(b);
             rest = tail;
             let width = if weight_bits > 8 { 2 } else { 1 };
             for (n, slot) in weights.chunks_exact_mut(width).enumerate() {
-                let (i, j) = (n / inputs as usize, n % inputs as usize);
+                let (i, j) = (n / fan_in, n % fan_in);
                 let bytes = weight(l, i, j).to_le_bytes();
                 slot.copy_from_slice(bytes.get(..width).ok_or(Error::Internal)?);
                 let top = 1_i64 << (weight_bits - 1);
@@ -141,16 +144,16 @@ impl<'a> Model<'a> {
         &self.plan
     }
 
-    /// The fully connected layers in order.
+    /// The linear layers in order.
     pub fn layers(&self) -> impl Iterator<Item = Layer<'a>> + use<'a> {
         let mut rest = self.parameters;
         self.plan.ops().filter(Op::is_linear).filter_map(move |op| {
-            let Op::FullyConnected { weight_bits, inputs, .. } = op else { return None };
+            let (ring, weight_bits, geometry) = op.linear()?;
             let (w, b) = layer_bytes(&op)?;
             let (weights, tail) = rest.split_at_checked(w)?;
             let (biases, tail) = tail.split_at_checked(b)?;
             rest = tail;
-            Some(Layer { weights, biases, inputs: inputs as usize, wide: weight_bits > 8 })
+            Some(Layer { ring: Modulus::Bits(ring), geometry: geometry.ok()?, weights, biases, wide: weight_bits > 8 })
         })
     }
 
@@ -188,9 +191,7 @@ impl<'a> Model<'a> {
             let input = from.get(..op.input().1 as usize).ok_or(Error::Internal)?;
             let output = to.get_mut(..op.output().1 as usize).ok_or(Error::Internal)?;
             match op {
-                Op::FullyConnected { ring, .. } => {
-                    layers.next().ok_or(Error::Internal)?.apply(Modulus::Bits(ring), input, output);
-                }
+                _ if op.is_linear() => layers.next().ok_or(Error::Internal)?.apply(input, output),
                 _ => {
                     for (y, &x) in output.iter_mut().zip(input) {
                         *y = element(&op, x);
@@ -223,19 +224,22 @@ fn element(op: &Op, x: u64) -> u64 {
             Modulus::Bits(ring_out).from_signed(y >> shift)
         }
         Op::Square { ring, .. } => Modulus::Bits(ring).mul(x, x),
-        Op::FullyConnected { .. } | Op::Open { .. } | Op::Argmax { .. } => x,
+        Op::FullyConnected { .. } | Op::Convolution { .. } | Op::Open { .. } | Op::Argmax { .. } => x,
     }
 }
 
-/// One row of a layer.
-#[derive(Clone, Copy, Debug)]
-pub struct Row<'a> {
-    weights: &'a [u8],
-    wide: bool,
-    bias: i64,
-}
+impl<'a> Layer<'a> {
+    /// Weight `index` in ONNX's order; zero behind the end.
+    #[inline]
+    #[must_use]
+    pub fn weight(&self, index: usize) -> i64 {
+        if self.wide {
+            self.weights.as_chunks().0.get(index).map_or(0, |&w| i64::from(i16::from_le_bytes(w)))
+        } else {
+            self.weights.get(index).map_or(0, |&w| i64::from(w as i8))
+        }
+    }
 
-impl<'a> Row<'a> {
     /// The weights.
     pub fn weights(&self) -> impl Iterator<Item = i64> + use<'a> {
         let (narrow, wide): (&[i8], &[[u8; 2]]) =
@@ -243,38 +247,61 @@ impl<'a> Row<'a> {
         narrow.iter().map(|&w| i64::from(w)).chain(wide.iter().map(|&w| i64::from(i16::from_le_bytes(w))))
     }
 
-    /// The bias.
-    #[must_use]
-    pub const fn bias(&self) -> i64 {
-        self.bias
+    /// The biases, one for each output channel.
+    pub fn biases(&self) -> impl Iterator<Item = i64> + use<'a> {
+        self.biases.as_chunks().0.iter().map(|&b| i64::from_le_bytes(b))
     }
 
-    /// `W_i · x` in wrapping arithmetic.
-    fn dot(&self, x: &[u64]) -> u64 {
-        let step = |sum: u64, (w, x): (i64, &u64)| sum.wrapping_add((w as u64).wrapping_mul(*x));
-        if self.wide {
-            let (weights, _) = self.weights.as_chunks();
-            weights.iter().map(|&w| i64::from(i16::from_le_bytes(w))).zip(x).fold(0, step)
+    /// The layer's shapes.
+    #[must_use]
+    pub const fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// `y = W∗x + b` in the ring: `x` and `y` are whole tensors, channel by channel.
+    pub fn apply(&self, x: &[u64], y: &mut [u64]) {
+        let [ho, wo] = self.geometry.size;
+        if ho * wo == 1 && self.geometry.kernel == [1; 2] && self.geometry.groups == 1 {
+            self.multiply(x, y);
         } else {
-            let weights: &[i8] = bytemuck::cast_slice(self.weights);
-            weights.iter().map(|&w| i64::from(w)).zip(x).fold(0, step)
+            self.convolve(x, y);
+        }
+        for (channel, bias) in y.chunks_mut(ho * wo).zip(self.biases()) {
+            for y in channel {
+                *y = self.ring.reduce(y.wrapping_add(bias as u64));
+            }
         }
     }
-}
 
-impl<'a> Layer<'a> {
-    /// The rows, one for each output.
-    pub fn rows(&self) -> impl Iterator<Item = Row<'a>> + use<'a> {
-        let wide = self.wide;
-        let row_bytes = self.inputs * if wide { 2 } else { 1 };
-        let biases = self.biases.as_chunks().0.iter();
-        self.weights.chunks_exact(row_bytes).zip(biases).map(move |(weights, b)| Row { weights, wide, bias: i64::from_le_bytes(*b) })
+    /// `y = W·x`, wrapping.
+    fn multiply(&self, x: &[u64], y: &mut [u64]) {
+        let step = |sum: u64, (w, x): (i64, &u64)| sum.wrapping_add((w as u64).wrapping_mul(*x));
+        if self.wide {
+            for (y, row) in y.iter_mut().zip(self.weights.as_chunks().0.chunks_exact(x.len())) {
+                *y = row.iter().map(|&w| i64::from(i16::from_le_bytes(w))).zip(x).fold(0, step);
+            }
+        } else {
+            for (y, row) in y.iter_mut().zip(bytemuck::cast_slice::<u8, i8>(self.weights).chunks_exact(x.len())) {
+                *y = row.iter().map(|&w| i64::from(w)).zip(x).fold(0, step);
+            }
+        }
     }
 
-    /// `y = W·x + b` in the ring.
-    pub fn apply(&self, ring: Modulus, x: &[u64], y: &mut [u64]) {
-        for (y, row) in y.iter_mut().zip(self.rows()) {
-            *y = ring.reduce(row.dot(x).wrapping_add(row.bias as u64));
+    /// `y = W∗x`, wrapping: each weight times the row of inputs that it meets.
+    fn convolve(&self, x: &[u64], y: &mut [u64]) {
+        let (g, [ho, wo], [kh, kw]) = (&self.geometry, self.geometry.size, self.geometry.kernel);
+        y.fill(0);
+        for (output, y) in y.chunks_exact_mut(ho * wo).enumerate() {
+            for (channel, u, v) in (0..g.channels).flat_map(|c| (0..kh * kw).map(move |i| (c, i / kw, i % kw))) {
+                let Some(index) = g.weight(output, channel, u, v) else { continue };
+                let w = self.weight(index) as u64;
+                for (row, y) in y.chunks_exact_mut(wo).enumerate() {
+                    for (column, y) in y.iter_mut().enumerate() {
+                        let source = g.source(channel, row + u, column + v).and_then(|i| x.get(i));
+                        *y = y.wrapping_add(w.wrapping_mul(source.copied().unwrap_or(0)));
+                    }
+                }
+            }
         }
     }
 }

@@ -412,7 +412,7 @@ fn exact(compiled: &Compiled, numbers: &mut Numbers) -> Vec<u32> {
     let model = Model::parse(&compiled.model).unwrap();
     let header = *model.plan().header();
     let (min, max) = (i64::from(header.input.min), i64::from(header.input.max));
-    let rows: Vec<Vec<i64>> = model.layers().flat_map(|l| l.rows().map(|r| r.weights().collect()).collect::<Vec<_>>()).collect();
+    let rows: Vec<Vec<i64>> = model.layers().flat_map(|l| rows_of(&l).into_iter().map(|(row, _)| row)).collect();
     let mut used = vec![0; model.plan().ops().count()];
     for round in 0..40 {
         let row = &rows[numbers.below(rows.len() as u64) as usize];
@@ -432,6 +432,12 @@ fn exact(compiled: &Compiled, numbers: &mut Numbers) -> Vec<u32> {
     used
 }
 
+/// Weights and bias of every output of a fully connected layer.
+fn rows_of(layer: &minionn_core::model::Layer<'_>) -> Vec<(Vec<i64>, i64)> {
+    let weights: Vec<i64> = layer.weights().collect();
+    weights.chunks(layer.geometry().channels).map(<[i64]>::to_vec).zip(layer.biases()).collect()
+}
+
 fn unbounded(model: &Model<'_>, x: &[i64], used: &mut [u32]) -> Vec<i128> {
     let mut x: Vec<i128> = x.iter().map(|&x| i128::from(x)).collect();
     let mut layers = model.layers();
@@ -440,10 +446,9 @@ fn unbounded(model: &Model<'_>, x: &[i64], used: &mut [u32]) -> Vec<i128> {
         assert!(holds(op.input().0, &x), "{op:?} in: {x:?}");
         x = match op {
             Op::FullyConnected { .. } => {
-                let dot = |row: minionn_core::model::Row<'_>| {
-                    i128::from(row.bias()) + row.weights().zip(&x).map(|(w, x)| i128::from(w) * x).sum::<i128>()
-                };
-                layers.next().unwrap().rows().map(dot).collect()
+                let dot =
+                    |(row, bias): (Vec<i64>, i64)| i128::from(bias) + row.into_iter().zip(&x).map(|(w, x)| i128::from(w) * x).sum::<i128>();
+                rows_of(&layers.next().unwrap()).into_iter().map(dot).collect()
             }
             Op::Activation { function, shift, .. } => {
                 x.iter().map(|&y| if function == Function::Relu { y.max(0) } else { y } >> shift).collect()

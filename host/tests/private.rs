@@ -202,7 +202,9 @@ fn costs_are_the_committed_ones() {
     for name in ["digits_relu", "fig10_square"] {
         for arguments in [&["--stock", "1"][..], &["--stock", "16"], &["--stock", "1", "--tables", "streamed", "--ot", "2"]] {
             let output = minionn().arg("plan").arg(models().join(format!("{name}.plan"))).args(arguments).output().unwrap();
-            text.push_str(&String::from_utf8(output.stdout).unwrap());
+            // A running engine's size depends on the compiler: everything else does not.
+            let table = String::from_utf8(output.stdout).unwrap();
+            text.extend(table.lines().filter(|l| !l.contains("sans-IO")).flat_map(|l| [l, "\n"]));
             text.push('\n');
         }
     }
@@ -210,5 +212,5 @@ fn costs_are_the_committed_ones() {
     if std::env::var_os("MINIONN_BLESS").is_some() {
         std::fs::write(&path, &text).unwrap();
     }
-    assert_eq!(text, std::fs::read_to_string(&path).unwrap());
+    assert!(text == std::fs::read_to_string(&path).unwrap(), "costs have changed: look at them with `minionn plan`, then bless them");
 }

@@ -132,7 +132,7 @@ pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
 /// None for an operation of a checked plan and checked options.
 pub fn offline_op(op: &Op, options: &Options) -> Result<Phase> {
     if op.is_linear() {
-        let tile = tile::Fc::choose(op, options.stock as usize)?;
+        let tile = tile::Tile::choose(op, options.stock as usize)?;
         return Ok(Phase::default().frame_up(tile.upload_bytes()).round().frame_down(tile.download_bytes()));
     }
     let n = Nonlinear::of(op);
@@ -157,7 +157,7 @@ pub fn online(plan: &Plan<'_>, options: &Options) -> Phase {
 pub fn online_op(op: &Op, options: &Options) -> Phase {
     let phase = Phase::default();
     match *op {
-        Op::FullyConnected { .. } => phase,
+        Op::FullyConnected { .. } | Op::Convolution { .. } => phase,
         Op::Activation { ring_out, len, .. } => {
             phase.frame_down(labels_bytes(op, options)).frame_up(packed_len(u64::from(len), u32::from(ring_out))).round()
         }

@@ -4,11 +4,13 @@
 //! header of [`HEADER`] bytes, operations of [`OP`] bytes each, SHA-256 of all that.
 
 pub mod cost;
+mod geometry;
 pub mod noise;
 pub mod nonlinear;
 mod op;
 pub mod tile;
 
+pub use geometry::{Convolution, Geometry};
 pub use op::{Function, Op};
 
 use crate::error::{Error, PlanFault, Result};
@@ -19,11 +21,11 @@ use sha2::{Digest as _, Sha256};
 pub const MAGIC: [u8; 8] = *b"MiniONNp";
 /// Bytes of the header.
 pub const HEADER: usize = 80;
-/// Bytes of one operation.
+/// Bytes of one record; an operation takes one, a convolution four.
 pub const OP: usize = 16;
 /// Bytes of the digest at the end.
 pub const DIGEST: usize = 32;
-/// Most operations in one plan.
+/// Most records in one plan.
 pub const MAX_OPS: usize = 256;
 /// Most bytes of a plan.
 pub const MAX_BYTES: usize = HEADER + MAX_OPS * OP + DIGEST;
@@ -141,8 +143,9 @@ impl<'a> Plan<'a> {
     /// # Errors
     /// [`Error::Memory`] if `out` is too small, [`Error::Plan`] if the plan would not parse.
     pub fn write(header: &Header, ops: &[Op], out: &mut [u8]) -> Result<usize> {
-        let need = HEADER + ops.len() * OP + DIGEST;
-        if ops.is_empty() || ops.len() > MAX_OPS {
+        let records: usize = ops.iter().map(|op| op.emit().1).sum();
+        let need = HEADER + records * OP + DIGEST;
+        if ops.is_empty() || records > MAX_OPS {
             return fault(PlanFault::Field);
         }
         let got = out.len();
@@ -153,7 +156,7 @@ impl<'a> Plan<'a> {
         let fields: [&[u8]; 9] = [
             &MAGIC,
             &params::VERSION.to_le_bytes(),
-            &(ops.len() as u16).to_le_bytes(),
+            &(records as u16).to_le_bytes(),
             &header.input_len.to_le_bytes(),
             &header.output_len.to_le_bytes(),
             &header.input.scale.to_le_bytes(),
@@ -165,8 +168,9 @@ impl<'a> Plan<'a> {
         for (to, from) in head.iter_mut().zip(bytes) {
             *to = *from;
         }
-        for (slot, op) in body.chunks_exact_mut(OP).zip(ops) {
-            slot.copy_from_slice(&op.emit());
+        let records = ops.iter().map(Op::emit).flat_map(|(records, n)| records.into_iter().take(n));
+        for (slot, record) in body.chunks_exact_mut(OP).zip(records) {
+            slot.copy_from_slice(&record);
         }
         digest.copy_from_slice(&Sha256::digest(&*content));
         Plan::parse(out)?;
@@ -187,8 +191,9 @@ impl<'a> Plan<'a> {
         }
         let mut shape: Option<(u8, u32)> = None; // ring and length of the tensor between operations
         let mut last: Option<Op> = None;
-        for record in self.records() {
-            let op = Op::parse(record)?;
+        let mut records = self.records();
+        while let Some(op) = Op::parse(&mut records) {
+            let op = op?;
             if last.is_some_and(|l| l.is_output() || (l.is_linear() && op.is_linear())) {
                 return fault(PlanFault::Shape);
             }
@@ -198,8 +203,8 @@ impl<'a> Plan<'a> {
                 Some(before) if before != (ring, len) => return fault(PlanFault::Shape),
                 _ => {}
             }
-            if let Op::FullyConnected { .. } = op {
-                tile::Fc::choose(&op, 1)?;
+            if op.is_linear() {
+                tile::Tile::choose(&op, 1)?;
             }
             shape = Some(op.output());
             last = Some(op);
@@ -234,7 +239,8 @@ impl<'a> Plan<'a> {
 
     /// The operations in order.
     pub fn ops(&self) -> impl Iterator<Item = Op> + use<'a> {
-        self.records().filter_map(|record| Op::parse(record).ok())
+        let mut records = self.records();
+        core::iter::from_fn(move || Op::parse(&mut records)?.ok())
     }
 
     /// Ring width of the input tensor, in bits.

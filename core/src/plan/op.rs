@@ -1,5 +1,6 @@
 //! Operations of a plan.
 
+use super::geometry::{Convolution, Geometry};
 use super::{MAX_CLASSES, MAX_LEN, MAX_WEIGHTS, OP};
 use crate::error::{Error, PlanFault, Result};
 pub use crate::garble::Function;
@@ -18,6 +19,15 @@ pub enum Op {
         inputs: u32,
         /// Elements out.
         outputs: u32,
+    },
+    /// A convolution: `y = W∗x + b`, one bias for each output channel.
+    Convolution {
+        /// Ring of input and output.
+        ring: u8,
+        /// Signed width of the weights.
+        weight_bits: u8,
+        /// Shapes.
+        layer: Convolution,
     },
     /// `x = floor(f(y) / 2^shift)`, re-shared into another ring.
     Activation {
@@ -61,6 +71,7 @@ impl Op {
     pub const fn input(&self) -> (u8, u32) {
         match *self {
             Self::FullyConnected { ring, inputs, .. } => (ring, inputs),
+            Self::Convolution { ring, layer, .. } => (ring, elements(layer.input[0], [layer.input[1], layer.input[2]])),
             Self::Activation { ring_in, len, .. } => (ring_in, len),
             Self::Square { ring, len } | Self::Open { ring, len } | Self::Argmax { ring, len } => (ring, len),
         }
@@ -71,6 +82,10 @@ impl Op {
     pub const fn output(&self) -> (u8, u32) {
         match *self {
             Self::FullyConnected { ring, outputs, .. } => (ring, outputs),
+            Self::Convolution { ring, layer, .. } => match layer.output_size() {
+                Ok(size) => (ring, elements(layer.outputs, size)),
+                Err(_) => (ring, 0),
+            },
             Self::Activation { ring_out, len, .. } => (ring_out, len),
             Self::Square { ring, len } | Self::Open { ring, len } | Self::Argmax { ring, len } => (ring, len),
         }
@@ -85,30 +100,55 @@ impl Op {
     /// Whether this has weights.
     #[must_use]
     pub const fn is_linear(&self) -> bool {
-        matches!(self, Self::FullyConnected { .. })
+        matches!(self, Self::FullyConnected { .. } | Self::Convolution { .. })
     }
 
-    /// The record: kind, four bytes, three zeros, two u32.
-    pub(super) fn emit(&self) -> [u8; OP] {
+    /// Ring, width of the weights and geometry of a linear layer.
+    #[must_use]
+    pub const fn linear(&self) -> Option<(u8, u8, Result<Geometry>)> {
+        match *self {
+            Self::FullyConnected { ring, weight_bits, inputs, outputs } => {
+                Some((ring, weight_bits, Geometry::new(Convolution::fully_connected(inputs, outputs))))
+            }
+            Self::Convolution { ring, weight_bits, layer } => Some((ring, weight_bits, Geometry::new(layer))),
+            _ => None,
+        }
+    }
+
+    /// The records: the first has the kind, four bytes, three zeros, two u32; a convolution has three more.
+    pub(super) fn emit(&self) -> ([[u8; OP]; MOST_RECORDS], usize) {
         let (kind, a, b, c, d, x, y) = match *self {
             Self::FullyConnected { ring, weight_bits, inputs, outputs } => (1, ring, weight_bits, 0, 0, inputs, outputs),
             Self::Activation { function, ring_in, ring_out, shift, len } => (2, ring_in, ring_out, shift, function_code(function), len, 0),
             Self::Square { ring, len } => (3, ring, 0, 0, 0, len, 0),
             Self::Open { ring, len } => (4, ring, 0, 0, 0, len, 0),
             Self::Argmax { ring, len } => (5, ring, 0, 0, 0, len, 0),
+            Self::Convolution { ring, weight_bits, layer } => (6, ring, weight_bits, 0, 0, layer.input[0], layer.outputs),
         };
-        let mut record = [0; OP];
-        let fields = [kind, a, b, c, d, 0, 0, 0].into_iter().chain(u32::to_le_bytes(x)).chain(u32::to_le_bytes(y));
-        for (to, from) in record.iter_mut().zip(fields) {
-            *to = from;
-        }
-        record
+        let first = u64::from_le_bytes([kind, a, b, c, d, 0, 0, 0]);
+        let mut records = [[0; OP]; MOST_RECORDS];
+        let [head, shape, steps, borders] = &mut records;
+        *head = words([first as u32, (first >> 32) as u32, x, y]);
+        let Self::Convolution { layer, .. } = *self else { return (records, 1) };
+        let ([_, h, w], [kh, kw], [sh, sw], [dh, dw], [top, left, bottom, right]) =
+            (layer.input, layer.kernel, layer.stride, layer.dilation, layer.pads);
+        *shape = words([h, w, kh, kw]);
+        *steps = words([sh, sw, dh, dw]);
+        *borders = words([top | left << 16, bottom | right << 16, layer.groups, 0]);
+        (records, MOST_RECORDS)
     }
 
-    /// Reads and checks a record; only what [`Op::emit`] writes is accepted.
-    pub(super) fn parse(record: &[u8; OP]) -> Result<Self> {
-        let [kind, a, b, c, d, _, _, _, x0, x1, x2, x3, y0, y1, y2, y3] = *record;
-        let (x, y) = (u32::from_le_bytes([x0, x1, x2, x3]), u32::from_le_bytes([y0, y1, y2, y3]));
+    /// Reads and checks the next operation; only what [`Op::emit`] writes is accepted. `None` at the end.
+    pub(super) fn parse<'r>(records: &mut impl Iterator<Item = &'r [u8; OP]>) -> Option<Result<Self>> {
+        let first = records.next()?;
+        Some(Self::parse_from(first, records))
+    }
+
+    fn parse_from<'r>(first: &[u8; OP], records: &mut impl Iterator<Item = &'r [u8; OP]>) -> Result<Self> {
+        const REFUSED: Error = Error::Plan(PlanFault::Field);
+        let [kind, a, b, c, d, ..] = *first;
+        let [_, _, x, y] = numbers(first);
+        let mut bytes = [*first, [0; OP], [0; OP], [0; OP]];
         let op = match kind {
             1 => Self::FullyConnected { ring: a, weight_bits: b, inputs: x, outputs: y },
             2 => {
@@ -118,25 +158,58 @@ impl Op {
             3 => Self::Square { ring: a, len: x },
             4 => Self::Open { ring: a, len: x },
             5 => Self::Argmax { ring: a, len: x },
-            _ => return Err(Error::Plan(PlanFault::Field)),
+            6 => {
+                for slot in bytes.iter_mut().skip(1) {
+                    *slot = *records.next().ok_or(Error::Plan(PlanFault::Truncated))?;
+                }
+                let [_, shape, steps, borders] = &bytes;
+                let ([h, w, kh, kw], [sh, sw, dh, dw], [p, q, groups, _]) = (numbers(shape), numbers(steps), numbers(borders));
+                let pads = [p & 0xffff, p >> 16, q & 0xffff, q >> 16];
+                let layer =
+                    Convolution { input: [x, h, w], outputs: y, kernel: [kh, kw], stride: [sh, sw], pads, dilation: [dh, dw], groups };
+                Self::Convolution { ring: a, weight_bits: b, layer }
+            }
+            _ => return Err(REFUSED),
         };
         let ring = |l: u8| (MIN_RING_BITS..=MAX_RING_BITS).contains(&l);
         let len = |n: u32| (1..=MAX_LEN).contains(&n);
         let own = match op {
-            Self::FullyConnected { weight_bits, inputs, outputs, .. } => {
-                (2..=MAX_WEIGHT_BITS).contains(&weight_bits) && u64::from(inputs) * u64::from(outputs) <= MAX_WEIGHTS
-            }
             Self::Activation { ring_in, shift, .. } => shift.saturating_add(1) < ring_in,
             Self::Argmax { len, .. } => len <= MAX_CLASSES,
             _ => true,
         };
+        let linear = match op.linear() {
+            Some((_, weight_bits, geometry)) => {
+                let g = geometry?;
+                (2..=MAX_WEIGHT_BITS).contains(&weight_bits)
+                    && g.layer().weights() <= MAX_WEIGHTS
+                    && g.channels as u64 <= u64::from(MAX_LEN)
+            }
+            None => true,
+        };
         let ((ring_in, len_in), (ring_out, len_out)) = (op.input(), op.output());
-        if op.emit() == *record && ring(ring_in) && ring(ring_out) && len(len_in) && len(len_out) && own {
+        if op.emit().0 == bytes && ring(ring_in) && ring(ring_out) && len(len_in) && len(len_out) && own && linear {
             Ok(op)
         } else {
-            Err(Error::Plan(PlanFault::Field))
+            Err(REFUSED)
         }
     }
+}
+
+/// Most records of an operation.
+pub(super) const MOST_RECORDS: usize = 4;
+
+/// Elements of a tensor; too many to count are more than any plan may have.
+const fn elements(channels: u32, [h, w]: [u32; 2]) -> u32 {
+    channels.saturating_mul(h).saturating_mul(w)
+}
+
+fn words(words: [u32; 4]) -> [u8; OP] {
+    bytemuck::cast(words.map(u32::to_le_bytes))
+}
+
+fn numbers(record: &[u8; OP]) -> [u32; 4] {
+    bytemuck::cast::<[u8; OP], [[u8; 4]; 4]>(*record).map(u32::from_le_bytes)
 }
 
 const fn function_code(function: Function) -> u8 {

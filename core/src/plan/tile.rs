@@ -1,82 +1,129 @@
-//! Coefficient packing of a fully connected layer: the tile, and how it is chosen.
+//! Coefficient packing of a linear layer: the tile, and how it is chosen.
 //!
-//! A tile holds `batch · outputs · inputs ≤ n` coefficients (after Cheetah, USENIX Security 2022, §3, with a batch dimension):
-//! inputs `Σ x_bj X^(b·n_o·n_w + j)`, weights `Σ W_ij X^(i·n_w + n_w − 1 − j)`, results at `b·n_o·n_w + i·n_w + n_w − 1`.
+//! A tile holds `n_b · n_o · n_c · h · w ≤ n` coefficients (after Cheetah, USENIX Security 2022, §3, with a batch dimension): n_b
+//! predictions, n_o outputs, n_c channels of a piece of h × w input elements, of which `rows × columns` outputs are made. With
+//! `S = n_c·h·w` and `Z = (n_c − 1)·h·w + (k_h − 1)·w + k_w − 1`:
+//! - input `(b, c, y, x)` at `b·n_o·S + c·h·w + y·w + x`,
+//! - weight `(o, c, u, v)` at `o·S + Z − (c·h·w + u·w + v)`,
+//! - result `(b, o, y, x)` at `(b·n_o + o)·S + Z + y·w + x`.
+//!
+//! For a fully connected layer h = w = 1, and `S = n_c`, `Z = n_c − 1`.
 
 use super::Op;
+use super::geometry::Geometry;
 use super::noise::{self, Level};
 use crate::error::{Error, Result};
 use crate::params::{LIMB_BITS, N};
+use crate::wire::packed_len;
+use core::ops::Range;
 
-/// The packing of one fully connected layer for a stock of predictions.
+/// The packing of one linear layer for a stock of predictions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Fc {
+pub struct Tile {
     /// Ring of the layer, in bits.
     pub ring: u8,
-    /// Elements in.
-    pub inputs: usize,
-    /// Elements out.
-    pub outputs: usize,
+    /// The layer as a dense convolution.
+    pub geometry: Geometry,
     /// Predictions in the stock.
     pub stock: usize,
     /// Predictions in one ciphertext.
     pub n_b: usize,
-    /// Outputs in one ciphertext.
+    /// Output channels in one ciphertext.
     pub n_o: usize,
-    /// Inputs in one ciphertext.
-    pub n_w: usize,
+    /// Input channels in one ciphertext.
+    pub n_c: usize,
+    /// Output rows and columns of one piece of the image.
+    pub piece: [usize; 2],
     /// Moduli and flooding.
     pub level: Level,
 }
 
-impl Fc {
+/// The distinct values of `⌈total/k⌉` for k = 1, 2, …: sizes of equal parts, largest first.
+fn sizes(total: usize) -> impl Iterator<Item = usize> {
+    // The fewest parts that are all below `size` are ⌈total/(size − 1)⌉.
+    core::iter::successors(Some(total), move |&size| (size > 1).then(|| total.div_ceil(total.div_ceil(size - 1))))
+}
+
+/// `total` cut into parts of `size`: (how many, how long), whole parts and the rest.
+const fn parts(total: usize, size: usize) -> [(usize, usize); 2] {
+    [(total / size, size), ((total % size > 0) as usize, total % size)]
+}
+
+const fn min(a: usize, b: usize) -> usize {
+    if a < b { a } else { b }
+}
+
+impl Tile {
     /// The tile with the fewest bytes, then the fewest products; both parties come to the same one.
     ///
     /// # Errors
-    /// [`Error::Plan`] if no tile leaves enough flooding, [`Error::Internal`] if `op` is not fully connected.
+    /// [`Error::Plan`] if no tile leaves enough flooding, [`Error::Internal`] if `op` is not linear.
     pub fn choose(op: &Op, stock: usize) -> Result<Self> {
-        let Op::FullyConnected { ring, weight_bits, inputs, outputs } = *op else { return Err(Error::Internal) };
-        let (inputs, outputs) = (inputs as usize, outputs as usize);
-        let mut best: Option<(u64, u64, Self)> = None;
-        let mut refused = Error::Internal;
+        let (ring, weight_bits, geometry) = op.linear().ok_or(Error::Internal)?;
+        let mut search =
+            Search { ring, magnitude: u32::from(weight_bits) - 1, geometry: geometry?, stock, best: None, refused: Error::Internal };
         let mut n_b = 1;
         while n_b <= stock.min(N) {
-            let mut chunks = inputs.div_ceil(N / n_b);
-            loop {
-                let n_w = inputs.div_ceil(chunks);
-                let n_o = outputs.min(N / (n_b * n_w));
-                let packed = (inputs * n_o) as u64;
-                match Level::choose(u32::from(ring), noise::bound(packed, u32::from(weight_bits) - 1)) {
-                    Ok(level) => {
-                        let tile = Self { ring, inputs, outputs, stock, n_b, n_o, n_w, level };
-                        let (bytes, work) = (tile.bytes(), tile.products());
-                        if best.is_none_or(|(b, w, _)| (bytes, work) < (b, w)) {
-                            best = Some((bytes, work, tile));
-                        }
-                    }
-                    Err(error) => refused = error,
+            let [height, width] = search.geometry.size;
+            for rows in sizes(height) {
+                for columns in sizes(width) {
+                    search.channels(n_b, [rows, columns]);
                 }
-                // More chunks than this only add uploads: one output group is all that is left.
-                if n_o == outputs || n_w == 1 {
-                    break;
-                }
-                chunks += 1;
             }
             n_b *= 2;
         }
-        best.map(|(_, _, tile)| tile).ok_or(refused)
+        search.best.map(|(_, _, tile)| tile).ok_or(search.refused)
     }
 
-    /// Ciphertexts of inputs per group of predictions.
+    /// Elements of the input tensor.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        self.geometry.layer().input.iter().product::<u32>() as usize
+    }
+
+    /// Elements of the output tensor.
+    #[must_use]
+    pub const fn outputs(&self) -> usize {
+        let [ho, wo] = self.geometry.size;
+        self.geometry.outputs * ho * wo
+    }
+
+    /// Height and width of the piece of input that makes a piece of output.
+    #[must_use]
+    pub const fn image(&self) -> [usize; 2] {
+        let ([rows, columns], [kh, kw]) = (self.piece, self.geometry.kernel);
+        [rows + kh - 1, columns + kw - 1]
+    }
+
+    /// `h·w`, `S` and `Z`.
+    const fn strides(&self) -> (usize, usize, usize) {
+        let ([h, w], [kh, kw]) = (self.image(), self.geometry.kernel);
+        (h * w, self.n_c * h * w, (self.n_c - 1) * h * w + (kh - 1) * w + kw - 1)
+    }
+
+    /// Chunks of input channels.
     #[must_use]
     pub const fn chunks(&self) -> usize {
-        self.inputs.div_ceil(self.n_w)
+        self.geometry.channels.div_ceil(self.n_c)
     }
 
-    /// Ciphertexts of outputs per group of predictions.
+    /// Groups of output channels.
     #[must_use]
     pub const fn groups(&self) -> usize {
-        self.outputs.div_ceil(self.n_o)
+        self.geometry.outputs.div_ceil(self.n_o)
+    }
+
+    /// Pieces of the image: down, across.
+    const fn grid(&self) -> [usize; 2] {
+        let ([ho, wo], [rows, columns]) = (self.geometry.size, self.piece);
+        [ho.div_ceil(rows), wo.div_ceil(columns)]
+    }
+
+    /// Pieces of the image.
+    #[must_use]
+    pub const fn pieces(&self) -> usize {
+        let [down, across] = self.grid();
+        down * across
     }
 
     /// Groups of predictions that share a ciphertext.
@@ -85,64 +132,115 @@ impl Fc {
         self.stock.div_ceil(self.n_b)
     }
 
-    /// Ciphertexts up, for the whole stock.
+    /// Ciphertexts up, for the whole stock: batch by batch, piece by piece, chunk by chunk.
     #[must_use]
     pub const fn up(&self) -> usize {
-        self.batches() * self.chunks()
+        self.batches() * self.pieces() * self.chunks()
     }
 
-    /// Ciphertexts down, for the whole stock.
+    /// Ciphertexts down, for the whole stock: batch by batch, piece by piece, group by group.
     #[must_use]
     pub const fn down(&self) -> usize {
-        self.batches() * self.groups()
+        self.batches() * self.pieces() * self.groups()
+    }
+
+    /// Chunks whose channels reach a group of outputs: all, unless the layer has groups of its own.
+    #[must_use]
+    pub const fn chunks_of(&self, group: usize) -> Range<usize> {
+        let per_out = self.geometry.outputs / self.geometry.groups;
+        let per_in = self.geometry.channels_per_group();
+        let last = min((group + 1) * self.n_o, self.geometry.outputs) - 1;
+        let (from, to) = (group * self.n_o / per_out * per_in, (last / per_out + 1) * per_in);
+        from / self.n_c..to.div_ceil(self.n_c)
+    }
+
+    /// Weight polynomials of the groups before `group`.
+    #[must_use]
+    pub fn polynomials_before(&self, group: usize) -> usize {
+        if self.geometry.groups == 1 { group * self.chunks() } else { (0..group).map(|g| self.chunks_of(g).len()).sum() }
+    }
+
+    /// Weight polynomials in all.
+    #[must_use]
+    pub fn weight_polynomials(&self) -> usize {
+        self.polynomials_before(self.groups())
     }
 
     /// Products of a ciphertext with a weight polynomial, for the whole stock.
     #[must_use]
-    pub const fn products(&self) -> u64 {
-        self.up() as u64 * self.groups() as u64
+    pub fn products(&self) -> u64 {
+        (self.batches() * self.pieces()) as u64 * self.weight_polynomials() as u64
     }
 
-    /// Weight polynomials.
-    #[must_use]
-    pub const fn weight_polynomials(&self) -> usize {
-        self.chunks() * self.groups()
+    /// Predictions of batch `batch`.
+    const fn predictions(&self, batch: usize) -> Range<usize> {
+        batch * self.n_b..min((batch + 1) * self.n_b, self.stock)
     }
 
-    /// Predictions in batch `b`.
-    #[must_use]
-    pub const fn batch_len(&self, b: usize) -> usize {
-        min(self.n_b, self.stock - b * self.n_b)
+    /// First output row and column of a piece, and how many of each it makes.
+    const fn corner(&self, piece: usize) -> ([usize; 2], [usize; 2]) {
+        let ([_, across], [rows, columns], [ho, wo]) = (self.grid(), self.piece, self.geometry.size);
+        let (y, x) = (piece / across * rows, piece % across * columns);
+        ([y, x], [min(rows, ho - y), min(columns, wo - x)])
     }
 
-    /// Outputs in group `g`.
-    #[must_use]
-    pub const fn group_len(&self, g: usize) -> usize {
-        min(self.n_o, self.outputs - g * self.n_o)
+    /// What upload `number` packs: prediction, element of the input tensor, coefficient. Coefficients not named are zero.
+    pub fn inputs(&self, number: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
+        let tile = *self;
+        let (chunk, rest) = (number % tile.chunks(), number / tile.chunks());
+        let (piece, batch) = (rest % tile.pieces(), rest / tile.pieces());
+        let ([top, left], _) = tile.corner(piece);
+        let ([h, w], (area, s, _)) = (tile.image(), tile.strides());
+        let channels = chunk * tile.n_c..min((chunk + 1) * tile.n_c, tile.geometry.channels);
+        tile.predictions(batch).enumerate().flat_map(move |(b, prediction)| {
+            channels.clone().enumerate().flat_map(move |(c, channel)| {
+                (0..h * w).filter_map(move |i| {
+                    let element = tile.geometry.source(channel, top + i / w, left + i % w)?;
+                    Some((prediction, element, b * tile.n_o * s + c * area + i))
+                })
+            })
+        })
     }
 
-    /// Inputs in chunk `c`.
-    #[must_use]
-    pub const fn chunk_len(&self, c: usize) -> usize {
-        min(self.n_w, self.inputs - c * self.n_w)
+    /// What download `number` carries, in the order of the wire: prediction, element of the output tensor, coefficient.
+    pub fn results(&self, number: usize) -> impl Iterator<Item = (usize, usize, usize)> + Clone + use<> {
+        let tile = *self;
+        let (group, rest) = (number % tile.groups(), number / tile.groups());
+        let (piece, batch) = (rest % tile.pieces(), rest / tile.pieces());
+        let ([top, left], [rows, columns]) = tile.corner(piece);
+        let ([_, w], (_, s, z), [ho, wo]) = (tile.image(), tile.strides(), tile.geometry.size);
+        let outputs = group * tile.n_o..min((group + 1) * tile.n_o, tile.geometry.outputs);
+        tile.predictions(batch).enumerate().flat_map(move |(b, prediction)| {
+            outputs.clone().enumerate().flat_map(move |(o, output)| {
+                (0..rows * columns).map(move |i| {
+                    let (y, x) = (i / columns, i % columns);
+                    (prediction, (output * ho + top + y) * wo + left + x, (b * tile.n_o + o) * s + z + y * w + x)
+                })
+            })
+        })
     }
 
-    /// Coefficient of input `j` of the chunk, of prediction `b` of the batch.
-    #[must_use]
-    pub const fn input_at(&self, b: usize, j: usize) -> usize {
-        b * self.n_o * self.n_w + j
+    /// The weight polynomial of a group of outputs and a chunk of channels: index of the weight, coefficient.
+    pub fn weights(&self, group: usize, chunk: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+        let tile = *self;
+        let ([_, w], (area, s, z), [kh, kw]) = (tile.image(), tile.strides(), tile.geometry.kernel);
+        let outputs = group * tile.n_o..min((group + 1) * tile.n_o, tile.geometry.outputs);
+        let channels = chunk * tile.n_c..min((chunk + 1) * tile.n_c, tile.geometry.channels);
+        outputs.enumerate().flat_map(move |(o, output)| {
+            channels.clone().enumerate().flat_map(move |(c, channel)| {
+                (0..kh * kw).filter_map(move |i| {
+                    let (u, v) = (i / kw, i % kw);
+                    Some((tile.geometry.weight(output, channel, u, v)?, o * s + z - (c * area + u * w + v)))
+                })
+            })
+        })
     }
 
-    /// Coefficient of weight `(i, j)` of a weight polynomial.
+    /// Most results of one download.
     #[must_use]
-    pub const fn weight_at(&self, i: usize, j: usize) -> usize {
-        i * self.n_w + self.n_w - 1 - j
-    }
-
-    /// Coefficient of result `i` of the group, of prediction `b` of the batch.
-    #[must_use]
-    pub const fn result_at(&self, b: usize, i: usize) -> usize {
-        (b * self.n_o + i) * self.n_w + self.n_w - 1
+    pub const fn most_results(&self) -> usize {
+        let [rows, columns] = self.piece;
+        min(self.n_b, self.stock) * min(self.n_o, self.geometry.outputs) * rows * columns
     }
 
     /// Bits of a coefficient of the downloaded `c1`.
@@ -160,40 +258,85 @@ impl Fc {
     /// Bytes of the upload's payload: a seed and one polynomial for each ciphertext and limb.
     #[must_use]
     pub const fn upload_bytes(&self) -> u64 {
-        32 + self.up() as u64 * self.level.limbs as u64 * (N as u64 * LIMB_BITS as u64 / 8)
+        32 + self.up() as u64 * self.level.limbs as u64 * packed_len(N as u64, LIMB_BITS)
     }
 
     /// Bytes of the download's payload: for each ciphertext `c1` whole and `c0` where results stand.
     #[must_use]
-    pub const fn download_bytes(&self) -> u64 {
-        let mut bytes = self.down() as u64 * (N as u64 * self.c1_bits() as u64 / 8);
-        let (mut b, bits) = (0, self.c0_bits() as u64);
-        while b < self.batches() {
-            let mut g = 0;
-            while g < self.groups() {
-                bytes += (self.batch_len(b) as u64 * self.group_len(g) as u64 * bits).div_ceil(8);
-                g += 1;
+    pub fn download_bytes(&self) -> u64 {
+        let mut bytes = self.down() as u64 * packed_len(N as u64, self.c1_bits());
+        let ([ho, wo], [rows, columns]) = (self.geometry.size, self.piece);
+        for (batches, b) in parts(self.stock, self.n_b) {
+            for (groups, o) in parts(self.geometry.outputs, self.n_o) {
+                for (down, y) in parts(ho, rows) {
+                    for (across, x) in parts(wo, columns) {
+                        bytes += (batches * groups * down * across) as u64 * packed_len((b * o * y * x) as u64, self.c0_bits());
+                    }
+                }
             }
-            b += 1;
         }
         bytes
     }
-
-    const fn bytes(&self) -> u64 {
-        self.upload_bytes() + self.download_bytes()
-    }
 }
 
-const fn min(a: usize, b: usize) -> usize {
-    if a < b { a } else { b }
+/// The search for the cheapest tile.
+struct Search {
+    ring: u8,
+    magnitude: u32,
+    geometry: Geometry,
+    stock: usize,
+    best: Option<(u64, u64, Tile)>,
+    refused: Error,
+}
+
+impl Search {
+    /// Tries every number of channels with these predictions and this piece; the outputs fill what is left.
+    fn channels(&mut self, n_b: usize, piece: [usize; 2]) {
+        let (g, [kh, kw]) = (self.geometry, self.geometry.kernel);
+        let [rows, columns] = piece;
+        let image = (rows + kh - 1).saturating_mul(columns + kw - 1).saturating_mul(n_b);
+        if image > N {
+            return;
+        }
+        for n_c in sizes(g.channels).skip_while(|&n_c| image * n_c > N) {
+            let n_o = g.outputs.min(N / (image * n_c));
+            let packed = n_o as u64 * g.layer().fan_in();
+            match Level::choose(u32::from(self.ring), noise::bound(packed, self.magnitude)) {
+                Ok(level) => self.consider(Tile { ring: self.ring, geometry: g, stock: self.stock, n_b, n_o, n_c, piece, level }),
+                Err(error) => self.refused = error,
+            }
+            // Fewer channels than this only add uploads: one group of outputs is all that is left.
+            if n_o == g.outputs {
+                break;
+            }
+        }
+    }
+
+    fn consider(&mut self, tile: Tile) {
+        let cost = (tile.upload_bytes() + tile.download_bytes(), tile.products());
+        if self.best.is_none_or(|(bytes, work, _)| cost < (bytes, work)) {
+            self.best = Some((cost.0, cost.1, tile));
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::Convolution;
+    use std::collections::HashSet;
 
-    fn fc(ring: u8, inputs: u32, outputs: u32, stock: usize) -> Fc {
-        Fc::choose(&Op::FullyConnected { ring, weight_bits: 8, inputs, outputs }, stock).unwrap_or_else(|e| panic!("{e}"))
+    fn fc(ring: u8, inputs: u32, outputs: u32, stock: usize) -> Tile {
+        Tile::choose(&Op::FullyConnected { ring, weight_bits: 8, inputs, outputs }, stock).unwrap_or_else(|e| panic!("{e}"))
+    }
+
+    #[test]
+    fn sizes_are_the_distinct_parts() {
+        for total in 1..200 {
+            let mut expected: std::vec::Vec<usize> = (1..=total).map(|k: usize| total.div_ceil(k)).collect();
+            expected.dedup();
+            assert_eq!(sizes(total).collect::<std::vec::Vec<_>>(), expected);
+        }
     }
 
     #[test]
@@ -204,22 +347,81 @@ mod tests {
 
     #[test]
     fn bytes_per_prediction_fall_with_the_stock() {
-        let per = |k: usize| fc(24, 784, 128, k).bytes() / k as u64;
+        let per = |k: usize| {
+            let t = fc(24, 784, 128, k);
+            (t.upload_bytes() + t.download_bytes()) / k as u64
+        };
         assert!(per(4) < per(1) && per(16) < per(4) && per(64) <= per(16), "{} {} {} {}", per(1), per(4), per(16), per(64));
     }
 
-    #[test]
-    fn positions_are_in_range_and_distinct() {
-        for (i, o, k) in [(7, 3, 1), (784, 128, 5), (4097, 2, 3), (1, 5000, 1), (64, 10, 100)] {
-            let t = fc(20, i, o, k);
-            let mut seen = std::collections::HashSet::new();
-            for b in 0..t.n_b {
-                for r in 0..t.n_o {
-                    assert!(t.result_at(b, r) < N && seen.insert(t.result_at(b, r)));
+    /// A schoolbook product of packed inputs and weights holds the layer's outputs where results are read.
+    fn packs(op: &Op, stock: usize) {
+        let tile = Tile::choose(op, stock).unwrap();
+        let layer = *tile.geometry.layer();
+        let elements = layer.input.iter().product::<u32>() as usize;
+        let x = |p: usize, i: usize| ((p * 131 + i * 37 + 11) % 101) as i64 - 50;
+        let w = |j: usize| ((j * 53 + 5) % 61) as i64 - 30;
+        let outputs = tile.geometry.outputs * tile.geometry.size[0] * tile.geometry.size[1];
+        let mut seen = HashSet::new();
+        let mut used = HashSet::new();
+        for number in 0..tile.down() {
+            let (group, rest) = (number % tile.groups(), number / tile.groups());
+            let mut sum = std::vec![0_i64; N];
+            for chunk in tile.chunks_of(group) {
+                let mut a = std::vec![0_i64; N];
+                for (p, element, at) in tile.inputs(rest * tile.chunks() + chunk) {
+                    assert!(element < elements && a[at] == 0);
+                    a[at] = x(p, element);
                 }
-                assert!(t.input_at(b, t.n_w - 1) < N);
+                for (j, at) in tile.weights(group, chunk) {
+                    used.insert(j);
+                    for (i, a) in a.iter().enumerate().filter(|(_, a)| **a != 0) {
+                        let k = i + at;
+                        sum[k % N] += if k < N { a * w(j) } else { -a * w(j) };
+                    }
+                }
             }
-            assert!(t.weight_at(t.n_o - 1, 0) < N && t.weight_at(0, t.n_w - 1) == 0);
+            assert!(tile.results(number).count() <= tile.most_results());
+            for (p, output, at) in tile.results(number) {
+                assert!(seen.insert((p, output)), "twice: {p} {output}");
+                assert_eq!(sum[at], direct(&tile, p, output, &x, &w), "{op:?} prediction {p} output {output}");
+            }
+        }
+        assert_eq!(seen.len(), stock * outputs);
+        assert_eq!(used.len() as u64, layer.weights(), "every weight is packed");
+    }
+
+    fn direct(tile: &Tile, p: usize, output: usize, x: &impl Fn(usize, usize) -> i64, w: &impl Fn(usize) -> i64) -> i64 {
+        let (g, [ho, wo]) = (tile.geometry, tile.geometry.size);
+        let (o, y, z) = (output / (ho * wo), output / wo % ho, output % wo);
+        let mut sum = 0;
+        for c in 0..g.channels {
+            for u in 0..g.kernel[0] {
+                for v in 0..g.kernel[1] {
+                    if let (Some(i), Some(j)) = (g.source(c, y + u, z + v), g.weight(o, c, u, v)) {
+                        sum += x(p, i) * w(j);
+                    }
+                }
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn packing_is_the_layer() {
+        for (i, o, k) in [(7, 3, 1), (784, 20, 1), (4097, 2, 1), (64, 10, 9), (1, 300, 2)] {
+            packs(&Op::FullyConnected { ring: 20, weight_bits: 8, inputs: i, outputs: o }, k);
+        }
+        let plain = Convolution::fully_connected(1, 1);
+        for (layer, stock) in [
+            (Convolution { input: [1, 28, 28], outputs: 5, kernel: [5, 5], stride: [2, 2], pads: [1; 4], ..plain }, 1),
+            (Convolution { input: [3, 9, 8], outputs: 4, kernel: [3, 2], stride: [2, 2], pads: [1, 0, 2, 1], ..plain }, 3),
+            (Convolution { input: [4, 10, 10], outputs: 4, kernel: [3, 3], pads: [2; 4], dilation: [2, 2], groups: 4, ..plain }, 1),
+            (Convolution { input: [6, 5, 5], outputs: 9, groups: 3, ..plain }, 2),
+            (Convolution { input: [2, 1, 300], outputs: 3, kernel: [1, 9], stride: [1, 3], ..plain }, 1),
+            (Convolution { input: [1, 70, 70], outputs: 2, kernel: [3, 3], pads: [1; 4], ..plain }, 1),
+        ] {
+            packs(&Op::Convolution { ring: 20, weight_bits: 8, layer }, stock);
         }
     }
 }

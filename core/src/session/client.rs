@@ -314,7 +314,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             let counts = Nonlinear::of(&op);
             let own = labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
             match op {
-                Op::FullyConnected { .. } => {}
+                Op::FullyConnected { .. } | Op::Convolution { .. } => {}
                 Op::Activation { .. } | Op::Argmax { .. } => {
                     ch.expect(Tag::Labels, labels_bytes(&op, options)).await?;
                     let layer = layer(prediction, number);

@@ -214,7 +214,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         for (number, (op, at)) in plan.ops().filter(Op::is_linear).zip(0..).enumerate() {
             let tile = triplets::tile(&op, options)?;
             let ring = Modulus::Bits(tile.ring);
-            let own = masks.split_off_mut(..stock * tile.outputs).ok_or(Error::Internal)?;
+            let own = masks.split_off_mut(..stock * tile.outputs()).ok_or(Error::Internal)?;
             for u in own.iter_mut() {
                 *u = ring.reduce(random.next_u64());
             }
@@ -300,10 +300,10 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let counts = Nonlinear::of(&op);
             let own = labels.split_off(..counts.groups() * GROUP).ok_or(Error::Internal)?;
             match op {
-                Op::FullyConnected { outputs, .. } => {
-                    layers.next().ok_or(Error::Internal)?.apply(ring, x, y);
-                    let all = masks.split_off(..stock * outputs as usize).ok_or(Error::Internal)?;
-                    for (y, &u) in y.iter_mut().zip(all.iter().skip(index * outputs as usize)) {
+                Op::FullyConnected { .. } | Op::Convolution { .. } => {
+                    layers.next().ok_or(Error::Internal)?.apply(x, y);
+                    let all = masks.split_off(..stock * len_out as usize).ok_or(Error::Internal)?;
+                    for (y, &u) in y.iter_mut().zip(all.iter().skip(index * len_out as usize)) {
                         *y = ring.add(*y, u);
                     }
                     core::mem::swap(&mut from, &mut to);

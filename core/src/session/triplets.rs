@@ -14,7 +14,7 @@ use crate::lattice::{PublicKey, SecretKey, decrypt};
 use crate::memory::Space;
 use crate::model::{Layer, Model};
 use crate::params::{LIMB_BITS, N};
-use crate::plan::tile::Fc;
+use crate::plan::tile::Tile;
 use crate::plan::{Op, Plan};
 use crate::ring::{LIMBS, Modulus};
 use crate::rng::Seed;
@@ -22,8 +22,8 @@ use crate::wire::{Tag, packed_len};
 use embedded_io_async::{Read, Write};
 
 /// The tile of a linear operation under these options.
-pub(crate) fn tile(op: &Op, options: &Options) -> Result<Fc> {
-    Fc::choose(op, options.stock as usize)
+pub(crate) fn tile(op: &Op, options: &Options) -> Result<Tile> {
+    Tile::choose(op, options.stock as usize)
 }
 
 /// A model whose weights are transformed, once for all sessions with the same stock.
@@ -58,7 +58,7 @@ impl<'a> Prepared<'a> {
             let tile = tile(&op, &options)?;
             for limb in LIMBS.iter().take(tile.level.limbs) {
                 for group in 0..tile.groups() {
-                    for chunk in 0..tile.chunks() {
+                    for chunk in tile.chunks_of(group) {
                         let poly = polynomials.next().ok_or(Error::Internal)?;
                         weight_polynomial(&tile, &layer, group, chunk, poly);
                         for w in poly.iter_mut() {
@@ -86,15 +86,11 @@ impl<'a> Prepared<'a> {
 }
 
 /// The weight polynomial of one group of outputs and one chunk of inputs.
-fn weight_polynomial(tile: &Fc, layer: &Layer<'_>, group: usize, chunk: usize, out: &mut [i32]) {
+fn weight_polynomial(tile: &Tile, layer: &Layer<'_>, group: usize, chunk: usize, out: &mut [i32]) {
     out.fill(0);
-    let rows = layer.rows().skip(group * tile.n_o).take(tile.group_len(group));
-    for (i, row) in rows.enumerate() {
-        let weights = row.weights().skip(chunk * tile.n_w).take(tile.chunk_len(chunk));
-        for (j, w) in weights.enumerate() {
-            if let Some(slot) = out.get_mut(tile.weight_at(i, j)) {
-                *slot = w as i32;
-            }
+    for (index, at) in tile.weights(group, chunk) {
+        if let Some(slot) = out.get_mut(at) {
+            *slot = layer.weight(index) as i32;
         }
     }
 }
@@ -108,12 +104,12 @@ pub(crate) struct ClientScratch<'a> {
 }
 
 impl<'a> ClientScratch<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, tile: &Fc) -> Result<Self> {
+    pub(crate) fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
         Ok(Self {
             secret: space.take(N)?,
             poly: space.take(N)?,
             packed: space.take(packed_len(N as u64, tile.c1_bits()) as usize)?,
-            residues: space.take(tile.n_b * tile.n_o)?,
+            residues: space.take(tile.most_results())?,
         })
     }
 }
@@ -148,7 +144,7 @@ pub(crate) async fn client<IO: Read + Write>(
     scratch: &mut [u8],
     key: &SecretKey,
     seed: &Seed,
-    tile: &Fc,
+    tile: &Tile,
     shares: &mut Shares<'_>,
     offset: usize,
 ) -> Result<()> {
@@ -162,13 +158,9 @@ pub(crate) async fn client<IO: Read + Write>(
     for (index, limb) in LIMBS.iter().enumerate().take(tile.level.limbs) {
         key.expand(limb, secret);
         for number in 0..tile.up() {
-            let (batch, chunk) = (number / tile.chunks(), number % tile.chunks());
             poly.fill(0);
-            for b in 0..tile.batch_len(batch) {
-                for j in 0..tile.chunk_len(chunk) {
-                    let share = shares.get(batch * tile.n_b + b, offset, chunk * tile.n_w + j);
-                    *poly.get_mut(tile.input_at(b, j)).ok_or(Error::Internal)? = encoder.encode(index, share);
-                }
+            for (prediction, element, at) in tile.inputs(number) {
+                *poly.get_mut(at).ok_or(Error::Internal)? = encoder.encode(index, shares.get(prediction, offset, element));
             }
             SecretKey::encrypt_limb(index, number as u64, &public, &noise, secret, poly);
             put_limb(ch, poly).await?;
@@ -178,8 +170,7 @@ pub(crate) async fn client<IO: Read + Write>(
 
     ch.expect(Tag::Download, tile.download_bytes()).await?;
     for number in 0..tile.down() {
-        let (batch, group) = (number / tile.groups(), number % tile.groups());
-        let results = results(tile, batch, group);
+        let results = tile.results(number);
         let packed = packed.get_mut(..packed_len(N as u64, tile.c1_bits()) as usize).ok_or(Error::Internal)?;
         ch.get(packed).await?;
         let limbs = decrypt::limbs(tile.c1_bits());
@@ -195,19 +186,12 @@ pub(crate) async fn client<IO: Read + Write>(
         ch.get_values(results.count(), tile.c0_bits(), |_, c0| {
             let (&residue, (prediction, output, _)) = each.next().ok_or(Error::Internal)?;
             let v = decrypt::round(ring, c0, decrypt::lift(residue, limbs));
-            *shares.tensor(prediction, offset + tile.inputs, tile.outputs)?.get_mut(output).ok_or(Error::Internal)? = v;
+            *shares.tensor(prediction, offset + tile.elements(), tile.outputs())?.get_mut(output).ok_or(Error::Internal)? = v;
             Ok(())
         })
         .await?;
     }
     ch.finish().await
-}
-
-/// The results in a download, in the order of the wire: prediction, output, coefficient.
-fn results(tile: &Fc, batch: usize, group: usize) -> impl Iterator<Item = (usize, usize, usize)> + Clone + use<> {
-    let (tile, outputs) = (*tile, tile.group_len(group));
-    (0..tile.batch_len(batch))
-        .flat_map(move |b| (0..outputs).map(move |i| (batch * tile.n_b + b, group * tile.n_o + i, tile.result_at(b, i))))
 }
 
 /// The server's scratch for one layer.
@@ -222,7 +206,7 @@ pub(crate) struct ServerScratch<'a> {
 }
 
 impl<'a> ServerScratch<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, tile: &Fc) -> Result<Self> {
+    pub(crate) fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
         let polynomials = |n: usize| n.saturating_mul(N);
         Ok(Self {
             c0: space.take(polynomials(tile.up()))?,
@@ -230,7 +214,7 @@ impl<'a> ServerScratch<'a> {
             z0: space.take(N)?,
             z1: space.take(N)?,
             ephemeral: space.take(N)?,
-            sums0: space.take(tile.down().saturating_mul(tile.n_b * tile.n_o))?,
+            sums0: space.take(tile.down().saturating_mul(tile.most_results()))?,
             sums1: space.take(polynomials(tile.down()))?,
         })
     }
@@ -243,7 +227,7 @@ pub(crate) async fn server<IO: Read + Write>(
     scratch: &mut [u8],
     key: &PublicKey<'_>,
     seed: &Seed,
-    tile: &Fc,
+    tile: &Tile,
     weights: &[i32],
     masks: &[u64],
 ) -> Result<()> {
@@ -251,7 +235,8 @@ pub(crate) async fn server<IO: Read + Write>(
     let ring = Modulus::Bits(tile.ring);
     let encoder = Encoder::new(Plaintext::Bits(ring.bits()), tile.level.limbs);
     let basis = Basis::new(tile.level.limbs);
-    let results_per_download = tile.n_b * tile.n_o;
+    let results_per_download = tile.most_results();
+    let elements = tile.outputs();
 
     ch.expect(Tag::Upload, tile.upload_bytes()).await?;
     let mut public = Seed([0; 32]);
@@ -270,9 +255,11 @@ pub(crate) async fn server<IO: Read + Write>(
         let layer_limb = tile.weight_polynomials() * N;
         let weights = weights.get(index * layer_limb..(index + 1) * layer_limb).ok_or(Error::Internal)?;
         for (number, (sums0, sums1)) in sums0.chunks_exact_mut(results_per_download).zip(sums1.chunks_exact_mut(N)).enumerate() {
-            let (batch, group) = (number / tile.groups(), number % tile.groups());
-            let inputs = batch * tile.chunks() * N..(batch + 1) * tile.chunks() * N;
-            let weights = weights.chunks_exact(N).skip(group * tile.chunks());
+            let (group, rest) = (number % tile.groups(), number / tile.groups());
+            let chunks = tile.chunks_of(group);
+            let first = rest * tile.chunks();
+            let inputs = (first + chunks.start) * N..(first + chunks.end) * N;
+            let weights = weights.chunks_exact(N).skip(tile.polynomials_before(group));
             let (c0, c1) = (c0.get(inputs.clone()).ok_or(Error::Internal)?, c1.get(inputs).ok_or(Error::Internal)?);
             z0.fill(0);
             z1.fill(0);
@@ -286,8 +273,8 @@ pub(crate) async fn server<IO: Read + Write>(
             limb.inverse(z0);
             limb.inverse(z1);
             let mut sums = sums0.iter_mut();
-            let plaintexts = results(tile, batch, group)
-                .map(|(p, o, position)| (position, ring.neg(masks.get(p * tile.outputs + o).copied().unwrap_or(0))));
+            let plaintexts =
+                tile.results(number).map(|(p, o, position)| (position, ring.neg(masks.get(p * elements + o).copied().unwrap_or(0))));
             fresh.finish_c0(index, &encoder, z0, plaintexts, |x| {
                 if let Some(sum) = sums.next() {
                     sum.add(basis.fraction(index, x));
@@ -305,8 +292,7 @@ pub(crate) async fn server<IO: Read + Write>(
 
     ch.begin(Tag::Download, tile.download_bytes()).await?;
     for (number, (sums0, sums1)) in sums0.chunks_exact(results_per_download).zip(sums1.chunks_exact(N)).enumerate() {
-        let (batch, group) = (number / tile.groups(), number % tile.groups());
-        let count = tile.batch_len(batch) * tile.group_len(group);
+        let count = tile.results(number).count();
         let mut sums = sums1.iter();
         ch.put_values(N, tile.c1_bits(), |_| sums.next().map_or(0, |s| s.round(tile.c1_bits()))).await?;
         let mut sums = sums0.iter();

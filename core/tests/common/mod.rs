@@ -3,7 +3,7 @@
 
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
-use minionn_core::plan::{Function, Header, Op, Plan, Quantisation};
+use minionn_core::plan::{Convolution, Function, Header, Op, Plan, Quantisation};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -111,8 +111,9 @@ pub fn model(input_len: u32, ops: &[Op], seed: u64) -> Vec<u8> {
     plan.truncate(n);
     let layers: Vec<Op> = ops.iter().copied().filter(Op::is_linear).collect();
     let weight = |l: usize, i: usize, j: usize| {
-        let Op::FullyConnected { weight_bits, inputs, .. } = layers[l] else { unreachable!() };
-        let mut g = Lcg(seed ^ ((l as u64) << 50) ^ (i as u64 * u64::from(inputs) + j as u64));
+        let (_, weight_bits, geometry) = layers[l].linear().unwrap();
+        let fan_in = geometry.unwrap().layer().fan_in();
+        let mut g = Lcg(seed ^ ((l as u64) << 50) ^ (i as u64 * fan_in + j as u64));
         g.next();
         g.below(1 << weight_bits) as i64 - (1 << (weight_bits - 1))
     };
@@ -150,6 +151,28 @@ pub fn square_net() -> Vec<u8> {
             Op::Argmax { ring: 33, len: 4 },
         ],
         2,
+    )
+}
+
+/// Two convolutions and a fully connected layer on a 2×9×7 image: stride, padding, dilation, groups.
+pub fn convolution_net() -> Vec<u8> {
+    let plain = Convolution::fully_connected(1, 1);
+    let first = Convolution { input: [2, 9, 7], outputs: 6, kernel: [3, 2], stride: [2, 1], pads: [1, 0, 1, 1], ..plain };
+    let [h, w] = first.output_size().unwrap();
+    let second = Convolution { input: [6, h, w], outputs: 9, kernel: [2, 2], dilation: [2, 3], groups: 3, pads: [1, 0, 0, 2], ..plain };
+    let [h2, w2] = second.output_size().unwrap();
+    let (len, len2) = (6 * h * w, 9 * h2 * w2);
+    model(
+        126,
+        &[
+            Op::Convolution { ring: 18, weight_bits: 6, layer: first },
+            Op::Activation { function: Function::Relu, ring_in: 18, ring_out: 20, shift: 5, len },
+            Op::Convolution { ring: 20, weight_bits: 8, layer: second },
+            Op::Activation { function: Function::Identity, ring_in: 20, ring_out: 22, shift: 6, len: len2 },
+            Op::FullyConnected { ring: 22, weight_bits: 7, inputs: len2, outputs: 5 },
+            Op::Open { ring: 22, len: 5 },
+        ],
+        4,
     )
 }
 

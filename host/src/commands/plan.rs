@@ -5,7 +5,7 @@ use minionn_core::model::{self, Model};
 use minionn_core::ot::Repetition;
 use minionn_core::plan::cost::{self, Phase};
 use minionn_core::plan::nonlinear::Nonlinear;
-use minionn_core::plan::tile::Fc;
+use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Op, Plan};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
 use minionn_core::session::{Options, Tables, client_memory, prepared_memory, server_memory};
@@ -119,6 +119,7 @@ fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
     let ((ring, inputs), (ring_out, outputs)) = (op.input(), op.output());
     let kind = match op {
         Op::FullyConnected { .. } => "fully connected".to_owned(),
+        Op::Convolution { layer, .. } => format!("convolution {}x{}", layer.kernel[0], layer.kernel[1]),
         Op::Activation { function, shift, .. } => format!("{function:?} >> {shift}").to_lowercase(),
         Op::Square { .. } => "square".to_owned(),
         Op::Open { .. } => "open".to_owned(),
@@ -131,8 +132,8 @@ fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
         "online": phase(cost::online_op(op, options)),
     });
     if op.is_linear() {
-        let tile = Fc::choose(op, options.stock as usize)?;
-        value["tile"] = json!([tile.n_b, tile.n_o, tile.n_w]);
+        let tile = Tile::choose(op, options.stock as usize)?;
+        value["tile"] = json!([tile.n_b, tile.n_o, tile.n_c]);
         value["limbs"] = tile.level.limbs.into();
         value["flooding_bits"] = tile.level.statistical.into();
         value["ciphertexts_up"] = tile.up().into();
@@ -170,7 +171,7 @@ fn table(costs: &Value) -> String {
         "layer",
         "shape",
         "ring",
-        "tile b·o·w",
+        "tile b·o·c",
         "limbs",
         "ct up",
         "ct down",

@@ -9,7 +9,7 @@ use super::segment::{Chain, Entry, Reference, Segment};
 use super::{CompileOptions, Error, option};
 use crate::network::Linear;
 use minionn_core::params::MAX_RING_BITS;
-use minionn_core::plan::{Function, Op, Quantisation, tile::Fc};
+use minionn_core::plan::{Function, Op, Quantisation, tile::Tile};
 
 /// Least magnitude that a squared value keeps when its shift is raised to make the ring fit.
 const MIN_SQUARED: i64 = 4;
@@ -243,7 +243,7 @@ impl Quantised {
     /// Whether the lattice carries the fully connected layer, if there is one, in this ring.
     fn carried(&self, ring: u8, weight_bits: u8) -> bool {
         let (inputs, outputs) = (self.squared.bounds.len() as u32, self.end.bounds.len() as u32);
-        self.linear.is_none() || Fc::choose(&Op::FullyConnected { ring, weight_bits, inputs, outputs }, 1).is_ok()
+        self.linear.is_none() || Tile::choose(&Op::FullyConnected { ring, weight_bits, inputs, outputs }, 1).is_ok()
     }
 
     /// Half a step added to the biases; `None` where there are none, or where that would take a ring that is not there.

@@ -1,0 +1,236 @@
+//! Every linear layer as one kind of convolution: stride 1, no dilation, no padding.
+//!
+//! Stride s becomes channels: phase `(a, b)` of the padded input is a channel of its own, and the kernel shrinks to `⌈k/s⌉`
+//! (space to depth). Dilation widens the kernel with zeros, padding is elements that are zero. A fully connected layer is a
+//! convolution of a 1×1 image. So packing, transforming and decrypting are written once, over [`Geometry`].
+
+use crate::error::{Error, PlanFault, Result};
+
+/// A convolution as ONNX describes it, on `[channels][height][width]` with weights `[outputs][channels / groups][kernel]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Convolution {
+    /// Input channels, height, width.
+    pub input: [u32; 3],
+    /// Output channels.
+    pub outputs: u32,
+    /// Height and width of the kernel.
+    pub kernel: [u32; 2],
+    /// Stride, down and right.
+    pub stride: [u32; 2],
+    /// Zeros around the input: top, left, bottom, right.
+    pub pads: [u32; 4],
+    /// Distance of kernel elements, down and right.
+    pub dilation: [u32; 2],
+    /// Groups of channels that do not mix.
+    pub groups: u32,
+}
+
+impl Convolution {
+    /// A fully connected layer.
+    #[must_use]
+    pub const fn fully_connected(inputs: u32, outputs: u32) -> Self {
+        Self { input: [inputs, 1, 1], outputs, kernel: [1; 2], stride: [1; 2], pads: [0; 4], dilation: [1; 2], groups: 1 }
+    }
+
+    /// Height and width of the output.
+    ///
+    /// # Errors
+    /// [`PlanFault::Shape`] if a field is zero or too large, or the kernel does not fit the padded input.
+    pub const fn output_size(&self) -> Result<[u32; 2]> {
+        const MOST: u32 = 1 << 15;
+        let [c, h, w] = self.input;
+        let ([kh, kw], [sh, sw], [dh, dw]) = (self.kernel, self.stride, self.dilation);
+        let [top, left, bottom, right] = self.pads;
+        let positive =
+            c > 0 && h > 0 && w > 0 && kh > 0 && kw > 0 && sh > 0 && sw > 0 && dh > 0 && dw > 0 && self.outputs > 0 && self.groups > 0;
+        let small = h < MOST && w < MOST && kh < MOST && kw < MOST && sh < MOST && sw < MOST && dh < MOST && dw < MOST;
+        let pads = top < MOST && left < MOST && bottom < MOST && right < MOST;
+        if !(positive && small && pads) || c % self.groups != 0 || self.outputs % self.groups != 0 {
+            return Err(Error::Plan(PlanFault::Shape));
+        }
+        let (Some(down), Some(across)) =
+            ((h + top + bottom).checked_sub(dh * (kh - 1) + 1), (w + left + right).checked_sub(dw * (kw - 1) + 1))
+        else {
+            return Err(Error::Plan(PlanFault::Shape));
+        };
+        Ok([down / sh + 1, across / sw + 1])
+    }
+
+    /// Weights of the layer.
+    #[must_use]
+    pub const fn weights(&self) -> u64 {
+        let [c, ..] = self.input;
+        let [kh, kw] = self.kernel;
+        self.outputs as u64 * (c / self.groups) as u64 * kh as u64 * kw as u64
+    }
+
+    /// Weights that one output adds up.
+    #[must_use]
+    pub const fn fan_in(&self) -> u64 {
+        self.weights() / self.outputs as u64
+    }
+}
+
+/// The same layer with stride, dilation and padding taken away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    layer: Convolution,
+    /// Channels of the dense convolution, phases included.
+    pub channels: usize,
+    /// Output channels.
+    pub outputs: usize,
+    /// Groups of channels that do not mix.
+    pub groups: usize,
+    /// Height and width of its kernel.
+    pub kernel: [usize; 2],
+    /// Height and width of the output.
+    pub size: [usize; 2],
+}
+
+impl Geometry {
+    /// Of a layer.
+    ///
+    /// # Errors
+    /// [`PlanFault::Shape`] as [`Convolution::output_size`].
+    pub const fn new(layer: Convolution) -> Result<Self> {
+        let [ho, wo] = match layer.output_size() {
+            Ok(size) => size,
+            Err(error) => return Err(error),
+        };
+        let ([c, ..], [kh, kw], [sh, sw], [dh, dw]) = (layer.input, layer.kernel, layer.stride, layer.dilation);
+        Ok(Self {
+            layer,
+            channels: (c * sh * sw) as usize,
+            outputs: layer.outputs as usize,
+            groups: layer.groups as usize,
+            kernel: [(dh * (kh - 1) + 1).div_ceil(sh) as usize, (dw * (kw - 1) + 1).div_ceil(sw) as usize],
+            size: [ho as usize, wo as usize],
+        })
+    }
+
+    /// Input and phase of a dense channel.
+    const fn phase(&self, channel: usize) -> (usize, usize, usize) {
+        let [sh, sw] = self.layer.stride;
+        let (sh, sw) = (sh as usize, sw as usize);
+        (channel / (sh * sw), channel / sw % sh, channel % sw)
+    }
+
+    /// Element of the input tensor at `(channel, y, x)` of the dense convolution; `None` is a zero of the padding.
+    #[must_use]
+    pub const fn source(&self, channel: usize, y: usize, x: usize) -> Option<usize> {
+        let (c, a, b) = self.phase(channel);
+        let ([_, h, w], [sh, sw], [top, left, ..]) = (self.layer.input, self.layer.stride, self.layer.pads);
+        let (Some(y), Some(x)) = ((y * sh as usize + a).checked_sub(top as usize), (x * sw as usize + b).checked_sub(left as usize)) else {
+            return None;
+        };
+        if y < h as usize && x < w as usize { Some((c * h as usize + y) * w as usize + x) } else { None }
+    }
+
+    /// Index of the weight from `channel` to `output` at `(u, v)` of the dense kernel; `None` is a zero.
+    #[must_use]
+    pub const fn weight(&self, output: usize, channel: usize, u: usize, v: usize) -> Option<usize> {
+        let (c, a, b) = self.phase(channel);
+        let ([cin, ..], [kh, kw], [sh, sw], [dh, dw]) = (self.layer.input, self.layer.kernel, self.layer.stride, self.layer.dilation);
+        let per_group = cin as usize / self.groups;
+        if c / per_group != output / (self.outputs / self.groups) {
+            return None;
+        }
+        let (down, across) = (u * sh as usize + a, v * sw as usize + b);
+        let (dh, dw) = (dh as usize, dw as usize);
+        if down % dh != 0 || across % dw != 0 || down / dh >= kh as usize || across / dw >= kw as usize {
+            return None;
+        }
+        Some(((output * per_group + c % per_group) * kh as usize + down / dh) * kw as usize + across / dw)
+    }
+
+    /// Dense channels that belong to one group.
+    #[must_use]
+    pub const fn channels_per_group(&self) -> usize {
+        self.channels / self.groups
+    }
+
+    /// The layer.
+    #[must_use]
+    pub const fn layer(&self) -> &Convolution {
+        &self.layer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::vec::Vec;
+
+    /// The dense convolution of the gathered input with the gathered kernel equals the layer.
+    #[test]
+    fn gathering_is_the_layer() {
+        for (input, outputs, kernel, stride, pads, dilation, groups) in [
+            ([1, 6, 7], 2, [3, 3], [1, 1], [0; 4], [1, 1], 1),
+            ([1, 28, 28], 5, [5, 5], [2, 2], [1; 4], [1, 1], 1),
+            ([3, 9, 8], 4, [3, 2], [2, 2], [1, 0, 2, 1], [1, 1], 1),
+            ([4, 10, 10], 4, [3, 3], [1, 1], [2; 4], [2, 2], 4),
+            ([4, 5, 5], 6, [1, 1], [1, 1], [0; 4], [1, 1], 2),
+            ([2, 3, 40], 3, [3, 5], [1, 1], [1, 2, 1, 2], [1, 1], 1),
+            ([2, 11, 9], 4, [2, 3], [3, 2], [0, 1, 2, 0], [2, 3], 2),
+            ([9, 1, 1], 4, [1, 1], [1, 1], [0; 4], [1, 1], 1),
+        ] {
+            let layer = Convolution { input, outputs, kernel, stride, pads, dilation, groups };
+            let g = Geometry::new(layer).unwrap();
+            let n = input.iter().product::<u32>() as i64;
+            let x: Vec<i64> = (0..n).map(|i| (i * 37 + 11) % 101 - 50).collect();
+            let w: Vec<i64> = (0..layer.weights() as i64).map(|i| (i * 53 + 5) % 61 - 30).collect();
+            for o in 0..g.outputs {
+                for y in 0..g.size[0] {
+                    for z in 0..g.size[1] {
+                        let mut dense = 0;
+                        for c in 0..g.channels {
+                            for u in 0..g.kernel[0] {
+                                for v in 0..g.kernel[1] {
+                                    if let (Some(i), Some(j)) = (g.source(c, y + u, z + v), g.weight(o, c, u, v)) {
+                                        dense += x[i] * w[j];
+                                    }
+                                }
+                            }
+                        }
+                        assert_eq!(dense, direct(&layer, &x, &w, o, y, z));
+                    }
+                }
+            }
+        }
+    }
+
+    fn direct(l: &Convolution, x: &[i64], w: &[i64], o: usize, y: usize, z: usize) -> i64 {
+        let [c, h, wd] = l.input.map(|n| n as i64);
+        let (per, out_per) = (c / i64::from(l.groups), i64::from(l.outputs / l.groups));
+        let mut sum = 0;
+        for ci in 0..per {
+            for u in 0..i64::from(l.kernel[0]) {
+                for v in 0..i64::from(l.kernel[1]) {
+                    let row = y as i64 * i64::from(l.stride[0]) - i64::from(l.pads[0]) + u * i64::from(l.dilation[0]);
+                    let column = z as i64 * i64::from(l.stride[1]) - i64::from(l.pads[1]) + v * i64::from(l.dilation[1]);
+                    if (0..h).contains(&row) && (0..wd).contains(&column) {
+                        let from = (o as i64 / out_per) * per + ci;
+                        let i = (from * h + row) * wd + column;
+                        let j = ((o as i64 * per + ci) * i64::from(l.kernel[0]) + u) * i64::from(l.kernel[1]) + v;
+                        sum += x[i as usize] * w[j as usize];
+                    }
+                }
+            }
+        }
+        sum
+    }
+
+    #[test]
+    fn impossible_shapes_are_refused() {
+        let good = Convolution::fully_connected(3, 2);
+        for bad in [
+            Convolution { kernel: [2, 1], ..good },
+            Convolution { stride: [0, 1], ..good },
+            Convolution { groups: 2, ..good },
+            Convolution { input: [0, 1, 1], ..good },
+            Convolution { dilation: [1, u32::MAX], ..good },
+        ] {
+            assert!(Geometry::new(bad).is_err(), "{bad:?}");
+        }
+    }
+}
