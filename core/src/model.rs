@@ -192,6 +192,11 @@ impl<'a> Model<'a> {
             let output = to.get_mut(..op.output().1 as usize).ok_or(Error::Internal)?;
             match op {
                 _ if op.is_linear() => layers.next().ok_or(Error::Internal)?.apply(input, output),
+                Op::MaxPool { .. } | Op::SumPool { .. } => {
+                    for (i, y) in output.iter_mut().enumerate() {
+                        *y = pool(&op, input, i);
+                    }
+                }
                 _ => {
                     for (y, &x) in output.iter_mut().zip(input) {
                         *y = element(&op, x);
@@ -212,7 +217,22 @@ impl<'a> Model<'a> {
     }
 }
 
-/// One element of an operation without weights.
+/// One element of a pooling operation.
+fn pool(op: &Op, x: &[u64], output: usize) -> u64 {
+    match *op {
+        Op::MaxPool { function, ring_in, ring_out, shift, window } => {
+            let ring = Modulus::Bits(ring_in);
+            let most = window.window_at(output).filter_map(|i| x.get(i)).map(|&x| ring.to_signed(x)).max().unwrap_or(0);
+            element(&Op::Activation { function, ring_in, ring_out, shift, len: 1 }, ring.from_signed(most))
+        }
+        Op::SumPool { ring, window } => {
+            window.window_at(output).filter_map(|i| x.get(i)).fold(0, |sum, &x| Modulus::Bits(ring).add(sum, x))
+        }
+        _ => 0,
+    }
+}
+
+/// One element of an operation without weights or windows.
 fn element(op: &Op, x: u64) -> u64 {
     match *op {
         Op::Activation { function, ring_in, ring_out, shift, .. } => {
@@ -224,7 +244,7 @@ fn element(op: &Op, x: u64) -> u64 {
             Modulus::Bits(ring_out).from_signed(y >> shift)
         }
         Op::Square { ring, .. } => Modulus::Bits(ring).mul(x, x),
-        Op::FullyConnected { .. } | Op::Convolution { .. } | Op::Open { .. } | Op::Argmax { .. } => x,
+        _ => x,
     }
 }
 

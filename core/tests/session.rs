@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Memory, convolution_net, expected, input, link, relu_net, square_net};
+use common::{Memory, convolution_net, expected, input, link, pooling_net, relu_net, square_net};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::cost;
@@ -56,7 +56,7 @@ fn check(bytes: &[u8], options: Options, stocks: usize) {
 
 #[test]
 fn every_mode_equals_the_integer_model() {
-    for net in [relu_net(), square_net(), convolution_net()] {
+    for net in [relu_net(), square_net(), convolution_net(), pooling_net()] {
         for tables in [Tables::Stored, Tables::Streamed] {
             for repetition in Repetition::ALL {
                 check(&net, Options { repetition, tables, stock: 1 }, 2);
@@ -68,7 +68,7 @@ fn every_mode_equals_the_integer_model() {
 #[test]
 fn stocks_share_ciphertexts() {
     for (stock, tables) in [(3, Tables::Stored), (8, Tables::Streamed)] {
-        for net in [relu_net(), square_net(), convolution_net()] {
+        for net in [relu_net(), square_net(), convolution_net(), pooling_net()] {
             check(&net, Options { stock, tables, ..Options::default() }, 2);
         }
     }

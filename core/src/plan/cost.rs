@@ -157,8 +157,9 @@ pub fn online(plan: &Plan<'_>, options: &Options) -> Phase {
 pub fn online_op(op: &Op, options: &Options) -> Phase {
     let phase = Phase::default();
     match *op {
-        Op::FullyConnected { .. } | Op::Convolution { .. } => phase,
-        Op::Activation { ring_out, len, .. } => {
+        Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } => phase,
+        Op::Activation { .. } | Op::MaxPool { .. } => {
+            let (ring_out, len) = op.output();
             phase.frame_down(labels_bytes(op, options)).frame_up(packed_len(u64::from(len), u32::from(ring_out))).round()
         }
         Op::Square { ring, len } => {

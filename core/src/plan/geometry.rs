@@ -56,6 +56,71 @@ impl Convolution {
         Ok([down / sh + 1, across / sw + 1])
     }
 
+    /// Element of the input under element `(u, v)` of the kernel at output `(y, x)`, in `channel`; `None` is a zero of the padding.
+    #[must_use]
+    pub const fn tap(&self, channel: usize, [y, x]: [usize; 2], [u, v]: [usize; 2]) -> Option<usize> {
+        let ([_, h, w], [sh, sw], [dh, dw], [top, left, ..]) = (self.input, self.stride, self.dilation, self.pads);
+        let row = (y * sh as usize + u * dh as usize).checked_sub(top as usize);
+        let column = (x * sw as usize + v * dw as usize).checked_sub(left as usize);
+        match (row, column) {
+            (Some(row), Some(column)) if row < h as usize && column < w as usize => {
+                Some((channel * h as usize + row) * w as usize + column)
+            }
+            _ => None,
+        }
+    }
+
+    /// A pooling window that slides over each channel by itself.
+    #[must_use]
+    pub const fn window(input: [u32; 3], kernel: [u32; 2], stride: [u32; 2], pads: [u32; 4], dilation: [u32; 2]) -> Self {
+        let [channels, ..] = input;
+        Self { input, outputs: channels, kernel, stride, pads, dilation, groups: channels }
+    }
+
+    /// Whether this is a pooling window: one channel in, one out, and no window that lies in the padding altogether.
+    #[must_use]
+    pub fn is_window(&self) -> bool {
+        let ([c, h, w], [kh, kw]) = (self.input, self.kernel);
+        let Ok([ho, wo]) = self.output_size() else { return false };
+        let down =
+            (0..ho as usize).all(|y| (0..kh as usize).any(|u| Self::inside(y, u, self.stride[0], self.dilation[0], self.pads[0], h)));
+        let across =
+            (0..wo as usize).all(|x| (0..kw as usize).any(|v| Self::inside(x, v, self.stride[1], self.dilation[1], self.pads[1], w)));
+        self.outputs == c && self.groups == c && down && across
+    }
+
+    const fn inside(y: usize, u: usize, stride: u32, dilation: u32, pad: u32, size: u32) -> bool {
+        match (y * stride as usize + u * dilation as usize).checked_sub(pad as usize) {
+            Some(row) => row < size as usize,
+            None => false,
+        }
+    }
+
+    /// Elements of a pooling window.
+    #[must_use]
+    pub const fn window_len(&self) -> usize {
+        let [kh, kw] = self.kernel;
+        kh as usize * kw as usize
+    }
+
+    /// The input elements of the window of output element `output`; padding is left out.
+    pub fn window_at(&self, output: usize) -> impl Iterator<Item = usize> + Clone + use<> {
+        let (layer, [ho, wo]) = (*self, self.output_size().unwrap_or([1, 1]).map(|n| n as usize));
+        let (channel, place) = (output / (ho * wo), [output / wo % ho, output % wo]);
+        let across = layer.kernel[1] as usize;
+        (0..layer.window_len()).filter_map(move |i| layer.tap(channel, place, [i / across, i % across]))
+    }
+
+    /// As [`Convolution::window_at`], always [`Convolution::window_len`] elements: the first one stands in for padding, which changes no maximum.
+    #[must_use]
+    pub fn window_element(&self, output: usize, i: usize) -> usize {
+        let (layer, [ho, wo]) = (*self, self.output_size().unwrap_or([1, 1]).map(|n| n as usize));
+        let (channel, place) = (output / (ho * wo), [output / wo % ho, output % wo]);
+        let across = layer.kernel[1] as usize;
+        let tap = layer.tap(channel, place, [i / across, i % across]);
+        tap.or_else(|| self.window_at(output).next()).unwrap_or(0)
+    }
+
     /// Weights of the layer.
     #[must_use]
     pub const fn weights(&self) -> u64 {

@@ -1,7 +1,7 @@
 //! What an operation without weights costs one prediction: circuits, OTs, tables.
 
 use super::Op;
-use crate::garble::{Argmax, Circuit, GATE_BYTES, Neuron, shapes, totals};
+use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, Max, Neuron, shapes, totals};
 use crate::hash::Block;
 use crate::ot::{GROUP, Repetition, product};
 use crate::ring::Modulus;
@@ -17,6 +17,8 @@ pub const DECODE_BYTES: u64 = 8;
 pub enum Gadget {
     /// One copy for each element; its outputs go to the server.
     Neuron(Neuron),
+    /// One copy for each window, one record for each of its elements; its outputs go to the server.
+    Max(Max),
     /// One copy, one record for each element; its outputs go to the client.
     Argmax(Argmax),
 }
@@ -29,6 +31,13 @@ impl Gadget {
             Op::Activation { function, ring_in, ring_out, shift, .. } => {
                 Some(Self::Neuron(Neuron { function, modulus_in: Modulus::Bits(ring_in), modulus_out: Modulus::Bits(ring_out), shift }))
             }
+            Op::MaxPool { function, ring_in, ring_out, shift, window } => Some(Self::Max(Max {
+                modulus_in: Modulus::Bits(ring_in),
+                modulus_out: Modulus::Bits(ring_out),
+                inputs: window.window_len() as u32,
+                shift,
+                relu: matches!(function, Function::Relu),
+            })),
             Op::Argmax { ring, len } => Some(Self::Argmax(Argmax { modulus: Modulus::Bits(ring), inputs: len })),
             _ => None,
         }
@@ -68,6 +77,10 @@ impl Nonlinear {
             (Some(Gadget::Neuron(circuit)), Op::Activation { ring_out, len, .. }) => {
                 Self { colour_bits: u32::from(ring_out), ..Self::circuit(&circuit, len as usize) }
             }
+            (Some(Gadget::Max(circuit)), _) => {
+                let (ring_out, len) = op.output();
+                Self { colour_bits: u32::from(ring_out), ..Self::circuit(&circuit, len as usize) }
+            }
             (Some(Gadget::Argmax(circuit)), _) => Self { decode_bytes: DECODE_BYTES, ..Self::circuit(&circuit, 1) },
             (_, Op::Square { ring, len }) => Self {
                 ots: len as usize * usize::from(ring),
@@ -92,6 +105,16 @@ impl Nonlinear {
             server_labels: neurons as u64 * u64::from(all.server_inputs),
             widest_record: widest,
             ..Self::default()
+        }
+    }
+
+    /// Element of the input that record `step` of `neuron` reads.
+    #[must_use]
+    pub fn element(op: &Op, neuron: usize, step: usize) -> usize {
+        match op {
+            Op::MaxPool { window, .. } => window.window_element(neuron, step),
+            // One of the two is always zero: neurons have one step, an argmax has one neuron.
+            _ => neuron + step,
         }
     }
 

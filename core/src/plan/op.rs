@@ -42,6 +42,26 @@ pub enum Op {
         /// Elements.
         len: u32,
     },
+    /// `x = floor(f(max over a window of y) / 2^shift)`, re-shared into another ring.
+    MaxPool {
+        /// What is applied.
+        function: Function,
+        /// Ring of the input.
+        ring_in: u8,
+        /// Ring of the output.
+        ring_out: u8,
+        /// Bits cut off.
+        shift: u8,
+        /// The window, see [`Convolution::window`].
+        window: Convolution,
+    },
+    /// `x = Σ over a window of y` in the ring: mean and global pooling, the divisor left to the scale.
+    SumPool {
+        /// Ring of input and output.
+        ring: u8,
+        /// The window, see [`Convolution::window`].
+        window: Convolution,
+    },
     /// `x = y²` in the ring.
     Square {
         /// Ring of input and output.
@@ -73,6 +93,9 @@ impl Op {
             Self::FullyConnected { ring, inputs, .. } => (ring, inputs),
             Self::Convolution { ring, layer, .. } => (ring, elements(layer.input[0], [layer.input[1], layer.input[2]])),
             Self::Activation { ring_in, len, .. } => (ring_in, len),
+            Self::MaxPool { ring_in: ring, window: layer, .. } | Self::SumPool { ring, window: layer } => {
+                (ring, elements(layer.input[0], [layer.input[1], layer.input[2]]))
+            }
             Self::Square { ring, len } | Self::Open { ring, len } | Self::Argmax { ring, len } => (ring, len),
         }
     }
@@ -87,6 +110,10 @@ impl Op {
                 Err(_) => (ring, 0),
             },
             Self::Activation { ring_out, len, .. } => (ring_out, len),
+            Self::MaxPool { ring_out: ring, window: layer, .. } | Self::SumPool { ring, window: layer } => match layer.output_size() {
+                Ok(size) => (ring, elements(layer.outputs, size)),
+                Err(_) => (ring, 0),
+            },
             Self::Square { ring, len } | Self::Open { ring, len } | Self::Argmax { ring, len } => (ring, len),
         }
     }
@@ -115,7 +142,7 @@ impl Op {
         }
     }
 
-    /// The records: the first has the kind, four bytes, three zeros, two u32; a convolution has three more.
+    /// The records: the first has the kind, four bytes, three zeros, two u32; a convolution or a window has three more.
     pub(super) fn emit(&self) -> ([[u8; OP]; MOST_RECORDS], usize) {
         let (kind, a, b, c, d, x, y) = match *self {
             Self::FullyConnected { ring, weight_bits, inputs, outputs } => (1, ring, weight_bits, 0, 0, inputs, outputs),
@@ -124,12 +151,18 @@ impl Op {
             Self::Open { ring, len } => (4, ring, 0, 0, 0, len, 0),
             Self::Argmax { ring, len } => (5, ring, 0, 0, 0, len, 0),
             Self::Convolution { ring, weight_bits, layer } => (6, ring, weight_bits, 0, 0, layer.input[0], layer.outputs),
+            Self::MaxPool { function, ring_in, ring_out, shift, window } => {
+                (7, ring_in, ring_out, shift, function_code(function), window.input[0], window.outputs)
+            }
+            Self::SumPool { ring, window } => (8, ring, 0, 0, 0, window.input[0], window.outputs),
         };
         let first = u64::from_le_bytes([kind, a, b, c, d, 0, 0, 0]);
         let mut records = [[0; OP]; MOST_RECORDS];
         let [head, shape, steps, borders] = &mut records;
         *head = words([first as u32, (first >> 32) as u32, x, y]);
-        let Self::Convolution { layer, .. } = *self else { return (records, 1) };
+        let (Self::Convolution { layer, .. } | Self::MaxPool { window: layer, .. } | Self::SumPool { window: layer, .. }) = *self else {
+            return (records, 1);
+        };
         let ([_, h, w], [kh, kw], [sh, sw], [dh, dw], [top, left, bottom, right]) =
             (layer.input, layer.kernel, layer.stride, layer.dilation, layer.pads);
         *shape = words([h, w, kh, kw]);
@@ -148,27 +181,26 @@ impl Op {
         const REFUSED: Error = Error::Plan(PlanFault::Field);
         let [kind, a, b, c, d, ..] = *first;
         let [_, _, x, y] = numbers(first);
+        let function = if d == 0 { Function::Identity } else { Function::Relu };
         let mut bytes = [*first, [0; OP], [0; OP], [0; OP]];
+        if matches!(kind, 6..=8) {
+            for slot in bytes.iter_mut().skip(1) {
+                *slot = *records.next().ok_or(Error::Plan(PlanFault::Truncated))?;
+            }
+        }
+        let [_, shape, steps, borders] = &bytes;
+        let ([h, w, kh, kw], [sh, sw, dh, dw], [p, q, groups, _]) = (numbers(shape), numbers(steps), numbers(borders));
+        let pads = [p & 0xffff, p >> 16, q & 0xffff, q >> 16];
+        let layer = Convolution { input: [x, h, w], outputs: y, kernel: [kh, kw], stride: [sh, sw], pads, dilation: [dh, dw], groups };
         let op = match kind {
             1 => Self::FullyConnected { ring: a, weight_bits: b, inputs: x, outputs: y },
-            2 => {
-                let function = if d == 0 { Function::Identity } else { Function::Relu };
-                Self::Activation { function, ring_in: a, ring_out: b, shift: c, len: x }
-            }
+            2 => Self::Activation { function, ring_in: a, ring_out: b, shift: c, len: x },
             3 => Self::Square { ring: a, len: x },
             4 => Self::Open { ring: a, len: x },
             5 => Self::Argmax { ring: a, len: x },
-            6 => {
-                for slot in bytes.iter_mut().skip(1) {
-                    *slot = *records.next().ok_or(Error::Plan(PlanFault::Truncated))?;
-                }
-                let [_, shape, steps, borders] = &bytes;
-                let ([h, w, kh, kw], [sh, sw, dh, dw], [p, q, groups, _]) = (numbers(shape), numbers(steps), numbers(borders));
-                let pads = [p & 0xffff, p >> 16, q & 0xffff, q >> 16];
-                let layer =
-                    Convolution { input: [x, h, w], outputs: y, kernel: [kh, kw], stride: [sh, sw], pads, dilation: [dh, dw], groups };
-                Self::Convolution { ring: a, weight_bits: b, layer }
-            }
+            6 => Self::Convolution { ring: a, weight_bits: b, layer },
+            7 => Self::MaxPool { function, ring_in: a, ring_out: b, shift: c, window: layer },
+            8 => Self::SumPool { ring: a, window: layer },
             _ => return Err(REFUSED),
         };
         let ring = |l: u8| (MIN_RING_BITS..=MAX_RING_BITS).contains(&l);
@@ -176,6 +208,10 @@ impl Op {
         let own = match op {
             Self::Activation { ring_in, shift, .. } => shift.saturating_add(1) < ring_in,
             Self::Argmax { len, .. } => len <= MAX_CLASSES,
+            Self::MaxPool { ring_in, shift, window, .. } => {
+                shift.saturating_add(1) < ring_in && window.is_window() && window.window_len() as u64 <= u64::from(MAX_CLASSES)
+            }
+            Self::SumPool { window, .. } => window.is_window(),
             _ => true,
         };
         let linear = match op.linear() {

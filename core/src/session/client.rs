@@ -241,6 +241,17 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         draw_masks(plan, stock, &seed, &mut shares)?;
         let mut offset = 0;
         for (number, op) in plan.ops().enumerate() {
+            if let Op::SumPool { ring, window } = op {
+                // Local: the client's share of a sum is the sum of its shares.
+                let (from, to) = (offset, offset + op.input().1 as usize);
+                for prediction in 0..stock {
+                    for output in 0..op.output().1 as usize {
+                        let ring = Modulus::Bits(ring);
+                        let sum = window.window_at(output).fold(0, |sum, i| ring.add(sum, shares.get(prediction, from, i)));
+                        *shares.tensor(prediction, to, op.output().1 as usize)?.get_mut(output).ok_or(Error::Internal)? = sum;
+                    }
+                }
+            }
             if op.is_linear() {
                 let tile = triplets::tile(&op, options)?;
                 let seed = seed.derive(number as u64 + 1);
@@ -314,8 +325,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             let counts = Nonlinear::of(&op);
             let own = labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
             match op {
-                Op::FullyConnected { .. } | Op::Convolution { .. } => {}
-                Op::Activation { .. } | Op::Argmax { .. } => {
+                Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } => {}
+                Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
                     ch.expect(Tag::Labels, labels_bytes(&op, options)).await?;
                     let layer = layer(prediction, number);
                     let evaluation = Evaluation { session: hash, layer, tables: options.tables, labels: own };
@@ -327,9 +338,10 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                             return Err(Error::Malformed);
                         }
                     } else {
-                        ch.begin(Tag::Colours, packed_len(len as u64, counts.colour_bits)).await?;
+                        let neurons = words.len();
+                        ch.begin(Tag::Colours, packed_len(neurons as u64, counts.colour_bits)).await?;
                         let mut words = words.iter();
-                        ch.put_values(len, counts.colour_bits, |_| words.next().copied().unwrap_or(0)).await?;
+                        ch.put_values(neurons, counts.colour_bits, |_| words.next().copied().unwrap_or(0)).await?;
                         ch.end().await?;
                     }
                 }
@@ -372,7 +384,7 @@ fn draw_masks(plan: &Plan<'_>, stock: usize, seed: &Seed, shares: &mut Shares<'_
         for op in plan.ops() {
             offset += op.input().1 as usize;
             let (ring, len) = (Modulus::Bits(op.output().0), op.output().1 as usize);
-            if matches!(op, Op::Activation { .. } | Op::Square { .. }) {
+            if matches!(op, Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. }) {
                 for r in shares.tensor(prediction, offset, len)? {
                     *r = ring.reduce(random.next_u64());
                 }

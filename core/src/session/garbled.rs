@@ -67,9 +67,13 @@ pub(crate) async fn extend_client<IO: Read + Write>(
     output: impl Fn(usize) -> u64,
 ) -> Result<()> {
     let ExtendScratch { choices, corrections } = ExtendScratch::take(&mut Space::carve(scratch)?, options)?;
-    let (ring, len) = op.input();
-    let ring_out = if let Op::Activation { ring_out, .. } = op { u32::from(*ring_out) } else { 0 };
-    let values = (0..len as usize).flat_map(|i| [(input(i), u32::from(ring)), (output(i), ring_out)]);
+    let (ring, counts) = (u32::from(op.input().0), Nonlinear::of(op));
+    let (neurons, steps) = if counts.products > 0 { (counts.products, 1) } else { (counts.neurons, counts.steps) };
+    // A neuron's shares of its inputs, then of its output (none goes to the server in products and argmax: no bits).
+    let values = (0..neurons).flat_map(|n| {
+        let inputs = (0..steps).map(move |step| Nonlinear::element(op, n, step)).map(|element| (input(element), ring));
+        inputs.chain(core::iter::once((output(n), counts.colour_bits)))
+    });
     let mut run = Choices { values, pending: (0, 0) };
     for labels in labels.chunks_mut(CHUNK * GROUP) {
         let groups = labels.len() / GROUP;
@@ -160,9 +164,10 @@ pub(crate) async fn send<IO: Read + Write>(
 ) -> Result<()> {
     let counts = Nonlinear::of(op);
     match Gadget::of(op).ok_or(Error::Internal)? {
-        Gadget::Neuron(circuit) => send_records::<_, _, LANES>(ch, scratch, &circuit, &counts, garbling, zero, decode, &what).await,
+        Gadget::Neuron(circuit) => send_records::<_, _, LANES>(ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what).await,
+        Gadget::Max(circuit) => send_records::<_, _, 1>(ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what).await,
         Gadget::Argmax(circuit) => {
-            send_records::<_, _, 1>(ch, scratch, &circuit, &counts, garbling, zero, decode, &what).await?;
+            send_records::<_, _, 1>(ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what).await?;
             if what.tables {
                 ch.put(&decode.first().ok_or(Error::Internal)?.to_le_bytes()).await?;
             }
@@ -175,6 +180,7 @@ pub(crate) async fn send<IO: Read + Write>(
 async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
+    op: &Op,
     circuit: &C,
     counts: &Nonlinear,
     garbling: &Garbling<'_>,
@@ -208,7 +214,8 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
                     let record = (first + lane) * circuit.steps() + step;
                     let bits = shape.server_inputs as usize;
                     let labels = labels.get_mut(..bits).ok_or(Error::Internal)?;
-                    garbler.active_labels(record as u64, 0, *shares.get(record).ok_or(Error::Internal)?, bits, labels);
+                    let share = *shares.get(Nonlinear::element(op, first + lane, step)).ok_or(Error::Internal)?;
+                    garbler.active_labels(record as u64, 0, share, bits, labels);
                     put_blocks(ch, labels).await?;
                 }
             }
@@ -271,6 +278,7 @@ pub(crate) async fn evaluate<'a, IO: Read + Write>(
     let mut scratch = EvaluateScratch::take(&mut Space::carve(scratch)?, &counts)?;
     match Gadget::of(op).ok_or(Error::Internal)? {
         Gadget::Neuron(circuit) => evaluate_records::<_, _, LANES>(ch, &mut scratch, &circuit, &counts, evaluation, store).await?,
+        Gadget::Max(circuit) => evaluate_records::<_, _, 1>(ch, &mut scratch, &circuit, &counts, evaluation, store).await?,
         Gadget::Argmax(circuit) => {
             evaluate_records::<_, _, 1>(ch, &mut scratch, &circuit, &counts, evaluation, store).await?;
             let mut decode = [0; size_of::<u64>()];

@@ -308,7 +308,13 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     }
                     core::mem::swap(&mut from, &mut to);
                 }
-                Op::Activation { .. } | Op::Argmax { .. } => {
+                Op::SumPool { window, .. } => {
+                    for (output, y) in y.iter_mut().enumerate() {
+                        *y = window.window_at(output).filter_map(|i| x.get(i)).fold(0, |sum, &x| ring.add(sum, x));
+                    }
+                    core::mem::swap(&mut from, &mut to);
+                }
+                Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
                     let decode = match options.tables {
                         Tables::Stored => decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?,
                         Tables::Streamed => fresh_decode.get_mut(..counts.neurons).ok_or(Error::Internal)?,
@@ -319,15 +325,16 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     garbled::send(ch, workspace, &op, &garbling, own, decode, what).await?;
                     ch.end().await?;
                     if !op.is_output() {
-                        ch.expect(Tag::Colours, packed_len(u64::from(len), counts.colour_bits)).await?;
-                        let mut slots = x.iter_mut().zip(decode.iter());
-                        ch.get_values(len as usize, ring_out.bits(), |_, colours| {
-                            let (x, &decode) = slots.next().ok_or(Error::Internal)?;
-                            *x = colours ^ decode;
+                        ch.expect(Tag::Colours, packed_len(u64::from(len_out), counts.colour_bits)).await?;
+                        let mut slots = y.iter_mut().zip(decode.iter());
+                        ch.get_values(len_out as usize, ring_out.bits(), |_, colours| {
+                            let (y, &decode) = slots.next().ok_or(Error::Internal)?;
+                            *y = colours ^ decode;
                             Ok(())
                         })
                         .await?;
                         ch.finish().await?;
+                        core::mem::swap(&mut from, &mut to);
                     }
                 }
                 Op::Square { .. } => {

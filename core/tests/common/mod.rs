@@ -176,6 +176,31 @@ pub fn convolution_net() -> Vec<u8> {
     )
 }
 
+/// Convolution, max-pool with padding and overlap fused with ReLU, convolution, sum-pool, fully connected.
+pub fn pooling_net() -> Vec<u8> {
+    let plain = Convolution::fully_connected(1, 1);
+    let first = Convolution { input: [1, 10, 9], outputs: 3, kernel: [3, 3], ..plain };
+    let max = Convolution::window([3, 8, 7], [3, 2], [2, 2], [1, 0, 0, 1], [1, 1]);
+    let [h, w] = max.output_size().unwrap();
+    let second = Convolution { input: [3, h, w], outputs: 4, kernel: [2, 2], pads: [1, 1, 0, 0], ..plain };
+    let sum = Convolution::window([4, h, w], [2, 2], [2, 2], [0, 0, 1, 1], [1, 1]);
+    let [h2, w2] = sum.output_size().unwrap();
+    let (last, len) = (4 * h2 * w2, 4 * h * w);
+    model(
+        90,
+        &[
+            Op::Convolution { ring: 20, weight_bits: 8, layer: first },
+            Op::MaxPool { function: Function::Relu, ring_in: 20, ring_out: 21, shift: 6, window: max },
+            Op::Convolution { ring: 21, weight_bits: 6, layer: second },
+            Op::Activation { function: Function::Identity, ring_in: 21, ring_out: 24, shift: 4, len },
+            Op::SumPool { ring: 24, window: sum },
+            Op::FullyConnected { ring: 24, weight_bits: 6, inputs: last, outputs: 6 },
+            Op::Open { ring: 24, len: 6 },
+        ],
+        5,
+    )
+}
+
 /// An input in range.
 pub fn input(len: usize, seed: u64) -> Vec<i64> {
     let mut g = Lcg(seed);

@@ -121,6 +121,10 @@ fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
         Op::FullyConnected { .. } => "fully connected".to_owned(),
         Op::Convolution { layer, .. } => format!("convolution {}x{}", layer.kernel[0], layer.kernel[1]),
         Op::Activation { function, shift, .. } => format!("{function:?} >> {shift}").to_lowercase(),
+        Op::MaxPool { function, shift, window, .. } => {
+            format!("max {}x{} {function:?} >> {shift}", window.kernel[0], window.kernel[1]).to_lowercase()
+        }
+        Op::SumPool { window, .. } => format!("sum {}x{}", window.kernel[0], window.kernel[1]),
         Op::Square { .. } => "square".to_owned(),
         Op::Open { .. } => "open".to_owned(),
         Op::Argmax { .. } => "argmax".to_owned(),
