@@ -299,14 +299,19 @@ impl Search {
             return;
         }
         for n_c in sizes(g.channels).skip_while(|&n_c| image * n_c > N) {
-            let n_o = g.outputs.min(N / (image * n_c));
-            let packed = n_o as u64 * g.layer().fan_in();
-            match Level::choose(u32::from(self.ring), noise::bound(packed, self.magnitude)) {
-                Ok(level) => self.consider(Tile { ring: self.ring, geometry: g, stock: self.stock, n_b, n_o, n_c, piece, level }),
-                Err(error) => self.refused = error,
+            let most = g.outputs.min(N / (image * n_c));
+            // More outputs are more noise: where that leaves too little flooding, half as many are tried.
+            for n_o in core::iter::successors(Some(most), |&n_o| (n_o > 1).then_some(n_o / 2)) {
+                match Level::choose(u32::from(self.ring), noise::bound(n_o as u64 * g.layer().fan_in(), self.magnitude)) {
+                    Ok(level) => {
+                        self.consider(Tile { ring: self.ring, geometry: g, stock: self.stock, n_b, n_o, n_c, piece, level });
+                        break;
+                    }
+                    Err(error) => self.refused = error,
+                }
             }
             // Fewer channels than this only add uploads: one group of outputs is all that is left.
-            if n_o == g.outputs {
+            if most == g.outputs {
                 break;
             }
         }

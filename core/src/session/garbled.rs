@@ -4,7 +4,7 @@ use super::channel::Channel;
 use super::store::Store;
 use super::{Options, Tables};
 use crate::error::{Error, Result};
-use crate::garble::{Circuit, Evaluator, GATE_BYTES, Garbler, shape};
+use crate::garble::{Circuit, Evaluator, GATE_BYTES, Garbler, shapes};
 use crate::hash::{Block, Tmmo};
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
@@ -195,8 +195,7 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
     while first < counts.neurons {
         let lanes = records.lanes::<L>(first);
         let mut state = circuit.start();
-        for step in 0..circuit.steps() {
-            let shape = shape(circuit, step);
+        for (step, shape) in shapes(circuit).enumerate() {
             let table_bytes = shape.ands as usize * GATE_BYTES;
             let tables = tables.get_mut(..lanes * table_bytes).ok_or(Error::Internal)?;
             let inputs = lanes * shape.client_inputs as usize;
@@ -306,8 +305,7 @@ async fn evaluate_records<IO: Read + Write, C: Circuit, const L: usize>(
     while first < counts.neurons {
         let lanes = records.lanes::<L>(first);
         let mut state = circuit.start();
-        for step in 0..circuit.steps() {
-            let shape = shape(circuit, step);
+        for (step, shape) in shapes(circuit).enumerate() {
             let (table_bytes, bits) = (shape.ands as usize * GATE_BYTES, shape.server_inputs as usize);
             let tables = scratch.tables.get_mut(..lanes * table_bytes).ok_or(Error::Internal)?;
             let server = scratch.labels.get_mut(..lanes * bits).ok_or(Error::Internal)?;
