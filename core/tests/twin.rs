@@ -269,7 +269,7 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
         ),
         (
             "Extension",
-            [1, 2, 4, 8].map(|k| json!({ "k": k, "session": block(77), "roots": 6, "delta": block(u128::MAX / 5 | 1), "choices": [block(1), block(u128::MAX / 7)] })).into(),
+            [1, 2, 4, 8].map(|k| json!({ "k": k, "session": block(77), "roots": 6, "delta": block((u128::MAX / 5) | 1), "choices": [block(1), block(u128::MAX / 7)] })).into(),
         ),
         (
             "Activation",
