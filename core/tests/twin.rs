@@ -683,11 +683,12 @@ fn garbled_by_core<C: Circuit>(circuit: &C, neurons: usize, layer: u64) -> Value
 struct Wire {
     up: Vec<u8>,
     down: Vec<u8>,
+    /// Whose turn it was to send: true for the client.
     order: Vec<bool>,
 }
 
 impl Wire {
-    /// Moves bytes until the client is idle or closed. The parties take turns, so who sends is known byte by byte.
+    /// Moves bytes until the client is idle or closed.
     fn settle(&mut self, client: &mut ClientEngine<'_>, server: &mut ServerEngine<'_>) -> Status {
         let mut buffer = vec![0; 1 << 16];
         loop {
@@ -752,8 +753,12 @@ fn session_by_core(case: &Case<'_>) -> Value {
     client.close().unwrap();
     assert_eq!(wire.settle(&mut client, &mut server), Status::Closed);
 
-    // Interleaved as the twin's: both directions must have the same frames in the same order.
+    // Both directions must have the twin's frames, and turns must change where the twin's do.
     let run = session_by_twin(case);
+    let mut turns: Vec<bool> = run.messages.iter().map(|m| m.up).collect();
+    turns.dedup();
+    wire.order.dedup();
+    assert_eq!(wire.order, turns);
     let (mut up, mut down) = (frames(&wire.up, true), frames(&wire.down, false));
     let mut all = vec![];
     for twin in &run.messages {
