@@ -21,7 +21,7 @@ use minionn_core::lattice::rescale::{Basis, Fraction};
 use minionn_core::lattice::{SecretKey, sample};
 use minionn_core::model::Model;
 use minionn_core::ot::{self, GROUP, Receiver, Repetition, Sender};
-use minionn_core::plan::tile::Fc;
+use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{self, Header, Plan, Quantisation};
 use minionn_core::ring::{LIMBS, Modulus};
 use minionn_core::rng::{Domain, Seed};
@@ -237,6 +237,7 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
                 (33, 8, 4096, 4096, 7),
                 (44, 12, 100, 2, 1),
                 (44, 12, 100, 10, 1),
+                (44, 12, 4097, 2, 1),
             ]
             .map(tile)
             .into(),
@@ -547,9 +548,9 @@ fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         }
         "Tile" => {
             let (ring, weight_bits, inputs, outputs) = case.fully_connected();
-            match Fc::choose(&plan::Op::FullyConnected { ring, weight_bits, inputs, outputs }, case.usize("stock")) {
+            match Tile::choose(&plan::Op::FullyConnected { ring, weight_bits, inputs, outputs }, case.usize("stock")) {
                 Ok(t) => {
-                    json!({ "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_w, "limbs": t.level.limbs, "flood": t.level.flood, "upload": t.upload_bytes(), "download": t.download_bytes() })
+                    json!({ "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.level.limbs, "flood": t.level.flood, "upload": t.upload_bytes(), "download": t.download_bytes() })
                 }
                 Err(_) => json!({ "refused": true }),
             }

@@ -529,14 +529,19 @@ impl Tile {
         for n_b in (0..).map(|i| 1 << i).take_while(|&n_b| n_b <= stock.min(N)) {
             for chunks in inputs.div_ceil(N / n_b).. {
                 let n_w = inputs.div_ceil(chunks);
-                let n_o = outputs.min(N / (n_b * n_w));
-                if let Some((limbs, flood)) = level(ring, bound((inputs * n_o) as u128, u32::from(weight_bits) - 1)) {
-                    let tile = Self { ring, inputs, outputs, stock, n_b, n_o, n_w, limbs, flood };
-                    if best.as_ref().is_none_or(|b| cost(&tile) < cost(b)) {
-                        best = Some(tile);
+                let most = outputs.min(N / (n_b * n_w));
+                let mut n_o = most;
+                while n_o > 0 {
+                    if let Some((limbs, flood)) = level(ring, bound((inputs * n_o) as u128, u32::from(weight_bits) - 1)) {
+                        let tile = Self { ring, inputs, outputs, stock, n_b, n_o, n_w, limbs, flood };
+                        if best.as_ref().is_none_or(|b| cost(&tile) < cost(b)) {
+                            best = Some(tile);
+                        }
+                        break;
                     }
+                    n_o /= 2;
                 }
-                if n_o == outputs || n_w == 1 {
+                if most == outputs || n_w == 1 {
                     break;
                 }
             }

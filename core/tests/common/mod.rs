@@ -3,7 +3,10 @@
 
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
-use minionn_core::plan::{Convolution, Function, Header, Op, Plan, Quantisation};
+use minionn_core::plan::{Convolution, Function, Header, Op, Plan, Quantisation, cost};
+use minionn_core::rng::Seed;
+use minionn_core::session::blocking::{Blocking, run};
+use minionn_core::session::{Client, Event, Options, Prepared, Server, SliceStore, client_memory, prepared_memory, server_memory};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -213,4 +216,34 @@ pub fn expected(model: &Model<'_>, x: &[i64]) -> (usize, Vec<i64>) {
     let mut out = vec![0; model.plan().header().output_len as usize];
     let best = model.evaluate(x, &mut scratch, &mut out).unwrap();
     (best, out)
+}
+
+/// What a client gets for each input, over a blocking link: the opened tensors.
+pub fn private(model: &Model<'_>, options: Options, inputs: &[Vec<i64>]) -> Vec<Vec<i64>> {
+    let plan = *model.plan();
+    let (client_io, server_io) = link();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut weights = Memory::new(prepared_memory(&plan, options.stock).unwrap());
+            let prepared = Prepared::new(*model, options.stock, weights.bytes()).unwrap();
+            let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
+            let mut server = run(Server::accept(Blocking(server_io), &prepared, options, memory.bytes(), Seed([7; 32]))).unwrap();
+            while run(server.serve()).unwrap() != Event::Closed {}
+        });
+        let mut tables = vec![0; cost::store_bytes(&plan, &options) as usize];
+        let mut memory = Memory::new(client_memory(&plan, &options).unwrap());
+        let store = SliceStore::new(&mut tables);
+        let mut client = run(Client::connect(Blocking(client_io), store, plan, options, memory.bytes(), Seed([8; 32]))).unwrap();
+        let mut answers = Vec::new();
+        for x in inputs {
+            if client.left() == 0 {
+                run(client.prepare()).unwrap();
+            }
+            let mut out = vec![0; plan.header().output_len as usize];
+            run(client.predict(x, &mut out)).unwrap();
+            answers.push(out);
+        }
+        run(client.close()).unwrap();
+        answers
+    })
 }
