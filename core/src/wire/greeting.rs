@@ -1,6 +1,6 @@
 //! Whole frames for callers that have no session yet: a client that wants the plan, a server that answers it or turns a client away.
 
-use super::{Checksum, HEADER, OVERHEAD, TRAILER, Tag};
+use super::{Checksum, HEADER, OVERHEAD, TRAILER, Tag, emit_frame, emit_parts};
 use crate::error::{Error, PlanFault, Result};
 use crate::params::VERSION;
 use crate::plan::{self, Plan};
@@ -27,7 +27,8 @@ pub fn abort(code: u16) -> [u8; ABORT_BYTES] {
 /// A frame with one number.
 fn short(tag: Tag, number: u16) -> [u8; 2 + OVERHEAD] {
     let mut out = [0; 2 + OVERHEAD];
-    write(tag, &[&number.to_le_bytes()], &mut out);
+    let fits = emit_frame(tag, &number.to_le_bytes(), &mut out);
+    debug_assert!(fits.is_ok());
     out
 }
 
@@ -42,23 +43,8 @@ pub const fn plan_reply_bytes(plan: &Plan<'_>) -> usize {
 /// # Errors
 /// [`Error::Memory`] if `out` has less than [`plan_reply_bytes`].
 pub fn plan_reply(plan: &Plan<'_>, out: &mut [u8]) -> Result<usize> {
-    let (need, got) = (plan_reply_bytes(plan), out.len());
-    let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
     let (content, digest) = plan.bytes();
-    write(Tag::Plan, &[content, digest], out);
-    Ok(need)
-}
-
-/// Writes a frame over all of `out`, whose length fits.
-fn write(tag: Tag, payload: &[&[u8]], out: &mut [u8]) {
-    let length = (out.len().saturating_sub(OVERHEAD) as u32).to_le_bytes();
-    let mut checksum = Checksum::new();
-    let mut slots = out.iter_mut();
-    for part in [&[tag as u8], &length[..]].into_iter().chain(payload.iter().copied()) {
-        checksum.update(part);
-        slots.by_ref().zip(part).for_each(|(to, from)| *to = *from);
-    }
-    slots.zip(checksum.finish()).for_each(|(to, from)| *to = from);
+    emit_parts(Tag::Plan, &[content, digest], out)
 }
 
 /// Reads the answer to a plan request. `Ok(None)`: more bytes are needed ([`PLAN_REPLY_MAX`] at most).
