@@ -74,7 +74,8 @@ fn header_compiles_as_every_standard() {
 fn functions(header: &str) -> BTreeSet<String> {
     let code = header.lines().filter(|line| !line.trim_start().starts_with(['*', '/']));
     let starts = code.flat_map(|line| line.match_indices("minionn_").map(move |(i, _)| &line[i..]));
-    let name = |s: &str| s.split_once(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(|(n, rest)| (n.to_owned(), s.len() - rest.len()));
+    let name =
+        |s: &str| s.split_once(|c: char| !c.is_ascii_alphanumeric() && c != '_').map(|(n, rest)| (n.to_owned(), s.len() - rest.len()));
     starts.filter_map(|s| name(s).filter(|(_, end)| s.as_bytes()[end - 1] == b'(').map(|(n, _)| n)).collect()
 }
 

@@ -29,6 +29,8 @@ namespace {
 
 /// How long a silent client is waited for.
 constexpr auto IDLE = std::chrono::minutes(10);
+/// How long a client that was told to go may still send.
+constexpr auto LINGER = std::chrono::seconds(5);
 
 /// One client. At most one read or write is under way, and a strand keeps the timer apart, so no lock is needed.
 class Connection : public std::enable_shared_from_this<Connection> {
@@ -52,7 +54,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
 
     void read() {
-        watch();
+        watch(IDLE);
         socket_.async_read_some(asio::buffer(in_), [self = shared_from_this()](boost::system::error_code error, std::size_t n) {
             if (error) return self->ended(error == asio::error::eof);
             self->received_.insert(self->received_.end(), self->in_.begin(), self->in_.begin() + static_cast<std::ptrdiff_t>(n));
@@ -118,16 +120,30 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
 
     void write(bool last) {
-        watch();
+        watch(IDLE);
         asio::async_write(socket_, asio::buffer(out_), [self = shared_from_this(), last](boost::system::error_code error, std::size_t) {
             if (error) return self->ended(false);
-            last ? self->ended(true) : self->work();
+            last ? self->linger() : self->work();
         });
     }
 
-    /// Closes the connection if nothing moves.
-    void watch() {
-        timer_.expires_after(IDLE);
+    /// Closing at once would throw away what the client has not read yet, such as the reason: it may still be sending.
+    void linger() {
+        boost::system::error_code ignored;
+        socket_.shutdown(tcp::socket::shutdown_send, ignored);
+        watch(LINGER);
+        discard();
+    }
+
+    void discard() {
+        socket_.async_read_some(asio::buffer(in_), [self = shared_from_this()](boost::system::error_code error, std::size_t) {
+            error ? self->ended(true) : self->discard();
+        });
+    }
+
+    /// Closes the connection if this is not called again in time.
+    void watch(std::chrono::steady_clock::duration limit) {
+        timer_.expires_after(limit);
         timer_.async_wait([self = weak_from_this()](boost::system::error_code error) {
             if (const auto connection = self.lock(); connection && !error) connection->socket_.close();
         });

@@ -139,3 +139,37 @@ unsafe fn wipe_bytes(memory: *mut u8, bytes: usize) {
         core::slice::from_raw_parts_mut(memory, bytes).zeroize();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::guard;
+
+    struct Thing;
+    impl Opaque for Thing {
+        type Value = (u32, std::rc::Rc<()>);
+        const MAGIC: u64 = 7;
+    }
+
+    #[test]
+    fn a_call_that_panics_breaks_the_handle_until_it_is_wiped() {
+        let mut memory = vec![u128::MAX; 8];
+        let size = bytes::<Thing>(16).unwrap();
+        assert!(size <= size_of_val(&memory[..]));
+        let alive = std::rc::Rc::new(());
+        // SAFETY: the memory outlives the handle, and is large enough.
+        unsafe {
+            let at = memory.as_mut_ptr().cast();
+            assert_eq!(init::<Thing>(at, size, 16, |_| Err(Status::MINIONN_ERROR_RANDOM)).err(), Some(Status::MINIONN_ERROR_RANDOM));
+            let handle = init::<Thing>(at, size, 16, |_| Ok((1, alive.clone()))).unwrap();
+            assert_eq!(with(handle, |value| Ok(value.0)), Ok(1));
+            assert_eq!(guard(|| with(handle, |_| panic!("on purpose"))), Status::MINIONN_ERROR_INTERNAL);
+            assert_eq!(with(handle, |value| Ok(value.0)), Err(Status::MINIONN_ERROR_INTERNAL));
+            assert_eq!(shared(handle.cast_const()).err(), Some(Status::MINIONN_ERROR_INTERNAL));
+            assert_eq!(wipe(handle), Ok(()));
+            assert_eq!(wipe(handle), Err(Status::MINIONN_ERROR_HANDLE));
+        }
+        assert_eq!(std::rc::Rc::strong_count(&alive), 1, "dropped once");
+        assert!(memory.iter().take(size / 16).all(|&x| x == 0));
+    }
+}
