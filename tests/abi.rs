@@ -271,7 +271,7 @@ fn a_lost_link_is_an_error() {
         assert_eq!(minionn_client_poll(pair.client, &mut state), MINIONN_ERROR_EOF);
         assert_eq!(minionn_client_prepare(pair.client), MINIONN_ERROR_EOF);
     }
-    pair.settle(100, |_| {});
+    assert_eq!(pair.settle(100, |_| {})[0], Err(MINIONN_ERROR_EOF));
 }
 
 #[test]
@@ -401,7 +401,7 @@ fn greeting_plan_and_refusal_work_without_a_session() {
     // A client's own first bytes.
     let mut pair = Pair::new(&options(1, 4096));
     let mut first = Vec::new();
-    pair.settle(1000, |bytes| first.extend_from_slice(bytes));
+    assert_eq!(pair.settle(1000, |bytes| first.extend_from_slice(bytes))[0], Ok(minionn_state::MINIONN_IDLE));
     let mut own = options(7, 128);
     // SAFETY: live pointers.
     unsafe {
