@@ -26,6 +26,7 @@ pub(crate) struct Step {
 
 pub(crate) const SETUP: Step = Step { title: "tools", run: setup };
 pub(crate) const EMBEDDED: Step = Step { title: "embedded self-test on an emulated Cortex-M4F", run: embedded };
+pub(crate) const ATTACKS: Step = Step { title: "attacks with defences stripped", run: attacks };
 pub(crate) const CPP: Step = Step { title: "C and C++", run: cpp };
 pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header };
 
@@ -35,6 +36,7 @@ pub(crate) const TEST: &[Step] = &[
     Step { title: "formatting", run: formatting },
     Step { title: "lints", run: lints },
     Step { title: "tests", run: tests },
+    ATTACKS,
     Step { title: "no_std build of the core", run: no_std },
     EMBEDDED,
     CPP,
@@ -101,6 +103,17 @@ fn lints() -> Result<Outcome> {
 fn tests() -> Result<Outcome> {
     let output = run(&mut cargo("test --workspace"))?;
     Ok(Outcome::Passed(count(&output)))
+}
+
+/// Attacks succeed without a defence and fail with it; a release build that could take one away does not compile.
+fn attacks() -> Result<Outcome> {
+    run(&mut cargo("clippy --quiet --package minionn-core --features attack --test attacks -- -D warnings"))?;
+    let output = run(&mut cargo("test --package minionn-core --features attack --test attacks"))?;
+    match run(&mut cargo("build --release --package minionn-core --features attack")) {
+        Err(said) if said.contains("the feature `attack` removes defences") => Ok(Outcome::Passed(count(&output))),
+        Err(said) => Err(said),
+        Ok(_) => Err("a release build accepts the feature `attack`".to_owned()),
+    }
 }
 
 /// Adds up the lines `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
