@@ -359,5 +359,7 @@ async fn send_plan<IO: Read + Write>(ch: &mut Channel<IO>, plan: &Plan<'_>) -> R
     let (content, digest) = plan.bytes();
     ch.put(content).await?;
     ch.put(digest).await?;
-    ch.end().await
+    ch.end().await?;
+    ch.restart();
+    Ok(())
 }

@@ -40,12 +40,12 @@ pub fn frames(mut bytes: &[u8]) -> Vec<Frame> {
     frames
 }
 
-/// A well-formed frame.
-pub fn frame(tag: u8, payload: &[u8]) -> Frame {
+/// The well-formed frame of this number in its direction.
+pub fn frame(number: usize, tag: u8, payload: &[u8]) -> Frame {
     let mut frame = vec![tag];
     frame.extend((payload.len() as u32).to_le_bytes());
     frame.extend(payload);
-    let mut checksum = Checksum::new();
+    let mut checksum = Checksum::of_frame(number as u64);
     checksum.update(&frame);
     frame.extend(checksum.finish());
     frame
