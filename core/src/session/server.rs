@@ -164,10 +164,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         if self.closed {
             return Err(Error::Closed);
         }
+        // A call that is dropped half-way leaves the session closed.
+        self.closed = true;
         let result = self.request().await;
         match result {
             Ok(Event::Closed) => self.wipe(),
-            Ok(_) => {}
+            Ok(_) => self.closed = false,
             Err(error) => {
                 self.wipe();
                 self.ch.abort(error).await;
