@@ -34,6 +34,27 @@ pub(crate) fn session_hash(client: &[u8; 32], server: &[u8; 32], digest: &[u8; p
     Tmmo::new(Block::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 16])))
 }
 
+/// Asks a server for its plan, before [`Client::connect`] on the same stream. Writes it into `out` (at most [`plan::MAX_BYTES`]) and
+/// returns its length; [`Plan::parse`] then checks it.
+///
+/// # Errors
+/// [`Error::Memory`] if `out` is too small, link and peer errors.
+pub async fn fetch_plan<IO: Read + Write>(io: IO, out: &mut [u8]) -> Result<usize> {
+    let mut ch = Channel::new(io);
+    ch.send(Tag::PlanRequest, &VERSION.to_le_bytes()).await?;
+    let (tag, length) = ch.header().await?;
+    if tag != Tag::Plan as u8 {
+        return Err(Error::Unexpected { want: Tag::Plan as u8, got: tag });
+    }
+    let (need, got) = (length as usize, out.len());
+    if need > plan::MAX_BYTES {
+        return Err(Error::Malformed);
+    }
+    ch.get(out.get_mut(..need).ok_or(Error::Memory { need, got })?).await?;
+    ch.finish().await?;
+    Ok(need)
+}
+
 /// A client's session, after set-up.
 pub struct Client<'a, IO, S> {
     ch: Channel<IO>,

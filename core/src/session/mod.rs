@@ -21,7 +21,7 @@ mod store;
 mod triplets;
 
 pub use channel::Traffic;
-pub use client::Client;
+pub use client::{Client, fetch_plan};
 pub use layout::{client_memory, prepared_memory, server_memory};
 pub use server::{Event, Server};
 pub use store::{NoStore, SliceStore, Store};

@@ -12,6 +12,7 @@ mod hello;
 pub use bits::{GROUP, Packer, pack, packed_len, unpack, unpack_widths};
 pub use hello::{Greeting, HELLO_BYTES, Hello};
 
+use crate::error::{Error, Result};
 use crc::{CRC_32_ISO_HDLC, Crc, Digest};
 
 /// Bytes before the payload.
@@ -104,6 +105,25 @@ impl Checksum {
     pub fn finish(self) -> [u8; TRAILER] {
         self.0.finalize().to_le_bytes()
     }
+}
+
+/// Writes a whole frame into `out`. Returns its length. For callers that answer before there is a session, as with a plan.
+///
+/// # Errors
+/// [`Error::Memory`] if `out` is too small, [`Error::Option`] if the payload is longer than a frame can be.
+pub fn emit_frame(tag: Tag, payload: &[u8], out: &mut [u8]) -> Result<usize> {
+    let (need, got) = (payload.len() + OVERHEAD, out.len());
+    let length = u32::try_from(payload.len()).map_err(|_| Error::Option)?;
+    let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
+    let (body, trailer) = out.split_at_mut(need - TRAILER);
+    let fields = [tag as u8].into_iter().chain(length.to_le_bytes()).chain(payload.iter().copied());
+    for (to, from) in body.iter_mut().zip(fields) {
+        *to = from;
+    }
+    let mut checksum = Checksum::new();
+    checksum.update(body);
+    trailer.copy_from_slice(&checksum.finish());
+    Ok(need)
 }
 
 impl Default for Checksum {

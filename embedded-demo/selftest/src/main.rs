@@ -5,6 +5,7 @@
 #![no_std]
 #![no_main]
 
+mod lattice;
 mod memory;
 mod network;
 mod primitives;
@@ -24,6 +25,8 @@ const TESTS: &[Test] = &[
     ("ChaCha20 stream of a seed", primitives::chacha20),
     ("arithmetic mod 2^44", primitives::power_of_two_ring),
     ("arithmetic mod N", primitives::prime_ring),
+    ("NTT: product of degree 4096", lattice::product),
+    ("garbled ReLU and truncation", lattice::neuron),
     ("plan: SHA-256 digest", network::plan_digest),
     ("plan: same bytes as on the host", network::plan_bytes),
     ("plan: a damaged byte is refused", network::damage),

@@ -1,7 +1,11 @@
 //! The subcommands: each has `Args` and `run`.
 
 pub mod compile;
+pub mod demo;
 pub mod plain;
+pub mod plan;
+pub mod predict;
+pub mod serve;
 
 use clap::Subcommand;
 
@@ -17,6 +21,18 @@ pub enum Command {
     ///
     /// Use this to check accuracy before serving, and results afterwards.
     Plain(plain::Args),
+    /// Show what a network costs before anything runs: rings, ciphertexts, gates, OTs, rounds, bytes, memory.
+    ///
+    /// The sessions take their message lengths from the same figures, so they are exact.
+    Plan(plan::Args),
+    /// Serve a model to many clients at a time. The server learns nothing of the inputs, the clients nothing of the weights.
+    ///
+    /// Run it behind TLS or SSH where the network is not trusted: the protocol hides values, it does not authenticate the peers.
+    Serve(serve::Args),
+    /// Get private predictions from a server.
+    Predict(predict::Args),
+    /// Show a private prediction end to end: server and client as two processes, handwritten digits, every answer checked.
+    Demo(demo::Args),
 }
 
 impl Command {
@@ -28,6 +44,10 @@ impl Command {
         match self {
             Self::Compile(args) => compile::run(&args),
             Self::Plain(args) => plain::run(&args),
+            Self::Plan(args) => plan::run(&args),
+            Self::Serve(args) => serve::run(&args),
+            Self::Predict(args) => predict::run(&args),
+            Self::Demo(args) => demo::run(&args),
         }
     }
 }

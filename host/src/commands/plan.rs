@@ -1,0 +1,238 @@
+//! `minionn plan`.
+
+use anyhow::{Context as _, anyhow};
+use minionn_core::model::{self, Model};
+use minionn_core::ot::Repetition;
+use minionn_core::plan::cost::{self, Phase};
+use minionn_core::plan::nonlinear::Nonlinear;
+use minionn_core::plan::tile::Fc;
+use minionn_core::plan::{Op, Plan};
+use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
+use minionn_core::session::{Options, Tables, client_memory, prepared_memory, server_memory};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+
+/// How a session runs: what client and server agree on.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct SessionArgs {
+    /// Predictions prepared at once: they share ciphertexts, so bytes per prediction fall.
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub stock: u32,
+    /// When garbled tables travel: offline into the client's store, or online just before use.
+    #[arg(long, value_enum, default_value_t = TablesArg::Stored)]
+    pub tables: TablesArg,
+    /// OT extension: 1, 2, 4 or 8; more saves bytes and costs work.
+    #[arg(long, value_name = "K", default_value_t = 8)]
+    pub ot: u8,
+}
+
+/// [`Tables`] for the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum TablesArg {
+    /// Offline.
+    Stored,
+    /// Online.
+    Streamed,
+}
+
+impl SessionArgs {
+    /// The session's options.
+    ///
+    /// # Errors
+    /// If one is out of range.
+    pub fn options(&self) -> anyhow::Result<Options> {
+        let repetition = Repetition::from_k(self.ot).ok_or_else(|| anyhow!("--ot takes 1, 2, 4 or 8"))?;
+        let tables = match self.tables {
+            TablesArg::Stored => Tables::Stored,
+            TablesArg::Streamed => Tables::Streamed,
+        };
+        let options = Options { repetition, tables, stock: self.stock };
+        options.check().with_context(|| format!("--stock takes 1 to {}", minionn_core::session::MAX_STOCK))?;
+        Ok(options)
+    }
+}
+
+/// Arguments; what the command does stands at [`super::Command`].
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A model or a plan.
+    #[arg(value_name = "M.minionn|M.plan")]
+    file: PathBuf,
+    #[command(flatten)]
+    session: SessionArgs,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Prints the costs.
+///
+/// # Errors
+/// If the file is neither model nor plan.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let name = args.file.display().to_string();
+    let bytes = std::fs::read(&args.file).with_context(|| name.clone())?;
+    let plan =
+        if bytes.starts_with(&model::MAGIC) { *Model::parse(&bytes).context(name)?.plan() } else { Plan::parse(&bytes).context(name)? };
+    let costs = costs(&plan, &args.session.options()?)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&costs)?);
+    } else {
+        print!("{}", table(&costs));
+    }
+    Ok(())
+}
+
+fn phase(p: Phase) -> Value {
+    json!({"bytes_up": p.up, "bytes_down": p.down, "rounds": p.rounds})
+}
+
+/// All figures, for one stock under `options`; online figures are for one prediction.
+///
+/// # Errors
+/// None for a checked plan.
+pub fn costs(plan: &Plan<'_>, options: &Options) -> anyhow::Result<Value> {
+    let layers: anyhow::Result<Vec<Value>> = plan.ops().map(|op| layer(&op, options)).collect();
+    let buffers = Buffers::default();
+    Ok(json!({
+        "name": plan.name(),
+        "stock": options.stock,
+        "tables": if options.tables == Tables::Stored { "stored" } else { "streamed" },
+        "ot": options.repetition.k(),
+        "layers": layers?,
+        "setup": phase(cost::setup()),
+        "offline": phase(cost::offline(plan, options)?),
+        "online": phase(cost::online(plan, options)),
+        "memory": {
+            "client_session": client_memory(plan, options)?,
+            "client_engine": ClientEngine::memory(plan, options, buffers)?,
+            "client_store": cost::store_bytes(plan, options),
+            "server_session": server_memory(plan, options)?,
+            "server_engine": ServerEngine::memory(plan, options, buffers)?,
+            "server_weights": prepared_memory(plan, options.stock)?,
+        },
+    }))
+}
+
+fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
+    let n = Nonlinear::of(op);
+    let ((ring, inputs), (ring_out, outputs)) = (op.input(), op.output());
+    let kind = match op {
+        Op::FullyConnected { .. } => "fully connected".to_owned(),
+        Op::Activation { function, shift, .. } => format!("{function:?} >> {shift}").to_lowercase(),
+        Op::Square { .. } => "square".to_owned(),
+        Op::Open { .. } => "open".to_owned(),
+        Op::Argmax { .. } => "argmax".to_owned(),
+    };
+    let mut value = json!({
+        "kind": kind, "ring": ring, "ring_out": ring_out, "inputs": inputs, "outputs": outputs,
+        "and_gates": n.and_gates, "ots": n.ots, "products": n.products,
+        "offline": phase(cost::offline_op(op, options)?),
+        "online": phase(cost::online_op(op, options)),
+    });
+    if op.is_linear() {
+        let tile = Fc::choose(op, options.stock as usize)?;
+        value["tile"] = json!([tile.n_b, tile.n_o, tile.n_w]);
+        value["limbs"] = tile.level.limbs.into();
+        value["flooding_bits"] = tile.level.statistical.into();
+        value["ciphertexts_up"] = tile.up().into();
+        value["ciphertexts_down"] = tile.down().into();
+    }
+    Ok(value)
+}
+
+/// A number of bytes for people.
+#[must_use]
+pub fn bytes(n: u64) -> String {
+    match n {
+        0..10_000 => format!("{n} B"),
+        10_000..10_000_000 => format!("{:.1} kB", n as f64 / 1e3),
+        _ => format!("{:.1} MB", n as f64 / 1e6),
+    }
+}
+
+fn table(costs: &Value) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    let u = |v: &Value| v.as_u64().unwrap_or(0);
+    let b = |v: &Value| bytes(u(v));
+    let _ = writeln!(
+        out,
+        "{} (stock {}, tables {}, OT k = {})\n",
+        costs["name"].as_str().unwrap_or_default(),
+        costs["stock"],
+        costs["tables"].as_str().unwrap_or_default(),
+        costs["ot"]
+    );
+    let _ = writeln!(
+        out,
+        "{:<17} {:>12} {:>7} {:>13} {:>5} {:>7} {:>7} {:>8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>10}",
+        "layer",
+        "shape",
+        "ring",
+        "tile b·o·w",
+        "limbs",
+        "ct up",
+        "ct down",
+        "AND",
+        "OT",
+        "rounds",
+        "off. up",
+        "off. down",
+        "on. up",
+        "on. down"
+    );
+    for l in costs["layers"].as_array().into_iter().flatten() {
+        let tile: Vec<String> = l["tile"].as_array().into_iter().flatten().map(ToString::to_string).collect();
+        let dash = |v: &Value| if v.is_null() { "-".to_owned() } else { v.to_string() };
+        let _ = writeln!(
+            out,
+            "{:<17} {:>12} {:>7} {:>13} {:>5} {:>7} {:>7} {:>8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>10}",
+            l["kind"].as_str().unwrap_or_default(),
+            format!("{}→{}", l["inputs"], l["outputs"]),
+            if l["ring"] == l["ring_out"] { l["ring"].to_string() } else { format!("{}→{}", l["ring"], l["ring_out"]) },
+            if tile.is_empty() { "-".to_owned() } else { tile.join("·") },
+            dash(&l["limbs"]),
+            dash(&l["ciphertexts_up"]),
+            dash(&l["ciphertexts_down"]),
+            u(&l["and_gates"]),
+            u(&l["ots"]),
+            u(&l["offline"]["rounds"]) + u(&l["online"]["rounds"]),
+            b(&l["offline"]["bytes_up"]),
+            b(&l["offline"]["bytes_down"]),
+            b(&l["online"]["bytes_up"]),
+            b(&l["online"]["bytes_down"])
+        );
+    }
+    out.push('\n');
+    for (name, key) in [("set-up, once per connection", "setup"), ("offline, per stock", "offline"), ("online, per prediction", "online")] {
+        let p = &costs[key];
+        let _ = writeln!(
+            out,
+            "{name:<28} {:>10} up {:>10} down {:>10} in all {:>3} rounds",
+            b(&p["bytes_up"]),
+            b(&p["bytes_down"]),
+            bytes(u(&p["bytes_up"]) + u(&p["bytes_down"])),
+            u(&p["rounds"])
+        );
+    }
+    let stock = u(&costs["stock"]).max(1);
+    let both = |p: &Value| u(&p["bytes_up"]) + u(&p["bytes_down"]);
+    let _ = writeln!(out, "{:<28} {:>10}", "offline + online, each", bytes(both(&costs["offline"]) / stock + both(&costs["online"])));
+    let m = &costs["memory"];
+    let _ = writeln!(
+        out,
+        "\nmemory   client {} and {} for stored tables; server {} per session, {} for the weights, once",
+        b(&m["client_session"]),
+        b(&m["client_store"]),
+        b(&m["server_session"]),
+        b(&m["server_weights"])
+    );
+    let _ = writeln!(
+        out,
+        "         as sans-IO engines with their default buffers: client {} (tables included), server {}",
+        b(&m["client_engine"]),
+        b(&m["server_engine"])
+    );
+    out
+}

@@ -1,0 +1,66 @@
+//! `minionn serve`.
+
+use crate::server::{Limits, Service, Session, run_listener};
+use anyhow::Context as _;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Arguments; what the command does stands at [`super::Command`].
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A model written by `minionn compile`.
+    #[arg(value_name = "M.minionn")]
+    model: PathBuf,
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7650")]
+    listen: String,
+    /// Serve one client, then exit.
+    #[arg(long)]
+    once: bool,
+    /// Largest stock of predictions that a client may prepare at once.
+    #[arg(long, value_name = "K", default_value_t = Limits::default().max_stock)]
+    max_stock: u32,
+    /// Clients at a time; more are turned away.
+    #[arg(long, value_name = "N", default_value_t = Limits::default().max_clients)]
+    max_clients: usize,
+    /// Print a JSON object for each event: listening, session.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Listens until it is stopped.
+///
+/// # Errors
+/// An unusable model or address.
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let name = args.model.display().to_string();
+    let bytes = std::fs::read(&args.model).with_context(|| name.clone())?;
+    let limits = Limits { max_stock: args.max_stock, max_clients: args.max_clients };
+    let service = Service::new(bytes, limits).with_context(|| name)?;
+    let listener = TcpListener::bind(&args.listen).with_context(|| format!("listening on {}", args.listen))?;
+    let address = listener.local_addr()?;
+    let json = args.json;
+    if json {
+        println!("{}", serde_json::json!({"event": "listening", "address": address.to_string()}));
+    } else {
+        println!("listening on {address}");
+    }
+    std::io::stdout().flush()?;
+    run_listener(&listener, Arc::new(service), args.once, move |session| tell(session, json))
+}
+
+fn tell(session: &Session, json: bool) {
+    if json {
+        let mut value = serde_json::json!(session);
+        value["event"] = "session".into();
+        println!("{value}");
+        return;
+    }
+    let Session { peer, predictions, bytes_sent, bytes_received, error } = session;
+    match error {
+        None => eprintln!("{peer}: {predictions} predictions, {bytes_sent} bytes sent, {bytes_received} received"),
+        Some(error) => eprintln!("{peer}: {predictions} predictions, then {error}"),
+    }
+}

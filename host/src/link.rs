@@ -1,0 +1,139 @@
+//! TCP, memory and randomness for the engine.
+
+use anyhow::Context as _;
+use minionn_core::rng::Seed;
+use minionn_core::session::Store;
+use minionn_core::{Error, Result};
+use std::fs::File;
+use std::io::{BufReader, BufWriter, Read as _, Seek as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+/// A buffered TCP connection as the engine's blocking byte stream.
+pub struct Link {
+    reader: BufReader<TcpStream>,
+    writer: BufWriter<TcpStream>,
+    /// Bytes that were looked at already and are read again first.
+    again: std::io::Cursor<Vec<u8>>,
+}
+
+/// Bytes buffered each way.
+const BUFFER: usize = 1 << 17;
+
+/// A failed read or write; the engine reports it as [`Error::Io`].
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct LinkError(#[from] std::io::Error);
+
+impl embedded_io::Error for LinkError {
+    fn kind(&self) -> embedded_io::ErrorKind {
+        embedded_io::ErrorKind::Other
+    }
+}
+
+impl Link {
+    /// Wraps a connection. A peer that is silent for `idle` ends the session with an error.
+    ///
+    /// # Errors
+    /// If the socket's options cannot be set.
+    pub fn new(stream: TcpStream, idle: Duration) -> std::io::Result<Self> {
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(idle))?;
+        stream.set_write_timeout(Some(idle))?;
+        let reader = BufReader::with_capacity(BUFFER, stream.try_clone()?);
+        Ok(Self { reader, writer: BufWriter::with_capacity(BUFFER, stream), again: std::io::Cursor::default() })
+    }
+
+    /// Has `bytes`, read before, read again.
+    pub fn read_again(&mut self, bytes: Vec<u8>) {
+        self.again = std::io::Cursor::new(bytes);
+    }
+}
+
+impl embedded_io::ErrorType for Link {
+    type Error = LinkError;
+}
+
+impl embedded_io::Read for Link {
+    fn read(&mut self, buf: &mut [u8]) -> core::result::Result<usize, LinkError> {
+        match self.again.read(buf)? {
+            0 => Ok(self.reader.read(buf)?),
+            n => Ok(n),
+        }
+    }
+}
+
+impl embedded_io::Write for Link {
+    fn write(&mut self, buf: &[u8]) -> core::result::Result<usize, LinkError> {
+        Ok(self.writer.write(buf)?)
+    }
+    fn flush(&mut self) -> core::result::Result<(), LinkError> {
+        Ok(self.writer.flush()?)
+    }
+}
+
+/// Zeroed memory with the alignment that the engine asks for.
+pub struct Memory(Vec<u128>, usize);
+
+impl Memory {
+    /// `bytes` bytes.
+    #[must_use]
+    pub fn new(bytes: usize) -> Self {
+        Self(vec![0; bytes.div_ceil(size_of::<u128>())], bytes)
+    }
+
+    /// The memory.
+    pub fn bytes(&mut self) -> &mut [u8] {
+        let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.0);
+        all.get_mut(..self.1).unwrap_or_default()
+    }
+}
+
+/// A fresh seed from the operating system.
+///
+/// # Errors
+/// If the system has no randomness to give; nothing else is used instead.
+pub fn fresh_seed() -> anyhow::Result<Seed> {
+    let mut seed = Seed([0; 32]);
+    getrandom::fill(&mut seed.0).map_err(std::io::Error::from).context("the operating system gave no randomness")?;
+    Ok(seed)
+}
+
+/// Garbled tables in a file.
+pub struct FileStore {
+    writer: BufWriter<File>,
+    reader: Option<BufReader<File>>,
+}
+
+impl FileStore {
+    /// A store in `file`, which is opened for reading and writing; its content is replaced.
+    #[must_use]
+    pub fn new(file: File) -> Self {
+        Self { writer: BufWriter::with_capacity(BUFFER, file), reader: None }
+    }
+
+    fn rewound(&mut self) -> std::io::Result<File> {
+        self.writer.flush()?;
+        let mut file = self.writer.get_ref().try_clone()?;
+        file.rewind()?;
+        Ok(file)
+    }
+}
+
+impl Store for FileStore {
+    fn clear(&mut self) -> Result<()> {
+        self.reader = None;
+        self.rewound().and_then(|file| file.set_len(0)).map_err(|_| Error::Store)
+    }
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.writer.write_all(bytes).map_err(|_| Error::Store)
+    }
+    fn read(&mut self, bytes: &mut [u8]) -> Result<()> {
+        if self.reader.is_none() {
+            let file = self.rewound().map_err(|_| Error::Store)?;
+            self.reader = Some(BufReader::with_capacity(BUFFER, file));
+        }
+        let reader = self.reader.as_mut().ok_or(Error::Store)?;
+        reader.read_exact(bytes).map_err(|_| Error::Store)
+    }
+}

@@ -1,0 +1,203 @@
+//! A server for many clients over TCP, one thread each.
+
+use crate::link::{Link, Memory, fresh_seed};
+use anyhow::{Context as _, bail};
+use minionn_core::model::Model;
+use minionn_core::plan::MAX_BYTES;
+use minionn_core::session::blocking::{Blocking, run};
+use minionn_core::session::{Event, MAX_STOCK, Options, Prepared, Server, prepared_memory, server_memory};
+use minionn_core::wire::{Greeting, OVERHEAD, Tag, emit_frame};
+use minionn_core::{Error, plan::Plan};
+use std::collections::HashMap;
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// How long a silent client is waited for.
+const IDLE: Duration = Duration::from_secs(600);
+
+/// What a server allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Largest stock of a client.
+    pub max_stock: u32,
+    /// Clients at a time.
+    pub max_clients: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_stock: 256, max_clients: 256 }
+    }
+}
+
+/// What one client's session came to.
+#[derive(Clone, Debug, Default, serde::Serialize)]
+pub struct Session {
+    /// The client's address.
+    pub peer: String,
+    /// Predictions made.
+    pub predictions: u64,
+    /// Bytes to the client.
+    pub bytes_sent: u64,
+    /// Bytes from the client.
+    pub bytes_received: u64,
+    /// Why it ended, if not in order.
+    pub error: Option<String>,
+}
+
+/// A model with its transformed weights, for each stock that a client asked for.
+pub struct Service {
+    /// The file; kept for the life of the process, since sessions on other threads borrow it.
+    model: Model<'static>,
+    limits: Limits,
+    prepared: Mutex<HashMap<u32, Arc<Prepared<'static>>>>,
+}
+
+impl Service {
+    /// A service for the model in `bytes`, which stay in memory as long as the process runs.
+    ///
+    /// # Errors
+    /// If the bytes are no model.
+    pub fn new(bytes: Vec<u8>, limits: Limits) -> anyhow::Result<Self> {
+        let model = Model::parse(bytes.leak())?;
+        let service = Self { model, limits, prepared: Mutex::default() };
+        service.prepare(1)?;
+        Ok(service)
+    }
+
+    /// The plan that clients may fetch.
+    #[must_use]
+    pub const fn plan(&self) -> &Plan<'static> {
+        self.model.plan()
+    }
+
+    /// The transformed weights for a stock, made on first use and kept.
+    fn prepare(&self, stock: u32) -> anyhow::Result<Arc<Prepared<'static>>> {
+        let mut all = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(prepared) = all.get(&stock) {
+            return Ok(prepared.clone());
+        }
+        // Leaked on purpose: at most one for each stock that the limits allow, shared by all sessions until the process ends.
+        let memory = Box::leak(Box::new(Memory::new(prepared_memory(self.plan(), stock)?)));
+        let prepared = Arc::new(Prepared::new(self.model, stock, memory.bytes())?);
+        all.insert(stock, prepared.clone());
+        Ok(prepared)
+    }
+
+    /// Serves one client to the end of its session.
+    #[must_use]
+    pub fn serve(&self, stream: TcpStream) -> Session {
+        let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |a| a.to_string());
+        let mut session = Session { peer, ..Session::default() };
+        if let Err(error) = self.try_serve(stream, &mut session) {
+            session.error = Some(format!("{error:#}"));
+        }
+        session
+    }
+
+    fn try_serve(&self, stream: TcpStream, session: &mut Session) -> anyhow::Result<()> {
+        let mut link = Link::new(stream, IDLE)?;
+        let Some(options) = self.greet(&mut link, session)? else { return Ok(()) };
+        let prepared = self.prepare(options.stock)?;
+        let mut memory = Memory::new(server_memory(self.plan(), &options)?);
+        let mut server = run(Server::accept(Blocking(&mut link), &prepared, options, memory.bytes(), fresh_seed()?)).context("set-up")?;
+        loop {
+            let event = run(server.serve());
+            (session.bytes_sent, session.bytes_received) = (server.traffic().sent, server.traffic().received);
+            match event.context("session")? {
+                Event::Prepared => {}
+                Event::Predicted => session.predictions += 1,
+                Event::Closed => return Ok(()),
+            }
+        }
+    }
+
+    /// Answers plan requests until the hello comes, whose options say how much memory the session takes.
+    /// `None` if the client only wanted the plan.
+    fn greet(&self, link: &mut Link, session: &mut Session) -> anyhow::Result<Option<Options>> {
+        use embedded_io::{Read as _, Write as _};
+        let mut bytes = Vec::new();
+        loop {
+            let greeting = Greeting::peek(&bytes);
+            match greeting {
+                Ok(Some((Greeting::Hello(hello), _))) => {
+                    if hello.options.stock > self.limits.max_stock {
+                        refuse(link, Error::Refused);
+                        bail!("refused a stock of {}: at most {} are allowed", hello.options.stock, self.limits.max_stock);
+                    }
+                    link.read_again(bytes);
+                    return Ok(Some(hello.options));
+                }
+                Ok(Some((Greeting::PlanRequest, n))) => {
+                    bytes.drain(..n);
+                    let mut frame = vec![0; MAX_BYTES + OVERHEAD];
+                    let (content, digest) = self.plan().bytes();
+                    let n = emit_frame(Tag::Plan, &[content, digest].concat(), &mut frame)?;
+                    link.write_all(frame.get(..n).unwrap_or_default())?;
+                    link.flush()?;
+                    session.bytes_sent += n as u64;
+                }
+                Ok(None) => {
+                    let mut more = [0; 256];
+                    match link.read(&mut more)? {
+                        0 if bytes.is_empty() => return Ok(None),
+                        0 => bail!("the client closed the connection inside its first message"),
+                        n => bytes.extend_from_slice(more.get(..n).unwrap_or_default()),
+                    }
+                }
+                Err(error) => {
+                    refuse(link, error);
+                    return Err(error).context("first message");
+                }
+            }
+        }
+    }
+}
+
+/// Tells a client why it is not served. Best effort.
+fn refuse(link: &mut Link, error: Error) {
+    use embedded_io::Write as _;
+    let mut frame = [0; 2 + OVERHEAD];
+    if emit_frame(Tag::Abort, &error.code().to_le_bytes(), &mut frame).is_ok() {
+        let _ = link.write_all(&frame).and_then(|()| link.flush());
+    }
+}
+
+/// Accepts clients, each on its own thread; `ended` is told about every session. With `once`, returns after the first one.
+///
+/// # Errors
+/// If the listener fails.
+pub fn run_listener(
+    listener: &TcpListener,
+    service: Arc<Service>,
+    once: bool,
+    ended: impl Fn(&Session) + Send + Sync + 'static,
+) -> anyhow::Result<()> {
+    let ended = Arc::new(ended);
+    let active = Arc::new(());
+    for stream in listener.incoming() {
+        let stream = match stream {
+            Ok(stream) => stream,
+            // One client that is gone before it was accepted must not stop the others.
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => return Err(error).context("accepting a client"),
+        };
+        if once {
+            ended(&service.serve(stream));
+            return Ok(());
+        }
+        if Arc::strong_count(&active) > service.limits.max_clients {
+            drop(stream);
+            continue;
+        }
+        let (service, ended, guard) = (service.clone(), ended.clone(), active.clone());
+        std::thread::spawn(move || {
+            ended(&service.serve(stream));
+            drop(guard);
+        });
+    }
+    Ok(())
+}
+
+const _: () = assert!(256 <= MAX_STOCK, "the default limit is one that the engine allows");

@@ -1,0 +1,214 @@
+//! Private predictions over TCP: equal to the integer model, at the predicted cost, through the library and through the command.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use minionn_core::model::Model;
+use minionn_core::plan::{Plan, cost};
+use minionn_core::session::{Options, Tables};
+use minionn_host::client::{self, Report, Settings};
+use minionn_host::commands::plain;
+use minionn_host::compile::{CompileOptions, Output, compile};
+use minionn_host::npy::{self, Array};
+use minionn_host::server::{Limits, Service, run_listener};
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+
+fn models() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
+}
+
+fn array(name: &str) -> Array {
+    npy::read(&models().join(name)).unwrap()
+}
+
+/// The first `rows` rows.
+fn head(array: &Array, rows: usize) -> Array {
+    let columns = array.columns();
+    Array::new(&[rows, columns], array.data()[..rows * columns].to_vec()).unwrap()
+}
+
+/// Serves `model` to one client on this machine, and predicts.
+fn predict(model: Vec<u8>, options: Options, inputs: &Array, store: Option<&Path>) -> Report {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let service = Arc::new(Service::new(model, Limits::default()).unwrap());
+    let server = std::thread::spawn(move || {
+        run_listener(&listener, service, true, |session| assert_eq!(session.error, None)).unwrap();
+    });
+    let mut link = client::connect(&address).unwrap();
+    let plan_bytes = client::plan_from(&mut link).unwrap();
+    let plan = Plan::parse(&plan_bytes).unwrap();
+    let report = client::predict(link, plan, &Settings { options, store }, inputs, || {}).unwrap();
+    server.join().unwrap();
+    report
+}
+
+/// Checks answers against the integer model and costs against the plan; returns how many labels are right.
+fn check(name: &str, model: &[u8], options: Options, inputs: &Array, labels: &[f32]) -> usize {
+    let report = predict(model.to_vec(), options, inputs, None);
+    let model = Model::parse(model).unwrap();
+    assert_eq!(report.predictions, plain::evaluate(&model, inputs).unwrap().predictions, "{name}");
+    let (plan, rows) = (model.plan(), inputs.rows() as u64);
+    let stocks = rows.div_ceil(u64::from(options.stock));
+    let times = |n: u64, p: cost::Phase| (n * p.up, n * p.down, n as u32 * p.rounds);
+    let seen = |p: &client::Phase| (p.bytes_sent, p.bytes_received, p.rounds);
+    assert_eq!(seen(&report.setup), times(1, cost::setup()), "{name}: set-up");
+    assert_eq!(seen(&report.offline), times(stocks, cost::offline(plan, &options).unwrap()), "{name}: offline");
+    assert_eq!(seen(&report.online), times(rows, cost::online(plan, &options)), "{name}: online");
+    report.predictions.iter().zip(labels).filter(|(p, l)| p.argmax == **l as usize).count()
+}
+
+/// Right answers of the float network.
+fn float_right(logits: &Array, labels: &[f32], rows: usize) -> usize {
+    let best = |row: &[f32]| (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+    logits.data().chunks(logits.columns()).zip(labels).take(rows).filter(|(row, l)| best(row) == **l as usize).count()
+}
+
+#[test]
+fn model_a_on_all_held_out_images() {
+    let model = std::fs::read(models().join("digits_relu.minionn")).unwrap();
+    let (images, labels, logits) = (array("digits_relu.test.npy"), array("digits_relu.labels.npy"), array("digits_relu.logits.npy"));
+    assert!(images.rows() >= 100);
+    let right = check("a", &model, Options { stock: 60, ..Options::default() }, &images, labels.data());
+    let float = float_right(&logits, labels.data(), images.rows());
+    assert!(right * 100 + images.rows() >= float * 100, "{right} of {} right, float {float}", images.rows());
+}
+
+#[test]
+fn model_b_on_held_out_images() {
+    let model = std::fs::read(models().join("fig10_square.minionn")).unwrap();
+    let (images, labels, logits) = (array("fig10_square.test.npy"), array("fig10_square.labels.npy"), array("fig10_square.logits.npy"));
+    let rows = 24;
+    let right = check("b", &model, Options::default(), &head(&images, rows), labels.data());
+    let float = float_right(&logits, labels.data(), rows);
+    assert!(right * 100 + rows >= float * 100, "{right} of {rows} right, float {float}");
+}
+
+#[test]
+fn streamed_tables_file_store_and_argmax() {
+    let onnx = std::fs::read(models().join("digits_relu.onnx")).unwrap();
+    let options = CompileOptions { output: Some(Output::Argmax), ..CompileOptions::default() };
+    let argmax = compile(&onnx, &options, Some(&array("digits_relu.calibrate.npy"))).unwrap().model;
+    let (images, labels) = (head(&array("digits_relu.test.npy"), 7), array("digits_relu.labels.npy"));
+    for tables in [Tables::Stored, Tables::Streamed] {
+        check("argmax", &argmax, Options { tables, stock: 3, ..Options::default() }, &images, labels.data());
+    }
+    let file = std::env::temp_dir().join(format!("minionn-store-{}", std::process::id()));
+    let report = predict(argmax.clone(), Options { stock: 4, ..Options::default() }, &images, Some(&file));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(report.predictions, plain::evaluate(&Model::parse(&argmax).unwrap(), &images).unwrap().predictions);
+    assert!(report.predictions.iter().all(|p| p.logits.is_none()));
+}
+
+#[test]
+fn committed_models_are_what_the_compiler_makes() {
+    for name in ["digits_relu", "fig10_square"] {
+        let onnx = std::fs::read(models().join(format!("{name}.onnx"))).unwrap();
+        let compiled = compile(&onnx, &CompileOptions::default(), Some(&array(&format!("{name}.calibrate.npy")))).unwrap();
+        assert!(compiled.model == std::fs::read(models().join(format!("{name}.minionn"))).unwrap(), "{name}: compile it again");
+        assert!(compiled.plan == std::fs::read(models().join(format!("{name}.plan"))).unwrap(), "{name}: compile it again");
+    }
+}
+
+fn minionn() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_minionn"))
+}
+
+/// A server process that ends with this value.
+struct Serving(Child, String);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn serve(model: &Path, more: &[&str]) -> Serving {
+    let mut child = minionn().arg("serve").arg(model).args(["--listen", "127.0.0.1:0"]).args(more).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let address = line.trim().strip_prefix("listening on ").unwrap().to_owned();
+    Serving(child, address)
+}
+
+#[test]
+fn the_command_serves_several_clients_at_once() {
+    let server = serve(&models().join("digits_relu.minionn"), &[]);
+    let images = std::env::temp_dir().join(format!("minionn-images-{}.npy", std::process::id()));
+    npy::write(&images, &head(&array("digits_relu.test.npy"), 4)).unwrap();
+    let clients: Vec<Child> = (0..4)
+        .map(|i| {
+            let tables = if i % 2 == 0 { "stored" } else { "streamed" };
+            let arguments = ["predict", &server.1, "--json", "--stock", "2", "--tables", tables, "--input"];
+            minionn().args(arguments).arg(&images).stdout(Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    // A client that connects and says nothing must not stop the others.
+    let silent = std::net::TcpStream::connect(&server.1).unwrap();
+    let plain =
+        minionn().arg("plain").arg(models().join("digits_relu.minionn")).arg("--json").arg("--input").arg(&images).output().unwrap();
+    let plain: serde_json::Value = serde_json::from_slice(&plain.stdout).unwrap();
+    for client in clients {
+        let output = client.wait_with_output().unwrap();
+        assert!(output.status.success());
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(report["predictions"], plain["predictions"]);
+        for phase in ["setup", "offline", "online"] {
+            for field in ["seconds", "bytes_sent", "bytes_received", "rounds"] {
+                assert!(report[phase][field].as_f64().unwrap() > 0.0, "{phase} {field}");
+            }
+        }
+    }
+    drop(silent);
+    std::fs::remove_file(&images).unwrap();
+}
+
+#[test]
+fn disagreements_end_with_a_clear_message() {
+    let server = serve(&models().join("digits_relu.minionn"), &["--max-stock", "8"]);
+    let images = models().join("digits_relu.test.npy");
+    let error = |arguments: &[&str]| {
+        let output = minionn().args(["predict", &server.1, "--input"]).arg(&images).args(arguments).output().unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let other = models().join("fig10_square.plan");
+    let message = error(&["--stock", "9"]);
+    assert!(message.contains("refused") && message.contains("stock"), "{message}");
+    let message = error(&["--plan", other.to_str().unwrap()]);
+    assert!(message.contains("784"), "{message}");
+    let message = error(&["--stock", "0"]);
+    assert!(message.contains("--stock"), "{message}");
+}
+
+#[test]
+fn the_demo_checks_itself() {
+    let output = minionn().args(["demo", "--images", "3", "--json"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["equals_integer_model"], report["predictions"].as_array().unwrap().len()), (&true.into(), 3));
+    let text = minionn().args(["demo", "--images", "1"]).output().unwrap();
+    assert!(String::from_utf8_lossy(&text.stdout).contains("bit for bit"));
+}
+
+/// Bytes, rounds and memory of the committed networks: a change shows in review. `MINIONN_BLESS=1` rewrites the file.
+#[test]
+fn costs_are_the_committed_ones() {
+    let mut text = String::new();
+    for name in ["digits_relu", "fig10_square"] {
+        for arguments in [&["--stock", "1"][..], &["--stock", "16"], &["--stock", "1", "--tables", "streamed", "--ot", "2"]] {
+            let output = minionn().arg("plan").arg(models().join(format!("{name}.plan"))).args(arguments).output().unwrap();
+            text.push_str(&String::from_utf8(output.stdout).unwrap());
+            text.push('\n');
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/costs.txt");
+    if std::env::var_os("MINIONN_BLESS").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    assert_eq!(text, std::fs::read_to_string(&path).unwrap());
+}
