@@ -2,7 +2,7 @@
 //!
 //! `cargo test --package minionn-core --features attack --test attacks`
 #![cfg(feature = "attack")]
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod common;
 #[path = "common/parties.rs"]

@@ -1,6 +1,6 @@
 //! Damaged, reordered and hostile messages: every one ends in an error of the receiver, none in a panic or a hang.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 mod common;
 #[path = "common/parties.rs"]

@@ -11,7 +11,7 @@ One place for what people and CI run.
 
 Usage: cargo xtask <command>
 
-  test       everything: tools, formatting, lints, tests, attacks, no_std, embedded self-test, C and C++, documentation
+  test       everything: tools, formatting, lints, tests, attacks, fuzz targets, no_std, embedded self-test, C and C++, documentation
   setup      only look for the tools that `test` needs; as root on a Debian-like machine also install what is missing
   attacks    only the tests that strip a defence and attack
   embedded   only the self-test on an emulated Cortex-M4F

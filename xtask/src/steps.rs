@@ -37,6 +37,7 @@ pub(crate) const TEST: &[Step] = &[
     Step { title: "lints", run: lints },
     Step { title: "tests", run: tests },
     ATTACKS,
+    Step { title: "fuzz targets, a smoke test of each", run: fuzz },
     Step { title: "no_std build of the core", run: no_std },
     EMBEDDED,
     CPP,
@@ -90,7 +91,11 @@ fn setup() -> Result<Outcome> {
 }
 
 fn formatting() -> Result<Outcome> {
-    all([&mut cargo("fmt --all --check"), cargo("fmt --all --check").current_dir(root().join("embedded-demo"))])
+    all([
+        &mut cargo("fmt --all --check"),
+        cargo("fmt --all --check").current_dir(root().join("embedded-demo")),
+        cargo("fmt --all --check").current_dir(root().join("fuzz")),
+    ])
 }
 
 fn lints() -> Result<Outcome> {
@@ -114,6 +119,13 @@ fn attacks() -> Result<Outcome> {
         Err(said) => Err(said),
         Ok(_) => Err("a release build accepts the feature `attack`".to_owned()),
     }
+}
+
+/// The folder is a workspace of its own: a fuzzer's crates are no business of the others.
+fn fuzz() -> Result<Outcome> {
+    let arguments = "test --release --manifest-path fuzz/Cargo.toml --target-dir";
+    let output = run(cargo(arguments).arg(target_dir().join("fuzz")))?;
+    Ok(Outcome::Passed(count(&output)))
 }
 
 /// Adds up the lines `test result: ok. 12 passed; 0 failed; 1 ignored; …`.
