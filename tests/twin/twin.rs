@@ -1,0 +1,1508 @@
+//! The reference twin: the protocol as docs/protocol.md describes it, slow and schoolbook, one file without dependencies.
+//!
+//! It plays both parties at once from their two seeds and writes down every message. Section numbers are those of the document.
+//! Where the document leaves two ways, this file takes the one that looks most like a definition: transforms are sums
+//! over powers of ψ, rescaling divides exactly, the OT extension adds up all leaves, the sender's labels included.
+//! Nothing here is constant time, fast or fit for secrets.
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 1. Notation
+
+/// Packs values of any widths, the first lowest.
+pub fn pack(values: impl IntoIterator<Item = (u64, u32)>) -> Vec<u8> {
+    let (mut bytes, mut at) = (vec![], 0);
+    for (value, bits) in values {
+        for i in 0..bits {
+            if at % 8 == 0 {
+                bytes.push(0);
+            }
+            *bytes.last_mut().unwrap() |= ((value >> i & 1) as u8) << (at % 8);
+            at += 1;
+        }
+    }
+    bytes
+}
+
+/// Packs values of one width.
+pub fn pack_all(values: &[u64], bits: u32) -> Vec<u8> {
+    pack(values.iter().map(|&x| (x, bits)))
+}
+
+fn packed(count: usize, bits: u32) -> usize {
+    (count * bits as usize).div_ceil(8)
+}
+
+fn ring(x: i128, bits: u32) -> u64 {
+    x.rem_euclid(1 << bits) as u64
+}
+
+fn signed(x: u64, bits: u32) -> i64 {
+    if x < 1 << (bits - 1) { x as i64 } else { x as i64 - (1 << bits) }
+}
+
+fn bit(x: u128, i: usize) -> bool {
+    x >> i & 1 == 1
+}
+
+/// The next number of a count.
+fn count(next: &mut usize) -> usize {
+    *next += 1;
+    *next - 1
+}
+
+fn log2_up(x: usize) -> usize {
+    (0..).find(|&m| 1 << m >= x).unwrap()
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 2.1 Hashes, ciphers
+
+/// SHA-256 (FIPS 180-4): the constants are the fractions of the roots of the first primes.
+pub fn sha256(message: &[u8]) -> [u8; 32] {
+    let primes: Vec<u128> = (2..312).filter(|p| (2..*p).all(|d| p % d != 0)).collect();
+    // The first 32 bits of the fraction of the k-th root of p: floor(root · 2^32), by bisection.
+    let fraction = |p: u128, k: u32| {
+        let (mut low, mut high) = (0_u128, 1 << 37);
+        while high - low > 1 {
+            let middle = (low + high) / 2;
+            // middle^k ≤ p·2^(32k): for k = 3 that is at most 2^111.
+            if middle.pow(k) <= p << (32 * k) { low = middle } else { high = middle }
+        }
+        low as u32
+    };
+    let k: Vec<u32> = primes.iter().take(64).map(|&p| fraction(p, 3)).collect();
+    let mut h: Vec<u32> = primes.iter().take(8).map(|&p| fraction(p, 2)).collect();
+    let mut padded = message.to_vec();
+    padded.push(0x80);
+    while padded.len() % 64 != 56 {
+        padded.push(0);
+    }
+    padded.extend((message.len() as u64 * 8).to_be_bytes());
+    for block in padded.chunks(64) {
+        let mut w: Vec<u32> = block.chunks(4).map(|b| u32::from_be_bytes(b.try_into().unwrap())).collect();
+        for t in 16..64 {
+            let s0 = w[t - 15].rotate_right(7) ^ w[t - 15].rotate_right(18) ^ (w[t - 15] >> 3);
+            let s1 = w[t - 2].rotate_right(17) ^ w[t - 2].rotate_right(19) ^ (w[t - 2] >> 10);
+            w.push(w[t - 16].wrapping_add(s0).wrapping_add(w[t - 7]).wrapping_add(s1));
+        }
+        let mut v = h.clone();
+        for t in 0..64 {
+            let s1 = v[4].rotate_right(6) ^ v[4].rotate_right(11) ^ v[4].rotate_right(25);
+            let choose = (v[4] & v[5]) ^ (!v[4] & v[6]);
+            let t1 = v[7].wrapping_add(s1).wrapping_add(choose).wrapping_add(k[t]).wrapping_add(w[t]);
+            let s0 = v[0].rotate_right(2) ^ v[0].rotate_right(13) ^ v[0].rotate_right(22);
+            let majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
+            v.rotate_right(1);
+            v[4] = v[4].wrapping_add(t1);
+            v[0] = t1.wrapping_add(s0).wrapping_add(majority);
+        }
+        for (h, v) in h.iter_mut().zip(v) {
+            *h = h.wrapping_add(v);
+        }
+    }
+    h.iter().flat_map(|x| x.to_be_bytes()).collect::<Vec<_>>().try_into().unwrap()
+}
+
+/// CRC-32, bit by bit.
+pub fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for &byte in bytes {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = if crc & 1 == 1 { crc >> 1 ^ 0x04c1_1db7_u32.reverse_bits() } else { crc >> 1 };
+        }
+    }
+    !crc
+}
+
+/// Twice `x` in AES's field.
+fn double(x: u8) -> u8 {
+    x << 1 ^ if x & 0x80 != 0 { 0x1b } else { 0 }
+}
+
+/// A product in AES's field.
+fn field(mut a: u8, mut b: u8) -> u8 {
+    let mut product = 0;
+    while b > 0 {
+        if b & 1 == 1 {
+            product ^= a;
+        }
+        a = double(a);
+        b >>= 1;
+    }
+    product
+}
+
+/// AES's table: inverse, then the affine map.
+fn s_box() -> &'static [u8; 256] {
+    static TABLE: std::sync::OnceLock<[u8; 256]> = std::sync::OnceLock::new();
+    TABLE.get_or_init(|| {
+        core::array::from_fn(|x| {
+            let inverse = (0..=255).find(|&y| field(x as u8, y) == 1).unwrap_or(0);
+            (0..5).fold(0x63, |sum, turn| sum ^ inverse.rotate_left(turn))
+        })
+    })
+}
+
+/// AES-128 (FIPS 197).
+pub fn aes128(key: [u8; 16], plain: [u8; 16]) -> [u8; 16] {
+    let s = s_box();
+    let mut words: Vec<[u8; 4]> = key.chunks(4).map(|w| w.try_into().unwrap()).collect();
+    let mut constant = 1;
+    for i in 4..44 {
+        let mut w = words[i - 1];
+        if i % 4 == 0 {
+            w = [s[w[1] as usize] ^ constant, s[w[2] as usize], s[w[3] as usize], s[w[0] as usize]];
+            constant = double(constant);
+        }
+        words.push(core::array::from_fn(|b| w[b] ^ words[i - 4][b]));
+    }
+    let round_key = |round: usize, i: usize| words[4 * round + i / 4][i % 4];
+    let mut state: [u8; 16] = core::array::from_fn(|i| plain[i] ^ round_key(0, i));
+    for round in 1..=10 {
+        // Bytes are columns of four; row r turns left by r columns.
+        let shifted: [u8; 16] = core::array::from_fn(|i| s[state[(i + 4 * (i % 4)) % 16] as usize]);
+        state = core::array::from_fn(|i| {
+            let [a, b, c, d] = core::array::from_fn(|turn| shifted[i / 4 * 4 + (i + turn) % 4]);
+            let mixed = if round < 10 { double(a) ^ double(b) ^ b ^ c ^ d } else { a };
+            mixed ^ round_key(round, i)
+        });
+    }
+    state
+}
+
+/// AES on blocks.
+pub fn aes(key: u128, x: u128) -> u128 {
+    u128::from_le_bytes(aes128(key.to_le_bytes(), x.to_le_bytes()))
+}
+
+/// TMMO under the key `k`.
+pub fn tmmo(k: u128, x: u128, i: u128) -> u128 {
+    aes(k, aes(k, x) ^ i) ^ aes(k, x)
+}
+
+/// The public key of a session's hash.
+pub fn session_key(client_nonce: &[u8], server_nonce: &[u8], digest: &[u8]) -> u128 {
+    let hash = sha256(&[b"MiniONN session", client_nonce, server_nonce, digest].concat());
+    u128::from_le_bytes(hash[..16].try_into().unwrap())
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 2.2 Streams
+
+/// A ChaCha20 block: `tail` are words 12 to 15.
+pub fn chacha20(key: &[u8; 32], tail: [u32; 4]) -> [u8; 64] {
+    let word = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().unwrap());
+    let mut start: Vec<u32> = b"expand 32-byte k".chunks(4).map(word).collect();
+    start.extend(key.chunks(4).map(word));
+    start.extend(tail);
+    let mut x = start.clone();
+    let mut quarter = |a: usize, b: usize, c: usize, d: usize| {
+        for (to, from, turn_at, turn) in [(a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)] {
+            x[to] = x[to].wrapping_add(x[from]);
+            x[turn_at] = (x[turn_at] ^ x[to]).rotate_left(turn);
+        }
+    };
+    for _ in 0..10 {
+        for i in 0..4 {
+            quarter(i, 4 + i, 8 + i, 12 + i);
+        }
+        for i in 0..4 {
+            quarter(i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4);
+        }
+    }
+    let sum: Vec<u8> = x.iter().zip(start).flat_map(|(x, s)| x.wrapping_add(s).to_le_bytes()).collect();
+    sum.try_into().unwrap()
+}
+
+/// A seed.
+pub type Seed = [u8; 32];
+
+/// Domains of streams.
+pub const UNIFORM: u64 = 2;
+const DERIVE: u64 = 1;
+const TERNARY: u64 = 3;
+const NOISE: u64 = 4;
+const FLOOD: u64 = 5;
+const MASK: u64 = 6;
+const LABEL: u64 = 7;
+
+/// Stream `(domain, index)` of a seed.
+pub struct Stream {
+    seed: Seed,
+    nonce: u64,
+    counter: u64,
+    ready: std::collections::VecDeque<u8>,
+}
+
+impl Stream {
+    /// From its first byte on.
+    pub fn new(seed: Seed, domain: u64, index: u64) -> Self {
+        Self { seed, nonce: domain * (1 << 56) + index, counter: 0, ready: [].into() }
+    }
+
+    /// The next bytes.
+    pub fn bytes<const K: usize>(&mut self) -> [u8; K] {
+        while self.ready.len() < K {
+            let words = [self.counter as u32, (self.counter >> 32) as u32, self.nonce as u32, (self.nonce >> 32) as u32];
+            self.ready.extend(chacha20(&self.seed, words));
+            self.counter += 1;
+        }
+        core::array::from_fn(|_| self.ready.pop_front().unwrap())
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.bytes())
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.bytes())
+    }
+
+    fn block(&mut self) -> u128 {
+        u128::from_le_bytes(self.bytes())
+    }
+}
+
+/// Appendix A.
+pub fn derive(seed: Seed, i: u64) -> Seed {
+    Stream::new(seed, DERIVE, i).bytes()
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 2.3, 2.4 Parameters and the transform
+
+/// Ring degree.
+pub const N: usize = 4096;
+/// The limbs.
+pub const LIMBS: [u64; 4] = [134_176_769, 134_111_233, 134_012_929, 133_963_777];
+/// The slot prime.
+pub const T: u64 = 65_537;
+
+/// The product of the first limbs.
+pub fn modulus(limbs: usize) -> u128 {
+    LIMBS[..limbs].iter().map(|&q| u128::from(q)).product()
+}
+
+fn power(base: u64, exponent: u64, p: u64) -> u64 {
+    (0..64).rev().fold(1, |x, i| x * x % p * if exponent >> i & 1 == 1 { base } else { 1 } % p)
+}
+
+fn inverse_mod(x: u64, p: u64) -> u64 {
+    power(x % p, p - 2, p)
+}
+
+/// All powers of ψ: the table of 2n of them.
+fn powers(p: u64) -> Vec<u64> {
+    let g = (2..).find(|&g| power(g, (p - 1) / 2, p) == p - 1).unwrap();
+    let psi = power(g, (p - 1) / (2 * N as u64), p);
+    let mut table = vec![1];
+    while table.len() < 2 * N {
+        table.push(table.last().unwrap() * psi % p);
+    }
+    table
+}
+
+fn reversed(i: usize) -> usize {
+    (0..12).fold(0, |r, b| r << 1 | (i >> b & 1))
+}
+
+/// `Σ_i a_i·x^i` for the points `x = ψ^e` with `e = exponent(j)`, j in 0..n: `e` must be `2j` or `−2j` up to a constant. With
+/// `i = 64s + r` the inner sum `Σ_s a_i·x^(64s)` is the same for all j that agree mod 64, so this takes 128 steps a point, not 4096.
+fn values_at(a: &[u64], p: u64, exponent: impl Fn(usize) -> usize) -> Vec<u64> {
+    let table = powers(p);
+    let term = |a: u64, j: usize, i: usize| a * table[exponent(j) * i % (2 * N)] % p;
+    let inner = |r: usize, j: usize| (0..64).map(|s| term(a[64 * s + r], j, 64 * s)).sum::<u64>() % p;
+    let inner: Vec<Vec<u64>> = (0..64).map(|r| (0..64).map(|j| inner(r, j)).collect()).collect();
+    (0..N).map(|j| (0..64).map(|r| term(inner[r][j % 64], j, r)).sum::<u64>() % p).collect()
+}
+
+/// The value of `a` at `ψ^e`, by Horner's rule.
+pub fn value_at(a: &[u64], e: usize, p: u64) -> u64 {
+    let x = powers(p)[e % (2 * N)];
+    a.iter().rev().fold(0, |value, a| (value * x + a) % p)
+}
+
+/// The values of `a` at the odd powers of ψ.
+pub fn transform(a: &[u64], p: u64) -> Vec<u64> {
+    let natural = values_at(a, p, |k| 2 * k + 1);
+    (0..N).map(|i| natural[reversed(i)]).collect()
+}
+
+/// The polynomial with these values: `a_j = 1/n Σ_k value_k·ψ^(−(2k + 1)·j)`.
+pub fn interpolate(values: &[u64], p: u64) -> Vec<u64> {
+    let (table, scale) = (powers(p), inverse_mod(N as u64, p));
+    let natural: Vec<u64> = (0..N).map(|k| values[reversed(k)]).collect();
+    let sums = values_at(&natural, p, |j| 2 * (N - j));
+    (0..N).map(|j| sums[j] * table[(2 * N - j) % (2 * N)] % p * scale % p).collect()
+}
+
+fn residue(x: i128, p: u64) -> u64 {
+    x.rem_euclid(i128::from(p)) as u64
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 3. Frames
+
+/// A message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Whether the client sends it.
+    pub up: bool,
+    /// Its tag.
+    pub tag: u8,
+    /// Its payload.
+    pub payload: Vec<u8>,
+}
+
+impl Message {
+    /// The frame.
+    pub fn frame(&self) -> Vec<u8> {
+        let mut frame = vec![self.tag];
+        frame.extend((self.payload.len() as u32).to_le_bytes());
+        frame.extend(&self.payload);
+        frame.extend(crc32(&frame).to_le_bytes());
+        frame
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 4. Plan and model
+
+/// An operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    FullyConnected { ring: u8, weight_bits: u8, inputs: u32, outputs: u32 },
+    Activation { ring: u8, ring_out: u8, shift: u8, relu: bool, len: u32 },
+    Square { ring: u8, len: u32 },
+    Open { ring: u8, len: u32 },
+    Argmax { ring: u8, len: u32 },
+}
+
+impl Op {
+    fn record(self) -> Vec<u8> {
+        let (kind, [a, b, c, d], x, y) = match self {
+            Self::FullyConnected { ring, weight_bits, inputs, outputs } => (1, [ring, weight_bits, 0, 0], inputs, outputs),
+            Self::Activation { ring, ring_out, shift, relu, len } => (2, [ring, ring_out, shift, relu.into()], len, 0),
+            Self::Square { ring, len } => (3, [ring, 0, 0, 0], len, 0),
+            Self::Open { ring, len } => (4, [ring, 0, 0, 0], len, 0),
+            Self::Argmax { ring, len } => (5, [ring, 0, 0, 0], len, 0),
+        };
+        [&[kind, a, b, c, d, 0, 0, 0][..], &x.to_le_bytes(), &y.to_le_bytes()].concat()
+    }
+
+    fn ring(self) -> u32 {
+        u32::from(self.record()[1])
+    }
+
+    fn inputs(self) -> usize {
+        u32::from_le_bytes(self.record()[8..12].try_into().unwrap()) as usize
+    }
+
+    fn outputs(self) -> usize {
+        if let Self::FullyConnected { outputs, .. } = self { outputs as usize } else { self.inputs() }
+    }
+}
+
+/// A network: what stands in a model.
+#[derive(Clone, Debug)]
+pub struct Network {
+    pub step: f32,
+    pub least: i32,
+    pub greatest: i32,
+    pub output_step: f32,
+    pub name: String,
+    pub ops: Vec<Op>,
+    /// Row by row, for each fully connected operation.
+    pub weights: Vec<Vec<i64>>,
+    pub biases: Vec<Vec<i64>>,
+}
+
+impl Network {
+    /// The plan's bytes.
+    pub fn plan(&self) -> Vec<u8> {
+        let mut name = self.name.clone().into_bytes();
+        name.resize(32, 0);
+        let mut plan = b"MiniONNp".to_vec();
+        plan.extend(1_u16.to_le_bytes());
+        plan.extend((self.ops.len() as u16).to_le_bytes());
+        plan.extend((self.ops[0].inputs() as u32).to_le_bytes());
+        plan.extend((self.ops.last().unwrap().inputs() as u32).to_le_bytes());
+        plan.extend(self.step.to_le_bytes());
+        plan.extend(self.least.to_le_bytes());
+        plan.extend(self.greatest.to_le_bytes());
+        plan.extend(self.output_step.to_le_bytes());
+        plan.extend(name);
+        plan.extend([0; 12]);
+        plan.extend(self.ops.iter().flat_map(|op| op.record()));
+        plan.extend(sha256(&plan));
+        plan
+    }
+
+    /// The model's bytes.
+    pub fn model(&self) -> Vec<u8> {
+        let mut model = b"MiniONNm\x01\0\0\0\0\0\0\0".to_vec();
+        model.extend(self.plan());
+        let linear = self.ops.iter().filter(|op| matches!(op, Op::FullyConnected { .. }));
+        for (op, (weights, biases)) in linear.zip(self.weights.iter().zip(&self.biases)) {
+            let Op::FullyConnected { weight_bits, .. } = *op else { unreachable!() };
+            let width = if weight_bits > 8 { 2 } else { 1 };
+            weights.iter().for_each(|w| model.extend(&w.to_le_bytes()[..width]));
+            biases.iter().for_each(|b| model.extend(b.to_le_bytes()));
+        }
+        model.extend(sha256(&model));
+        model
+    }
+
+    /// The network in the clear: the opened tensor, signed (for argmax: what it compares).
+    pub fn evaluate(&self, x: &[i64]) -> Vec<i64> {
+        let mut x: Vec<i64> = x.to_vec();
+        let mut layer = 0;
+        for &op in &self.ops {
+            let ring_in = op.ring();
+            let wrap = |y: i128, bits| signed(ring(y, bits), bits);
+            match op {
+                Op::FullyConnected { .. } => {
+                    let row = |w: &[i64]| w.iter().zip(&x).map(|(&w, &x)| i128::from(w) * i128::from(x)).sum::<i128>();
+                    let rows = self.weights[layer].chunks(op.inputs()).zip(&self.biases[layer]);
+                    x = rows.map(|(w, &b)| wrap(row(w) + i128::from(b), ring_in)).collect();
+                    layer += 1;
+                }
+                Op::Activation { ring_out, shift, relu, .. } => {
+                    let f = |y: i64| if relu { y.max(0) } else { y };
+                    x = x.iter().map(|&y| wrap(i128::from(f(y).div_euclid(1 << shift)), ring_out.into())).collect();
+                }
+                Op::Square { .. } => x = x.iter().map(|&y| wrap(i128::from(y) * i128::from(y), ring_in)).collect(),
+                Op::Open { .. } | Op::Argmax { .. } => {}
+            }
+        }
+        x
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 5. Choices that both parties derive
+
+/// Number of limbs and flooding.
+pub fn level(plain_bits: u32, bound: u128) -> Option<(usize, u32)> {
+    (3..=4).find_map(|limbs| {
+        let room = 45 * modulus(limbs) / (1 << (plain_bits + 9));
+        let flood = room.checked_sub(bound)?.checked_ilog2()?;
+        (i64::from(flood) - i64::from(bound.ilog2()) > 40).then_some((limbs, flood))
+    })
+}
+
+fn root(x: u128) -> u128 {
+    (0..64).rev().fold(0, |r, i| if (r + (1 << i)) * (r + (1 << i)) <= x { r + (1 << i) } else { r })
+}
+
+fn bound(weights: u128, magnitude: u32) -> u128 {
+    (root(1186 * weights) + 1) * (1 << magnitude) + 4400
+}
+
+/// The level of the base OTs.
+pub fn base_level() -> (usize, u32) {
+    level(17, bound(N as u128, 15) + N as u128 * (1 << 14)).unwrap()
+}
+
+/// The packing of a linear layer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tile {
+    pub ring: u32,
+    pub inputs: usize,
+    pub outputs: usize,
+    pub stock: usize,
+    pub n_b: usize,
+    pub n_o: usize,
+    pub n_w: usize,
+    pub limbs: usize,
+    pub flood: u32,
+}
+
+impl Tile {
+    /// The one that both parties come to.
+    pub fn choose(op: Op, stock: usize) -> Option<Self> {
+        let Op::FullyConnected { ring, weight_bits, .. } = op else { return None };
+        let (ring, inputs, outputs) = (u32::from(ring), op.inputs(), op.outputs());
+        let mut best: Option<Self> = None;
+        let cost = |t: &Self| (t.upload() + t.download(), t.batches() * t.chunks() * t.groups());
+        for n_b in (0..).map(|i| 1 << i).take_while(|&n_b| n_b <= stock.min(N)) {
+            for chunks in inputs.div_ceil(N / n_b).. {
+                let n_w = inputs.div_ceil(chunks);
+                let n_o = outputs.min(N / (n_b * n_w));
+                if let Some((limbs, flood)) = level(ring, bound((inputs * n_o) as u128, u32::from(weight_bits) - 1)) {
+                    let tile = Self { ring, inputs, outputs, stock, n_b, n_o, n_w, limbs, flood };
+                    if best.as_ref().is_none_or(|b| cost(&tile) < cost(b)) {
+                        best = Some(tile);
+                    }
+                }
+                if n_o == outputs || n_w == 1 {
+                    break;
+                }
+            }
+        }
+        best
+    }
+
+    fn chunks(&self) -> usize {
+        self.inputs.div_ceil(self.n_w)
+    }
+    fn groups(&self) -> usize {
+        self.outputs.div_ceil(self.n_o)
+    }
+    fn batches(&self) -> usize {
+        self.stock.div_ceil(self.n_b)
+    }
+    /// Payload of an upload.
+    pub fn upload(&self) -> usize {
+        32 + self.batches() * self.chunks() * self.limbs * packed(N, 27)
+    }
+    /// Payload of a download.
+    pub fn download(&self) -> usize {
+        let each = |b, g| packed(N, self.ring + 9) + packed(self.results(b, g).len(), self.ring + 4);
+        (0..self.batches()).flat_map(|b| (0..self.groups()).map(move |g| each(b, g))).sum()
+    }
+    /// Prediction, output and coefficient of the results of a ciphertext, in the order of the wire.
+    fn results(&self, batch: usize, group: usize) -> Vec<(usize, usize, usize)> {
+        let mut results = vec![];
+        for b in 0..self.n_b.min(self.stock - batch * self.n_b) {
+            for i in 0..self.n_o.min(self.outputs - group * self.n_o) {
+                results.push((batch * self.n_b + b, group * self.n_o + i, (b * self.n_o + i) * self.n_w + self.n_w - 1));
+            }
+        }
+        results
+    }
+    /// The weight polynomial.
+    fn weights(&self, w: &[i64], group: usize, chunk: usize) -> Vec<i128> {
+        let mut poly = vec![0; N];
+        for i in 0..self.n_o.min(self.outputs - group * self.n_o) {
+            for j in 0..self.n_w.min(self.inputs - chunk * self.n_w) {
+                let (row, column) = (group * self.n_o + i, chunk * self.n_w + j);
+                poly[i * self.n_w + self.n_w - 1 - j] = i128::from(w[row * self.inputs + column]);
+            }
+        }
+        poly
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 6. Lattice encryption
+
+/// Ternary values.
+pub fn ternary(seed: Seed, index: u64) -> Vec<i128> {
+    let mut stream = Stream::new(seed, TERNARY, index);
+    (0..N).map(|_| i128::from(3 * u64::from(stream.u32()) / (1 << 32)) - 1).collect()
+}
+
+/// Noise values.
+pub fn noise(seed: Seed, index: u64, count: usize) -> Vec<i128> {
+    let mut stream = Stream::new(seed, NOISE, index);
+    let mut value = || {
+        let x = stream.u64();
+        let coins = |from: u32| (from..from + 21).map(|i| i128::from(x >> i & 1)).sum::<i128>();
+        coins(0) - coins(21)
+    };
+    (0..count).map(|_| value()).collect()
+}
+
+/// Flooding values.
+pub fn flooding(seed: Seed, index: u64, bits: u32, count: usize) -> Vec<i128> {
+    let mut stream = Stream::new(seed, FLOOD, index);
+    (0..count).map(|_| (stream.block() % (1 << (bits + 1))) as i128 - (1 << bits)).collect()
+}
+
+/// The uniform half of ciphertext `number`, in one limb, transformed.
+pub fn uniform(public: Seed, number: u64, limb: usize) -> Vec<u64> {
+    let mut stream = Stream::new(public, UNIFORM, 4 * number + limb as u64);
+    let mut value = || loop {
+        let x = u64::from(stream.u32() % (1 << 27));
+        if x < LIMBS[limb] {
+            return x;
+        }
+    };
+    (0..N).map(|_| value()).collect()
+}
+
+/// `round(q·m/p)`, with `q = a·p + b`: `a·m + round(b·m/p)`. No term exceeds 2^108.
+pub fn encode(m: u64, p: u64, limbs: usize) -> u128 {
+    let (q, m, p) = (modulus(limbs), u128::from(m), u128::from(p));
+    q / p * m + (2 * (q % p) * m + p) / (2 * p)
+}
+
+/// `round(2^bits·x/q) mod 2^bits` by long division.
+pub fn rescale(x: u128, limbs: usize, bits: u32) -> u64 {
+    let q = modulus(limbs);
+    let (mut quotient, mut rest) = (0, x);
+    for _ in 0..bits {
+        rest *= 2;
+        quotient *= 2;
+        if rest >= q {
+            rest -= q;
+            quotient += 1;
+        }
+    }
+    (quotient + u64::from(2 * rest >= q)) % (1 << bits)
+}
+
+/// The integer in `[0, q)` with these residues.
+fn chinese_remainder(residues: &[u64]) -> u128 {
+    let q = modulus(residues.len());
+    residues.iter().zip(LIMBS).fold(0, |sum, (&r, p)| {
+        let others = q / u128::from(p);
+        let digit = r * inverse_mod((others % u128::from(p)) as u64, p) % p;
+        (sum + others * u128::from(digit)) % q
+    })
+}
+
+/// A polynomial, limb by limb, transformed.
+pub type Limbs = Vec<Vec<u64>>;
+
+fn to_limbs(poly: &[i128], limbs: usize) -> Limbs {
+    LIMBS[..limbs].iter().map(|&p| transform(&poly.iter().map(|&x| residue(x, p)).collect::<Vec<_>>(), p)).collect()
+}
+
+/// A party's lattice key.
+pub struct Key {
+    s: Vec<i128>,
+    transformed: Limbs,
+}
+
+impl Key {
+    /// From its seed.
+    pub fn new(seed: Seed) -> Self {
+        let s = ternary(seed, 0);
+        Self { transformed: to_limbs(&s, 4), s }
+    }
+
+    /// `c0` of ciphertext `number` for the encoded message `m`.
+    pub fn encrypt(&self, m: &[u128], limbs: usize, number: u64, public: Seed, noise_seed: Seed) -> Limbs {
+        let noisy: Vec<i128> = m.iter().zip(noise(noise_seed, number, N)).map(|(&m, e)| m as i128 + e).collect();
+        let mut c0 = to_limbs(&noisy, limbs);
+        for (i, c0) in c0.iter_mut().enumerate() {
+            let (p, a) = (LIMBS[i], uniform(public, number, i));
+            for ((c0, a), s) in c0.iter_mut().zip(a).zip(&self.transformed[i]) {
+                *c0 = (*c0 + p * p - a * s) % p;
+            }
+        }
+        c0
+    }
+
+    /// Coefficient `k` of `c1·s`, mod 2^64.
+    fn product_at(&self, c1: &[u64], k: usize) -> u64 {
+        (0..N).fold(0, |sum: u64, j| {
+            let term = (self.s[j] as u64).wrapping_mul(c1[(N + k - j) % N]);
+            if j <= k { sum.wrapping_add(term) } else { sum.wrapping_sub(term) }
+        })
+    }
+}
+
+/// An answer: `c0` at the coefficients with results, `c1`; exact integers mod q.
+pub struct Answer {
+    c0: Vec<u128>,
+    c1: Vec<u128>,
+}
+
+/// A public key as it travelled: the seed of `a`, and `b`.
+pub struct PublicKey {
+    seed: Seed,
+    b: Limbs,
+}
+
+/// Answer `number` under `seed`: products of ciphertexts `(c0, c1)` with `w`, and the encoded `plain` at the coefficients `at`.
+fn answer(
+    key: &PublicKey,
+    products: &[(&Limbs, Limbs, Vec<i128>)],
+    (limbs, flood): (usize, u32),
+    (seed, number): (Seed, u64),
+    at: &[usize],
+    plain: &[u128],
+) -> Answer {
+    let u = to_limbs(&ternary(seed, number), limbs);
+    let weights: Vec<Limbs> = products.iter().map(|(_, _, w)| to_limbs(w, limbs)).collect();
+    let (mut sums0, mut sums1) = (vec![], vec![]);
+    for i in 0..limbs {
+        let (p, a) = (LIMBS[i], uniform(key.seed, 0, i));
+        let sum = |first: &[u64], half: &dyn Fn(usize) -> Vec<u64>| -> Vec<u64> {
+            let mut sum: Vec<u64> = first.iter().zip(&u[i]).map(|(x, u)| x * u % p).collect();
+            for (c, w) in weights.iter().enumerate() {
+                for ((sum, x), w) in sum.iter_mut().zip(half(c)).zip(&w[i]) {
+                    *sum = (*sum + x * w) % p;
+                }
+            }
+            interpolate(&sum, p)
+        };
+        sums0.push(sum(&key.b[i], &|c| products[c].0[i].clone()));
+        sums1.push(sum(&a, &|c| products[c].1[i].clone()));
+    }
+    let q = modulus(limbs) as i128;
+    let coefficient = |sums: &Limbs, k: usize| chinese_remainder(&sums.iter().map(|s| s[k]).collect::<Vec<_>>()) as i128;
+    let (e0, e1, f) = (noise(seed, 2 * number, at.len()), noise(seed, 2 * number + 1, N), flooding(seed, number, flood, at.len()));
+    Answer {
+        c0: (0..at.len()).map(|r| (coefficient(&sums0, at[r]) + e0[r] + f[r] + plain[r] as i128).rem_euclid(q) as u128).collect(),
+        c1: (0..N).map(|k| (coefficient(&sums1, k) + e1[k]).rem_euclid(q) as u128).collect(),
+    }
+}
+
+/// The phase at a coefficient, mod 2^(p+9).
+fn phase(key: &Key, plain_bits: u32, c0: u64, c1: &[u64], k: usize) -> u64 {
+    (32 * c0).wrapping_add(key.product_at(c1, k)) % (1 << (plain_bits + 9))
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 7.3, 7.4, 8.3 Oblivious transfer
+
+/// The polynomial with these slots.
+fn slots(values: &[i128]) -> Vec<u64> {
+    let mut slots: Vec<u64> = values.iter().map(|&x| residue(x, T)).collect();
+    slots.resize(N, 0);
+    interpolate(&slots, T)
+}
+
+fn words(block: u128) -> impl Iterator<Item = i128> {
+    (0..8).map(move |w| (block >> (16 * w)) as i128 & 0xffff)
+}
+
+/// All trees of the OT extension, and the messages of the base OTs.
+pub struct Trees {
+    k: usize,
+    /// `[tree][leaf]`.
+    leaves: Vec<Vec<u128>>,
+    /// `(m0, m1)`.
+    messages: Vec<(u128, u128)>,
+}
+
+/// What an extension of one group gives.
+pub struct Group {
+    pub corrections: Vec<u128>,
+    pub t: Vec<u128>,
+    pub q: Vec<u128>,
+}
+
+impl Trees {
+    /// From the roots, under the session's hash.
+    pub fn new(session: u128, k: usize, mut root: impl FnMut() -> u128) -> Self {
+        let (mut leaves, mut messages) = (vec![], vec![]);
+        for tree in 0..128 / k {
+            let mut nodes = vec![root()];
+            for level in 1..=k {
+                let half = nodes.len();
+                let child = |side: usize, node: usize| {
+                    let tweak = (1 << 127) + ((tree as u128) << 32) + ((level as u128) << 24) + ((side as u128) << 16) + node as u128;
+                    tmmo(session, nodes[node], tweak)
+                };
+                let [left, right] = [0, 1].map(|side| (0..half).map(|node| child(side, node)).collect::<Vec<_>>());
+                let sum = |nodes: &[u128]| nodes.iter().fold(0, |sum, x| sum ^ x);
+                messages.push((sum(&right), sum(&left)));
+                nodes = [left, right].concat();
+            }
+            leaves.push(nodes);
+        }
+        Self { k, leaves, messages }
+    }
+
+    /// The messages `(m0, m1)` of the base OTs.
+    pub fn messages(&self) -> &[(u128, u128)] {
+        &self.messages
+    }
+
+    /// Group number `number` with these choices, as both parties compute it.
+    pub fn extend(&self, number: u64, choices: u128, delta: u128) -> Group {
+        let (mut corrections, mut v, mut q) = (vec![], vec![], vec![]);
+        for (tree, leaves) in self.leaves.iter().enumerate() {
+            let g: Vec<u128> = leaves.iter().map(|&leaf| aes(leaf, number.into())).collect();
+            let own = (delta >> (tree * self.k)) as usize % (1 << self.k);
+            let sum = |take: &dyn Fn(usize) -> bool| (0..g.len()).filter(|&x| take(x)).fold(0, |sum, x| sum ^ g[x]);
+            let correction = sum(&|_| true) ^ choices;
+            for j in 0..self.k {
+                v.push(sum(&|x| x >> j & 1 == 1));
+                let known = sum(&|x| (x ^ own) >> j & 1 == 1);
+                q.push(known ^ if own >> j & 1 == 1 { correction } else { 0 });
+            }
+            corrections.push(correction);
+        }
+        let column = |rows: &[u128], o: usize| (0..128).fold(0, |label, r| label | u128::from(bit(rows[r], o)) << r);
+        let labels = |rows: &[u128]| (0..128).map(|o| column(rows, o)).collect::<Vec<_>>();
+        let group = Group { corrections, t: labels(&v), q: labels(&q) };
+        for o in 0..128 {
+            assert_eq!(group.t[o], group.q[o] ^ if bit(choices, o) { delta } else { 0 });
+        }
+        group
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 10. Circuits and garbling
+
+/// A wire's source; wires are numbered as their sources.
+#[derive(Clone, Copy)]
+enum Source {
+    Server,
+    Client,
+    Xor(usize, usize),
+    Not(usize),
+    And(usize, usize),
+}
+
+/// A wire or a constant.
+#[derive(Clone, Copy)]
+enum Bit {
+    Constant(bool),
+    Wire(usize),
+}
+use Bit::{Constant, Wire};
+
+/// A list of gates, each with the step it belongs to.
+#[derive(Clone, Default)]
+pub struct Circuit {
+    sources: Vec<(usize, Source)>,
+    outputs: Vec<usize>,
+    step: usize,
+}
+
+/// What garbling one neuron gives. Lists are by step.
+#[derive(Clone, Default)]
+pub struct Garbled {
+    /// The tables.
+    pub tables: Vec<Vec<u8>>,
+    /// Zero labels of the server's inputs.
+    pub server_zero: Vec<Vec<u128>>,
+    /// Permute bits of the outputs.
+    pub permute: u64,
+}
+
+impl Circuit {
+    fn source(&mut self, source: Source) -> Bit {
+        self.sources.push((self.step, source));
+        Wire(self.sources.len() - 1)
+    }
+    fn not(&mut self, a: Bit) -> Bit {
+        match a {
+            Constant(a) => Constant(!a),
+            Wire(a) => self.source(Source::Not(a)),
+        }
+    }
+    fn xor(&mut self, a: Bit, b: Bit) -> Bit {
+        match (a, b) {
+            (Constant(false), x) | (x, Constant(false)) => x,
+            (Constant(true), x) | (x, Constant(true)) => self.not(x),
+            (Wire(a), Wire(b)) => self.source(Source::Xor(a, b)),
+        }
+    }
+    fn and(&mut self, a: Bit, b: Bit) -> Bit {
+        match (a, b) {
+            (Constant(false), _) | (_, Constant(false)) => Constant(false),
+            (Constant(true), x) | (x, Constant(true)) => x,
+            (Wire(a), Wire(b)) => self.source(Source::And(a, b)),
+        }
+    }
+    fn maj(&mut self, a: Bit, b: Bit, c: Bit) -> Bit {
+        let (x, y) = (self.xor(a, c), self.xor(b, c));
+        let z = self.and(x, y);
+        self.xor(z, c)
+    }
+    fn mux(&mut self, s: Bit, a: Bit, b: Bit) -> Bit {
+        let x = self.xor(a, b);
+        let y = self.and(s, x);
+        self.xor(y, b)
+    }
+    fn output(&mut self, a: Bit) {
+        let Wire(a) = a else { panic!("a public output") };
+        self.outputs.push(a);
+    }
+
+    fn reconstruct(&mut self, ring: usize, shift: usize) -> Vec<Bit> {
+        let (mut y, mut carry) = (vec![], Constant(false));
+        for i in 0..ring {
+            let (s, c) = (self.source(Source::Server), self.source(Source::Client));
+            let sum = self.xor(s, c);
+            y.push(self.xor(sum, carry));
+            if i < ring - 1 {
+                carry = self.maj(s, c, carry);
+            }
+        }
+        y.split_off(shift)
+    }
+
+    fn reshare(&mut self, y: &[Bit], ring: usize) {
+        let mut carry = Constant(true);
+        for i in 0..ring {
+            let (y, r) = (y[i.min(y.len() - 1)], self.source(Source::Client));
+            let r = self.not(r);
+            let sum = self.xor(y, r);
+            let d = self.xor(sum, carry);
+            if i < ring - 1 {
+                carry = self.maj(y, r, carry);
+            }
+            self.output(d);
+        }
+    }
+
+    /// 10.4.
+    pub fn activation(relu: bool, ring: usize, shift: usize, ring_out: usize) -> Self {
+        let mut c = Self::default();
+        let mut y = c.reconstruct(ring, shift);
+        if relu {
+            let w = y.len();
+            let positive = c.not(y[w - 1]);
+            for y in y.iter_mut().take((w - 1).min(ring_out)) {
+                *y = c.and(*y, positive);
+            }
+            y[w - 1] = Constant(false);
+            y.truncate(ring_out);
+        }
+        c.reshare(&y, ring_out);
+        c
+    }
+
+    /// 10.5.
+    pub fn argmax(ring: usize, elements: usize) -> Self {
+        let mut c = Self::default();
+        let mut best = c.reconstruct(ring, 0);
+        let mut index = vec![Constant(false); log2_up(elements)];
+        for e in 1..elements {
+            c.step = e;
+            let y = c.reconstruct(ring, 0);
+            let mut carry = Constant(false);
+            for i in 0..ring - 1 {
+                let not_best = c.not(best[i]);
+                carry = c.maj(y[i], not_best, carry);
+            }
+            let not_sign = c.not(y[ring - 1]);
+            let greater = c.maj(not_sign, best[ring - 1], carry);
+            for (i, index) in index.iter_mut().enumerate() {
+                *index = c.mux(greater, Constant(e >> i & 1 == 1), *index);
+                if e == elements - 1 {
+                    c.output(*index);
+                }
+            }
+            if e < elements - 1 {
+                for (best, y) in best.iter_mut().zip(y) {
+                    *best = c.mux(greater, y, *best);
+                }
+            }
+        }
+        c
+    }
+
+    fn steps(&self) -> usize {
+        self.step + 1
+    }
+
+    /// How many AND gates there are.
+    pub fn ands(&self) -> usize {
+        self.sources.iter().filter(|(_, s)| matches!(s, Source::And(..))).count()
+    }
+
+    /// Goes through the gates; `and` gets the step, the gate's number in it, and the operands.
+    fn run<W: Copy>(
+        &self,
+        mut server: impl FnMut(usize, usize) -> W,
+        mut client: impl FnMut() -> W,
+        xor: impl Fn(W, W) -> W,
+        not: impl Fn(W) -> W,
+        mut and: impl FnMut(usize, usize, W, W) -> W,
+    ) -> Vec<W> {
+        let mut wires: Vec<W> = vec![];
+        let (mut servers, mut ands) = (vec![0; self.steps()], vec![0; self.steps()]);
+        for &(step, source) in &self.sources {
+            let wire = match source {
+                Source::Server => server(step, count(&mut servers[step])),
+                Source::Client => client(),
+                Source::Xor(a, b) => xor(wires[a], wires[b]),
+                Source::Not(a) => not(wires[a]),
+                Source::And(a, b) => and(step, count(&mut ands[step]), wires[a], wires[b]),
+            };
+            wires.push(wire);
+        }
+        self.outputs.iter().map(|&o| wires[o]).collect()
+    }
+
+    /// On plain bits.
+    pub fn plain(&self, mut server: impl Iterator<Item = bool>, mut client: impl Iterator<Item = bool>) -> u64 {
+        let outputs = self.run(|_, _| server.next().unwrap(), || client.next().unwrap(), |a, b| a ^ b, |a| !a, |_, _, a, b| a && b);
+        outputs.iter().enumerate().map(|(i, &o)| u64::from(o) << i).sum()
+    }
+
+    /// Garbles neuron `neuron` of layer `layer`.
+    pub fn garble(&self, session: u128, own: u128, delta: u128, layer: u64, neuron: usize, client_zero: &[u128]) -> Garbled {
+        let record = |step: usize| (neuron * self.steps() + step) as u128;
+        let if_odd = |x: u128, y: u128| if bit(x, 0) { y } else { 0 };
+        let mut garbled = Garbled { tables: vec![vec![]; self.steps()], server_zero: vec![vec![]; self.steps()], permute: 0 };
+        let Garbled { tables, server_zero, .. } = &mut garbled;
+        let mut clients = client_zero.iter();
+        let outputs = self.run(
+            |step, input| {
+                server_zero[step].push(aes(own, (u128::from(layer) << 64) + (record(step) << 16) + input as u128));
+                *server_zero[step].last().unwrap()
+            },
+            || *clients.next().unwrap(),
+            |a, b| a ^ b,
+            |a| a ^ delta,
+            |step, gate, a, b| {
+                let key = aes(session, (u128::from(layer) << 64) + record(step));
+                let h = |x: u128, half: usize| tmmo(key, x, (2 * gate + half) as u128);
+                let t_g = h(a, 0) ^ h(a ^ delta, 0) ^ if_odd(b, delta);
+                let t_e = h(b, 1) ^ h(b ^ delta, 1) ^ a;
+                tables[step].extend([t_g.to_le_bytes(), t_e.to_le_bytes()].concat());
+                h(a, 0) ^ if_odd(a, t_g) ^ h(b, 1) ^ if_odd(b, t_e ^ a)
+            },
+        );
+        assert!(clients.next().is_none());
+        garbled.permute = outputs.iter().enumerate().map(|(i, o)| ((o & 1) as u64) << i).sum();
+        garbled
+    }
+
+    /// Evaluates it: the colours of the outputs.
+    pub fn evaluate(&self, session: u128, layer: u64, neuron: usize, tables: &[Vec<u8>], server: &[Vec<u128>], client: &[u128]) -> u64 {
+        let if_odd = |x: u128, y: u128| if bit(x, 0) { y } else { 0 };
+        let mut clients = client.iter();
+        let outputs = self.run(
+            |step, input| server[step][input],
+            || *clients.next().unwrap(),
+            |a, b| a ^ b,
+            |a| a,
+            |step, gate, a, b| {
+                let key = aes(session, (u128::from(layer) << 64) + (neuron * self.steps() + step) as u128);
+                let half = |i: usize| u128::from_le_bytes(tables[step][32 * gate + 16 * i..][..16].try_into().unwrap());
+                let (t_g, t_e) = (half(0), half(1));
+                let h = |x: u128, half: usize| tmmo(key, x, (2 * gate + half) as u128);
+                h(a, 0) ^ if_odd(a, t_g) ^ h(b, 1) ^ if_odd(b, t_e ^ a)
+            },
+        );
+        outputs.iter().enumerate().map(|(i, o)| ((o & 1) as u64) << i).sum()
+    }
+}
+
+/// The circuit of an operation, how many neurons it has, and how many elements each takes.
+fn circuit(op: Op) -> Option<(Circuit, usize, usize)> {
+    match op {
+        Op::Activation { ring, ring_out, shift, relu, len } => {
+            Some((Circuit::activation(relu, ring.into(), shift.into(), ring_out.into()), len as usize, 1))
+        }
+        Op::Argmax { ring, len } => Some((Circuit::argmax(ring.into(), len as usize), 1, len as usize)),
+        _ => None,
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 8.4 Products
+
+/// Corrections and both shares of a product.
+pub struct Product {
+    pub corrections: Vec<u64>,
+    pub p_s: u64,
+    pub p_c: u64,
+}
+
+/// `a·v` in a ring of `bits` bits, from the labels of the bits of `v`.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing")]
+pub fn product(session: u128, bits: u32, a: u64, v: u64, q: &[u128], t: &[u128], delta: u128, first_tweak: u128) -> Product {
+    let mut p = Product { corrections: vec![], p_s: 0, p_c: 0 };
+    for i in 0..bits {
+        let h = |x: u128| tmmo(session, x, first_tweak + u128::from(i)) as u64;
+        let [h0, h1, ht] = [q[i as usize], q[i as usize] ^ delta, t[i as usize]].map(h);
+        let c = h0.wrapping_add(a).wrapping_sub(h1) % (1 << (bits - i));
+        let own = if v >> i & 1 == 1 { c } else { 0 };
+        p.corrections.push(c);
+        p.p_s = ring(i128::from(p.p_s) - (i128::from(h0) << i), bits);
+        p.p_c = ring(i128::from(p.p_c) + (i128::from(ht) << i) + (i128::from(own) << i), bits);
+    }
+    assert_eq!(u128::from(ring(i128::from(p.p_s) + i128::from(p.p_c), bits)), u128::from(a) * u128::from(v) % (1 << bits));
+    p
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 7 to 9: a session
+
+/// How a session runs.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub k: usize,
+    pub streamed: bool,
+    pub stock: usize,
+}
+
+/// A session's transcript and what lies behind it.
+pub struct Session<'a> {
+    network: &'a Network,
+    options: Options,
+    /// Seeds of the client and of the server.
+    seeds: [Seed; 2],
+    /// Everything sent, in order.
+    pub messages: Vec<Message>,
+    /// The session key.
+    pub session: u128,
+    /// The server's Δ.
+    pub delta: u128,
+    own_labels: u128,
+    trees: Trees,
+    key: Key,
+    public: PublicKey,
+    groups: u64,
+    prepared: u64,
+    /// Exactly rounded coefficients of the base OTs' answer: c1, then c0.
+    pub base_ot: [Vec<u64>; 2],
+}
+
+/// What is ready for one prediction.
+#[derive(Clone, Default)]
+struct Prediction {
+    /// The client's share of the input and of every output.
+    client: Vec<Vec<u64>>,
+    /// The server's masks, for every operation.
+    u: Vec<Vec<u64>>,
+    /// Labels T and Q, for every operation.
+    labels: Vec<(Vec<u128>, Vec<u128>)>,
+    /// Factor and shares of products, for every operation.
+    products: Vec<Vec<[u64; 3]>>,
+}
+
+fn limbs_bytes(polynomial: &[u64]) -> Vec<u8> {
+    pack_all(polynomial, 27)
+}
+
+impl<'a> Session<'a> {
+    /// Handshake and set-up.
+    pub fn new(network: &'a Network, options: Options, client: Seed, server: Seed) -> Self {
+        let mut messages = vec![];
+        let mut send = |up, tag, payload| messages.push(Message { up, tag, payload });
+        let plan = network.plan();
+        let digest = &plan[plan.len() - 32..];
+
+        // 7.1
+        let nonces: [Seed; 2] = [client, server].map(|seed| Stream::new(derive(seed, 4), MASK, 0).bytes());
+        let mut hello = b"MiniONN\0\x01\0".to_vec();
+        hello.extend([options.k as u8, u8::from(options.streamed)]);
+        hello.extend((options.stock as u32).to_le_bytes());
+        hello.extend(digest);
+        hello.extend(nonces[0]);
+        send(true, 1, hello);
+        send(false, 4, [&[1, 0], &nonces[1][..]].concat());
+        let session = session_key(&nonces[0], &nonces[1], digest);
+
+        // 7.2, and the first step of 7.3
+        let own_labels = Stream::new(derive(server, 4), LABEL, 1).block();
+        let delta = Stream::new(derive(server, 4), LABEL, 0).block() | 1;
+        let server_key = Key::new(derive(server, 0));
+        let [noise, public] = [derive(server, 1), derive(server, 2)];
+        let b = server_key.encrypt(&[0; N], 4, 0, public, noise);
+        let choices: Vec<i128> = (0..8 * 128).map(|slot| i128::from(bit(delta, slot / 8))).collect();
+        let encoded: Vec<u128> = slots(&choices).iter().map(|&m| encode(m, T, 4)).collect();
+        let bits = server_key.encrypt(&encoded, 4, 1, public, noise);
+        let mut keys = public.to_vec();
+        for (b, bits) in b.iter().zip(&bits) {
+            keys.extend(limbs_bytes(b));
+            keys.extend(limbs_bytes(bits));
+        }
+        send(false, 5, keys);
+        let server_public = PublicKey { seed: public, b };
+
+        let key = Key::new(derive(client, 0));
+        let [noise, public] = [derive(client, 1), derive(client, 2)];
+        let client_public = PublicKey { seed: public, b: key.encrypt(&[0; N], 4, 0, public, noise) };
+        send(true, 6, [&public[..], &client_public.b.iter().flat_map(|b| limbs_bytes(b)).collect::<Vec<_>>()].concat());
+
+        // 7.3 and 7.4
+        let mut roots = Stream::new(derive(client, 4), LABEL, 0);
+        let trees = Trees::new(session, options.k, || roots.block());
+        let of_slots = |f: &dyn Fn(&(u128, u128)) -> Vec<i128>| slots(&trees.messages.iter().flat_map(f).collect::<Vec<_>>());
+        let differences = of_slots(&|&(m0, m1)| words(m0).zip(words(m1)).map(|(m0, m1)| m1 - m0).collect());
+        let centred = differences.iter().map(|&x| if x > T / 2 { i128::from(x) - i128::from(T) } else { x.into() }).collect();
+        let plain: Vec<u128> = of_slots(&|&(m0, _)| words(m0).collect()).iter().map(|&m| encode(m, T, 4)).collect();
+        let c1: Limbs = (0..4).map(|i| uniform(server_public.seed, 1, i)).collect();
+        let all: Vec<usize> = (0..N).collect();
+        let answer = answer(&server_public, &[(&bits, c1, centred)], base_level(), (derive(client, 3), 0), &all, &plain);
+        let c1: Vec<u64> = answer.c1.iter().map(|&x| rescale(x, 4, 26)).collect();
+        let c0: Vec<u64> = answer.c0.iter().map(|&x| rescale(x, 4, 21)).collect();
+        send(true, 7, [pack_all(&c1, 26), pack_all(&c0, 21)].concat());
+
+        // The server's side of 7.3, to see that it gets what it chose.
+        let decrypted: Vec<u64> = (0..N).map(|k| ((phase(&server_key, 17, c0[k], &c1, k) * T + (1 << 25)) >> 26) % T).collect();
+        for (j, received) in transform(&decrypted, T).chunks(8).take(128).enumerate() {
+            let block = received.iter().rev().fold(0, |block, &word| block << 16 | u128::from(word));
+            let (m0, m1) = trees.messages[j];
+            assert_eq!(block, if bit(delta, j) { m1 } else { m0 });
+        }
+        send(false, 8, vec![]);
+        let seeds = [client, server];
+        let base_ot = [c1, c0];
+        Self {
+            network,
+            options,
+            seeds,
+            messages,
+            session,
+            delta,
+            own_labels,
+            trees,
+            key,
+            public: client_public,
+            groups: 0,
+            prepared: 0,
+            base_ot,
+        }
+    }
+
+    fn send(&mut self, up: bool, tag: u8, payload: Vec<u8>) {
+        self.messages.push(Message { up, tag, payload });
+    }
+
+    /// One stock of predictions, offline and online; returns what the client learns: index of the greatest, opened tensor.
+    pub fn predict(&mut self, inputs: &[Vec<i64>]) -> Vec<(usize, Vec<i64>)> {
+        assert!(inputs.len() <= self.options.stock);
+        let mut stock = self.offline();
+        let first = self.prepared * self.options.stock as u64;
+        self.prepared += 1;
+        let stored: Vec<_> = stock.iter_mut().enumerate().collect();
+        inputs.iter().zip(stored).map(|(x, (i, prediction))| self.online(prediction, first + i as u64, x)).collect()
+    }
+
+    /// Says good-bye.
+    pub fn close(&mut self) {
+        self.send(true, 20, vec![]);
+    }
+
+    fn offline(&mut self) -> Vec<Prediction> {
+        let ops = self.network.ops.clone();
+        let stock = self.options.stock;
+        self.send(true, 9, vec![]);
+        let [client_seed, server_seed] = self.seeds.map(|seed| derive(derive(seed, 5), self.prepared));
+
+        // 8.1
+        let mut random = Stream::new(client_seed, MASK, 0);
+        let mut draw = |count: usize, bits: u32| (0..count).map(|_| random.u64() % (1 << bits)).collect::<Vec<_>>();
+        let mut predictions = vec![Prediction::default(); stock];
+        for p in &mut predictions {
+            p.client.push(draw(ops[0].inputs(), ops[0].ring()));
+            for &op in &ops {
+                p.client.push(match op {
+                    Op::Activation { ring_out, .. } => draw(op.outputs(), ring_out.into()),
+                    Op::Square { .. } => draw(op.outputs(), op.ring()),
+                    _ => vec![0; op.outputs()],
+                });
+            }
+        }
+
+        // 8.2
+        let mut random = Stream::new(server_seed, MASK, 0);
+        let mut linear = 0;
+        for (o, &op) in ops.iter().enumerate() {
+            if !matches!(op, Op::FullyConnected { .. }) {
+                predictions.iter_mut().for_each(|p| p.u.push(vec![]));
+                continue;
+            }
+            for p in &mut predictions {
+                p.u.push((0..op.outputs()).map(|_| random.u64() % (1 << op.ring())).collect());
+            }
+            let seeds = (derive(client_seed, o as u64 + 1), derive(server_seed, linear as u64 + 1));
+            self.linear(op, linear, seeds, o, &mut predictions);
+            linear += 1;
+        }
+
+        // 8.3
+        let mut corrections = vec![];
+        for p in &mut predictions {
+            for (o, &op) in ops.iter().enumerate() {
+                let mut choices = vec![];
+                for i in 0..op.inputs() {
+                    let mut bits = |x: u64, width: u32| choices.extend((0..width).map(|b| x >> b & 1 == 1));
+                    match op {
+                        Op::Activation { ring_out, .. } => {
+                            bits(p.client[o][i], op.ring());
+                            bits(p.client[o + 1][i], ring_out.into());
+                        }
+                        Op::Square { .. } | Op::Argmax { .. } => bits(p.client[o][i], op.ring()),
+                        Op::FullyConnected { .. } | Op::Open { .. } => {}
+                    }
+                }
+                let (mut t, mut q) = (vec![], vec![]);
+                for group in choices.chunks(128) {
+                    let block = group.iter().enumerate().map(|(j, &c)| u128::from(c) << j).sum();
+                    let extended = self.trees.extend(self.groups, block, self.delta);
+                    self.groups += 1;
+                    corrections.extend(extended.corrections.iter().flat_map(|c| c.to_le_bytes()));
+                    t.extend(extended.t);
+                    q.extend(extended.q);
+                }
+                t.truncate(choices.len());
+                q.truncate(choices.len());
+                p.labels.push((t, q));
+            }
+        }
+        if !corrections.is_empty() {
+            self.send(true, 12, corrections);
+        }
+
+        // 8.4
+        let mut tables = vec![];
+        for (i, p) in predictions.iter_mut().enumerate() {
+            for (o, &op) in ops.iter().enumerate() {
+                let layer = (self.prepared * stock as u64 + i as u64) << 16 | o as u64;
+                let mut products = vec![];
+                if let Op::Square { .. } = op {
+                    for e in 0..op.inputs() {
+                        let (bits, a) = (op.ring(), random.u64() % (1 << op.ring()));
+                        let labels = e * bits as usize..(e + 1) * bits as usize;
+                        let (t, q) = (&p.labels[o].0[labels.clone()], &p.labels[o].1[labels]);
+                        let tweak = (u128::from(layer) << 40) + ((e as u128) << 8);
+                        let product = product(self.session, bits, a, p.client[o][e], q, t, self.delta, tweak);
+                        tables.extend(pack(product.corrections.iter().zip(0..).map(|(&c, i)| (c, bits - i))));
+                        products.push([a, product.p_s, product.p_c]);
+                    }
+                }
+                p.products.push(products);
+                if !self.options.streamed {
+                    for (g, last) in self.garbled(op, layer, &p.labels[o].1) {
+                        tables.extend(g.tables.concat());
+                        tables.extend(last);
+                    }
+                }
+            }
+        }
+        if !tables.is_empty() {
+            self.send(false, 13, tables);
+        }
+        predictions
+    }
+
+    /// The garbled neurons of an operation, each with what follows its tables.
+    fn garbled(&self, op: Op, layer: u64, q: &[u128]) -> Vec<(Garbled, Vec<u8>)> {
+        let Some((circuit, neurons, _)) = circuit(op) else { return vec![] };
+        let each = |(neuron, zero): (usize, &[u128])| {
+            let g = circuit.garble(self.session, self.own_labels, self.delta, layer, neuron, zero);
+            let last = if let Op::Argmax { .. } = op { g.permute.to_le_bytes().to_vec() } else { vec![] };
+            (g, last)
+        };
+        q.chunks(q.len() / neurons).enumerate().map(each).collect()
+    }
+
+    fn linear(&mut self, op: Op, number: usize, seeds: (Seed, Seed), o: usize, predictions: &mut [Prediction]) {
+        let tile = Tile::choose(op, self.options.stock).unwrap();
+        let (public, noise) = (derive(seeds.0, 0), derive(seeds.0, 1));
+        let plain = 1 << tile.ring;
+
+        let mut up = vec![];
+        for batch in 0..tile.batches() {
+            for chunk in 0..tile.chunks() {
+                let mut m = vec![0; N];
+                for b in 0..tile.n_b.min(tile.stock - batch * tile.n_b) {
+                    for j in 0..tile.n_w.min(tile.inputs - chunk * tile.n_w) {
+                        let share = predictions[batch * tile.n_b + b].client[o][chunk * tile.n_w + j];
+                        m[b * tile.n_o * tile.n_w + j] = encode(share, plain, tile.limbs);
+                    }
+                }
+                up.push(self.key.encrypt(&m, tile.limbs, up.len() as u64, public, noise));
+            }
+        }
+        let mut payload = public.to_vec();
+        for i in 0..tile.limbs {
+            up.iter().for_each(|c0| payload.extend(limbs_bytes(&c0[i])));
+        }
+        assert_eq!(payload.len(), tile.upload());
+        self.send(true, 10, payload);
+
+        let mut payload = vec![];
+        for down in 0..tile.batches() * tile.groups() {
+            let (batch, group) = (down / tile.groups(), down % tile.groups());
+            let results = tile.results(batch, group);
+            let products: Vec<_> = (0..tile.chunks())
+                .map(|c| {
+                    let up_number = batch * tile.chunks() + c;
+                    let c1 = (0..tile.limbs).map(|i| uniform(public, up_number as u64, i)).collect();
+                    (&up[up_number], c1, tile.weights(&self.network.weights[number], group, c))
+                })
+                .collect();
+            let at: Vec<usize> = results.iter().map(|r| r.2).collect();
+            let minus_u = |&(p, i, _): &(usize, usize, usize)| ring(-i128::from(predictions[p].u[o][i]), tile.ring);
+            let masks: Vec<u128> = results.iter().map(|r| encode(minus_u(r), plain, tile.limbs)).collect();
+            let answer = answer(&self.public, &products, (tile.limbs, tile.flood), (seeds.1, down as u64), &at, &masks);
+            let c1: Vec<u64> = answer.c1.iter().map(|&x| rescale(x, tile.limbs, tile.ring + 9)).collect();
+            let c0: Vec<u64> = answer.c0.iter().map(|&x| rescale(x, tile.limbs, tile.ring + 4)).collect();
+            payload.extend(pack_all(&c1, tile.ring + 9));
+            payload.extend(pack_all(&c0, tile.ring + 4));
+            for (&(p, i, k), &c0) in results.iter().zip(&c0) {
+                let v = (phase(&self.key, tile.ring, c0, &c1, k) + 256) / 512 % plain;
+                let row = &self.network.weights[number][i * tile.inputs..(i + 1) * tile.inputs];
+                let product: i128 = row.iter().zip(&predictions[p].client[o]).map(|(&w, &r)| i128::from(w) * i128::from(r)).sum();
+                assert_eq!(v, ring(product - i128::from(predictions[p].u[o][i]), tile.ring), "v = W·r − u");
+                predictions[p].client[o + 1][i] = v;
+            }
+        }
+        assert_eq!(payload.len(), tile.download());
+        self.send(false, 11, payload);
+    }
+
+    fn online(&mut self, p: &mut Prediction, number: u64, x: &[i64]) -> (usize, Vec<i64>) {
+        let ops = self.network.ops.clone();
+        let bits = ops[0].ring();
+        let mut server: Vec<u64> = x.iter().zip(&p.client[0]).map(|(&x, &r)| ring(i128::from(x) - i128::from(r), bits)).collect();
+        self.send(true, 14, pack_all(&server, bits));
+        let mut linear = 0;
+        for (o, &op) in ops.iter().enumerate() {
+            let (bits, layer) = (op.ring(), number << 16 | o as u64);
+            let client = p.client[o].clone();
+            match op {
+                Op::FullyConnected { .. } => {
+                    let rows = self.network.weights[linear].chunks(op.inputs()).zip(&self.network.biases[linear]).zip(&p.u[o]);
+                    let dot = |row: &[i64]| row.iter().zip(&server).map(|(&w, &x)| i128::from(w) * i128::from(x)).sum::<i128>();
+                    server = rows.map(|((row, &b), &u)| ring(dot(row) + i128::from(b) + i128::from(u), bits)).collect();
+                    linear += 1;
+                }
+                Op::Activation { .. } | Op::Argmax { .. } => {
+                    let (t, q) = &p.labels[o];
+                    let (circuit, neurons, elements) = circuit(op).unwrap();
+                    let (mut labels, mut colours, mut permute) = (vec![], vec![], vec![]);
+                    for (neuron, (g, last)) in self.garbled(op, layer, q).iter().enumerate() {
+                        let mut active = vec![];
+                        for step in 0..elements {
+                            let share = server[neuron * elements + step];
+                            let of_bit = |(b, &zero): (usize, &u128)| zero ^ if share >> b & 1 == 1 { self.delta } else { 0 };
+                            active.push(g.server_zero[step].iter().enumerate().map(of_bit).collect::<Vec<_>>());
+                            if self.options.streamed {
+                                labels.extend(&g.tables[step]);
+                            }
+                            labels.extend(active[step].iter().flat_map(|l| l.to_le_bytes()));
+                        }
+                        if self.options.streamed {
+                            labels.extend(last);
+                        }
+                        let own = &t[neuron * t.len() / neurons..(neuron + 1) * t.len() / neurons];
+                        colours.push(circuit.evaluate(self.session, layer, neuron, &g.tables, &active, own));
+                        permute.push(g.permute);
+                    }
+                    self.send(false, 15, labels);
+                    if let Op::Activation { ring_out, .. } = op {
+                        self.send(true, 16, pack_all(&colours, ring_out.into()));
+                        server = colours.iter().zip(permute).map(|(c, p)| c ^ p).collect();
+                    } else {
+                        return ((colours[0] ^ permute[0]) as usize, vec![]);
+                    }
+                }
+                Op::Square { .. } => {
+                    let wide = |x: u64| i128::from(x);
+                    let delta: Vec<u64> = server.iter().zip(&p.products[o]).map(|(&y, &[a, ..])| ring(wide(y) - wide(a), bits)).collect();
+                    self.send(false, 17, pack_all(&delta, bits));
+                    let answer: Vec<u64> = (0..delta.len())
+                        .map(|e| {
+                            let (y, [_, _, p_c], r) = (wide(client[e]), p.products[o][e], wide(p.client[o + 1][e]));
+                            // Wrapping: δ·y has up to 88 bits.
+                            ring(y * y + 2 * (wide(p_c) + wide(delta[e]) * y) - r, bits)
+                        })
+                        .collect();
+                    self.send(true, 18, pack_all(&answer, bits));
+                    server = (0..answer.len())
+                        .map(|e| ring(wide(server[e]) * wide(server[e]) + 2 * wide(p.products[o][e][1]) + wide(answer[e]), bits))
+                        .collect();
+                }
+                Op::Open { .. } => {
+                    self.send(false, 19, pack_all(&server, bits));
+                    let opened: Vec<i64> =
+                        server.iter().zip(&client).map(|(&s, &c)| signed(ring(i128::from(s) + i128::from(c), bits), bits)).collect();
+                    let best = (0..opened.len()).rev().max_by_key(|&i| opened[i]).unwrap();
+                    return (best, opened);
+                }
+            }
+        }
+        unreachable!("a plan ends with an output")
+    }
+}
