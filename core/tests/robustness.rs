@@ -34,7 +34,7 @@ enum Receiver {
 }
 
 impl Recording {
-    /// Two stocks of two predictions, the second stock used by half.
+    /// A stock of two predictions, then another one that is used by half.
     fn new(served: &Served<'_>) -> Self {
         let x = |seed| common::input(served.plan.header().input_len as usize, seed);
         served.parties(|p| {
@@ -85,23 +85,21 @@ impl Recording {
     }
 }
 
-/// Runs `check` on recordings with every kind of layer, in both table modes, for both receivers.
+/// Runs `check` for both receivers on recordings that hold every kind of message, one in each table mode.
 fn everywhere(check: impl Fn(&Served<'_>, &Recording, Receiver) + Sync) {
     std::thread::scope(|scope| {
-        for net in [common::relu_net(), common::square_net()] {
-            for tables in [Tables::Stored, Tables::Streamed] {
-                let (check, net) = (&check, net.clone());
-                scope.spawn(move || {
-                    serve(&net, Options { repetition: Repetition::K2, tables, stock: 2 }, |served| {
-                        let recording = Recording::new(served);
-                        for receiver in [Receiver::Client, Receiver::Server] {
-                            let all = recording.to(receiver).concat();
-                            assert_eq!(recording.feed(served, receiver, &all), Ok(Status::Closed), "unchanged");
-                            check(served, &recording, receiver);
-                        }
-                    });
+        for (net, tables) in [(common::relu_net(), Tables::Stored), (common::square_net(), Tables::Streamed)] {
+            let check = &check;
+            scope.spawn(move || {
+                serve(&net, Options { repetition: Repetition::K2, tables, stock: 2 }, |served| {
+                    let recording = Recording::new(served);
+                    for receiver in [Receiver::Client, Receiver::Server] {
+                        let all = recording.to(receiver).concat();
+                        assert_eq!(recording.feed(served, receiver, &all), Ok(Status::Closed), "unchanged");
+                        check(served, &recording, receiver);
+                    }
                 });
-            }
+            });
         }
     });
 }
@@ -258,7 +256,7 @@ fn padding_must_be_zero() {
             }
         }
     });
-    assert!(tried.into_inner() > 30);
+    assert!(tried.into_inner() > 15);
 }
 
 #[test]
