@@ -26,6 +26,7 @@ pub(crate) struct Step {
 
 pub(crate) const SETUP: Step = Step { title: "tools", run: setup };
 pub(crate) const EMBEDDED: Step = Step { title: "embedded self-test on an emulated Cortex-M4F", run: embedded };
+pub(crate) const ATTACKS: Step = Step { title: "attacks with defences stripped", run: attacks };
 pub(crate) const CPP: Step = Step { title: "C and C++", run: cpp };
 pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header };
 
@@ -35,6 +36,8 @@ pub(crate) const TEST: &[Step] = &[
     Step { title: "formatting", run: formatting },
     Step { title: "lints", run: lints },
     Step { title: "tests", run: tests },
+    ATTACKS,
+    Step { title: "fuzz targets, a smoke test of each", run: fuzz },
     Step { title: "no_std build of core and C ABI", run: no_std },
     EMBEDDED,
     CPP,
@@ -88,7 +91,11 @@ fn setup() -> Result<Outcome> {
 }
 
 fn formatting() -> Result<Outcome> {
-    all([&mut cargo("fmt --all --check"), cargo("fmt --all --check").current_dir(root().join("embedded-demo"))])
+    all([
+        &mut cargo("fmt --all --check"),
+        cargo("fmt --all --check").current_dir(root().join("embedded-demo")),
+        cargo("fmt --all --check").current_dir(root().join("fuzz")),
+    ])
 }
 
 fn lints() -> Result<Outcome> {
@@ -100,6 +107,24 @@ fn lints() -> Result<Outcome> {
 
 fn tests() -> Result<Outcome> {
     let output = run(&mut cargo("test --workspace"))?;
+    Ok(Outcome::Passed(count(&output)))
+}
+
+/// Attacks succeed without a defence and fail with it; a release build that could take one away does not compile.
+fn attacks() -> Result<Outcome> {
+    run(&mut cargo("clippy --quiet --package minionn-core --features attack --test attacks -- -D warnings"))?;
+    let output = run(&mut cargo("test --package minionn-core --features attack --test attacks"))?;
+    match run(&mut cargo("build --release --package minionn-core --features attack")) {
+        Err(said) if said.contains("the feature `attack` removes defences") => Ok(Outcome::Passed(count(&output))),
+        Err(said) => Err(said),
+        Ok(_) => Err("a release build accepts the feature `attack`".to_owned()),
+    }
+}
+
+/// The folder is a workspace of its own: a fuzzer's crates are no business of the others.
+fn fuzz() -> Result<Outcome> {
+    let arguments = "test --release --manifest-path fuzz/Cargo.toml --target-dir";
+    let output = run(cargo(arguments).arg(target_dir().join("fuzz")))?;
     Ok(Outcome::Passed(count(&output)))
 }
 

@@ -60,7 +60,8 @@ impl Fc {
                 if n_o == outputs || n_w == 1 {
                     break;
                 }
-                chunks += 1;
+                // The next number of chunks that makes them narrower.
+                chunks = inputs.div_ceil(n_w - 1);
             }
             n_b *= 2;
         }
@@ -166,17 +167,15 @@ impl Fc {
     /// Bytes of the download's payload: for each ciphertext `c1` whole and `c0` where results stand.
     #[must_use]
     pub const fn download_bytes(&self) -> u64 {
-        let mut bytes = self.down() as u64 * (N as u64 * self.c1_bits() as u64 / 8);
-        let (mut b, bits) = (0, self.c0_bits() as u64);
-        while b < self.batches() {
-            let mut g = 0;
-            while g < self.groups() {
-                bytes += (self.batch_len(b) as u64 * self.group_len(g) as u64 * bits).div_ceil(8);
-                g += 1;
-            }
-            b += 1;
-        }
-        bytes
+        let c1 = self.down() as u64 * (N as u64 * self.c1_bits() as u64 / 8);
+        // All batches but the last are alike, and so are all groups: a plan of any size is counted at once.
+        let (b, g) = (self.batches() - 1, self.groups() - 1);
+        c1 + (b * g) as u64 * self.c0_bytes(0, 0) + b as u64 * self.c0_bytes(0, g) + g as u64 * self.c0_bytes(b, 0) + self.c0_bytes(b, g)
+    }
+
+    /// Bytes of the results of one ciphertext.
+    const fn c0_bytes(&self, batch: usize, group: usize) -> u64 {
+        (self.batch_len(batch) as u64 * self.group_len(group) as u64 * self.c0_bits() as u64).div_ceil(8)
     }
 
     const fn bytes(&self) -> u64 {

@@ -1,7 +1,10 @@
 //! What goes over the wire: frames and packed integers. docs/protocol.md describes every message for a third party.
 //!
-//! A frame is `tag u8 | length u32 | payload | CRC-32 of all before`. Both sides know tag and length in advance; the header lets a
+//! A frame is `tag u8 | length u32 | payload | CRC-32`. Both sides know tag and length in advance; the header lets a
 //! receiver say what is wrong, the checksum catches damage. Neither replaces a secure channel, see SECURITY.md.
+//!
+//! The checksum is that of header and payload, with the frame's number (u64) before them unless it is 0: each direction counts its
+//! frames from hello and welcome, which are number 0, as is all that comes before. So no frame stands in for another of its kind.
 
 mod bits;
 mod greeting;
@@ -85,6 +88,15 @@ impl Checksum {
     #[must_use]
     pub fn new() -> Self {
         Self(CRC.digest())
+    }
+    /// Of a frame with this number, so far.
+    #[must_use]
+    pub fn of_frame(number: u64) -> Self {
+        let mut checksum = Self::new();
+        if number > 0 {
+            checksum.update(&number.to_le_bytes());
+        }
+        checksum
     }
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
