@@ -38,7 +38,7 @@ pub(crate) const TEST: &[Step] = &[
     Step { title: "tests", run: tests },
     ATTACKS,
     Step { title: "fuzz targets, a smoke test of each", run: fuzz },
-    Step { title: "no_std build of the core", run: no_std },
+    Step { title: "no_std build of core and C ABI", run: no_std },
     EMBEDDED,
     CPP,
     Step { title: "documentation", run: documentation },
@@ -144,7 +144,11 @@ fn count(output: &str) -> String {
 
 fn no_std() -> Result<Outcome> {
     // A host build links std even where the code does not ask for it; this target has none.
-    all([&mut cargo(&format!("build --quiet --package minionn-core --target {}", tools::THUMB))])
+    let abi = "build --quiet --package minionn --no-default-features --features panic-handler";
+    all([
+        &mut cargo(&format!("build --quiet --package minionn-core --target {}", tools::THUMB)),
+        &mut cargo(&format!("{abi} --target {}", tools::THUMB)),
+    ])
 }
 
 fn embedded() -> Result<Outcome> {
@@ -161,14 +165,14 @@ fn last_lines(output: &str, n: usize) -> String {
     lines[lines.len().saturating_sub(n)..].join("; ")
 }
 
-/// Builds and tests cpp-demo. CMake gets `MINIONN_TARGET_DIR`: the folder that holds `release/libminionn.a`.
+/// Builds and tests cpp-demo, then every pairing with the Rust command. CMake gets `MINIONN_TARGET_DIR`: the folder that holds `release/libminionn.a`.
 fn cpp() -> Result<Outcome> {
     let (source, target) = (root().join("cpp-demo"), target_dir());
     if !source.is_dir() {
         return Ok(Outcome::Skipped("there is no folder cpp-demo".to_owned()));
     }
     let build = target.join("cpp-demo");
-    run(&mut cargo("build --quiet --release --package minionn"))?;
+    run(&mut cargo("build --quiet --release --package minionn --package minionn-host"))?;
     run(command("cmake -DCMAKE_BUILD_TYPE=Release")
         .arg(format!("-DMINIONN_TARGET_DIR={}", target.display()))
         .arg("-S")
@@ -178,7 +182,10 @@ fn cpp() -> Result<Outcome> {
     run(command("cmake --build").arg(&build).arg("--parallel").arg(jobs().to_string()))?;
     let output = run(command("ctest --output-on-failure --no-tests=error --test-dir").arg(&build))?;
     let result = output.lines().find(|line| line.contains("tests passed")).unwrap_or_default();
-    Ok(Outcome::Passed(result.trim().to_owned()))
+    run(cargo("test --package minionn --test pairings -- --ignored")
+        .env("MINIONN_RELEASE", target.join("release"))
+        .env("MINIONN_CPP", &build))?;
+    Ok(Outcome::Passed(format!("{}; all pairings with Rust", result.trim())))
 }
 
 /// Compilers at a time: without a number, make starts all at once.

@@ -7,9 +7,11 @@
 //! frames from hello and welcome, which are number 0, as is all that comes before. So no frame stands in for another of its kind.
 
 mod bits;
+mod greeting;
 mod hello;
 
 pub use bits::{GROUP, Packer, pack, packed_len, unpack, unpack_widths};
+pub use greeting::{ABORT_BYTES, PLAN_REPLY_MAX, PLAN_REQUEST_BYTES, abort, peek_plan, plan_reply, plan_reply_bytes, plan_request};
 pub use hello::{Greeting, HELLO_BYTES, Hello};
 
 use crate::error::{Error, Result};
@@ -112,11 +114,17 @@ impl Checksum {
 /// # Errors
 /// [`Error::Memory`] if `out` is too small, [`Error::Option`] if the payload is longer than a frame can be.
 pub fn emit_frame(tag: Tag, payload: &[u8], out: &mut [u8]) -> Result<usize> {
-    let (need, got) = (payload.len() + OVERHEAD, out.len());
-    let length = u32::try_from(payload.len()).map_err(|_| Error::Option)?;
+    emit_parts(tag, &[payload], out)
+}
+
+/// As [`emit_frame`], with a payload in several parts.
+fn emit_parts(tag: Tag, payload: &[&[u8]], out: &mut [u8]) -> Result<usize> {
+    let bytes: usize = payload.iter().map(|part| part.len()).sum();
+    let (need, got) = (bytes + OVERHEAD, out.len());
+    let length = u32::try_from(bytes).map_err(|_| Error::Option)?;
     let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
     let (body, trailer) = out.split_at_mut(need - TRAILER);
-    let fields = [tag as u8].into_iter().chain(length.to_le_bytes()).chain(payload.iter().copied());
+    let fields = [tag as u8].into_iter().chain(length.to_le_bytes()).chain(payload.iter().flat_map(|part| part.iter().copied()));
     for (to, from) in body.iter_mut().zip(fields) {
         *to = from;
     }
