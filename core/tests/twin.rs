@@ -181,7 +181,7 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
     };
     let frame = |tag: u8, payload: &[u8]| json!({ "tag": tag, "payload": hex(payload) });
     let greeting = |comment: &str, frame: Vec<u8>| json!({ "comment": comment, "frame": hex(&frame) });
-    let framed = |tag, payload: &[u8]| twin::Message { up: true, tag, payload: payload.to_vec() }.frame();
+    let framed = |tag, payload: &[u8]| twin::Message { up: true, tag, payload: payload.to_vec() }.frame(0);
     let mut greetings = vec![greeting("a hello", framed(1, &hello)), greeting("asks for the plan", framed(2, &[1, 0]))];
     for (at, value, comment) in [
         (0, b'm', "magic"),
@@ -312,7 +312,7 @@ fn garbling(count: usize) -> (u128, u128, u128, Vec<u128>) {
 
 fn by_twin(kind: &str, case: &Case<'_>) -> Value {
     match kind {
-        "Frame" => json!({ "frame": hex(&twin::Message { up: true, tag: case.u8("tag"), payload: case.bytes("payload") }.frame()) }),
+        "Frame" => json!({ "frame": hex(&twin::Message { up: true, tag: case.u8("tag"), payload: case.bytes("payload") }.frame(0)) }),
         "Greeting" => json!({ "code": greeting_by_twin(&case.bytes("frame")) }),
         "Packed" => json!({ "bytes": hex(&twin::pack_all(&case.numbers("values"), case.u64("bits") as u32)) }),
         "Stream" => {
@@ -717,7 +717,7 @@ fn frames(mut bytes: &[u8], up: bool) -> std::collections::VecDeque<twin::Messag
         let length = u32::from_le_bytes(bytes[1..5].try_into().unwrap()) as usize;
         let (frame, rest) = bytes.split_at(length + 9);
         let message = twin::Message { up, tag: frame[0], payload: frame[5..5 + length].to_vec() };
-        assert_eq!(message.frame(), frame);
+        assert_eq!(message.frame(frames.len() as u64), frame);
         frames.push_back(message);
         bytes = rest;
     }
@@ -955,7 +955,7 @@ fn the_engine_refuses_with_the_documented_codes() {
     for (at, code) in [(16, 106), (10, 107), (11, 107), (12, 107)] {
         let mut other = hello.clone();
         other[at] = if at == 10 { 8 } else { other[at] ^ 1 };
-        let frame = twin::Message { up: true, tag: 1, payload: other }.frame();
+        let frame = twin::Message { up: true, tag: 1, payload: other }.frame(0);
         assert_eq!(answer(&prepared, options, &frame), abort(code), "byte {at}");
     }
 }

@@ -1,1 +1,51 @@
-//! C ABI (being written).
+//! The C ABI of MiniONN: both parties, sans-IO, in the caller's memory. C programs read `include/minionn.h`, made from this.
+//!
+//! | file | what it is |
+//! |---|---|
+//! | [`client`], [`server`] | a session: the caller moves the bytes |
+//! | [`model`] | a server's weights, made ready once and shared by sessions |
+//! | [`plan`] | the public description of a network, its costs, how a client fetches it |
+//! | [`greeting`] | what a server looks at before it has a session |
+//! | [`options`], [`random`], [`status`], [`version`] | what all of them use |
+//! | `handle`, `pointer` | the boundary: handles in foreign memory, checked pointers |
+//!
+//! Every function checks its pointers, catches panics (feature `std`) and leaves its outputs as they were when it fails.
+#![cfg_attr(not(feature = "std"), no_std)]
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(non_camel_case_types, reason = "types carry their C names, so that both sides can be searched for one word")]
+#![allow(clippy::missing_safety_doc, reason = "the C documentation says MUST")]
+#![allow(clippy::doc_markdown, reason = "the comments become C documentation")]
+
+pub mod client;
+pub mod greeting;
+mod handle;
+pub mod model;
+pub mod options;
+pub mod plan;
+mod pointer;
+pub mod random;
+pub mod server;
+mod session;
+pub mod status;
+pub mod version;
+
+pub use client::*;
+pub use greeting::*;
+pub use model::*;
+pub use options::*;
+pub use plan::*;
+pub use random::*;
+pub use server::*;
+pub use session::*;
+pub use status::*;
+pub use version::*;
+
+/// For firmware without Rust of its own: ends in C's `abort`.
+#[cfg(all(feature = "panic-handler", not(feature = "std")))]
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    unsafe extern "C" {
+        safe fn abort() -> !;
+    }
+    abort()
+}

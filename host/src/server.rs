@@ -4,10 +4,9 @@ use crate::link::{Link, Memory, fresh_seed};
 use anyhow::{Context as _, bail};
 use core::time::Duration;
 use minionn_core::model::Model;
-use minionn_core::plan::MAX_BYTES;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Event, MAX_STOCK, Options, Prepared, Server, prepared_memory, server_memory};
-use minionn_core::wire::{Greeting, OVERHEAD, Tag, emit_frame};
+use minionn_core::wire::{Greeting, abort, plan_reply, plan_reply_bytes};
 use minionn_core::{Error, plan::Plan};
 use std::collections::HashMap;
 use std::net::{TcpListener, TcpStream};
@@ -131,10 +130,9 @@ impl Service {
                 }
                 Ok(Some((Greeting::PlanRequest, n))) => {
                     bytes.drain(..n);
-                    let mut frame = vec![0; MAX_BYTES + OVERHEAD];
-                    let (content, digest) = self.plan().bytes();
-                    let n = emit_frame(Tag::Plan, &[content, digest].concat(), &mut frame)?;
-                    link.write_all(frame.get(..n).unwrap_or_default())?;
+                    let mut frame = vec![0; plan_reply_bytes(self.plan())];
+                    let n = plan_reply(self.plan(), &mut frame)?;
+                    link.write_all(&frame)?;
                     link.flush()?;
                     session.bytes_sent += n as u64;
                 }
@@ -158,10 +156,7 @@ impl Service {
 /// Tells a client why it is not served. Best effort.
 fn refuse(link: &mut Link, error: Error) {
     use embedded_io::Write as _;
-    let mut frame = [0; 2 + OVERHEAD];
-    if emit_frame(Tag::Abort, &error.code().to_le_bytes(), &mut frame).is_ok() {
-        let _ = link.write_all(&frame).and_then(|()| link.flush());
-    }
+    let _ = link.write_all(&abort(error.code())).and_then(|()| link.flush());
 }
 
 /// Accepts clients, each on its own thread; `ended` is told about every session. With `once`, returns after the first one.
@@ -188,7 +183,9 @@ pub fn run_listener(
             return Ok(());
         }
         if Arc::strong_count(&active) > service.limits.max_clients {
-            drop(stream);
+            if let Ok(mut link) = Link::new(stream, IDLE) {
+                refuse(&mut link, Error::Refused);
+            }
             continue;
         }
         let (service, ended, guard) = (service.clone(), ended.clone(), active.clone());

@@ -356,12 +356,14 @@ pub struct Message {
 }
 
 impl Message {
-    /// The frame.
-    pub fn frame(&self) -> Vec<u8> {
+    /// The frame of this number in its direction.
+    pub fn frame(&self, number: u64) -> Vec<u8> {
         let mut frame = vec![self.tag];
         frame.extend((self.payload.len() as u32).to_le_bytes());
         frame.extend(&self.payload);
-        frame.extend(crc32(&frame).to_le_bytes());
+        let mut covered = if number > 0 { number.to_le_bytes().to_vec() } else { vec![] };
+        covered.extend(&frame);
+        frame.extend(crc32(&covered).to_le_bytes());
         frame
     }
 }

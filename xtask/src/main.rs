@@ -11,8 +11,9 @@ One place for what people and CI run.
 
 Usage: cargo xtask <command>
 
-  test       everything: tools, formatting, lints, tests, no_std, embedded self-test, C and C++, documentation
+  test       everything: tools, formatting, lints, tests, attacks, fuzz targets, no_std, embedded self-test, C and C++, documentation
   setup      only look for the tools that `test` needs; as root on a Debian-like machine also install what is missing
+  attacks    only the tests that strip a defence and attack
   embedded   only the self-test on an emulated Cortex-M4F
   cpp        only the C and C++ demo
   header     write include/minionn.h anew
@@ -25,6 +26,7 @@ fn main() -> ExitCode {
     match words[..] {
         ["test"] => steps::run_all(steps::TEST),
         ["setup"] => steps::run_all(&[steps::SETUP]),
+        ["attacks"] => steps::run_all(&[steps::ATTACKS]),
         ["embedded"] => steps::run_all(&[steps::EMBEDDED]),
         ["cpp"] => steps::run_all(&[steps::CPP]),
         ["header"] => steps::run_all(&[steps::HEADER]),

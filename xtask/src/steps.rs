@@ -26,6 +26,7 @@ pub(crate) struct Step {
 
 pub(crate) const SETUP: Step = Step { title: "tools", run: setup };
 pub(crate) const EMBEDDED: Step = Step { title: "embedded self-test on an emulated Cortex-M4F", run: embedded };
+pub(crate) const ATTACKS: Step = Step { title: "attacks with defences stripped", run: attacks };
 pub(crate) const CPP: Step = Step { title: "C and C++", run: cpp };
 pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header };
 
@@ -35,7 +36,9 @@ pub(crate) const TEST: &[Step] = &[
     Step { title: "formatting", run: formatting },
     Step { title: "lints", run: lints },
     Step { title: "tests", run: tests },
-    Step { title: "no_std build of the core", run: no_std },
+    ATTACKS,
+    Step { title: "fuzz targets, a smoke test of each", run: fuzz },
+    Step { title: "no_std build of core and C ABI", run: no_std },
     EMBEDDED,
     CPP,
     Step { title: "documentation", run: documentation },
@@ -88,7 +91,11 @@ fn setup() -> Result<Outcome> {
 }
 
 fn formatting() -> Result<Outcome> {
-    all([&mut cargo("fmt --all --check"), cargo("fmt --all --check").current_dir(root().join("embedded-demo"))])
+    all([
+        &mut cargo("fmt --all --check"),
+        cargo("fmt --all --check").current_dir(root().join("embedded-demo")),
+        cargo("fmt --all --check").current_dir(root().join("fuzz")),
+    ])
 }
 
 fn lints() -> Result<Outcome> {
@@ -100,6 +107,24 @@ fn lints() -> Result<Outcome> {
 
 fn tests() -> Result<Outcome> {
     let output = run(&mut cargo("test --workspace"))?;
+    Ok(Outcome::Passed(count(&output)))
+}
+
+/// Attacks succeed without a defence and fail with it; a release build that could take one away does not compile.
+fn attacks() -> Result<Outcome> {
+    run(&mut cargo("clippy --quiet --package minionn-core --features attack --test attacks -- -D warnings"))?;
+    let output = run(&mut cargo("test --package minionn-core --features attack --test attacks"))?;
+    match run(&mut cargo("build --release --package minionn-core --features attack")) {
+        Err(said) if said.contains("the feature `attack` removes defences") => Ok(Outcome::Passed(count(&output))),
+        Err(said) => Err(said),
+        Ok(_) => Err("a release build accepts the feature `attack`".to_owned()),
+    }
+}
+
+/// The folder is a workspace of its own: a fuzzer's crates are no business of the others.
+fn fuzz() -> Result<Outcome> {
+    let arguments = "test --release --manifest-path fuzz/Cargo.toml --target-dir";
+    let output = run(cargo(arguments).arg(target_dir().join("fuzz")))?;
     Ok(Outcome::Passed(count(&output)))
 }
 
@@ -119,7 +144,11 @@ fn count(output: &str) -> String {
 
 fn no_std() -> Result<Outcome> {
     // A host build links std even where the code does not ask for it; this target has none.
-    all([&mut cargo(&format!("build --quiet --package minionn-core --target {}", tools::THUMB))])
+    let abi = "build --quiet --package minionn --no-default-features --features panic-handler";
+    all([
+        &mut cargo(&format!("build --quiet --package minionn-core --target {}", tools::THUMB)),
+        &mut cargo(&format!("{abi} --target {}", tools::THUMB)),
+    ])
 }
 
 fn embedded() -> Result<Outcome> {
@@ -136,14 +165,14 @@ fn last_lines(output: &str, n: usize) -> String {
     lines[lines.len().saturating_sub(n)..].join("; ")
 }
 
-/// Builds and tests cpp-demo. CMake gets `MINIONN_TARGET_DIR`: the folder that holds `release/libminionn.a`.
+/// Builds and tests cpp-demo, then every pairing with the Rust command. CMake gets `MINIONN_TARGET_DIR`: the folder that holds `release/libminionn.a`.
 fn cpp() -> Result<Outcome> {
     let (source, target) = (root().join("cpp-demo"), target_dir());
     if !source.is_dir() {
         return Ok(Outcome::Skipped("there is no folder cpp-demo".to_owned()));
     }
     let build = target.join("cpp-demo");
-    run(&mut cargo("build --quiet --release --package minionn"))?;
+    run(&mut cargo("build --quiet --release --package minionn --package minionn-host"))?;
     run(command("cmake -DCMAKE_BUILD_TYPE=Release")
         .arg(format!("-DMINIONN_TARGET_DIR={}", target.display()))
         .arg("-S")
@@ -153,7 +182,10 @@ fn cpp() -> Result<Outcome> {
     run(command("cmake --build").arg(&build).arg("--parallel").arg(jobs().to_string()))?;
     let output = run(command("ctest --output-on-failure --no-tests=error --test-dir").arg(&build))?;
     let result = output.lines().find(|line| line.contains("tests passed")).unwrap_or_default();
-    Ok(Outcome::Passed(result.trim().to_owned()))
+    run(cargo("test --package minionn --test pairings -- --ignored")
+        .env("MINIONN_RELEASE", target.join("release"))
+        .env("MINIONN_CPP", &build))?;
+    Ok(Outcome::Passed(format!("{}; all pairings with Rust", result.trim())))
 }
 
 /// Compilers at a time: without a number, make starts all at once.

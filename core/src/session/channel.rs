@@ -35,15 +35,30 @@ pub(crate) struct Channel<IO> {
     traffic: Traffic,
     sending: bool,
     frame: Option<Frame>,
+    /// Numbers of the next frames, out and in.
+    numbers: [u64; 2],
 }
 
 impl<IO: Read + Write> Channel<IO> {
     pub(crate) const fn new(io: IO) -> Self {
-        Self { io, traffic: Traffic { sent: 0, received: 0, rounds: 0 }, sending: false, frame: None }
+        Self { io, traffic: Traffic { sent: 0, received: 0, rounds: 0 }, sending: false, frame: None, numbers: [0; 2] }
     }
 
     pub(crate) const fn traffic(&self) -> Traffic {
         self.traffic
+    }
+
+    /// Counts frames anew: the next ones are hello and welcome.
+    pub(crate) const fn restart(&mut self) {
+        self.numbers = [0; 2];
+    }
+
+    /// Starts the next frame, out (0) or in (1).
+    fn start(&mut self, direction: usize, left: u64) {
+        if let Some(number) = self.numbers.get_mut(direction) {
+            self.frame = Some(Frame { checksum: Checksum::of_frame(*number), left });
+            *number += 1;
+        }
     }
 
     /// Starts a frame of `len` payload bytes; exactly that many must follow.
@@ -54,7 +69,7 @@ impl<IO: Read + Write> Channel<IO> {
             *to = from;
         }
         self.sending = true;
-        self.frame = Some(Frame { checksum: Checksum::new(), left: len + HEADER as u64 });
+        self.start(0, len + HEADER as u64);
         self.put(&header).await
     }
 
@@ -111,7 +126,7 @@ impl<IO: Read + Write> Channel<IO> {
             self.traffic.rounds += 1;
         }
         let mut header = [0; HEADER];
-        self.frame = Some(Frame { checksum: Checksum::new(), left: HEADER as u64 });
+        self.start(1, HEADER as u64);
         self.get(&mut header).await?;
         let [tag, length @ ..] = header;
         let length = u32::from_le_bytes(length);

@@ -153,6 +153,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             return Err(Error::Closed);
         }
         self.left = 0;
+        self.closed = true;
         let result = self.offline().await;
         self.settle(result).await?;
         self.stocks += 1;
@@ -184,6 +185,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if !stripped(Defence::OneTime) {
             self.left -= 1;
         }
+        self.closed = true;
         let result = self.online(index as usize, x, out).await;
         self.forget(index as usize);
         self.settle(result).await
@@ -205,11 +207,15 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         result
     }
 
-    /// After an error: tells the peer and wipes the session.
+    /// After a call's end: opens the session again, or tells the peer and wipes it. A call that is dropped half-way never comes here:
+    /// the session stays closed, for link and material are in a state that nobody may build on.
     async fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
-        if let Err(error) = result {
-            self.wipe();
-            self.ch.abort(error).await;
+        match result {
+            Ok(_) => self.closed = false,
+            Err(error) => {
+                self.wipe();
+                self.ch.abort(error).await;
+            }
         }
         result
     }

@@ -7,13 +7,13 @@
 //! Bytes may be split anywhere. `poll` does as much as the buffers allow and never waits.
 
 use super::store::SliceStore;
-use super::{Client, Event, Options, Prepared, Server, client_memory, server_memory};
+use super::{Client, Event, Options, Prepared, Server, Traffic, client_memory, server_memory};
 use crate::backend::place::{PlacedFuture, place};
 use crate::error::{Error, Result};
 use crate::memory::Space;
 use crate::plan::{Plan, cost};
 use crate::rng::Seed;
-use core::cell::{Cell, RefCell};
+use core::cell::{Cell, Ref, RefCell};
 use core::future::{Future, poll_fn};
 use core::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
@@ -111,6 +111,7 @@ struct Shared<'m> {
     input: RefCell<&'m mut [i64]>,
     output: RefCell<&'m mut [i64]>,
     predictions: Cell<u64>,
+    traffic: Cell<Traffic>,
 }
 
 #[derive(Clone, Copy)]
@@ -203,6 +204,7 @@ impl<'m> Parts<'m> {
             input: RefCell::new(self.input),
             output: RefCell::new(self.output),
             predictions: Cell::new(0),
+            traffic: Cell::new(Traffic::default()),
         };
         place(self.shared, shared).map(|s| &*s)
     }
@@ -287,6 +289,12 @@ macro_rules! byte_calls {
         pub fn poll(&mut self) -> Result<Status> {
             self.engine.poll()
         }
+
+        /// What went over the wire up to the end of the last phase: set-up, stock or prediction.
+        #[must_use]
+        pub fn traffic(&self) -> Traffic {
+            self.engine.shared.traffic.get()
+        }
     };
 }
 
@@ -298,6 +306,7 @@ type ClientArguments<'m> = (&'m Shared<'m>, Plan<'m>, Options, &'m mut [u8], &'m
 async fn client_life((shared, plan, options, memory, tables, seed): ClientArguments<'_>) -> Result<()> {
     let mut client = Client::connect(Pipe(shared), SliceStore::new(tables), plan, options, memory, seed).await?;
     loop {
+        shared.traffic.set(client.traffic());
         match shared.next_command().await {
             Command::Prepare => client.prepare().await?,
             Command::Predict => {
@@ -431,13 +440,35 @@ impl<'m> ClientEngine<'m> {
     /// # Errors
     /// [`Error::State`] if there is none yet, [`Error::Length`], or what was wrong with the prediction.
     pub fn answer(&mut self, out: &mut [i64]) -> Result<usize> {
-        let best = self.engine.shared.answer.get().ok_or(Error::State)??;
-        let output = self.engine.shared.output.try_borrow().map_err(|_| Error::State)?;
-        if output.len() != out.len() {
-            return Err(Error::Length { need: output.len(), got: out.len() });
-        }
+        let (best, output) = self.opened(out.len())?;
         out.copy_from_slice(&output);
         Ok(best)
+    }
+
+    /// As [`ClientEngine::answer`], in real units: each integer times the plan's output scale.
+    ///
+    /// # Errors
+    /// As [`ClientEngine::answer`].
+    pub fn answer_real(&mut self, out: &mut [f64]) -> Result<usize> {
+        let (best, output) = self.opened(out.len())?;
+        let scale = f64::from(self.plan.header().output_scale);
+        for (slot, &y) in out.iter_mut().zip(output.iter()) {
+            *slot = y as f64 * scale;
+        }
+        Ok(best)
+    }
+
+    /// The last answer, if its tensor has `got` elements.
+    fn opened(&self, got: usize) -> Result<(usize, Ref<'_, &'m mut [i64]>)> {
+        let best = self.engine.shared.answer.get().ok_or(Error::State)??;
+        let output = self.engine.shared.output.try_borrow().map_err(|_| Error::State)?;
+        if output.len() == got { Ok((best, output)) } else { Err(Error::Length { need: output.len(), got }) }
+    }
+
+    /// Elements of the opened tensor; zero for an argmax plan.
+    #[must_use]
+    pub fn answer_len(&self) -> usize {
+        if self.plan.is_argmax() { 0 } else { self.plan.header().output_len as usize }
     }
 
     /// Predictions left in the stock.
@@ -468,6 +499,7 @@ type ServerArguments<'m> = (&'m Shared<'m>, &'m Prepared<'m>, Options, &'m mut [
 async fn server_life((shared, prepared, options, memory, seed): ServerArguments<'_>) -> Result<()> {
     let mut server = Server::accept(Pipe(shared), prepared, options, memory, seed).await?;
     loop {
+        shared.traffic.set(server.traffic());
         match server.serve().await? {
             Event::Prepared => {}
             Event::Predicted => shared.predictions.set(shared.predictions.get() + 1),

@@ -13,13 +13,18 @@ use zeroize::Zeroize as _;
 
 /// Elements of the tensors of one prediction that are shared: the input and every operation's output but the last.
 pub(crate) fn shared_elements(plan: &Plan<'_>) -> usize {
-    let outputs: usize = plan.ops().filter(|op| !op.is_output()).map(|op| op.output().1 as usize).sum();
-    plan.header().input_len as usize + outputs
+    let outputs = total(plan.ops().filter(|op| !op.is_output()).map(|op| op.output().1 as usize));
+    outputs.saturating_add(plan.header().input_len as usize)
 }
 
 /// OTs of one prediction, every operation padded to whole groups.
 pub(crate) fn padded_ots(plan: &Plan<'_>) -> usize {
-    plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP).sum()
+    total(plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP))
+}
+
+/// The sum; a plan may ask for more than a small machine can count, and is then told that there is too little memory.
+fn total(counts: impl Iterator<Item = usize>) -> usize {
+    counts.fold(0, usize::saturating_add)
 }
 
 /// A client's long-lived memory; wiped on drop.
@@ -113,7 +118,7 @@ impl<'a> ServerMemory<'a> {
 
     fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let stock = options.stock as usize;
-        let sum = |each: fn(&Op) -> usize| plan.ops().map(|op| each(&op)).sum::<usize>().saturating_mul(stock);
+        let sum = |each: fn(&Op) -> usize| total(plan.ops().map(|op| each(&op))).saturating_mul(stock);
         let neurons = match options.tables {
             Tables::Stored => sum(|op| Nonlinear::of(op).neurons),
             Tables::Streamed => 0,

@@ -164,10 +164,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         if self.closed {
             return Err(Error::Closed);
         }
+        // A call that is dropped half-way leaves the session closed.
+        self.closed = true;
         let result = self.request().await;
         match result {
             Ok(Event::Closed) => self.wipe(),
-            Ok(_) => {}
+            Ok(_) => self.closed = false,
             Err(error) => {
                 self.wipe();
                 self.ch.abort(error).await;
@@ -366,5 +368,7 @@ async fn send_plan<IO: Read + Write>(ch: &mut Channel<IO>, plan: &Plan<'_>) -> R
     let (content, digest) = plan.bytes();
     ch.put(content).await?;
     ch.put(digest).await?;
-    ch.end().await
+    ch.end().await?;
+    ch.restart();
+    Ok(())
 }

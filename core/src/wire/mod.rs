@@ -1,12 +1,17 @@
 //! What goes over the wire: frames and packed integers. docs/protocol.md describes every message for a third party.
 //!
-//! A frame is `tag u8 | length u32 | payload | CRC-32 of all before`. Both sides know tag and length in advance; the header lets a
+//! A frame is `tag u8 | length u32 | payload | CRC-32`. Both sides know tag and length in advance; the header lets a
 //! receiver say what is wrong, the checksum catches damage. Neither replaces a secure channel, see SECURITY.md.
+//!
+//! The checksum is that of header and payload, with the frame's number (u64) before them unless it is 0: each direction counts its
+//! frames from hello and welcome, which are number 0, as is all that comes before. So no frame stands in for another of its kind.
 
 mod bits;
+mod greeting;
 mod hello;
 
 pub use bits::{GROUP, Packer, pack, packed_len, unpack, unpack_widths};
+pub use greeting::{ABORT_BYTES, PLAN_REPLY_MAX, PLAN_REQUEST_BYTES, abort, peek_plan, plan_reply, plan_reply_bytes, plan_request};
 pub use hello::{Greeting, HELLO_BYTES, Hello};
 
 use crate::error::{Error, Result};
@@ -84,6 +89,15 @@ impl Checksum {
     pub fn new() -> Self {
         Self(CRC.digest())
     }
+    /// Of a frame with this number, so far.
+    #[must_use]
+    pub fn of_frame(number: u64) -> Self {
+        let mut checksum = Self::new();
+        if number > 0 {
+            checksum.update(&number.to_le_bytes());
+        }
+        checksum
+    }
     /// Adds bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
@@ -100,11 +114,17 @@ impl Checksum {
 /// # Errors
 /// [`Error::Memory`] if `out` is too small, [`Error::Option`] if the payload is longer than a frame can be.
 pub fn emit_frame(tag: Tag, payload: &[u8], out: &mut [u8]) -> Result<usize> {
-    let (need, got) = (payload.len() + OVERHEAD, out.len());
-    let length = u32::try_from(payload.len()).map_err(|_| Error::Option)?;
+    emit_parts(tag, &[payload], out)
+}
+
+/// As [`emit_frame`], with a payload in several parts.
+fn emit_parts(tag: Tag, payload: &[&[u8]], out: &mut [u8]) -> Result<usize> {
+    let bytes: usize = payload.iter().map(|part| part.len()).sum();
+    let (need, got) = (bytes + OVERHEAD, out.len());
+    let length = u32::try_from(bytes).map_err(|_| Error::Option)?;
     let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
     let (body, trailer) = out.split_at_mut(need - TRAILER);
-    let fields = [tag as u8].into_iter().chain(length.to_le_bytes()).chain(payload.iter().copied());
+    let fields = [tag as u8].into_iter().chain(length.to_le_bytes()).chain(payload.iter().flat_map(|part| part.iter().copied()));
     for (to, from) in body.iter_mut().zip(fields) {
         *to = from;
     }

@@ -1,0 +1,539 @@
+//! What must hold for any sizes, rings, weights and plans, on pseudo-random samples.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+
+mod common;
+#[path = "common/parties.rs"]
+mod parties;
+
+use common::{Lcg, Memory};
+use minionn_core::Error;
+use minionn_core::error::PlanFault;
+use minionn_core::lattice::encode::{Encoder, Plaintext};
+use minionn_core::lattice::encrypt::Mask;
+use minionn_core::lattice::evaluate::{Fresh, accumulate, add_zero};
+use minionn_core::lattice::rescale::{Basis, Fraction as _};
+use minionn_core::lattice::{PublicKey, SecretKey, decrypt};
+use minionn_core::model::Model;
+use minionn_core::ot::Repetition;
+use minionn_core::params::{MAX_RING_BITS, MAX_WEIGHT_BITS, MIN_RING_BITS, N};
+use minionn_core::plan::noise::{C0_EXTRA, C1_EXTRA, Level, bound, modulus};
+use minionn_core::plan::tile::Tile;
+use minionn_core::plan::{self, Function, Op, Plan, cost};
+use minionn_core::ring::LIMBS;
+use minionn_core::rng::{Domain, Seed};
+use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
+use minionn_core::session::{MAX_STOCK, Options, Prepared, Tables, client_memory, prepared_memory, server_memory};
+use minionn_core::wire::{pack, packed_len, unpack};
+use parties::serve;
+use sha2::{Digest as _, Sha256};
+
+// --- Arithmetic ----------------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn transforms_multiply_like_the_schoolbook() {
+    let mut g = Lcg(1);
+    for _ in 0..60 {
+        let (n, limb) = (1 << (1 + g.below(9)), &LIMBS[g.below(4) as usize]);
+        let q = limb.q as u64;
+        // Some at the edges of the range.
+        let mut draw = || match g.below(8) {
+            0 => 0,
+            1 => q - 1,
+            2 => q / 2,
+            _ => g.below(q),
+        };
+        let (a, b): (Vec<u64>, Vec<u64>) = ((0..n).map(|_| draw()).collect(), (0..n).map(|_| draw()).collect());
+        let mut expected = vec![0; n];
+        for (i, &x) in a.iter().enumerate() {
+            for (j, &y) in b.iter().enumerate() {
+                let product = x * y % q;
+                let slot = &mut expected[(i + j) % n];
+                *slot = if i + j < n { *slot + product } else { *slot + q - product } % q;
+            }
+        }
+        let load = |v: &[u64]| v.iter().map(|&x| x as i32).collect::<Vec<_>>();
+        let (mut x, mut y) = (load(&a), load(&b));
+        limb.forward(&mut x);
+        limb.forward(&mut y);
+        for (x, y) in x.iter_mut().zip(y) {
+            *x = limb.mul(*x, limb.to_montgomery(y));
+        }
+        limb.inverse(&mut x);
+        assert_eq!(x.iter().map(|&x| u64::from(limb.canonical(x))).collect::<Vec<_>>(), expected, "n = {n}, q = {q}");
+    }
+}
+
+#[test]
+fn packed_integers_come_back() {
+    let mut g = Lcg(2);
+    for _ in 0..300 {
+        let (bits, count) = (1 + g.below(64) as u32, g.below(200) as usize);
+        let values: Vec<u64> = (0..count).map(|_| ((g.next() << 33) ^ g.next()) & (u64::MAX >> (64 - bits))).collect();
+        let mut bytes = vec![0; packed_len(count as u64, bits) as usize];
+        pack(&values, bits, &mut bytes);
+        let mut back = vec![0; count];
+        assert!(unpack(&bytes, bits, &mut back));
+        assert_eq!(back, values);
+    }
+}
+
+// --- Encryption ----------------------------------------------------------------------------------------------------------------------
+
+/// Encrypts, multiplies, floods, rescales and decrypts a few ciphertexts in a ring. Returns the largest error of the final phase, in
+/// steps of which 256 are half a unit of the message.
+fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g: &mut Lcg) -> u64 {
+    let (encoder, basis) = (Encoder::new(Plaintext::Bits(ring), limbs), Basis::new(limbs));
+    let (c1_bits, c0_bits) = (ring + C1_EXTRA, ring + C0_EXTRA);
+    let seed = |tag: u8| Seed([tag ^ ring as u8 ^ (limbs as u8) << 6; 32]);
+    let key = SecretKey::new(seed(1));
+    let mask = |x: u64| x & ((1 << ring) - 1);
+    let mut b = vec![0; 4 * N];
+    let mut secrets = vec![vec![0; N]; 4];
+    for (index, limb) in LIMBS.iter().enumerate() {
+        key.expand(limb, &mut secrets[index]);
+        SecretKey::encrypt_limb(index, 0, &seed(2), &seed(3), &secrets[index], &mut b[index * N..(index + 1) * N]);
+    }
+    let public_key = PublicKey { seed: seed(2), b: &b };
+    let mut worst = 0;
+    for number in 1..=ciphertexts {
+        let weights: Vec<(usize, i64)> = (0..48).map(|_| (g.below(N as u64) as usize, g.below(4096) as i64 - 2048)).collect();
+        let edges = [0, 1, mask(u64::MAX), 1 << (ring - 1)];
+        let mut draw = || if g.below(4) == 0 { edges[g.below(4) as usize] } else { g.below(1 << ring) };
+        let (m, u): (Vec<u64>, Vec<u64>) = ((0..N).map(|_| draw()).collect(), (0..N).map(|_| draw()).collect());
+        let mut expected = u.clone();
+        for &(at, w) in &weights {
+            for (i, &m) in m.iter().enumerate() {
+                let sign = if i + at < N { w } else { -w };
+                expected[(i + at) % N] = expected[(i + at) % N].wrapping_add((sign as u64).wrapping_mul(m));
+            }
+        }
+        let (mut sums0, mut sums1) = (vec![0_u64; N], vec![0_u64; N]);
+        for (index, limb) in LIMBS.iter().enumerate().take(limbs) {
+            let mut upload: Vec<i32> = m.iter().map(|&m| encoder.encode(index, m)).collect();
+            SecretKey::encrypt_limb(index, number, &seed(4), &seed(5), &secrets[index], &mut upload);
+            let mut w = vec![0; N];
+            for &(at, weight) in &weights {
+                w[at] = limb.reduce(w[at] + limb.to_montgomery(weight as i32));
+            }
+            limb.forward(&mut w);
+            let fresh_seed = seed(6);
+            let fresh = Fresh { seed: &fresh_seed, number, flood };
+            let (mut c0, mut c1, mut ephemeral) = (vec![0; N], vec![0; N], vec![0; N]);
+            accumulate(limb, upload.iter().copied(), &w, &mut c0);
+            let mut a = Mask::new(&seed(4), number, index);
+            accumulate(limb, core::iter::repeat_with(|| a.next(limb)), &w, &mut c1);
+            fresh.ephemeral(limb, &mut ephemeral);
+            add_zero(index, &public_key, &ephemeral, &mut c0, &mut c1);
+            limb.inverse(&mut c0);
+            limb.inverse(&mut c1);
+            let mut sums = sums0.iter_mut();
+            fresh.finish_c0(index, &encoder, &c0, u.iter().copied().enumerate(), |x| sums.next().unwrap().add(basis.fraction(index, x)));
+            let mut sums = sums1.iter_mut();
+            fresh.finish_c1(index, &c1, |x| sums.next().unwrap().add(basis.fraction(index, x)));
+        }
+        let c1: Vec<u64> = sums1.iter().map(|s| s.round(c1_bits)).collect();
+        let mut packed = vec![0; packed_len(N as u64, c1_bits) as usize];
+        pack(&c1, c1_bits, &mut packed);
+        let product_limbs = decrypt::limbs(c1_bits);
+        let mut residues = vec![[0; 3]; N];
+        let (mut poly, mut scratch) = (vec![0; N], vec![0; N]);
+        for index in 0..product_limbs {
+            decrypt::load(index, &packed, c1_bits, &mut poly);
+            decrypt::multiply_by_secret(index, &key, &mut poly, &mut scratch);
+            residues.iter_mut().zip(&poly).for_each(|(r, &x)| r[index] = x);
+        }
+        for ((sum, residue), &v) in sums0.iter().zip(&residues).zip(&expected) {
+            let (c0, product) = (sum.round(c0_bits), decrypt::lift(*residue, product_limbs));
+            assert_eq!(decrypt::round(ring, c0, product), mask(v), "ring {ring}, {limbs} limbs");
+            let phase = (c0 << (C1_EXTRA - C0_EXTRA)).wrapping_add(product).wrapping_sub(mask(v) << C1_EXTRA);
+            let error = ((phase << (64 - c1_bits)) as i64) >> (64 - c1_bits);
+            worst = worst.max(error.unsigned_abs());
+        }
+    }
+    worst
+}
+
+#[test]
+fn results_decrypt_under_the_most_flooding_in_every_ring() {
+    let mut g = Lcg(3);
+    let mut worst = (0, 0, 0);
+    let mut counted = 0;
+    for ring in u32::from(MIN_RING_BITS)..=u32::from(MAX_RING_BITS) {
+        for limbs in [3, 4] {
+            // The most that the planner may choose; with three limbs only where that leaves 40 bits above the least bound.
+            let flood = ((45 * modulus(limbs)) >> (ring + C1_EXTRA)).ilog2();
+            if flood < 40 + bound(1, 1).ilog2() {
+                continue;
+            }
+            let error = largest_phase_error(ring, limbs, flood, 4, &mut g);
+            counted += 4 * N;
+            if error > worst.0 {
+                worst = (error, ring, limbs);
+            }
+        }
+    }
+    println!("largest phase error of {counted} results: {} of 256 steps (ring {}, {} limbs)", worst.0, worst.1, worst.2);
+    // 45 of flooding, 16 of c0's rounding, and 15 (one σ) times about 5.5 of c1's.
+    assert!(worst.0 < 180);
+}
+
+// --- Tiles ---------------------------------------------------------------------------------------------------------------------------
+
+#[test]
+fn every_tile_floods_and_keeps_its_results_apart() {
+    let mut g = Lcg(4);
+    let (mut chosen, mut refused) = (0, 0);
+    for _ in 0..400 {
+        let size = |g: &mut Lcg| match g.below(3) {
+            0 => 1 + g.below(8),
+            1 => 1 + g.below(300),
+            _ => 1 + g.below(6000),
+        };
+        let (inputs, outputs) = (size(&mut g) as u32, size(&mut g) as u32);
+        let ring = (8 + g.below(37)) as u8;
+        let weight_bits = (2 + g.below(11)) as u8;
+        let stock = [1, 1, 2, 3, 7, 64, 1000][g.below(7) as usize];
+        let tile = match Tile::choose(&Op::FullyConnected { ring, weight_bits, inputs, outputs }, stock) {
+            Ok(tile) => tile,
+            Err(error) => {
+                assert_eq!(error, Error::Plan(PlanFault::Flooding));
+                refused += 1;
+                continue;
+            }
+        };
+        chosen += 1;
+        let Level { limbs, flood, statistical } = tile.level;
+        // A weight polynomial of every chunk meets all the noise of its upload.
+        let noise = bound((tile.chunks() * tile.n_o * tile.n_c) as u64, u32::from(weight_bits) - 1);
+        assert!(
+            statistical >= 40 && 1 << flood >= bound((tile.elements() * tile.n_o) as u64, u32::from(weight_bits) - 1) << 40,
+            "{tile:?}"
+        );
+        assert!(
+            (1 << flood) + bound((tile.elements() * tile.n_o) as u64, u32::from(weight_bits) - 1) <= (45 * modulus(limbs)) >> (ring + 9)
+        );
+        assert!(1 << flood >= noise << 39, "rounding of the chunks costs less than a bit: {tile:?}");
+
+        assert!(tile.n_b * tile.n_o * tile.n_c <= N && tile.n_b <= stock);
+        let counts: Vec<u64> = (0..tile.down()).map(|number| tile.results(number).count() as u64).collect();
+        assert_eq!(counts.iter().sum::<u64>(), (stock * tile.outputs()) as u64);
+        assert!(counts.iter().all(|&n| n as usize <= tile.most_results()));
+        let c0: u64 = counts.iter().map(|n| (n * u64::from(tile.c0_bits())).div_ceil(8)).sum();
+        assert_eq!(tile.download_bytes(), packed_len(N as u64, tile.c1_bits()) * tile.down() as u64 + c0);
+        // No other tile costs less, but for the last bits of each download.
+        for n_b in (0..=stock.min(N).ilog2()).map(|k| 1 << k) {
+            for n_w in (1..=tile.elements().min(N / n_b)).rev().take(300) {
+                let n_o = tile.outputs().min(N / (n_b * n_w));
+                let Ok(level) = Level::choose(u32::from(ring), bound((tile.elements() * n_o) as u64, u32::from(weight_bits) - 1)) else {
+                    continue;
+                };
+                let other = Tile { n_b, n_o, n_c: n_w, level, ..tile };
+                let (bytes, others) = (tile.upload_bytes() + tile.download_bytes(), other.upload_bytes() + other.download_bytes());
+                assert!(bytes <= others + tile.down() as u64, "{tile:?} {other:?}");
+            }
+        }
+        // The results of a download stand apart, in front of every place where its products may spill.
+        let places: Vec<usize> = tile.results(tile.down() - 1).map(|(_, _, at)| at).collect();
+        assert!(places.windows(2).all(|p| p[0] < p[1]) && places[0] >= tile.n_c - 1 && places[places.len() - 1] < N, "{tile:?}");
+        assert!(tile.inputs(tile.up() - 1).all(|(_, _, at)| at < N));
+        assert!(tile.weights(tile.groups() - 1, tile.chunks() - 1).all(|(_, at)| at < N));
+    }
+    println!("{chosen} tiles, {refused} refused");
+    assert!(chosen > 200);
+}
+
+// --- Plans ---------------------------------------------------------------------------------------------------------------------------
+
+/// A plan of one to three linear layers with anything in between.
+fn random_ops(g: &mut Lcg) -> (u32, Vec<Op>) {
+    let ring = |g: &mut Lcg| (8 + g.below(37)) as u8;
+    let input = 1 + g.below(12) as u32;
+    let (mut width, mut len) = (ring(g), input);
+    let mut ops = Vec::new();
+    let between = |g: &mut Lcg, width: &mut u8, len: u32, ops: &mut Vec<Op>| match g.below(4) {
+        0 => ops.push(Op::Square { ring: *width, len }),
+        n => {
+            let (ring_out, shift) = (ring(g), g.below(u64::from(*width) - 1) as u8);
+            let function = if n == 1 { Function::Identity } else { Function::Relu };
+            ops.push(Op::Activation { function, ring_in: *width, ring_out, shift, len });
+            *width = ring_out;
+        }
+    };
+    for layer in 0..1 + g.below(3) {
+        if layer > 0 || g.below(4) == 0 {
+            for _ in 0..1 + g.below(2) {
+                between(g, &mut width, len, &mut ops);
+            }
+        }
+        let outputs = 1 + g.below(12) as u32;
+        ops.push(Op::FullyConnected {
+            ring: width,
+            weight_bits: (2 + g.below(u64::from(MAX_WEIGHT_BITS) - 1)) as u8,
+            inputs: len,
+            outputs,
+        });
+        len = outputs;
+    }
+    if g.below(3) == 0 {
+        between(g, &mut width, len, &mut ops);
+    }
+    ops.push(if len > 1 && g.below(2) == 0 { Op::Argmax { ring: width, len } } else { Op::Open { ring: width, len } });
+    (input, ops)
+}
+
+fn random_options(g: &mut Lcg) -> Options {
+    let repetition = [Repetition::K1, Repetition::K2, Repetition::K4][g.below(3) as usize];
+    let tables = if g.below(2) == 0 { Tables::Stored } else { Tables::Streamed };
+    Options { repetition, tables, stock: 1 + g.below(4) as u32 }
+}
+
+/// A model with these operations, whose input range fits its ring.
+fn random_model(g: &mut Lcg) -> Vec<u8> {
+    let (input, ops) = random_ops(g);
+    common::model(input, &ops, g.next())
+}
+
+#[test]
+fn random_networks_cost_what_was_predicted_and_equal_the_integer_model() {
+    let mut g = Lcg(5);
+    for _ in 0..40 {
+        let (net, options) = (random_model(&mut g), random_options(&mut g));
+        let model = Model::parse(&net).unwrap();
+        serve(&net, options, |served| {
+            let plan = served.plan;
+            let ops: Vec<Op> = plan.ops().collect();
+            served.parties(|p| {
+                let mut before = (0, 0);
+                let mut spent = |up: &[u8], down: &[u8]| {
+                    let spent = (up.len() as u64 - before.0, down.len() as u64 - before.1);
+                    before = (up.len() as u64, down.len() as u64);
+                    spent
+                };
+                let of = |phase: cost::Phase| (phase.up, phase.down);
+                assert_eq!(p.settle(), Ok(Status::Idle));
+                assert_eq!(spent(&p.up, &p.down), of(cost::setup()));
+                for stock in 0..2 {
+                    p.prepare();
+                    assert_eq!(spent(&p.up, &p.down), of(cost::offline(&plan, &options).unwrap()), "{ops:?} {options:?}");
+                    for i in 0..options.stock {
+                        let x = common::input(plan.header().input_len as usize, u64::from(100 * stock + i));
+                        let (best, logits) = common::expected(&model, &x);
+                        let (answer, out) = p.predict(&x);
+                        assert_eq!(answer, best, "{ops:?}");
+                        assert!(plan.is_argmax() || out == logits, "{ops:?}");
+                        assert_eq!(spent(&p.up, &p.down), of(cost::online(&plan, &options)), "{ops:?} {options:?}");
+                    }
+                }
+            });
+        });
+    }
+}
+
+#[test]
+fn memory_is_exactly_what_was_asked_for() {
+    let mut g = Lcg(6);
+    for _ in 0..40 {
+        let (net, options) = (random_model(&mut g), random_options(&mut g));
+        let model = Model::parse(&net).unwrap();
+        let plan = *model.plan();
+        let buffers = Buffers { inbox: 64 + g.below(500) as usize, outbox: 64 + g.below(500) as usize };
+        let need = prepared_memory(&plan, options.stock).unwrap();
+        let mut short = Memory::new(need - 1);
+        assert_eq!(Prepared::new(model, options.stock, short.bytes()).err(), Some(Error::Memory { need, got: need - 1 }));
+        let mut weights = Memory::new(need);
+        let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
+
+        let need = ClientEngine::memory(&plan, &options, buffers).unwrap();
+        assert!(need > client_memory(&plan, &options).unwrap());
+        for (got, error) in [(need, None), (need - 1, Some(Error::Memory { need, got: need - 1 }))] {
+            let mut memory = Memory::new(got);
+            assert_eq!(ClientEngine::new(plan, options, buffers, memory.bytes(), Seed([1; 32])).err(), error);
+        }
+        let need = ServerEngine::memory(&plan, &options, buffers).unwrap();
+        assert!(need > server_memory(&plan, &options).unwrap());
+        for (got, error) in [(need, None), (need - 1, Some(Error::Memory { need, got: need - 1 }))] {
+            let mut memory = Memory::new(got);
+            assert_eq!(ServerEngine::new(&prepared, options, buffers, memory.bytes(), Seed([1; 32])).err(), error);
+        }
+    }
+}
+
+#[test]
+fn options_out_of_range_are_refused_everywhere() {
+    let net = common::relu_net();
+    let model = Model::parse(&net).unwrap();
+    let plan = *model.plan();
+    let buffers = Buffers::default();
+    for stock in [0, MAX_STOCK + 1, u32::MAX] {
+        let options = Options { stock, ..Options::default() };
+        assert_eq!(options.check(), Err(Error::Option));
+        assert_eq!(client_memory(&plan, &options), Err(Error::Option));
+        assert_eq!(server_memory(&plan, &options), Err(Error::Option));
+        assert_eq!(prepared_memory(&plan, stock), Err(Error::Option));
+        assert_eq!(ClientEngine::memory(&plan, &options, buffers), Err(Error::Option));
+        assert_eq!(ServerEngine::memory(&plan, &options, buffers), Err(Error::Option));
+        assert_eq!(Prepared::new(model, stock, Memory::new(64).bytes()).err(), Some(Error::Option));
+    }
+    for stock in [1, MAX_STOCK] {
+        assert!(client_memory(&plan, &Options { stock, ..Options::default() }).is_ok());
+    }
+    for (inbox, outbox) in [(63, 64), (64, 63), (0, 0)] {
+        assert_eq!(ClientEngine::memory(&plan, &Options::default(), Buffers { inbox, outbox }), Err(Error::Option));
+    }
+    // A model prepared for another stock.
+    let mut weights = Memory::new(prepared_memory(&plan, 1).unwrap());
+    let prepared = Prepared::new(model, 1, weights.bytes()).unwrap();
+    let options = Options { stock: 2, ..Options::default() };
+    assert_eq!(ServerEngine::new(&prepared, options, buffers, &mut [], Seed([1; 32])).err(), Some(Error::Option));
+}
+
+// --- Hostile files -------------------------------------------------------------------------------------------------------------------
+
+/// Makes the digest at the end match again.
+fn seal(bytes: &mut [u8]) {
+    let (content, digest) = bytes.split_at_mut(bytes.len() - plan::DIGEST);
+    digest.copy_from_slice(&Sha256::digest(content));
+}
+
+/// A plan that parses can be planned with: nothing overflows, whatever its sizes.
+fn survives(bytes: &[u8]) -> bool {
+    let Ok(plan) = Plan::parse(bytes) else { return false };
+    let _ = (plan.name(), plan.is_argmax(), plan.input_ring(), plan.len_bytes(), Model::len_bytes(&plan), Model::scratch_len(&plan));
+    for options in [Options::default(), Options { tables: Tables::Streamed, stock: MAX_STOCK, ..Options::default() }] {
+        let _ = (cost::offline(&plan, &options), cost::online(&plan, &options), cost::store_bytes(&plan, &options));
+        let _ = (client_memory(&plan, &options), server_memory(&plan, &options), prepared_memory(&plan, options.stock));
+        let _ = ClientEngine::memory(&plan, &options, Buffers::default());
+    }
+    true
+}
+
+#[test]
+fn hostile_plans_never_panic() {
+    let mut g = Lcg(7);
+    let (mut parsed, mut refused) = (0, 0);
+    for net in [common::relu_net(), common::square_net()] {
+        let plan = Model::parse(&net).unwrap();
+        let (content, digest) = plan.plan().bytes();
+        let honest = [content, digest].concat();
+        let mut count = |bytes: &mut Vec<u8>| {
+            seal(bytes);
+            *(if survives(bytes) { &mut parsed } else { &mut refused }) += 1;
+        };
+        for at in 0..content.len() {
+            for value in [0, 1, 2, 8, 44, 45, 0x7f, 0x80, 0xff, honest[at].wrapping_add(1), honest[at].wrapping_sub(1), g.next() as u8] {
+                let mut bytes = honest.clone();
+                bytes[at] = value;
+                count(&mut bytes);
+            }
+        }
+        for _ in 0..2000 {
+            let mut bytes = honest.clone();
+            for _ in 0..1 + g.below(6) {
+                let at = g.below(content.len() as u64) as usize;
+                bytes[at] = g.next() as u8;
+            }
+            count(&mut bytes);
+        }
+        for len in 0..honest.len() {
+            let mut bytes = honest[..len].to_vec();
+            if len >= plan::DIGEST {
+                seal(&mut bytes);
+            }
+            assert!(!survives(&bytes), "{len} bytes");
+        }
+    }
+    println!("{parsed} mutants parse, {refused} are refused");
+}
+
+/// The largest sizes that a plan may have: parsing and planning stay quick, and nothing overflows.
+#[test]
+fn the_largest_plans_are_planned_in_reasonable_time() {
+    let header = plan::Header {
+        input_len: 1,
+        output_len: 1,
+        input: plan::Quantisation { scale: 1.0, min: -1, max: 1 },
+        output_scale: 1.0,
+        name: [0; 32],
+    };
+    let start = std::time::Instant::now();
+    for (inputs, outputs) in [(1 << 24, 16), (16, 1 << 24), (1 << 14, 1 << 14), (65_518, 4097), (4097, 65_518), (1 << 24, 1), (1, 1 << 24)]
+    {
+        let fc = |inputs, outputs| Op::FullyConnected { ring: 12, weight_bits: 2, inputs, outputs };
+        let act = |len| Op::Activation { function: Function::Relu, ring_in: 12, ring_out: 12, shift: 0, len };
+        let mut ops = Vec::new();
+        for _ in 0..3 {
+            ops.extend([fc(inputs, outputs), act(outputs), fc(outputs, inputs), act(inputs)]);
+        }
+        ops.push(Op::Open { ring: 12, len: inputs });
+        let mut bytes = vec![0; plan::MAX_BYTES];
+        let n = Plan::write(&plan::Header { input_len: inputs, output_len: inputs, ..header }, &ops, &mut bytes).unwrap();
+        assert!(survives(&bytes[..n]));
+    }
+    // Seconds even on a loaded machine; hours before tiles were counted at once.
+    let seconds = start.elapsed().as_secs_f32();
+    println!("{seconds:.2} s");
+    assert!(seconds < 20.0);
+}
+
+#[test]
+fn hostile_models_never_panic() {
+    let mut g = Lcg(8);
+    let net = common::relu_net();
+    let plan_at = minionn_core::model::HEADER;
+    let plan_len = Model::parse(&net).unwrap().plan().len_bytes();
+    let (mut parsed, mut refused) = (0, 0);
+    let mut check = |bytes: &mut Vec<u8>, plan_too: bool| {
+        if plan_too {
+            seal(&mut bytes[plan_at..plan_at + plan_len]);
+        }
+        seal(bytes);
+        match Model::parse(bytes) {
+            Ok(model) => {
+                parsed += 1;
+                let plan = *model.plan();
+                let x = vec![0; plan.header().input_len as usize];
+                let mut scratch = vec![0; Model::scratch_len(&plan)];
+                let mut out = vec![0; plan.header().output_len as usize];
+                let _ = model.evaluate(&x, &mut scratch, &mut out);
+            }
+            Err(error) => {
+                assert!(matches!(error, Error::Model(_) | Error::Plan(_)), "{error:?}");
+                refused += 1;
+            }
+        }
+    };
+    for _ in 0..4000 {
+        let mut bytes = net.clone();
+        for _ in 0..1 + g.below(4) {
+            let at = g.below(net.len() as u64 - 32) as usize;
+            bytes[at] = g.next() as u8;
+        }
+        check(&mut bytes, g.below(2) == 0);
+    }
+    for at in 0..plan_at + plan_len {
+        for value in [0, 1, 0x7f, 0xff] {
+            let mut bytes = net.clone();
+            bytes[at] = value;
+            check(&mut bytes, true);
+        }
+    }
+    for len in plan::DIGEST..net.len() {
+        let mut bytes = net[..len].to_vec();
+        check(&mut bytes, false);
+    }
+    println!("{parsed} mutants parse, {refused} are refused");
+    assert!(parsed > 500);
+}
+
+#[test]
+fn streams_of_a_seed_differ() {
+    let seed = Seed([1; 32]);
+    let domains = [Domain::Derive, Domain::Uniform, Domain::Ternary, Domain::Noise, Domain::Flood, Domain::Mask, Domain::Label];
+    let mut seen = std::collections::HashSet::new();
+    for domain in domains {
+        for index in (0..50).chain([1 << 32, (1 << 56) - 1]) {
+            assert!(seen.insert(seed.stream(domain, index).next_u128()), "{domain:?} {index}");
+        }
+    }
+}

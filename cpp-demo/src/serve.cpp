@@ -1,0 +1,189 @@
+#include "serve.hpp"
+
+#include "arguments.hpp"
+#include "random.hpp"
+
+#include <array>
+#include <chrono>
+#include <iostream>
+#include <optional>
+#include <sstream>
+
+namespace asio = boost::asio;
+using asio::ip::tcp;
+
+Models::Models(minionn::Bytes bytes, std::uint32_t max_stock)
+    : bytes_(std::make_shared<const minionn::Bytes>(std::move(bytes))), max_stock_(max_stock) {
+    plan_ = std::make_unique<const minionn::Plan>(get(1)->plan());
+}
+
+std::shared_ptr<const minionn::Model> Models::get(std::uint32_t stock) {
+    if (stock > max_stock_) throw minionn::Error(MINIONN_ERROR_REFUSED, "a stock of " + std::to_string(stock));
+    const std::lock_guard<std::mutex> lock(mutex_);
+    auto &model = models_[stock];
+    if (!model) model = std::make_shared<const minionn::Model>(bytes_, stock);
+    return model;
+}
+
+namespace {
+
+/// How long a silent client is waited for.
+constexpr auto IDLE = std::chrono::minutes(10);
+/// How long a client that was told to go may still send.
+constexpr auto LINGER = std::chrono::seconds(5);
+
+/// One client. At most one read or write is under way, and a strand keeps the timer apart, so no lock is needed.
+class Connection : public std::enable_shared_from_this<Connection> {
+  public:
+    Connection(tcp::socket socket, std::shared_ptr<Models> models)
+        : socket_(std::move(socket)), timer_(socket_.get_executor()), models_(std::move(models)) {}
+
+    void start() {
+        boost::system::error_code ignored;
+        socket_.set_option(tcp::no_delay(true), ignored);
+        peer_ = name();
+        read();
+    }
+
+  private:
+    std::string name() const {
+        boost::system::error_code error;
+        std::ostringstream out;
+        out << socket_.remote_endpoint(error);
+        return error ? "unknown" : out.str();
+    }
+
+    void read() {
+        watch(IDLE);
+        socket_.async_read_some(asio::buffer(in_), [self = shared_from_this()](boost::system::error_code error, std::size_t n) {
+            if (error) return self->ended(error == asio::error::eof);
+            self->received_.insert(self->received_.end(), self->in_.begin(), self->in_.begin() + static_cast<std::ptrdiff_t>(n));
+            self->work();
+        });
+    }
+
+    /// Does all that can be done with what was received, up to the next write or read.
+    void work() {
+        try {
+            if (!session_ && !greet()) return;
+            step();
+        } catch (const minionn::Error &error) {
+            refuse(error);
+        } catch (const std::exception &error) {
+            // No memory, say: one client's misfortune must not be everyone's.
+            error_ = error.what();
+            ended(true);
+        }
+    }
+
+    /// Reads what the client asks for. Returns whether there is a session; else a read or write is under way.
+    bool greet() {
+        const auto greeting = minionn::Greeting::peek(received_, minionn::Options());
+        if (!greeting) return read(), false;
+        if (greeting->kind == MINIONN_GREETING_PLAN_REQUEST) {
+            received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(greeting->size));
+            out_ = models_->plan().reply();
+            return write(false), false;
+        }
+        session_.emplace(models_->get(greeting->options.stock), greeting->options, system_random());
+        return true;
+    }
+
+    /// One turn of the session: feed, poll, drain.
+    void step() {
+        for (;;) {
+            const auto taken = session_->feed(received_.data(), received_.size());
+            received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(taken));
+            const auto state = session_->poll();
+            if (session_->pending() != 0) return drain(false);
+            if (state == MINIONN_CLOSED) return ended(true);
+            if (received_.empty()) return read();
+        }
+    }
+
+    void drain(bool last) {
+        out_.resize(session_->pending());
+        session_->drain(out_.data(), out_.size());
+        write(last);
+    }
+
+    /// Tells the client why it ends: a session does that itself.
+    void refuse(const minionn::Error &error) {
+        error_ = error.what();
+        try {
+            if (session_) return drain(true);
+            out_ = minionn::abort_message(error.status());
+            write(true);
+        } catch (const minionn::Error &) {
+            ended(true);
+        }
+    }
+
+    void write(bool last) {
+        watch(IDLE);
+        asio::async_write(socket_, asio::buffer(out_), [self = shared_from_this(), last](boost::system::error_code error, std::size_t) {
+            if (error) return self->ended(false);
+            last ? self->linger() : self->work();
+        });
+    }
+
+    /// Closing at once would throw away what the client has not read yet, such as the reason: it may still be sending.
+    void linger() {
+        boost::system::error_code ignored;
+        socket_.shutdown(tcp::socket::shutdown_send, ignored);
+        watch(LINGER);
+        discard();
+    }
+
+    void discard() {
+        socket_.async_read_some(asio::buffer(in_), [self = shared_from_this()](boost::system::error_code error, std::size_t) {
+            error ? self->ended(true) : self->discard();
+        });
+    }
+
+    /// Closes the connection if this is not called again in time.
+    void watch(std::chrono::steady_clock::duration limit) {
+        timer_.expires_after(limit);
+        timer_.async_wait([self = weak_from_this()](boost::system::error_code error) {
+            if (const auto connection = self.lock(); connection && !error) connection->socket_.close();
+        });
+    }
+
+    void ended(bool in_order) {
+        timer_.cancel();
+        if (!in_order && error_.empty()) error_ = "the connection broke";
+        std::ostringstream line;
+        line << peer_ << ": " << (session_ ? session_->predictions() : 0) << " predictions";
+        if (!error_.empty()) line << ", then " << error_;
+        std::cerr << line.str() + '\n';
+    }
+
+    tcp::socket socket_;
+    asio::steady_timer timer_;
+    std::shared_ptr<Models> models_;
+    std::optional<minionn::Server> session_;
+    std::array<std::uint8_t, 1 << 16> in_;
+    minionn::Bytes received_, out_;
+    std::string peer_, error_;
+};
+
+} // namespace
+
+Listener::Listener(asio::io_context &context, const std::string &address, std::shared_ptr<Models> models, bool once)
+    : acceptor_(context), models_(std::move(models)), once_(once) {
+    const auto [host, port] = split_address(address);
+    const tcp::endpoint endpoint = *tcp::resolver(context).resolve(host, port, tcp::resolver::passive).begin();
+    acceptor_.open(endpoint.protocol());
+    acceptor_.set_option(tcp::acceptor::reuse_address(true));
+    acceptor_.bind(endpoint);
+    acceptor_.listen();
+    accept();
+}
+
+void Listener::accept() {
+    acceptor_.async_accept(asio::make_strand(acceptor_.get_executor()), [this](boost::system::error_code error, tcp::socket socket) {
+        if (error == asio::error::operation_aborted) return;
+        if (!error) std::make_shared<Connection>(std::move(socket), models_)->start();
+        if (error || !once_) accept();
+    });
+}

@@ -1,0 +1,175 @@
+//! Handles: Rust values at the start of memory that a C caller owns.
+//!
+//! ```text
+//! caller's memory:  | Handle { magic, bytes, broken, value } | region that the value carves |
+//! ```
+
+use crate::pointer::checked;
+use crate::status::{Result, Status};
+use minionn_core::memory::ALIGN;
+use zeroize::Zeroize as _;
+
+/// An opaque C type and what stands behind it.
+pub(crate) trait Opaque {
+    /// The value.
+    type Value: 'static;
+    /// Tells handles of different types, and wiped ones, apart.
+    const MAGIC: u64;
+}
+
+/// What stands at the start of the caller's memory.
+#[repr(C)]
+pub(crate) struct Handle<T> {
+    magic: u64,
+    /// Of the caller's memory, as far as it is used.
+    bytes: usize,
+    /// A call is under way, or has panicked.
+    broken: bool,
+    value: T,
+}
+
+/// Bytes of the handle itself.
+const fn head<T: Opaque>() -> usize {
+    assert!(align_of::<Handle<T::Value>>() <= ALIGN);
+    size_of::<Handle<T::Value>>().next_multiple_of(ALIGN)
+}
+
+/// Bytes of a handle whose value carves `region` bytes.
+pub(crate) fn bytes<T: Opaque>(region: usize) -> Result<usize> {
+    region.checked_add(head::<T>()).filter(|&n| n <= isize::MAX as usize).ok_or(Status::MINIONN_ERROR_MEMORY)
+}
+
+/// Places a handle whose value carves `region` bytes.
+///
+/// # Safety
+/// Unless NULL, `memory` is valid for reading and writing `size` bytes, by nobody else, until the handle is wiped; what `make`'s value
+/// borrows lives as long.
+pub(crate) unsafe fn init<T: Opaque>(
+    memory: *mut u8,
+    size: usize,
+    region: usize,
+    make: impl FnOnce(&'static mut [u8]) -> Result<T::Value>,
+) -> Result<*mut T> {
+    let bytes = bytes::<T>(region)?;
+    checked(memory.cast_const())?;
+    if memory.align_offset(ALIGN) != 0 {
+        return Err(Status::MINIONN_ERROR_ALIGNMENT);
+    }
+    if size < bytes {
+        return Err(Status::MINIONN_ERROR_MEMORY);
+    }
+    // SAFETY: at least `bytes` bytes, checked above, are ours until the handle is wiped. They are initialised before a slice covers
+    // them, and handle and slice do not overlap: `head` rounds up, and leaves `region`.
+    unsafe {
+        memory.write_bytes(0, bytes);
+        let region = core::slice::from_raw_parts_mut(memory.add(head::<T>()), region);
+        match make(region) {
+            Ok(value) => {
+                memory.cast::<Handle<T::Value>>().write(Handle { magic: T::MAGIC, bytes, broken: false, value });
+                Ok(memory.cast())
+            }
+            Err(status) => {
+                wipe_bytes(memory, bytes);
+                Err(status)
+            }
+        }
+    }
+}
+
+/// The handle behind a pointer.
+///
+/// # Safety
+/// Unless NULL or crooked, `handle` points at as many readable bytes as a handle has.
+unsafe fn find<T: Opaque>(handle: *const T) -> Result<*mut Handle<T::Value>> {
+    let handle = handle.cast_mut().cast::<Handle<T::Value>>();
+    checked(handle.cast_const())?;
+    // SAFETY: the bytes are readable, and any eight bytes are a number. No reference to the handle exists before this matches.
+    if unsafe { (&raw const (*handle).magic).read() } == T::MAGIC { Ok(handle) } else { Err(Status::MINIONN_ERROR_HANDLE) }
+}
+
+/// Lends the value to `call`. A call that panics leaves the handle broken.
+///
+/// # Safety
+/// As [`find`]; nobody else uses the handle meanwhile.
+pub(crate) unsafe fn with<T: Opaque, R>(handle: *mut T, call: impl FnOnce(&mut T::Value) -> Result<R>) -> Result<R> {
+    // SAFETY: the caller's promise; `find` checked that this is a live handle, which `init` wrote.
+    let handle = unsafe { &mut *find(handle)? };
+    if handle.broken {
+        return Err(Status::MINIONN_ERROR_INTERNAL);
+    }
+    handle.broken = true;
+    let result = call(&mut handle.value);
+    handle.broken = false;
+    result
+}
+
+/// The value, for reading.
+///
+/// # Safety
+/// As [`find`]; during `'a`, nobody wipes the handle or has it lent by [`with`].
+pub(crate) unsafe fn shared<'a, T: Opaque>(handle: *const T) -> Result<&'a T::Value> {
+    // SAFETY: the caller's promise; `find` checked that this is a live handle, which `init` wrote.
+    let handle = unsafe { &*find(handle)? };
+    if handle.broken { Err(Status::MINIONN_ERROR_INTERNAL) } else { Ok(&handle.value) }
+}
+
+/// Drops the value and wipes all memory that it had.
+///
+/// # Safety
+/// As [`find`]; nobody uses the handle any more.
+pub(crate) unsafe fn wipe<T: Opaque>(handle: *mut T) -> Result<()> {
+    // SAFETY: the caller's promise; `find` checked that this is a live handle, which `init` wrote, with `bytes` bytes of memory.
+    // The number that tells a live handle goes first: the value is dropped once, even if that panics.
+    unsafe {
+        let found = find(handle)?;
+        let bytes = (*found).bytes;
+        (*found).magic = 0;
+        (&raw mut (*found).value).drop_in_place();
+        wipe_bytes(found.cast(), bytes);
+    }
+    Ok(())
+}
+
+/// # Safety
+/// `memory` is ours: `bytes` initialised bytes.
+unsafe fn wipe_bytes(memory: *mut u8, bytes: usize) {
+    // SAFETY: the caller's promise. Padding inside a dropped value is written before it is covered by a slice.
+    unsafe {
+        memory.write_bytes(0, bytes);
+        core::slice::from_raw_parts_mut(memory, bytes).zeroize();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::status::guard;
+
+    struct Thing;
+    impl Opaque for Thing {
+        type Value = (u32, std::rc::Rc<()>);
+        const MAGIC: u64 = 7;
+    }
+
+    #[test]
+    fn a_call_that_panics_breaks_the_handle_until_it_is_wiped() {
+        let mut memory = vec![u128::MAX; 8];
+        let size = bytes::<Thing>(16).unwrap();
+        assert!(size <= size_of_val(&memory[..]));
+        let alive = std::rc::Rc::new(());
+        // SAFETY: the memory outlives the handle, and is large enough.
+        unsafe {
+            let at = memory.as_mut_ptr().cast();
+            assert_eq!(init::<Thing>(at, size, 16, |_| Err(Status::MINIONN_ERROR_RANDOM)).err(), Some(Status::MINIONN_ERROR_RANDOM));
+            let handle = init::<Thing>(at, size, 16, |_| Ok((1, alive.clone()))).unwrap();
+            assert_eq!(with(handle, |value| Ok(value.0)), Ok(1));
+            assert_eq!(guard(|| with(handle, |_| panic!("on purpose"))), Status::MINIONN_ERROR_INTERNAL);
+            assert_eq!(with(handle, |value| Ok(value.0)), Err(Status::MINIONN_ERROR_INTERNAL));
+            assert_eq!(shared(handle.cast_const()).err(), Some(Status::MINIONN_ERROR_INTERNAL));
+            assert_eq!(wipe(handle), Ok(()));
+            assert_eq!(wipe(handle), Err(Status::MINIONN_ERROR_HANDLE));
+        }
+        assert_eq!(std::rc::Rc::strong_count(&alive), 1, "dropped once");
+        assert!(memory.iter().take(size / 16).all(|&x| x == 0));
+    }
+}

@@ -1,0 +1,154 @@
+//! What is fuzzed: each function takes any bytes and must neither panic nor hang.
+//!
+//! The same functions serve the libFuzzer targets in `fuzz_targets/` and the smoke test, see README.md.
+
+#[path = "../../core/tests/common/mod.rs"]
+mod common;
+#[path = "../../core/tests/common/parties.rs"]
+mod parties;
+
+use minionn_core::model::{HEADER, Model};
+use minionn_core::ot::Repetition;
+use minionn_core::plan::{self, Plan, cost};
+use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
+use minionn_core::session::{Options, Tables, prepared_memory};
+use minionn_core::wire::{Greeting, Tag};
+use parties::{CLIENT_SEED, Frame, SERVER_SEED, Step, feed_client, feed_server, frame, frames, serve};
+use sha2::{Digest as _, Sha256};
+use std::sync::OnceLock;
+
+/// Makes the digest at the end match, or a fuzzer would never get past it.
+fn seal(bytes: &mut [u8]) {
+    if let Some(n) = bytes.len().checked_sub(plan::DIGEST) {
+        let (content, digest) = bytes.split_at_mut(n);
+        digest.copy_from_slice(&Sha256::digest(content));
+    }
+}
+
+/// A plan; if it parses, everything that is computed from it.
+pub fn plan(data: &[u8]) {
+    let _ = Plan::parse(data);
+    let mut bytes = data.to_vec();
+    seal(&mut bytes);
+    let Ok(plan) = Plan::parse(&bytes) else { return };
+    for tables in [Tables::Stored, Tables::Streamed] {
+        let options = Options { tables, stock: 3, ..Options::default() };
+        let _ = (cost::offline(&plan, &options), cost::online(&plan, &options), prepared_memory(&plan, 3));
+        let _ = ClientEngine::memory(&plan, &options, Buffers::default());
+        let _ = ServerEngine::memory(&plan, &options, Buffers::default());
+    }
+}
+
+/// A model; if it parses, one evaluation.
+pub fn model(data: &[u8]) {
+    let _ = Model::parse(data);
+    let mut bytes = data.to_vec();
+    // The plan inside has its own digest.
+    if let Some(ops) = bytes.get(HEADER + 10..HEADER + 12) {
+        let len = plan::HEADER + usize::from(u16::from_le_bytes([ops[0], ops[1]])) * plan::OP + plan::DIGEST;
+        if let Some(plan) = bytes.get_mut(HEADER..HEADER + len) {
+            seal(plan);
+        }
+    }
+    seal(&mut bytes);
+    let Ok(model) = Model::parse(&bytes) else { return };
+    let plan = *model.plan();
+    let (mut scratch, mut out) = (vec![0; Model::scratch_len(&plan)], vec![0; plan.header().output_len as usize]);
+    let _ = model.evaluate(&vec![0; plan.header().input_len as usize], &mut scratch, &mut out);
+}
+
+/// The first bytes of a connection, as they are and as the payload of a sound frame.
+pub fn greeting(data: &[u8]) {
+    let _ = Greeting::peek(data);
+    for tag in [Tag::Hello, Tag::PlanRequest] {
+        if let Ok(Some((_, n))) = Greeting::peek(&frame(0, tag as u8, data)) {
+            assert!(n <= Greeting::MAX);
+        }
+    }
+}
+
+/// An honest session: what to do, and both directions.
+struct Recording {
+    options: Options,
+    steps: Vec<Step>,
+    up: Vec<Frame>,
+    down: Vec<Frame>,
+}
+
+/// A model with every kind of operation.
+fn net() -> &'static [u8] {
+    static NET: OnceLock<Vec<u8>> = OnceLock::new();
+    NET.get_or_init(common::square_net)
+}
+
+fn recordings() -> &'static [Recording; 2] {
+    static RECORDINGS: OnceLock<[Recording; 2]> = OnceLock::new();
+    RECORDINGS.get_or_init(|| {
+        [Tables::Stored, Tables::Streamed].map(|tables| {
+            let options = Options { repetition: Repetition::K1, tables, stock: 1 };
+            let x = common::input(20, 1);
+            serve(net(), options, |served| {
+                served.parties(|p| {
+                    p.prepare();
+                    p.predict(&x);
+                    p.client.close().expect("idle");
+                    assert_eq!(p.settle(), Ok(Status::Closed));
+                    let steps = vec![Step::Prepare, Step::Predict(x.clone()), Step::Close];
+                    Recording { options, steps, up: frames(&p.up), down: frames(&p.down) }
+                })
+            })
+        })
+    })
+}
+
+/// What a hostile peer sends: some honest frames, then `data`. The first two bytes choose how many, in which mode, and whether the
+/// rest is the payload of a sound frame, as far as it goes, before the honest ones go on.
+fn hostile(data: &[u8], of: fn(&Recording) -> &[Frame]) -> (&'static Recording, Vec<u8>) {
+    let (&[mode, at], data) = data.split_first_chunk::<2>().unwrap_or((&[0, 0], &[]));
+    let recording = &recordings()[usize::from(mode & 1)];
+    let honest = of(recording);
+    let at = usize::from(at) % honest.len();
+    let mut bytes = honest[..at].concat();
+    if mode & 2 == 0 {
+        bytes.extend(data);
+    } else {
+        let mut payload = parties::payload(&honest[at]).to_vec();
+        // Not always from the front.
+        let first = if mode & 4 == 0 { 0 } else { payload.len().saturating_sub(data.len()) };
+        payload.iter_mut().skip(first).zip(data).for_each(|(to, from)| *to = *from);
+        bytes.extend(frame(at, honest[at][0], &payload));
+        bytes.extend(honest[at + 1..].concat());
+    }
+    (recording, bytes)
+}
+
+/// A client against a hostile server.
+pub fn client(data: &[u8]) {
+    let (recording, bytes) = hostile(data, |r| &r.down);
+    serve(net(), recording.options, |served| {
+        let _ = served.client(CLIENT_SEED, |client| feed_client(client, &recording.steps, &bytes));
+    });
+}
+
+/// A server against a hostile client.
+pub fn server(data: &[u8]) {
+    let (recording, bytes) = hostile(data, |r| &r.up);
+    serve(net(), recording.options, |served| {
+        let _ = served.server(SERVER_SEED, |server| feed_server(server, &bytes));
+    });
+}
+
+/// Inputs to start from, for the target of this name.
+#[must_use]
+pub fn seeds(target: &str) -> Vec<Vec<u8>> {
+    match target {
+        "plan" => {
+            let plan = *Model::parse(net()).expect("a model").plan();
+            let (content, digest) = plan.bytes();
+            vec![[content, digest].concat()]
+        }
+        "model" => vec![net().to_vec()],
+        "greeting" => recordings().iter().map(|r| r.up[0].clone()).collect(),
+        _ => (0..8).flat_map(|mode| (0..20).map(move |at| vec![mode, at, 0x80, 0xff, 1, 2, 3, 4])).collect(),
+    }
+}
