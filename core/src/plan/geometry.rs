@@ -45,7 +45,7 @@ impl Convolution {
             c > 0 && h > 0 && w > 0 && kh > 0 && kw > 0 && sh > 0 && sw > 0 && dh > 0 && dw > 0 && self.outputs > 0 && self.groups > 0;
         let small = h < MOST && w < MOST && kh < MOST && kw < MOST && sh < MOST && sw < MOST && dh < MOST && dw < MOST;
         let pads = top < MOST && left < MOST && bottom < MOST && right < MOST;
-        if !(positive && small && pads) || c % self.groups != 0 || self.outputs % self.groups != 0 {
+        if !(positive && small && pads) || c % self.groups != 0 || !self.outputs.is_multiple_of(self.groups) {
             return Err(Error::Plan(PlanFault::Shape));
         }
         let (Some(down), Some(across)) =

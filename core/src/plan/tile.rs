@@ -46,7 +46,7 @@ fn sizes(total: usize) -> impl Iterator<Item = usize> {
 
 /// `total` cut into parts of `size`: (how many, how long), whole parts and the rest.
 const fn parts(total: usize, size: usize) -> [(usize, usize); 2] {
-    [(total / size, size), ((total % size > 0) as usize, total % size)]
+    [(total / size, size), (!total.is_multiple_of(size) as usize, total % size)]
 }
 
 const fn min(a: usize, b: usize) -> usize {
