@@ -4,13 +4,14 @@ use crate::commands::plain::Prediction;
 use crate::link::{FileStore, Link, Memory, fresh_seed};
 use crate::npy;
 use anyhow::Context as _;
+use core::time::Duration;
 use minionn_core::plan::{self, Plan, cost};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Client, Options, SliceStore, Store, Traffic, client_memory, fetch_plan};
 use serde::Serialize;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// How long a silent server is waited for.
 const IDLE: Duration = Duration::from_secs(600);

@@ -1,13 +1,13 @@
 //! TCP, memory and randomness for the engine.
 
 use anyhow::Context as _;
+use core::time::Duration;
 use minionn_core::rng::Seed;
 use minionn_core::session::Store;
 use minionn_core::{Error, Result};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read as _, Seek as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
 
 /// A buffered TCP connection as the engine's blocking byte stream.
 pub struct Link {

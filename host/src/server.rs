@@ -2,6 +2,7 @@
 
 use crate::link::{Link, Memory, fresh_seed};
 use anyhow::{Context as _, bail};
+use core::time::Duration;
 use minionn_core::model::Model;
 use minionn_core::plan::MAX_BYTES;
 use minionn_core::session::blocking::{Blocking, run};
@@ -11,7 +12,6 @@ use minionn_core::{Error, plan::Plan};
 use std::collections::HashMap;
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// How long a silent client is waited for.
 const IDLE: Duration = Duration::from_secs(600);

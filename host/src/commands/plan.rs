@@ -157,7 +157,7 @@ pub fn bytes(n: u64) -> String {
 }
 
 fn table(costs: &Value) -> String {
-    use std::fmt::Write as _;
+    use core::fmt::Write as _;
     let mut out = String::new();
     let u = |v: &Value| v.as_u64().unwrap_or(0);
     let b = |v: &Value| bytes(u(v));
