@@ -225,9 +225,7 @@ fn sums_stay_in_the_ring_of_their_neighbours() {
     let (file, w, b) = conv(&PLAIN, &[], false, 5);
     let head: Vec<f32> = Numbers(8).units(12);
     let file = rename(file, "c").node("Relu", "c", "r", &[]).node("GlobalAveragePool", "r", "g", &[]).node("Flatten", "g", "f", &[]);
-    let file = file.constant(raw("h", &[4, 3], &head)).node("MatMul", "f", "y", &[]);
-    let mut file = file;
-    file.graph.node.last_mut().unwrap().input.push("h".into());
+    let file = file.constant(raw("h", &[4, 3], &head)).node("MatMul", "f h", "y", &[]);
     let all_of = Convolution::window([4, 4, 6], [4, 6], [1; 2], [0; 4], [1; 2]);
     close("mean behind ReLU", &file, 84, |x| {
         let y: Vec<f64> = convolution(x, &PLAIN, &w, &b).into_iter().map(|y| y.max(0.0)).collect();
@@ -345,6 +343,25 @@ fn giant_shapes_are_refused_at_once() {
     for (file, part) in cases {
         let text = refusal(&file);
         assert!(text.contains(part), "\"{text}\" lacks \"{part}\"");
+    }
+}
+
+#[test]
+fn damaged_files_are_refused_without_a_panic() {
+    let w = Numbers(1).units(18);
+    let file = File::new(&dims([2, 5, 5])).constant(raw("w", &[1, 2, 3, 3], &w)).constant(ints("s", &[1, -1]));
+    let window = [attr_ints("kernel_shape", &[2, 2]), attr_ints("strides", &[2, 1]), attr("ceil_mode", 1)];
+    let padded = [attr_ints("pads", &[1, 1, 1, 1]), attr_ints("dilations", &[1, 2]), attr_s("auto_pad", "NOTSET"), attr("group", 1)];
+    let file = file.node("Conv", "x w", "c", &padded).node("MaxPool", "c", "p", &window).node("AveragePool", "p", "a", &window[..2]);
+    let bytes = file.node("Reshape", "a s", "y", &[]).bytes();
+    compile(&bytes, &fine(), None).unwrap();
+    // A flipped bit may go unnoticed in a weight, but never panics.
+    for at in 0..bytes.len() {
+        for bit in 0..8 {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 1 << bit;
+            let _ = compile(&damaged, &fine(), None);
+        }
     }
 }
 
