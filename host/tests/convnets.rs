@@ -340,7 +340,8 @@ fn giant_shapes_are_refused_at_once() {
         (File::new(&[1, 1, 4000, 4000]).node("GlobalMaxPool", "x", "y", &[]), "too large"),
         (File::new(&[1, 1, 8, 8]).node("MaxPool", "x", "y", &one), "too large"),
     ];
-    for (file, part) in cases {
+    let wide = File::new(&[1, 1, 65, 65]).constant(raw("w", &[1, 1, 65, 65], &[0.5; 65 * 65])).node("Conv", "x w", "y", &[]);
+    for (file, part) in cases.into_iter().chain([(wide, "65 times 65 elements")]) {
         let text = refusal(&file);
         assert!(text.contains(part), "\"{text}\" lacks \"{part}\"");
     }

@@ -4,6 +4,7 @@ use super::proto::NodeProto;
 use super::tensor::Tensor;
 use super::walk::{Step, Walk, attribute, axis_of, int, operand};
 use crate::network::{Layer, output_len};
+use minionn_core::params::N;
 use minionn_core::plan::{Convolution, MAX_CLASSES, MAX_LEN, MAX_WEIGHTS};
 
 /// Larger images, kernels, strides, pads and dilations than this are refused before anything is computed from them.
@@ -157,6 +158,10 @@ impl Walk<'_> {
         let phases = layer.stride.iter().try_fold(input[0], |n, &s| n.checked_mul(s)).filter(|&n| n <= MAX_LEN);
         if layer.weights() > MAX_WEIGHTS || phases.is_none() {
             return Err(format!("it is too large: at most {MAX_WEIGHTS} weights and {MAX_LEN} channels times strides are supported"));
+        }
+        let [kh, kw] = [0, 1].map(|i| reach(layer.kernel[i], layer.dilation[i]).div_ceil(layer.stride[i]) as usize);
+        if kh * kw > N {
+            return Err(format!("its kernel reaches over {kh} times {kw} elements of every stride: at most {N} in all are supported"));
         }
         let biases = match operand(node, 2) {
             None => vec![0.0; outputs as usize],
