@@ -1,6 +1,6 @@
 //! The server's secret: a plan with weights, as a checked view over bytes; and the integer model in the clear.
 //!
-//! Layout (little-endian): [`MAGIC`], version u16, six zeros, the plan, then for each fully connected layer the weights row by row
+//! Layout (little-endian): [`MAGIC`], version u16, six zeros, the plan, then for each linear layer the weights in ONNX's order
 //! (`i8` if they fit into 8 bits, else `i16`) and the biases (`i64`), SHA-256 of all that.
 
 use crate::error::{Error, PlanFault, Result};

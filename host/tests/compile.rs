@@ -2,13 +2,12 @@
 
 mod common;
 
+use common::exact::{accuracy, exact, run};
 use common::{File, Numbers, attr, attr_f, attr_ints, attr_t, ints, raw};
-use minionn_core::model::Model;
 use minionn_core::plan::{Function, Op, Plan};
 use minionn_host::compile::{CompileOptions, Compiled, Error, Output, compile};
 use minionn_host::npy::{self, Array};
 use minionn_host::onnx::proto::{TensorProto, data_type};
-use std::path::{Path, PathBuf};
 
 /// Fine integers, inputs from −1 to 1.
 fn fine() -> CompileOptions {
@@ -21,16 +20,6 @@ fn must(file: &File, options: &CompileOptions) -> Compiled {
 
 fn refusal(bytes: &[u8]) -> String {
     compile(bytes, &fine(), None).map(|_| ()).expect_err("must be refused").to_string()
-}
-
-/// Logits and index for one row.
-fn run(compiled: &Compiled, x: &[f32]) -> (Vec<f64>, usize) {
-    let model = Model::parse(&compiled.model).unwrap();
-    let header = model.plan().header();
-    let x: Vec<i64> = x.iter().map(|&x| header.input.quantise(x).unwrap()).collect();
-    let mut out = vec![0; header.output_len as usize];
-    let best = model.evaluate(&x, &mut vec![0; Model::scratch_len(model.plan())], &mut out).unwrap();
-    (out.iter().map(|&y| y as f64 * f64::from(header.output_scale)).collect(), best)
 }
 
 fn ops(compiled: &Compiled) -> Vec<Op> {
@@ -267,7 +256,7 @@ fn refusals_name_the_node_and_the_remedy() {
     };
     let cases: [(&str, File, &[&str]); 29] = [
         ("operator", start(&[1, 3]).node("Sigmoid", "x", "y", &[]), &["node 0 \"n0\" (Sigmoid)", "Supported are Gemm"]),
-        ("convolution", start(&[1, 1, 3, 1]).node("Conv", "x w", "y", &[]), &["(Conv)", "not supported"]),
+        ("convolution", start(&[1, 1, 3, 1]).node("Conv", "x w", "y", &[]), &["(Conv)", "shape [3, 2]: 4 dimensions"]),
         ("NaN", nan(f32::NAN), &["node 0", "weight [0, 2]", "not a finite"]),
         ("infinity", nan(f32::NEG_INFINITY), &["not a finite"]),
         ("NaN bias", start(&[1, 3]).constant(raw("n", &[2], &[0.0, f32::NAN])).node("Gemm", "x w n", "y", &[]), &["bias 1"]),
@@ -404,63 +393,7 @@ fn squares_give_up_bits_rather_than_the_ring() {
     let options = CompileOptions { input_range: Some((-1.0, 1.0)), ..Default::default() };
     let compiled = compile(&file.bytes(), &options, Some(&rows)).unwrap();
     assert!(compiled.report.notes.iter().any(|n| n.contains("more bits cut off")), "{}", compiled.report);
-    exact(&compiled, &mut numbers);
-}
-
-/// Evaluates without any ring: asserts that nothing leaves its ring, and that the model agrees. Returns the width that each layer used.
-fn exact(compiled: &Compiled, numbers: &mut Numbers) -> Vec<u32> {
-    let model = Model::parse(&compiled.model).unwrap();
-    let header = *model.plan().header();
-    let (min, max) = (i64::from(header.input.min), i64::from(header.input.max));
-    let rows: Vec<Vec<i64>> = model.layers().flat_map(|l| rows_of(&l).into_iter().map(|(row, _)| row)).collect();
-    let mut used = vec![0; model.plan().ops().count()];
-    for round in 0..40 {
-        let row = &rows[numbers.below(rows.len() as u64) as usize];
-        let worst = |j: usize| row.get(j).is_some_and(|&w| (w > 0) == (round % 4 == 0));
-        let x: Vec<i64> = (0..header.input_len as usize)
-            .map(|j| match round % 4 {
-                0 | 1 => [min, max][usize::from(worst(j))],
-                2 => [min, max][numbers.below(2) as usize],
-                _ => min + numbers.below((max - min + 1) as u64) as i64,
-            })
-            .collect();
-        let wide = unbounded(&model, &x, &mut used);
-        let mut out = vec![0; header.output_len as usize];
-        model.evaluate(&x, &mut vec![0; Model::scratch_len(model.plan())], &mut out).unwrap();
-        assert_eq!(out.iter().map(|&y| i128::from(y)).collect::<Vec<_>>(), wide);
-    }
-    used
-}
-
-/// Weights and bias of every output of a fully connected layer.
-fn rows_of(layer: &minionn_core::model::Layer<'_>) -> Vec<(Vec<i64>, i64)> {
-    let weights: Vec<i64> = layer.weights().collect();
-    weights.chunks(layer.geometry().channels).map(<[i64]>::to_vec).zip(layer.biases()).collect()
-}
-
-fn unbounded(model: &Model<'_>, x: &[i64], used: &mut [u32]) -> Vec<i128> {
-    let mut x: Vec<i128> = x.iter().map(|&x| i128::from(x)).collect();
-    let mut layers = model.layers();
-    for (op, used) in model.plan().ops().zip(used) {
-        let holds = |ring: u8, x: &[i128]| x.iter().all(|x| (-(1 << (ring - 1))..1 << (ring - 1)).contains(x));
-        assert!(holds(op.input().0, &x), "{op:?} in: {x:?}");
-        x = match op {
-            Op::FullyConnected { .. } => {
-                let dot =
-                    |(row, bias): (Vec<i64>, i64)| i128::from(bias) + row.into_iter().zip(&x).map(|(w, x)| i128::from(w) * x).sum::<i128>();
-                rows_of(&layers.next().unwrap()).into_iter().map(dot).collect()
-            }
-            Op::Activation { function, shift, .. } => {
-                x.iter().map(|&y| if function == Function::Relu { y.max(0) } else { y } >> shift).collect()
-            }
-            Op::Square { .. } => x.iter().map(|y| y * y).collect(),
-            _ => x,
-        };
-        assert!(holds(op.output().0, &x), "{op:?} out: {x:?}");
-        let bits = x.iter().map(|&x| 129 - if x < 0 { !x } else { x }.leading_zeros()).max().unwrap_or(0);
-        *used = bits.max(*used);
-    }
-    x
+    exact(&compiled, &mut numbers, 40);
 }
 
 /// A network of one to three layers with random widths, activations and weights.
@@ -511,7 +444,7 @@ fn random_networks_never_overflow() {
         match compile(&file.bytes(), &options, calibrate) {
             Ok(compiled) => {
                 compiled_all += 1;
-                let used = exact(&compiled, &mut numbers);
+                let used = exact(&compiled, &mut numbers, 40);
                 tight += usize::from(used[0] == compiled.report.layers[0].proven_bits);
             }
             Err(Error::Layer { .. }) => {}
@@ -555,51 +488,14 @@ fn rounding_to_nearest_beats_the_floor() {
     assert!(mean.abs() < 0.15, "mean error {mean} steps");
 }
 
-fn models() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
-}
-
-fn largest(row: &[f32]) -> usize {
-    (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best })
-}
-
-/// Compiles a trained network; the integer accuracy must be within one point of the float one, and the import must be exact.
-fn accuracy(name: &str) {
-    let file = |suffix: &str| models().join(format!("{name}.{suffix}"));
-    let array = |what: &str| npy::read(&file(&format!("{what}.npy"))).unwrap();
-    let onnx = std::fs::read(file("onnx")).unwrap();
-    let (test, labels, logits) = (array("test"), array("labels"), array("logits"));
-    let compiled = compile(&onnx, &CompileOptions::default(), Some(&array("calibrate"))).unwrap();
-    println!("{}", compiled.report);
-    let (mut float, mut integer, mut same, mut error) = (0, 0, 0, 0.0_f64);
-    let rows = test.rows_of(compiled.report.input.len).unwrap().zip(logits.rows_of(logits.columns()).unwrap());
-    for ((x, logits), &label) in rows.zip(labels.data()) {
-        let (got, best) = run(&compiled, x);
-        error = got.iter().zip(logits).map(|(g, &l)| (g - f64::from(l)).abs()).fold(error, f64::max);
-        float += usize::from(largest(logits) == label as usize);
-        integer += usize::from(best == label as usize);
-        same += usize::from(best == largest(logits));
-    }
-    let n = test.rows();
-    println!("{name}: float {float}, integer {integer}, same {same} of {n}; largest error of a logit {error:.4}");
-    assert!(float as f64 / n as f64 > 0.9, "the float network itself");
-    assert!((float as f64 - integer as f64).abs() / n as f64 <= 0.01);
-    exact(&compiled, &mut Numbers(9));
-    // With the same rows as calibration data, the float reference is held against ONNX's own.
-    let fine = CompileOptions { weight_bits: 12, activation_bits: 12, ..Default::default() };
-    let calibration = compile(&onnx, &fine, Some(&test)).unwrap().report.calibration.unwrap();
-    let peak = logits.data().iter().fold(0.0_f32, |m, x| m.max(x.abs()));
-    assert!((calibration.max_abs_logit - f64::from(peak)).abs() < 1e-3, "{} {peak}", calibration.max_abs_logit);
-}
-
 #[test]
 fn models_digits_relu() {
-    accuracy("digits_relu");
+    accuracy("digits_relu", "digits_relu");
 }
 
 #[test]
 fn models_fig10_square() {
-    accuracy("fig10_square");
+    accuracy("fig10_square", "fig10_square");
 }
 
 #[test]

@@ -3,11 +3,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use minionn_core::model::Model;
-use minionn_core::plan::{Plan, cost};
+use minionn_core::plan::{Convolution, Plan, cost};
 use minionn_core::session::{Options, Tables};
 use minionn_host::client::{self, Report, Settings};
 use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};
+use minionn_host::network::{Layer, Linear, Network, Step};
 use minionn_host::npy::{self, Array};
 use minionn_host::server::{Limits, Service, run_listener};
 use std::io::{BufRead as _, BufReader};
@@ -15,6 +16,9 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
+
+/// The compiled networks in the folder of models.
+const COMMITTED: [&str; 4] = ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu"];
 
 fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
@@ -87,6 +91,54 @@ fn model_b_on_held_out_images() {
     assert!(right * 100 + rows >= float * 100, "{right} of {rows} right, float {float}");
 }
 
+/// Convolutions and pooling, with both kinds of table.
+fn convolutional(name: &str) {
+    let model = std::fs::read(models().join(format!("{name}.minionn"))).unwrap();
+    let (images, labels) = (head(&array("fig10_square.test.npy"), 3), array("fig10_square.labels.npy"));
+    let right = check(name, &model, Options { stock: 2, ..Options::default() }, &images, labels.data());
+    assert!(right >= 2, "{right} of 3 right");
+    check(name, &model, Options { tables: Tables::Streamed, ..Options::default() }, &head(&images, 1), labels.data());
+}
+
+#[test]
+fn fig11_convolution_and_squares() {
+    convolutional("fig11_conv_square");
+}
+
+#[test]
+fn fig12_convolutions_and_maxima() {
+    convolutional("fig12_conv_relu");
+}
+
+/// A layer with small weights that differ.
+fn linear(layer: Convolution) -> Layer {
+    let weights = (0..layer.weights()).map(|i| ((i * 37 + 11) % 23) as f32 / 64.0 - 0.17).collect();
+    Layer::Linear(Linear { layer, weights, biases: vec![0.25; layer.outputs as usize] })
+}
+
+#[test]
+fn sums_stand_anywhere_between_other_operations() {
+    let plain = Convolution::fully_connected(1, 1);
+    let conv = Convolution { input: [2, 9, 8], outputs: 4, kernel: [3, 3], pads: [1, 0, 1, 2], groups: 2, ..plain };
+    let window = |input, kernel| Convolution::window(input, kernel, [2, 2], [0; 4], [1, 1]);
+    let tail = || linear(Convolution::fully_connected(16, 3));
+    let (two, last) = (window([4, 9, 8], [3, 2]), window([4, 4, 4], [2, 2]));
+    let cases: [(&str, Vec<Layer>); 5] = [
+        ("behind ReLU", vec![linear(conv), Layer::Relu, Layer::SumPool(two, 6.0), Layer::SumPool(last, 4.0), tail()]),
+        ("before ReLU", vec![linear(conv), Layer::SumPool(two, 6.0), Layer::Relu, Layer::SumPool(last, 4.0), tail()]),
+        ("behind a square", vec![linear(conv), Layer::Square, Layer::SumPool(two, 6.0), Layer::SumPool(last, 4.0), tail()]),
+        ("before a square", vec![linear(conv), Layer::SumPool(two, 6.0), Layer::Square, Layer::SumPool(last, 4.0), tail()]),
+        ("two maxima", vec![linear(conv), Layer::MaxPool(two), Layer::MaxPool(last), Layer::Relu, tail()]),
+    ];
+    let inputs = Array::new(&[2, 144], (0..288).map(|i| (i * 29 % 64) as f32 / 64.0).collect()).unwrap();
+    for (name, layers) in cases {
+        let steps = layers.into_iter().map(|layer| Step { name: "layer".into(), layer }).collect();
+        let network = Network { name: name.into(), input_len: 144, output_len: 3, steps, argmax: false, notes: vec![] };
+        let compiled = minionn_host::compile::network(network, &CompileOptions::default(), Some(&inputs)).unwrap();
+        check(name, &compiled.model, Options::default(), &inputs, &[0.0; 2]);
+    }
+}
+
 #[test]
 fn streamed_tables_file_store_and_argmax() {
     let onnx = std::fs::read(models().join("digits_relu.onnx")).unwrap();
@@ -105,9 +157,10 @@ fn streamed_tables_file_store_and_argmax() {
 
 #[test]
 fn committed_models_are_what_the_compiler_makes() {
-    for name in ["digits_relu", "fig10_square"] {
+    let images = |name: &str| if name == "digits_relu" { "digits_relu.calibrate.npy" } else { "fig10_square.calibrate.npy" };
+    for name in COMMITTED {
         let onnx = std::fs::read(models().join(format!("{name}.onnx"))).unwrap();
-        let compiled = compile(&onnx, &CompileOptions::default(), Some(&array(&format!("{name}.calibrate.npy")))).unwrap();
+        let compiled = compile(&onnx, &CompileOptions::default(), Some(&array(images(name)))).unwrap();
         assert!(compiled.model == std::fs::read(models().join(format!("{name}.minionn"))).unwrap(), "{name}: compile it again");
         assert!(compiled.plan == std::fs::read(models().join(format!("{name}.plan"))).unwrap(), "{name}: compile it again");
     }
@@ -199,7 +252,7 @@ fn the_demo_checks_itself() {
 #[test]
 fn costs_are_the_committed_ones() {
     let mut text = String::new();
-    for name in ["digits_relu", "fig10_square"] {
+    for name in COMMITTED {
         for arguments in [&["--stock", "1"][..], &["--stock", "16"], &["--stock", "1", "--tables", "streamed", "--ot", "2"]] {
             let output = minionn().arg("plan").arg(models().join(format!("{name}.plan"))).args(arguments).output().unwrap();
             // A running engine's size depends on the compiler: everything else does not.

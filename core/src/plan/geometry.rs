@@ -4,6 +4,7 @@
 //! (space to depth). Dilation widens the kernel with zeros, padding is elements that are zero. A fully connected layer is a
 //! convolution of a 1×1 image. So packing, transforming and decrypting are written once, over [`Geometry`].
 
+use super::{MAX_LEN, MAX_WEIGHTS};
 use crate::error::{Error, PlanFault, Result};
 
 /// A convolution as ONNX describes it, on `[channels][height][width]` with weights `[outputs][channels / groups][kernel]`.
@@ -121,12 +122,12 @@ impl Convolution {
         tap.or_else(|| self.window_at(output).next()).unwrap_or(0)
     }
 
-    /// Weights of the layer.
+    /// Weights of the layer; too many to count are more than any plan may have.
     #[must_use]
     pub const fn weights(&self) -> u64 {
         let [c, ..] = self.input;
         let [kh, kw] = self.kernel;
-        self.outputs as u64 * (c / self.groups) as u64 * kh as u64 * kw as u64
+        (self.outputs as u64).saturating_mul((c / self.groups) as u64).saturating_mul(kh as u64 * kw as u64)
     }
 
     /// Weights that one output adds up.
@@ -163,9 +164,13 @@ impl Geometry {
             Err(error) => return Err(error),
         };
         let ([c, ..], [kh, kw], [sh, sw], [dh, dw]) = (layer.input, layer.kernel, layer.stride, layer.dilation);
+        let channels = (c as u64).saturating_mul(sh as u64 * sw as u64);
+        if channels > MAX_LEN as u64 || layer.outputs > MAX_LEN || layer.weights() > MAX_WEIGHTS {
+            return Err(Error::Plan(PlanFault::Shape));
+        }
         Ok(Self {
             layer,
-            channels: (c * sh * sw) as usize,
+            channels: channels as usize,
             outputs: layer.outputs as usize,
             groups: layer.groups as usize,
             kernel: [(dh * (kh - 1) + 1).div_ceil(sh) as usize, (dw * (kw - 1) + 1).div_ceil(sw) as usize],
@@ -294,6 +299,9 @@ mod tests {
             Convolution { groups: 2, ..good },
             Convolution { input: [0, 1, 1], ..good },
             Convolution { dilation: [1, u32::MAX], ..good },
+            Convolution { input: [1024, 1, 1], stride: [32_767; 2], ..good },
+            Convolution { input: [1 << 24, 1, 1], outputs: 1 << 24, kernel: [32_767; 2], pads: [16_384; 4], ..good },
+            Convolution { input: [u32::MAX; 3], outputs: u32::MAX, ..good },
         ] {
             assert!(Geometry::new(bad).is_err(), "{bad:?}");
         }

@@ -12,7 +12,7 @@
 use super::Op;
 use super::geometry::Geometry;
 use super::noise::{self, Level};
-use crate::error::{Error, Result};
+use crate::error::{Error, PlanFault, Result};
 use crate::params::{LIMB_BITS, N};
 use crate::wire::packed_len;
 use core::ops::Range;
@@ -57,11 +57,17 @@ impl Tile {
     /// The tile with the fewest bytes, then the fewest products; both parties come to the same one.
     ///
     /// # Errors
-    /// [`Error::Plan`] if no tile leaves enough flooding, [`Error::Internal`] if `op` is not linear.
+    /// [`Error::Plan`] if no tile leaves enough flooding or the kernel is larger than a polynomial, [`Error::Internal`] if `op` is not linear.
     pub fn choose(op: &Op, stock: usize) -> Result<Self> {
         let (ring, weight_bits, geometry) = op.linear().ok_or(Error::Internal)?;
-        let mut search =
-            Search { ring, magnitude: u32::from(weight_bits) - 1, geometry: geometry?, stock, best: None, refused: Error::Internal };
+        let mut search = Search {
+            ring,
+            magnitude: u32::from(weight_bits) - 1,
+            geometry: geometry?,
+            stock,
+            best: None,
+            refused: Error::Plan(PlanFault::Shape),
+        };
         let mut n_b = 1;
         while n_b <= stock.min(N) {
             let [height, width] = search.geometry.size;

@@ -1,14 +1,19 @@
 //! Interval arithmetic: for every element of a tensor, the integers that it can take.
+//!
+//! Bounds are kept once for each channel where all elements of a channel share them, so a convolution is never expanded.
 
+use crate::network::size;
 use minionn_core::params::{MAX_RING_BITS, MIN_RING_BITS};
-use minionn_core::plan::Function;
+use minionn_core::plan::{Convolution, Function};
 
 /// Inclusive bounds of every element. All fit into the widest ring, so sums of products fit into `i128` with room to spare:
-/// 2^24 terms of 2^11 · 2^43.
+/// 2^28 terms of 2^11 · 2^43.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     lo: Vec<i64>,
     hi: Vec<i64>,
+    /// Neighbouring elements that share an entry of `lo` and `hi`.
+    repeat: usize,
 }
 
 /// Bits of the narrowest signed integer that holds `lo` and `hi`.
@@ -24,10 +29,10 @@ pub(super) struct TooWide(pub(super) u32);
 impl Bounds {
     /// The same bounds for `len` elements; they fit.
     pub(super) fn same(len: usize, lo: i64, hi: i64) -> Self {
-        Self { lo: vec![lo; len], hi: vec![hi; len] }
+        Self { lo: vec![lo], hi: vec![hi], repeat: len }
     }
 
-    fn collect(pairs: impl Iterator<Item = (i128, i128)>) -> Result<Self, TooWide> {
+    fn collect(repeat: usize, pairs: impl Iterator<Item = (i128, i128)>) -> Result<Self, TooWide> {
         let (mut lo, mut hi) = (Vec::new(), Vec::new());
         let (mut least, mut most) = (0, 0);
         for (l, h) in pairs {
@@ -37,15 +42,29 @@ impl Bounds {
         }
         // Casts above are wrong exactly when this fails.
         let bits = width(least, most);
-        if bits > u32::from(MAX_RING_BITS) { Err(TooWide(bits)) } else { Ok(Self { lo, hi }) }
+        if bits > u32::from(MAX_RING_BITS) { Err(TooWide(bits)) } else { Ok(Self { lo, hi, repeat }) }
     }
 
+    /// The entries.
     fn pairs(&self) -> impl Iterator<Item = (i64, i64)> {
         self.lo.iter().copied().zip(self.hi.iter().copied())
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lo.len()
+        self.lo.len() * self.repeat
+    }
+
+    /// Bounds of each of `channels` equal parts of the tensor: exact where the elements of a channel share theirs, as all but a fully
+    /// connected layer make it.
+    fn channels(&self, channels: usize) -> Vec<(i64, i64)> {
+        let each = self.len() / channels.max(1);
+        let part = |channel: usize| {
+            let entries = channel * each / self.repeat..((channel + 1) * each).div_ceil(self.repeat);
+            let lo = self.lo.get(entries.clone()).unwrap_or_default().iter().copied().min();
+            let hi = self.hi.get(entries).unwrap_or_default().iter().copied().max();
+            (lo.unwrap_or(0), hi.unwrap_or(0))
+        };
+        (0..channels).map(part).collect()
     }
 
     /// Smallest and largest integer of all elements.
@@ -61,7 +80,7 @@ impl Bounds {
 
     /// All elements plus `c`.
     pub(super) fn plus(&self, c: i64) -> Result<Self, TooWide> {
-        Self::collect(self.pairs().map(|(lo, hi)| (i128::from(lo) + i128::from(c), i128::from(hi) + i128::from(c))))
+        Self::collect(self.repeat, self.pairs().map(|(lo, hi)| (i128::from(lo) + i128::from(c), i128::from(hi) + i128::from(c))))
     }
 
     /// `floor(f(y) / 2^shift)`; both are monotone.
@@ -70,28 +89,56 @@ impl Bounds {
             Function::Identity => y >> shift,
             Function::Relu => y.max(0) >> shift,
         };
-        Self { lo: self.lo.iter().map(|&y| f(y)).collect(), hi: self.hi.iter().map(|&y| f(y)).collect() }
+        Self { lo: self.lo.iter().map(|&y| f(y)).collect(), hi: self.hi.iter().map(|&y| f(y)).collect(), repeat: self.repeat }
     }
 
     /// `y²`.
     pub(super) fn square(&self) -> Result<Self, TooWide> {
-        Self::collect(self.pairs().map(|(lo, hi)| {
-            let (a, b) = (i128::from(lo).pow(2), i128::from(hi).pow(2));
-            (if lo <= 0 && hi >= 0 { 0 } else { a.min(b) }, a.max(b))
-        }))
+        Self::collect(
+            self.repeat,
+            self.pairs().map(|(lo, hi)| {
+                let (a, b) = (i128::from(lo).pow(2), i128::from(hi).pow(2));
+                (if lo <= 0 && hi >= 0 { 0 } else { a.min(b) }, a.max(b))
+            }),
+        )
     }
 
-    /// `W·x + b`, exact: each bound is taken by some input inside the box.
-    pub(super) fn linear(&self, weights: &[i16], biases: &[i64]) -> Result<Self, TooWide> {
-        Self::collect(weights.chunks_exact(self.len().max(1)).zip(biases).map(|(row, &bias)| {
-            let (mut lo, mut hi) = (i128::from(bias), i128::from(bias));
-            for (&w, (l, h)) in row.iter().zip(self.pairs()) {
-                let (a, b) = (i128::from(i64::from(w) * l), i128::from(i64::from(w) * h));
-                lo += a.min(b);
-                hi += a.max(b);
-            }
-            (lo, hi)
-        }))
+    /// The largest of each window.
+    pub(super) fn max_pool(&self, window: &Convolution) -> Self {
+        let (lo, hi) = self.channels(window.outputs as usize).into_iter().unzip();
+        Self { lo, hi, repeat: size(window).iter().product() }
+    }
+
+    /// The sum of each window: with padding, of one element at least.
+    pub(super) fn sum_pool(&self, window: &Convolution) -> Result<Self, TooWide> {
+        let most = window.window_len() as i128;
+        let least = if window.pads == [0; 4] { most } else { 1 };
+        let channels = self.channels(window.outputs as usize).into_iter().map(|(lo, hi)| (i128::from(lo), i128::from(hi)));
+        Self::collect(size(window).iter().product(), channels.map(|(lo, hi)| ((lo * most).min(lo * least), (hi * most).max(hi * least))))
+    }
+
+    /// `W∗x + b`, exact without padding: each bound is taken by some input inside the box. In the border that padding makes, terms are left
+    /// out, so there each term may also be 0.
+    pub(super) fn linear(&self, layer: &Convolution, weights: &[i16], biases: &[i64]) -> Result<Self, TooWide> {
+        let (channels, kernel) = (self.channels(layer.input[0] as usize), layer.window_len());
+        let (inputs, outputs) = ((layer.input[0] / layer.groups) as usize, (layer.outputs / layer.groups) as usize);
+        let border = layer.pads != [0; 4];
+        let rows = weights.chunks_exact((inputs * kernel).max(1)).zip(biases).enumerate();
+        Self::collect(
+            size(layer).iter().product(),
+            rows.map(|(output, (row, &bias))| {
+                let (mut lo, mut hi) = (i128::from(bias), i128::from(bias));
+                for (taps, (l, h)) in row.chunks_exact(kernel).zip(channels.iter().skip(output / outputs * inputs)) {
+                    for &w in taps {
+                        let (a, b) = (i128::from(i64::from(w) * l), i128::from(i64::from(w) * h));
+                        let (least, most) = (a.min(b), a.max(b));
+                        lo += if border { least.min(0) } else { least };
+                        hi += if border { most.max(0) } else { most };
+                    }
+                }
+                (lo, hi)
+            }),
+        )
     }
 }
 
@@ -108,16 +155,16 @@ mod tests {
 
     #[test]
     fn bounds_are_tight_and_sound() {
-        let x = Bounds { lo: vec![-3, 2], hi: vec![1, 5] };
+        let x = Bounds { lo: vec![-3, 2], hi: vec![1, 5], repeat: 1 };
         let weights = [2, -1, 0, 3];
-        let y = x.linear(&weights, &[10, -4]).unwrap();
+        let y = x.linear(&Convolution::fully_connected(2, 2), &weights, &[10, -4]).unwrap();
         let all = (-3..=1).flat_map(|a| (2..=5).map(move |b| (2 * a - b + 10, 3 * b - 4)));
         let (first, second): (Vec<i64>, Vec<i64>) = all.unzip();
         let range = |v: &[i64]| (*v.iter().min().unwrap(), *v.iter().max().unwrap());
         assert_eq!(y.pairs().collect::<Vec<_>>(), [range(&first), range(&second)]);
-        assert_eq!(x.square().unwrap(), Bounds { lo: vec![0, 4], hi: vec![9, 25] });
-        assert_eq!(x.activate(Function::Identity, 1), Bounds { lo: vec![-2, 1], hi: vec![0, 2] });
-        assert_eq!(x.activate(Function::Relu, 0), Bounds { lo: vec![0, 2], hi: vec![1, 5] });
+        assert_eq!(x.square().unwrap(), Bounds { lo: vec![0, 4], hi: vec![9, 25], repeat: 1 });
+        assert_eq!(x.activate(Function::Identity, 1), Bounds { lo: vec![-2, 1], hi: vec![0, 2], repeat: 1 });
+        assert_eq!(x.activate(Function::Relu, 0), Bounds { lo: vec![0, 2], hi: vec![1, 5], repeat: 1 });
     }
 
     #[test]
@@ -126,6 +173,25 @@ mod tests {
         assert_eq!(x.bits(), 44);
         assert_eq!(x.plus(1), Err(TooWide(45)));
         assert_eq!(x.square(), Err(TooWide(87)));
-        assert_eq!(Bounds::same(4, 0, 1 << 40).linear(&[2; 4], &[0]), Err(TooWide(45)));
+        assert_eq!(Bounds::same(4, 0, 1 << 40).linear(&Convolution::fully_connected(4, 1), &[2; 4], &[0]), Err(TooWide(45)));
+    }
+
+    #[test]
+    fn images_keep_one_entry_for_each_channel() {
+        let x = Bounds { lo: vec![-3, 2], hi: vec![1, 5], repeat: 16 };
+        let plain = Convolution { input: [2, 4, 4], kernel: [1, 2], ..Convolution::fully_connected(2, 1) };
+        let weights = [2, -1, 0, 3];
+        let inner = x.linear(&plain, &weights, &[0]).unwrap();
+        assert_eq!(inner, Bounds { lo: vec![-7 + 6], hi: vec![5 + 15], repeat: 12 });
+        let padded = x.linear(&Convolution { pads: [0, 1, 0, 0], ..plain }, &weights, &[0]).unwrap();
+        assert_eq!(padded, Bounds { lo: vec![-7], hi: vec![5 + 15], repeat: 16 });
+        let window = Convolution::window([2, 4, 4], [2, 2], [2, 2], [0; 4], [1, 1]);
+        assert_eq!(x.max_pool(&window), Bounds { repeat: 4, ..x.clone() });
+        assert_eq!(x.sum_pool(&window).unwrap(), Bounds { lo: vec![-12, 8], hi: vec![4, 20], repeat: 4 });
+        let padded = Convolution { pads: [1; 4], ..window };
+        assert_eq!(x.sum_pool(&padded).unwrap(), Bounds { lo: vec![-12, 2], hi: vec![4, 20], repeat: 9 });
+        // A flat row that becomes an image: bounds of a channel cover those of its elements.
+        let row = Bounds { lo: vec![-1, -5, 0, 2], hi: vec![1, 2, 3, 4], repeat: 1 };
+        assert_eq!(row.channels(2), [(-5, 2), (0, 4)]);
     }
 }

@@ -1,8 +1,8 @@
 //! Plan and model bytes, and how far the integer model is from the float one.
 
-use super::quantise::{Input, Integers, Quantised, Tensor, proven_bits};
+use super::quantise::{Input, Integers, Quantised, Tensor, linear_op, proven_bits};
 use super::report::{CalibrationReport, CompileReport, InputReport, LayerReport, OutputReport};
-use super::segment::{Chain, Reference, Segment};
+use super::segment::{Chain, Entry, Reference, Work};
 use super::{CompileOptions, Compiled, Error, Output, option, progress};
 use minionn_core::model::Model;
 use minionn_core::plan::{self, Function, Header, Op, Plan};
@@ -18,7 +18,7 @@ pub(super) fn emit(
 ) -> Result<Compiled, Error> {
     let output = options.output.unwrap_or(if chain.argmax { Output::Argmax } else { Output::Logits });
     let name = options.name.clone().unwrap_or_else(|| short(&chain.name));
-    let scale = integers.segments.last().map_or(0.0, |s| s.end.scale);
+    let scale = integers.segments.last().map_or(0.0, |s| s.end().scale);
     let plan = plan_bytes(chain, input, &integers, options, (output, &name, scale))?;
     let model = model_bytes(&plan, &integers)?;
     let mut notes = [&chain.notes[..], &integers.notes].concat();
@@ -76,8 +76,9 @@ fn plan_bytes(
         name: padded,
     };
     let ops = ops(chain, integers, options.weight_bits, output);
-    if ops.len() > plan::MAX_OPS {
-        return option(format!("the network takes {} operations, at most {} are supported", ops.len(), plan::MAX_OPS));
+    let records: usize = ops.iter().map(records).sum();
+    if records > plan::MAX_OPS {
+        return option(format!("the network takes {records} records of a plan, at most {} are supported", plan::MAX_OPS));
     }
     let mut bytes = vec![0; plan::MAX_BYTES];
     let len = Plan::write(&header, &ops, &mut bytes)?;
@@ -85,21 +86,30 @@ fn plan_bytes(
     Ok(bytes)
 }
 
+/// Records of an operation: one, and three more for shapes.
+const fn records(op: &Op) -> usize {
+    if matches!(op, Op::Convolution { .. } | Op::MaxPool { .. } | Op::SumPool { .. }) { 4 } else { 1 }
+}
+
 fn ops(chain: &Chain, integers: &Integers, weight_bits: u8, output: Output) -> Vec<Op> {
     let mut ops = Vec::new();
     let (mut ring_in, mut len) = (0, chain.input_len as u32);
     for (segment, quantised) in chain.segments.iter().zip(&integers.segments) {
-        let ring = quantised.ring;
-        if let Some(entry) = &segment.entry {
-            ops.push(Op::Activation { function: entry.function, ring_in, ring_out: ring, shift: quantised.shift, len });
+        let (ring_out, shift) = (quantised.ring, quantised.shift);
+        match segment.entry {
+            Some(Entry { function, window: Some(window), .. }) => ops.push(Op::MaxPool { function, ring_in, ring_out, shift, window }),
+            Some(Entry { function, window: None, .. }) => ops.push(Op::Activation { function, ring_in, ring_out, shift, len }),
+            None => {}
         }
-        if segment.square.is_some() {
-            ops.push(Op::Square { ring, len });
-        }
-        if let Some((_, linear)) = &segment.linear {
-            let (inputs, outputs) = (len, linear.outputs as u32);
-            ops.push(Op::FullyConnected { ring, weight_bits, inputs, outputs });
-            len = outputs;
+        let ring = ring_out;
+        len = quantised.entered.bounds.len() as u32;
+        for (part, done) in segment.parts.iter().zip(&quantised.done) {
+            ops.push(match &part.work {
+                Work::Square => Op::Square { ring, len },
+                Work::Sum(window, _) => Op::SumPool { ring, window: *window },
+                Work::Linear(linear) => linear_op(&linear.layer, ring, weight_bits),
+            });
+            len = done.tensor.bounds.len() as u32;
         }
         ring_in = ring;
     }
@@ -112,68 +122,68 @@ fn ops(chain: &Chain, integers: &Integers, weight_bits: u8, output: Output) -> V
 
 #[expect(clippy::indexing_slicing, reason = "Model::write asks for the layers and elements of the plan, which were made from these")]
 fn model_bytes(plan: &[u8], integers: &Integers) -> Result<Vec<u8>, Error> {
-    let layers: Vec<_> = integers.segments.iter().filter_map(|s| s.linear.as_ref().map(|l| (s.squared.bounds.len(), l))).collect();
+    let layers: Vec<_> = integers.segments.iter().flat_map(|s| &s.done).filter_map(|done| done.weights.as_ref()).collect();
     let weight = |l: usize, i: usize, j: usize| {
-        let (inputs, layer) = layers[l];
-        i64::from(layer.weights[i * inputs + j])
+        let fan_in = layers[l].weights.len() / layers[l].biases.len();
+        i64::from(layers[l].weights[i * fan_in + j])
     };
     let mut bytes = vec![0; Model::len_bytes(&Plan::parse(plan)?)];
-    Model::write(plan, weight, |l, i| layers[l].1.biases[i], &mut bytes)?;
+    Model::write(plan, weight, |l, i| layers[l].biases[i], &mut bytes)?;
     Ok(bytes)
 }
 
 fn layers(chain: &Chain, integers: &Integers, options: &CompileOptions, reference: Option<&Reference>) -> Vec<LayerReport> {
     let mut reports = Vec::new();
+    let mut len = chain.input_len;
     for (i, (segment, quantised)) in chain.segments.iter().zip(&integers.segments).enumerate() {
-        let peak = |pick: fn(&Reference) -> &Vec<f64>| reference.and_then(|r| pick(r).get(i)).copied();
-        segment_report(
-            segment,
-            quantised,
-            options,
-            &mut reports,
-            [peak(|r| &r.entry_peaks), peak(|r| &r.square_peaks), peak(|r| &r.end_peaks)],
-        );
+        let entered = reference.and_then(|r| r.entry_peaks.get(i)).copied();
+        let parts = reference.and_then(|r| r.part_peaks.get(i)).map_or(&[][..], |peaks| peaks);
+        if let Some(entry) = &segment.entry {
+            reports.push(entry_report(entry, quantised, len, entered));
+        }
+        len = quantised.entered.bounds.len();
+        for (j, (part, done)) in segment.parts.iter().zip(&quantised.done).enumerate() {
+            let (op, window, weight_bits) = match &part.work {
+                Work::Square => ("square", None, None),
+                Work::Sum(window, _) => ("sum_pool", Some(window), None),
+                Work::Linear(linear) if linear.is_dense() => ("fully_connected", None, Some(options.weight_bits)),
+                Work::Linear(linear) => ("convolution", Some(&linear.layer), Some(options.weight_bits)),
+            };
+            let report = report(op, &part.name, len, quantised.ring, &done.tensor);
+            reports.push(LayerReport { weight_bits, window: window.map(Into::into), calibrated_max: parts.get(j).copied(), ..report });
+            len = done.tensor.bounds.len();
+        }
     }
     reports
 }
 
-fn segment_report(
-    segment: &Segment,
-    quantised: &Quantised,
-    options: &CompileOptions,
-    reports: &mut Vec<LayerReport>,
-    peaks: [Option<f64>; 3],
-) {
-    let [entered, squared, end] = peaks;
-    let len = quantised.entered.bounds.len();
-    let report = |op, name: &str, tensor: &Tensor, calibrated_max| {
-        let (lo, hi) = tensor.bounds.extremes();
-        LayerReport {
-            op,
-            name: name.into(),
-            inputs: len,
-            outputs: tensor.bounds.len(),
-            ring: quantised.ring,
-            weight_bits: None,
-            shift: None,
-            scale: tensor.scale,
-            proven: [lo, hi],
-            proven_bits: proven_bits(&tensor.bounds),
-            calibrated_max,
-        }
+fn entry_report(entry: &Entry, quantised: &Quantised, inputs: usize, calibrated_max: Option<f64>) -> LayerReport {
+    let op = match (entry.function, entry.window) {
+        (Function::Identity, None) => "identity",
+        (Function::Relu, None) => "relu",
+        (Function::Identity, Some(_)) => "max_pool",
+        (Function::Relu, Some(_)) => "relu_max_pool",
     };
-    if let Some(entry) = &segment.entry {
-        let op = match entry.function {
-            Function::Identity => "identity",
-            Function::Relu => "relu",
-        };
-        reports.push(LayerReport { shift: Some(quantised.shift), ..report(op, &entry.name, &quantised.entered, entered) });
-    }
-    if let Some(name) = &segment.square {
-        reports.push(report("square", name, &quantised.squared, squared));
-    }
-    if let Some((name, _)) = &segment.linear {
-        reports.push(LayerReport { weight_bits: Some(options.weight_bits), ..report("fully_connected", name, &quantised.end, end) });
+    let window = entry.window.as_ref().map(Into::into);
+    let report = report(op, &entry.name, inputs, quantised.ring, &quantised.entered);
+    LayerReport { shift: Some(quantised.shift), window, calibrated_max, ..report }
+}
+
+fn report(op: &'static str, name: &str, inputs: usize, ring: u8, tensor: &Tensor) -> LayerReport {
+    let (lo, hi) = tensor.bounds.extremes();
+    LayerReport {
+        op,
+        name: name.into(),
+        inputs,
+        outputs: tensor.bounds.len(),
+        ring,
+        weight_bits: None,
+        shift: None,
+        window: None,
+        scale: tensor.scale,
+        proven: [lo, hi],
+        proven_bits: proven_bits(&tensor.bounds),
+        calibrated_max: None,
     }
 }
 

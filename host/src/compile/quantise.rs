@@ -5,11 +5,11 @@
 //! calibration rows reach, rings what is proven for every input: beyond the calibrated range a value takes more bits, but never overflows.
 
 use super::bounds::{Bounds, TooWide, width};
-use super::segment::{Chain, Entry, Reference, Segment};
+use super::segment::{Chain, Entry, Part, Reference, Segment, Work};
 use super::{CompileOptions, Error, option};
 use crate::network::Linear;
 use minionn_core::params::MAX_RING_BITS;
-use minionn_core::plan::{Function, Op, Quantisation, tile::Tile};
+use minionn_core::plan::{Convolution, Function, Op, Quantisation, tile::Tile};
 
 /// Least magnitude that a squared value keeps when its shift is raised to make the ring fit.
 const MIN_SQUARED: i64 = 4;
@@ -29,22 +29,27 @@ pub(super) struct Tensor {
     pub(super) scale: f64,
 }
 
-/// Integers of a fully connected layer: `[outputs][inputs]` and `[outputs]`.
+/// Integers of a linear layer, in the order of [`Linear`].
 #[derive(Clone, Debug, Default)]
 pub(super) struct Weights {
     pub(super) weights: Vec<i16>,
     pub(super) biases: Vec<i64>,
 }
 
-/// A segment in integers. Tensors: after its entry, after its square, at its end.
+/// What an operation inside a ring makes.
+#[derive(Clone, Debug)]
+pub(super) struct Done {
+    pub(super) tensor: Tensor,
+    pub(super) weights: Option<Weights>,
+}
+
+/// A segment in integers. Tensors: after its entry, after each of its operations.
 #[derive(Clone, Debug)]
 pub(super) struct Quantised {
     pub(super) ring: u8,
     pub(super) shift: u8,
     pub(super) entered: Tensor,
-    pub(super) squared: Tensor,
-    pub(super) end: Tensor,
-    pub(super) linear: Option<Weights>,
+    pub(super) done: Vec<Done>,
 }
 
 /// The network in integers.
@@ -89,8 +94,8 @@ impl From<TooWide> for Misfit {
 
 impl Misfit {
     fn refuse(&self, segment: &Segment) -> Error {
-        let layer = segment.linear.as_ref().map(|(name, _)| name).or(segment.square.as_ref());
-        let layer = layer.or(segment.entry.as_ref().map(|e| &e.name)).cloned().unwrap_or_else(|| "input".into());
+        let last = segment.parts.last().map(|p| &p.name).or(segment.entry.as_ref().map(|e| &e.name));
+        let layer = last.cloned().unwrap_or_else(|| "input".into());
         let reason = match self {
             Self::Wide(bits) => format!("its integers can take {bits} bits, the widest ring has {MAX_RING_BITS}"),
             Self::Flooding => "no parameters leave 40 bits of noise flooding for its ring and weights".into(),
@@ -109,9 +114,12 @@ pub(super) fn quantise(chain: &Chain, input: &Input, options: &CompileOptions, r
     let mut all = Integers { segments: Vec::new(), notes: Vec::new() };
     for (index, segment) in chain.segments.iter().enumerate() {
         let peak = reference.and_then(|r| r.entry_peaks.get(index)).copied();
-        let quantiser = Quantiser { segment, options, symmetric: symmetric(segment, options.weight_bits) };
-        let next = match (&segment.entry, all.segments.last_mut()) {
-            (Some(entry), Some(before)) => quantiser.behind(entry, before, peak, &mut all.notes)?,
+        // Logits need no shift.
+        let opened = index + 1 == chain.segments.len() && segment.parts.is_empty();
+        let quantiser = Quantiser { segment, options, opened, symmetric: symmetric(segment, options.weight_bits) };
+        let behind = index.checked_sub(1).and_then(|i| chain.segments.get(i));
+        let next = match (&segment.entry, all.segments.last_mut(), behind) {
+            (Some(entry), Some(before), Some(behind)) => quantiser.behind(entry, (behind, before), peak, &mut all.notes)?,
             _ => quantiser.body(start.clone(), 0).map_err(|misfit| misfit.refuse(segment))?,
         };
         all.segments.push(next);
@@ -121,7 +129,8 @@ pub(super) fn quantise(chain: &Chain, input: &Input, options: &CompileOptions, r
 
 /// Integer weights and their scale (0 if all are 0), independent of the input's scale.
 fn symmetric(segment: &Segment, bits: u8) -> (Vec<i16>, f64) {
-    let Some((_, linear)) = &segment.linear else { return (Vec::new(), 0.0) };
+    let linear = segment.parts.iter().find_map(|p| if let Work::Linear(linear) = &p.work { Some(linear) } else { None });
+    let Some(linear) = linear else { return (Vec::new(), 0.0) };
     let top = linear.weights.iter().fold(0.0_f32, |top, w| top.max(w.abs()));
     let scale = f64::from(top) / f64::from((1 << (bits - 1)) - 1);
     let integer = |w: &f32| if scale > 0.0 { (f64::from(*w) / scale).round() as i16 } else { 0 };
@@ -132,22 +141,29 @@ fn symmetric(segment: &Segment, bits: u8) -> (Vec<i16>, f64) {
 struct Quantiser<'a> {
     segment: &'a Segment,
     options: &'a CompileOptions,
+    /// Whether nothing stands behind its entry but the output.
+    opened: bool,
     /// Integer weights and their scale.
     symmetric: (Vec<i16>, f64),
 }
 
 impl Quantiser<'_> {
-    /// The segment behind `before`: finds the shift, and adds half a step to the biases of `before`.
-    fn behind(&self, entry: &Entry, before: &mut Quantised, peak: Option<f64>, notes: &mut Vec<String>) -> Result<Quantised, Error> {
+    /// The next segment after `before`: finds the shift, and adds half a step to the biases of `before`.
+    fn behind(
+        &self,
+        entry: &Entry,
+        (behind, before): (&Segment, &mut Quantised),
+        peak: Option<f64>,
+        notes: &mut Vec<String>,
+    ) -> Result<Quantised, Error> {
         let goal = Goal::new(entry.function, before, peak, self.options.activation_bits);
-        // Logits need no shift.
-        let last = self.segment.square.is_none() && self.segment.linear.is_none();
-        let first = if last { 0 } else { goal.shift(before.linear.is_some()) };
+        let first = if self.opened { 0 } else { goal.shift(before.gain(behind).is_some()) };
         let mut shift = first;
         loop {
-            let rounded = before.rounded(shift, self.options.weight_bits);
-            let source = rounded.as_ref().map_or(&before.end.bounds, |r| &r.bounds);
-            let entered = Tensor { bounds: source.activate(entry.function, shift), scale: before.end.scale * f64::from(shift).exp2() };
+            let rounded = before.rounded(behind, shift, self.options.weight_bits);
+            let end = rounded.as_ref().and_then(|r| r.bounds.last()).unwrap_or(&before.end().bounds).activate(entry.function, shift);
+            let bounds = entry.window.as_ref().map_or_else(|| end.clone(), |window| end.max_pool(window));
+            let entered = Tensor { bounds, scale: before.end().scale * f64::from(shift).exp2() };
             match self.body(entered, shift) {
                 Ok(quantised) => {
                     before.commit(rounded);
@@ -157,28 +173,33 @@ impl Quantiser<'_> {
                     return Ok(quantised);
                 }
                 // A square grows fast: a coarser value in front of it may be enough.
-                Err(_) if self.segment.square.is_some() && (goal.peak >> (shift + 1)) >= MIN_SQUARED => shift += 1,
+                Err(_) if self.segment.has_square() && (goal.peak >> (shift + 1)) >= MIN_SQUARED => shift += 1,
                 Err(misfit) => return Err(misfit.refuse(self.segment)),
             }
         }
     }
 
-    /// Square and fully connected layer on `entered`.
+    /// The operations on `entered`.
     fn body(&self, entered: Tensor, shift: u8) -> Result<Quantised, Misfit> {
-        let squared = match self.segment.square {
-            None => entered.clone(),
-            Some(_) => Tensor { bounds: entered.bounds.square()?, scale: entered.scale * entered.scale },
-        };
-        let (end, linear) = match &self.segment.linear {
-            None => (squared.clone(), None),
-            Some((_, layer)) => {
-                let (end, linear) = self.linear(layer, &squared)?;
-                (end, Some(linear))
+        let mut quantised = Quantised { ring: entered.bounds.bits(), shift, entered, done: Vec::new() };
+        for part in &self.segment.parts {
+            let done = self.part(part, quantised.end())?;
+            quantised.ring = quantised.ring.max(done.tensor.bounds.bits());
+            quantised.done.push(done);
+        }
+        if carried(self.segment, quantised.ring, self.options.weight_bits) { Ok(quantised) } else { Err(Misfit::Flooding) }
+    }
+
+    fn part(&self, part: &Part, x: &Tensor) -> Result<Done, Misfit> {
+        let local = |bounds, scale| Done { tensor: Tensor { bounds, scale }, weights: None };
+        Ok(match &part.work {
+            Work::Square => local(x.bounds.square()?, x.scale * x.scale),
+            Work::Sum(window, divisor) => local(x.bounds.sum_pool(window)?, x.scale / divisor),
+            Work::Linear(layer) => {
+                let (tensor, weights) = self.linear(layer, x)?;
+                Done { tensor, weights: Some(weights) }
             }
-        };
-        let ring = entered.bounds.bits().max(squared.bounds.bits()).max(end.bounds.bits());
-        let quantised = Quantised { ring, shift, entered, squared, end, linear };
-        if quantised.carried(ring, self.options.weight_bits) { Ok(quantised) } else { Err(Misfit::Flooding) }
+        })
     }
 
     fn linear(&self, layer: &Linear, x: &Tensor) -> Result<(Tensor, Weights), Misfit> {
@@ -194,7 +215,7 @@ impl Quantiser<'_> {
             return Err(Misfit::Wide((top / scale).log2().min(1e4) as u32 + 2));
         }
         let biases: Vec<i64> = layer.biases.iter().map(|b| (b / scale).round() as i64).collect();
-        let bounds = x.bounds.linear(weights, &biases)?;
+        let bounds = x.bounds.linear(&layer.layer, weights, &biases)?;
         Ok((Tensor { bounds, scale }, Weights { weights: weights.clone(), biases }))
     }
 }
@@ -209,10 +230,10 @@ struct Goal {
 
 impl Goal {
     fn new(function: Function, before: &Quantised, peak: Option<f64>, bits: u8) -> Self {
-        let (lo, hi) = before.end.bounds.activate(function, 0).extremes();
+        let (lo, hi) = before.end().bounds.activate(function, 0).extremes();
         let proven = hi.max(-lo);
         // A layer that never fires on the calibration rows says nothing about its range.
-        let peak = match peak.map(|p| (p / before.end.scale).ceil()) {
+        let peak = match peak.map(|p| (p / before.end().scale).ceil()) {
             Some(peak) if peak >= 1.0 => (peak as i64).min(proven),
             _ => proven,
         };
@@ -232,37 +253,79 @@ fn half(shift: u8) -> i64 {
     (1 << shift) >> 1
 }
 
-/// The end of a segment with half a step added.
+/// A segment with half a step added to its end.
 struct Rounded {
-    half: i64,
-    bounds: Bounds,
+    /// What the biases grow by.
+    each: i64,
+    /// Of each operation.
+    bounds: Vec<Bounds>,
     ring: u8,
 }
 
+/// Whether the lattice carries the linear layer, if there is one, in this ring.
+fn carried(segment: &Segment, ring: u8, weight_bits: u8) -> bool {
+    segment.parts.iter().all(|part| match &part.work {
+        Work::Linear(Linear { layer, .. }) => Tile::choose(&linear_op(layer, ring, weight_bits), 1).is_ok(),
+        _ => true,
+    })
+}
+
+/// The operation of a linear layer.
+pub(super) fn linear_op(layer: &Convolution, ring: u8, weight_bits: u8) -> Op {
+    let ([inputs, ..], outputs) = (layer.input, layer.outputs);
+    if *layer == Convolution::fully_connected(inputs, outputs) {
+        Op::FullyConnected { ring, weight_bits, inputs, outputs }
+    } else {
+        Op::Convolution { ring, weight_bits, layer: *layer }
+    }
+}
+
 impl Quantised {
-    /// Whether the lattice carries the fully connected layer, if there is one, in this ring.
-    fn carried(&self, ring: u8, weight_bits: u8) -> bool {
-        let (inputs, outputs) = (self.squared.bounds.len() as u32, self.end.bounds.len() as u32);
-        self.linear.is_none() || Tile::choose(&Op::FullyConnected { ring, weight_bits, inputs, outputs }, 1).is_ok()
+    /// The last tensor.
+    pub(super) fn end(&self) -> &Tensor {
+        self.done.last().map_or(&self.entered, |done| &done.tensor)
     }
 
-    /// Half a step added to the biases; `None` where there are none, or where that would take a ring that is not there.
-    fn rounded(&self, shift: u8, weight_bits: u8) -> Option<Rounded> {
-        let half = half(shift);
-        if half == 0 || self.linear.is_none() {
+    /// How much the biases of `segment` raise its end: by nothing that can be said where there are none, or where sums are cut by padding.
+    fn gain(&self, segment: &Segment) -> Option<i64> {
+        let mut gain = None;
+        for part in &segment.parts {
+            gain = match &part.work {
+                Work::Linear(_) => Some(1),
+                Work::Sum(window, _) if window.pads == [0; 4] => gain.map(|gain: i64| gain.saturating_mul(window.window_len() as i64)),
+                _ => None,
+            };
+        }
+        gain
+    }
+
+    /// Half a step added through the biases of `segment`; `None` where that does not work or would take a ring that is not there.
+    fn rounded(&self, segment: &Segment, shift: u8, weight_bits: u8) -> Option<Rounded> {
+        let each = half(shift) / self.gain(segment)?;
+        if each == 0 {
             return None;
         }
-        let bounds = self.end.bounds.plus(half).ok()?;
-        let ring = self.ring.max(bounds.bits());
-        self.carried(ring, weight_bits).then_some(Rounded { half, bounds, ring })
+        let (mut bounds, mut ring, mut raise) = (Vec::new(), self.ring, 0);
+        for (part, done) in segment.parts.iter().zip(&self.done) {
+            raise = match &part.work {
+                Work::Linear(_) => each,
+                Work::Sum(window, _) => raise * window.window_len() as i64,
+                Work::Square => 0,
+            };
+            let raised = done.tensor.bounds.plus(raise).ok()?;
+            ring = ring.max(raised.bits());
+            bounds.push(raised);
+        }
+        carried(segment, ring, weight_bits).then_some(Rounded { each, bounds, ring })
     }
 
     fn commit(&mut self, rounded: Option<Rounded>) {
-        if let (Some(Rounded { half, bounds, ring }), Some(linear)) = (rounded, &mut self.linear) {
-            linear.biases.iter_mut().for_each(|b| *b += half);
-            self.end.bounds = bounds;
-            self.ring = ring;
+        let Some(Rounded { each, bounds, ring }) = rounded else { return };
+        for (done, bounds) in self.done.iter_mut().zip(bounds) {
+            done.weights.iter_mut().flat_map(|w| &mut w.biases).for_each(|b| *b += each);
+            done.tensor.bounds = bounds;
         }
+        self.ring = ring;
     }
 }
 

@@ -1,6 +1,7 @@
 //! What the compiler decided, for people (`Display`) and as JSON (`Serialize`).
 
 use core::fmt;
+use minionn_core::plan::Convolution;
 use serde::Serialize;
 
 /// The whole report.
@@ -51,7 +52,7 @@ pub struct OutputReport {
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerReport {
-    /// `fully_connected`, `relu`, `identity` (truncation only) or `square`.
+    /// `fully_connected`, `convolution`, `relu`, `identity` (truncation only), `max_pool`, `relu_max_pool` (fused), `sum_pool` or `square`.
     pub op: &'static str,
     /// The node's name.
     pub name: String,
@@ -65,6 +66,8 @@ pub struct LayerReport {
     pub weight_bits: Option<u8>,
     /// Bits cut off.
     pub shift: Option<u8>,
+    /// The window that slides over the image.
+    pub window: Option<WindowReport>,
     /// Real value of one step of the output.
     pub scale: f64,
     /// Smallest and largest integer that any input can cause.
@@ -73,6 +76,30 @@ pub struct LayerReport {
     pub proven_bits: u32,
     /// Largest absolute real value on the calibration rows.
     pub calibrated_max: Option<f64>,
+}
+
+/// A kernel or pooling window.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct WindowReport {
+    /// Channels, height and width of the input.
+    pub input: [u32; 3],
+    /// Height and width.
+    pub kernel: [u32; 2],
+    /// Down and right.
+    pub stride: [u32; 2],
+    /// Zeros around the input: top, left, bottom, right.
+    pub pads: [u32; 4],
+    /// Distance of its elements, down and right.
+    pub dilation: [u32; 2],
+    /// Groups of channels that do not mix.
+    pub groups: u32,
+}
+
+impl From<&Convolution> for WindowReport {
+    fn from(layer: &Convolution) -> Self {
+        let Convolution { input, kernel, stride, pads, dilation, groups, .. } = *layer;
+        Self { input, kernel, stride, pads, dilation, groups }
+    }
 }
 
 /// The integer model against the float network on the calibration rows.
@@ -112,11 +139,18 @@ impl fmt::Display for CompileReport {
 }
 
 impl LayerReport {
+    /// The operation, with its window.
+    fn operation(&self) -> String {
+        let Some(WindowReport { kernel: [h, w], stride, .. }) = &self.window else { return self.op.into() };
+        let stride = if *stride == [1, 1] { String::new() } else { format!("/{}", stride[0]) };
+        format!("{} {h}x{w}{stride}", self.op)
+    }
+
     fn cells(&self) -> [String; 9] {
         let or_dash = |x: Option<String>| x.unwrap_or_else(|| "-".into());
         [
             self.name.clone(),
-            self.op.into(),
+            self.operation(),
             self.inputs.to_string(),
             self.outputs.to_string(),
             self.ring.to_string(),
@@ -130,5 +164,5 @@ impl LayerReport {
 
 fn row(cells: &[String; 9]) -> String {
     let [name, op, inputs, outputs, ring, shift, step, bits, max] = cells;
-    format!("  {name:<20} {op:<16} {inputs:>6} {outputs:>6} {ring:>5} {shift:>6} {step:>10} {bits:>12} {max:>15}")
+    format!("  {name:<20} {op:<20} {inputs:>6} {outputs:>6} {ring:>5} {shift:>6} {step:>10} {bits:>12} {max:>15}")
 }

@@ -7,8 +7,10 @@
 //! | `tensor` | constants |
 //! | `graph` | who makes and reads which tensor; cycles, missing tensors and branches are refused here |
 //! | `walk` | from the input to the output, node by node |
+//! | `image` | the nodes that slide a window over an image: convolution and pooling |
 
 mod graph;
+mod image;
 pub mod proto;
 mod scan;
 mod tensor;
@@ -21,8 +23,8 @@ use prost::Message as _;
 pub const MAX_FILE: usize = 1 << 30;
 
 /// The operators that can be read, for error messages.
-pub const SUPPORTED: &str = "Gemm, MatMul, Add, Sub, Mul, Div, BatchNormalization (with constants, next to a fully connected layer), Relu, \
-     squares as Mul(x, x) or Pow(x, 2), Flatten, Reshape, Squeeze, Unsqueeze, Identity, Dropout, Cast, \
+pub const SUPPORTED: &str = "Gemm, MatMul, Conv (1-D and 2-D), Add, Sub, Mul, Div, BatchNormalization (with constants, next to a fully connected \
+     layer or convolution), Relu, MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool, ReduceMean (over the whole image), squares as Mul(x, x) or Pow(x, 2), Flatten, Reshape, Squeeze, Unsqueeze, Identity, Dropout, Cast, \
      and at the end Softmax, LogSoftmax, ArgMax";
 
 /// Why a file cannot be read.

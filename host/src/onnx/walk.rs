@@ -5,21 +5,21 @@ use super::graph::{Graph, describe, unsupported};
 use super::proto::{AttributeProto, NodeProto};
 use super::tensor::{Tensor, count};
 use crate::network::{Builder, Layer, Linear, Network, PerElement};
-use minionn_core::plan::{MAX_LEN, MAX_WEIGHTS};
+use minionn_core::plan::{Convolution, MAX_LEN, MAX_WEIGHTS};
 use std::collections::HashSet;
 
 /// Most weights of all layers: twice what the largest layer may have.
 const MAX_TOTAL: u64 = 2 * MAX_WEIGHTS;
 
 /// Where the walk is: the tensor that the next node reads.
-struct Walk<'a> {
-    graph: &'a Graph<'a>,
+pub(super) struct Walk<'a> {
+    pub(super) graph: &'a Graph<'a>,
     opset: i64,
     /// Name of the tensor.
     at: &'a str,
     /// Its shape; a batch dimension counts as 1.
-    dims: Vec<usize>,
-    builder: Builder,
+    pub(super) dims: Vec<usize>,
+    pub(super) builder: Builder,
     /// Weights of all layers so far: many nodes can read one constant.
     weights: u64,
     notes: Vec<String>,
@@ -28,7 +28,7 @@ struct Walk<'a> {
     argmax: bool,
 }
 
-type Step = Result<(), String>;
+pub(super) type Step = Result<(), String>;
 
 /// Reads the network.
 pub(super) fn walk(graph: &Graph<'_>, opset: i64) -> Result<Network, Error> {
@@ -78,11 +78,11 @@ fn input_dims(graph: &Graph<'_>) -> Result<Vec<usize>, String> {
     }
 }
 
-fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
+pub(super) fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
     node.attribute.iter().find(|a| a.name == name)
 }
 
-fn int(node: &NodeProto, name: &str, default: i64) -> i64 {
+pub(super) fn int(node: &NodeProto, name: &str, default: i64) -> i64 {
     attribute(node, name).map_or(default, |a| a.i)
 }
 
@@ -91,12 +91,12 @@ fn float(node: &NodeProto, name: &str, default: f32) -> f64 {
 }
 
 /// Name of input `i`, `None` if it is left out.
-fn operand(node: &NodeProto, i: usize) -> Option<&str> {
+pub(super) fn operand(node: &NodeProto, i: usize) -> Option<&str> {
     node.input.get(i).map(String::as_str).filter(|name| !name.is_empty())
 }
 
 /// `axis` counted from the front.
-fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
+pub(super) fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
     let counted = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };
     counted
         .and_then(|a| usize::try_from(a).ok())
@@ -121,22 +121,26 @@ impl<'a> Walk<'a> {
             ("Add" | "Sub" | "Mul" | "Div", _) => self.arithmetic(name, op, node),
             ("BatchNormalization", _) => self.batch_normalization(name, node),
             ("Pow", _) => self.power(name, node),
+            ("Conv", _) => self.convolution(name, node),
+            ("MaxPool" | "AveragePool", _) => self.pool(name, op, node),
+            ("GlobalMaxPool" | "GlobalAveragePool", _) => self.global_pool(name, op, node),
+            ("ReduceMean", _) => self.reduce_mean(name, node),
             ("Relu", _) => self.builder.activation(name, Layer::Relu),
             _ => Err(unsupported()),
         }
     }
 
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.dims.iter().product()
     }
 
     /// The constant that is input `i`.
-    fn constant(&self, node: &NodeProto, i: usize) -> Result<Tensor, String> {
+    pub(super) fn constant(&self, node: &NodeProto, i: usize) -> Result<Tensor, String> {
         self.graph.constant(operand(node, i).ok_or_else(|| format!("input {i} is missing"))?)
     }
 
     /// Refuses anything but one computed tensor, as input `i`.
-    fn computed_is(&self, node: &NodeProto, i: usize) -> Step {
+    pub(super) fn computed_is(&self, node: &NodeProto, i: usize) -> Step {
         let mut others = node.input.iter().enumerate().filter(|(_, name)| !name.is_empty() && !self.graph.is_constant(name));
         match others.find(|&(j, _)| j != i) {
             None => Ok(()),
@@ -205,7 +209,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Axes from the attribute (before operator set 13) or from input 1.
-    fn axes(&self, node: &NodeProto) -> Result<Option<Vec<i64>>, String> {
+    pub(super) fn axes(&self, node: &NodeProto) -> Result<Option<Vec<i64>>, String> {
         if let Some(axes) = attribute(node, "axes") {
             return Ok(Some(axes.ints.clone()));
         }
@@ -267,18 +271,23 @@ impl<'a> Walk<'a> {
         if outputs > MAX_LEN as usize || inputs as u64 * outputs as u64 > MAX_WEIGHTS {
             return Err(format!("{inputs} times {outputs} weights are too many: at most {MAX_WEIGHTS} are supported"));
         }
-        self.weights += inputs as u64 * outputs as u64;
+        self.append(name, Convolution::fully_connected(inputs as u32, outputs as u32), weights.floats(), biases)
+    }
+
+    /// Appends a linear layer with weights `[outputs][channels / groups][kernel]`.
+    pub(super) fn append(&mut self, name: String, layer: Convolution, weights: Vec<f32>, biases: Vec<f64>) -> Step {
+        self.weights += layer.weights();
         if self.weights > MAX_TOTAL {
             return Err(format!("all layers together have more than {MAX_TOTAL} weights"));
         }
-        let weights = weights.floats();
         if let Some(at) = weights.iter().position(|w| !w.is_finite()) {
-            return Err(format!("weight [{}, {}] (output, input) is not a finite number", at / inputs, at % inputs));
+            let fan_in = layer.fan_in() as usize;
+            return Err(format!("weight [{}, {}] (output, input) is not a finite number", at / fan_in, at % fan_in));
         }
         if let Some(at) = biases.iter().position(|b| !b.is_finite()) {
             return Err(format!("bias {at} is not a finite number"));
         }
-        self.builder.linear(name, Linear { inputs, outputs, weights, biases })
+        self.builder.linear(name, Linear { layer, weights, biases })
     }
 
     /// Refuses anything but one row of `inputs` numbers along the last dimension.
@@ -367,19 +376,20 @@ impl<'a> Walk<'a> {
         self.builder.affine(name, scale, offset)
     }
 
-    /// `(x − mean) / √(variance + ε) · scale + bias`, over a flat row.
+    /// `(x − mean) / √(variance + ε) · scale + bias`, with one of each for every channel.
     fn batch_normalization(&mut self, name: String, node: &NodeProto) -> Step {
         self.computed_is(node, 0)?;
-        if self.dims.get(1) != Some(&self.len()) || int(node, "training_mode", 0) != 0 {
-            return Err(format!("shape {:?}: only inference over a flat row is supported", self.dims));
+        if self.dims.len() < 2 || self.dims.first() != Some(&1) || int(node, "training_mode", 0) != 0 {
+            return Err(format!("shape {:?}: only inference over [1, channels, ...] is supported", self.dims));
         }
-        let row = [self.len()];
-        let constant = |i| self.constant(node, i)?.broadcast(&row);
-        let (scale, bias, mean, variance) = (constant(1)?, constant(2)?, constant(3)?, constant(4)?);
         let epsilon = float(node, "epsilon", 1e-5);
+        let channels = self.dims.get(1..2).unwrap_or_default();
+        let constant = |i| self.constant(node, i)?.broadcast(channels);
+        let (scale, bias, mean, variance) = (constant(1)?, constant(2)?, constant(3)?, constant(4)?);
         let scale = scale.zip(&variance, |s, v| s / (v + epsilon).sqrt());
         let offset = bias.zip(&scale.zip(&mean, |s, m| s * m), |b, sm| b - sm);
-        self.affine(name, scale, offset)
+        let each = self.dims.get(2..).unwrap_or_default().iter().product();
+        self.affine(name, scale.repeat(each), offset.repeat(each))
     }
 
     fn power(&mut self, name: String, node: &NodeProto) -> Step {

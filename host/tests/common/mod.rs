@@ -1,5 +1,9 @@
 //! Small ONNX files, built in the test.
 
+#![allow(dead_code, reason = "not every test uses everything")]
+
+pub(crate) mod exact;
+
 use minionn_host::onnx::proto::*;
 use prost::Message as _;
 
@@ -35,6 +39,10 @@ pub(crate) fn attr(name: &str, i: i64) -> AttributeProto {
 
 pub(crate) fn attr_f(name: &str, f: f32) -> AttributeProto {
     AttributeProto { name: name.into(), f, r#type: 1, ..Default::default() }
+}
+
+pub(crate) fn attr_s(name: &str, s: &str) -> AttributeProto {
+    AttributeProto { name: name.into(), s: s.into(), r#type: 3, ..Default::default() }
 }
 
 pub(crate) fn attr_ints(name: &str, ints: &[i64]) -> AttributeProto {
