@@ -83,18 +83,16 @@ impl Convolution {
     pub fn is_window(&self) -> bool {
         let ([c, h, w], [kh, kw]) = (self.input, self.kernel);
         let Ok([ho, wo]) = self.output_size() else { return false };
-        let down =
-            (0..ho as usize).all(|y| (0..kh as usize).any(|u| Self::inside(y, u, self.stride[0], self.dilation[0], self.pads[0], h)));
-        let across =
-            (0..wo as usize).all(|x| (0..kw as usize).any(|v| Self::inside(x, v, self.stride[1], self.dilation[1], self.pads[1], w)));
+        let down = (0..ho).all(|y| Self::meets(y, kh, self.stride[0], self.dilation[0], self.pads[0], h));
+        let across = (0..wo).all(|x| Self::meets(x, kw, self.stride[1], self.dilation[1], self.pads[1], w));
         self.outputs == c && self.groups == c && down && across
     }
 
-    const fn inside(y: usize, u: usize, stride: u32, dilation: u32, pad: u32, size: u32) -> bool {
-        match (y * stride as usize + u * dilation as usize).checked_sub(pad as usize) {
-            Some(row) => row < size as usize,
-            None => false,
-        }
+    /// Whether some element of a window at `at` lies inside, along one axis: the first that is behind the padding has to.
+    const fn meets(at: u32, kernel: u32, stride: u32, dilation: u32, pad: u32, size: u32) -> bool {
+        let start = at * stride;
+        let first = pad.saturating_sub(start).div_ceil(dilation);
+        first < kernel && start + first * dilation - pad < size
     }
 
     /// Elements of a pooling window.
@@ -288,6 +286,18 @@ mod tests {
             }
         }
         sum
+    }
+
+    #[test]
+    fn a_window_needs_an_element_everywhere() {
+        for (size, kernel, stride, pad, dilation) in (1..6).flat_map(|n| {
+            (1..5).flat_map(move |k| (1..4).flat_map(move |s| (0..5).flat_map(move |p| (1..4).map(move |d| (n, k, s, p, d)))))
+        }) {
+            let window = Convolution::window([2, size, 1], [kernel, 1], [stride, 1], [pad, 0, pad, 0], [dilation, 1]);
+            let Ok([ho, _]) = window.output_size() else { continue };
+            let all = (0..ho as usize).all(|output| window.window_at(output).next().is_some());
+            assert_eq!(window.is_window(), all, "{window:?}");
+        }
     }
 
     #[test]
