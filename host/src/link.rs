@@ -17,6 +17,8 @@ pub struct Link {
     again: std::io::Cursor<Vec<u8>>,
 }
 
+/// How long a failed connection is read on, see [`Link::end`].
+const LINGER: Duration = Duration::from_secs(5);
 /// Bytes buffered each way.
 const BUFFER: usize = 1 << 17;
 
@@ -47,6 +49,27 @@ impl Link {
     /// Has `bytes`, read before, read again.
     pub fn read_again(&mut self, bytes: Vec<u8>) {
         self.again = std::io::Cursor::new(bytes);
+    }
+}
+
+impl Link {
+    /// Ends a connection on which the peer may still be sending: closing at once would reset it, and the peer would never read why.
+    /// Whatever comes is thrown away, for at most [`LINGER`].
+    pub fn end(mut self) {
+        let stream = self.reader.get_ref();
+        let _ = self.writer.flush();
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let until = std::time::Instant::now() + LINGER;
+        let mut waste = vec![0; 1 << 16];
+        loop {
+            let left = until.saturating_duration_since(std::time::Instant::now());
+            if left.is_zero()
+                || self.reader.get_ref().set_read_timeout(Some(left)).is_err()
+                || !matches!(self.reader.read(&mut waste), Ok(1..))
+            {
+                return;
+            }
+        }
     }
 }
 

@@ -89,18 +89,22 @@ impl Service {
     pub fn serve(&self, stream: TcpStream) -> Session {
         let peer = stream.peer_addr().map_or_else(|_| "unknown".to_owned(), |a| a.to_string());
         let mut session = Session { peer, ..Session::default() };
-        if let Err(error) = self.try_serve(stream, &mut session) {
-            session.error = Some(format!("{error:#}"));
-        }
+        let result = Link::new(stream, IDLE).map_err(Into::into).and_then(|mut link| {
+            let result = self.try_serve(&mut link, &mut session);
+            if result.is_err() {
+                link.end();
+            }
+            result
+        });
+        session.error = result.err().map(|error: anyhow::Error| format!("{error:#}"));
         session
     }
 
-    fn try_serve(&self, stream: TcpStream, session: &mut Session) -> anyhow::Result<()> {
-        let mut link = Link::new(stream, IDLE)?;
-        let Some(options) = self.greet(&mut link, session)? else { return Ok(()) };
+    fn try_serve(&self, link: &mut Link, session: &mut Session) -> anyhow::Result<()> {
+        let Some(options) = self.greet(link, session)? else { return Ok(()) };
         let prepared = self.prepare(options.stock)?;
         let mut memory = Memory::new(server_memory(self.plan(), &options)?);
-        let mut server = run(Server::accept(Blocking(&mut link), &prepared, options, memory.bytes(), fresh_seed()?)).context("set-up")?;
+        let mut server = run(Server::accept(Blocking(link), &prepared, options, memory.bytes(), fresh_seed()?)).context("set-up")?;
         loop {
             let event = run(server.serve());
             (session.bytes_sent, session.bytes_received) = (server.traffic().sent, server.traffic().received);
@@ -183,9 +187,12 @@ pub fn run_listener(
             return Ok(());
         }
         if Arc::strong_count(&active) > service.limits.max_clients {
-            if let Ok(mut link) = Link::new(stream, IDLE) {
-                refuse(&mut link, Error::Refused);
-            }
+            std::thread::spawn(move || {
+                if let Ok(mut link) = Link::new(stream, IDLE) {
+                    refuse(&mut link, Error::Refused);
+                    link.end();
+                }
+            });
             continue;
         }
         let (service, ended, guard) = (service.clone(), ended.clone(), active.clone());

@@ -187,6 +187,9 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         }
         self.closed = true;
         let result = self.online(index as usize, x, out).await;
+        if result.is_err() {
+            out.fill(0); // what came before the damage was noticed is no answer
+        }
         self.forget(index as usize);
         self.settle(result).await
     }
