@@ -4,14 +4,12 @@
 
 mod common;
 
-use common::{Lcg, Memory, link};
+use common::Lcg;
 use minionn_core::model::Model;
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{self, Convolution, Function, Header, Op, Plan, Quantisation, cost};
+use minionn_core::plan::{self, Convolution, Function, Header, Op, Plan, Quantisation};
 use minionn_core::ring::Modulus;
-use minionn_core::rng::Seed;
-use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Client, Event, Options, Prepared, Server, SliceStore, client_memory, prepared_memory, server_memory};
+use minionn_core::session::Options;
 use serde_json::Value;
 
 /// A fully connected layer of the vectors: `y = W·x mod 2^ring`.
@@ -138,30 +136,7 @@ fn fully_connected_layers_in_the_clear() {
 /// The outputs of private predictions with these inputs.
 fn privately(model: &[u8], inputs: &[Vec<i64>], options: Options) -> Vec<Vec<i64>> {
     let model = Model::parse(model).unwrap();
-    let plan = *model.plan();
-    let (client_io, server_io) = link();
-    std::thread::scope(|scope| {
-        scope.spawn(move || {
-            let mut weights = Memory::new(prepared_memory(&plan, options.stock).unwrap());
-            let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
-            let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
-            let mut server = run(Server::accept(Blocking(server_io), &prepared, options, memory.bytes(), Seed([17; 32]))).unwrap();
-            while run(server.serve()).unwrap() != Event::Closed {}
-        });
-        let mut tables = vec![0; cost::store_bytes(&plan, &options) as usize];
-        let mut memory = Memory::new(client_memory(&plan, &options).unwrap());
-        let store = SliceStore::new(&mut tables);
-        let mut client = run(Client::connect(Blocking(client_io), store, plan, options, memory.bytes(), Seed([18; 32]))).unwrap();
-        run(client.prepare()).unwrap();
-        let mut predict = |x: &Vec<i64>| {
-            let mut out = vec![0; plan.header().output_len as usize];
-            run(client.predict(x, &mut out)).unwrap();
-            out
-        };
-        let outputs = inputs.iter().map(&mut predict).collect();
-        run(client.close()).unwrap();
-        outputs
-    })
+    common::private(&model, options, inputs)
 }
 
 #[test]
