@@ -54,7 +54,7 @@ impl Link {
 
 impl Link {
     /// Ends a connection on which the peer may still be sending: closing at once would reset it, and the peer would never read why.
-    /// Whatever comes is thrown away, for at most [`LINGER`].
+    /// Whatever comes is thrown away, for at most five seconds.
     pub fn end(mut self) {
         let stream = self.reader.get_ref();
         let _ = self.writer.flush();
