@@ -6,7 +6,7 @@ use core::time::Duration;
 use minionn_core::model::Model;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Event, MAX_STOCK, Options, Prepared, Server, prepared_memory, server_memory};
-use minionn_core::wire::{Greeting, abort, plan_reply, plan_reply_bytes};
+use minionn_core::wire::{Greeting, PLAN_REQUEST_BYTES, abort, plan_reply, plan_reply_bytes};
 use minionn_core::{Error, plan::Plan};
 use std::collections::HashMap;
 use std::net::{TcpListener, TcpStream};
@@ -102,12 +102,14 @@ impl Service {
 
     fn try_serve(&self, link: &mut Link, session: &mut Session) -> anyhow::Result<()> {
         let Some(options) = self.greet(link, session)? else { return Ok(()) };
+        let greeted = (session.bytes_sent, session.bytes_received);
         let prepared = self.prepare(options.stock)?;
         let mut memory = Memory::new(server_memory(self.plan(), &options)?);
         let mut server = run(Server::accept(Blocking(link), &prepared, options, memory.bytes(), fresh_seed()?)).context("set-up")?;
         loop {
             let event = run(server.serve());
-            (session.bytes_sent, session.bytes_received) = (server.traffic().sent, server.traffic().received);
+            session.bytes_sent = greeted.0 + server.traffic().sent;
+            session.bytes_received = greeted.1 + server.traffic().received;
             match event.context("session")? {
                 Event::Prepared => {}
                 Event::Predicted => session.predictions += 1,
@@ -139,6 +141,7 @@ impl Service {
                     link.write_all(&frame)?;
                     link.flush()?;
                     session.bytes_sent += n as u64;
+                    session.bytes_received += PLAN_REQUEST_BYTES as u64;
                 }
                 Ok(None) => {
                     let mut more = [0; 256];

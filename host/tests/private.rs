@@ -15,7 +15,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 /// The compiled networks in the folder of models.
 const COMMITTED: [&str; 4] = ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu"];
@@ -39,14 +39,26 @@ fn predict(model: Vec<u8>, options: Options, inputs: &Array, store: Option<&Path
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let service = Arc::new(Service::new(model, Limits::default()).unwrap());
+    let seen = Arc::new(Mutex::new((0, 0)));
+    let sent = seen.clone();
     let server = std::thread::spawn(move || {
-        run_listener(&listener, service, true, |session| assert_eq!(session.error, None)).unwrap();
+        let fetched = cost::fetch_plan(service.plan());
+        let total = sent.clone();
+        run_listener(&listener, service, true, move |session| {
+            assert_eq!(session.error, None);
+            *total.lock().unwrap() = (session.bytes_received - fetched.up, session.bytes_sent - fetched.down);
+        })
+        .unwrap();
     });
     let mut link = client::connect(&address).unwrap();
     let plan_bytes = client::plan_from(&mut link).unwrap();
     let plan = Plan::parse(&plan_bytes).unwrap();
     let report = client::predict(link, plan, &Settings { options, store }, inputs, || {}).unwrap();
     server.join().unwrap();
+    let phases = [&report.setup, &report.offline, &report.online];
+    let bye = minionn_core::wire::OVERHEAD as u64;
+    let ours = (phases.iter().map(|p| p.bytes_sent).sum::<u64>() + bye, phases.iter().map(|p| p.bytes_received).sum::<u64>());
+    assert_eq!(*seen.lock().unwrap(), ours, "both parties count the same bytes");
     report
 }
 
