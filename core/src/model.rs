@@ -1,11 +1,11 @@
 //! The server's secret: a plan with weights, as a checked view over bytes; and the integer model in the clear.
 //!
 //! Layout (little-endian): [`MAGIC`], version u16, six zeros, the plan, then for each linear layer the weights in ONNX's order
-//! (`i8` if they fit into 8 bits, else `i16`) and the biases (`i64`), SHA-256 of all that.
+//! (`i8` if they fit into 8 bits, else `i16`) and the biases (`i64`), for each offset its constants (`i64`), SHA-256 of all that.
 
 use crate::error::{Error, PlanFault, Result};
 use crate::params;
-use crate::plan::{self, Function, Geometry, Op, Plan};
+use crate::plan::{self, Convolution, Geometry, Op, Plan, Step};
 use crate::ring::Modulus;
 use sha2::{Digest as _, Sha256};
 
@@ -35,8 +35,11 @@ const fn fault<T>(fault: PlanFault) -> Result<T> {
     Err(Error::Model(fault))
 }
 
-/// Bytes of weights and of biases of a linear layer.
+/// Bytes of weights and of biases of a linear layer or an offset.
 fn layer_bytes(op: &Op) -> Option<(usize, usize)> {
+    if let Op::Offset { channels, .. } = op {
+        return Some((0, *channels as usize * 8));
+    }
     let (_, weight_bits, geometry) = op.linear()?;
     let geometry = geometry.ok()?;
     let width = if weight_bits > 8 { 2 } else { 1 };
@@ -72,8 +75,8 @@ impl<'a> Model<'a> {
             return fault(PlanFault::Truncated);
         }
         let model = Self { plan, parameters };
-        for (op, layer) in plan.ops().filter(Op::is_linear).zip(model.layers()) {
-            let (_, weight_bits, _) = op.linear().ok_or(Error::Internal)?;
+        for (op, layer) in plan.ops().filter(Op::has_parameters).zip(model.layers()) {
+            let Some((_, weight_bits, _)) = op.linear() else { continue };
             let top = 1_i64 << (weight_bits - 1);
             if layer.weights().any(|w| w < -top || w >= top) {
                 return fault(PlanFault::Weight);
@@ -90,7 +93,7 @@ impl<'a> Model<'a> {
     }
 
     /// Writes a model into `out`, which has [`Model::len_bytes`]. `plan_bytes` is the whole plan; `weight(l, i, j)` and `bias(l, i)` give
-    /// the integers of the `l`-th linear layer: the `j`-th weight of output `i`, in ONNX's order.
+    /// the integers of the `l`-th operation that has any: the `j`-th weight of output `i`, in ONNX's order.
     ///
     /// # Errors
     /// [`Error::Plan`] if the plan does not parse, [`Error::Memory`] if `out` is too small, [`Error::Model`] if a weight is too wide.
@@ -113,9 +116,11 @@ impl<'a> Model<'a> {
         }
         plan_slot.copy_from_slice(plan_bytes);
         let mut rest = parameters;
-        for (l, op) in plan.ops().filter(Op::is_linear).enumerate() {
-            let (_, weight_bits, geometry) = op.linear().ok_or(Error::Internal)?;
-            let fan_in = geometry?.layer().fan_in() as usize;
+        for (l, op) in plan.ops().filter(Op::has_parameters).enumerate() {
+            let (weight_bits, fan_in) = match op.linear() {
+                Some((_, weight_bits, geometry)) => (weight_bits, geometry?.layer().fan_in() as usize),
+                None => (params::MAX_WEIGHT_BITS, 1),
+            };
             let (w, b) = layer_bytes(&op).ok_or(Error::Internal)?;
             let (weights, tail) = rest.split_at_mut(w);
             let (biases, tail) = tail.split_at_mut(b);
@@ -144,15 +149,18 @@ impl<'a> Model<'a> {
         &self.plan
     }
 
-    /// The linear layers in order.
+    /// The numbers of the operations that have any, in order.
     pub fn layers(&self) -> impl Iterator<Item = Layer<'a>> + use<'a> {
         let mut rest = self.parameters;
-        self.plan.ops().filter(Op::is_linear).filter_map(move |op| {
-            let (ring, weight_bits, geometry) = op.linear()?;
+        self.plan.ops().filter(Op::has_parameters).filter_map(move |op| {
             let (w, b) = layer_bytes(&op)?;
             let (weights, tail) = rest.split_at_checked(w)?;
             let (biases, tail) = tail.split_at_checked(b)?;
             rest = tail;
+            let (ring, weight_bits, geometry) = match op {
+                Op::Offset { ring, channels, .. } => (ring, 0, Geometry::new(Convolution::fully_connected(channels, channels))),
+                _ => op.linear()?,
+            };
             Some(Layer { ring: Modulus::Bits(ring), geometry: geometry.ok()?, weights, biases, wide: weight_bits > 8 })
         })
     }
@@ -160,8 +168,7 @@ impl<'a> Model<'a> {
     /// Elements of scratch that [`Model::evaluate`] needs.
     #[must_use]
     pub fn scratch_len(plan: &Plan<'_>) -> usize {
-        let widest = plan.ops().map(|op| op.input().1.max(op.output().1)).max().unwrap_or(0);
-        2 * widest as usize
+        plan.elements()
     }
 
     /// The integer model in the clear: what a private prediction equals bit for bit.
@@ -174,76 +181,80 @@ impl<'a> Model<'a> {
         let check = |need: usize, got: usize| if need == got { Ok(()) } else { Err(Error::Length { need, got }) };
         check(header.input_len as usize, x.len())?;
         check(header.output_len as usize, out.len())?;
-        let half = Self::scratch_len(&self.plan) / 2;
-        if scratch.len() < 2 * half {
-            return Err(Error::Length { need: 2 * half, got: scratch.len() });
-        }
-        let (mut from, mut to) = scratch.split_at_mut(half);
+        let need = Self::scratch_len(&self.plan);
+        let got = scratch.len();
+        let tensors = scratch.get_mut(..need).ok_or(Error::Length { need, got })?;
         let ring = Modulus::Bits(self.plan.input_ring());
-        for (slot, &value) in from.iter_mut().zip(x) {
+        for (slot, &value) in tensors.iter_mut().zip(x) {
             if value < i64::from(header.input.min) || value > i64::from(header.input.max) {
                 return Err(Error::Input);
             }
             *slot = ring.from_signed(value);
         }
         let mut layers = self.layers();
-        for op in self.plan.ops() {
-            let input = from.get(..op.input().1 as usize).ok_or(Error::Internal)?;
-            let output = to.get_mut(..op.output().1 as usize).ok_or(Error::Internal)?;
-            match op {
-                _ if op.is_linear() => layers.next().ok_or(Error::Internal)?.apply(input, output),
-                Op::MaxPool { .. } | Op::SumPool { .. } => {
-                    for (i, y) in output.iter_mut().enumerate() {
-                        *y = pool(&op, input, i);
+        let mut best = (0, i64::MIN);
+        for step in self.plan.steps() {
+            let layer = if step.op.has_parameters() { Some(layers.next().ok_or(Error::Internal)?) } else { None };
+            if step.op.is_output() {
+                let ring = Modulus::Bits(step.op.input().0);
+                for (i, (slot, &value)) in out.iter_mut().zip(tensors.iter().skip(step.from)).enumerate() {
+                    *slot = ring.to_signed(ring.reduce(value));
+                    if *slot > best.1 {
+                        best = (i, *slot);
                     }
                 }
-                _ => {
-                    for (y, &x) in output.iter_mut().zip(input) {
-                        *y = element(&op, x);
-                    }
-                }
-            }
-            core::mem::swap(&mut from, &mut to);
-        }
-        let ring = Modulus::Bits(self.plan.ops().last().map_or(0, |op| op.output().0));
-        let mut best = (0, 0);
-        for (i, (slot, &value)) in out.iter_mut().zip(from.iter()).enumerate() {
-            *slot = ring.to_signed(value);
-            if i == 0 || *slot > best.1 {
-                best = (i, *slot);
+            } else {
+                apply(&step, layer.as_ref(), tensors)?;
             }
         }
         Ok(best.0)
     }
 }
 
-/// One element of a pooling operation.
-fn pool(op: &Op, x: &[u64], output: usize) -> u64 {
-    match *op {
-        Op::MaxPool { function, ring_in, ring_out, shift, window } => {
-            let ring = Modulus::Bits(ring_in);
-            let most = window.window_at(output).filter_map(|i| x.get(i)).map(|&x| ring.to_signed(x)).max().unwrap_or(0);
-            element(&Op::Activation { function, ring_in, ring_out, shift, len: 1 }, ring.from_signed(most))
+/// One operation that makes a tensor, on all tensors of the integer model.
+fn apply(step: &Step, layer: Option<&Layer<'_>>, tensors: &mut [u64]) -> Result<()> {
+    if step.op.is_local() {
+        step.compute(tensors)?;
+        if let Some(layer) = layer {
+            layer.add_biases(step.split(tensors)?.1);
         }
-        Op::SumPool { ring, window } => {
-            window.window_at(output).filter_map(|i| x.get(i)).fold(0, |sum, &x| Modulus::Bits(ring).add(sum, x))
-        }
-        _ => 0,
+        return Ok(());
     }
+    if let Op::Product { ring, len } = step.op {
+        for i in 0..len as usize {
+            let at = |offset: usize| tensors.get(offset + i).copied().unwrap_or(0);
+            let product = Modulus::Bits(ring).reduce(at(step.from).wrapping_mul(at(step.also)));
+            *tensors.get_mut(step.to + i).ok_or(Error::Internal)? = product;
+        }
+        return Ok(());
+    }
+    let (x, y) = step.split(tensors)?;
+    match (step.op, layer) {
+        (_, Some(layer)) => layer.apply(x, y),
+        (Op::MaxPool { function, ring_in, ring_out, shift, window }, _) => {
+            let ring = Modulus::Bits(ring_in);
+            for (output, y) in y.iter_mut().enumerate() {
+                let signed = window.window_at(output).filter_map(|i| x.get(i)).map(|&x| ring.to_signed(ring.reduce(x)));
+                *y = Modulus::Bits(ring_out).from_signed(function.apply(signed.max().unwrap_or(0), shift));
+            }
+        }
+        (op, _) => {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = element(&op, x);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// One element of an operation without weights or windows.
 fn element(op: &Op, x: u64) -> u64 {
     match *op {
         Op::Activation { function, ring_in, ring_out, shift, .. } => {
-            let y = Modulus::Bits(ring_in).to_signed(x);
-            let y = match function {
-                Function::Identity => y,
-                Function::Relu => y.max(0),
-            };
-            Modulus::Bits(ring_out).from_signed(y >> shift)
+            let ring = Modulus::Bits(ring_in);
+            Modulus::Bits(ring_out).from_signed(function.apply(ring.to_signed(ring.reduce(x)), shift))
         }
-        Op::Square { ring, .. } => Modulus::Bits(ring).mul(x, x),
+        Op::Square { ring, .. } => Modulus::Bits(ring).reduce(x.wrapping_mul(x)),
         _ => x,
     }
 }
@@ -286,7 +297,13 @@ impl<'a> Layer<'a> {
         } else {
             self.convolve(x, y);
         }
-        for (channel, bias) in y.chunks_mut(ho * wo).zip(self.biases()) {
+        self.add_biases(y);
+    }
+
+    /// `y + b`, in the ring: one bias for each of equal parts of `y`.
+    pub(crate) fn add_biases(&self, y: &mut [u64]) {
+        let each = y.len() / (self.biases.len() / 8).max(1);
+        for (channel, bias) in y.chunks_mut(each.max(1)).zip(self.biases()) {
             for y in channel {
                 *y = self.ring.reduce(y.wrapping_add(bias as u64));
             }
@@ -329,7 +346,7 @@ impl<'a> Layer<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::plan::{Header, Quantisation};
+    use crate::plan::{Function, Header, Quantisation};
     use std::vec;
 
     fn small() -> (std::vec::Vec<u8>, std::vec::Vec<u8>) {

@@ -1,8 +1,8 @@
-//! A chain of float layers: what importers make and the compiler reads.
+//! A float network: what importers make and the compiler reads.
 //!
 //! A tensor is a flat array; an image is `[channels][height][width]`. A fully connected layer is a convolution of a 1×1 image.
 
-use minionn_core::plan::Convolution;
+use minionn_core::plan::{Convolution, View};
 
 /// A number for every element of a tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -171,31 +171,140 @@ fn dot(w: &[f32], x: &[f64]) -> f64 {
     sums.iter().sum::<f64>() + w_rest.iter().zip(x_rest).map(|(&w, &x)| f64::from(w) * x).sum::<f64>()
 }
 
-/// What a layer does.
+/// Which tensor: 0 is the input, then one for each node in order.
+pub type TensorId = usize;
+
+/// A function of one number.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Curve {
+    /// `1 / (1 + e^−x)`.
+    Sigmoid,
+    /// `tanh(x)`.
+    Tanh,
+    /// The error function.
+    Erf,
+    /// `x / (1 + |x|)`.
+    Softsign,
+    /// `x · Φ(x)`.
+    Gelu,
+    /// `x · (1 + tanh(√(2/π)·(x + 0.044715·x³))) / 2`.
+    GeluTanh,
+    /// `x · sigmoid(x)`.
+    Silu,
+    /// `ln(1 + e^x)`.
+    Softplus,
+    /// `x` where positive, else `α·(e^(x/β) − 1)`: ELU with β = 1, CELU with α = β; SELU is `scaled`.
+    Elu {
+        /// Height of the left side.
+        alpha: f64,
+        /// Its width.
+        beta: f64,
+    },
+    /// `x · min(max(x/6 + 1/2, 0), 1)`.
+    HardSwish,
+}
+
+impl Curve {
+    /// The function.
+    #[must_use]
+    pub fn at(self, x: f64) -> f64 {
+        match self {
+            Self::Sigmoid => 1.0 / (1.0 + (-x).exp()),
+            Self::Tanh => x.tanh(),
+            Self::Erf => libm::erf(x),
+            Self::Softsign => x / (1.0 + x.abs()),
+            Self::Gelu => x * 0.5 * libm::erfc(-x * core::f64::consts::FRAC_1_SQRT_2),
+            Self::GeluTanh => x * 0.5 * (1.0 + ((2.0 / core::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh()),
+            Self::Silu => x / (1.0 + (-x).exp()),
+            Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
+            Self::Elu { alpha, beta } if x < 0.0 => alpha * (x / beta).exp_m1(),
+            Self::Elu { .. } => x,
+            Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        }
+    }
+}
+
+/// A function of each element.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Activation {
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, lo), hi)`; infinite where there is no bound, never on both sides.
+    Clip {
+        /// Least result.
+        lo: f64,
+        /// Largest result.
+        hi: f64,
+    },
+    /// `x`, or `slope · x` where `x` is negative; `0 < slope < 1`.
+    Leaky(f64),
+    /// A curve, to be approximated.
+    Curve(Curve),
+}
+
+impl Activation {
+    /// The function.
+    #[must_use]
+    pub fn at(self, x: f64) -> f64 {
+        match self {
+            Self::Relu => x.max(0.0),
+            Self::Clip { lo, hi } => x.max(lo).min(hi),
+            Self::Leaky(slope) => {
+                if x < 0.0 {
+                    slope * x
+                } else {
+                    x
+                }
+            }
+            Self::Curve(curve) => curve.at(x),
+        }
+    }
+}
+
+/// Part of an arrangement: `factor` times some elements of an input, to be added to some of the output.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Layer {
+pub struct Piece {
+    /// Which of the node's inputs.
+    pub input: usize,
+    /// What its elements are multiplied by.
+    pub factor: f64,
+    /// Which element goes where; inside both tensors ([`View::check`]).
+    pub view: View,
+}
+
+/// What a node does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Work {
     /// Fully connected or a convolution.
     Linear(Linear),
     /// The largest element of each window ([`Convolution::is_window`]).
     MaxPool(Convolution),
     /// The sum of each window, divided by a positive number.
     SumPool(Convolution, f64),
-    /// `max(x, 0)`.
-    Relu,
+    /// A function of each element.
+    Activation(Activation),
     /// `x²`.
     Square,
+    /// `x·y` of two inputs of the same length.
+    Product,
+    /// `scale·x + offset`, element by element, all finite.
+    Affine(PerElement, PerElement),
+    /// A tensor of this length made of pieces of the inputs: starts as zeros, elements add up.
+    Arrange(usize, Vec<Piece>),
 }
 
-/// A layer and the name that its errors and its line in the report carry.
+/// A node and the name that its errors and its line in the report carry.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Step {
+pub struct Node {
     /// Name for people.
     pub name: String,
     /// What it does.
-    pub layer: Layer,
+    pub work: Work,
+    /// The tensors that it reads: one, for a product two, for an arrangement any number.
+    pub inputs: Vec<TensorId>,
 }
 
-/// A chain of layers.
+/// A network: a directed graph without cycles, every node behind those that it reads.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
     /// Name for people.
@@ -204,141 +313,83 @@ pub struct Network {
     pub input_len: usize,
     /// Elements of the output.
     pub output_len: usize,
-    /// The layers in order.
-    pub steps: Vec<Step>,
+    /// The nodes in order; node `i` makes tensor `i + 1`.
+    pub nodes: Vec<Node>,
+    /// The tensor that is the output.
+    pub output: TensorId,
     /// Whether the network ends with the index of its largest output.
     pub argmax: bool,
     /// What was dropped on the way, for people.
     pub notes: Vec<String>,
 }
 
-/// Collects layers; constant arithmetic (`scale·x + offset`) is folded into the linear layer before or after it.
-#[derive(Debug, Default)]
-pub struct Builder {
-    steps: Vec<Step>,
-    /// Name, scale and offset of arithmetic that waits for the next layer. At most one, so that memory stays bounded.
-    pending: Option<(String, PerElement, PerElement)>,
-}
-
-impl Builder {
-    /// Appends a fully connected layer or a convolution.
-    ///
-    /// # Errors
-    /// A sentence, if waiting arithmetic does not fold into the layer or makes a weight infinite.
-    pub fn linear(&mut self, name: String, mut linear: Linear) -> Result<(), String> {
-        if let Some((before, scale, offset)) = self.pending.take() {
-            fold_before(&mut linear, &scale, &offset)
-                .map_err(|what| format!("the constant arithmetic of {before} cannot be folded into it: {what}"))?;
-            finite(&linear)?;
+impl Network {
+    /// Elements of every tensor.
+    #[must_use]
+    pub fn lengths(&self) -> Vec<usize> {
+        let mut lengths = vec![self.input_len];
+        for node in &self.nodes {
+            let before = node.inputs.first().and_then(|&i| lengths.get(i)).copied().unwrap_or(0);
+            lengths.push(node.work.output_len(before));
         }
-        self.steps.push(Step { name, layer: Layer::Linear(linear) });
-        Ok(())
+        lengths
     }
 
-    /// Appends `scale·x + offset`.
-    ///
-    /// # Errors
-    /// A sentence, if that makes a weight infinite, or is not the same for all elements of a channel.
-    pub fn affine(&mut self, name: String, scale: PerElement, offset: PerElement) -> Result<(), String> {
-        if let (None, Some(Step { layer: Layer::Linear(linear), .. })) = (&self.pending, self.steps.last_mut()) {
-            fold_after(linear, &scale, &offset)?;
-            return finite(linear);
+    /// Every tensor for one input.
+    #[must_use]
+    pub fn evaluate(&self, x: Vec<f64>) -> Vec<Vec<f64>> {
+        let mut tensors = vec![x];
+        for node in &self.nodes {
+            let inputs: Vec<&[f64]> = node.inputs.iter().map(|&i| tensors.get(i).map_or(&[][..], |t| t)).collect();
+            tensors.push(node.work.apply(&inputs));
         }
-        self.pending = Some(match self.pending.take() {
-            None => (name, scale, offset),
-            Some((first, s, o)) => (first, s.zip(&scale, |a, b| a * b), o.zip(&scale, |a, b| a * b).zip(&offset, |a, b| a + b)),
-        });
-        Ok(())
-    }
-
-    /// Appends an activation or pooling.
-    ///
-    /// # Errors
-    /// A sentence, if constant arithmetic stands before it with no linear layer to fold into.
-    pub fn activation(&mut self, name: String, layer: Layer) -> Result<(), String> {
-        self.settled()?;
-        self.steps.push(Step { name, layer });
-        Ok(())
-    }
-
-    /// The layers.
-    ///
-    /// # Errors
-    /// As [`Builder::activation`].
-    pub fn finish(self) -> Result<Vec<Step>, String> {
-        self.settled()?;
-        Ok(self.steps)
-    }
-
-    fn settled(&self) -> Result<(), String> {
-        self.pending.as_ref().map_or(Ok(()), |(name, ..)| {
-            Err(format!("the constant arithmetic of {name} has no fully connected layer or convolution next to it to be folded into"))
-        })
+        tensors
     }
 }
 
-/// One number for each of `channels`, if all of a channel's `each` elements have the same.
-fn per_channel(numbers: &PerElement, channels: usize, each: usize) -> Result<PerElement, String> {
-    match numbers {
-        PerElement::Each(xs) if each > 1 => {
-            let mut all = xs.chunks(each);
-            match all.len() == channels && all.all(|xs| xs.iter().all(|x| Some(x) == xs.first())) {
-                true => Ok(PerElement::Each(xs.iter().step_by(each).copied().collect())),
-                false => Err("its constant must be the same for all elements of a channel".into()),
+impl Work {
+    /// Elements that it makes of a first input of `len`.
+    #[must_use]
+    pub fn output_len(&self, len: usize) -> usize {
+        match self {
+            Self::Linear(linear) => linear.outputs(),
+            Self::MaxPool(window) | Self::SumPool(window, _) => output_len(window),
+            Self::Arrange(len, _) => *len,
+            Self::Activation(_) | Self::Square | Self::Product | Self::Affine(..) => len,
+        }
+    }
+
+    /// What it makes.
+    #[must_use]
+    pub fn apply(&self, inputs: &[&[f64]]) -> Vec<f64> {
+        let x = inputs.first().copied().unwrap_or_default();
+        match self {
+            Self::Linear(linear) => linear.apply(x),
+            Self::MaxPool(window) => max_pool(window, x),
+            Self::SumPool(window, divisor) => sum_pool(window, x).into_iter().map(|x| x / divisor).collect(),
+            Self::Activation(activation) => x.iter().map(|&x| activation.at(x)).collect(),
+            Self::Square => x.iter().map(|&x| x * x).collect(),
+            Self::Product => x.iter().zip(inputs.get(1).copied().unwrap_or_default()).map(|(x, y)| x * y).collect(),
+            Self::Affine(scale, offset) => x.iter().enumerate().map(|(i, x)| scale.at(i) * x + offset.at(i)).collect(),
+            Self::Arrange(len, pieces) => {
+                let mut y = vec![0.0; *len];
+                for piece in pieces {
+                    let x = inputs.get(piece.input).copied().unwrap_or_default();
+                    piece.view.for_each(|from, to| {
+                        if let (Some(x), Some(y)) = (x.get(from), y.get_mut(to)) {
+                            *y += piece.factor * x;
+                        }
+                    });
+                }
+                y
             }
         }
-        _ => Ok(numbers.clone()),
     }
-}
-
-/// `W∗(s·x + o) + b = (W·s)∗x + (b + W∗o)`.
-fn fold_before(linear: &mut Linear, scale: &PerElement, offset: &PerElement) -> Result<(), String> {
-    let layer = linear.layer;
-    let [channels, height, width] = layer.input.map(|n| n as usize);
-    let scale = per_channel(scale, channels, height * width)?;
-    let offset = per_channel(offset, channels, height * width)?;
-    if layer.pads != [0; 4] && (0..channels).any(|c| offset.at(c) != 0.0) {
-        return Err("a number is added before zeros are put around the image".into());
-    }
-    let inputs = channels / layer.groups as usize;
-    let outputs = (layer.outputs / layer.groups) as usize;
-    let kernel = layer.window_len();
-    for (i, (row, bias)) in linear.weights.chunks_exact_mut(inputs * kernel).zip(&mut linear.biases).enumerate() {
-        for (j, w) in row.iter_mut().enumerate() {
-            let channel = i / outputs * inputs + j / kernel;
-            *bias += f64::from(*w) * offset.at(channel);
-            *w = (f64::from(*w) * scale.at(channel)) as f32;
-        }
-    }
-    Ok(())
-}
-
-/// `s·(W∗x + b) + o`.
-fn fold_after(linear: &mut Linear, scale: &PerElement, offset: &PerElement) -> Result<(), String> {
-    let (channels, each) = (linear.layer.outputs as usize, size(&linear.layer).iter().product());
-    let (scale, offset) = (per_channel(scale, channels, each)?, per_channel(offset, channels, each)?);
-    let fan_in = linear.fan_in();
-    for (i, (row, bias)) in linear.weights.chunks_exact_mut(fan_in).zip(&mut linear.biases).enumerate() {
-        *bias = *bias * scale.at(i) + offset.at(i);
-        if scale.at(i) != 1.0 {
-            row.iter_mut().for_each(|w| *w = (f64::from(*w) * scale.at(i)) as f32);
-        }
-    }
-    Ok(())
-}
-
-fn finite(linear: &Linear) -> Result<(), String> {
-    let finite = linear.weights.iter().all(|w| w.is_finite()) && linear.biases.iter().all(|b| b.is_finite());
-    if finite { Ok(()) } else { Err("folding constants into the layer gives an infinite weight".into()) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn layer() -> Linear {
-        Linear::fully_connected(2, 3, vec![1.0, -2.0, 0.5, 4.0, 3.0, 0.0], vec![1.0, 0.0, -1.0])
-    }
 
     #[test]
     fn dot_products_of_every_length() {
@@ -351,30 +402,25 @@ mod tests {
     }
 
     #[test]
-    fn arithmetic_folds_into_its_neighbours() {
-        let (s1, o1) = (PerElement::Each(vec![2.0, -1.0]), PerElement::One(3.0));
-        let (s2, o2) = (PerElement::One(0.5), PerElement::Each(vec![1.0, 2.0, 3.0]));
-        let mut builder = Builder::default();
-        builder.affine("a".into(), s1.clone(), o1.clone()).unwrap();
-        builder.affine("b".into(), s1.clone(), o1.clone()).unwrap();
-        builder.linear("fc".into(), layer()).unwrap();
-        builder.affine("c".into(), s2.clone(), o2.clone()).unwrap();
-        let steps = builder.finish().unwrap();
-        let [Step { layer: Layer::Linear(folded), .. }] = &steps[..] else { panic!("{steps:?}") };
-        let x = [0.75, -1.25];
-        let once = |x: &[f64]| -> Vec<f64> { x.iter().enumerate().map(|(i, x)| s1.at(i) * x + o1.at(i)).collect() };
-        let expected: Vec<f64> = layer().apply(&once(&once(&x))).iter().enumerate().map(|(i, y)| s2.at(i) * y + o2.at(i)).collect();
-        assert_eq!(folded.apply(&x), expected);
-    }
-
-    #[test]
-    fn arithmetic_without_a_neighbour_is_refused() {
-        let mut builder = Builder::default();
-        builder.affine("scale".into(), PerElement::One(2.0), PerElement::One(0.0)).unwrap();
-        assert!(builder.activation("relu".into(), Layer::Relu).unwrap_err().contains("scale"));
-        assert!(builder.finish().is_err());
-        let mut builder = Builder::default();
-        builder.linear("fc".into(), layer()).unwrap();
-        assert!(builder.affine("c".into(), PerElement::One(1e300), PerElement::One(0.0)).is_err());
+    fn branches_meet_again() {
+        let step = |name: &str, work, inputs: &[usize]| Node { name: name.into(), work, inputs: inputs.to_vec() };
+        let whole = |input, factor| Piece { input, factor, view: View::whole(3) };
+        let network = Network {
+            name: "n".into(),
+            input_len: 3,
+            output_len: 3,
+            nodes: vec![
+                step("relu", Work::Activation(Activation::Relu), &[0]),
+                step("sum", Work::Arrange(3, vec![whole(0, 2.0), whole(1, -1.0)]), &[0, 1]),
+                step("gate", Work::Product, &[1, 2]),
+            ],
+            output: 3,
+            argmax: false,
+            notes: vec![],
+        };
+        assert_eq!(network.lengths(), [3; 4]);
+        let tensors = network.evaluate(vec![-1.0, 0.5, 2.0]);
+        assert_eq!(tensors[2], [-2.0, 0.5, 2.0]);
+        assert_eq!(tensors[3], [0.0, 0.25, 4.0]);
     }
 }

@@ -5,6 +5,7 @@
 //! For rings `Z_{2^ℓ}` an adder costs one AND per bit but the last. Truncation by `shift` bits, exact and rounding down,
 //! is a choice of wires.
 
+use super::function::Function;
 use super::gates::{Bit, Gates, Number};
 use crate::ring::Modulus;
 use crate::{Error, Result, params};
@@ -34,15 +35,6 @@ pub trait Circuit {
 /// Most values that [`Max`] or [`Argmax`] compares: the index has 16 bits.
 pub const MAX_INPUTS: u32 = 1 << INDEX_BITS;
 const INDEX_BITS: usize = 16;
-
-/// What a [`Neuron`] computes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    /// `y`: for truncation alone.
-    Identity,
-    /// `max(y, 0)`.
-    Relu,
-}
 
 /// `x_s = (f(y_s + y_c) >> shift) − r`, reduced mod `modulus_out` as it is.
 ///

@@ -12,11 +12,13 @@
 
 pub mod circuits;
 mod evaluator;
+mod function;
 mod garbler;
 pub mod gates;
 
-pub use circuits::{Argmax, Circuit, Function, Max, Neuron};
+pub use circuits::{Argmax, Circuit, Max, Neuron};
 pub use evaluator::Evaluator;
+pub use function::{Function, MAX_PIECES, Parity, Spline};
 pub use garbler::Garbler;
 pub use gates::{Bit, Gates, Number, Shape, bits, plain, shape, shapes, totals};
 

@@ -157,14 +157,14 @@ pub fn online(plan: &Plan<'_>, options: &Options) -> Phase {
 pub fn online_op(op: &Op, options: &Options) -> Phase {
     let phase = Phase::default();
     match *op {
-        Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } => phase,
+        Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => phase,
         Op::Activation { .. } | Op::MaxPool { .. } => {
             let (ring_out, len) = op.output();
             phase.frame_down(labels_bytes(op, options)).frame_up(packed_len(u64::from(len), u32::from(ring_out))).round()
         }
-        Op::Square { ring, len } => {
-            let bytes = packed_len(u64::from(len), u32::from(ring));
-            phase.frame_down(bytes).frame_up(bytes).round()
+        Op::Square { ring, len } | Op::Product { ring, len } => {
+            let values = |each: usize| packed_len(u64::from(len) * each as u64, u32::from(ring));
+            phase.frame_down(values(op.products_per_element())).frame_up(values(1)).round()
         }
         Op::Open { ring, len } => phase.frame_down(packed_len(u64::from(len), u32::from(ring))),
         Op::Argmax { .. } => phase.frame_down(labels_bytes(op, options)),

@@ -5,34 +5,40 @@
 
 pub mod cost;
 mod geometry;
+mod local;
 pub mod noise;
 pub mod nonlinear;
 mod op;
 pub mod tile;
+mod view;
 
 pub use geometry::{Convolution, Geometry};
-pub use op::{Function, Op};
+pub use op::{Function, MAX_PIECES, Node, Op, Parity, Spline};
+pub use view::View;
 
 use crate::error::{Error, PlanFault, Result};
 use crate::params;
+use op::Records;
 use sha2::{Digest as _, Sha256};
 
 /// First bytes of a plan.
 pub const MAGIC: [u8; 8] = *b"MiniONNp";
 /// Bytes of the header.
 pub const HEADER: usize = 80;
-/// Bytes of one record; an operation takes one, a convolution four.
+/// Bytes of one record; an operation takes one or more.
 pub const OP: usize = 16;
 /// Bytes of the digest at the end.
 pub const DIGEST: usize = 32;
 /// Most records in one plan.
-pub const MAX_OPS: usize = 256;
+pub const MAX_OPS: usize = 2048;
 /// Most bytes of a plan.
 pub const MAX_BYTES: usize = HEADER + MAX_OPS * OP + DIGEST;
 /// Most elements of one tensor.
 pub const MAX_LEN: u32 = 1 << 24;
 /// Most classes of an argmax.
 pub const MAX_CLASSES: u32 = 1 << 16;
+/// Most elements that one operation copies or adds up.
+pub const MAX_COPIES: u64 = 1 << 26;
 /// Most weights of one layer.
 pub const MAX_WEIGHTS: u64 = 1 << 28;
 
@@ -97,6 +103,47 @@ impl Fields<'_> {
     }
 }
 
+/// An operation of a plan in its place. All tensors of a prediction lie one after the other, the input first; an offset is the number of
+/// elements before a tensor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// Which operation it is.
+    pub number: usize,
+    /// What is done.
+    pub op: Op,
+    /// Offset of the tensor that it reads.
+    pub from: usize,
+    /// Offset of a product's second factor.
+    pub also: usize,
+    /// Offset of the tensor that it makes, or adds to.
+    pub to: usize,
+}
+
+/// How far the tensors reach.
+struct Place {
+    number: usize,
+    /// Offset of the last tensor, and behind it.
+    last: usize,
+    end: usize,
+}
+
+impl Place {
+    const fn after_input(input_len: u32) -> Self {
+        Self { number: 0, last: 0, end: input_len as usize }
+    }
+
+    /// The next operation; `None` if there are more elements than an address space holds.
+    fn step(&mut self, Node { op, from, also }: Node) -> Option<Step> {
+        let to = if matches!(op, Op::Arrange { onto: true, .. }) { self.last } else { self.end };
+        let step = Step { number: self.number, op, from: from.map_or(self.last, |f| f as usize), also: also as usize, to };
+        self.number += 1;
+        if op.makes_tensor() {
+            (self.last, self.end) = (self.end, self.end.checked_add(op.output().1 as usize)?);
+        }
+        Some(step)
+    }
+}
+
 const fn fault<T>(fault: PlanFault) -> Result<T> {
     Err(Error::Plan(fault))
 }
@@ -138,14 +185,18 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    /// Writes a plan into `out`. Returns its length.
+    /// Writes a plan into `out`. Returns its length. `nodes`: operations in order, [`Op`]s where each reads the one before.
     ///
     /// # Errors
     /// [`Error::Memory`] if `out` is too small, [`Error::Plan`] if the plan would not parse.
-    pub fn write(header: &Header, ops: &[Op], out: &mut [u8]) -> Result<usize> {
-        let records: usize = ops.iter().map(|op| op.emit().1).sum();
+    pub fn write<I>(header: &Header, nodes: I, out: &mut [u8]) -> Result<usize>
+    where
+        I: IntoIterator<Item: Into<Node>> + Clone,
+    {
+        let each = || nodes.clone().into_iter().map(|node| node.into().emit());
+        let records: usize = each().map(|records| records.len()).sum();
         let need = HEADER + records * OP + DIGEST;
-        if ops.is_empty() || records > MAX_OPS {
+        if !(1..=MAX_OPS).contains(&records) {
             return fault(PlanFault::Field);
         }
         let got = out.len();
@@ -168,9 +219,8 @@ impl<'a> Plan<'a> {
         for (to, from) in head.iter_mut().zip(bytes) {
             *to = *from;
         }
-        let records = ops.iter().map(Op::emit).flat_map(|(records, n)| records.into_iter().take(n));
-        for (slot, record) in body.chunks_exact_mut(OP).zip(records) {
-            slot.copy_from_slice(&record);
+        for (slot, record) in body.as_chunks_mut().0.iter_mut().zip(each().flat_map(Records::bytes)) {
+            *slot = record;
         }
         digest.copy_from_slice(&Sha256::digest(&*content));
         Plan::parse(out)?;
@@ -189,28 +239,35 @@ impl<'a> Plan<'a> {
         {
             return fault(PlanFault::Field);
         }
-        let mut shape: Option<(u8, u32)> = None; // ring and length of the tensor between operations
-        let mut last: Option<Op> = None;
         let mut records = self.records();
-        while let Some(op) = Op::parse(&mut records) {
-            let op = op?;
-            if last.is_some_and(|l| l.is_output() || (l.is_linear() && op.is_linear())) {
+        let mut place = Place::after_input(h.input_len);
+        let mut last: Option<Step> = None;
+        while let Some(node) = Node::parse(&mut records) {
+            let step = place.step(node?).ok_or(Error::Plan(PlanFault::Shape))?;
+            if last.is_some_and(|l| l.op.is_output()) {
                 return fault(PlanFault::Shape);
             }
-            let (ring, len) = op.input();
-            match shape {
-                None if len != h.input_len => return fault(PlanFault::Shape),
-                Some(before) if before != (ring, len) => return fault(PlanFault::Shape),
-                _ => {}
+            let (ring, len) = step.op.input();
+            let reads = |from| self.tensor(from, step.number).is_some_and(|(r, l)| l == len && r >= ring);
+            let sound = match step.op {
+                // Only onto a tensor of the same kind, and never from itself.
+                Op::Arrange { onto: true, ring, len, .. } => {
+                    let before = last.filter(|l| matches!(l.op, Op::Arrange { .. }) && l.op.output() == (ring, len));
+                    before.is_some() && step.from != step.to && reads(step.from)
+                }
+                Op::Product { .. } => reads(step.from) && reads(step.also),
+                _ => reads(step.from) && step.also == 0,
+            };
+            if !sound {
+                return fault(PlanFault::Shape);
             }
-            if op.is_linear() {
-                tile::Tile::choose(&op, 1)?;
+            if step.op.is_linear() {
+                tile::Tile::choose(&step.op, 1)?;
             }
-            shape = Some(op.output());
-            last = Some(op);
+            last = Some(step);
         }
-        match (last, shape) {
-            (Some(op), Some((_, len))) if op.is_output() && len == h.output_len => {}
+        match last {
+            Some(step) if step.op.is_output() && step.op.input().1 == h.output_len => {}
             _ => return fault(PlanFault::Shape),
         }
         let ring = self.input_ring();
@@ -219,6 +276,15 @@ impl<'a> Plan<'a> {
             return fault(PlanFault::Field);
         }
         Ok(())
+    }
+
+    /// Ring and length of the tensor at `offset`, if one was finished before operation `number`.
+    fn tensor(&self, offset: usize, number: usize) -> Option<(u8, u32)> {
+        if offset == 0 {
+            return Some((params::MAX_RING_BITS, self.header.input_len)); // its ring is the widest that reads it
+        }
+        let step = self.steps().take(number).find(|step| step.op.makes_tensor() && step.to == offset)?;
+        Some(step.op.output())
     }
 
     fn records(&self) -> impl Iterator<Item = &'a [u8; OP]> + use<'a> {
@@ -239,14 +305,27 @@ impl<'a> Plan<'a> {
 
     /// The operations in order.
     pub fn ops(&self) -> impl Iterator<Item = Op> + use<'a> {
-        let mut records = self.records();
-        core::iter::from_fn(move || Op::parse(&mut records)?.ok())
+        self.steps().map(|step| step.op)
     }
 
-    /// Ring width of the input tensor, in bits.
+    /// The operations in order, with the tensors that they read and make.
+    pub fn steps(&self) -> impl Iterator<Item = Step> + use<'a> {
+        let (mut records, mut place) = (self.records(), Place::after_input(self.header.input_len));
+        core::iter::from_fn(move || place.step(Node::parse(&mut records)?.ok()?))
+    }
+
+    /// Elements of all tensors of one prediction: the input and what operations make, one after the other.
+    #[must_use]
+    pub fn elements(&self) -> usize {
+        let made = self.ops().filter(Op::makes_tensor).map(|op| op.output().1 as usize);
+        made.fold(self.header.input_len as usize, usize::saturating_add)
+    }
+
+    /// Ring width of the input tensor, in bits: the widest in which an operation reads it.
     #[must_use]
     pub fn input_ring(&self) -> u8 {
-        self.ops().next().map_or(params::MIN_RING_BITS, |op| op.input().0)
+        let reads = |step: &Step| step.from == 0 || matches!(step.op, Op::Product { .. }) && step.also == 0;
+        self.steps().filter(reads).map(|step| step.op.input().0).max().unwrap_or(params::MIN_RING_BITS)
     }
 
     /// Whether the client learns only the index of the largest logit.

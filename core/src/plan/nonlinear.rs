@@ -82,9 +82,9 @@ impl Nonlinear {
                 Self { colour_bits: u32::from(ring_out), ..Self::circuit(&circuit, len as usize) }
             }
             (Some(Gadget::Argmax(circuit)), _) => Self { decode_bytes: DECODE_BYTES, ..Self::circuit(&circuit, 1) },
-            (_, Op::Square { ring, len }) => Self {
-                ots: len as usize * usize::from(ring),
-                products: len as usize,
+            (_, Op::Square { ring, len } | Op::Product { ring, len }) => Self {
+                ots: op.products_per_element() * len as usize * usize::from(ring),
+                products: op.products_per_element() * len as usize,
                 product_bytes: packed_len(1, product::product_bits(Modulus::Bits(ring))) as usize,
                 ..Self::default()
             },

@@ -1,9 +1,10 @@
 //! Operations of a plan.
 
 use super::geometry::{Convolution, Geometry};
-use super::{MAX_CLASSES, MAX_LEN, MAX_WEIGHTS, OP};
+use super::view::View;
+use super::{MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_WEIGHTS, OP};
 use crate::error::{Error, PlanFault, Result};
-pub use crate::garble::Function;
+pub use crate::garble::{Function, MAX_PIECES, Parity, Spline};
 use crate::params::{MAX_RING_BITS, MAX_WEIGHT_BITS, MIN_RING_BITS};
 
 /// One operation. Rings are widths in bits; a tensor is a flat array.
@@ -69,6 +70,37 @@ pub enum Op {
         /// Elements.
         len: u32,
     },
+    /// `z = x·y`, element by element, in the ring.
+    Product {
+        /// Ring of both inputs and of the output.
+        ring: u8,
+        /// Elements.
+        len: u32,
+    },
+    /// `y += factor · x` along a view, in the ring, on a tensor that starts as zeros: slices, transposes, padding, concatenation, sums.
+    Arrange {
+        /// Ring of the output; the input's may be wider.
+        ring: u8,
+        /// Whether it adds to the tensor of the operation before, instead of starting one.
+        onto: bool,
+        /// Elements of the input.
+        inputs: u32,
+        /// Elements of the output.
+        len: u32,
+        /// What every element is multiplied by.
+        factor: i32,
+        /// Which element goes where.
+        view: View,
+    },
+    /// `y = x + b`: secret constants, one for each of `channels` equal parts.
+    Offset {
+        /// Ring of input and output.
+        ring: u8,
+        /// Constants.
+        channels: u32,
+        /// Elements.
+        len: u32,
+    },
     /// Last: the client learns every element.
     Open {
         /// Ring of the input.
@@ -96,7 +128,12 @@ impl Op {
             Self::MaxPool { ring_in: ring, window: layer, .. } | Self::SumPool { ring, window: layer } => {
                 (ring, elements(layer.input[0], [layer.input[1], layer.input[2]]))
             }
-            Self::Square { ring, len } | Self::Open { ring, len } | Self::Argmax { ring, len } => (ring, len),
+            Self::Arrange { ring, inputs, .. } => (ring, inputs),
+            Self::Square { ring, len }
+            | Self::Product { ring, len }
+            | Self::Offset { ring, len, .. }
+            | Self::Open { ring, len }
+            | Self::Argmax { ring, len } => (ring, len),
         }
     }
 
@@ -114,7 +151,12 @@ impl Op {
                 Ok(size) => (ring, elements(layer.outputs, size)),
                 Err(_) => (ring, 0),
             },
-            Self::Square { ring, len } | Self::Open { ring, len } | Self::Argmax { ring, len } => (ring, len),
+            Self::Square { ring, len }
+            | Self::Product { ring, len }
+            | Self::Arrange { ring, len, .. }
+            | Self::Offset { ring, len, .. }
+            | Self::Open { ring, len }
+            | Self::Argmax { ring, len } => (ring, len),
         }
     }
 
@@ -130,6 +172,12 @@ impl Op {
         matches!(self, Self::FullyConnected { .. } | Self::Convolution { .. })
     }
 
+    /// Whether the model has numbers for this: weights and biases, or constants.
+    #[must_use]
+    pub const fn has_parameters(&self) -> bool {
+        self.is_linear() || matches!(self, Self::Offset { .. })
+    }
+
     /// Ring, width of the weights and geometry of a linear layer.
     #[must_use]
     pub const fn linear(&self) -> Option<(u8, u8, Result<Geometry>)> {
@@ -142,36 +190,138 @@ impl Op {
         }
     }
 
-    /// The records: the first has the kind, four bytes, three zeros, two u32; a convolution or a window has three more.
-    pub(super) fn emit(&self) -> ([[u8; OP]; MOST_RECORDS], usize) {
-        let (kind, a, b, c, d, x, y) = match *self {
-            Self::FullyConnected { ring, weight_bits, inputs, outputs } => (1, ring, weight_bits, 0, 0, inputs, outputs),
-            Self::Activation { function, ring_in, ring_out, shift, len } => (2, ring_in, ring_out, shift, function_code(function), len, 0),
-            Self::Square { ring, len } => (3, ring, 0, 0, 0, len, 0),
-            Self::Open { ring, len } => (4, ring, 0, 0, 0, len, 0),
-            Self::Argmax { ring, len } => (5, ring, 0, 0, 0, len, 0),
-            Self::Convolution { ring, weight_bits, layer } => (6, ring, weight_bits, 0, 0, layer.input[0], layer.outputs),
-            Self::MaxPool { function, ring_in, ring_out, shift, window } => {
-                (7, ring_in, ring_out, shift, function_code(function), window.input[0], window.outputs)
-            }
-            Self::SumPool { ring, window } => (8, ring, 0, 0, 0, window.input[0], window.outputs),
-        };
-        let first = u64::from_le_bytes([kind, a, b, c, d, 0, 0, 0]);
-        let mut records = [[0; OP]; MOST_RECORDS];
-        let [head, shape, steps, borders] = &mut records;
-        *head = words([first as u32, (first >> 32) as u32, x, y]);
-        let (Self::Convolution { layer, .. } | Self::MaxPool { window: layer, .. } | Self::SumPool { window: layer, .. }) = *self else {
-            return (records, 1);
-        };
-        let ([_, h, w], [kh, kw], [sh, sw], [dh, dw], [top, left, bottom, right]) =
-            (layer.input, layer.kernel, layer.stride, layer.dilation, layer.pads);
-        *shape = words([h, w, kh, kw]);
-        *steps = words([sh, sw, dh, dw]);
-        *borders = words([top | left << 16, bottom | right << 16, layer.groups, 0]);
-        (records, MOST_RECORDS)
+    /// Whether this starts a tensor, which later operations read.
+    #[must_use]
+    pub const fn makes_tensor(&self) -> bool {
+        !matches!(self, Self::Open { .. } | Self::Argmax { .. } | Self::Arrange { onto: true, .. })
     }
 
-    /// Reads and checks the next operation; only what [`Op::emit`] writes is accepted. `None` at the end.
+    /// Whether each party computes its share by itself, the client offline.
+    #[must_use]
+    pub const fn is_local(&self) -> bool {
+        matches!(self, Self::SumPool { .. } | Self::Arrange { .. } | Self::Offset { .. })
+    }
+
+    /// OT products that an element takes: one where both factors are the same.
+    pub(crate) const fn products_per_element(&self) -> usize {
+        match self {
+            Self::Square { .. } => 1,
+            Self::Product { .. } => 2,
+            _ => 0,
+        }
+    }
+
+    /// The function of a garbled operation.
+    const fn function(&self) -> Option<Function> {
+        match *self {
+            Self::Activation { function, .. } | Self::MaxPool { function, .. } => Some(function),
+            _ => None,
+        }
+    }
+
+    /// What the server adds to the output of the circuit.
+    pub(crate) const fn centre(&self) -> i64 {
+        match self.function() {
+            Some(Function::Spline(spline)) => spline.centre as i64,
+            _ => 0,
+        }
+    }
+
+    /// The kind, its three bytes and its two numbers.
+    const fn head(&self) -> ([u8; 4], u32, u32) {
+        match *self {
+            Self::FullyConnected { ring, weight_bits, inputs, outputs } => ([1, ring, weight_bits, 0], inputs, outputs),
+            Self::Activation { ring_in, ring_out, shift, len, .. } => ([2, ring_in, ring_out, shift], len, 0),
+            Self::Square { ring, len } => ([3, ring, 0, 0], len, 0),
+            Self::Open { ring, len } => ([4, ring, 0, 0], len, 0),
+            Self::Argmax { ring, len } => ([5, ring, 0, 0], len, 0),
+            Self::Convolution { ring, weight_bits, layer } => ([6, ring, weight_bits, 0], layer.input[0], layer.outputs),
+            Self::MaxPool { ring_in, ring_out, shift, window, .. } => ([7, ring_in, ring_out, shift], window.input[0], window.outputs),
+            Self::SumPool { ring, window } => ([8, ring, 0, 0], window.input[0], window.outputs),
+            Self::Arrange { ring, onto, inputs, len, .. } => ([9, ring, onto as u8, 0], inputs, len),
+            Self::Product { ring, len } => ([10, ring, 0, 0], len, 0),
+            Self::Offset { ring, channels, len } => ([11, ring, 0, 0], len, channels),
+        }
+    }
+}
+
+/// An operation and the tensors that it reads, by their first element among the elements of all tensors (see [`super::Step`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// What is done.
+    pub op: Op,
+    /// What it reads; `None` is the tensor of the operation before, for the first one the input.
+    pub from: Option<u32>,
+    /// The second factor of a product; 0 for all others.
+    pub also: u32,
+}
+
+impl From<Op> for Node {
+    fn from(op: Op) -> Self {
+        Self { op, from: None, also: 0 }
+    }
+}
+
+impl From<&Op> for Node {
+    fn from(op: &Op) -> Self {
+        Self::from(*op)
+    }
+}
+
+impl From<&Node> for Node {
+    fn from(node: &Self) -> Self {
+        *node
+    }
+}
+
+impl Node {
+    /// The records. The first: kind, four bytes, flags, two zeros, two u32. Flag 1: a record with what it reads. Then three for a
+    /// convolution or a window, four for a view, and the parameters of a function.
+    pub(super) fn emit(&self) -> Records {
+        let (kind, x, y) = self.op.head();
+        let function = self.op.function().unwrap_or(Function::Identity);
+        let flags = u8::from(self.from.is_some());
+        let mut records = Records::default();
+        records.push([u32::from_le_bytes(kind), u32::from_le_bytes([function_code(&function), flags, 0, 0]), x, y]);
+        if let Some(from) = self.from {
+            records.push([from, self.also, 0, 0]);
+        }
+        match self.op {
+            Op::Convolution { layer, .. } | Op::MaxPool { window: layer, .. } | Op::SumPool { window: layer, .. } => {
+                let ([_, h, w], [kh, kw], [sh, sw], [dh, dw], [top, left, bottom, right]) =
+                    (layer.input, layer.kernel, layer.stride, layer.dilation, layer.pads);
+                records.push([h, w, kh, kw]);
+                records.push([sh, sw, dh, dw]);
+                records.push([top | left << 16, bottom | right << 16, layer.groups, 0]);
+            }
+            Op::Arrange { view, factor, .. } => {
+                records.push(view.dims);
+                records.push(view.steps.map(|s| s as u32));
+                records.push(view.strides.map(|s| s as u32));
+                records.push([view.from, view.to, factor as u32, 0]);
+            }
+            _ => {}
+        }
+        match function {
+            Function::Identity | Function::Relu => {}
+            Function::Clip { lo, hi } => records.push([lo as u32, (lo >> 32) as u32, hi as u32, (hi >> 32) as u32]),
+            Function::Leaky { multiplier, bits } => records.push([multiplier.into(), bits.into(), 0, 0]),
+            Function::Spline(s) => {
+                let sizes = [s.input_bits, s.index_bits, s.shift, s.tail.into()];
+                records.push([parity_code(s.parity), u32::from_le_bytes(sizes), s.centre as u32, 0]);
+                let piece = |i: usize| {
+                    let at = |xs: &[i16; MAX_PIECES]| u32::from(xs.get(i).map_or(0, |&x| x as u16));
+                    at(&s.offsets) | at(&s.slopes) << 16
+                };
+                for first in (0..s.pieces()).step_by(4) {
+                    records.push([0, 1, 2, 3].map(|i| piece(first + i)));
+                }
+            }
+        }
+        records
+    }
+
+    /// Reads and checks the next operation; only what [`Node::emit`] writes is accepted. `None` at the end.
     pub(super) fn parse<'r>(records: &mut impl Iterator<Item = &'r [u8; OP]>) -> Option<Result<Self>> {
         let first = records.next()?;
         Some(Self::parse_from(first, records))
@@ -179,42 +329,104 @@ impl Op {
 
     fn parse_from<'r>(first: &[u8; OP], records: &mut impl Iterator<Item = &'r [u8; OP]>) -> Result<Self> {
         const REFUSED: Error = Error::Plan(PlanFault::Field);
-        let [kind, a, b, c, d, ..] = *first;
+        let mut read = Records::default();
+        read.push(numbers(first));
+        let [kind, a, b, c, code, flags, ..] = *first;
         let [_, _, x, y] = numbers(first);
-        let function = if d == 0 { Function::Identity } else { Function::Relu };
-        let mut bytes = [*first, [0; OP], [0; OP], [0; OP]];
-        if matches!(kind, 6..=8) {
-            for slot in bytes.iter_mut().skip(1) {
-                *slot = *records.next().ok_or(Error::Plan(PlanFault::Truncated))?;
-            }
+        let mut next = || {
+            let record = numbers(records.next().ok_or(Error::Plan(PlanFault::Truncated))?);
+            read.push(record);
+            Ok(record)
+        };
+        let (mut from, mut also) = (None, 0);
+        if flags != 0 {
+            let [f, s, ..] = next()?;
+            (from, also) = (Some(f), s);
         }
-        let [_, shape, steps, borders] = &bytes;
-        let ([h, w, kh, kw], [sh, sw, dh, dw], [p, q, groups, _]) = (numbers(shape), numbers(steps), numbers(borders));
-        let pads = [p & 0xffff, p >> 16, q & 0xffff, q >> 16];
-        let layer = Convolution { input: [x, h, w], outputs: y, kernel: [kh, kw], stride: [sh, sw], pads, dilation: [dh, dw], groups };
-        let op = match kind {
-            1 => Self::FullyConnected { ring: a, weight_bits: b, inputs: x, outputs: y },
-            2 => Self::Activation { function, ring_in: a, ring_out: b, shift: c, len: x },
-            3 => Self::Square { ring: a, len: x },
-            4 => Self::Open { ring: a, len: x },
-            5 => Self::Argmax { ring: a, len: x },
-            6 => Self::Convolution { ring: a, weight_bits: b, layer },
-            7 => Self::MaxPool { function, ring_in: a, ring_out: b, shift: c, window: layer },
-            8 => Self::SumPool { ring: a, window: layer },
+        let mut layer = Convolution::fully_connected(x, y);
+        let (mut factor, mut view) = (0, View::whole(x));
+        if matches!(kind, 6..=8) {
+            let ([h, w, kh, kw], [sh, sw, dh, dw], [p, q, groups, _]) = (next()?, next()?, next()?);
+            let pads = [p & 0xffff, p >> 16, q & 0xffff, q >> 16];
+            layer = Convolution { input: [x, h, w], outputs: y, kernel: [kh, kw], stride: [sh, sw], pads, dilation: [dh, dw], groups };
+        } else if kind == 9 {
+            let (dims, steps, strides, [from, to, m, _]) = (next()?, next()?, next()?, next()?);
+            (factor, view) = (m as i32, View { dims, from, steps: steps.map(|s| s as i32), to, strides: strides.map(|s| s as i32) });
+        }
+        let function = match code {
+            0 => Function::Identity,
+            1 => Function::Relu,
+            2 => {
+                let wide = |[lo, hi]: [u32; 2]| (u64::from(hi) << 32 | u64::from(lo)) as i64;
+                let [a, b, c, d] = next()?;
+                Function::Clip { lo: wide([a, b]), hi: wide([c, d]) }
+            }
+            3 => {
+                let [multiplier, bits, ..] = next()?;
+                Function::Leaky { multiplier: multiplier as u8, bits: bits as u8 }
+            }
+            4 => {
+                let [parity, sizes, centre, _] = next()?;
+                let [input_bits, index_bits, shift, tail] = sizes.to_le_bytes();
+                let parity = if parity == 0 {
+                    Parity::Odd
+                } else if parity == 1 {
+                    Parity::Even
+                } else {
+                    Parity::Left
+                };
+                let (offsets, slopes) = ([0; MAX_PIECES], [0; MAX_PIECES]);
+                let mut s = Spline { parity, tail: tail != 0, input_bits, index_bits, shift, centre: centre as i32, offsets, slopes };
+                for first in (0..s.pieces()).step_by(4) {
+                    let places = s.offsets.iter_mut().zip(&mut s.slopes).skip(first);
+                    for ((offset, slope), piece) in places.zip(next()?) {
+                        (*offset, *slope) = (piece as u16 as i16, (piece >> 16) as u16 as i16);
+                    }
+                }
+                Function::Spline(s)
+            }
             _ => return Err(REFUSED),
         };
+        let op = match kind {
+            1 => Op::FullyConnected { ring: a, weight_bits: b, inputs: x, outputs: y },
+            2 => Op::Activation { function, ring_in: a, ring_out: b, shift: c, len: x },
+            3 => Op::Square { ring: a, len: x },
+            4 => Op::Open { ring: a, len: x },
+            5 => Op::Argmax { ring: a, len: x },
+            6 => Op::Convolution { ring: a, weight_bits: b, layer },
+            7 => Op::MaxPool { function, ring_in: a, ring_out: b, shift: c, window: layer },
+            8 => Op::SumPool { ring: a, window: layer },
+            9 => Op::Arrange { ring: a, onto: b != 0, inputs: x, len: y, factor, view },
+            10 => Op::Product { ring: a, len: x },
+            11 => Op::Offset { ring: a, channels: y, len: x },
+            _ => return Err(REFUSED),
+        };
+        let node = Self { op, from, also };
+        // Whatever was not understood above comes out differently here.
+        if node.emit() == read && op.is_valid()? { Ok(node) } else { Err(REFUSED) }
+    }
+}
+
+impl Op {
+    /// Whether everything is in its range.
+    fn is_valid(&self) -> Result<bool> {
         let ring = |l: u8| (MIN_RING_BITS..=MAX_RING_BITS).contains(&l);
         let len = |n: u32| (1..=MAX_LEN).contains(&n);
-        let own = match op {
-            Self::Activation { ring_in, shift, .. } => shift.saturating_add(1) < ring_in,
+        let own = match *self {
+            Self::Activation { function, ring_in, shift, .. } => shift.saturating_add(1) < ring_in && function.is_valid(),
             Self::Argmax { len, .. } => len <= MAX_CLASSES,
-            Self::MaxPool { ring_in, shift, window, .. } => {
-                shift.saturating_add(1) < ring_in && window.is_window() && window.window_len() as u64 <= u64::from(MAX_CLASSES)
+            Self::MaxPool { function, ring_in, shift, window, .. } => {
+                matches!(function, Function::Identity | Function::Relu)
+                    && shift.saturating_add(1) < ring_in
+                    && window.is_window()
+                    && window.window_len() as u64 <= u64::from(MAX_CLASSES)
             }
             Self::SumPool { window, .. } => window.is_window(),
+            Self::Arrange { inputs, len, view, .. } => view.check(inputs, len, MAX_COPIES).is_ok(),
+            Self::Offset { channels, len, .. } => channels > 0 && len.is_multiple_of(channels),
             _ => true,
         };
-        let linear = match op.linear() {
+        let linear = match self.linear() {
             Some((_, weight_bits, geometry)) => {
                 let g = geometry?;
                 (2..=MAX_WEIGHT_BITS).contains(&weight_bits)
@@ -223,34 +435,61 @@ impl Op {
             }
             None => true,
         };
-        let ((ring_in, len_in), (ring_out, len_out)) = (op.input(), op.output());
-        if op.emit().0 == bytes && ring(ring_in) && ring(ring_out) && len(len_in) && len(len_out) && own && linear {
-            Ok(op)
-        } else {
-            Err(REFUSED)
-        }
+        let ((ring_in, len_in), (ring_out, len_out)) = (self.input(), self.output());
+        Ok(ring(ring_in) && ring(ring_out) && len(len_in) && len(len_out) && own && linear)
     }
 }
 
-/// Most records of an operation.
-pub(super) const MOST_RECORDS: usize = 4;
+/// The records of one operation.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Records {
+    words: [[u32; 4]; MOST_RECORDS],
+    len: usize,
+}
+
+impl Records {
+    fn push(&mut self, record: [u32; 4]) {
+        if let Some(slot) = self.words.get_mut(self.len) {
+            *slot = record;
+            self.len += 1;
+        }
+    }
+
+    pub(super) const fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn bytes(self) -> impl Iterator<Item = [u8; OP]> {
+        self.words.into_iter().take(self.len).map(|words| bytemuck::cast(words.map(u32::to_le_bytes)))
+    }
+}
+
+/// Most records of an operation: the first, what it reads, a window, a function with all pieces.
+const MOST_RECORDS: usize = 1 + 1 + 4 + 1 + MAX_PIECES / 4;
 
 /// Elements of a tensor; too many to count are more than any plan may have.
 const fn elements(channels: u32, [h, w]: [u32; 2]) -> u32 {
     channels.saturating_mul(h).saturating_mul(w)
 }
 
-fn words(words: [u32; 4]) -> [u8; OP] {
-    bytemuck::cast(words.map(u32::to_le_bytes))
-}
-
 fn numbers(record: &[u8; OP]) -> [u32; 4] {
     bytemuck::cast::<[u8; OP], [[u8; 4]; 4]>(*record).map(u32::from_le_bytes)
 }
 
-const fn function_code(function: Function) -> u8 {
+const fn function_code(function: &Function) -> u8 {
     match function {
         Function::Identity => 0,
         Function::Relu => 1,
+        Function::Clip { .. } => 2,
+        Function::Leaky { .. } => 3,
+        Function::Spline(_) => 4,
+    }
+}
+
+const fn parity_code(parity: Parity) -> u32 {
+    match parity {
+        Parity::Odd => 0,
+        Parity::Even => 1,
+        Parity::Left => 2,
     }
 }

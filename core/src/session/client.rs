@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Traffic};
 use super::garbled::{self, Evaluation};
-use super::layout::{ClientMemory, padded_ots, shared_elements};
+use super::layout::{ClientMemory, padded_ots};
 use super::setup::{self, Secrets};
 use super::store::Store;
 use super::triplets::{self, Shares};
@@ -15,7 +15,7 @@ use crate::ot::{GROUP, Receiver};
 use crate::params::VERSION;
 use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, tables_bytes};
 use crate::plan::nonlinear::Nonlinear;
-use crate::plan::{self, Op, Plan};
+use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
 use crate::wire::{Hello, Tag, packed_len};
@@ -232,7 +232,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if let Some(labels) = self.memory.labels.get_mut(index * ots..(index + 1) * ots) {
             labels.zeroize();
         }
-        let per = shared_elements(&self.plan);
+        let per = self.plan.elements();
         if let Some(shares) = self.memory.shares.get_mut(index * per..(index + 1) * per) {
             shares.zeroize();
         }
@@ -248,25 +248,17 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
 
         let mut shares = Shares::new(shares, plan);
         draw_masks(plan, stock, &seed, &mut shares)?;
-        let mut offset = 0;
-        for (number, op) in plan.ops().enumerate() {
-            if let Op::SumPool { ring, window } = op {
-                // Local: the client's share of a sum is the sum of its shares.
-                let (from, to) = (offset, offset + op.input().1 as usize);
+        for step in plan.steps() {
+            if step.op.is_local() {
                 for prediction in 0..stock {
-                    for output in 0..op.output().1 as usize {
-                        let ring = Modulus::Bits(ring);
-                        let sum = window.window_at(output).fold(0, |sum, i| ring.add(sum, shares.get(prediction, from, i)));
-                        *shares.tensor(prediction, to, op.output().1 as usize)?.get_mut(output).ok_or(Error::Internal)? = sum;
-                    }
+                    step.compute(shares.of(prediction)?)?;
                 }
             }
-            if op.is_linear() {
-                let tile = triplets::tile(&op, options)?;
-                let seed = seed.derive(number as u64 + 1);
-                triplets::client(ch, scratch, &secrets.key, &seed, &tile, &mut shares, offset).await?;
+            if step.op.is_linear() {
+                let tile = triplets::tile(&step.op, options)?;
+                let seed = seed.derive(step.number as u64 + 1);
+                triplets::client(ch, scratch, &secrets.key, &seed, &tile, &mut shares, &step).await?;
             }
-            offset += op.input().1 as usize;
         }
 
         let corrections = corrections_bytes(plan, options);
@@ -274,14 +266,13 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             ch.begin(Tag::Corrections, corrections).await?;
             let mut labels = &mut labels[..];
             for prediction in 0..stock {
-                let mut offset = 0;
-                for op in plan.ops() {
-                    let own = labels.split_off_mut(..Nonlinear::of(&op).groups() * GROUP).ok_or(Error::Internal)?;
-                    let (input, len) = (offset, op.input().1 as usize);
-                    let v = |i| shares.get(prediction, input, i);
-                    let r = |i| shares.get(prediction, input + len, i);
-                    garbled::extend_client(ch, scratch, options, receiver, &op, own, v, r).await?;
-                    offset += len;
+                for step in plan.steps() {
+                    let own = labels.split_off_mut(..Nonlinear::of(&step.op).groups() * GROUP).ok_or(Error::Internal)?;
+                    let ring = Modulus::Bits(step.op.input().0);
+                    let products = step.op.products_per_element() > 0;
+                    let v = |i| shares.get(prediction, ring, if products { step.factors(i).1 } else { step.from + i });
+                    let r = |i| shares.get(prediction, Modulus::Bits(step.op.output().0), step.to + i);
+                    garbled::extend_client(ch, scratch, options, receiver, &step.op, own, v, r).await?;
                 }
             }
             ch.end().await?;
@@ -293,18 +284,17 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             ch.expect(Tag::Tables, tables).await?;
             let mut labels = &mut labels[..];
             for prediction in 0..stock {
-                let mut offset = 0;
-                for (number, op) in plan.ops().enumerate() {
-                    let counts = Nonlinear::of(&op);
+                for step in plan.steps() {
+                    let counts = Nonlinear::of(&step.op);
                     let own = labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
                     if counts.products > 0 {
-                        let ring = Modulus::Bits(op.input().0);
-                        let layer = layer(first + prediction as u64, number);
-                        products::client(ch, ring, &counts, layer, hash, own, |i| shares.get(prediction, offset, i)).await?;
+                        let ring = Modulus::Bits(step.op.input().0);
+                        let layer = layer(first + prediction as u64, step.number);
+                        let factor = |i| shares.get(prediction, ring, step.factors(i).1);
+                        products::client(ch, ring, &counts, layer, hash, own, factor).await?;
                     } else if options.tables == Tables::Stored {
-                        garbled::keep(ch, scratch, &op, store).await?;
+                        garbled::keep(ch, scratch, &step.op, store).await?;
                     }
-                    offset += op.input().1 as usize;
                 }
             }
             ch.finish().await?;
@@ -322,19 +312,20 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let bits = ring.bits();
         ch.begin(Tag::Input, packed_len(x.len() as u64, bits)).await?;
         let mut masked = x.iter().enumerate();
-        ch.put_values(x.len(), bits, |_| masked.next().map_or(0, |(i, &x)| ring.sub(ring.from_signed(x), shares.get(index, 0, i)))).await?;
+        ch.put_values(x.len(), bits, |_| masked.next().map_or(0, |(i, &x)| ring.sub(ring.from_signed(x), shares.get(index, ring, i))))
+            .await?;
         ch.end().await?;
 
         let ots = padded_ots(plan);
         let mut labels = labels.get_mut(index * ots..(index + 1) * ots).ok_or(Error::Internal)?;
-        let mut offset = 0;
         let mut answer = 0;
-        for (number, op) in plan.ops().enumerate() {
+        for step in plan.steps() {
+            let Step { number, op, from, .. } = step;
             let (ring, len) = (Modulus::Bits(op.input().0), op.input().1 as usize);
             let counts = Nonlinear::of(&op);
             let own = labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
             match op {
-                Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } => {}
+                Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => {}
                 Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
                     ch.expect(Tag::Labels, labels_bytes(&op, options)).await?;
                     let layer = layer(prediction, number);
@@ -354,10 +345,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                         ch.end().await?;
                     }
                 }
-                Op::Square { .. } => {
-                    let v = |i| shares.get(index, offset, i);
-                    let r = |i| shares.get(index, offset + len, i);
-                    products::client_online(ch, ring, &counts, own, v, r).await?;
+                Op::Square { .. } | Op::Product { .. } => {
+                    products::client_online(ch, ring, &step, &counts, own, |i| shares.get(index, ring, i)).await?;
                 }
                 Op::Open { .. } => {
                     ch.expect(Tag::Output, packed_len(len as u64, ring.bits())).await?;
@@ -365,7 +354,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     let mut best = i64::MIN;
                     ch.get_values(len, ring.bits(), |_, share| {
                         let (i, slot) = slots.next().ok_or(Error::Internal)?;
-                        *slot = ring.to_signed(ring.add(share, shares.get(index, offset, i)));
+                        *slot = ring.to_signed(ring.add(share, shares.get(index, ring, from + i)));
                         if *slot > best {
                             (answer, best) = (i, *slot);
                         }
@@ -375,7 +364,6 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     ch.finish().await?;
                 }
             }
-            offset += len;
         }
         Ok(answer)
     }
@@ -389,12 +377,10 @@ fn draw_masks(plan: &Plan<'_>, stock: usize, seed: &Seed, shares: &mut Shares<'_
         for r in shares.tensor(prediction, 0, plan.header().input_len as usize)? {
             *r = ring.reduce(random.next_u64());
         }
-        let mut offset = 0;
-        for op in plan.ops() {
-            offset += op.input().1 as usize;
+        for Step { op, to, .. } in plan.steps() {
             let (ring, len) = (Modulus::Bits(op.output().0), op.output().1 as usize);
-            if matches!(op, Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. }) {
-                for r in shares.tensor(prediction, offset, len)? {
+            if matches!(op, Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. } | Op::Product { .. }) {
+                for r in shares.tensor(prediction, to, len)? {
                     *r = ring.reduce(random.next_u64());
                 }
             }

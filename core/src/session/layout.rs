@@ -11,12 +11,6 @@ use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{Op, Plan};
 use zeroize::Zeroize as _;
 
-/// Elements of the tensors of one prediction that are shared: the input and every operation's output but the last.
-pub(crate) fn shared_elements(plan: &Plan<'_>) -> usize {
-    let outputs = total(plan.ops().filter(|op| !op.is_output()).map(|op| op.output().1 as usize));
-    outputs.saturating_add(plan.header().input_len as usize)
-}
-
 /// OTs of one prediction, every operation padded to whole groups.
 pub(crate) fn padded_ots(plan: &Plan<'_>) -> usize {
     total(plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP))
@@ -31,7 +25,7 @@ fn total(counts: impl Iterator<Item = usize>) -> usize {
 pub(crate) struct ClientMemory<'a> {
     /// Active labels: `[stock][padded OTs]`.
     pub(crate) labels: &'a mut [Block],
-    /// The client's share of every tensor: `[stock][shared elements]`.
+    /// The client's share of every tensor: `[stock][elements]`.
     pub(crate) shares: &'a mut [u64],
     /// What a phase carves for itself.
     pub(crate) scratch: &'a mut [u8],
@@ -56,7 +50,7 @@ impl<'a> ClientMemory<'a> {
         let stock = options.stock as usize;
         Ok(Self {
             labels: space.take(stock.saturating_mul(padded_ots(plan)))?,
-            shares: space.take(stock.saturating_mul(shared_elements(plan)))?,
+            shares: space.take(stock.saturating_mul(plan.elements()))?,
             scratch: space.take(Self::scratch(plan, options)?)?,
         })
     }

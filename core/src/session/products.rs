@@ -1,14 +1,16 @@
-//! Squares by OT products (paper, Fig. 8): `y² = y_S² + 2·y_S·y_C + y_C²`, the cross term by a product of the server's random `a`
-//! and the client's share `v = y_C`, which is known offline. Online the server opens `δ = y_S − a`, the client answers a correction.
+//! Products by OT (paper, Fig. 8): `x·y = x_S·y_S + x_S·y_C + y_S·x_C + x_C·y_C`, each cross term by an OT product of the server's random
+//! `a` and the client's share, which is known offline; a square needs one of the two. Online the server opens `δ = x_S − a` for each, the
+//! client answers a correction for each element.
 
 use super::channel::Channel;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::ot::product::{client_product, correction_width, server_product};
+use crate::plan::Step;
 use crate::plan::nonlinear::Nonlinear;
 use crate::ring::Modulus;
 use crate::rng::Prg;
-use crate::wire::{Packer, Tag, unpack_widths};
+use crate::wire::{Packer, Tag, packed_len, unpack_widths};
 use embedded_io_async::{Read, Write};
 
 /// Most corrections of one product: one for each bit of the ring.
@@ -56,7 +58,7 @@ pub(crate) async fn server<IO: Read + Write>(
     Ok(())
 }
 
-/// Client, offline: its product shares `p_C`, each left in the place of its product's first label.
+/// Client, offline: its product shares `p_C`, each left in the place of its product's first label. `factor`: its share of each factor.
 pub(crate) async fn client<IO: Read + Write>(
     ch: &mut Channel<IO>,
     ring: Modulus,
@@ -64,7 +66,7 @@ pub(crate) async fn client<IO: Read + Write>(
     layer: u64,
     hash: &Tmmo,
     labels: &mut [Block],
-    v: impl Fn(usize) -> u64,
+    factor: impl Fn(usize) -> u64,
 ) -> Result<()> {
     let (mut corrections, mut bytes) = ([0; WIDEST], [0; MOST_BYTES]);
     let width = ring.bits() as usize;
@@ -75,7 +77,7 @@ pub(crate) async fn client<IO: Read + Write>(
         if !unpack_widths(bytes, |i| correction_width(ring, i as u32), corrections) {
             return Err(Error::Malformed);
         }
-        let share = client_product(ring, v(element), labels, hash, tweak(layer, element), corrections)?;
+        let share = client_product(ring, factor(element), labels, hash, tweak(layer, element), corrections)?;
         // The labels are spent: the first one's place keeps the share until the online phase.
         labels.fill(0);
         *labels.first_mut().ok_or(Error::Internal)? = u128::from(share);
@@ -83,49 +85,66 @@ pub(crate) async fn client<IO: Read + Write>(
     Ok(())
 }
 
-/// Server, online: opens δ, receives the answer; `y` turns from its share of the input into its share of the square.
-pub(crate) async fn server_online<IO: Read + Write>(ch: &mut Channel<IO>, ring: Modulus, keep: &[[u64; 2]], y: &mut [u64]) -> Result<()> {
-    let bytes = crate::wire::packed_len(y.len() as u64, ring.bits());
-    ch.begin(Tag::Opening, bytes).await?;
-    let mut pairs = y.iter().zip(keep);
-    ch.put_values(y.len(), ring.bits(), |_| pairs.next().map_or(0, |(&y, &[a, _])| ring.sub(y, a))).await?;
+/// What the cross terms of an element count: twice where one product stands for both.
+const fn weight(step: &Step) -> u64 {
+    if step.op.products_per_element() == 1 { 2 } else { 1 }
+}
+
+/// Server, online: opens every δ, receives the answers; writes its share of the result.
+pub(crate) async fn server_online<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    ring: Modulus,
+    step: &Step,
+    keep: &[[u64; 2]],
+    tensors: &mut [u64],
+) -> Result<()> {
+    let (each, len) = (step.op.products_per_element(), step.op.output().1 as usize);
+    let share = |tensors: &[u64], number: usize| tensors.get(step.factors(number).0).map_or(0, |&x| ring.reduce(x));
+    ch.begin(Tag::Opening, packed_len(keep.len() as u64, ring.bits())).await?;
+    ch.put_values(keep.len(), ring.bits(), |i| keep.get(i).map_or(0, |&[a, _]| ring.sub(share(tensors, i), a))).await?;
     ch.end().await?;
-    ch.expect(Tag::Answer, bytes).await?;
-    let mut triples = y.iter_mut().zip(keep);
-    let count = keep.len();
-    ch.get_values(count, ring.bits(), |_, answer| {
-        let (y, &[_, p]) = triples.next().ok_or(Error::Internal)?;
-        *y = ring.add(ring.mul(*y, *y), ring.add(ring.add(p, p), answer));
+    ch.expect(Tag::Answer, packed_len(len as u64, ring.bits())).await?;
+    ch.get_values(len, ring.bits(), |i, answer| {
+        let own = keep.get(i * each..(i + 1) * each).ok_or(Error::Internal)?;
+        let cross = own.iter().fold(0, |sum, &[_, p]| ring.add(sum, p));
+        let square = ring.mul(share(tensors, i * each), share(tensors, i * each + each - 1));
+        let result = ring.add(square, ring.add(ring.mul(weight(step), cross), answer));
+        *tensors.get_mut(step.to + i).ok_or(Error::Internal)? = result;
         Ok(())
     })
     .await?;
     ch.finish().await
 }
 
-/// Client, online: with its shares `v` of the input and `r` of the output, and `p_C` where [`client`] left it.
-/// Each element's answer is `v² + 2·(p_C + δ·v) − r`.
+/// Client, online: with its shares of all elements, and `p_C` where [`client`] left it. Each element's answer is the product of its own
+/// shares, plus `p_C + δ·share` for each cross term, minus `r`, its share of the result.
 pub(crate) async fn client_online<IO: Read + Write>(
     ch: &mut Channel<IO>,
     ring: Modulus,
+    step: &Step,
     counts: &Nonlinear,
     labels: &mut [Block],
-    v: impl Fn(usize) -> u64,
-    r: impl Fn(usize) -> u64,
+    share: impl Fn(usize) -> u64,
 ) -> Result<()> {
-    let bytes = crate::wire::packed_len(counts.products as u64, ring.bits());
+    let (each, len) = (step.op.products_per_element(), step.op.output().1 as usize);
     let width = ring.bits() as usize;
-    let mut shares = labels.chunks_exact_mut(width);
-    ch.expect(Tag::Opening, bytes).await?;
+    let factor = |number: usize| share(step.factors(number).1);
+    let mut places = labels.chunks_exact_mut(width);
+    ch.expect(Tag::Opening, packed_len(counts.products as u64, ring.bits())).await?;
     ch.get_values(counts.products, ring.bits(), |i, delta| {
-        let p = shares.next().and_then(|l| l.first_mut()).ok_or(Error::Internal)?;
-        let cross = ring.add(*p as u64, ring.mul(delta, v(i)));
-        *p = u128::from(ring.sub(ring.add(ring.mul(v(i), v(i)), ring.add(cross, cross)), r(i)));
+        let p = places.next().and_then(|l| l.first_mut()).ok_or(Error::Internal)?;
+        *p = u128::from(ring.add(*p as u64, ring.mul(delta, factor(i))));
         Ok(())
     })
     .await?;
     ch.finish().await?;
-    ch.begin(Tag::Answer, bytes).await?;
-    let mut answers = labels.chunks_exact(width);
-    ch.put_values(counts.products, ring.bits(), |_| answers.next().and_then(|l| l.first()).map_or(0, |&p| p as u64)).await?;
+    ch.begin(Tag::Answer, packed_len(len as u64, ring.bits())).await?;
+    ch.put_values(len, ring.bits(), |i| {
+        let term = |number: usize| labels.get(number * width).map_or(0, |&p| p as u64);
+        let cross = (i * each..(i + 1) * each).fold(0, |sum, number| ring.add(sum, term(number)));
+        let own = ring.mul(factor(i * each), factor(i * each + each - 1));
+        ring.sub(ring.add(own, ring.mul(weight(step), cross)), share(step.to + i))
+    })
+    .await?;
     ch.end().await
 }

@@ -60,15 +60,14 @@ impl<IO> Server<'_, IO> {
 
 /// The server's online tensors, and what is left for a garbled layer.
 pub(crate) struct OnlineScratch<'a> {
-    from: &'a mut [u64],
-    to: &'a mut [u64],
+    /// Its share of every tensor.
+    tensors: &'a mut [u64],
     garbling: &'a mut [u8],
     decode: &'a mut [u64],
 }
 
 impl<'a> OnlineScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>) -> Result<Self> {
-        let widest = plan.ops().map(|op| op.input().1.max(op.output().1)).max().unwrap_or(0) as usize;
         let mut garbling = 0;
         for op in plan.ops().filter(|op| !op.is_linear()) {
             let mut own = Space::measure();
@@ -76,7 +75,7 @@ impl<'a> OnlineScratch<'a> {
             garbling = garbling.max(own.used());
         }
         let neurons = plan.ops().map(|op| Nonlinear::of(&op).neurons).max().unwrap_or(0);
-        Ok(Self { from: space.take(widest)?, to: space.take(widest)?, garbling: space.take(garbling)?, decode: space.take(neurons)? })
+        Ok(Self { tensors: space.take(plan.elements())?, garbling: space.take(garbling)?, decode: space.take(neurons)? })
     }
 }
 
@@ -271,11 +270,10 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let plan = model.plan();
         let stock = options.stock as usize;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
-        let OnlineScratch { mut from, mut to, garbling: workspace, decode: fresh_decode } =
-            OnlineScratch::take(&mut Space::carve(scratch)?, plan)?;
+        let OnlineScratch { tensors, garbling: workspace, decode: fresh_decode } = OnlineScratch::take(&mut Space::carve(scratch)?, plan)?;
 
         let (ring, len) = (u32::from(plan.input_ring()), plan.header().input_len as usize);
-        let mut slots = from.iter_mut();
+        let mut slots = tensors.iter_mut();
         ch.get_values(len, ring, |_, x| {
             *slots.next().ok_or(Error::Internal)? = x;
             Ok(())
@@ -294,59 +292,62 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let mut products = products.get(index * squares..(index + 1) * squares).ok_or(Error::Internal)?;
         let mut masks = &masks[..];
         let mut layers = model.layers();
-        for (number, op) in plan.ops().enumerate() {
-            let ((ring, len), (ring_out, len_out)) = (op.input(), op.output());
-            let (ring, ring_out) = (Modulus::Bits(ring), Modulus::Bits(ring_out));
-            let x = from.get_mut(..len as usize).ok_or(Error::Internal)?;
-            let y = to.get_mut(..len_out as usize).ok_or(Error::Internal)?;
+        for step in plan.steps() {
+            let op = step.op;
+            let (ring, ring_out) = (Modulus::Bits(op.input().0), Modulus::Bits(op.output().0));
+            let (len, len_out) = (op.input().1 as usize, op.output().1 as usize);
             let counts = Nonlinear::of(&op);
             let own = labels.split_off(..counts.groups() * GROUP).ok_or(Error::Internal)?;
+            let layer_of = if op.has_parameters() { Some(layers.next().ok_or(Error::Internal)?) } else { None };
             match op {
                 Op::FullyConnected { .. } | Op::Convolution { .. } => {
-                    layers.next().ok_or(Error::Internal)?.apply(x, y);
-                    let all = masks.split_off(..stock * len_out as usize).ok_or(Error::Internal)?;
-                    for (y, &u) in y.iter_mut().zip(all.iter().skip(index * len_out as usize)) {
+                    let (x, y) = step.split(tensors)?;
+                    layer_of.ok_or(Error::Internal)?.apply(x, y);
+                    let all = masks.split_off(..stock * len_out).ok_or(Error::Internal)?;
+                    for (y, &u) in y.iter_mut().zip(all.iter().skip(index * len_out)) {
                         *y = ring.add(*y, u);
                     }
-                    core::mem::swap(&mut from, &mut to);
                 }
-                Op::SumPool { window, .. } => {
-                    for (output, y) in y.iter_mut().enumerate() {
-                        *y = window.window_at(output).filter_map(|i| x.get(i)).fold(0, |sum, &x| ring.add(sum, x));
+                Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => {
+                    step.compute(tensors)?;
+                    if let Some(constants) = layer_of {
+                        constants.add_biases(step.split(tensors)?.1);
                     }
-                    core::mem::swap(&mut from, &mut to);
                 }
                 Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
                     let decode = match options.tables {
                         Tables::Stored => decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?,
                         Tables::Streamed => fresh_decode.get_mut(..counts.neurons).ok_or(Error::Internal)?,
                     };
-                    let garbling = Garbling { session: hash, secret: own_labels, delta: sender.delta(), layer: layer(prediction, number) };
+                    let layer = layer(prediction, step.number);
+                    let garbling = Garbling { session: hash, secret: own_labels, delta: sender.delta(), layer };
+                    let x = tensors.get(step.from..step.from + len).ok_or(Error::Internal)?;
                     let what = Send { tables: options.tables == Tables::Streamed, shares: Some(x) };
                     ch.begin(Tag::Labels, labels_bytes(&op, options)).await?;
                     garbled::send(ch, workspace, &op, &garbling, own, decode, what).await?;
                     ch.end().await?;
                     if !op.is_output() {
-                        ch.expect(Tag::Colours, packed_len(u64::from(len_out), counts.colour_bits)).await?;
+                        let y = tensors.get_mut(step.to..step.to + len_out).ok_or(Error::Internal)?;
+                        ch.expect(Tag::Colours, packed_len(len_out as u64, counts.colour_bits)).await?;
+                        let centre = ring_out.from_signed(op.centre());
                         let mut slots = y.iter_mut().zip(decode.iter());
-                        ch.get_values(len_out as usize, ring_out.bits(), |_, colours| {
+                        ch.get_values(len_out, ring_out.bits(), |_, colours| {
                             let (y, &decode) = slots.next().ok_or(Error::Internal)?;
-                            *y = colours ^ decode;
+                            *y = ring_out.add(colours ^ decode, centre);
                             Ok(())
                         })
                         .await?;
                         ch.finish().await?;
-                        core::mem::swap(&mut from, &mut to);
                     }
                 }
-                Op::Square { .. } => {
+                Op::Square { .. } | Op::Product { .. } => {
                     let keep = products.split_off(..counts.products).ok_or(Error::Internal)?;
-                    products::server_online(ch, ring, keep, x).await?;
+                    products::server_online(ch, ring, &step, keep, tensors).await?;
                 }
                 Op::Open { .. } => {
-                    ch.begin(Tag::Output, packed_len(u64::from(len), ring.bits())).await?;
-                    let mut shares = x.iter();
-                    ch.put_values(len as usize, ring.bits(), |_| shares.next().copied().unwrap_or(0)).await?;
+                    let x = tensors.get(step.from..step.from + len).ok_or(Error::Internal)?;
+                    ch.begin(Tag::Output, packed_len(len as u64, ring.bits())).await?;
+                    ch.put_values(len, ring.bits(), |i| x.get(i).map_or(0, |&x| ring.reduce(x))).await?;
                     ch.end().await?;
                 }
             }

@@ -3,7 +3,6 @@
 
 use super::Options;
 use super::channel::Channel;
-use super::layout::shared_elements;
 use super::setup::{checked, put_limb};
 use crate::error::{Error, Result};
 use crate::lattice::encode::{Encoder, Plaintext};
@@ -15,7 +14,7 @@ use crate::memory::Space;
 use crate::model::{Layer, Model};
 use crate::params::{LIMB_BITS, N};
 use crate::plan::tile::Tile;
-use crate::plan::{Op, Plan};
+use crate::plan::{Op, Plan, Step};
 use crate::ring::{LIMBS, Modulus};
 use crate::rng::Seed;
 use crate::wire::{Tag, packed_len};
@@ -54,7 +53,7 @@ impl<'a> Prepared<'a> {
         let weights = Self::take(&mut Space::carve(memory)?, model.plan(), stock)?;
         let options = Options { stock, ..Options::default() };
         let mut polynomials = weights.chunks_exact_mut(N);
-        for (op, layer) in model.plan().ops().filter(Op::is_linear).zip(model.layers()) {
+        for (op, layer) in model.plan().ops().filter(Op::has_parameters).zip(model.layers()).filter(|(op, _)| op.is_linear()) {
             let tile = tile(&op, &options)?;
             for limb in LIMBS.iter().take(tile.level.limbs) {
                 for group in 0..tile.groups() {
@@ -122,22 +121,27 @@ pub(crate) struct Shares<'s> {
 
 impl<'s> Shares<'s> {
     pub(crate) fn new(all: &'s mut [u64], plan: &Plan<'_>) -> Self {
-        Self { all, per_prediction: shared_elements(plan) }
+        Self { all, per_prediction: plan.elements() }
     }
 
-    /// Share of element `i` of the tensor at `offset`, of `prediction`.
-    pub(crate) fn get(&self, prediction: usize, offset: usize, i: usize) -> u64 {
-        self.all.get(prediction * self.per_prediction + offset + i).copied().unwrap_or(0)
+    /// Share of element `i` of all elements of `prediction`, in a ring that may be narrower than the tensor's.
+    pub(crate) fn get(&self, prediction: usize, ring: Modulus, i: usize) -> u64 {
+        ring.reduce(self.all.get(prediction * self.per_prediction + i).copied().unwrap_or(0))
     }
 
-    /// The tensor at `offset` of `prediction`.
+    /// All tensors of `prediction`.
+    pub(crate) fn of(&mut self, prediction: usize) -> Result<&mut [u64]> {
+        let first = prediction * self.per_prediction;
+        self.all.get_mut(first..first + self.per_prediction).ok_or(Error::Internal)
+    }
+
+    /// `len` elements from `offset` of `prediction`.
     pub(crate) fn tensor(&mut self, prediction: usize, offset: usize, len: usize) -> Result<&mut [u64]> {
-        let first = prediction * self.per_prediction + offset;
-        self.all.get_mut(first..first + len).ok_or(Error::Internal)
+        self.of(prediction)?.get_mut(offset..offset + len).ok_or(Error::Internal)
     }
 }
 
-/// Client: encrypts its shares `r` of the tensor at `offset`, receives `v` into the tensor behind it.
+/// Client: encrypts its shares `r` of the tensor that `step` reads, receives `v` into the one that it makes.
 /// `seed` is fresh for this layer and stock.
 pub(crate) async fn client<IO: Read + Write>(
     ch: &mut Channel<IO>,
@@ -146,11 +150,12 @@ pub(crate) async fn client<IO: Read + Write>(
     seed: &Seed,
     tile: &Tile,
     shares: &mut Shares<'_>,
-    offset: usize,
+    step: &Step,
 ) -> Result<()> {
     let ClientScratch { secret, poly, packed, residues } = ClientScratch::take(&mut Space::carve(scratch)?, tile)?;
     let (public, noise) = (seed.derive(0), seed.derive(1));
     let ring = u32::from(tile.ring);
+    let modulus = Modulus::Bits(tile.ring);
     let encoder = Encoder::new(Plaintext::Bits(ring), tile.level.limbs);
 
     ch.begin(Tag::Upload, tile.upload_bytes()).await?;
@@ -160,7 +165,8 @@ pub(crate) async fn client<IO: Read + Write>(
         for number in 0..tile.up() {
             poly.fill(0);
             for (prediction, element, at) in tile.inputs(number) {
-                *poly.get_mut(at).ok_or(Error::Internal)? = encoder.encode(index, shares.get(prediction, offset, element));
+                let r = shares.get(prediction, modulus, step.from + element);
+                *poly.get_mut(at).ok_or(Error::Internal)? = encoder.encode(index, r);
             }
             SecretKey::encrypt_limb(index, number as u64, &public, &noise, secret, poly);
             put_limb(ch, poly).await?;
@@ -186,7 +192,7 @@ pub(crate) async fn client<IO: Read + Write>(
         ch.get_values(results.count(), tile.c0_bits(), |_, c0| {
             let (&residue, (prediction, output, _)) = each.next().ok_or(Error::Internal)?;
             let v = decrypt::round(ring, c0, decrypt::lift(residue, limbs));
-            *shares.tensor(prediction, offset + tile.elements(), tile.outputs())?.get_mut(output).ok_or(Error::Internal)? = v;
+            *shares.of(prediction)?.get_mut(step.to + output).ok_or(Error::Internal)? = v;
             Ok(())
         })
         .await?;
