@@ -243,6 +243,15 @@ pub enum Activation {
 }
 
 impl Activation {
+    /// Whether larger inputs never have smaller results.
+    #[must_use]
+    pub const fn is_monotone(self) -> bool {
+        match self {
+            Self::Relu | Self::Clip { .. } | Self::Leaky(_) => true,
+            Self::Curve(curve) => !matches!(curve, Curve::Gelu | Curve::GeluTanh | Curve::Silu | Curve::HardSwish),
+        }
+    }
+
     /// The function.
     #[must_use]
     pub fn at(self, x: f64) -> f64 {
@@ -371,20 +380,23 @@ impl Work {
             Self::Square => x.iter().map(|&x| x * x).collect(),
             Self::Product => x.iter().zip(inputs.get(1).copied().unwrap_or_default()).map(|(x, y)| x * y).collect(),
             Self::Affine(scale, offset) => x.iter().enumerate().map(|(i, x)| scale.at(i) * x + offset.at(i)).collect(),
-            Self::Arrange(len, pieces) => {
-                let mut y = vec![0.0; *len];
-                for piece in pieces {
-                    let x = inputs.get(piece.input).copied().unwrap_or_default();
-                    piece.view.for_each(|from, to| {
-                        if let (Some(x), Some(y)) = (x.get(from), y.get_mut(to)) {
-                            *y += piece.factor * x;
-                        }
-                    });
-                }
-                y
-            }
+            Self::Arrange(len, pieces) => arrange(*len, pieces, inputs),
         }
     }
+}
+
+/// A tensor made of pieces of others.
+pub(crate) fn arrange(len: usize, pieces: &[Piece], inputs: &[&[f64]]) -> Vec<f64> {
+    let mut y = vec![0.0; len];
+    for piece in pieces {
+        let x = inputs.get(piece.input).copied().unwrap_or_default();
+        piece.view.for_each(|from, to| {
+            if let (Some(x), Some(y)) = (x.get(from), y.get_mut(to)) {
+                *y += piece.factor * x;
+            }
+        });
+    }
+    y
 }
 
 #[cfg(test)]

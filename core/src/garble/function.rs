@@ -31,7 +31,7 @@ pub enum Function {
 /// How a [`Spline`] treats the two sides of 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parity {
-    /// `f(−1−y) = −1−f(y)`, but for the centre: sigmoid, tanh.
+    /// `f(−1−y) = −f(y)`, but for the centre: sigmoid, tanh.
     Odd,
     /// `f(−1−y) = f(y)`, but for the tail: the bump of SiLU, GELU, softplus.
     Even,
@@ -43,7 +43,7 @@ pub enum Parity {
 /// have been cut off already. `u` stops at `2^input_bits − 1`; its top `index_bits` bits choose the piece, the others are `t`:
 /// `v = offset + floor(slope · t / 2^shift)`.
 ///
-/// The result is `centre` plus: for [`Parity::Odd`] `v` or, if `y < 0`, `−1−v`; for [`Parity::Even`] `v`; for [`Parity::Left`]
+/// The result is `centre` plus: for [`Parity::Odd`] `v` or, if `y < 0`, `−v`; for [`Parity::Even`] `v`; for [`Parity::Left`]
 /// `v` if `y < 0`, else 0; and with `tail`, `max(y, 0)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spline {
@@ -118,7 +118,7 @@ impl Spline {
         let at = |xs: &[i16; MAX_PIECES]| xs.get(piece).map_or(0, |&x| i64::from(x));
         let v = at(&self.offsets) + ((at(&self.slopes) * t) >> self.shift);
         let sides = match self.parity {
-            Parity::Odd if negative => !v,
+            Parity::Odd if negative => -v,
             Parity::Left if !negative => 0,
             _ => v,
         };

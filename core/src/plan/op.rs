@@ -275,6 +275,12 @@ impl From<&Node> for Node {
 }
 
 impl Node {
+    /// Records that it takes in a plan.
+    #[must_use]
+    pub fn records(&self) -> usize {
+        self.emit().len()
+    }
+
     /// The records. The first: kind, four bytes, flags, two zeros, two u32. Flag 1: a record with what it reads. Then three for a
     /// convolution or a window, four for a view, and the parameters of a function.
     pub(super) fn emit(&self) -> Records {

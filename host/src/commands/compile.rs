@@ -31,6 +31,15 @@ pub struct Args {
     /// Width of inputs and activations, 2 to 16.
     #[arg(long, value_name = "BITS", default_value_t = 8)]
     activation_bits: u8,
+    /// A scale for the weights of every output channel, where what follows can take that in.
+    #[arg(long)]
+    per_channel: bool,
+    /// Most straight pieces of a curve (sigmoid, tanh, GELU, ...): 1, 2, 4, 8, 16 or 32.
+    #[arg(long, value_name = "N", default_value_t = 32)]
+    segments: u8,
+    /// Largest error of a curve's approximation [default: about one step of its result].
+    #[arg(long, value_name = "E")]
+    max_error: Option<f64>,
     /// What the client learns [default: argmax if the network ends with ArgMax, else logits].
     #[arg(long, value_name = "WHAT")]
     output: Option<Output>,
@@ -72,6 +81,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         input_range: args.input_range,
         weight_bits: args.weight_bits,
         activation_bits: args.activation_bits,
+        per_channel: args.per_channel,
+        segments: args.segments,
+        max_error: args.max_error,
         output: args.output,
         name: args.name.clone(),
         progress: true,

@@ -6,7 +6,7 @@ use minionn_core::ot::Repetition;
 use minionn_core::plan::cost::{self, Phase};
 use minionn_core::plan::nonlinear::Nonlinear;
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{Op, Plan};
+use minionn_core::plan::{Function, Op, Plan};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
 use minionn_core::session::{Options, Tables, client_memory, prepared_memory, server_memory};
 use serde_json::{Value, json};
@@ -120,12 +120,15 @@ fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
     let kind = match op {
         Op::FullyConnected { .. } => "fully connected".to_owned(),
         Op::Convolution { layer, .. } => format!("convolution {}x{}", layer.kernel[0], layer.kernel[1]),
-        Op::Activation { function, shift, .. } => format!("{function:?} >> {shift}").to_lowercase(),
+        Op::Activation { function, shift, .. } => format!("{} >> {shift}", function_name(function)),
         Op::MaxPool { function, shift, window, .. } => {
-            format!("max {}x{} {function:?} >> {shift}", window.kernel[0], window.kernel[1]).to_lowercase()
+            format!("max {}x{} {} >> {shift}", window.kernel[0], window.kernel[1], function_name(function))
         }
         Op::SumPool { window, .. } => format!("sum {}x{}", window.kernel[0], window.kernel[1]),
         Op::Square { .. } => "square".to_owned(),
+        Op::Product { .. } => "product".to_owned(),
+        Op::Arrange { .. } => "arrange".to_owned(),
+        Op::Offset { .. } => "offset".to_owned(),
         Op::Open { .. } => "open".to_owned(),
         Op::Argmax { .. } => "argmax".to_owned(),
     };
@@ -144,6 +147,16 @@ fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
         value["ciphertexts_down"] = tile.down().into();
     }
     Ok(value)
+}
+
+const fn function_name(function: &Function) -> &'static str {
+    match function {
+        Function::Identity => "identity",
+        Function::Relu => "relu",
+        Function::Clip { .. } => "clip",
+        Function::Leaky { .. } => "leaky relu",
+        Function::Spline(_) => "spline",
+    }
 }
 
 /// A number of bytes for people.

@@ -4,7 +4,7 @@
 
 use crate::network::size;
 use minionn_core::params::{MAX_RING_BITS, MIN_RING_BITS};
-use minionn_core::plan::{Convolution, Function};
+use minionn_core::plan::{Convolution, Function, View};
 
 /// Inclusive bounds of every element. All fit into the widest ring, so sums of products fit into `i128` with room to spare:
 /// 2^28 terms of 2^11 · 2^43.
@@ -78,18 +78,64 @@ impl Bounds {
         (width(i128::from(lo), i128::from(hi)) as u8).max(MIN_RING_BITS)
     }
 
-    /// All elements plus `c`.
-    pub(super) fn plus(&self, c: i64) -> Result<Self, TooWide> {
-        Self::collect(self.repeat, self.pairs().map(|(lo, hi)| (i128::from(lo) + i128::from(c), i128::from(hi) + i128::from(c))))
+    /// Plus a constant for each of equal parts.
+    pub(super) fn plus(&self, constants: &[i64]) -> Result<Self, TooWide> {
+        let parts = constants.len().max(1);
+        if parts == 1 || self.repeat * parts <= self.len() {
+            let each = (self.lo.len() / parts).max(1);
+            let constant = |i: usize| i128::from(constants.get(i / each).copied().unwrap_or(0));
+            let pairs = self.pairs().enumerate();
+            return Self::collect(self.repeat, pairs.map(|(i, (lo, hi))| (i128::from(lo) + constant(i), i128::from(hi) + constant(i))));
+        }
+        // Finer than the entries: one for each part.
+        let pairs = self.channels(parts).into_iter().zip(constants);
+        Self::collect(
+            self.len() / parts,
+            pairs.map(|((lo, hi), &c)| (i128::from(lo) + i128::from(c), i128::from(hi) + i128::from(c))),
+        )
     }
 
-    /// `floor(f(y) / 2^shift)`; both are monotone.
-    pub(super) fn activate(&self, function: Function, shift: u8) -> Self {
-        let f = |y: i64| match function {
-            Function::Identity => y >> shift,
-            Function::Relu => y.max(0) >> shift,
-        };
-        Self { lo: self.lo.iter().map(|&y| f(y)).collect(), hi: self.hi.iter().map(|&y| f(y)).collect(), repeat: self.repeat }
+    /// `f(y)` with its shift. All but splines are monotone, and these take the worst of all.
+    pub(super) fn activate(&self, function: &Function, shift: u8) -> Self {
+        if let Function::Spline(spline) = function {
+            let (lo, hi) = self.extremes();
+            let (lo, hi) = (lo >> shift, hi >> shift);
+            let edge = 1_i64 << spline.input_bits;
+            let inside = (lo.max(-edge)..=hi.min(edge - 1)).chain([lo, hi]);
+            let (least, most) = inside.map(|y| spline.apply(y)).fold((i64::MAX, i64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+            return Self::same(self.len(), least, most);
+        }
+        let f = |&y: &i64| function.apply(y, shift);
+        Self { lo: self.lo.iter().map(f).collect(), hi: self.hi.iter().map(f).collect(), repeat: self.repeat }
+    }
+
+    /// `x·y`.
+    pub(super) fn product(&self, other: &Self) -> Result<Self, TooWide> {
+        let ((a, b), (c, d)) = (self.extremes(), other.extremes());
+        let corners = [(a, c), (a, d), (b, c), (b, d)].map(|(x, y)| i128::from(x) * i128::from(y));
+        let least = corners.iter().copied().min().unwrap_or(0);
+        let most = corners.iter().copied().max().unwrap_or(0);
+        Self::collect(self.len(), core::iter::once((least, most)))
+    }
+
+    /// A tensor of `len` made of pieces: bounds, factor, view of each.
+    pub(super) fn arrange(len: usize, pieces: &[(&Self, i32, View)]) -> Result<Self, TooWide> {
+        let mut sums = vec![(0_i128, 0_i128); len];
+        for (bounds, factor, view) in pieces {
+            let factor = i128::from(*factor);
+            view.for_each(|from, to| {
+                let entry = from / bounds.repeat.max(1);
+                if let (Some(&lo), Some(&hi), Some(sum)) = (bounds.lo.get(entry), bounds.hi.get(entry), sums.get_mut(to)) {
+                    let (a, b) = (factor * i128::from(lo), factor * i128::from(hi));
+                    *sum = (sum.0 + a.min(b), sum.1 + a.max(b));
+                }
+            });
+        }
+        // The longest runs that share their bounds, so that images stay short.
+        let same = |each: usize| len.is_multiple_of(each) && sums.chunks(each).all(|c| c.iter().all(|s| Some(s) == c.first()));
+        let run = sums.iter().take_while(|s| Some(*s) == sums.first()).count().max(1);
+        let repeat = if same(run) { run } else { 1 };
+        Self::collect(repeat, sums.iter().step_by(repeat).copied())
     }
 
     /// `y²`.
@@ -163,17 +209,32 @@ mod tests {
         let range = |v: &[i64]| (*v.iter().min().unwrap(), *v.iter().max().unwrap());
         assert_eq!(y.pairs().collect::<Vec<_>>(), [range(&first), range(&second)]);
         assert_eq!(x.square().unwrap(), Bounds { lo: vec![0, 4], hi: vec![9, 25], repeat: 1 });
-        assert_eq!(x.activate(Function::Identity, 1), Bounds { lo: vec![-2, 1], hi: vec![0, 2], repeat: 1 });
-        assert_eq!(x.activate(Function::Relu, 0), Bounds { lo: vec![0, 2], hi: vec![1, 5], repeat: 1 });
+        assert_eq!(x.activate(&Function::Identity, 1), Bounds { lo: vec![-2, 1], hi: vec![0, 2], repeat: 1 });
+        assert_eq!(x.activate(&Function::Relu, 0), Bounds { lo: vec![0, 2], hi: vec![1, 5], repeat: 1 });
     }
 
     #[test]
     fn too_wide_is_noticed() {
         let x = Bounds::same(1, 0, (1 << 43) - 1);
         assert_eq!(x.bits(), 44);
-        assert_eq!(x.plus(1), Err(TooWide(45)));
+        assert_eq!(x.plus(&[1]), Err(TooWide(45)));
         assert_eq!(x.square(), Err(TooWide(87)));
         assert_eq!(Bounds::same(4, 0, 1 << 40).linear(&Convolution::fully_connected(4, 1), &[2; 4], &[0]), Err(TooWide(45)));
+    }
+
+    #[test]
+    fn sums_and_products_cover_every_value() {
+        let x = Bounds { lo: vec![-3, 2], hi: vec![1, 5], repeat: 2 };
+        let y = Bounds::same(4, -1, 2);
+        assert_eq!(x.product(&y).unwrap(), Bounds::same(4, -6, 10));
+        let sum = Bounds::arrange(4, &[(&x, 2, View::whole(4)), (&y, -1, View::whole(4))]).unwrap();
+        assert_eq!(sum, Bounds { lo: vec![-8, 2], hi: vec![3, 11], repeat: 2 });
+        let turned = View { dims: [1, 1, 2, 2], from: 0, steps: [0, 0, 1, 2], to: 1, strides: [0, 0, 2, 1] };
+        let padded = Bounds::arrange(5, &[(&x, 1, turned)]).unwrap();
+        assert_eq!(padded, Bounds { lo: vec![0, -3, 2, -3, 2], hi: vec![0, 1, 5, 1, 5], repeat: 1 });
+        assert_eq!(x.plus(&[1, 2, 3, 4]).unwrap(), Bounds { lo: vec![-2, -1, 5, 6], hi: vec![2, 3, 8, 9], repeat: 1 });
+        assert_eq!(x.plus(&[1, 2]).unwrap(), Bounds { lo: vec![-2, 4], hi: vec![2, 7], repeat: 2 });
+        assert_eq!(x.plus(&[7]).unwrap(), Bounds { lo: vec![4, 9], hi: vec![8, 12], repeat: 2 });
     }
 
     #[test]

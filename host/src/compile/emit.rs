@@ -1,46 +1,49 @@
 //! Plan and model bytes, and how far the integer model is from the float one.
 
-use super::quantise::{Input, Integers, Quantised, Tensor, linear_op, proven_bits};
+use super::graph::{Graph, Reference};
+use super::quantise::{Input, Integers, Kind, Operation, Tensor, linear_op, proven_bits};
 use super::report::{CalibrationReport, CompileReport, InputReport, LayerReport, OutputReport};
-use super::segment::{Chain, Entry, Reference, Work};
-use super::{CompileOptions, Compiled, Error, Output, option, progress};
+use super::{CompileOptions, Compiled, Error, LayerMap, Output, option, progress};
 use minionn_core::model::Model;
-use minionn_core::plan::{self, Function, Header, Op, Plan};
+use minionn_core::plan::{self, Function, Header, Node, Op, Plan};
 
 /// Writes plan and model, and measures them.
 pub(super) fn emit(
-    chain: &Chain,
+    graph: &Graph,
     input: &Input,
     integers: Integers,
     options: &CompileOptions,
     rows: &[&[f32]],
     reference: Option<&Reference>,
 ) -> Result<Compiled, Error> {
-    let output = options.output.unwrap_or(if chain.argmax { Output::Argmax } else { Output::Logits });
-    let name = options.name.clone().unwrap_or_else(|| short(&chain.name));
-    let scale = integers.segments.last().map_or(0.0, |s| s.end().scale);
-    let plan = plan_bytes(chain, input, &integers, options, (output, &name, scale))?;
+    let output = options.output.unwrap_or(if graph.argmax { Output::Argmax } else { Output::Logits });
+    let name = options.name.clone().unwrap_or_else(|| short(&graph.name));
+    let scale = integers.tensors.get(integers.output).map_or(0.0, |t| t.scale);
+    let plan = plan_bytes(graph, input, &integers, options, (output, &name, scale))?;
     let model = model_bytes(&plan, &integers)?;
-    let mut notes = [&chain.notes[..], &integers.notes].concat();
-    if chain.argmax && output == Output::Logits {
+    let mut notes = [&graph.notes[..], &integers.notes].concat();
+    if graph.argmax && output == Output::Logits {
         notes.push("ArgMax dropped: logits were asked for".into());
     }
+    let mut layers = layers(&integers, options, reference);
+    let map = layer_map(&integers);
+    let calibration = reference.map(|r| measure(&model, graph, rows, r, (&map, &mut layers), options)).transpose()?;
     let report = CompileReport {
         name,
         input: InputReport {
-            len: chain.input_len,
+            len: graph.input_len,
             range: input.range.into(),
             scale: input.quantisation.scale,
             integers: [input.quantisation.min, input.quantisation.max],
         },
-        layers: layers(chain, &integers, options, reference),
-        output: OutputReport { kind: if output == Output::Argmax { "argmax" } else { "logits" }, len: chain.output_len, scale },
-        calibration: reference.map(|r| measure(&model, rows, r, options)).transpose()?,
+        layers,
+        output: OutputReport { kind: if output == Output::Argmax { "argmax" } else { "logits" }, len: graph.output_len, scale },
+        calibration,
         notes,
         model_bytes: model.len(),
         plan_bytes: plan.len(),
     };
-    Ok(Compiled { model, plan, report })
+    Ok(Compiled { model, plan, report, layers: map })
 }
 
 /// At most 32 bytes of a name, without control characters.
@@ -56,7 +59,7 @@ fn short(name: &str) -> String {
 }
 
 fn plan_bytes(
-    chain: &Chain,
+    graph: &Graph,
     input: &Input,
     integers: &Integers,
     options: &CompileOptions,
@@ -69,126 +72,190 @@ fn plan_bytes(
         return option(format!("one step of the logits is {scale:e}, outside the range of f32: rescale the network"));
     }
     let header = Header {
-        input_len: chain.input_len as u32,
-        output_len: chain.output_len as u32,
+        input_len: graph.input_len as u32,
+        output_len: graph.output_len as u32,
         input: input.quantisation,
         output_scale,
         name: padded,
     };
-    let ops = ops(chain, integers, options.weight_bits, output);
-    let records: usize = ops.iter().map(records).sum();
+    let nodes = nodes(integers, options.weight_bits, output)?;
+    let records: usize = nodes.iter().map(Node::records).sum();
     if records > plan::MAX_OPS {
         return option(format!("the network takes {records} records of a plan, at most {} are supported", plan::MAX_OPS));
     }
     let mut bytes = vec![0; plan::MAX_BYTES];
-    let len = Plan::write(&header, &ops, &mut bytes)?;
+    let len = Plan::write(&header, &nodes, &mut bytes)?;
     bytes.truncate(len);
     Ok(bytes)
 }
 
-/// Records of an operation: one, and three more for shapes.
-const fn records(op: &Op) -> usize {
-    if matches!(op, Op::Convolution { .. } | Op::MaxPool { .. } | Op::SumPool { .. }) { 4 } else { 1 }
+/// The plan's operations. An arrangement takes one for each piece.
+fn nodes(integers: &Integers, weight_bits: u8, output: Output) -> Result<Vec<Node>, Error> {
+    let offsets = offsets(integers)?;
+    let at = |tensor: usize| offsets.get(tensor).copied().unwrap_or(0);
+    let tensor = |index: usize| integers.tensors.get(index).ok_or(Error::Core(minionn_core::Error::Internal));
+    let mut nodes: Vec<Node> = Vec::new();
+    for (index, operation) in integers.operations.iter().enumerate() {
+        let made = tensor(index + 1)?;
+        let x = operation.inputs.first().copied().unwrap_or(0);
+        let (ring, len) = (made.ring, made.bounds.len() as u32);
+        let ring_in = tensor(x)?.bounds.bits();
+        let op = match &operation.kind {
+            Kind::Garbled { function, window: Some(window), shift } => {
+                Op::MaxPool { function: *function, ring_in, ring_out: ring, shift: *shift, window: *window }
+            }
+            Kind::Garbled { function, window: None, shift } => Op::Activation { function: *function, ring_in, ring_out: ring, shift: *shift, len },
+            Kind::Linear { layer, .. } => linear_op(layer, ring, weight_bits),
+            Kind::Sum(window) => Op::SumPool { ring, window: *window },
+            Kind::Square => Op::Square { ring, len },
+            Kind::Product => Op::Product { ring, len },
+            Kind::Offset(constants) => Op::Offset { ring, channels: constants.len() as u32, len },
+            Kind::Arrange(pieces) => {
+                for (number, &(input, factor, view)) in pieces.iter().enumerate() {
+                    let source = operation.inputs.get(input).copied().unwrap_or(0);
+                    let inputs = tensor(source)?.bounds.len() as u32;
+                    let op = Op::Arrange { ring, onto: number > 0, inputs, len, factor, view };
+                    let behind = number == 0 && source == index;
+                    nodes.push(Node { op, from: (!behind).then(|| at(source)), also: 0 });
+                }
+                continue;
+            }
+        };
+        let from = match operation.kind {
+            Kind::Product => Some(at(x)),
+            _ => (x != index).then(|| at(x)),
+        };
+        let also = operation.inputs.get(1).map_or(0, |&y| at(y));
+        nodes.push(Node { op, from, also });
+    }
+    let opened = tensor(integers.output)?;
+    let (ring, len) = (opened.bounds.bits(), opened.bounds.len() as u32);
+    let op = match output {
+        Output::Logits => Op::Open { ring, len },
+        Output::Argmax => Op::Argmax { ring, len },
+    };
+    let from = (integers.output != integers.operations.len()).then(|| at(integers.output));
+    nodes.push(Node { op, from, also: 0 });
+    Ok(nodes)
 }
 
-fn ops(chain: &Chain, integers: &Integers, weight_bits: u8, output: Output) -> Vec<Op> {
-    let mut ops = Vec::new();
-    let (mut ring_in, mut len) = (0, chain.input_len as u32);
-    for (segment, quantised) in chain.segments.iter().zip(&integers.segments) {
-        let (ring_out, shift) = (quantised.ring, quantised.shift);
-        match segment.entry {
-            Some(Entry { function, window: Some(window), .. }) => ops.push(Op::MaxPool { function, ring_in, ring_out, shift, window }),
-            Some(Entry { function, window: None, .. }) => ops.push(Op::Activation { function, ring_in, ring_out, shift, len }),
-            None => {}
-        }
-        let ring = ring_out;
-        len = quantised.entered.bounds.len() as u32;
-        for (part, done) in segment.parts.iter().zip(&quantised.done) {
-            ops.push(match &part.work {
-                Work::Square => Op::Square { ring, len },
-                Work::Sum(window, _) => Op::SumPool { ring, window: *window },
-                Work::Linear(linear) => linear_op(&linear.layer, ring, weight_bits),
-            });
-            len = done.tensor.bounds.len() as u32;
-        }
-        ring_in = ring;
+/// The elements before every tensor.
+fn offsets(integers: &Integers) -> Result<Vec<u32>, Error> {
+    let mut sum = 0_u32;
+    let mut offsets = Vec::new();
+    for tensor in &integers.tensors {
+        offsets.push(sum);
+        let len = u32::try_from(tensor.bounds.len()).ok();
+        sum = len.and_then(|len| sum.checked_add(len)).ok_or_else(|| Error::Option("the network has more than 2^32 elements".into()))?;
     }
-    ops.push(match output {
-        Output::Logits => Op::Open { ring: ring_in, len },
-        Output::Argmax => Op::Argmax { ring: ring_in, len },
-    });
-    ops
+    Ok(offsets)
+}
+
+/// Which elements of the integer model's tensors stand for which tensor of the prepared float network.
+fn layer_map(integers: &Integers) -> Vec<LayerMap> {
+    let mut offset = integers.tensors.first().map_or(0, |t| t.bounds.len());
+    let behind = integers.tensors.iter().skip(1);
+    behind
+        .zip(&integers.operations)
+        .map(|(tensor, operation)| {
+            let len = tensor.bounds.len();
+            offset += len;
+            LayerMap {
+                name: operation.name.clone(),
+                tensor: tensor.stands_for,
+                elements: offset - len..offset,
+                scale: tensor.scale,
+                ratios: tensor.ratios.clone(),
+                ring: tensor.ring,
+            }
+        })
+        .collect()
 }
 
 #[expect(clippy::indexing_slicing, reason = "Model::write asks for the layers and elements of the plan, which were made from these")]
 fn model_bytes(plan: &[u8], integers: &Integers) -> Result<Vec<u8>, Error> {
-    let layers: Vec<_> = integers.segments.iter().flat_map(|s| &s.done).filter_map(|done| done.weights.as_ref()).collect();
+    let layers: Vec<(&[i16], &[i64])> = integers
+        .operations
+        .iter()
+        .filter_map(|operation| match &operation.kind {
+            Kind::Linear { weights, biases, .. } => Some((&weights[..], &biases[..])),
+            Kind::Offset(constants) => Some((&[][..], &constants[..])),
+            _ => None,
+        })
+        .collect();
     let weight = |l: usize, i: usize, j: usize| {
-        let fan_in = layers[l].weights.len() / layers[l].biases.len();
-        i64::from(layers[l].weights[i * fan_in + j])
+        let (weights, biases) = layers[l];
+        i64::from(weights[i * (weights.len() / biases.len()) + j])
     };
     let mut bytes = vec![0; Model::len_bytes(&Plan::parse(plan)?)];
-    Model::write(plan, weight, |l, i| layers[l].biases[i], &mut bytes)?;
+    Model::write(plan, weight, |l, i| layers[l].1[i], &mut bytes)?;
     Ok(bytes)
 }
 
-fn layers(chain: &Chain, integers: &Integers, options: &CompileOptions, reference: Option<&Reference>) -> Vec<LayerReport> {
-    let mut reports = Vec::new();
-    let mut len = chain.input_len;
-    for (i, (segment, quantised)) in chain.segments.iter().zip(&integers.segments).enumerate() {
-        let entered = reference.and_then(|r| r.entry_peaks.get(i)).copied();
-        let parts = reference.and_then(|r| r.part_peaks.get(i)).map_or(&[][..], |peaks| peaks);
-        if let Some(entry) = &segment.entry {
-            reports.push(entry_report(entry, quantised, len, entered));
-        }
-        len = quantised.entered.bounds.len();
-        for (j, (part, done)) in segment.parts.iter().zip(&quantised.done).enumerate() {
-            let (op, window, weight_bits) = match &part.work {
-                Work::Square => ("square", None, None),
-                Work::Sum(window, _) => ("sum_pool", Some(window), None),
-                Work::Linear(linear) if linear.is_dense() => ("fully_connected", None, Some(options.weight_bits)),
-                Work::Linear(linear) => ("convolution", Some(&linear.layer), Some(options.weight_bits)),
-            };
-            let report = report(op, &part.name, len, quantised.ring, &done.tensor);
-            reports.push(LayerReport { weight_bits, window: window.map(Into::into), calibrated_max: parts.get(j).copied(), ..report });
-            len = done.tensor.bounds.len();
-        }
-    }
-    reports
+fn layers(integers: &Integers, options: &CompileOptions, reference: Option<&Reference>) -> Vec<LayerReport> {
+    let made = integers.tensors.iter().skip(1);
+    let reports = made.zip(&integers.operations).map(|(tensor, operation)| {
+        let x = operation.inputs.first().and_then(|&i| integers.tensors.get(i));
+        let peaks = reference.and_then(|r| r.peaks.get(tensor.stands_for));
+        let report = report(operation, x.map_or(0, |x| x.bounds.len()), tensor, options);
+        LayerReport { calibrated_max: peaks.map(|p| p.iter().copied().fold(0.0, f64::max)), ..report }
+    });
+    reports.collect()
 }
 
-fn entry_report(entry: &Entry, quantised: &Quantised, inputs: usize, calibrated_max: Option<f64>) -> LayerReport {
-    let op = match (entry.function, entry.window) {
-        (Function::Identity, None) => "identity",
-        (Function::Relu, None) => "relu",
-        (Function::Identity, Some(_)) => "max_pool",
-        (Function::Relu, Some(_)) => "relu_max_pool",
-    };
-    let window = entry.window.as_ref().map(Into::into);
-    let report = report(op, &entry.name, inputs, quantised.ring, &quantised.entered);
-    LayerReport { shift: Some(quantised.shift), window, calibrated_max, ..report }
-}
-
-fn report(op: &'static str, name: &str, inputs: usize, ring: u8, tensor: &Tensor) -> LayerReport {
+fn report(operation: &Operation, inputs: usize, tensor: &Tensor, options: &CompileOptions) -> LayerReport {
     let (lo, hi) = tensor.bounds.extremes();
+    let linear = |layer| linear_op(layer, tensor.ring, options.weight_bits);
+    let (op, window, shift) = match &operation.kind {
+        Kind::Garbled { function, window, shift } => {
+            let op = match (function, window) {
+                (Function::Identity, None) => "identity",
+                (Function::Relu, None) => "relu",
+                (Function::Identity, Some(_)) => "max_pool",
+                (Function::Relu, Some(_)) => "relu_max_pool",
+                (Function::Clip { .. }, _) => "clip",
+                (Function::Leaky { .. }, _) => "leaky_relu",
+                (Function::Spline(_), _) => "spline",
+            };
+            (op, window.as_ref(), Some(*shift))
+        }
+        Kind::Linear { layer, .. } if matches!(linear(layer), Op::FullyConnected { .. }) => ("fully_connected", None, None),
+        Kind::Linear { layer, .. } => ("convolution", Some(layer), None),
+        Kind::Sum(window) => ("sum_pool", Some(window), None),
+        Kind::Square => ("square", None, None),
+        Kind::Product => ("product", None, None),
+        Kind::Arrange(..) => ("arrange", None, None),
+        Kind::Offset(_) => ("offset", None, None),
+    };
+    let pieces = if let Kind::Garbled { function: Function::Spline(spline), .. } = &operation.kind { Some(spline.pieces()) } else { None };
     LayerReport {
         op,
-        name: name.into(),
+        name: operation.name.clone(),
         inputs,
         outputs: tensor.bounds.len(),
-        ring,
-        weight_bits: None,
-        shift: None,
-        window: None,
+        ring: tensor.ring,
+        weight_bits: matches!(operation.kind, Kind::Linear { .. }).then_some(options.weight_bits),
+        shift,
+        window: window.map(Into::into),
+        pieces,
         scale: tensor.scale,
         proven: [lo, hi],
         proven_bits: proven_bits(&tensor.bounds),
         calibrated_max: None,
+        max_error: None,
+        curve_error: operation.curve_error,
     }
 }
 
 /// Runs the integer model on the calibration rows.
-fn measure(model: &[u8], rows: &[&[f32]], reference: &Reference, options: &CompileOptions) -> Result<CalibrationReport, Error> {
+fn measure(
+    model: &[u8],
+    graph: &Graph,
+    rows: &[&[f32]],
+    reference: &Reference,
+    (map, layers): (&[LayerMap], &mut [LayerReport]),
+    options: &CompileOptions,
+) -> Result<CalibrationReport, Error> {
     let model = Model::parse(model)?;
     let header = model.plan().header();
     let scale = f64::from(header.output_scale);
@@ -196,12 +263,21 @@ fn measure(model: &[u8], rows: &[&[f32]], reference: &Reference, options: &Compi
     let mut out = vec![0; header.output_len as usize];
     let mut report = CalibrationReport { rows: rows.len(), max_abs_error: 0.0, max_abs_logit: 0.0, same_argmax: 0 };
     let bar = progress(options.progress, rows.len(), "integer model");
-    for (row, logits) in rows.iter().zip(&reference.logits) {
+    for (index, (row, logits)) in rows.iter().zip(&reference.logits).enumerate() {
         let x: Vec<i64> = row.iter().map(|&x| header.input.quantise(x)).collect::<Result<_, _>>()?;
         let best = model.evaluate(&x, &mut scratch, &mut out)?;
         for (&integer, &float) in out.iter().zip(logits) {
             report.max_abs_error = report.max_abs_error.max((integer as f64 * scale - float).abs());
             report.max_abs_logit = report.max_abs_logit.max(float.abs());
+        }
+        // A few rows are enough to see where the error comes from.
+        if index < LAYER_ROWS {
+            let tensors = graph.evaluate(row);
+            for (layer, own) in map.iter().zip(layers.iter_mut()) {
+                let float = tensors.get(layer.tensor).map_or(&[][..], |t| t);
+                let worst = layer.reals(&scratch).zip(float).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+                own.max_error = Some(own.max_error.unwrap_or(0.0).max(worst));
+            }
         }
         report.same_argmax += usize::from(best == first_largest(logits));
         bar.inc(1);
@@ -209,6 +285,9 @@ fn measure(model: &[u8], rows: &[&[f32]], reference: &Reference, options: &Compi
     bar.finish_and_clear();
     Ok(report)
 }
+
+/// Rows on which every layer is compared.
+const LAYER_ROWS: usize = 16;
 
 fn first_largest(logits: &[f64]) -> usize {
     let start = (0, f64::NEG_INFINITY);

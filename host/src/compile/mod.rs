@@ -2,17 +2,19 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `segment` | layers grouped by the ring that they share; the float reference |
+//! | `graph` | the float network made ready: constants folded, circuits joined; what it reaches on the calibration rows |
 //! | `bounds` | interval arithmetic |
+//! | `curves` | sigmoid, tanh and their kin as straight pieces |
 //! | `quantise` | scales, shifts, rings |
 //! | `emit` | plan and model bytes, and how far the integer model is from the float one |
 //! | [`report`] | what was decided, for people and as JSON |
 
 mod bounds;
+mod curves;
 mod emit;
+mod graph;
 mod quantise;
 pub mod report;
-mod segment;
 
 use crate::npy::{self, Array};
 use crate::{network::Network, onnx};
@@ -40,6 +42,12 @@ pub struct CompileOptions {
     pub weight_bits: u8,
     /// Width of inputs and activations: 2 to 16. Signed where negative values occur.
     pub activation_bits: u8,
+    /// A scale for the weights of every output channel, where what follows can take that in; else one for each layer.
+    pub per_channel: bool,
+    /// Most straight pieces of a curve: a power of two, 1 to 32.
+    pub segments: u8,
+    /// Largest error of a curve's approximation; without it, about one step of the result.
+    pub max_error: Option<f64>,
     /// What the client learns; without it, the index if the network ends with ArgMax, else the logits.
     pub output: Option<Output>,
     /// Name in the plan, at most 32 bytes; without it, the graph's own.
@@ -50,7 +58,17 @@ pub struct CompileOptions {
 
 impl Default for CompileOptions {
     fn default() -> Self {
-        Self { input_range: None, weight_bits: 8, activation_bits: 8, output: None, name: None, progress: false }
+        Self {
+            input_range: None,
+            weight_bits: 8,
+            activation_bits: 8,
+            per_channel: false,
+            segments: 32,
+            max_error: None,
+            output: None,
+            name: None,
+            progress: false,
+        }
     }
 }
 
@@ -63,6 +81,35 @@ pub struct Compiled {
     pub plan: Vec<u8>,
     /// What was decided.
     pub report: CompileReport,
+    /// Where the layers' integers are, in the order of the report.
+    pub layers: Vec<LayerMap>,
+}
+
+/// Which integers of [`minionn_core::model::Model::evaluate`]'s scratch stand for which tensor of the float network.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LayerMap {
+    /// The layer's name.
+    pub name: String,
+    /// The tensor of the prepared network.
+    pub tensor: usize,
+    /// Where its integers are.
+    pub elements: core::ops::Range<usize>,
+    /// Real value of one step.
+    pub scale: f64,
+    /// What that is multiplied by in each of equal parts; empty: nothing.
+    pub ratios: Vec<f64>,
+    /// Ring of the integers.
+    pub ring: u8,
+}
+
+impl LayerMap {
+    /// The real numbers that the integers of `scratch` stand for.
+    pub fn reals(&self, scratch: &[u64]) -> impl Iterator<Item = f64> {
+        let ring = minionn_core::ring::Modulus::Bits(self.ring);
+        let each = (self.elements.len() / self.ratios.len().max(1)).max(1);
+        let integers = scratch.get(self.elements.clone()).unwrap_or_default();
+        integers.iter().enumerate().map(move |(i, &x)| ring.to_signed(x) as f64 * self.scale * self.ratios.get(i / each).unwrap_or(&1.0))
+    }
 }
 
 /// Why a network cannot be compiled.
@@ -114,10 +161,10 @@ pub fn network(network: Network, options: &CompileOptions, calibrate: Option<&Ar
     let rows: Vec<&[f32]> = rows.into_iter().flatten().collect();
     check_rows(&rows, calibrate.is_some())?;
     let input = quantise::input(options, &rows)?;
-    let chain = segment::Chain::new(network)?;
-    let reference = chain.reference(&rows, options.progress);
-    let integers = quantise::quantise(&chain, &input, options, reference.as_ref())?;
-    emit::emit(&chain, &input, integers, options, &rows, reference.as_ref())
+    let graph = graph::Graph::new(network)?;
+    let reference = graph.reference(&rows, options.progress);
+    let integers = quantise::quantise(&graph, &input, options, reference.as_ref())?;
+    emit::emit(&graph, &input, integers, options, &rows, reference.as_ref())
 }
 
 fn check(options: &CompileOptions) -> Result<(), Error> {
@@ -126,6 +173,12 @@ fn check(options: &CompileOptions) -> Result<(), Error> {
     }
     if !(2..=MAX_ACTIVATION_BITS).contains(&options.activation_bits) {
         return option(format!("activation bits must be 2 to {MAX_ACTIVATION_BITS}"));
+    }
+    if !options.segments.is_power_of_two() || options.segments > 32 {
+        return option("segments must be a power of two, 1 to 32");
+    }
+    if options.max_error.is_some_and(|e| !(e > 0.0 && e.is_finite())) {
+        return option("the largest error must be a positive number");
     }
     if options.name.as_ref().is_some_and(|name| name.len() > 32) {
         return option("the name is longer than 32 bytes");

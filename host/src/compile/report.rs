@@ -52,7 +52,8 @@ pub struct OutputReport {
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerReport {
-    /// `fully_connected`, `convolution`, `relu`, `identity` (truncation only), `max_pool`, `relu_max_pool` (fused), `sum_pool` or `square`.
+    /// `fully_connected`, `convolution`, `relu`, `clip`, `leaky_relu`, `spline`, `identity` (truncation only), `max_pool`, `relu_max_pool`
+    /// (fused), `sum_pool`, `square`, `product`, `arrange` or `offset`.
     pub op: &'static str,
     /// The node's name.
     pub name: String,
@@ -68,6 +69,8 @@ pub struct LayerReport {
     pub shift: Option<u8>,
     /// The window that slides over the image.
     pub window: Option<WindowReport>,
+    /// Pieces of a spline.
+    pub pieces: Option<usize>,
     /// Real value of one step of the output.
     pub scale: f64,
     /// Smallest and largest integer that any input can cause.
@@ -76,6 +79,10 @@ pub struct LayerReport {
     pub proven_bits: u32,
     /// Largest absolute real value on the calibration rows.
     pub calibrated_max: Option<f64>,
+    /// Largest difference from the float network on the first calibration rows.
+    pub max_error: Option<f64>,
+    /// Largest error of a spline over all inputs that the layer can meet.
+    pub curve_error: Option<f64>,
 }
 
 /// A kernel or pooling window.
@@ -120,7 +127,7 @@ impl fmt::Display for CompileReport {
         let InputReport { len, range: [lo, hi], scale, integers: [min, max] } = &self.input;
         writeln!(f, "{}: {} bytes of model, {} of plan", self.name, self.model_bytes, self.plan_bytes)?;
         writeln!(f, "input: {len} numbers from {lo} to {hi}, as integers {min} to {max} (step {scale:.4e})")?;
-        let head = ["layer", "operation", "in", "out", "ring", "shift", "step", "proven bits", "calibrated max"];
+        let head = ["layer", "operation", "in", "out", "ring", "shift", "step", "proven bits", "calibrated max", "error"];
         writeln!(f, "{}", row(&head.map(String::from)))?;
         for layer in &self.layers {
             writeln!(f, "{}", row(&layer.cells()))?;
@@ -141,12 +148,15 @@ impl fmt::Display for CompileReport {
 impl LayerReport {
     /// The operation, with its window.
     fn operation(&self) -> String {
+        if let (Some(pieces), Some(error)) = (self.pieces, self.curve_error) {
+            return format!("{} of {pieces}, ±{error:.1e}", self.op);
+        }
         let Some(WindowReport { kernel: [h, w], stride, .. }) = &self.window else { return self.op.into() };
         let stride = if *stride == [1, 1] { String::new() } else { format!("/{}", stride[0]) };
         format!("{} {h}x{w}{stride}", self.op)
     }
 
-    fn cells(&self) -> [String; 9] {
+    fn cells(&self) -> [String; 10] {
         let or_dash = |x: Option<String>| x.unwrap_or_else(|| "-".into());
         [
             self.name.clone(),
@@ -158,11 +168,12 @@ impl LayerReport {
             format!("{:.3e}", self.scale),
             self.proven_bits.to_string(),
             or_dash(self.calibrated_max.map(|m| format!("{m:.4}"))),
+            or_dash(self.max_error.map(|e| format!("{e:.1e}"))),
         ]
     }
 }
 
-fn row(cells: &[String; 9]) -> String {
-    let [name, op, inputs, outputs, ring, shift, step, bits, max] = cells;
-    format!("  {name:<20} {op:<20} {inputs:>6} {outputs:>6} {ring:>5} {shift:>6} {step:>10} {bits:>12} {max:>15}")
+fn row(cells: &[String; 10]) -> String {
+    let [name, op, inputs, outputs, ring, shift, step, bits, max, error] = cells;
+    format!("  {name:<20} {op:<20} {inputs:>6} {outputs:>6} {ring:>5} {shift:>6} {step:>10} {bits:>12} {max:>15} {error:>8}")
 }

@@ -9,12 +9,12 @@
 //! | `walk` | from the input to the output, node by node |
 //! | `image` | the nodes that slide a window over an image: convolution and pooling |
 
-mod graph;
-mod image;
+//mod graph;
+//mod image;
 pub mod proto;
 mod scan;
 mod tensor;
-mod walk;
+//mod walk;
 
 use crate::network::Network;
 use prost::Message as _;
@@ -62,7 +62,7 @@ pub fn import(bytes: &[u8]) -> Result<Network, Error> {
     let graph = model.graph.ok_or_else(|| Error::File("not an ONNX file, or damaged: it holds no graph".into()))?;
     let opset = model.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx")).map(|o| o.version);
     match opset {
-        Some(7..) => walk::walk(&graph::Graph::new(&graph)?, opset.unwrap_or_default()),
+        Some(7..) => { let _ = graph; Err(Error::File("x".into())) }
         Some(old) => Err(Error::File(format!("operator set {old} is too old: export with 7 or newer"))),
         None => Err(Error::File("not an ONNX file, or damaged: it names no operator set".into())),
     }
