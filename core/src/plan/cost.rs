@@ -74,16 +74,44 @@ pub fn fetch_plan(plan: &Plan<'_>) -> Phase {
     Phase::default().frame_up(2).round().frame_down(plan.len_bytes() as u64)
 }
 
-/// Payload of the corrections frame, for the whole stock.
+/// Payload of the offline corrections frame, for the whole stock.
 pub(crate) fn corrections_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
-    let one: u64 = plan.ops().map(|op| Nonlinear::of(&op).correction_bytes(options.repetition)).sum();
-    one * u64::from(options.stock)
+    match options.tables {
+        Tables::Stored => {
+            let one: u64 = plan.ops().map(|op| Nonlinear::of(&op).correction_bytes(options.repetition)).sum();
+            one * u64::from(options.stock)
+        }
+        Tables::Streamed => 0,
+    }
 }
 
-/// Payload of the tables frame, for the whole stock.
+/// Payload of the offline tables frame, for the whole stock.
 pub(crate) fn tables_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
-    let products: u64 = plan.ops().map(|op| Nonlinear::of(&op).products_bytes()).sum();
-    products * u64::from(options.stock) + store_bytes(plan, options)
+    match options.tables {
+        Tables::Stored => {
+            let products: u64 = plan.ops().map(|op| Nonlinear::of(&op).products_bytes()).sum();
+            products * u64::from(options.stock) + store_bytes(plan, options)
+        }
+        Tables::Streamed => 0,
+    }
+}
+
+/// Payload of an operation's corrections frame online, for one prediction; 0: there is none.
+pub(crate) fn late_corrections_bytes(op: &Op, options: &Options) -> u64 {
+    match options.tables {
+        Tables::Stored => 0,
+        Tables::Streamed => Nonlinear::of(op).correction_bytes(options.repetition),
+    }
+}
+
+/// Payload of the frame that opens products, for one prediction: corrections that were not sent before, then every δ.
+pub(crate) fn opening_bytes(op: &Op, options: &Options) -> u64 {
+    let n = Nonlinear::of(op);
+    let late = match options.tables {
+        Tables::Stored => 0,
+        Tables::Streamed => n.products_bytes(),
+    };
+    late + packed_len(n.products as u64, u32::from(op.input().0))
 }
 
 /// Bytes of the client's table store, for the whole stock.
@@ -135,13 +163,14 @@ pub fn offline_op(op: &Op, options: &Options) -> Result<Phase> {
         let tile = tile::Tile::choose(op, options.stock as usize)?;
         return Ok(Phase::default().frame_up(tile.upload_bytes()).round().frame_down(tile.download_bytes()));
     }
-    let n = Nonlinear::of(op);
-    let stored = match options.tables {
-        Tables::Stored => n.table_bytes() + n.decode_bytes,
-        Tables::Streamed => 0,
-    };
-    let stock = u64::from(options.stock);
-    Ok(Phase { up: n.correction_bytes(options.repetition) * stock, down: (n.products_bytes() + stored) * stock, rounds: 0 })
+    match options.tables {
+        Tables::Stored => {
+            let (n, stock) = (Nonlinear::of(op), u64::from(options.stock));
+            let down = n.products_bytes() + n.table_bytes() + n.decode_bytes;
+            Ok(Phase { up: n.correction_bytes(options.repetition) * stock, down: down * stock, rounds: 0 })
+        }
+        Tables::Streamed => Ok(Phase::default()),
+    }
 }
 
 /// The online phase of one prediction.
@@ -155,7 +184,11 @@ pub fn online(plan: &Plan<'_>, options: &Options) -> Phase {
 /// One operation's part of the online phase.
 #[must_use]
 pub fn online_op(op: &Op, options: &Options) -> Phase {
-    let phase = Phase::default();
+    let mut phase = Phase::default();
+    if late_corrections_bytes(op, options) > 0 {
+        // On the way with what the client has just sent: no round of its own.
+        phase = phase.frame_up(late_corrections_bytes(op, options));
+    }
     match *op {
         Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => phase,
         Op::Activation { .. } | Op::MaxPool { .. } => {
@@ -163,8 +196,7 @@ pub fn online_op(op: &Op, options: &Options) -> Phase {
             phase.frame_down(labels_bytes(op, options)).frame_up(packed_len(u64::from(len), u32::from(ring_out))).round()
         }
         Op::Square { ring, len } | Op::Product { ring, len } => {
-            let values = |each: usize| packed_len(u64::from(len) * each as u64, u32::from(ring));
-            phase.frame_down(values(op.products_per_element())).frame_up(values(1)).round()
+            phase.frame_down(opening_bytes(op, options)).frame_up(packed_len(u64::from(len), u32::from(ring))).round()
         }
         Op::Open { ring, len } => phase.frame_down(packed_len(u64::from(len), u32::from(ring))),
         Op::Argmax { .. } => phase.frame_down(labels_bytes(op, options)),

@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Traffic};
 use super::garbled::{self, Evaluation};
-use super::layout::{ClientMemory, padded_ots};
+use super::layout::{ClientMemory, Held, padded_ots};
 use super::setup::{self, Secrets};
 use super::store::Store;
 use super::triplets::{self, Shares};
@@ -13,7 +13,7 @@ use crate::hash::{Block, Tmmo};
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver};
 use crate::params::VERSION;
-use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, tables_bytes};
+use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, tables_bytes};
 use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
@@ -229,7 +229,11 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             return;
         }
         let ots = padded_ots(&self.plan);
-        if let Some(labels) = self.memory.labels.get_mut(index * ots..(index + 1) * ots) {
+        let labels = match self.options.tables {
+            Tables::Stored => self.memory.labels.get_mut(index * ots..(index + 1) * ots),
+            Tables::Streamed => Some(&mut *self.memory.labels),
+        };
+        if let Some(labels) = labels {
             labels.zeroize();
         }
         let per = self.plan.elements();
@@ -268,11 +272,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             for prediction in 0..stock {
                 for step in plan.steps() {
                     let own = labels.split_off_mut(..Nonlinear::of(&step.op).groups() * GROUP).ok_or(Error::Internal)?;
-                    let ring = Modulus::Bits(step.op.input().0);
-                    let products = step.op.products_per_element() > 0;
-                    let v = |i| shares.get(prediction, ring, if products { step.factors(i).1 } else { step.from + i });
-                    let r = |i| shares.get(prediction, Modulus::Bits(step.op.output().0), step.to + i);
-                    garbled::extend_client(ch, scratch, options, receiver, &step.op, own, v, r).await?;
+                    extend(ch, scratch, options, receiver, &step, own, (&shares, prediction)).await?;
                 }
             }
             ch.end().await?;
@@ -304,7 +304,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     }
 
     async fn online(&mut self, index: usize, x: &[i64], out: &mut [i64]) -> Result<usize> {
-        let Self { ch, store, plan, options, hash, memory, stocks, .. } = self;
+        let Self { ch, store, plan, options, hash, receiver, memory, stocks, .. } = self;
         let ClientMemory { labels, shares, scratch } = memory;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
         let shares = Shares::new(shares, plan);
@@ -317,13 +317,18 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         ch.end().await?;
 
         let ots = padded_ots(plan);
-        let mut labels = labels.get_mut(index * ots..(index + 1) * ots).ok_or(Error::Internal)?;
+        let mut labels = Held::new(labels, options, index, ots);
         let mut answer = 0;
         for step in plan.steps() {
             let Step { number, op, from, .. } = step;
             let (ring, len) = (Modulus::Bits(op.input().0), op.input().1 as usize);
             let counts = Nonlinear::of(&op);
-            let own = labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
+            let own = labels.take(counts.groups() * GROUP)?;
+            if late_corrections_bytes(&op, options) > 0 {
+                ch.begin(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
+                extend(ch, scratch, options, receiver, &step, own, (&shares, index)).await?;
+                ch.end().await?;
+            }
             match op {
                 Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => {}
                 Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
@@ -346,6 +351,11 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     }
                 }
                 Op::Square { .. } | Op::Product { .. } => {
+                    ch.expect(Tag::Opening, opening_bytes(&op, options)).await?;
+                    if options.tables == Tables::Streamed {
+                        let factor = |i| shares.get(index, ring, step.factors(i).1);
+                        products::client(ch, ring, &counts, layer(prediction, number), hash, own, factor).await?;
+                    }
                     products::client_online(ch, ring, &step, &counts, own, |i| shares.get(index, ring, i)).await?;
                 }
                 Op::Open { .. } => {
@@ -367,6 +377,23 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         }
         Ok(answer)
     }
+}
+
+/// The OTs of one operation of one prediction.
+async fn extend<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    scratch: &mut [u8],
+    options: &Options,
+    receiver: &mut Receiver<'_>,
+    step: &Step,
+    labels: &mut [Block],
+    (shares, prediction): (&Shares<'_>, usize),
+) -> Result<()> {
+    let (ring, ring_out) = (Modulus::Bits(step.op.input().0), Modulus::Bits(step.op.output().0));
+    let products = step.op.products_per_element() > 0;
+    let v = |i| shares.get(prediction, ring, if products { step.factors(i).1 } else { step.from + i });
+    let r = |i| shares.get(prediction, ring_out, step.to + i);
+    garbled::extend_client(ch, scratch, options, receiver, &step.op, labels, v, r).await
 }
 
 /// Draws the client's share of every tensor that it may choose: the input, and what non-linear operations re-share.

@@ -2,7 +2,7 @@
 
 use super::triplets::Prepared;
 use super::{Options, Tables, garbled, server, setup, triplets};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::hash::Block;
 use crate::memory::Space;
 use crate::ot::GROUP;
@@ -16,6 +16,41 @@ pub(crate) fn padded_ots(plan: &Plan<'_>) -> usize {
     total(plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP))
 }
 
+/// OTs that a party holds labels of at once: of all predictions, or of one operation where they are made just before use.
+fn held_ots(plan: &Plan<'_>, options: &Options) -> usize {
+    match options.tables {
+        Tables::Stored => padded_ots(plan).saturating_mul(options.stock as usize),
+        Tables::Streamed => plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP).max().unwrap_or(0),
+    }
+}
+
+/// What one prediction uses up, operation by operation: its part of what was prepared, or the same place again where that is made just
+/// before use.
+pub(crate) struct Held<'m, T> {
+    all: &'m mut [T],
+    next: usize,
+    again: bool,
+}
+
+impl<'m, T> Held<'m, T> {
+    /// Of prediction `index`, each of which has `per`.
+    pub(crate) const fn new(all: &'m mut [T], options: &Options, index: usize, per: usize) -> Self {
+        match options.tables {
+            Tables::Stored => Self { all, next: index * per, again: false },
+            Tables::Streamed => Self { all, next: 0, again: true },
+        }
+    }
+
+    /// The next operation's.
+    pub(crate) fn take(&mut self, len: usize) -> Result<&mut [T]> {
+        let from = self.next;
+        if !self.again {
+            self.next += len;
+        }
+        self.all.get_mut(from..from + len).ok_or(Error::Internal)
+    }
+}
+
 /// The sum; a plan may ask for more than a small machine can count, and is then told that there is too little memory.
 fn total(counts: impl Iterator<Item = usize>) -> usize {
     counts.fold(0, usize::saturating_add)
@@ -23,7 +58,7 @@ fn total(counts: impl Iterator<Item = usize>) -> usize {
 
 /// A client's long-lived memory; wiped on drop.
 pub(crate) struct ClientMemory<'a> {
-    /// Active labels: `[stock][padded OTs]`.
+    /// Active labels: `[stock][padded OTs]`, or those of one operation.
     pub(crate) labels: &'a mut [Block],
     /// The client's share of every tensor: `[stock][elements]`.
     pub(crate) shares: &'a mut [u64],
@@ -49,7 +84,7 @@ impl<'a> ClientMemory<'a> {
     fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let stock = options.stock as usize;
         Ok(Self {
-            labels: space.take(stock.saturating_mul(padded_ots(plan)))?,
+            labels: space.take(held_ots(plan, options))?,
             shares: space.take(stock.saturating_mul(plan.elements()))?,
             scratch: space.take(Self::scratch(plan, options)?)?,
         })
@@ -77,13 +112,13 @@ impl<'a> ClientMemory<'a> {
 
 /// A server session's long-lived memory; wiped on drop.
 pub(crate) struct ServerMemory<'a> {
-    /// Zero labels of the client's inputs: `[stock][padded OTs]`.
+    /// Zero labels of the client's inputs: `[stock][padded OTs]`, or those of one operation.
     pub(crate) labels: &'a mut [Block],
     /// Permute bits of outputs: `[stock][neurons]`.
     pub(crate) decode: &'a mut [u64],
     /// Masks `u` of linear layers: `[stock][outputs]`.
     pub(crate) masks: &'a mut [u64],
-    /// Random factor and product share of squares: `[stock][products]`.
+    /// Random factor and product share of products: `[stock][products]`, or those of one operation.
     pub(crate) products: &'a mut [[u64; 2]],
     /// What a phase carves for itself.
     pub(crate) scratch: &'a mut [u8],
@@ -118,10 +153,13 @@ impl<'a> ServerMemory<'a> {
             Tables::Streamed => 0,
         };
         Ok(Self {
-            labels: space.take(stock.saturating_mul(padded_ots(plan)))?,
+            labels: space.take(held_ots(plan, options))?,
             decode: space.take(neurons)?,
             masks: space.take(sum(|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
-            products: space.take(sum(|op| Nonlinear::of(op).products))?,
+            products: space.take(match options.tables {
+                Tables::Stored => sum(|op| Nonlinear::of(op).products),
+                Tables::Streamed => plan.ops().map(|op| Nonlinear::of(&op).products).max().unwrap_or(0),
+            })?,
             scratch: space.take(Self::scratch(plan, options)?)?,
         })
     }
@@ -138,7 +176,7 @@ impl<'a> ServerMemory<'a> {
 
     fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
         let mut most = measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
-        most = most.max(measure(|space| server::OnlineScratch::take(space, plan).map(|_| ()))?);
+        most = most.max(measure(|space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?);
         for op in plan.ops().filter(Op::is_linear) {
             most = most.max(measure(|space| triplets::ServerScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?);
         }

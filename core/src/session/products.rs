@@ -90,7 +90,7 @@ const fn weight(step: &Step) -> u64 {
     if step.op.products_per_element() == 1 { 2 } else { 1 }
 }
 
-/// Server, online: opens every δ, receives the answers; writes its share of the result.
+/// Server, online, in the frame that opens: every δ; then receives the answers and writes its share of the result.
 pub(crate) async fn server_online<IO: Read + Write>(
     ch: &mut Channel<IO>,
     ring: Modulus,
@@ -100,7 +100,6 @@ pub(crate) async fn server_online<IO: Read + Write>(
 ) -> Result<()> {
     let (each, len) = (step.op.products_per_element(), step.op.output().1 as usize);
     let share = |tensors: &[u64], number: usize| tensors.get(step.factors(number).0).map_or(0, |&x| ring.reduce(x));
-    ch.begin(Tag::Opening, packed_len(keep.len() as u64, ring.bits())).await?;
     ch.put_values(keep.len(), ring.bits(), |i| keep.get(i).map_or(0, |&[a, _]| ring.sub(share(tensors, i), a))).await?;
     ch.end().await?;
     ch.expect(Tag::Answer, packed_len(len as u64, ring.bits())).await?;
@@ -116,7 +115,7 @@ pub(crate) async fn server_online<IO: Read + Write>(
     ch.finish().await
 }
 
-/// Client, online: with its shares of all elements, and `p_C` where [`client`] left it. Each element's answer is the product of its own
+/// Client, online, in the frame that opens: with its shares of all elements, and `p_C` where [`client`] left it. Each element's answer is the product of its own
 /// shares, plus `p_C + δ·share` for each cross term, minus `r`, its share of the result.
 pub(crate) async fn client_online<IO: Read + Write>(
     ch: &mut Channel<IO>,
@@ -130,7 +129,6 @@ pub(crate) async fn client_online<IO: Read + Write>(
     let width = ring.bits() as usize;
     let factor = |number: usize| share(step.factors(number).1);
     let mut places = labels.chunks_exact_mut(width);
-    ch.expect(Tag::Opening, packed_len(counts.products as u64, ring.bits())).await?;
     ch.get_values(counts.products, ring.bits(), |i, delta| {
         let p = places.next().and_then(|l| l.first_mut()).ok_or(Error::Internal)?;
         *p = u128::from(ring.add(*p as u64, ring.mul(delta, factor(i))));

@@ -2,8 +2,8 @@
 
 use super::channel::{Channel, Traffic};
 use super::client::{layer, session_hash};
-use super::garbled::{self, EvaluateScratch, Garbling, Send};
-use super::layout::{ServerMemory, padded_ots};
+use super::garbled::{self, EvaluateScratch, ExtendScratch, Garbling, Send};
+use super::layout::{Held, ServerMemory, padded_ots};
 use super::setup::{self, Secrets};
 use super::triplets::{self, Prepared};
 use super::{Options, Tables, products};
@@ -13,7 +13,7 @@ use crate::lattice::PublicKey;
 use crate::memory::Space;
 use crate::ot::{GROUP, Sender};
 use crate::params::VERSION;
-use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, tables_bytes};
+use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, tables_bytes};
 use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{Op, Plan};
 use crate::ring::Modulus;
@@ -62,20 +62,23 @@ impl<IO> Server<'_, IO> {
 pub(crate) struct OnlineScratch<'a> {
     /// Its share of every tensor.
     tensors: &'a mut [u64],
-    garbling: &'a mut [u8],
+    /// For OTs, then for a circuit.
+    workspace: &'a mut [u8],
     decode: &'a mut [u64],
 }
 
 impl<'a> OnlineScratch<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>) -> Result<Self> {
-        let mut garbling = 0;
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+        let mut extension = Space::measure();
+        ExtendScratch::take(&mut extension, options)?;
+        let mut workspace = extension.used();
         for op in plan.ops().filter(|op| !op.is_linear()) {
             let mut own = Space::measure();
             EvaluateScratch::take(&mut own, &Nonlinear::of(&op))?;
-            garbling = garbling.max(own.used());
+            workspace = workspace.max(own.used());
         }
         let neurons = plan.ops().map(|op| Nonlinear::of(&op).neurons).max().unwrap_or(0);
-        Ok(Self { tensors: space.take(plan.elements())?, garbling: space.take(garbling)?, decode: space.take(neurons)? })
+        Ok(Self { tensors: space.take(plan.elements())?, workspace: space.take(workspace)?, decode: space.take(neurons)? })
     }
 }
 
@@ -264,13 +267,13 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     }
 
     async fn online(&mut self, index: usize) -> Result<()> {
-        let Self { ch, prepared, options, hash, own_labels, sender, memory, stocks, .. } = self;
+        let Self { ch, prepared, options, secrets, hash, own_labels, sender, memory, stocks, .. } = self;
         let ServerMemory { labels, decode, masks, products, scratch } = memory;
         let model = prepared.model();
         let plan = model.plan();
         let stock = options.stock as usize;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
-        let OnlineScratch { tensors, garbling: workspace, decode: fresh_decode } = OnlineScratch::take(&mut Space::carve(scratch)?, plan)?;
+        let OnlineScratch { tensors, workspace, decode: fresh_decode } = OnlineScratch::take(&mut Space::carve(scratch)?, plan, options)?;
 
         let (ring, len) = (u32::from(plan.input_ring()), plan.header().input_len as usize);
         let mut slots = tensors.iter_mut();
@@ -282,14 +285,16 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         ch.finish().await?;
 
         let ots = padded_ots(plan);
-        let mut labels = labels.get(index * ots..(index + 1) * ots).ok_or(Error::Internal)?;
+        let mut labels = Held::new(labels, options, index, ots);
         let neurons: usize = plan.ops().map(|op| Nonlinear::of(&op).neurons).sum();
         let mut decode = match options.tables {
             Tables::Stored => decode.get_mut(index * neurons..(index + 1) * neurons).ok_or(Error::Internal)?,
             Tables::Streamed => &mut [],
         };
-        let squares: usize = plan.ops().map(|op| Nonlinear::of(&op).products).sum();
-        let mut products = products.get(index * squares..(index + 1) * squares).ok_or(Error::Internal)?;
+        let per: usize = plan.ops().map(|op| Nonlinear::of(&op).products).sum();
+        let mut products = Held::new(products, options, index, per);
+        // Factors of products that are made now.
+        let mut random = secrets.later.derive(*stocks - 1).derive(u64::MAX).stream(Domain::Mask, index as u64);
         let mut masks = &masks[..];
         let mut layers = model.layers();
         for step in plan.steps() {
@@ -297,7 +302,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let (ring, ring_out) = (Modulus::Bits(op.input().0), Modulus::Bits(op.output().0));
             let (len, len_out) = (op.input().1 as usize, op.output().1 as usize);
             let counts = Nonlinear::of(&op);
-            let own = labels.split_off(..counts.groups() * GROUP).ok_or(Error::Internal)?;
+            let own = labels.take(counts.groups() * GROUP)?;
+            if late_corrections_bytes(&op, options) > 0 {
+                ch.expect(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
+                garbled::extend_server(ch, workspace, options, sender, own).await?;
+                ch.finish().await?;
+            }
             let layer_of = if op.has_parameters() { Some(layers.next().ok_or(Error::Internal)?) } else { None };
             match op {
                 Op::FullyConnected { .. } | Op::Convolution { .. } => {
@@ -341,7 +351,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     }
                 }
                 Op::Square { .. } | Op::Product { .. } => {
-                    let keep = products.split_off(..counts.products).ok_or(Error::Internal)?;
+                    ch.begin(Tag::Opening, opening_bytes(&op, options)).await?;
+                    let keep = products.take(counts.products)?;
+                    if options.tables == Tables::Streamed {
+                        let layer = layer(prediction, step.number);
+                        products::server(ch, ring, &counts, layer, hash, sender.delta(), own, &mut random, keep).await?;
+                    }
                     products::server_online(ch, ring, &step, keep, tensors).await?;
                 }
                 Op::Open { .. } => {
