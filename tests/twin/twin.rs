@@ -1306,34 +1306,15 @@ impl<'a> Session<'a> {
             linear += 1;
         }
 
+        if self.options.streamed {
+            return predictions;
+        }
+
         // 8.3
         let mut corrections = vec![];
         for p in &mut predictions {
             for (o, &op) in ops.iter().enumerate() {
-                let mut choices = vec![];
-                for i in 0..op.inputs() {
-                    let mut bits = |x: u64, width: u32| choices.extend((0..width).map(|b| x >> b & 1 == 1));
-                    match op {
-                        Op::Activation { ring_out, .. } => {
-                            bits(p.client[o][i], op.ring());
-                            bits(p.client[o + 1][i], ring_out.into());
-                        }
-                        Op::Square { .. } | Op::Argmax { .. } => bits(p.client[o][i], op.ring()),
-                        Op::FullyConnected { .. } | Op::Open { .. } => {}
-                    }
-                }
-                let (mut t, mut q) = (vec![], vec![]);
-                for group in choices.chunks(128) {
-                    let block = group.iter().enumerate().map(|(j, &c)| u128::from(c) << j).sum();
-                    let extended = self.trees.extend(self.groups, block, self.delta);
-                    self.groups += 1;
-                    corrections.extend(extended.corrections.iter().flat_map(|c| c.to_le_bytes()));
-                    t.extend(extended.t);
-                    q.extend(extended.q);
-                }
-                t.truncate(choices.len());
-                q.truncate(choices.len());
-                p.labels.push((t, q));
+                corrections.extend(self.extend(op, o, p));
             }
         }
         if !corrections.is_empty() {
@@ -1345,24 +1326,10 @@ impl<'a> Session<'a> {
         for (i, p) in predictions.iter_mut().enumerate() {
             for (o, &op) in ops.iter().enumerate() {
                 let layer = (self.prepared * stock as u64 + i as u64) << 16 | o as u64;
-                let mut products = vec![];
-                if let Op::Square { .. } = op {
-                    for e in 0..op.inputs() {
-                        let (bits, a) = (op.ring(), random.u64() % (1 << op.ring()));
-                        let labels = e * bits as usize..(e + 1) * bits as usize;
-                        let (t, q) = (&p.labels[o].0[labels.clone()], &p.labels[o].1[labels]);
-                        let tweak = (u128::from(layer) << 40) + ((e as u128) << 8);
-                        let product = product(self.session, bits, a, p.client[o][e], q, t, self.delta, tweak);
-                        tables.extend(pack(product.corrections.iter().zip(0..).map(|(&c, i)| (c, bits - i))));
-                        products.push([a, product.p_s, product.p_c]);
-                    }
-                }
-                p.products.push(products);
-                if !self.options.streamed {
-                    for (g, last) in self.garbled(op, layer, &p.labels[o].1) {
-                        tables.extend(g.tables.concat());
-                        tables.extend(last);
-                    }
+                tables.extend(self.products(op, o, layer, p, &mut random));
+                for (g, last) in self.garbled(op, layer, &p.labels[o].1) {
+                    tables.extend(g.tables.concat());
+                    tables.extend(last);
                 }
             }
         }
@@ -1370,6 +1337,53 @@ impl<'a> Session<'a> {
             self.send(false, 13, tables);
         }
         predictions
+    }
+
+    /// 8.3: the OTs of one operation: their labels go to the prediction, the corrections come back.
+    fn extend(&mut self, op: Op, o: usize, p: &mut Prediction) -> Vec<u8> {
+        let mut choices = vec![];
+        for i in 0..op.inputs() {
+            let mut bits = |x: u64, width: u32| choices.extend((0..width).map(|b| x >> b & 1 == 1));
+            match op {
+                Op::Activation { ring_out, .. } => {
+                    bits(p.client[o][i], op.ring());
+                    bits(p.client[o + 1][i], ring_out.into());
+                }
+                Op::Square { .. } | Op::Argmax { .. } => bits(p.client[o][i], op.ring()),
+                Op::FullyConnected { .. } | Op::Open { .. } => {}
+            }
+        }
+        let (mut t, mut q, mut corrections) = (vec![], vec![], vec![]);
+        for group in choices.chunks(128) {
+            let block = group.iter().enumerate().map(|(j, &c)| u128::from(c) << j).sum();
+            let extended = self.trees.extend(self.groups, block, self.delta);
+            self.groups += 1;
+            corrections.extend(extended.corrections.iter().flat_map(|c| c.to_le_bytes()));
+            t.extend(extended.t);
+            q.extend(extended.q);
+        }
+        t.truncate(choices.len());
+        q.truncate(choices.len());
+        p.labels.push((t, q));
+        corrections
+    }
+
+    /// 8.4: the products of one operation: both shares go to the prediction, the corrections come back.
+    fn products(&self, op: Op, o: usize, layer: u64, p: &mut Prediction, random: &mut Stream) -> Vec<u8> {
+        let (mut products, mut corrections) = (vec![], vec![]);
+        if let Op::Square { .. } = op {
+            for e in 0..op.inputs() {
+                let (bits, a) = (op.ring(), random.u64() % (1 << op.ring()));
+                let labels = e * bits as usize..(e + 1) * bits as usize;
+                let (t, q) = (&p.labels[o].0[labels.clone()], &p.labels[o].1[labels]);
+                let tweak = (u128::from(layer) << 40) + ((e as u128) << 8);
+                let product = product(self.session, bits, a, p.client[o][e], q, t, self.delta, tweak);
+                corrections.extend(pack(product.corrections.iter().zip(0..).map(|(&c, i)| (c, bits - i))));
+                products.push([a, product.p_s, product.p_c]);
+            }
+        }
+        p.products.push(products);
+        corrections
     }
 
     /// The garbled neurons of an operation, each with what follows its tables.
@@ -1444,9 +1458,21 @@ impl<'a> Session<'a> {
         let bits = ops[0].ring();
         let mut server: Vec<u64> = x.iter().zip(&p.client[0]).map(|(&x, &r)| ring(i128::from(x) - i128::from(r), bits)).collect();
         self.send(true, 14, pack_all(&server, bits));
+        // Streamed: factors of products that are made now.
+        let stock = self.options.stock as u64;
+        let seed = derive(derive(derive(self.seeds[1], 5), number / stock), 0);
+        let mut random = Stream::new(seed, MASK, number % stock);
         let mut linear = 0;
         for (o, &op) in ops.iter().enumerate() {
             let (bits, layer) = (op.ring(), number << 16 | o as u64);
+            let mut opening = vec![];
+            if self.options.streamed {
+                let corrections = self.extend(op, o, p);
+                if !corrections.is_empty() {
+                    self.send(true, 12, corrections);
+                }
+                opening = self.products(op, o, layer, p, &mut random);
+            }
             let client = p.client[o].clone();
             match op {
                 Op::FullyConnected { .. } => {
@@ -1488,7 +1514,8 @@ impl<'a> Session<'a> {
                 Op::Square { .. } => {
                     let wide = |x: u64| i128::from(x);
                     let delta: Vec<u64> = server.iter().zip(&p.products[o]).map(|(&y, &[a, ..])| ring(wide(y) - wide(a), bits)).collect();
-                    self.send(false, 17, pack_all(&delta, bits));
+                    opening.extend(pack_all(&delta, bits));
+                    self.send(false, 17, opening);
                     let answer: Vec<u64> = (0..delta.len())
                         .map(|e| {
                             let (y, [_, _, p_c], r) = (wide(client[e]), p.products[o][e], wide(p.client[o + 1][e]));

@@ -294,7 +294,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let per: usize = plan.ops().map(|op| Nonlinear::of(&op).products).sum();
         let mut products = Held::new(products, options, index, per);
         // Factors of products that are made now.
-        let mut random = secrets.later.derive(*stocks - 1).derive(u64::MAX).stream(Domain::Mask, index as u64);
+        let mut random = secrets.later.derive(*stocks - 1).derive(0).stream(Domain::Mask, index as u64);
         let mut masks = &masks[..];
         let mut layers = model.layers();
         for step in plan.steps() {
