@@ -3,7 +3,8 @@
 
 use minionn_core::Error;
 use minionn_core::garble::{
-    Argmax, Circuit, Evaluator, Function, GATE_BYTES, Garbler, Max, Neuron, Shape, bits, plain, shape, shapes, totals,
+    Argmax, Circuit, Evaluator, Function, GATE_BYTES, Garbler, MAX_PIECES, Max, Neuron, Parity, Shape, Spline, bits, plain, shape, shapes,
+    totals,
 };
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::ring::Modulus;
@@ -248,6 +249,36 @@ fn garbled_is_plain_whatever_the_lanes() {
     }
 }
 
+/// A spline with slopes of both signs: the largest that there is.
+fn spline(parity: Parity, tail: bool) -> Function {
+    let (offsets, slopes) = (0..MAX_PIECES as i16).fold(([0; MAX_PIECES], [0; MAX_PIECES]), |(mut offsets, mut slopes), i| {
+        offsets[i as usize] = i.wrapping_mul(20011);
+        slopes[i as usize] = (i + 1).wrapping_mul(-27644);
+        (offsets, slopes)
+    });
+    Function::Spline(Spline { parity, tail, input_bits: 14, index_bits: 5, shift: 15, centre: 77, offsets, slopes })
+}
+
+#[test]
+fn garbled_activations_are_plain_whatever_the_lanes() {
+    let mut prg = Seed([9; 32]).stream(Domain::Mask, 0);
+    let mut functions = vec![
+        Function::Clip { lo: 0, hi: 5999 },
+        Function::Clip { lo: -(1 << 20), hi: 1 << 22 },
+        Function::Leaky { multiplier: 205, bits: 11 },
+        Function::Leaky { multiplier: 255, bits: 2 },
+    ];
+    functions.extend([Parity::Odd, Parity::Even, Parity::Left].into_iter().flat_map(|p| [false, true].map(|tail| spline(p, tail))));
+    for function in functions {
+        for (modulus_in, modulus_out) in [(24, 20), (20, 44), (44, 30)] {
+            let (modulus_in, modulus_out) = (Modulus::Bits(modulus_in), Modulus::Bits(modulus_out));
+            for shift in [0, 9] {
+                agree(&Neuron { function, modulus_in, modulus_out, shift }, &mut prg);
+            }
+        }
+    }
+}
+
 /// All records of a neuron in one call are the same bytes as one by one, neuron by neuron.
 #[test]
 fn whole_neurons_are_their_records() {
@@ -300,6 +331,11 @@ fn eight_lanes_need_less_than_64_kib_of_stack() {
         let circuit = Argmax { modulus: n, inputs: 3 };
         let inputs = random(&circuit, 8, &mut prg);
         assert_eq!(parties.run::<_, 8, 8>(&circuit, &inputs), plainly(&circuit, &inputs));
+        for function in [Function::Leaky { multiplier: 205, bits: 11 }, Function::Clip { lo: -5, hi: 9 }, spline(Parity::Even, true)] {
+            let circuit = Neuron { function, modulus_in: b, modulus_out: b, shift: 0 };
+            let inputs = random(&circuit, 8, &mut prg);
+            assert_eq!(parties.run::<_, 8, 8>(&circuit, &inputs), plainly(&circuit, &inputs));
+        }
     };
     std::thread::Builder::new().stack_size(64 << 10).spawn(run).unwrap().join().unwrap();
 }

@@ -288,8 +288,11 @@ fn random_options(g: &mut Lcg) -> Options {
     Options { repetition, tables, stock: 1 + g.below(4) as u32 }
 }
 
-/// A model with these operations, whose input range fits its ring.
+/// A model with such operations, or a graph, whose input range fits its ring.
 fn random_model(g: &mut Lcg) -> Vec<u8> {
+    if g.below(2) == 0 {
+        return common::graph::random(g);
+    }
     let (input, ops) = random_ops(g);
     common::model(input, &ops, g.next())
 }
@@ -297,7 +300,7 @@ fn random_model(g: &mut Lcg) -> Vec<u8> {
 #[test]
 fn random_networks_cost_what_was_predicted_and_equal_the_integer_model() {
     let mut g = Lcg(5);
-    for _ in 0..40 {
+    for _ in 0..80 {
         let (net, options) = (random_model(&mut g), random_options(&mut g));
         let model = Model::parse(&net).unwrap();
         serve(&net, options, |served| {
@@ -333,14 +336,16 @@ fn random_networks_cost_what_was_predicted_and_equal_the_integer_model() {
 #[test]
 fn memory_is_exactly_what_was_asked_for() {
     let mut g = Lcg(6);
-    for _ in 0..40 {
+    for _ in 0..80 {
         let (net, options) = (random_model(&mut g), random_options(&mut g));
         let model = Model::parse(&net).unwrap();
         let plan = *model.plan();
         let buffers = Buffers { inbox: 64 + g.below(500) as usize, outbox: 64 + g.below(500) as usize };
         let need = prepared_memory(&plan, options.stock).unwrap();
-        let mut short = Memory::new(need - 1);
-        assert_eq!(Prepared::new(model, options.stock, short.bytes()).err(), Some(Error::Memory { need, got: need - 1 }));
+        if let Some(got) = need.checked_sub(1) {
+            let mut short = Memory::new(got);
+            assert_eq!(Prepared::new(model, options.stock, short.bytes()).err(), Some(Error::Memory { need, got }));
+        }
         let mut weights = Memory::new(need);
         let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
 

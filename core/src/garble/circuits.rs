@@ -5,6 +5,7 @@
 //! For rings `Z_{2^ℓ}` an adder costs one AND per bit but the last. Truncation by `shift` bits, exact and rounding down,
 //! is a choice of wires.
 
+use super::activation;
 use super::function::Function;
 use super::gates::{Bit, Gates, Number};
 use crate::ring::Modulus;
@@ -36,11 +37,13 @@ pub trait Circuit {
 pub const MAX_INPUTS: u32 = 1 << INDEX_BITS;
 const INDEX_BITS: usize = 16;
 
-/// `x_s = (f(y_s + y_c) >> shift) − r`, reduced mod `modulus_out` as it is.
+/// `x_s = f(y_s + y_c) − r`, reduced mod `modulus_out` as it is, with [`Function::apply`] for `f`, truncation included; but for the centre
+/// of a spline, which the server adds afterwards.
 ///
 /// Inputs: the server's share (`modulus_in.bits()` bits, least significant first), the client's share (the same), the
 /// client's mask `r` (`modulus_out.bits()` bits). Outputs: the `modulus_out.bits()` bits of `x_s`. One step.
-/// ANDs from `Z_{2^ℓ}` to `Z_{2^ℓ'}`: `ℓ−1`, for ReLU `min(ℓ−1−shift, ℓ')`, and `ℓ'−1`.
+/// ANDs from `Z_{2^ℓ}` to `Z_{2^ℓ'}`: `ℓ−1`, for ReLU `min(ℓ−1−shift, ℓ')`, for others what [`super::activation`] says, and `ℓ'−1`.
+/// The others know no `N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neuron {
     /// The activation.
@@ -63,16 +66,29 @@ impl Circuit for Neuron {
     }
 
     fn step<G: Gates>(&self, gates: &mut G, _state: &mut (), _step: usize) {
-        let mut y = reconstruct(gates, self.modulus_in, self.shift);
-        if self.function == Function::Relu {
-            relu(gates, &mut y, kept_bits(self.modulus_out));
+        let (keep, shift) = (kept_bits(self.modulus_out), usize::from(self.shift));
+        // A product needs all bits, the others none of those that are cut off.
+        let at_once = if matches!(self.function, Function::Leaky { .. }) { 0 } else { self.shift };
+        let mut y = reconstruct(gates, self.modulus_in, at_once);
+        match &self.function {
+            Function::Identity => {}
+            Function::Relu => relu(gates, &mut y, keep),
+            // Rounding down is monotone: so bounds may be rounded as well.
+            Function::Clip { lo, hi } => activation::clip(gates, &mut y, lo >> shift.min(63), hi >> shift.min(63), keep),
+            Function::Leaky { multiplier, bits } => {
+                activation::leaky(gates, &mut y, *multiplier, usize::from(*bits) + shift, shift, keep);
+            }
+            Function::Spline(spline) => activation::spline(gates, &mut y, spline, keep),
         }
         reshare(gates, &y, self.modulus_out);
     }
 
     fn check(&self) -> Result<()> {
         check_modulus(self.modulus_in)?;
-        check_modulus(self.modulus_out)
+        check_modulus(self.modulus_out)?;
+        let simple = matches!(self.function, Function::Identity | Function::Relu);
+        let rings = matches!((self.modulus_in, self.modulus_out), (Modulus::Bits(_), Modulus::Bits(_)));
+        if self.function.is_valid() && (simple || rings) { Ok(()) } else { Err(Error::Internal) }
     }
 }
 
@@ -261,7 +277,7 @@ fn read_signed<G: Gates>(gates: &mut G, t: &mut Number<G::Wire>, n: u64, shift: 
 }
 
 /// Makes `y = max(y, 0)`, of which the low `keep` bits are needed. One AND for each of these below the sign.
-fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize) {
+pub(super) fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize) {
     let sign = y.len().saturating_sub(1);
     let positive = y.sign().not(gates);
     for i in 0..sign.min(keep) {
@@ -337,7 +353,7 @@ fn add_multiple<G: Gates>(gates: &mut G, d: &mut Number<G::Wire>, multiple: u64,
 
 /// `a + b + carry`, and the next carry if it is wanted.
 #[inline]
-fn add<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) -> Bit<G::Wire> {
+pub(super) fn add<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) -> Bit<G::Wire> {
     let sum = a.xor(gates, b).xor(gates, *carry);
     if wanted {
         *carry = a.majority(gates, b, *carry);
@@ -347,7 +363,7 @@ fn add<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>, carry: &mut Bi
 
 /// `a − b`, as `a + ¬b` with a first carry of 1.
 #[inline]
-fn subtract<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) -> Bit<G::Wire> {
+pub(super) fn subtract<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) -> Bit<G::Wire> {
     let b = b.not(gates);
     add(gates, a, b, carry, wanted)
 }
@@ -388,7 +404,7 @@ fn choose<G: Gates>(gates: &mut G, condition: Bit<G::Wire>, a: &Number<G::Wire>,
 }
 
 /// Bits of the unsigned integer `x`.
-const fn bit_length(x: u64) -> usize {
+pub(super) const fn bit_length(x: u64) -> usize {
     (u64::BITS - x.leading_zeros()) as usize
 }
 

@@ -10,6 +10,7 @@
 //! On the wire a record is `32 · ands` bytes: for every AND, in the circuit's order, T_G then T_E, 16 bytes each, little-endian.
 //! Records follow each other neuron by neuron, so how many neurons (*lanes*) a party works on at once is its own affair.
 
+mod activation;
 pub mod circuits;
 mod evaluator;
 mod function;

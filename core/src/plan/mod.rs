@@ -193,7 +193,11 @@ impl<'a> Plan<'a> {
     where
         I: IntoIterator<Item: Into<Node>> + Clone,
     {
-        let each = || nodes.clone().into_iter().map(|node| node.into().emit());
+        let nodes = || nodes.clone().into_iter().map(Into::<Node>::into);
+        let each = || nodes().map(|node| node.emit());
+        if nodes().any(|node| node.from.is_none() && node.also != 0) {
+            return fault(PlanFault::Field); // no record would hold it
+        }
         let records: usize = each().map(|records| records.len()).sum();
         let need = HEADER + records * OP + DIGEST;
         if !(1..=MAX_OPS).contains(&records) {

@@ -252,7 +252,7 @@ pub struct Node {
     pub op: Op,
     /// What it reads; `None` is the tensor of the operation before, for the first one the input.
     pub from: Option<u32>,
-    /// The second factor of a product; 0 for all others.
+    /// The second factor of a product, only together with `from`; 0 for all others.
     pub also: u32,
 }
 

@@ -1,12 +1,14 @@
 //! Two parties in memory, and small networks to run them on.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
+pub mod graph;
+
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
-use minionn_core::plan::{Convolution, Function, Header, Op, Plan, Quantisation, cost};
+use minionn_core::plan::{Convolution, Function, Header, Node, Op, Plan, Quantisation, cost};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Client, Event, Options, Prepared, Server, SliceStore, client_memory, prepared_memory, server_memory};
+use minionn_core::session::{Client, Event, Options, Prepared, Server, SliceStore, Traffic, client_memory, prepared_memory, server_memory};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -102,17 +104,22 @@ impl Lcg {
 
 /// The bytes of a model with these operations and pseudo-random weights.
 pub fn model(input_len: u32, ops: &[Op], seed: u64) -> Vec<u8> {
+    graph(input_len, &ops.iter().map(Node::from).collect::<Vec<_>>(), seed)
+}
+
+/// The same of operations that say what they read.
+pub fn graph(input_len: u32, nodes: &[Node], seed: u64) -> Vec<u8> {
     let header = Header {
         input_len,
-        output_len: ops.last().unwrap().output().1,
+        output_len: nodes.last().unwrap().op.output().1,
         input: Quantisation { scale: 1.0, min: -100, max: 100 },
         output_scale: 1.0,
         name: *b"test\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
     };
     let mut plan = vec![0; minionn_core::plan::MAX_BYTES];
-    let n = Plan::write(&header, ops, &mut plan).unwrap();
+    let n = Plan::write(&header, nodes, &mut plan).unwrap_or_else(|error| panic!("{error}: {nodes:?}"));
     plan.truncate(n);
-    let layers: Vec<Op> = ops.iter().copied().filter(Op::is_linear).collect();
+    let layers: Vec<Op> = nodes.iter().map(|node| node.op).filter(Op::has_parameters).collect();
     let weight = |l: usize, i: usize, j: usize| {
         let (_, weight_bits, geometry) = layers[l].linear().unwrap();
         let fan_in = geometry.unwrap().layer().fan_in();
@@ -246,4 +253,44 @@ pub fn private(model: &Model<'_>, options: Options, inputs: &[Vec<i64>]) -> Vec<
         run(client.close()).unwrap();
         answers
     })
+}
+
+fn phase(p: cost::Phase) -> Traffic {
+    Traffic { sent: p.up, received: p.down, rounds: p.rounds }
+}
+
+/// Runs `stocks` full stocks in exactly the memory asked for, and checks every answer and every byte count.
+pub fn check(bytes: &[u8], options: Options, stocks: usize) {
+    let model = Model::parse(bytes).unwrap();
+    let plan = *model.plan();
+    let (client_io, server_io) = link();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let mut weights = Memory::new(prepared_memory(&plan, options.stock).unwrap());
+            let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
+            let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
+            let mut server = run(Server::accept(Blocking(server_io), &prepared, options, memory.bytes(), Seed([7; 32]))).unwrap();
+            while run(server.serve()).unwrap() != Event::Closed {}
+        });
+        let mut tables = vec![0; cost::store_bytes(&plan, &options) as usize];
+        let mut memory = Memory::new(client_memory(&plan, &options).unwrap());
+        let store = SliceStore::new(&mut tables);
+        let mut client = run(Client::connect(Blocking(client_io), store, plan, options, memory.bytes(), Seed([8; 32]))).unwrap();
+        assert_eq!(client.traffic(), phase(cost::setup()));
+        for stock in 0..stocks {
+            let before = client.traffic();
+            run(client.prepare()).unwrap();
+            assert_eq!(client.traffic().since(before), phase(cost::offline(&plan, &options).unwrap()));
+            for prediction in 0..options.stock {
+                let x = input(plan.header().input_len as usize, stock as u64 * 1000 + u64::from(prediction));
+                let (best, logits) = expected(&model, &x);
+                let mut out = vec![0; if plan.is_argmax() { 0 } else { logits.len() }];
+                let before = client.traffic();
+                assert_eq!(run(client.predict(&x, &mut out)).unwrap(), best);
+                assert!(plan.is_argmax() || out == logits, "{out:?} {logits:?}");
+                assert_eq!(client.traffic().since(before), phase(cost::online(&plan, &options)));
+            }
+        }
+        run(client.close()).unwrap();
+    });
 }
