@@ -97,18 +97,18 @@ fn window(call: &Call<'_>, input: [u32; 3], rank: usize, kernel: Option<[u32; 2]
     Ok(window)
 }
 
-/// More padding behind, so that the last window, which is not full, counts too.
-fn with_ceiling(mut window: Convolution) -> Result<Convolution, String> {
+/// More padding behind, so that the last window, which is not full, counts too; a window that would start behind the image does not.
+fn with_ceiling(mut window: Convolution) -> Convolution {
     let ([_, h, w], [sh, sw], [kh, kw], [dh, dw]) = (window.input, window.stride, window.kernel, window.dilation);
     let [top, left, bottom, right] = window.pads;
-    let missing = |padded: u32, reach: u32, stride: u32| (stride - (padded - reach) % stride) % stride;
-    let (down, across) = (missing(h + top + bottom, reach(kh, dh), sh), missing(w + left + right, reach(kw, dw), sw));
+    let more = |size: u32, before: u32, behind: u32, reach: u32, stride: u32| {
+        let rest = (before + size + behind - reach) % stride;
+        let start = before + size + behind - reach - rest + stride;
+        if rest > 0 && start < before + size { stride - rest } else { 0 }
+    };
+    let (down, across) = (more(h, top, bottom, reach(kh, dh), sh), more(w, left, right, reach(kw, dw), sw));
     window.pads = [top, left, bottom + down, right + across];
-    match window.output_size() {
-        // ONNX leaves out a window that starts behind the image.
-        Ok([ho, wo]) if (ho - 1) * sh < h + top && (wo - 1) * sw < w + left => Ok(window),
-        _ => Err("ceil_mode 1 adds windows that lie behind the image: only ceil_mode 0 is supported here".into()),
-    }
+    window
 }
 
 /// Elements of the window at each place that lie in the image with `pads` around it.
@@ -177,7 +177,7 @@ pub(super) fn pool(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let x = call.computed(0)?;
     let (input, rank) = image(&x.dims)?;
     let plain = window(call, input, rank, None)?;
-    let window = if call.flag("ceil_mode", false)? { with_ceiling(plain)? } else { plain };
+    let window = if call.flag("ceil_mode", false)? { with_ceiling(plain) } else { plain };
     let dims = output(&window, rank)?;
     if !window.is_window() {
         return Err(format!("a window lies in the padding altogether: pads {:?} (top, left, bottom, right) are too large", window.pads));

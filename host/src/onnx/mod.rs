@@ -49,7 +49,7 @@ pub const SUPPORTED: &str = "Gemm and MatMul (one side constant), Conv (1-D and 
      and at the end Softmax, LogSoftmax, ArgMax";
 
 /// Oldest and newest operator set that is read.
-const OPSETS: core::ops::RangeInclusive<i64> = 7..=21;
+const OPSETS: core::ops::RangeInclusive<i64> = 7..=25;
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]

@@ -38,6 +38,8 @@ impl Tensor {
             data_type::DOUBLE => (proto.double_data.len(), 8),
             data_type::INT64 => (proto.int64_data.len(), 8),
             data_type::INT32 => (proto.int32_data.len(), 4),
+            data_type::UINT32 => (proto.uint64_data.len(), 4),
+            data_type::UINT64 => (proto.uint64_data.len(), 8),
             data_type::UINT16 | data_type::INT16 | data_type::FLOAT16 | data_type::BFLOAT16 => (proto.int32_data.len(), 2),
             data_type::UINT8 | data_type::INT8 | data_type::BOOL => (proto.int32_data.len(), 1),
             other => {
@@ -124,7 +126,7 @@ impl Tensor {
             }
         }
         let len = count(&dims).unwrap_or(0);
-        let data = if parts.iter().all(|(tensor, _)| tensor.ints().is_ok()) {
+        let data = if !parts.is_empty() && parts.iter().all(|(tensor, _)| tensor.ints().is_ok()) {
             let mut all = vec![fill as i64; len];
             parts.iter().for_each(|(tensor, views)| copy(tensor.ints().unwrap_or_default(), &mut all, views));
             Data::Int(all)
@@ -190,6 +192,11 @@ fn brain(bits: u16) -> f32 {
     f32::from_bits(u32::from(bits) << 16)
 }
 
+/// Larger integers than this are of no use anywhere.
+fn clamped(x: u64) -> i64 {
+    i64::try_from(x).unwrap_or(i64::MAX)
+}
+
 /// The numbers, wherever they are.
 fn numbers(proto: &TensorProto) -> Data {
     fn each<T, const K: usize>(raw: &[u8], number: impl Fn([u8; K]) -> T) -> Vec<T> {
@@ -209,6 +216,9 @@ fn numbers(proto: &TensorProto) -> Data {
         (data_type::BFLOAT16, false) => Data::Float(each(raw, |b| brain(u16::from_le_bytes(b)))),
         (data_type::INT64, true) => Data::Int(proto.int64_data.clone()),
         (data_type::INT64, false) => Data::Int(each(raw, i64::from_le_bytes)),
+        (data_type::UINT32 | data_type::UINT64, true) => Data::Int(proto.uint64_data.iter().map(|&x| clamped(x)).collect()),
+        (data_type::UINT64, false) => Data::Int(each(raw, |b| clamped(u64::from_le_bytes(b)))),
+        (data_type::UINT32, false) => Data::Int(each(raw, |b| i64::from(u32::from_le_bytes(b)))),
         (data_type::INT32, false) => Data::Int(each(raw, |b| i64::from(i32::from_le_bytes(b)))),
         (data_type::INT16, false) => Data::Int(each(raw, |b| i64::from(i16::from_le_bytes(b)))),
         (data_type::UINT16, false) => Data::Int(each(raw, |b| i64::from(u16::from_le_bytes(b)))),
