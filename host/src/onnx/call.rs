@@ -112,6 +112,22 @@ pub(super) struct Call<'a> {
     pub(super) opset: i64,
 }
 
+/// Most dimensions of a tensor.
+pub(super) const MAX_RANK: usize = 16;
+/// Most inputs of a node.
+pub(super) const MAX_INPUTS: usize = 1024;
+/// Largest tensor of no elements, its empty dimensions left out: shapes are computed with.
+const MAX_SPAN: usize = 1 << 32;
+
+/// Refuses shapes that are not worth computing with.
+pub(super) fn plausible(dims: &[usize]) -> Result<(), String> {
+    if dims.len() > MAX_RANK {
+        return Err(format!("a tensor has {} dimensions: at most {MAX_RANK} are supported", dims.len()));
+    }
+    let span = dims.iter().filter(|&&d| d > 0).try_fold(1_usize, |n, &d| n.checked_mul(d));
+    if span.is_some_and(|n| n <= MAX_SPAN) { Ok(()) } else { Err(format!("shape {dims:?} is too large")) }
+}
+
 /// `axis` counted from the front.
 pub(super) fn axis_of(axis: i64, rank: usize) -> Result<usize, String> {
     let counted = if axis < 0 { axis.checked_add(rank as i64) } else { Some(axis) };

@@ -5,8 +5,10 @@ use super::call::{Call, Outputs, Value, axes_of, axis_of, one};
 use super::tensor::count;
 use super::views::{Loops, stretched, strides};
 
-/// Most runs of indices that a Gather may have.
+/// Most runs of indices that a Gather of a computed tensor may have.
 const MAX_RUNS: usize = 256;
+/// And of a constant.
+const MAX_CONSTANT_RUNS: usize = 1 << 16;
 
 fn dim(dims: &[usize], axis: usize) -> usize {
     dims.get(axis).copied().unwrap_or(1)
@@ -107,8 +109,9 @@ pub(super) fn gather(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let counted = |&i: &i64| axis_of(i, size).map(|i| i as i64).map_err(|_| format!("index {i} is outside a dimension of {size}"));
     let counted: Vec<i64> = indices.ints()?.iter().map(counted).collect::<Result<_, _>>()?;
     let runs = runs(&counted);
-    if runs.len() > MAX_RUNS && matches!(x, Value::Computed(_)) {
-        return Err(format!("its indices make {} runs: at most {MAX_RUNS} are supported", runs.len()));
+    let most = if matches!(x, Value::Computed(_)) { MAX_RUNS } else { MAX_CONSTANT_RUNS };
+    if runs.len() > most {
+        return Err(format!("its indices make {} runs: at most {most} are supported", runs.len()));
     }
     let (front, back) = (x.dims().get(..axis).unwrap_or_default(), x.dims().get(axis + 1..).unwrap_or_default());
     let dims = [front, &indices.dims, back].concat();
@@ -199,7 +202,10 @@ pub(super) fn pad(b: &mut Builder, call: &Call<'_>) -> Outputs {
         return Err(format!("it pads with {fill}: a finite number is needed"));
     }
     let axes = match call.optional_constant(3)? {
-        Some(axes) => axes.ints()?.iter().map(|&a| axis_of(a, rank)).collect::<Result<Vec<_>, _>>()?,
+        Some(axes) => {
+            axes_of(axes.ints()?, rank)?;
+            axes.ints()?.iter().map(|&a| axis_of(a, rank)).collect::<Result<Vec<_>, _>>()?
+        }
         None => (0..rank).collect(),
     };
     if pads.len() != 2 * axes.len() {

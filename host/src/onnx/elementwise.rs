@@ -24,11 +24,7 @@ pub(super) fn arithmetic(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(2, &[])?;
     let op = call.op();
     match (call.value(0)?, call.value(1)?) {
-        (Value::Constant(x), Value::Constant(y)) => {
-            let dims = joint(&x.dims, &y.dims)?;
-            b.count_constant(super::tensor::count(&dims).unwrap_or(usize::MAX))?;
-            one(fold::binary(op, x, y)?)
-        }
+        (Value::Constant(x), Value::Constant(y)) => one(fold::binary(b, op, x, y)?),
         (x @ Value::Computed(_), Value::Constant(c)) => {
             let (x, c) = aligned(b, &call.name, x.number()?, c)?;
             let (scale, offset) = match op {
@@ -76,8 +72,17 @@ fn multiply(b: &mut Builder, name: &str, x: &Computed, y: &Computed) -> Result<C
     b.product(name, &x, &y)
 }
 
-/// The computed inputs, and the sum, product or extreme of the constant ones.
-fn parted<'a>(call: &'a Call<'_>, join: impl Fn(&Tensor, &Tensor) -> Result<Tensor, String>) -> Result<(Vec<&'a Computed>, Option<Tensor>), String> {
+/// Most inputs of a sum or maximum.
+const MAX_TERMS: usize = 64;
+
+/// The computed inputs, and what `join` makes of the constant ones.
+fn parted<'a>(
+    call: &'a Call<'_>,
+    mut join: impl FnMut(&Tensor, &Tensor) -> Result<Tensor, String>,
+) -> Result<(Vec<&'a Computed>, Option<Tensor>), String> {
+    if call.inputs.len() > MAX_TERMS {
+        return Err(format!("it has {} inputs: at most {MAX_TERMS} are supported", call.inputs.len()));
+    }
     let (mut computed, mut constant): (Vec<&Computed>, Option<Tensor>) = (Vec::new(), None);
     for i in 0..call.inputs.len() {
         match call.value(i)? {
@@ -91,7 +96,7 @@ fn parted<'a>(call: &'a Call<'_>, join: impl Fn(&Tensor, &Tensor) -> Result<Tens
 /// Sum and Mean of any number.
 pub(super) fn sum(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(usize::MAX, &[])?;
-    let (computed, constant) = parted(call, |x, y| fold::binary("Add", x, y))?;
+    let (computed, constant) = parted(call, |x, y| fold::binary(b, "Add", x, y))?;
     let factor = if call.op() == "Mean" { 1.0 / call.inputs.len() as f64 } else { 1.0 };
     if computed.is_empty() {
         return Err("it reads constants only, which is not supported".into());
@@ -289,7 +294,7 @@ pub(super) fn abs(b: &mut Builder, call: &Call<'_>) -> Outputs {
 pub(super) fn neg(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(1, &[])?;
     match call.value(0)? {
-        Value::Constant(x) => one(fold::binary("Sub", &Tensor { dims: vec![], data: zero_like(x) }, x)?),
+        Value::Constant(x) => one(fold::binary(b, "Sub", &Tensor { dims: vec![], data: zero_like(x) }, x)?),
         x => one(b.scaled(&call.name, x.number()?, -1.0, 0.0)?),
     }
 }

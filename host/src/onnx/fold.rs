@@ -5,9 +5,10 @@ use super::call::{Call, Outputs, axis_of, one};
 use super::proto::data_type;
 use super::tensor::{Data, Tensor, count, source};
 
-/// `a op b`, broadcast.
-pub(super) fn binary(op: &str, a: &Tensor, b: &Tensor) -> Result<Tensor, String> {
+/// `x op y`, broadcast.
+pub(super) fn binary(builder: &mut Builder, op: &str, a: &Tensor, b: &Tensor) -> Result<Tensor, String> {
     let dims = joint(&a.dims, &b.dims)?;
+    builder.count_constant(count(&dims).unwrap_or(usize::MAX))?;
     let len = count(&dims).unwrap_or(0);
     let at = |t: &Tensor, i| source(i, &t.dims, dims.get(dims.len() - t.dims.len()..).unwrap_or_default());
     if let (Data::Int(xs), Data::Int(ys)) = (&a.data, &b.data) {

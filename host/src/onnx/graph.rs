@@ -15,9 +15,14 @@ pub(super) struct Graph<'a> {
     producers: HashMap<&'a str, usize>,
 }
 
+/// The start of a name that may be of any length.
+pub(super) fn short(name: &str) -> &str {
+    name.char_indices().nth(80).and_then(|(end, _)| name.get(..end)).unwrap_or(name)
+}
+
 /// Index, name and operator of a node, for messages.
 pub(super) fn describe(index: usize, node: &NodeProto) -> String {
-    format!("node {index} \"{}\" ({})", node.name, node.op_type)
+    format!("node {index} \"{}\" ({})", short(&node.name), short(&node.op_type))
 }
 
 fn file<T>(what: String) -> Result<T, Error> {

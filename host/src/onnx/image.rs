@@ -116,8 +116,9 @@ fn counts(window: &Convolution, pads: [u32; 4]) -> Vec<f64> {
     let [_, h, w] = window.input;
     let [top, left, bottom, right] = pads;
     let along = |outputs: u32, kernel: u32, stride: u32, dilation: u32, low: u32, high: u32| -> Vec<u32> {
-        let inside = |y: u32| (0..kernel).map(move |u| y * stride + u * dilation).filter(move |&at| at >= low && at < high);
-        (0..outputs).map(|y| inside(y).count() as u32).collect()
+        // Elements of the kernel in front of `end`.
+        let before = |end: u32, y: u32| end.saturating_sub(y * stride).div_ceil(dilation).min(kernel);
+        (0..outputs).map(|y| before(high, y) - before(low, y)).collect()
     };
     let [ho, wo] = window.output_size().unwrap_or([0; 2]);
     let ([kh, kw], [sh, sw], [dh, dw], [above, before, ..]) = (window.kernel, window.stride, window.dilation, window.pads);

@@ -61,10 +61,11 @@ fn product(b: &mut Builder, call: &Call<'_>, (x, of): (&Computed, &Stack), (w, b
     let total = |axes: &[usize]| count(&sizes(axes)).ok_or("it is too large");
     let (groups, spread) = (total(&grouped)?, total(&shared)?);
     let all = [groups, inputs, outputs, spread, places].iter().try_fold(1_u64, |n, &d| n.checked_mul(d as u64)).filter(|&n| n > 0);
-    let layer_weights = groups as u64 * (inputs as u64).saturating_mul(outputs as u64);
+    let layer_weights = (groups as u64).saturating_mul(inputs as u64).saturating_mul(outputs as u64);
     if all.is_none() || layer_weights > MAX_WEIGHTS {
         return Err(format!("{inputs} times {outputs} weights are too many: at most {MAX_WEIGHTS} are supported"));
     }
+    super::call::possible(&[groups, outputs, spread, places])?;
     // Every order of dimensions is one of [groups.., channels, shared.., places].
     let order = |steps: &[i64], channel: i64, place: i64| -> Vec<i64> {
         let along = |axes: &[usize]| -> Vec<i64> { axes.iter().filter_map(|&a| steps.get(a).copied()).collect() };

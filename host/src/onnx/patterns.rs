@@ -4,8 +4,9 @@ use crate::network::{Activation, Curve, Node, PerElement, TensorId, Work};
 use core::f64::consts::{FRAC_2_PI, SQRT_2};
 use minionn_core::plan::View;
 
-/// How deep an expression is followed.
-const DEPTH: usize = 8;
+/// How deep an expression is followed, and how many terms of a sum: each is followed by itself.
+const DEPTH: usize = 6;
+const TERMS: usize = 4;
 
 /// `outer · curve(inner · x)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -41,9 +42,9 @@ fn polynomial(nodes: &[Node], id: TensorId, x: TensorId, depth: usize) -> Option
     let input = |i: usize| polynomial(nodes, *node.inputs.get(i)?, x, depth - 1);
     match &node.work {
         Work::Affine(PerElement::One(s), PerElement::One(o)) => input(0).map(|[c0, c1, c2, c3]| [s * c0 + o, s * c1, s * c2, s * c3]),
-        Work::Square => times(input(0)?, input(0)?),
+        Work::Square => input(0).and_then(|p| times(p, p)),
         Work::Product => times(input(0)?, input(1)?),
-        Work::Arrange(len, pieces) => pieces.iter().try_fold([0.0; 4], |sum, piece| {
+        Work::Arrange(len, pieces) if pieces.len() <= TERMS => pieces.iter().try_fold([0.0; 4], |sum, piece| {
             let whole = piece.view == View::whole(*len as u32);
             let term = input(piece.input).filter(|_| whole)?;
             let mut both = sum;

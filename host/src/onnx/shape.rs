@@ -1,29 +1,32 @@
 //! Nodes that change the shape only: no element moves.
 
 use super::build::Builder;
-use super::call::{Call, Kind, Outputs, Value, axes_of, axis_of, one};
+use super::call::{Call, Kind, MAX_RANK, Outputs, Value, axes_of, axis_of, one};
 use super::fold;
 use super::proto::data_type;
 use super::tensor::count;
 
 /// The same elements under another shape of as many.
-fn shaped(x: &Value, dims: Vec<usize>) -> Outputs {
+fn shaped(b: &mut Builder, x: &Value, dims: Vec<usize>) -> Outputs {
+    if let Value::Constant(tensor) = x {
+        b.count_constant(tensor.len())?;
+    }
     if count(&dims) != count(x.dims()) {
         return Err(format!("shape {:?} does not become {dims:?}", x.dims()));
     }
     one(x.shaped(dims))
 }
 
-pub(super) fn flatten(_: &mut Builder, call: &Call<'_>) -> Outputs {
+pub(super) fn flatten(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(1, &["axis"])?;
     let x = call.value(0)?;
     let (axis, rank) = (call.int("axis", 1)?, x.dims().len());
     let axis = if axis == rank as i64 { rank } else { axis_of(axis, rank)? };
     let (front, back) = x.dims().split_at(axis);
-    shaped(x, vec![front.iter().product(), back.iter().product()])
+    shaped(b, x, vec![front.iter().product(), back.iter().product()])
 }
 
-pub(super) fn reshape(_: &mut Builder, call: &Call<'_>) -> Outputs {
+pub(super) fn reshape(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(2, &["allowzero"])?;
     let x = call.value(0)?;
     let target = call.constant(1)?.ints()?;
@@ -46,27 +49,30 @@ pub(super) fn reshape(_: &mut Builder, call: &Call<'_>) -> Outputs {
     if count(&dims) != count(x.dims()) {
         return Err(wrong());
     }
-    shaped(x, dims)
+    shaped(b, x, dims)
 }
 
-pub(super) fn squeeze(_: &mut Builder, call: &Call<'_>) -> Outputs {
+pub(super) fn squeeze(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(2, &["axes"])?;
     let x = call.value(0)?;
     let axes = match call.ints_or(1, "axes")? {
         Some(axes) => axes_of(&axes, x.dims().len())?,
         None => x.dims().iter().enumerate().filter(|&(_, &d)| d == 1).map(|(i, _)| i).collect(),
     };
-    shaped(x, x.dims().iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, &d)| d).collect())
+    shaped(b, x, x.dims().iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, &d)| d).collect())
 }
 
-pub(super) fn unsqueeze(_: &mut Builder, call: &Call<'_>) -> Outputs {
+pub(super) fn unsqueeze(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(2, &["axes"])?;
     let x = call.value(0)?;
     let axes = call.ints_or(1, "axes")?.ok_or("its axes are missing")?;
     let rank = x.dims().len() + axes.len();
+    if rank > MAX_RANK {
+        return Err(format!("it makes {rank} dimensions: at most {MAX_RANK} are supported"));
+    }
     let axes = axes_of(&axes, rank)?;
     let mut rest = x.dims().iter().copied();
-    shaped(x, (0..rank).map(|i| if axes.contains(&i) { 1 } else { rest.next().unwrap_or(1) }).collect())
+    shaped(b, x, (0..rank).map(|i| if axes.contains(&i) { 1 } else { rest.next().unwrap_or(1) }).collect())
 }
 
 pub(super) fn identity(_: &mut Builder, call: &Call<'_>) -> Outputs {

@@ -1,15 +1,15 @@
 //! From the input to the output, node by node.
 
 use super::build::Builder;
-use super::call::{Call, Computed, Kind, Outputs, Value};
-use super::graph::{Graph, describe};
+use super::call::{Call, Computed, Kind, MAX_INPUTS, Outputs, Value, plausible};
+use super::graph::{Graph, describe, short};
 use super::proto::{NodeProto, data_type};
 use super::simplify::simplify;
 use super::tensor::{Tensor, count};
 use super::{Error, SUPPORTED, copy, elementwise, fold, image, matrix, recurrent, reduce, shape};
 use crate::network::Network;
 use minionn_core::plan::MAX_LEN;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// What reads a node.
 type Operator = fn(&mut Builder, &Call<'_>) -> Outputs;
@@ -91,10 +91,11 @@ pub(super) fn walk(graph: &Graph<'_>, opset: i64) -> Result<Network, Error> {
         return Err(Error::File("the network has no layer: its output is its input".into()));
     }
     let mut notes = builder.notes;
-    let ignored: Vec<String> =
-        graph.proto.node.iter().enumerate().filter(|(i, _)| !order.contains(i)).map(|(i, node)| describe(i, node)).collect();
+    let order: HashSet<usize> = order.into_iter().collect();
+    let ignored: Vec<usize> = (0..graph.proto.node.len()).filter(|i| !order.contains(i)).collect();
     if !ignored.is_empty() {
-        let shown = ignored.iter().take(8).cloned().collect::<Vec<_>>().join(", ");
+        let shown = ignored.iter().take(8).filter_map(|&i| Some(describe(i, graph.proto.node.get(i)?)));
+        let shown = shown.collect::<Vec<_>>().join(", ");
         let more = if ignored.len() > 8 { ", …" } else { "" };
         notes.push(format!("{} not read, as the output does not depend on it: {shown}{more}", ignored.len()));
     }
@@ -108,6 +109,9 @@ fn read(graph: &Graph<'_>, builder: &mut Builder, values: &HashMap<&str, Value>,
         return Err(format!("domain `{}`: {}", node.domain, unsupported()));
     }
     let operator = operator(&node.op_type).ok_or_else(unsupported)?;
+    if node.input.len() > MAX_INPUTS {
+        return Err(format!("it has {} inputs: at most {MAX_INPUTS} are supported", node.input.len()));
+    }
     let mut inputs = Vec::new();
     for name in &node.input {
         let made = match (values.get(name.as_str()), graph.initializer(name)) {
@@ -115,14 +119,17 @@ fn read(graph: &Graph<'_>, builder: &mut Builder, values: &HashMap<&str, Value>,
             (Some(value), _) => Some(value.clone()),
             (None, Some(proto)) => {
                 builder.count_constant(proto.dims.iter().fold(1, |n: usize, &d| n.saturating_mul(usize::try_from(d).unwrap_or(0))))?;
-                Some(Tensor::decode(proto).map_err(|what| format!("constant `{name}`: {what}"))?.into())
+                let tensor = Tensor::decode(proto).and_then(|t| plausible(&t.dims).map(|()| t));
+                Some(tensor.map_err(|what| format!("constant `{name}`: {what}"))?.into())
             }
             (None, None) => return Err(format!("it reads `{name}`, an output of its node that is not supported")),
         };
         inputs.push(made);
     }
-    let name = if node.name.is_empty() { node.output.first().cloned().unwrap_or_default() } else { node.name.clone() };
-    operator(builder, &Call { node, described: describe(index, node), name, inputs, opset })
+    let name = if node.name.is_empty() { node.output.first().map_or("", |name| name) } else { &node.name };
+    let made = operator(builder, &Call { node, described: describe(index, node), name: short(name).into(), inputs, opset })?;
+    made.iter().try_for_each(|value| plausible(value.dims()))?;
+    Ok(made)
 }
 
 /// The input; a first dimension with a name (or 0 or −1) is the batch and counts as 1.
@@ -143,7 +150,7 @@ fn input(graph: &Graph<'_>) -> Result<Computed, String> {
         other => return Err(format!("its element type is number {other}: floats and integers are supported")),
     };
     match count(&dims) {
-        Some(n) if n <= MAX_LEN as usize => Ok(Computed { kind, ..Computed::new(0, dims) }),
+        Some(n) if n <= MAX_LEN as usize => plausible(&dims).map(|()| Computed { kind, ..Computed::new(0, dims) }),
         _ => Err(format!("shape {dims:?} is too large: at most {MAX_LEN} elements are supported")),
     }
 }
