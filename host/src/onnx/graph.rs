@@ -1,26 +1,28 @@
-//! Who makes and who reads which tensor.
+//! Who makes which tensor, and in which order.
 
+use super::Error;
 use super::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use super::tensor::Tensor;
-use super::{Error, SUPPORTED};
-use std::collections::{HashMap, HashSet};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 
-/// A graph whose tensors all have exactly one origin, and without cycles.
+/// A graph whose tensors all have exactly one origin.
 pub(super) struct Graph<'a> {
     pub(super) proto: &'a GraphProto,
     pub(super) input: &'a ValueInfoProto,
+    pub(super) output: &'a str,
     initializers: HashMap<&'a str, &'a TensorProto>,
     /// Which node makes a tensor.
     producers: HashMap<&'a str, usize>,
-    /// Which nodes read a tensor, each once.
-    readers: HashMap<&'a str, Vec<usize>>,
-    /// Tensors made of constants only.
-    constants: HashSet<&'a str>,
+}
+
+/// The start of a name that may be of any length.
+pub(super) fn short(name: &str) -> &str {
+    name.char_indices().nth(80).and_then(|(end, _)| name.get(..end)).unwrap_or(name)
 }
 
 /// Index, name and operator of a node, for messages.
 pub(super) fn describe(index: usize, node: &NodeProto) -> String {
-    format!("node {index} \"{}\" ({})", node.name, node.op_type)
+    format!("node {index} \"{}\" ({})", short(&node.name), short(&node.op_type))
 }
 
 fn file<T>(what: String) -> Result<T, Error> {
@@ -35,12 +37,10 @@ impl<'a> Graph<'a> {
                 return file(format!("two constants are named `{}`", tensor.name));
             }
         }
-        let input = only("input", proto.input.iter().filter(|v| !initializers.contains_key(v.name.as_str())))?;
-        only("output", proto.output.iter())?;
-        let mut graph = Self { proto, input, initializers, producers: HashMap::new(), readers: HashMap::new(), constants: HashSet::new() };
-        graph.constants.extend(graph.initializers.keys());
+        let input = only("input", proto.input.iter().filter(|v| !initializers.contains_key(v.name.as_str())).collect())?;
+        let output = &only("output", proto.output.iter().collect())?.name;
+        let mut graph = Self { proto, input, output, initializers, producers: HashMap::new() };
         graph.index()?;
-        graph.order()?;
         Ok(graph)
     }
 
@@ -49,7 +49,7 @@ impl<'a> Graph<'a> {
         Error::Node { node, what: what.into() }
     }
 
-    /// Fills `producers` and `readers`; refuses tensors made twice or never.
+    /// Fills `producers`; refuses tensors made twice.
     fn index(&mut self) -> Result<(), Error> {
         for (i, node) in self.proto.node.iter().enumerate() {
             for name in node.output.iter().filter(|name| !name.is_empty()) {
@@ -59,117 +59,76 @@ impl<'a> Graph<'a> {
                 }
             }
         }
-        for (i, node) in self.proto.node.iter().enumerate() {
-            for name in node.input.iter().filter(|name| !name.is_empty()) {
-                let made = self.producers.contains_key(name.as_str()) || self.initializers.contains_key(name.as_str());
-                if !made && *name != self.input.name {
-                    return Err(self.error(i, format!("it reads `{name}`, which nothing makes")));
-                }
-                let readers = self.readers.entry(name).or_default();
-                if readers.last() != Some(&i) {
-                    readers.push(i);
-                }
-            }
-        }
         Ok(())
     }
 
-    /// Visits every node after its inputs (Kahn): finds cycles, and the tensors that are constants.
-    fn order(&mut self) -> Result<(), Error> {
-        let computed = |node: &'a NodeProto| -> HashSet<&'a str> {
-            node.input.iter().map(String::as_str).filter(|n| self.producers.contains_key(n)).collect()
-        };
-        let mut waiting: Vec<usize> = self.proto.node.iter().map(|node| computed(node).len()).collect();
-        let mut ready: Vec<usize> = (0..waiting.len()).filter(|&i| waiting.get(i) == Some(&0)).collect();
-        let mut visited = 0;
-        while let Some(i) = ready.pop() {
-            visited += 1;
-            let Some(node) = self.proto.node.get(i) else { continue };
-            if self.is_constant_node(node) {
-                self.constants.extend(node.output.first().map(String::as_str));
+    pub(super) fn initializer(&self, name: &str) -> Option<&'a TensorProto> {
+        self.initializers.get(name).copied()
+    }
+
+    /// The nodes that a node reads, each once; refuses a tensor that nothing makes.
+    fn before(&self, index: usize) -> Result<Vec<usize>, Error> {
+        let mut before = Vec::new();
+        for name in self.proto.node.get(index).iter().flat_map(|node| &node.input).filter(|name| !name.is_empty()) {
+            match self.producers.get(name.as_str()) {
+                Some(&i) => before.push(i),
+                None if *name == self.input.name || self.initializers.contains_key(name.as_str()) => {}
+                None => return Err(self.error(index, format!("it reads `{name}`, which nothing makes"))),
             }
-            for &reader in node.output.iter().filter_map(|name| self.readers.get(name.as_str())).flatten() {
+        }
+        before.sort_unstable();
+        before.dedup();
+        Ok(before)
+    }
+
+    /// The nodes that lead to the output, every node behind those that it reads, otherwise as in the file (Kahn); refuses cycles.
+    pub(super) fn order(&self) -> Result<Vec<usize>, Error> {
+        let mut waiting: HashMap<usize, usize> = HashMap::new();
+        let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut open: Vec<usize> = self.producers.get(self.output).copied().into_iter().collect();
+        if open.is_empty() {
+            return file(format!("nothing makes the output `{}` from the input: the network has no layer", self.output));
+        }
+        while let Some(i) = open.pop() {
+            if waiting.contains_key(&i) {
+                continue;
+            }
+            let before = self.before(i)?;
+            waiting.insert(i, before.len());
+            for &other in &before {
+                readers.entry(other).or_default().push(i);
+            }
+            open.extend(before);
+        }
+        let mut ready: BinaryHeap<Reverse<usize>> = waiting.iter().filter(|&(_, &left)| left == 0).map(|(&i, _)| Reverse(i)).collect();
+        let mut order = Vec::new();
+        while let Some(Reverse(i)) = ready.pop() {
+            order.push(i);
+            waiting.remove(&i);
+            for reader in readers.get(&i).into_iter().flatten() {
                 if let Some(left) = waiting.get_mut(reader) {
                     *left -= 1;
                     if *left == 0 {
-                        ready.push(reader);
+                        ready.push(Reverse(*reader));
                     }
                 }
             }
         }
-        if visited == self.proto.node.len() {
-            return Ok(());
-        }
-        let stuck = waiting.iter().position(|&left| left > 0).unwrap_or_default();
-        Err(self.error(stuck, "it is in a cycle or behind one"))
-    }
-
-    fn is_constant_node(&self, node: &NodeProto) -> bool {
-        let passes = matches!(node.op_type.as_str(), "Identity" | "Transpose");
-        node.op_type == "Constant" || passes && node.input.first().is_some_and(|name| self.is_constant(name))
-    }
-
-    pub(super) fn is_constant(&self, name: &str) -> bool {
-        self.constants.contains(name)
-    }
-
-    /// The node that reads a tensor: `None` at the output.
-    pub(super) fn reader(&self, name: &str) -> Result<Option<(usize, &'a NodeProto)>, Error> {
-        let readers = self.readers.get(name).map_or(&[][..], |r| r);
-        let is_output = self.proto.output.iter().any(|o| o.name == name);
-        match *readers {
-            [] if is_output => Ok(None),
-            [] => file(format!("nothing reads `{name}`, and it is not the output: the path from the input ends here")),
-            [i, ..] if is_output => Err(self.error(i, format!("it reads `{name}`, which is also the output: branches are not supported"))),
-            [i] => Ok(self.proto.node.get(i).map(|node| (i, node))),
-            [first, second, ..] => {
-                let other = self.proto.node.get(first).map_or_else(String::new, |node| describe(first, node));
-                Err(self.error(second, format!("it reads `{name}`, which {other} reads too: branches are not supported, except Mul(x, x)")))
-            }
-        }
-    }
-
-    /// The first node that is neither in `visited` nor a constant.
-    pub(super) fn unvisited(&self, visited: &HashSet<usize>) -> Option<usize> {
-        let mut nodes = self.proto.node.iter().enumerate();
-        nodes.find(|(i, node)| !visited.contains(i) && !self.is_constant_node(node)).map(|(i, _)| i)
-    }
-
-    /// The constant of this name; through Identity and Transpose.
-    pub(super) fn constant(&self, name: &str) -> Result<Tensor, String> {
-        let (mut at, mut turned) = (name, false);
-        // No cycles: this ends.
-        loop {
-            let tensor = if let Some(proto) = self.initializers.get(at) {
-                Tensor::decode(proto)
-            } else {
-                let node = self.producers.get(at).and_then(|&i| self.proto.node.get(i)).filter(|_| self.is_constant(at));
-                let node = node.ok_or_else(|| format!("`{at}` must be a constant"))?;
-                if node.op_type == "Constant" {
-                    let value = node.attribute.first().ok_or_else(|| format!("constant `{at}` has no value"))?;
-                    Tensor::of_attribute(value)
-                } else {
-                    turned ^= node.op_type == "Transpose";
-                    at = node.input.first().map_or("", |name| name);
-                    continue;
-                }
-            };
-            let tensor = tensor.and_then(|t| if turned { t.transposed() } else { Ok(t) });
-            return tensor.map_err(|what| format!("constant `{name}`: {what}"));
+        match waiting.keys().min() {
+            Some(&stuck) => Err(self.error(stuck, "it is in a cycle or behind one")),
+            None => Ok(order),
         }
     }
 }
 
 /// The only element.
-fn only<'a>(what: &str, mut values: impl Iterator<Item = &'a ValueInfoProto>) -> Result<&'a ValueInfoProto, Error> {
-    match (values.next(), values.next()) {
-        (Some(value), None) => Ok(value),
-        (None, _) => file(format!("the graph has no {what}")),
-        (Some(a), Some(b)) => file(format!("the graph has several {what}s (`{}`, `{}`): one is supported", a.name, b.name)),
+fn only<'a>(what: &str, values: Vec<&'a ValueInfoProto>) -> Result<&'a ValueInfoProto, Error> {
+    match values[..] {
+        [value] => Ok(value),
+        [] => file(format!("the graph has no {what}")),
+        _ => {
+            let shown: Vec<String> = values.iter().take(8).map(|v| format!("`{}`", v.name)).collect();
+            file(format!("the graph has {} {what}s ({}): one is supported, so keep one when exporting", values.len(), shown.join(", ")))
+        }
     }
-}
-
-/// What is said of an operator that cannot be read.
-pub(super) fn unsupported() -> String {
-    format!("this operator is not supported. Supported are {SUPPORTED}")
 }

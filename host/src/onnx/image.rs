@@ -1,11 +1,11 @@
 //! Nodes that slide a window over an image: convolution and pooling, in one or two dimensions. One dimension is an image of height 1.
 
-use super::proto::NodeProto;
+use super::build::Builder;
+use super::call::{Call, Computed, Outputs, one};
 use super::tensor::Tensor;
-use super::walk::{Step, Walk, attribute, axis_of, int, operand};
-use crate::network::{Layer, output_len};
+use crate::network::PerElement;
 use minionn_core::params::N;
-use minionn_core::plan::{Convolution, MAX_CLASSES, MAX_LEN, MAX_WEIGHTS};
+use minionn_core::plan::{Convolution, MAX_LEN, MAX_WEIGHTS};
 
 /// Larger images, kernels, strides, pads and dilations than this are refused before anything is computed from them.
 const MOST: u32 = (1 << 15) - 1;
@@ -16,12 +16,6 @@ const WINDOW: [&str; 5] = ["auto_pad", "dilations", "kernel_shape", "pads", "str
 /// A number of a shape.
 fn small(what: &str, value: impl TryInto<u32> + Copy + core::fmt::Display) -> Result<u32, String> {
     value.try_into().ok().filter(|&n| n <= MOST).ok_or_else(|| format!("{what} holds {value}: 0 to {MOST} are supported"))
-}
-
-/// Refuses attributes that are not in `known`.
-fn only(node: &NodeProto, known: &[&str]) -> Step {
-    let stranger = node.attribute.iter().find(|a| !known.contains(&a.name.as_str()));
-    stranger.map_or(Ok(()), |a| Err(format!("attribute `{}` is not supported. Supported are {}", a.name, known.join(", "))))
 }
 
 /// Channels, height and width of `dims`, and how many dimensions the image has.
@@ -38,12 +32,12 @@ fn image(dims: &[usize]) -> Result<([u32; 3], usize), String> {
 }
 
 /// One number for each dimension of the image from attribute `name`, down and right; `None` if it is not there.
-fn pair(node: &NodeProto, name: &str, rank: usize) -> Result<Option<[u32; 2]>, String> {
-    let Some(attribute) = attribute(node, name) else { return Ok(None) };
-    match (rank, &attribute.ints[..]) {
-        (1, &[across]) => Ok(Some([1, positive(name, across)?])),
-        (2, &[down, across]) => Ok(Some([positive(name, down)?, positive(name, across)?])),
-        (_, other) => Err(format!("{name} is {other:?}: {rank} numbers are needed")),
+fn pair(call: &Call<'_>, name: &str, rank: usize) -> Result<Option<[u32; 2]>, String> {
+    match (rank, call.ints(name)?) {
+        (_, None) => Ok(None),
+        (1, Some(&[across])) => Ok(Some([1, positive(name, across)?])),
+        (2, Some(&[down, across])) => Ok(Some([positive(name, down)?, positive(name, across)?])),
+        (_, Some(other)) => Err(format!("{name} is {other:?}: {rank} numbers are needed")),
     }
 }
 
@@ -52,13 +46,13 @@ fn positive(name: &str, value: i64) -> Result<u32, String> {
 }
 
 /// Top, left, bottom, right.
-fn explicit_pads(node: &NodeProto, rank: usize) -> Result<[u32; 4], String> {
-    let Some(attribute) = attribute(node, "pads") else { return Ok([0; 4]) };
-    match (rank, &attribute.ints[..]) {
-        (_, []) => Ok([0; 4]),
-        (1, &[left, right]) => Ok([0, small("pads", left)?, 0, small("pads", right)?]),
-        (2, &[top, left, bottom, right]) => Ok([small("pads", top)?, small("pads", left)?, small("pads", bottom)?, small("pads", right)?]),
-        (_, other) => Err(format!("pads is {other:?}: {} numbers are needed", 2 * rank)),
+fn explicit_pads(call: &Call<'_>, rank: usize) -> Result<[u32; 4], String> {
+    let pad = |n: i64| small("pads", n);
+    match (rank, call.ints("pads")?) {
+        (_, None | Some([])) => Ok([0; 4]),
+        (1, Some(&[left, right])) => Ok([0, pad(left)?, 0, pad(right)?]),
+        (2, Some(&[top, left, bottom, right])) => Ok([pad(top)?, pad(left)?, pad(bottom)?, pad(right)?]),
+        (_, Some(other)) => Err(format!("pads is {other:?}: {} numbers are needed", 2 * rank)),
     }
 }
 
@@ -74,29 +68,26 @@ fn same(input: u32, reach: u32, stride: u32, upper: bool) -> (u32, u32) {
     if upper { (less, more) } else { (more, less) }
 }
 
-/// The window that `node` slides over `input`; `kernel` where the weights give it.
-fn window(node: &NodeProto, input: [u32; 3], rank: usize, kernel: Option<[u32; 2]>) -> Result<Convolution, String> {
-    let declared = pair(node, "kernel_shape", rank)?;
+/// The window that a node slides over `input`; `kernel` where the weights give it.
+fn window(call: &Call<'_>, input: [u32; 3], rank: usize, kernel: Option<[u32; 2]>) -> Result<Convolution, String> {
+    let declared = pair(call, "kernel_shape", rank)?;
     let kernel = kernel.or(declared).ok_or("kernel_shape is missing")?;
     if declared.is_some_and(|declared| declared != kernel) {
         return Err(format!("kernel_shape says {declared:?}, its weights are {kernel:?}"));
     }
-    let stride = pair(node, "strides", rank)?.unwrap_or([1; 2]);
-    let dilation = pair(node, "dilations", rank)?.unwrap_or([1; 2]);
+    let stride = pair(call, "strides", rank)?.unwrap_or([1; 2]);
+    let dilation = pair(call, "dilations", rank)?.unwrap_or([1; 2]);
     let ([_, h, w], [down, across]) = (input, [reach(kernel[0], dilation[0]), reach(kernel[1], dilation[1])]);
-    let auto = attribute(node, "auto_pad").map_or(&b"NOTSET"[..], |a| &a.s);
-    let pads = match auto {
-        b"NOTSET" | b"" => explicit_pads(node, rank)?,
-        b"VALID" => [0; 4],
-        b"SAME_UPPER" | b"SAME_LOWER" => {
-            let upper = auto == b"SAME_UPPER";
+    let auto = call.text("auto_pad", "NOTSET")?;
+    let pads = match auto.as_str() {
+        "NOTSET" | "" => explicit_pads(call, rank)?,
+        "VALID" => [0; 4],
+        "SAME_UPPER" | "SAME_LOWER" => {
+            let upper = auto == "SAME_UPPER";
             let ((top, bottom), (left, right)) = (same(h, down, stride[0], upper), same(w, across, stride[1], upper));
             [top, left, bottom, right]
         }
-        other => {
-            let other = String::from_utf8_lossy(other);
-            return Err(format!("auto_pad is {other}: NOTSET, VALID, SAME_UPPER and SAME_LOWER are supported"));
-        }
+        other => return Err(format!("auto_pad is {other}: NOTSET, VALID, SAME_UPPER and SAME_LOWER are supported")),
     };
     let window = Convolution::window(input, kernel, stride, pads, dilation);
     let padded = [h + pads[0].min(MOST) + pads[2].min(MOST), w + pads[1].min(MOST) + pads[3].min(MOST)];
@@ -106,165 +97,124 @@ fn window(node: &NodeProto, input: [u32; 3], rank: usize, kernel: Option<[u32; 2
     Ok(window)
 }
 
-/// More padding behind, so that the last window, which is not full, counts too. That is exact where padding is left out of every window.
-fn with_ceiling(mut window: Convolution, exact: bool) -> Result<Convolution, String> {
+/// More padding behind, so that the last window, which is not full, counts too; a window that would start behind the image does not.
+fn with_ceiling(mut window: Convolution) -> Convolution {
     let ([_, h, w], [sh, sw], [kh, kw], [dh, dw]) = (window.input, window.stride, window.kernel, window.dilation);
     let [top, left, bottom, right] = window.pads;
-    let missing = |padded: u32, reach: u32, stride: u32| (stride - (padded - reach) % stride) % stride;
-    let (down, across) = (missing(h + top + bottom, reach(kh, dh), sh), missing(w + left + right, reach(kw, dw), sw));
-    if (down > 0 || across > 0) && !exact {
-        return Err("ceil_mode 1 adds windows that are not full: only ceil_mode 0 is supported here".into());
-    }
-    window.pads = [top, left, bottom + down, right + across];
-    match window.output_size() {
-        // ONNX leaves out a window that starts behind the image.
-        Ok([ho, wo]) if (ho - 1) * sh < h + top && (wo - 1) * sw < w + left => Ok(window),
-        _ => Err("ceil_mode 1 adds windows that lie behind the image: only ceil_mode 0 is supported here".into()),
-    }
-}
-
-/// Elements of the image in every window, if that is the same number.
-fn even_count(window: &Convolution) -> Option<usize> {
-    if window.pads == [0; 4] {
-        return Some(window.window_len());
-    }
-    // Along one side: the same in every window?
-    let along = |side: usize| {
-        let (size, pad) = (window.input.get(side + 1).copied()?, window.pads.get(side).copied()?);
-        let pick = |of: [u32; 2]| of.get(side).copied();
-        let (kernel, stride, dilation) = (pick(window.kernel)?, pick(window.stride)?, pick(window.dilation)?);
-        let outputs = pick(window.output_size().ok()?)?;
-        let inside = |y: u32| (0..kernel).filter(|u| (y * stride + u * dilation).checked_sub(pad).is_some_and(|row| row < size)).count();
-        let first = inside(0);
-        (1..outputs).all(|y| inside(y) == first).then_some(first)
+    let more = |size: u32, before: u32, behind: u32, reach: u32, stride: u32| {
+        let rest = (before + size + behind - reach) % stride;
+        let start = before + size + behind - reach - rest + stride;
+        if rest > 0 && start < before + size { stride - rest } else { 0 }
     };
-    Some(along(0)? * along(1)?)
+    let (down, across) = (more(h, top, bottom, reach(kh, dh), sh), more(w, left, right, reach(kw, dw), sw));
+    window.pads = [top, left, bottom + down, right + across];
+    window
 }
 
-impl Walk<'_> {
-    pub(super) fn convolution(&mut self, name: String, node: &NodeProto) -> Step {
-        self.computed_is(node, 0)?;
-        only(node, &[&WINDOW[..], &["group"]].concat())?;
-        let (input, rank) = image(&self.dims)?;
-        let weights = self.constant(node, 1)?;
-        let groups = positive("group", int(node, "group", 1))?;
-        let (outputs, per_group, kernel) = kernel_of(&weights, rank)?;
-        if input[0] % groups != 0 || outputs % groups != 0 || input[0] / groups != per_group {
-            let shape = &weights.dims;
-            return Err(format!("weights of shape {shape:?} in {groups} groups do not fit {} input channels", input[0]));
-        }
-        let layer = Convolution { outputs, groups, ..window(node, input, rank, Some(kernel))? };
-        // The core counts a channel for every phase of the stride.
-        let phases = layer.stride.iter().try_fold(input[0], |n, &s| n.checked_mul(s)).filter(|&n| n <= MAX_LEN);
-        if layer.weights() > MAX_WEIGHTS || phases.is_none() {
-            return Err(format!("it is too large: at most {MAX_WEIGHTS} weights and {MAX_LEN} channels times strides are supported"));
-        }
-        let [kh, kw] = [0, 1].map(|i| reach(layer.kernel[i], layer.dilation[i]).div_ceil(layer.stride[i]) as usize);
-        if kh * kw > N {
-            return Err(format!("its kernel reaches over {kh} times {kw} elements of every stride: at most {N} in all are supported"));
-        }
-        let biases = match operand(node, 2) {
-            None => vec![0.0; outputs as usize],
-            Some(name) => {
-                let biases = self.graph.constant(name)?;
-                if biases.dims != [outputs as usize] {
-                    return Err(format!("its bias has shape {:?}, {outputs} numbers are needed", biases.dims));
-                }
-                biases.floats().into_iter().map(f64::from).collect()
-            }
-        };
-        let dims = self.output(&layer, rank)?;
-        self.append(name, layer, weights.floats(), biases)?;
-        self.dims = dims;
-        Ok(())
-    }
+/// Elements of the window at each place that lie in the image with `pads` around it.
+fn counts(window: &Convolution, pads: [u32; 4]) -> Vec<f64> {
+    let [_, h, w] = window.input;
+    let [top, left, bottom, right] = pads;
+    let along = |outputs: u32, kernel: u32, stride: u32, dilation: u32, low: u32, high: u32| -> Vec<u32> {
+        // Elements of the kernel in front of `end`.
+        let before = |end: u32, y: u32| end.saturating_sub(y * stride).div_ceil(dilation).min(kernel);
+        (0..outputs).map(|y| before(high, y) - before(low, y)).collect()
+    };
+    let [ho, wo] = window.output_size().unwrap_or([0; 2]);
+    let ([kh, kw], [sh, sw], [dh, dw], [above, before, ..]) = (window.kernel, window.stride, window.dilation, window.pads);
+    let down = along(ho, kh, sh, dh, above - top, above + h + bottom);
+    let across = along(wo, kw, sw, dw, before - left, before + w + right);
+    down.iter().flat_map(|&d| across.iter().map(move |&a| f64::from(d * a))).collect()
+}
 
-    /// The shape that `layer` makes.
-    fn output(&self, layer: &Convolution, rank: usize) -> Result<Vec<usize>, String> {
-        let [ho, wo] = layer.output_size().map_err(|e| e.to_string())?;
-        let product = [layer.outputs, ho, wo].iter().try_fold(1_u32, |n, &d| n.checked_mul(d));
-        if product.is_none_or(|n| n > MAX_LEN) {
-            return Err(format!("its output [{}, {ho}, {wo}] is too large: at most {MAX_LEN} elements are supported", layer.outputs));
-        }
-        debug_assert_eq!(product.map(|n| n as usize), Some(output_len(layer)));
-        let image = [ho as usize, wo as usize];
-        Ok([&[1, layer.outputs as usize], image.get(2 - rank..).unwrap_or_default()].concat())
+pub(super) fn convolution(b: &mut Builder, call: &Call<'_>) -> Outputs {
+    call.only(3, &[&WINDOW[..], &["group"]].concat())?;
+    let x = call.computed(0)?;
+    let (input, rank) = image(&x.dims)?;
+    let weights = call.constant(1)?;
+    let groups = positive("group", call.int("group", 1)?)?;
+    let (outputs, per_group, kernel) = kernel_of(weights, rank)?;
+    if input[0] % groups != 0 || outputs % groups != 0 || input[0] / groups != per_group {
+        let shape = &weights.dims;
+        return Err(format!("weights of shape {shape:?} in {groups} groups do not fit {} input channels", input[0]));
     }
+    let layer = Convolution { outputs, groups, ..window(call, input, rank, Some(kernel))? };
+    // The core counts a channel for every phase of the stride.
+    let phases = layer.stride.iter().try_fold(input[0], |n, &s| n.checked_mul(s)).filter(|&n| n <= MAX_LEN);
+    if layer.weights() > MAX_WEIGHTS || phases.is_none() {
+        return Err(format!("it is too large: at most {MAX_WEIGHTS} weights and {MAX_LEN} channels times strides are supported"));
+    }
+    let [kh, kw] = [0, 1].map(|i| reach(layer.kernel[i], layer.dilation[i]).div_ceil(layer.stride[i]) as usize);
+    if kh * kw > N {
+        return Err(format!("its kernel reaches over {kh} times {kw} elements of every stride: at most {N} in all are supported"));
+    }
+    let biases = match call.optional_constant(2)? {
+        None => vec![0.0; outputs as usize],
+        Some(biases) if biases.dims == [outputs as usize] => biases.numbers(),
+        Some(biases) => return Err(format!("its bias has shape {:?}, {outputs} numbers are needed", biases.dims)),
+    };
+    let dims = output(&layer, rank)?;
+    b.count_constant(weights.len())?;
+    one(Computed::new(b.linear(&call.name, x.id, layer, weights.floats(), biases)?, dims))
+}
 
-    pub(super) fn pool(&mut self, name: String, op: &str, node: &NodeProto) -> Step {
-        self.computed_is(node, 0)?;
-        if node.output.iter().skip(1).any(|name| !name.is_empty()) {
-            return Err("its second output (Indices) is not supported".into());
-        }
-        let most = op == "MaxPool";
-        only(node, &[&WINDOW[..], &["ceil_mode", if most { "storage_order" } else { "count_include_pad" }]].concat())?;
-        let (input, rank) = image(&self.dims)?;
-        let mut window = window(node, input, rank, None)?;
-        if int(node, "ceil_mode", 0) != 0 {
-            window = with_ceiling(window, most)?;
-        }
-        if most {
-            return self.max_pool(name, window, rank);
-        }
-        let count = if int(node, "count_include_pad", 0) == 0 { even_count(&window) } else { Some(window.window_len()) };
-        let count = count.filter(|&n| n > 0).ok_or(
-            "count_include_pad 0 divides windows at the border by other numbers than those inside: use count_include_pad 1 or no padding",
-        )?;
-        self.slide(name, Layer::SumPool(window, count as f64), &window, rank)
+/// The shape that `layer` makes.
+fn output(layer: &Convolution, rank: usize) -> Result<Vec<usize>, String> {
+    let [ho, wo] = layer.output_size().map_err(|e| e.to_string())?;
+    let product = [layer.outputs, ho, wo].iter().try_fold(1_u32, |n, &d| n.checked_mul(d));
+    if product.is_none_or(|n| n > MAX_LEN) {
+        return Err(format!("its output [{}, {ho}, {wo}] is too large: at most {MAX_LEN} elements are supported", layer.outputs));
     }
+    let image = [ho as usize, wo as usize];
+    Ok([&[1, layer.outputs as usize], image.get(2 - rank..).unwrap_or_default()].concat())
+}
 
-    fn max_pool(&mut self, name: String, window: Convolution, rank: usize) -> Step {
-        if window.window_len() > MAX_CLASSES as usize {
-            return Err(format!("a window of {} elements is too large: at most {MAX_CLASSES} are supported", window.window_len()));
-        }
-        self.slide(name, Layer::MaxPool(window), &window, rank)
+pub(super) fn pool(b: &mut Builder, call: &Call<'_>) -> Outputs {
+    if call.node.output.iter().skip(1).any(|name| !name.is_empty()) {
+        return Err("its second output (Indices) is not supported".into());
     }
+    let most = call.op() == "MaxPool";
+    call.only(1, &[&WINDOW[..], &["ceil_mode", if most { "storage_order" } else { "count_include_pad" }]].concat())?;
+    let x = call.computed(0)?;
+    let (input, rank) = image(&x.dims)?;
+    let plain = window(call, input, rank, None)?;
+    let window = if call.flag("ceil_mode", false)? { with_ceiling(plain) } else { plain };
+    let dims = output(&window, rank)?;
+    if !window.is_window() {
+        return Err(format!("a window lies in the padding altogether: pads {:?} (top, left, bottom, right) are too large", window.pads));
+    }
+    if most {
+        return one(Computed::new(b.max_pool(&call.name, x.id, window)?, dims));
+    }
+    // Padding that ceil_mode adds never counts.
+    let counts = counts(&window, if call.flag("count_include_pad", false)? { plain.pads } else { [0; 4] });
+    let first = counts.first().copied().unwrap_or(1.0);
+    if counts.iter().all(|&n| n == first) {
+        return one(Computed::new(b.sum_pool(&call.name, x.id, window, first)?, dims));
+    }
+    let sums = Computed::new(b.sum_pool(&call.name, x.id, window, 1.0)?, dims);
+    let scale = counts.iter().map(|n| 1.0 / n).collect::<Vec<_>>().repeat(window.outputs as usize);
+    one(b.affine(&call.name, &sums, PerElement::Each(scale), PerElement::One(0.0))?)
+}
 
-    /// Appends pooling.
-    fn slide(&mut self, name: String, layer: Layer, window: &Convolution, rank: usize) -> Step {
-        let dims = self.output(window, rank)?;
-        if !window.is_window() {
-            return Err(format!(
-                "a window lies in the padding altogether: pads {:?} (top, left, bottom, right) are too large",
-                window.pads
-            ));
-        }
-        self.builder.activation(name, layer)?;
-        self.dims = dims;
-        Ok(())
-    }
+pub(super) fn global_pool(b: &mut Builder, call: &Call<'_>) -> Outputs {
+    call.only(1, &[])?;
+    let x = call.computed(0)?;
+    let (input, rank) = image(&x.dims)?;
+    let (window, dims) = (whole(input), output(&whole(input), rank)?);
+    let id = if call.op() == "GlobalMaxPool" {
+        b.max_pool(&call.name, x.id, window)?
+    } else {
+        b.sum_pool(&call.name, x.id, window, window.window_len() as f64)?
+    };
+    one(Computed::new(id, dims))
+}
 
-    pub(super) fn global_pool(&mut self, name: String, op: &str, node: &NodeProto) -> Step {
-        self.computed_is(node, 0)?;
-        only(node, &[])?;
-        let (input, rank) = image(&self.dims)?;
-        let window = whole(input);
-        if op == "GlobalMaxPool" {
-            return self.max_pool(name, window, rank);
-        }
-        self.slide(name, Layer::SumPool(window, window.window_len() as f64), &window, rank)
-    }
-
-    /// The mean over the whole image.
-    pub(super) fn reduce_mean(&mut self, name: String, node: &NodeProto) -> Step {
-        self.computed_is(node, 0)?;
-        only(node, &["axes", "keepdims", "noop_with_empty_axes"])?;
-        let (input, rank) = image(&self.dims)?;
-        let mut axes = Vec::new();
-        for axis in self.axes(node)?.unwrap_or_default() {
-            axes.push(axis_of(axis, rank + 2)?);
-        }
-        axes.sort_unstable();
-        if axes != (2..rank + 2).collect::<Vec<_>>() {
-            return Err(format!("axes {axes:?} of shape {:?}: only the mean over the whole image of each channel is supported", self.dims));
-        }
-        let window = whole(input);
-        self.slide(name, Layer::SumPool(window, window.window_len() as f64), &window, rank)?;
-        if int(node, "keepdims", 1) == 0 {
-            self.dims.truncate(2);
-        }
-        Ok(())
-    }
+/// The means of the channels of an image, if that is what `axes` of `dims` are.
+pub(super) fn means(b: &mut Builder, name: &str, x: &Computed, axes: &[usize]) -> Option<Result<usize, String>> {
+    let (input, _) = image(&x.dims).ok().filter(|(_, rank)| axes.iter().copied().eq(2..rank + 2))?;
+    let window = whole(input);
+    Some(b.sum_pool(name, x.id, window, window.window_len() as f64))
 }
 
 /// The window that covers an image.

@@ -4,17 +4,34 @@
 //! |---|---|
 //! | [`proto`] | the messages |
 //! | `scan` | how many records a file holds |
-//! | `tensor` | constants |
-//! | `graph` | who makes and reads which tensor; cycles, missing tensors and branches are refused here |
-//! | `walk` | from the input to the output, node by node |
-//! | `image` | the nodes that slide a window over an image: convolution and pooling |
+//! | `tensor`, `fold` | constants, and arithmetic on them |
+//! | `graph` | who makes and reads which tensor; cycles and missing tensors are refused here |
+//! | `walk` | from the input to the output, node by node: which operator is read where |
+//! | `call` | the inputs and attributes of one node |
+//! | `build` | the network in the making, and its limits |
+//! | `views` | copies of any rank as the four loops of a view |
+//! | `matrix`, `image`, `elementwise`, `reduce`, `copy`, `shape`, `recurrent` | the operators, by what they do |
+//! | `patterns` | curves that exporters spell out |
+//! | `simplify` | what is left to tidy in the end |
 
-//mod graph;
-//mod image;
+mod build;
+mod call;
+mod copy;
+mod elementwise;
+mod fold;
+mod graph;
+mod image;
+mod matrix;
+mod patterns;
 pub mod proto;
+mod recurrent;
+mod reduce;
 mod scan;
+mod shape;
+mod simplify;
 mod tensor;
-//mod walk;
+mod views;
+mod walk;
 
 use crate::network::Network;
 use prost::Message as _;
@@ -23,9 +40,16 @@ use prost::Message as _;
 pub const MAX_FILE: usize = 1 << 30;
 
 /// The operators that can be read, for error messages.
-pub const SUPPORTED: &str = "Gemm, MatMul, Conv (1-D and 2-D), Add, Sub, Mul, Div, BatchNormalization (with constants, next to a fully connected \
-     layer or convolution), Relu, MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool, ReduceMean (over the whole image), squares as Mul(x, x) or Pow(x, 2), Flatten, Reshape, Squeeze, Unsqueeze, Identity, Dropout, Cast, \
+pub const SUPPORTED: &str = "Gemm and MatMul (one side constant), Conv (1-D and 2-D), MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool, \
+     Add, Sub, Mul, Div (by constants), Sum, Mean, Max, Min, Neg, Abs, Pow (1, 2 and 3), BatchNormalization, \
+     Relu, LeakyRelu, PRelu, Clip, HardSigmoid, HardSwish, Sigmoid, Tanh, Erf, Softsign, Softplus, Gelu, Elu, Selu, Celu, \
+     ReduceSum, ReduceMean, ReduceMax, ReduceMin, Concat, Split, Slice, Gather (constant indices), Pad (constant), Transpose, Expand, \
+     Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout, Cast, LSTM, GRU, RNN (fixed length, batch of 1), \
+     of constants Constant, ConstantOfShape, Shape, Size, DequantizeLinear, Sqrt, Exp, Floor, Ceil, Reciprocal, \
      and at the end Softmax, LogSoftmax, ArgMax";
+
+/// Oldest and newest operator set that is read.
+const OPSETS: core::ops::RangeInclusive<i64> = 7..=25;
 
 /// Why a file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -62,8 +86,9 @@ pub fn import(bytes: &[u8]) -> Result<Network, Error> {
     let graph = model.graph.ok_or_else(|| Error::File("not an ONNX file, or damaged: it holds no graph".into()))?;
     let opset = model.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx")).map(|o| o.version);
     match opset {
-        Some(7..) => { let _ = graph; Err(Error::File("x".into())) }
-        Some(old) => Err(Error::File(format!("operator set {old} is too old: export with 7 or newer"))),
+        Some(version) if OPSETS.contains(&version) => walk::walk(&graph::Graph::new(&graph)?, version),
+        Some(old) if old < *OPSETS.start() => Err(Error::File(format!("operator set {old} is too old: export with {} or newer", OPSETS.start()))),
+        Some(new) => Err(Error::File(format!("operator set {new} is too new: export with {} or older", OPSETS.end()))),
         None => Err(Error::File("not an ONNX file, or damaged: it names no operator set".into())),
     }
 }

@@ -12,7 +12,7 @@ pub(super) const MAX_RECORDS: usize = 1 << 20;
 struct Message(&'static [(u32, Message)]);
 
 const LEAF: Message = Message(&[]);
-const NODE: Message = Message(&[(1, LEAF), (2, LEAF), (5, Message(&[(5, LEAF)]))]);
+const NODE: Message = Message(&[(1, LEAF), (2, LEAF), (5, Message(&[(5, LEAF), (9, LEAF)]))]);
 const VALUE: Message = Message(&[(2, Message(&[(1, Message(&[(2, Message(&[(1, LEAF)]))]))]))]);
 const GRAPH: Message = Message(&[(1, NODE), (5, LEAF), (11, VALUE), (12, VALUE)]);
 const MODEL: Message = Message(&[(7, GRAPH), (8, LEAF)]);

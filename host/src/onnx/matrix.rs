@@ -1,0 +1,192 @@
+//! Gemm and MatMul with one constant side, for any number of rows.
+
+use super::build::{Builder, joint};
+use super::call::{Call, Computed, Outputs, Value, one};
+use super::tensor::{Tensor, count};
+use super::views::{Loops, stretched, strides};
+use crate::network::PerElement;
+use minionn_core::plan::{Convolution, MAX_WEIGHTS};
+
+/// A stack of matrices: batch dimensions, rows, columns.
+struct Stack {
+    batch: Vec<usize>,
+    size: [usize; 2],
+    /// From one row and column to the next.
+    steps: [i64; 2],
+}
+
+impl Stack {
+    fn new(dims: &[usize], turned: bool) -> Result<Self, String> {
+        let &[ref batch @ .., rows, columns] = dims else { return Err(format!("shape {dims:?} is not a matrix")) };
+        let (size, steps) = ([rows, columns], [columns as i64, 1]);
+        let [a, b] = size;
+        let [s, t] = steps;
+        let (size, steps) = if turned { ([b, a], [t, s]) } else { (size, steps) };
+        Ok(Self { batch: batch.to_vec(), size, steps })
+    }
+
+    /// Rows and columns exchanged.
+    fn turned(mut self) -> Self {
+        self.size.reverse();
+        self.steps.reverse();
+        self
+    }
+
+    /// Steps along the dimensions of a batch that this one is stretched to.
+    fn batch_steps(&self, to: &[usize]) -> Vec<i64> {
+        let [rows, columns] = self.size;
+        stretched(&self.batch, to).into_iter().map(|s| s * (rows * columns) as i64).collect()
+    }
+}
+
+/// `weights · x` for every matrix of the batch: `[outputs, inputs] · [inputs, places]`, made of the elements of `x` and of the constant `w`.
+///
+/// The inputs become channels and the places an image of height 1. Weights of their own for parts of the batch become groups.
+/// The result is `[batch.., outputs, places]`, or with `rows` `[batch.., places, outputs]`.
+fn product(b: &mut Builder, call: &Call<'_>, (x, of): (&Computed, &Stack), (w, by): (&Tensor, &Stack), bias: &[f64], rows: bool) -> Result<Computed, String> {
+    let ([inputs, places], [outputs, wanted]) = (of.size, by.size);
+    let name = &call.name;
+    if wanted != inputs {
+        let weights = &w.dims;
+        return Err(format!(
+            "its weights take rows of {wanted} numbers (shape {weights:?}), but shape {:?} comes in: flatten to rows of that length",
+            x.dims
+        ));
+    }
+    let batch = joint(&of.batch, &by.batch)?;
+    let own: Vec<bool> = by.batch_steps(&batch).iter().zip(&batch).map(|(&s, &n)| s != 0 && n != 1).collect();
+    let pick = |groups: bool| -> Vec<usize> { own.iter().enumerate().filter(|&(_, &g)| g == groups).map(|(i, _)| i).collect() };
+    let (grouped, shared) = (pick(true), pick(false));
+    let sizes = |axes: &[usize]| -> Vec<usize> { axes.iter().filter_map(|&a| batch.get(a).copied()).collect() };
+    let total = |axes: &[usize]| count(&sizes(axes)).ok_or("it is too large");
+    let (groups, spread) = (total(&grouped)?, total(&shared)?);
+    let all = [groups, inputs, outputs, spread, places].iter().try_fold(1_u64, |n, &d| n.checked_mul(d as u64)).filter(|&n| n > 0);
+    let layer_weights = (groups as u64).saturating_mul(inputs as u64).saturating_mul(outputs as u64);
+    if all.is_none() || layer_weights > MAX_WEIGHTS {
+        return Err(format!("{inputs} times {outputs} weights are too many: at most {MAX_WEIGHTS} are supported"));
+    }
+    super::call::possible(&[groups, outputs, spread, places])?;
+    // Every order of dimensions is one of [groups.., channels, shared.., places].
+    let order = |steps: &[i64], channel: i64, place: i64| -> Vec<i64> {
+        let along = |axes: &[usize]| -> Vec<i64> { axes.iter().filter_map(|&a| steps.get(a).copied()).collect() };
+        [along(&grouped), vec![channel], along(&shared), vec![place]].concat()
+    };
+    let shape = |channels| [sizes(&grouped), vec![channels], sizes(&shared), vec![places]].concat();
+
+    let dims = shape(inputs);
+    let gathered = Loops::new(&dims, 0, &order(&of.batch_steps(&batch), of.steps[0], of.steps[1]), 0, &strides(&dims));
+    let image = b.copy(name, x, dims, 1.0, &gathered)?;
+
+    let steps = by.batch_steps(&batch);
+    let own_steps: Vec<i64> = grouped.iter().filter_map(|&a| steps.get(a).copied()).collect();
+    let dims = [sizes(&grouped), vec![outputs, inputs]].concat();
+    let turned = Loops::new(&dims, 0, &[own_steps, by.steps.to_vec()].concat(), 0, &strides(&dims));
+    b.count_constant(w.len())?;
+    let weights = Tensor::assembled(dims, 0.0, &[(w, turned.views()?)]).floats();
+
+    let layer = Convolution {
+        input: [(groups * inputs) as u32, 1, (spread * places) as u32],
+        groups: groups as u32,
+        ..Convolution::fully_connected(0, (groups * outputs) as u32)
+    };
+    let made = b.linear(name, image.id, layer, weights, bias.repeat(groups))?;
+
+    let (size, [channel, place]) = if rows { ([places, outputs], [1, outputs as i64]) } else { ([outputs, places], [places as i64, 1]) };
+    let out = [batch.clone(), size.to_vec()].concat();
+    let target: Vec<i64> = strides(&out);
+    let dims = shape(outputs);
+    let spread_back = Loops::new(&dims, 0, &strides(&dims), 0, &order(target.get(..batch.len()).unwrap_or_default(), channel, place));
+    b.copy(name, &Computed::new(made, dims), out, 1.0, &spread_back)
+}
+
+/// Which side is the constant.
+fn sides<'a>(call: &'a Call<'_>) -> Result<(bool, &'a Computed, &'a Tensor), String> {
+    match (call.value(0)?, call.value(1)?) {
+        (x @ Value::Computed(_), Value::Constant(w)) => Ok((true, x.number()?, w)),
+        (Value::Constant(w), x @ Value::Computed(_)) => Ok((false, x.number()?, w)),
+        (Value::Constant(_), Value::Constant(_)) => Err("it reads constants only, which is not supported".into()),
+        _ => Err("it multiplies two computed tensors: one side must be a constant".into()),
+    }
+}
+
+pub(super) fn mat_mul(b: &mut Builder, call: &Call<'_>) -> Outputs {
+    call.only(2, &[])?;
+    let (first, x, w) = sides(call)?;
+    // A vector is a row on the left and a column on the right; its dimension of 1 vanishes in the end.
+    let matrix = |dims: &[usize], left: bool| match (dims, left) {
+        (&[n], true) => vec![1, n],
+        (&[n], false) => vec![n, 1],
+        (dims, _) => dims.to_vec(),
+    };
+    let (x_stack, w_stack) = (Stack::new(&matrix(&x.dims, first), false)?, Stack::new(&matrix(&w.dims, !first), false)?);
+    let bias = |outputs| vec![0.0; outputs];
+    let mut y = if first {
+        let w_stack = w_stack.turned();
+        let [outputs, _] = w_stack.size;
+        checked(outputs)?;
+        product(b, call, (x, &x_stack.turned()), (w, &w_stack), &bias(outputs), true)?
+    } else {
+        let [outputs, _] = w_stack.size;
+        checked(outputs)?;
+        product(b, call, (x, &x_stack), (w, &w_stack), &bias(outputs), false)?
+    };
+    let (left, right) = if first { (&x.dims, &w.dims) } else { (&w.dims, &x.dims) };
+    let rank = y.dims.len();
+    if right.len() == 1 {
+        y.dims.remove(rank - 1);
+    }
+    if left.len() == 1 {
+        y.dims.remove(rank - 2);
+    }
+    one(y)
+}
+
+/// Outputs that may be allocated.
+fn checked(outputs: usize) -> Result<(), String> {
+    super::call::possible(&[outputs]).map(|_| ())
+}
+
+/// `α·A·B + β·C`.
+pub(super) fn gemm(b: &mut Builder, call: &Call<'_>) -> Outputs {
+    call.only(3, &["alpha", "beta", "transA", "transB"])?;
+    let (first, x, w) = sides(call)?;
+    let (turn_a, turn_b) = (call.flag("transA", false)?, call.flag("transB", false)?);
+    let (alpha, beta) = (call.float("alpha", 1.0)?, call.float("beta", 1.0)?);
+    let (turn_x, turn_w) = if first { (turn_a, turn_b) } else { (turn_b, turn_a) };
+    if x.dims.len() != 2 || w.dims.len() != 2 {
+        return Err(format!("it takes matrices, not shapes {:?} and {:?}: flatten to one row", x.dims, w.dims));
+    }
+    let (of, by) = (Stack::new(&x.dims, turn_x)?, Stack::new(&w.dims, turn_w)?);
+    let (of, by) = if first { (of.turned(), by.turned()) } else { (of, by) };
+    let ([_, places], [outputs, _]) = (of.size, by.size);
+    checked(outputs)?;
+    let dims = if first { [places, outputs] } else { [outputs, places] };
+    let mut weights = w.clone();
+    if alpha != 1.0 {
+        let scaled = w.floats().into_iter().map(|w| (f64::from(w) * alpha) as f32).collect();
+        weights.data = super::tensor::Data::Float(scaled);
+    }
+    // C that is the same for all rows is the bias of the layer; any other is added behind it.
+    let mut bias = vec![0.0; outputs];
+    let mut later = None;
+    match call.optional(2) {
+        None => {}
+        Some(Value::Computed(_)) => later = Some(call.computed(2)?.clone()),
+        Some(Value::Constant(c)) => {
+            let own = first && (c.dims.len() < 2 || c.dims.first() == Some(&1)) || c.len() == 1 || places == 1;
+            let of_outputs = |i: usize, c: &PerElement| c.at(if first { i } else { i * places });
+            let all = c.broadcast(&dims)?;
+            if own {
+                bias.iter_mut().enumerate().for_each(|(i, b)| *b = beta * of_outputs(i, &all));
+            } else {
+                let y = product(b, call, (x, &of), (&weights, &by), &bias, first)?;
+                return one(b.affine(&call.name, &y, PerElement::One(1.0), all.map(|c| beta * c))?);
+            }
+        }
+    }
+    let y = product(b, call, (x, &of), (&weights, &by), &bias, first)?;
+    match later {
+        Some(c) => one(b.sum(&call.name, &[(1.0, &y), (beta, &c)])?),
+        None => one(y),
+    }
+}
