@@ -4,9 +4,11 @@ use super::own::{self, Measured};
 use super::paper::traffic::Cost;
 use super::paper::{self, Profile, cipher, triplet::Counts};
 use crate::commands::plan::{bytes, costs};
+use crate::npy::Array;
 use anyhow::Context as _;
 use core::fmt::{self, Write as _};
 use minionn_core::model::Model;
+use minionn_core::params::FLOOD_BITS;
 use minionn_core::plan::Op;
 use minionn_core::plan::tile::Tile;
 use minionn_core::rng::Seed;
@@ -15,8 +17,8 @@ use serde::Serialize;
 
 /// The layer of the paper's Table 3: inputs, outputs.
 const TABLE_3: [u32; 2] = [784, 128];
-/// SecureML's counts for that layer, as the paper's Table 3 has them: encryptions, multiplications, transfers in all, decryptions.
-const SECUREML: [u64; 4] = [784, 100_352, 912, 128];
+/// SecureML's counts for that layer, as the paper's Table 3 has them: 912 transfers in all.
+const SECUREML: Counts = Counts { up: 784, multiplications: 100_352, down: 128, decryptions: 128 };
 
 /// One linear layer, or the step between two.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +33,17 @@ pub struct Operation {
     pub own: Option<Counts>,
 }
 
+/// The paper's Table 3: its layer from 784 inputs to 128 outputs, three times.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Table3 {
+    /// SecureML, as the table has it.
+    pub secureml: Counts,
+    /// MiniONN as published, counted in this run.
+    pub paper: Counts,
+    /// The project's own method.
+    pub own: Counts,
+}
+
 /// Both methods on one model.
 #[derive(Clone, Debug, Serialize)]
 pub struct Comparison {
@@ -42,6 +55,8 @@ pub struct Comparison {
     pub flooding_bits: u32,
     /// Operation by operation.
     pub operations: Vec<Operation>,
+    /// The paper's Table 3, if the network has that layer.
+    pub table_3: Option<Table3>,
     /// The published method's offline phase.
     pub offline: Cost,
     /// The published method's online phase.
@@ -56,21 +71,21 @@ pub struct Comparison {
     pub fewer_bytes: f64,
 }
 
-/// Runs both, the published method `runs` times; its seconds are those of the median run.
+/// Runs both, the published method on the first row of `inputs` only. Seconds are those of the median run, after one to warm up.
 ///
 /// # Errors
 /// As [`paper::run`] and [`own::measure`].
-pub fn compare(model: &[u8], options: Options, runs: u32, seed: &Seed) -> anyhow::Result<Comparison> {
+pub fn compare(model: &[u8], options: Options, runs: u32, inputs: &Array, seed: &Seed) -> anyhow::Result<Comparison> {
     let parsed = Model::parse(model)?;
-    let (plan, row) = (parsed.plan(), own::inputs(&parsed, 1, &seed.derive(0))?);
-    let x: Result<Vec<i64>, _> = row.data().iter().map(|&x| plan.header().input.quantise(x)).collect();
+    let plan = parsed.plan();
+    let row = inputs.rows_of(plan.header().input_len as usize)?.next().context("no inputs")?;
+    let x: Result<Vec<i64>, _> = row.iter().map(|&x| plan.header().input.quantise(x)).collect();
     let x = x?;
-    let profiles: anyhow::Result<Vec<Profile>> =
-        (0..runs.max(1)).map(|i| paper::run(&parsed, &x, &seed.derive(2 + u64::from(i)))).collect();
-    let mut profiles = profiles?;
+    let profiles: anyhow::Result<Vec<Profile>> = (0..=runs.max(1)).map(|run| paper::run(&parsed, &x, &seed.derive(run.into()))).collect();
+    let mut profiles = profiles?.split_off(1);
     profiles.sort_by(|a, b| (a.offline.seconds + a.online.seconds).total_cmp(&(b.offline.seconds + b.online.seconds)));
     let profile = profiles.swap_remove(profiles.len() / 2);
-    let own = own::measure(model, options, runs, &seed.derive(1))?;
+    let own = own::measure(model, options, runs, inputs)?;
 
     let costs = costs(plan, &options)?;
     let kinds = costs["layers"].as_array().context("costs without layers")?.iter().map(|layer| &layer["kind"]);
@@ -83,12 +98,16 @@ pub fn compare(model: &[u8], options: Options, runs: u32, seed: &Seed) -> anyhow
             Ok(Operation { kind: kind.as_str().unwrap_or_default().to_owned(), shape, paper, own: own_counts(&op, options.stock)? })
         })
         .collect();
+    let operations = operations?;
+    let table_3 = operations.iter().find(|o| o.is_table_3());
+    let table_3 = table_3.and_then(|o| Some(Table3 { secureml: SECUREML, paper: o.paper.ciphertexts, own: o.own? }));
     let both = profile.offline.plus(profile.online);
     Ok(Comparison {
         network: plan.name().to_owned(),
         warning: paper::WARNING,
         flooding_bits: cipher::STATISTICAL_BITS,
-        operations: operations?,
+        operations,
+        table_3,
         offline: profile.offline,
         online: profile.online,
         preparation_seconds: profile.preparation_seconds,
@@ -118,11 +137,11 @@ impl Operation {
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}: the method as published (n = 4096, N = {}), both parties in one process", self.network, paper::batch::MODULUS)?;
-        writeln!(f, "{}: {} bits of flooding fit, 40 are needed\n", capital(self.warning), self.flooding_bits)?;
+        writeln!(f, "{}: {} bits of flooding fit, {FLOOD_BITS} are needed.\n", self.warning, self.flooding_bits)?;
         self.layers(f)?;
         self.totals(f)?;
-        if let Some((layer, own)) = self.operations.iter().find(|o| o.is_table_3()).and_then(|o| Some((o.paper.ciphertexts, o.own?))) {
-            table_3(f, layer, own)?;
+        if let Some(table) = &self.table_3 {
+            writeln!(f, "\n{table}")?;
         }
         f.write_str(NOTES)
     }
@@ -135,11 +154,6 @@ k = 1 (IKNP), base OTs handed over in process; bytes are those that would travel
 out of both methods' totals. Max-pooling and ReLU share one circuit, which the paper has not: that favours it here.
 Own method: two threads over loopback TCP.
 ";
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
 
 fn dash(n: u64) -> String {
     if n == 0 { "-".to_owned() } else { n.to_string() }
@@ -185,17 +199,15 @@ impl Comparison {
     }
 }
 
-fn table_3(f: &mut fmt::Formatter<'_>, paper: Counts, own: Counts) -> fmt::Result {
-    writeln!(
-        f,
-        "\n{:<34}{:>12}{:>16}{:>12}{:>12}",
-        "784→128, the paper's Table 3", "encryptions", "multiplications", "transfers", "decryptions"
-    )?;
-    let [encryptions, multiplications, transfers, decryptions] = SECUREML;
-    writeln!(f, "{:<34}{encryptions:>12}{multiplications:>16}{transfers:>12}{decryptions:>12}", "SecureML, as published")?;
-    for (name, c) in [("MiniONN as published, this run", paper), ("own method", own)] {
-        let transfers = format!("{} + {}", c.up, c.down);
-        writeln!(f, "{name:<34}{:>12}{:>16}{transfers:>12}{:>12}", c.up, c.multiplications, c.decryptions)?;
+impl fmt::Display for Table3 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<34}", "784→128, the paper's Table 3")?;
+        write!(f, "{:>12}{:>16}{:>12}{:>12}", "encryptions", "multiplications", "transfers", "decryptions")?;
+        let rows = [("SecureML, as published", self.secureml), ("MiniONN as published, this run", self.paper), ("own method", self.own)];
+        for (name, c) in rows {
+            let transfers = format!("{} + {}", c.up, c.down);
+            write!(f, "\n{name:<34}{:>12}{:>16}{transfers:>12}{:>12}", c.up, c.multiplications, c.decryptions)?;
+        }
+        Ok(())
     }
-    Ok(())
 }

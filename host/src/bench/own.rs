@@ -42,28 +42,34 @@ impl Measured {
     }
 }
 
-/// Random rows of inputs in the model's range, as real numbers.
+/// Inputs for a stock: the rows of `given` over and over, or random ones in the model's range.
 ///
 /// # Errors
-/// If they are too many.
-pub fn inputs(model: &Model<'_>, rows: usize, seed: &Seed) -> anyhow::Result<Array> {
+/// If the rows do not fit the model.
+pub fn inputs(model: &Model<'_>, given: Option<&Array>, stock: usize, seed: &Seed) -> anyhow::Result<Array> {
     let header = model.plan().header();
     let (len, q) = (header.input_len as usize, header.input);
-    let values = (i64::from(q.max) - i64::from(q.min)) as u64 + 1;
-    let mut random = seed.stream(Domain::Mask, 0);
-    let data = (0..rows * len).map(|_| (i64::from(q.min) + (random.next_u64() % values) as i64) as f32 * q.scale);
-    Array::new(&[rows, len], data.collect()).context("too many inputs")
+    let data: Vec<f32> = match given {
+        Some(array) => array.rows_of(len)?.cycle().take(stock).flatten().copied().collect(),
+        None => {
+            let values = (i64::from(q.max) - i64::from(q.min)) as u64 + 1;
+            let mut random = seed.stream(Domain::Mask, 0);
+            (0..stock * len).map(|_| (i64::from(q.min) + (random.next_u64() % values) as i64) as f32 * q.scale).collect()
+        }
+    };
+    Array::new(&[stock, len], data).context("no inputs")
 }
 
 /// Measures `runs` sessions of one stock each, every answer held against the integer model and the traffic against its prediction.
+/// `inputs`: one row for each prediction of a stock.
 ///
 /// # Errors
 /// If a session fails, an answer differs, or the traffic does.
-pub fn measure(model: &[u8], options: Options, runs: u32, seed: &Seed) -> anyhow::Result<Measured> {
+pub fn measure(model: &[u8], options: Options, runs: u32, inputs: &Array) -> anyhow::Result<Measured> {
     let parsed = Model::parse(model)?;
     let plan = *parsed.plan();
-    let inputs = inputs(&parsed, options.stock as usize, seed)?;
-    let expected = plain::evaluate(&parsed, &inputs)?.predictions;
+    ensure!(inputs.rows() == options.stock as usize, "a stock takes as many rows of inputs");
+    let expected = plain::evaluate(&parsed, inputs)?.predictions;
     let service = Arc::new(Service::new(model.to_vec(), Limits { max_stock: options.stock, max_clients: 1 })?);
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?.to_string();
@@ -71,7 +77,7 @@ pub fn measure(model: &[u8], options: Options, runs: u32, seed: &Seed) -> anyhow
     let mut reports = Vec::new();
     for run in 0..=runs.max(1) {
         let report =
-            session(&listener, &address, &service, |link| client::predict(link, plan, &Settings { options, store: None }, &inputs, || {}))?;
+            session(&listener, &address, &service, |link| client::predict(link, plan, &Settings { options, store: None }, inputs, || {}))?;
         ensure!(report.predictions == expected, "a private prediction differs from the integer model: please report this");
         if run > 0 {
             reports.push(report);

@@ -31,7 +31,10 @@ pub struct Args {
     /// Calibration rows for an ONNX file; without them its inputs range from 0 to 1.
     #[arg(long, value_name = "X.npy")]
     calibrate: Option<PathBuf>,
-    /// How many runs; seconds are medians.
+    /// Inputs; without them random ones in the model's range. They decide whether all integers fit the paper's N, nothing else.
+    #[arg(long, value_name = "X.npy")]
+    input: Option<PathBuf>,
+    /// How many runs, after one to warm up; seconds are medians.
     #[arg(long, value_name = "R", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
     #[command(flatten)]
@@ -56,8 +59,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let named = args.model.as_deref().or(args.network.as_deref()).unwrap_or(Path::new("fig10"));
     let model = load(named, args.calibrate.as_deref()).with_context(|| named.display().to_string())?;
     let (options, seed) = (args.session.options()?, fresh_seed()?);
+    let given = args.input.as_deref().map(array).transpose()?;
+    let inputs = own::inputs(&Model::parse(&model)?, given.as_ref(), options.stock as usize, &seed.derive(0))?;
     if args.profile == Some(Profile::Paper) {
-        let comparison = compare::compare(&model, options, args.runs, &seed)?;
+        let comparison = compare::compare(&model, options, args.runs, &inputs, &seed.derive(1))?;
         if args.json {
             println!("{}", serde_json::to_string_pretty(&comparison)?);
         } else {
@@ -65,7 +70,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         }
         return Ok(());
     }
-    let measured = own::measure(&model, options, args.runs, &seed)?;
+    let measured = own::measure(&model, options, args.runs, &inputs)?;
     let name = Model::parse(&model)?.plan().name().to_owned();
     if args.json {
         let mut value = serde_json::json!(measured);
@@ -75,6 +80,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         show(&name, &measured);
     }
     Ok(())
+}
+
+fn array(path: &Path) -> anyhow::Result<npy::Array> {
+    npy::read(path).with_context(|| path.display().to_string())
 }
 
 /// The bytes of a model: built in, from a file, or compiled.
@@ -89,7 +98,7 @@ fn load(named: &Path, calibrate: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     if named.extension().is_none_or(|extension| extension != "onnx") {
         bail!("neither a model nor an ONNX file");
     }
-    let rows = calibrate.map(|path| npy::read(path).with_context(|| path.display().to_string())).transpose()?;
+    let rows = calibrate.map(array).transpose()?;
     let input_range = rows.is_none().then_some((0.0, 1.0));
     Ok(compile(&bytes, &CompileOptions { input_range, ..CompileOptions::default() }, rows.as_ref())?.model)
 }

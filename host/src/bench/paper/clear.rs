@@ -6,7 +6,7 @@ use super::batch::MODULUS;
 use anyhow::{Context as _, bail, ensure};
 use minionn_core::garble::Function;
 use minionn_core::model::{Layer, Model};
-use minionn_core::plan::Op;
+use minionn_core::plan::{Convolution, Op};
 use minionn_core::ring::Modulus;
 
 /// Checks that this profile knows every operation, and that every integer lies between −N/2 and N/2.
@@ -25,7 +25,7 @@ pub(super) fn check(model: &Model<'_>, x: &[i64]) -> anyhow::Result<()> {
 
 /// One operation on integers.
 fn output<'m>(op: &Op, x: &[i64], layer: impl FnOnce() -> Option<Layer<'m>>) -> anyhow::Result<Vec<i64>> {
-    let windows = |window: &minionn_core::plan::Convolution, of: &dyn Fn(&mut dyn Iterator<Item = i64>) -> i64| -> Vec<i64> {
+    let windows = |window: &Convolution, of: &dyn Fn(&mut dyn Iterator<Item = i64>) -> i64| -> Vec<i64> {
         (0..op.output().1 as usize).map(|i| of(&mut window.window_at(i).filter_map(|i| x.get(i).copied()))).collect()
     };
     Ok(match *op {
@@ -53,9 +53,11 @@ fn output<'m>(op: &Op, x: &[i64], layer: impl FnOnce() -> Option<Layer<'m>>) -> 
 
 /// An activation that means the same mod N as in a ring `Z_{2^ℓ}`.
 fn known(function: Function) -> anyhow::Result<fn(i64) -> i64> {
-    match function {
-        Function::Identity => Ok(|y| y),
-        function if function == Function::Relu => Ok(|y| y.max(0)),
-        function => bail!("the paper's profile does not know {function:?}"),
+    if function == Function::Identity {
+        Ok(|y| y)
+    } else if function == Function::Relu {
+        Ok(|y| y.max(0))
+    } else {
+        bail!("the paper's profile does not know {function:?}")
     }
 }

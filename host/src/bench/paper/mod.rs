@@ -34,7 +34,7 @@ use traffic::Cost;
 use triplet::{Counts, Dots};
 
 /// What must stand beside every figure of this profile.
-pub const WARNING: &str = "a measuring profile: it never serves real inputs";
+pub const WARNING: &str = "This is a measuring profile and never serves real inputs";
 
 /// One operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]

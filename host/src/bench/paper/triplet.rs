@@ -95,14 +95,6 @@ impl<'m> Dots<'m> {
         ensure!(r.len() == self.layer.geometry().layer().input.iter().product::<u32>() as usize, "a mask of another length than the input");
 
         let copy = |slot: usize| if slot < slots { self.element(slot).1.and_then(|i| r.get(i)).copied().unwrap_or(0) } else { 0 };
-        let mut uploads = Vec::new();
-        for first in (0..slots).step_by(N) {
-            let mut copies: Vec<u64> = (first..first + N).map(copy).collect();
-            batch.encode(&mut copies);
-            uploads.push(client.encrypt(&copies));
-        }
-
-        let (mut u, mut v) = (vec![0; self.rows()], vec![0; self.rows()]);
         let row_sums = |sums: &mut [u64], first: usize, values: &[u64], sign: fn(u64) -> u64| {
             for (slot, &value) in (first..slots).zip(values) {
                 if let Some(sum) = sums.get_mut(self.element(slot).0) {
@@ -110,23 +102,27 @@ impl<'m> Dots<'m> {
                 }
             }
         };
-        let mut downloads = Vec::new();
-        for (number, (upload, multiplier)) in uploads.iter().zip(&self.multipliers).enumerate() {
-            let mut mask: Vec<u64> = (0..N).map(|_| uniform(masks)).collect();
-            row_sums(&mut u, number * N, &mask, |x| RING.neg(x));
-            batch.encode(&mut mask);
-            downloads.push(server.multiply_add(upload, multiplier, &mask));
-        }
+        let (mut u, mut v, mut down) = (vec![0; self.rows()], vec![0; self.rows()], 0);
+        // One ciphertext after the other, so that no more than one is in memory.
+        for (first, multiplier) in (0..slots).step_by(N).zip(&self.multipliers) {
+            let mut copies: Vec<u64> = (first..first + N).map(copy).collect();
+            batch.encode(&mut copies);
+            let upload = client.encrypt(&copies);
 
-        for (number, download) in downloads.iter().enumerate() {
-            let mut products = client.decrypt(download);
+            let mut mask: Vec<u64> = (0..N).map(|_| uniform(masks)).collect();
+            row_sums(&mut u, first, &mask, |x| RING.neg(x));
+            batch.encode(&mut mask);
+            let download = server.multiply_add(&upload, multiplier, &mask);
+            down += 1;
+
+            let mut products = client.decrypt(&download);
             batch.decode(&mut products);
-            row_sums(&mut v, number * N, &products, |x| x);
+            row_sums(&mut v, first, &products, |x| x);
         }
         let counts = Counts {
             up: client.encryptions - before.0,
             multiplications: server.multiplications - before.1,
-            down: downloads.len() as u64,
+            down,
             decryptions: client.decryptions - before.2,
         };
         Ok(Triplet { server: u, client: v, counts })
