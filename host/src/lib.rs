@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`cli`], [`commands`] | the `minionn` command; one file for each subcommand |
 //! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
-//! | [`bench`] | measuring; the method as published |
+//! | [`mod@bench`] | measuring; the method as published |
 //! | [`client`], [`server`], [`link`] | the protocol over TCP |
 //! | [`onnx`] | ONNX file → [`network`] |
 //! | [`network`] | a chain of float layers |

@@ -149,10 +149,10 @@ impl fmt::Display for Comparison {
 
 /// What the figures leave out.
 const NOTES: &str = "
-As in the paper, triplets are offline, and OTs, garbled tables and products online; weights are encoded before. OT extension with
-k = 1 (IKNP), base OTs handed over in process; bytes are those that would travel, without frames; key exchange and base OTs are left
-out of both methods' totals. Max-pooling and ReLU share one circuit, which the paper has not: that favours it here.
-Own method: two threads over loopback TCP.
+As published, on this project's own lattice, OT and garbling code: the method is compared, not the authors' implementation. Triplets
+are offline; OTs (IKNP), garbled tables and products are online; weights are encoded before. Base OTs are handed over in process; bytes
+are those that would travel, without frames. Max-pooling and ReLU share one circuit in both. Own method: two threads over loopback TCP.
+Keys and base OTs are left out of both.
 ";
 
 fn dash(n: u64) -> String {

@@ -1,5 +1,5 @@
 //! Batch encoding mod N: a vector of n slots as a polynomial in `Z_N[X]/(X^n + 1)`, so that products of polynomials are products of slots
-//! (Smart, Vercauteren, "Fully homomorphic SIMD operations", 2014; the paper's §5.1).
+//! (Smart, Vercauteren, "Fully homomorphic SIMD operations", 2014).
 //!
 //! Slots are the values of the polynomial at the odd powers of ψ, a primitive 2n-th root of unity: encoding is the inverse
 //! number-theoretic transform, decoding the transform. N has 37 bits, so 12 layers need no reduction inside a 64-bit word.

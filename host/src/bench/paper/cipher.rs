@@ -1,7 +1,7 @@
 //! Ring-LWE encryption of batch-encoded polynomials mod N, from the core's limbs: q is the product of all four primes.
 //!
-//! The paper encrypts with YASHE, which is broken (Albrecht, Bai, Ducas, Crypto 2016), so this is BFV; the counts are the same. As in
-//! the paper, a result travels whole: no rescaling, no coefficient left out.
+//! The paper encrypts with YASHE, which is broken (Albrecht, Bai, Ducas, Crypto 2016), so this is BFV; the counts are the same.
+//! A result travels whole: no rescaling, no coefficient left out.
 
 use super::batch::{Batch, Factor, MODULUS};
 use minionn_core::lattice::evaluate::{Fresh, add_zero};

@@ -2,8 +2,10 @@
 //! prime N of 37 bits, a copy of every element for every row, garbled circuits and squares mod N. **It never serves real inputs**: at
 //! this n and N there is no room for 40 bits of flooding ([`cipher::STATISTICAL_BITS`] are left).
 //!
-//! Both parties run in one process, one after the other; what would travel is counted, without frames. As in the paper, only the
-//! triplets are offline; OTs, garbled tables and products come online. Keys and base OTs are left out of both.
+//! Both parties run in one process, one after the other; what would travel is counted, without frames. Only the triplets are offline;
+//! OTs, garbled tables and products come online. Keys and base OTs are left out of both.
+//!
+//! It runs on this project's own lattice, OT and garbling code, so what it shows is the method, not the authors' implementation.
 //!
 //! | module | what it is |
 //! |---|---|

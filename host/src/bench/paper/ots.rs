@@ -14,7 +14,7 @@ use minionn_core::params::KAPPA;
 use minionn_core::rng::{Domain, Prg, Seed};
 use minionn_core::wire::packed_len;
 
-/// The paper's OT extension.
+/// IKNP: the OT extension of the paper's time.
 pub const REPETITION: Repetition = Repetition::K1;
 /// Bits of a share.
 const BITS: u32 = RING.bits();

@@ -1,4 +1,4 @@
-//! Dot-product triplets (the paper's Figure 4): `u + v = W·r mod N`, every element copied for every row.
+//! Dot-product triplets: `u + v = W·r mod N`, every element copied for every row.
 //!
 //! Row i of the m×k matrix takes the slots `i·k .. (i+1)·k` of consecutive ciphertexts: the client puts copies of `r` there, the server
 //! multiplies by `W` and adds a fresh mask to each slot, the client adds up its row. A convolution is the matrix of all its windows
