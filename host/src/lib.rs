@@ -4,11 +4,13 @@
 //! |---|---|
 //! | [`cli`], [`commands`] | the `minionn` command; one file for each subcommand |
 //! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
+//! | [`mod@bench`] | measuring; the method as published |
 //! | [`client`], [`server`], [`link`] | the protocol over TCP |
 //! | [`onnx`] | ONNX file → [`network`] |
 //! | [`network`] | a chain of float layers |
 //! | [`npy`] | NumPy arrays: samples in, results out |
 
+pub mod bench;
 pub mod cli;
 pub mod client;
 pub mod commands;

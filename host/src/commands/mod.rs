@@ -1,5 +1,6 @@
 //! The subcommands: each has `Args` and `run`.
 
+pub mod bench;
 pub mod compile;
 pub mod demo;
 pub mod plain;
@@ -33,6 +34,11 @@ pub enum Command {
     Predict(predict::Args),
     /// Show a private prediction end to end: server and client as two processes, handwritten digits, every answer checked.
     Demo(demo::Args),
+    /// Measure a network: seconds and bytes of each phase over loopback, every answer checked.
+    ///
+    /// With `--profile paper` the method as published in 2017 runs beside it, on the same integers: the baseline of every speed-up. That profile
+    /// only measures; it never serves real inputs.
+    Bench(bench::Args),
 }
 
 impl Command {
@@ -48,6 +54,7 @@ impl Command {
             Self::Serve(args) => serve::run(&args),
             Self::Predict(args) => predict::run(&args),
             Self::Demo(args) => demo::run(&args),
+            Self::Bench(args) => bench::run(&args),
         }
     }
 }

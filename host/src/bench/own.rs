@@ -1,0 +1,136 @@
+//! The project's own method: one thread for each party, TCP over loopback.
+
+use crate::client::{self, Phase, Report, Settings};
+use crate::commands::plain;
+use crate::npy::Array;
+use crate::server::{Limits, Service, run_listener};
+use anyhow::{Context as _, anyhow, ensure};
+use minionn_core::model::Model;
+use minionn_core::plan::cost;
+use minionn_core::rng::{Domain, Seed};
+use minionn_core::session::Options;
+use serde::Serialize;
+use std::net::TcpListener;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Medians over all runs.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Measured {
+    /// Runs, each with a connection of its own; one more went before to warm up.
+    pub runs: u32,
+    /// Predictions in a stock.
+    pub stock: u32,
+    /// Keys and base OTs, once for each connection.
+    pub setup: Phase,
+    /// One stock.
+    pub offline: Phase,
+    /// One prediction.
+    pub online: Phase,
+}
+
+impl Measured {
+    /// Offline and online seconds of one prediction.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        self.offline.seconds / f64::from(self.stock) + self.online.seconds
+    }
+
+    /// Offline and online bytes of one prediction.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.offline.bytes() / u64::from(self.stock) + self.online.bytes()
+    }
+}
+
+/// Inputs for a stock: the rows of `given` over and over, or random ones in the model's range.
+///
+/// # Errors
+/// If the rows do not fit the model.
+pub fn inputs(model: &Model<'_>, given: Option<&Array>, stock: usize, seed: &Seed) -> anyhow::Result<Array> {
+    let header = model.plan().header();
+    let (len, q) = (header.input_len as usize, header.input);
+    let data: Vec<f32> = match given {
+        Some(array) => array.rows_of(len)?.cycle().take(stock).flatten().copied().collect(),
+        None => {
+            let values = (i64::from(q.max) - i64::from(q.min)) as u64 + 1;
+            let mut random = seed.stream(Domain::Mask, 0);
+            (0..stock * len).map(|_| (i64::from(q.min) + (random.next_u64() % values) as i64) as f32 * q.scale).collect()
+        }
+    };
+    Array::new(&[stock, len], data).context("no inputs")
+}
+
+/// Measures `runs` sessions of one stock each, every answer held against the integer model and the traffic against its prediction.
+/// `inputs`: one row for each prediction of a stock.
+///
+/// # Errors
+/// If a session fails, an answer differs, or the traffic does.
+pub fn measure(model: &[u8], options: Options, runs: u32, inputs: &Array) -> anyhow::Result<Measured> {
+    let parsed = Model::parse(model)?;
+    let plan = *parsed.plan();
+    ensure!(inputs.rows() == options.stock as usize, "a stock takes as many rows of inputs");
+    let expected = plain::evaluate(&parsed, inputs)?.predictions;
+    let service = Arc::new(Service::new(model.to_vec(), Limits { max_stock: options.stock, max_clients: 1 })?);
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?.to_string();
+
+    let mut reports = Vec::new();
+    for run in 0..=runs.max(1) {
+        let report =
+            session(&listener, &address, &service, |link| client::predict(link, plan, &Settings { options, store: None }, inputs, || {}))?;
+        ensure!(report.predictions == expected, "a private prediction differs from the integer model: please report this");
+        if run > 0 {
+            reports.push(report);
+        }
+    }
+    let phase = |of: fn(&Report) -> Phase, predicted: cost::Phase, parts: u32| median(reports.iter().map(of), predicted, parts);
+    Ok(Measured {
+        runs: runs.max(1),
+        stock: options.stock,
+        setup: phase(|r| r.setup, cost::setup(), 1)?,
+        offline: phase(|r| r.offline, cost::offline(&plan, &options)?, 1)?,
+        online: phase(|r| r.online, cost::online(&plan, &options), options.stock)?,
+    })
+}
+
+/// Serves one session on a thread of its own while `client` runs on this one.
+fn session(
+    listener: &TcpListener,
+    address: &str,
+    service: &Arc<Service>,
+    client: impl FnOnce(crate::link::Link) -> anyhow::Result<Report>,
+) -> anyhow::Result<Report> {
+    let failed = Arc::new(Mutex::new(None));
+    let told = failed.clone();
+    std::thread::scope(|scope| {
+        let server = scope.spawn(move || {
+            run_listener(listener, service.clone(), true, move |session| {
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = session.error.clone();
+            })
+        });
+        let report = client::connect(address).and_then(client);
+        server.join().map_err(|_| anyhow!("the server's thread ended early"))??;
+        let error = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (report, error) {
+            (Err(report), Some(error)) => Err(report.context(format!("server: {error}"))),
+            (_, Some(error)) => Err(anyhow!("server: {error}")),
+            (report, None) => report,
+        }
+    })
+}
+
+/// One of `parts` equal parts of a phase, its seconds the median of all runs.
+fn median(phases: impl Iterator<Item = Phase>, predicted: cost::Phase, parts: u32) -> anyhow::Result<Phase> {
+    let mut seconds = Vec::new();
+    for phase in phases {
+        let (up, down) = (u64::from(parts) * predicted.up, u64::from(parts) * predicted.down);
+        ensure!((phase.bytes_sent, phase.bytes_received) == (up, down), "the traffic differs from its prediction: please report this");
+        seconds.push(phase.seconds / f64::from(parts));
+    }
+    seconds.sort_by(f64::total_cmp);
+    let middle = seconds.len() / 2;
+    let upper = seconds.get(middle).copied().context("no runs")?;
+    let lower = if seconds.len() % 2 == 0 { seconds.get(middle - 1).copied().unwrap_or(upper) } else { upper };
+    let seconds = f64::midpoint(lower, upper);
+    Ok(Phase { seconds, bytes_sent: predicted.up, bytes_received: predicted.down, rounds: predicted.rounds })
+}

@@ -1,0 +1,203 @@
+//! `minionn bench`, and the method as published: counts of the paper's Table 3, triplets, answers equal to the integer model's.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use minionn_core::model::Model;
+use minionn_core::plan::{Convolution, Function, Header, Op, Plan, Quantisation};
+use minionn_core::rng::{Domain, Seed};
+use minionn_host::bench::paper::batch::{Batch, MODULUS, RING};
+use minionn_host::bench::paper::cipher::Client;
+use minionn_host::bench::paper::triplet::{Counts, Dots, uniform};
+use minionn_host::bench::paper::{self, Profile};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+const SEED: Seed = Seed([42; 32]);
+
+/// A model with weights below `top` in absolute value, and inputs up to `most`.
+fn model(ops: &[Op], most: i32, top: i64) -> Vec<u8> {
+    let header = Header {
+        input_len: ops[0].input().1,
+        output_len: ops[ops.len() - 1].input().1,
+        input: Quantisation { scale: 1.0, min: -most, max: most },
+        output_scale: 1.0,
+        name: [0; 32],
+    };
+    let mut plan = vec![0; 4096];
+    let n = Plan::write(&header, ops, &mut plan).unwrap();
+    plan.truncate(n);
+    let mut model = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];
+    let weight = |l: usize, i: usize, j: usize| (l * 7919 + i * 131 + j * 37 + 5) as i64 * 7 % (2 * top + 1) - top;
+    Model::write(&plan, weight, |l, i| (l * 10 + i) as i64 - 5, &mut model).unwrap();
+    model
+}
+
+fn inputs(model: &Model<'_>, seed: u64) -> Vec<i64> {
+    let (len, most) = (model.plan().header().input_len, u64::from(model.plan().header().input.max.unsigned_abs()));
+    let mut random = SEED.stream(Domain::Mask, seed);
+    (0..len).map(|_| (random.next_u64() % (2 * most + 1)) as i64 - most as i64).collect()
+}
+
+/// Runs as published, on a few inputs; the profile holds its answers against the integer model, and so does this.
+fn published(bytes: &[u8], rounds: u64) -> Profile {
+    let model = Model::parse(bytes).unwrap();
+    let plan = model.plan();
+    let mut last = None;
+    for round in 0..rounds {
+        let x = inputs(&model, round);
+        let profile = paper::run(&model, &x, &SEED.derive(round)).unwrap();
+        let mut out = vec![0; plan.header().output_len as usize];
+        let index = model.evaluate(&x, &mut vec![0; Model::scratch_len(plan)], &mut out).unwrap();
+        assert_eq!(profile.outputs, if plan.is_argmax() { vec![index as i64] } else { out });
+        assert_eq!(profile.rows.len(), plan.ops().count());
+        last = Some(profile);
+    }
+    last.unwrap()
+}
+
+/// `u + v = W·r mod N`, by the definition of the dense convolution that the own method runs.
+fn triplet(op: Op) -> Counts {
+    let open = Op::Open { ring: op.output().0, len: op.output().1 };
+    let bytes = model(&[op, open], 7, 100);
+    let model = Model::parse(&bytes).unwrap();
+    let layer = model.layers().next().unwrap();
+    let (batch, mut random) = (Batch::default(), SEED.stream(Domain::Mask, 1));
+    let r: Vec<u64> = (0..op.input().1).map(|i| if i == 0 { MODULUS - 1 } else { uniform(&mut random) }).collect();
+    let mut parties = Client::with_server(&SEED.derive(1), SEED.derive(2));
+    let dots = Dots::new(layer, &batch);
+    let triplet = dots.triplet(&mut parties, &batch, &r, &mut random).unwrap();
+
+    let (g, mut row) = (layer.geometry(), 0);
+    let [ho, wo] = g.size;
+    for (o, y, x) in (0..g.outputs).flat_map(|o| (0..ho).flat_map(move |y| (0..wo).map(move |x| (o, y, x)))) {
+        let mut want = 0;
+        for (c, u, v) in (0..g.channels).flat_map(|c| (0..g.kernel[0]).flat_map(move |u| (0..g.kernel[1]).map(move |v| (c, u, v)))) {
+            if let (Some(i), Some(j)) = (g.source(c, y + u, x + v), g.weight(o, c, u, v)) {
+                want = RING.add(want, RING.mul(r[i], RING.from_signed(layer.weight(j))));
+            }
+        }
+        assert_eq!(RING.add(triplet.server[row], triplet.client[row]), want, "{op:?} row {row}");
+        row += 1;
+    }
+    assert_eq!((triplet.server.len(), triplet.client.len()), (row, row));
+    assert!(dots.triplet(&mut parties, &batch, &r[1..], &mut random).is_err());
+    triplet.counts
+}
+
+fn fully_connected(inputs: u32, outputs: u32) -> Op {
+    Op::FullyConnected { ring: 24, weight_bits: 8, inputs, outputs }
+}
+
+#[test]
+fn paper_layer_takes_twenty_five_of_everything() {
+    assert_eq!(triplet(fully_connected(784, 128)), Counts { up: 25, multiplications: 25, down: 25, decryptions: 25 });
+}
+
+#[test]
+fn triplets_are_products() {
+    let plain = Convolution::fully_connected(1, 1);
+    for (inputs, outputs, ciphertexts) in [(1, 1, 1), (4096, 1, 1), (4097, 1, 2), (5000, 3, 4), (64, 64, 1)] {
+        assert_eq!(triplet(fully_connected(inputs, outputs)).up, ciphertexts, "{inputs}→{outputs}");
+    }
+    for layer in [
+        Convolution { input: [1, 28, 28], outputs: 5, kernel: [5, 5], stride: [2, 2], pads: [1; 4], ..plain },
+        Convolution { input: [3, 9, 8], outputs: 4, kernel: [3, 2], stride: [2, 2], pads: [1, 0, 2, 1], ..plain },
+        Convolution { input: [4, 10, 10], outputs: 8, kernel: [3, 3], pads: [2; 4], dilation: [2, 2], groups: 4, ..plain },
+        Convolution { input: [6, 5, 5], outputs: 9, groups: 3, ..plain },
+    ] {
+        triplet(Op::Convolution { ring: 20, weight_bits: 8, layer });
+    }
+}
+
+#[test]
+fn small_networks_equal_the_integer_model() {
+    let ops = [
+        fully_connected(6, 5),
+        Op::Activation { function: Function::Relu, ring_in: 24, ring_out: 30, shift: 3, len: 5 },
+        Op::Square { ring: 30, len: 5 },
+        Op::FullyConnected { ring: 30, weight_bits: 8, inputs: 5, outputs: 4 },
+        Op::Activation { function: Function::Identity, ring_in: 30, ring_out: 20, shift: 12, len: 4 },
+        Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 4, outputs: 3 },
+        Op::Argmax { ring: 20, len: 3 },
+    ];
+    let profile = published(&model(&ops, 20, 20), 8);
+    assert!(profile.rows[1].and_gates > 0 && profile.rows[2].ots == 5 * 37 && profile.rows[6].and_gates > 0);
+    assert!(profile.rows.iter().zip(&ops).all(|(row, op)| (row.offline.bytes() > 0) == op.is_linear()));
+
+    let plain = Convolution::fully_connected(1, 1);
+    let first = Convolution { input: [2, 7, 7], outputs: 4, kernel: [3, 3], pads: [1; 4], groups: 2, ..plain };
+    let pool = Convolution::window([4, 7, 7], [3, 3], [2, 2], [1; 4], [1; 2]);
+    let sum = Convolution::window([4, 4, 4], [2, 2], [2, 2], [0; 4], [1; 2]);
+    for function in [Function::Relu, Function::Identity] {
+        let ops = [
+            Op::Convolution { ring: 24, weight_bits: 8, layer: first },
+            Op::MaxPool { function, ring_in: 24, ring_out: 22, shift: 2, window: pool },
+            Op::SumPool { ring: 22, window: sum },
+            Op::FullyConnected { ring: 22, weight_bits: 8, inputs: 16, outputs: 3 },
+            Op::Open { ring: 22, len: 3 },
+        ];
+        published(&model(&ops, 50, 20), 3);
+    }
+}
+
+#[test]
+fn integers_beyond_half_the_modulus_are_refused() {
+    let bytes =
+        model(&[Op::FullyConnected { ring: 44, weight_bits: 8, inputs: 64, outputs: 4 }, Op::Open { ring: 44, len: 4 }], i32::MAX, 100);
+    let model = Model::parse(&bytes).unwrap();
+    assert_eq!(paper::run(&model, &[3; 64], &SEED).unwrap().outputs.len(), 4);
+    let signs: Vec<i64> = model.layers().next().unwrap().weights().take(64).map(|w| w.signum() * i64::from(i32::MAX)).collect();
+    let error = paper::run(&model, &signs, &SEED).unwrap_err().to_string();
+    assert!(error.contains("operation 0") && error.contains("half the paper's N"), "{error}");
+}
+
+// ---- the command -----------------------------------------------------------------------------------------------------------
+
+fn models() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
+}
+
+fn bench(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_minionn")).arg("bench").args(arguments).current_dir(models()).output().unwrap()
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let output = bench(arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn own_method() {
+    let value = json(&["digits_relu.minionn", "--stock", "3", "--tables", "streamed", "--ot", "2", "--runs", "2", "--json"]);
+    assert_eq!((value["network"].as_str(), &value["stock"], &value["runs"]), (Some("digits_relu"), &3.into(), &2.into()));
+    for phase in ["setup", "offline", "online"] {
+        assert!(value[phase]["seconds"].as_f64().unwrap() > 0.0 && value[phase]["bytes_sent"].as_u64().unwrap() > 0, "{phase}");
+    }
+    let text = String::from_utf8(bench(&["--model", "digits_relu.minionn", "--runs", "1"]).stdout).unwrap();
+    assert!(text.contains("online, per prediction"), "{text}");
+    assert!(!bench(&[]).status.success() && !bench(&["README.md"]).status.success() && !bench(&["fig10", "--runs", "0"]).status.success());
+}
+
+#[test]
+fn both_methods_on_figure_10() {
+    let input = "fig10_square.test.npy";
+    let value = json(&["--profile", "paper", "--model", "fig10", "--input", input, "--stock", "2", "--runs", "1", "--json"]);
+    assert_eq!(value["network"], "fig10_square");
+    let all = |counts: &Value| ["up", "multiplications", "down", "decryptions"].map(|key| counts[key].as_u64().unwrap());
+    assert_eq!(all(&value["table_3"]["paper"]), [25; 4]);
+    assert_eq!(all(&value["table_3"]["secureml"]), [784, 100_352, 128, 128]);
+    assert_eq!(all(&value["operations"][0]["paper"]["ciphertexts"]), [25; 4]);
+    assert!(value["warning"].as_str().unwrap().contains("never serves real inputs"));
+    assert!(value["flooding_bits"].as_u64().unwrap() < 40);
+    assert!(value["speed_up"].as_f64().unwrap() > 0.0 && value["fewer_bytes"].as_f64().unwrap() > 1.0);
+}
+
+#[test]
+fn onnx_files_are_compiled_first() {
+    let output = bench(&["digits_relu.onnx", "--calibrate", "digits_relu.calibrate.npy", "--profile", "paper", "--runs", "1"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && text.contains("never serves real inputs") && text.contains("times faster"), "{text}");
+    assert!(!text.contains("Table 3"), "no such layer: {text}");
+}
