@@ -125,11 +125,12 @@ class Graph:
 def run(model, shape, rows):
     """The output of model for each of rows [n,inputs], reshaped to shape."""
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return [session.run(None, {"x": row.reshape(shape)})[0] for row in rows]
+    name = session.get_inputs()[0].name
+    return [session.run(None, {name: row.reshape(shape)})[0] for row in rows]
 
 
 def case(op, opset=13, shape=VECTOR, range=(-1.0, 1.0), note=None, name=None):
