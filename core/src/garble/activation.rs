@@ -173,7 +173,7 @@ impl Piece {
     }
 }
 
-/// From the truncated `y` to the spline's value without its centre.
+/// From the truncated `y` to the spline's value without its constant ([`super::Function::constant`]); an odd one lacks 1 more where `y < 0`.
 ///
 /// ANDs: one for each bit of the magnitude beyond `input_bits`, `2^index_bits − 1` to choose the piece, `2ab − max(a, b)` for the product
 /// of `a` bits of `t` and `b` of the slopes, one for each bit of the result to add the offset. The other side costs nothing; a tail a
@@ -419,8 +419,7 @@ mod tests {
         let s = m.sub(m.from_signed(y), m.reduce(c));
         let r = out.reduce(r);
         let got = plain(circuit, bits(s, m.bits()), bits(m.reduce(c), m.bits()).chain(bits(r, out.bits())));
-        let centre = if let Function::Spline(s) = circuit.function { i64::from(s.centre) } else { 0 };
-        let wanted = out.from_signed(circuit.function.apply(y, circuit.shift) - centre - r as i64);
+        let wanted = out.from_signed(circuit.function.apply(y, circuit.shift) - circuit.function.constant() - r as i64);
         assert_eq!(got, Ok(wanted), "{circuit:?} {y} {c} {r}");
     }
 

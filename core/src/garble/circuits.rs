@@ -6,7 +6,7 @@
 //! is a choice of wires.
 
 use super::activation;
-use super::function::Function;
+use super::function::{Function, Parity, Spline};
 use super::gates::{Bit, Gates, Number};
 use crate::ring::Modulus;
 use crate::{Error, Result, params};
@@ -37,8 +37,8 @@ pub trait Circuit {
 pub const MAX_INPUTS: u32 = 1 << INDEX_BITS;
 const INDEX_BITS: usize = 16;
 
-/// `x_s = f(y_s + y_c) − r`, reduced mod `modulus_out` as it is, with [`Function::apply`] for `f`, truncation included; but for the centre
-/// of a spline, which the server adds afterwards.
+/// `x_s = f(y_s + y_c) − r`, reduced mod `modulus_out` as it is, with [`Function::apply`] for `f`, truncation included; but for the
+/// [`Function::constant`], which the server adds afterwards.
 ///
 /// Inputs: the server's share (`modulus_in.bits()` bits, least significant first), the client's share (the same), the
 /// client's mask `r` (`modulus_out.bits()` bits). Outputs: the `modulus_out.bits()` bits of `x_s`. One step.
@@ -70,6 +70,11 @@ impl Circuit for Neuron {
         // A product needs all bits, the others none of those that are cut off.
         let at_once = if matches!(self.function, Function::Leaky { .. }) { 0 } else { self.shift };
         let mut y = reconstruct(gates, self.modulus_in, at_once);
+        let mut carry = Bit::Const(true);
+        if let Function::Spline(Spline { parity: Parity::Odd, .. }) = self.function {
+            // −v is ¬v + 1: the 1 goes where the re-share has room for it, instead of another that the server adds.
+            carry = y.sign();
+        }
         match &self.function {
             Function::Identity => {}
             Function::Relu => relu(gates, &mut y, keep),
@@ -80,7 +85,7 @@ impl Circuit for Neuron {
             }
             Function::Spline(spline) => activation::spline(gates, &mut y, spline, keep),
         }
-        reshare(gates, &y, self.modulus_out);
+        reshare(gates, &y, carry, self.modulus_out);
     }
 
     fn check(&self) -> Result<()> {
@@ -138,7 +143,7 @@ impl Circuit for Max {
             }
         }
         if step + 1 == self.steps() {
-            reshare(gates, max, self.modulus_out);
+            reshare(gates, max, Bit::Const(true), self.modulus_out);
         }
     }
 
@@ -290,12 +295,12 @@ pub(super) fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize
     }
 }
 
-/// Takes the client's mask `r` and outputs `v − r mod modulus`. ANDs: `ℓ'−1`; for `N` of `k` bits and `|v| < N`, `2k−1` if
+/// Takes the client's mask `r` and outputs `v − r mod modulus`, with `carry` 1; for `Z_{2^ℓ}` it may be 0: then 1 less. ANDs: `ℓ'−1`; for `N` of `k` bits and `|v| < N`, `2k−1` if
 /// `v` is known not to be negative, else at most `4k+2`.
 #[inline(never)] // as above
-fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, modulus: Modulus) {
+fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, carry: Bit<G::Wire>, modulus: Modulus) {
     let k = modulus.bits() as usize;
-    let mut borrow = Bit::Const(true);
+    let mut borrow = carry;
     let n = match modulus {
         Modulus::Bits(_) => {
             for i in 0..k {

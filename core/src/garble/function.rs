@@ -81,6 +81,15 @@ impl Function {
         }
     }
 
+    /// The part of the result that no circuit computes: the server adds it to its share.
+    #[must_use]
+    pub const fn constant(&self) -> i64 {
+        match self {
+            Self::Spline(s) => s.centre as i64 + matches!(s.parity, Parity::Odd) as i64,
+            _ => 0,
+        }
+    }
+
     /// Whether all parameters are in their ranges.
     #[must_use]
     pub fn is_valid(&self) -> bool {

@@ -220,10 +220,10 @@ impl Op {
     }
 
     /// What the server adds to the output of the circuit.
-    pub(crate) const fn centre(&self) -> i64 {
+    pub(crate) const fn constant(&self) -> i64 {
         match self.function() {
-            Some(Function::Spline(spline)) => spline.centre as i64,
-            _ => 0,
+            Some(function) => function.constant(),
+            None => 0,
         }
     }
 

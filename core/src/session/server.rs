@@ -339,11 +339,11 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     if !op.is_output() {
                         let y = tensors.get_mut(step.to..step.to + len_out).ok_or(Error::Internal)?;
                         ch.expect(Tag::Colours, packed_len(len_out as u64, counts.colour_bits)).await?;
-                        let centre = ring_out.from_signed(op.centre());
+                        let constant = ring_out.from_signed(op.constant());
                         let mut slots = y.iter_mut().zip(decode.iter());
                         ch.get_values(len_out, ring_out.bits(), |_, colours| {
                             let (y, &decode) = slots.next().ok_or(Error::Internal)?;
-                            *y = ring_out.add(colours ^ decode, centre);
+                            *y = ring_out.add(colours ^ decode, constant);
                             Ok(())
                         })
                         .await?;
