@@ -222,7 +222,8 @@ fn layers_in_a_row_fold_or_are_separated() {
         let m = f64::from(x[0] + 0.5 * x[1] - 0.5 * x[2]);
         vec![m, -m, 0.5 * m]
     });
-    assert!(matches!(ops(&must(&bottleneck, &fine()))[1], Op::Activation { function: Function::Identity, .. }));
+    let separated = ops(&must(&bottleneck, &fine()));
+    assert!(matches!(separated[1], Op::Activation { function: Function::Identity, .. }), "{separated:?}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use minionn_core::session::{Options, Tables};
 use minionn_host::client::{self, Report, Settings};
 use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};
-use minionn_host::network::{Layer, Linear, Network, Step};
+use minionn_host::network::{Activation, Linear, Network, Node, Work};
 use minionn_host::npy::{self, Array};
 use minionn_host::server::{Limits, Service, run_listener};
 use std::io::{BufRead as _, BufReader};
@@ -16,6 +16,11 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
+
+#[path = "common/session.rs"]
+mod session;
+
+use session::{check, predict};
 
 /// The compiled networks in the folder of models.
 const COMMITTED: [&str; 4] = ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu"];
@@ -32,49 +37,6 @@ fn array(name: &str) -> Array {
 fn head(array: &Array, rows: usize) -> Array {
     let columns = array.columns();
     Array::new(&[rows, columns], array.data()[..rows * columns].to_vec()).unwrap()
-}
-
-/// Serves `model` to one client on this machine, and predicts.
-fn predict(model: Vec<u8>, options: Options, inputs: &Array, store: Option<&Path>) -> Report {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    let service = Arc::new(Service::new(model, Limits::default()).unwrap());
-    let seen = Arc::new(Mutex::new((0, 0)));
-    let sent = seen.clone();
-    let server = std::thread::spawn(move || {
-        let fetched = cost::fetch_plan(service.plan());
-        let total = sent.clone();
-        run_listener(&listener, service, true, move |session| {
-            assert_eq!(session.error, None);
-            *total.lock().unwrap() = (session.bytes_received - fetched.up, session.bytes_sent - fetched.down);
-        })
-        .unwrap();
-    });
-    let mut link = client::connect(&address).unwrap();
-    let plan_bytes = client::plan_from(&mut link).unwrap();
-    let plan = Plan::parse(&plan_bytes).unwrap();
-    let report = client::predict(link, plan, &Settings { options, store }, inputs, || {}).unwrap();
-    server.join().unwrap();
-    let phases = [&report.setup, &report.offline, &report.online];
-    let bye = minionn_core::wire::OVERHEAD as u64;
-    let ours = (phases.iter().map(|p| p.bytes_sent).sum::<u64>() + bye, phases.iter().map(|p| p.bytes_received).sum::<u64>());
-    assert_eq!(*seen.lock().unwrap(), ours, "both parties count the same bytes");
-    report
-}
-
-/// Checks answers against the integer model and costs against the plan; returns how many labels are right.
-fn check(name: &str, model: &[u8], options: Options, inputs: &Array, labels: &[f32]) -> usize {
-    let report = predict(model.to_vec(), options, inputs, None);
-    let model = Model::parse(model).unwrap();
-    assert_eq!(report.predictions, plain::evaluate(&model, inputs).unwrap().predictions, "{name}");
-    let (plan, rows) = (model.plan(), inputs.rows() as u64);
-    let stocks = rows.div_ceil(u64::from(options.stock));
-    let times = |n: u64, p: cost::Phase| (n * p.up, n * p.down, n as u32 * p.rounds);
-    let seen = |p: &client::Phase| (p.bytes_sent, p.bytes_received, p.rounds);
-    assert_eq!(seen(&report.setup), times(1, cost::setup()), "{name}: set-up");
-    assert_eq!(seen(&report.offline), times(stocks, cost::offline(plan, &options).unwrap()), "{name}: offline");
-    assert_eq!(seen(&report.online), times(rows, cost::online(plan, &options)), "{name}: online");
-    report.predictions.iter().zip(labels).filter(|(p, l)| p.argmax == **l as usize).count()
 }
 
 /// Right answers of the float network.
@@ -123,9 +85,9 @@ fn fig12_convolutions_and_maxima() {
 }
 
 /// A layer with small weights that differ.
-fn linear(layer: Convolution) -> Layer {
+fn linear(layer: Convolution) -> Work {
     let weights = (0..layer.weights()).map(|i| ((i * 37 + 11) % 23) as f32 / 64.0 - 0.17).collect();
-    Layer::Linear(Linear { layer, weights, biases: vec![0.25; layer.outputs as usize] })
+    Work::Linear(Linear { layer, weights, biases: vec![0.25; layer.outputs as usize] })
 }
 
 #[test]
@@ -135,17 +97,20 @@ fn sums_stand_anywhere_between_other_operations() {
     let window = |input, kernel| Convolution::window(input, kernel, [2, 2], [0; 4], [1, 1]);
     let tail = || linear(Convolution::fully_connected(16, 3));
     let (two, last) = (window([4, 9, 8], [3, 2]), window([4, 4, 4], [2, 2]));
-    let cases: [(&str, Vec<Layer>); 5] = [
-        ("behind ReLU", vec![linear(conv), Layer::Relu, Layer::SumPool(two, 6.0), Layer::SumPool(last, 4.0), tail()]),
-        ("before ReLU", vec![linear(conv), Layer::SumPool(two, 6.0), Layer::Relu, Layer::SumPool(last, 4.0), tail()]),
-        ("behind a square", vec![linear(conv), Layer::Square, Layer::SumPool(two, 6.0), Layer::SumPool(last, 4.0), tail()]),
-        ("before a square", vec![linear(conv), Layer::SumPool(two, 6.0), Layer::Square, Layer::SumPool(last, 4.0), tail()]),
-        ("two maxima", vec![linear(conv), Layer::MaxPool(two), Layer::MaxPool(last), Layer::Relu, tail()]),
+    let relu = || Work::Activation(Activation::Relu);
+    let cases: [(&str, Vec<Work>); 5] = [
+        ("behind ReLU", vec![linear(conv), relu(), Work::SumPool(two, 6.0), Work::SumPool(last, 4.0), tail()]),
+        ("before ReLU", vec![linear(conv), Work::SumPool(two, 6.0), relu(), Work::SumPool(last, 4.0), tail()]),
+        ("behind a square", vec![linear(conv), Work::Square, Work::SumPool(two, 6.0), Work::SumPool(last, 4.0), tail()]),
+        ("before a square", vec![linear(conv), Work::SumPool(two, 6.0), Work::Square, Work::SumPool(last, 4.0), tail()]),
+        ("two maxima", vec![linear(conv), Work::MaxPool(two), Work::MaxPool(last), relu(), tail()]),
     ];
     let inputs = Array::new(&[2, 144], (0..288).map(|i| (i * 29 % 64) as f32 / 64.0).collect()).unwrap();
     for (name, layers) in cases {
-        let steps = layers.into_iter().map(|layer| Step { name: "layer".into(), layer }).collect();
-        let network = Network { name: name.into(), input_len: 144, output_len: 3, steps, argmax: false, notes: vec![] };
+        let nodes: Vec<Node> =
+            layers.into_iter().enumerate().map(|(i, work)| Node { name: "layer".into(), work, inputs: vec![i] }).collect();
+        let output = nodes.len();
+        let network = Network { name: name.into(), input_len: 144, output_len: 3, nodes, output, argmax: false, notes: vec![] };
         let compiled = minionn_host::compile::network(network, &CompileOptions::default(), Some(&inputs)).unwrap();
         check(name, &compiled.model, Options::default(), &inputs, &[0.0; 2]);
     }

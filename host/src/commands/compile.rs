@@ -34,6 +34,10 @@ pub struct Args {
     /// A scale for the weights of every output channel, where what follows can take that in.
     #[arg(long)]
     per_channel: bool,
+    /// Activations stop at what the calibration rows reach, up to the next power of two: narrower rings and fewer bytes, but larger values
+    /// than these are cut off. Without it, they take more bits.
+    #[arg(long, requires = "calibrate")]
+    saturate: bool,
     /// Most straight pieces of a curve (sigmoid, tanh, GELU, ...): 1, 2, 4, 8, 16 or 32.
     #[arg(long, value_name = "N", default_value_t = 32)]
     segments: u8,
@@ -82,6 +86,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         weight_bits: args.weight_bits,
         activation_bits: args.activation_bits,
         per_channel: args.per_channel,
+        saturate: args.saturate,
         segments: args.segments,
         max_error: args.max_error,
         output: args.output,

@@ -89,10 +89,7 @@ impl Bounds {
         }
         // Finer than the entries: one for each part.
         let pairs = self.channels(parts).into_iter().zip(constants);
-        Self::collect(
-            self.len() / parts,
-            pairs.map(|((lo, hi), &c)| (i128::from(lo) + i128::from(c), i128::from(hi) + i128::from(c))),
-        )
+        Self::collect(self.len() / parts, pairs.map(|((lo, hi), &c)| (i128::from(lo) + i128::from(c), i128::from(hi) + i128::from(c))))
     }
 
     /// `f(y)` with its shift. All but splines are monotone, and these take the worst of all.

@@ -104,7 +104,9 @@ fn nodes(integers: &Integers, weight_bits: u8, output: Output) -> Result<Vec<Nod
             Kind::Garbled { function, window: Some(window), shift } => {
                 Op::MaxPool { function: *function, ring_in, ring_out: ring, shift: *shift, window: *window }
             }
-            Kind::Garbled { function, window: None, shift } => Op::Activation { function: *function, ring_in, ring_out: ring, shift: *shift, len },
+            Kind::Garbled { function, window: None, shift } => {
+                Op::Activation { function: *function, ring_in, ring_out: ring, shift: *shift, len }
+            }
             Kind::Linear { layer, .. } => linear_op(layer, ring, weight_bits),
             Kind::Sum(window) => Op::SumPool { ring, window: *window },
             Kind::Square => Op::Square { ring, len },

@@ -57,7 +57,7 @@ impl Graph {
     pub(super) fn new(network: Network) -> Result<Self, Error> {
         let Network { name, input_len, output_len, nodes, output, argmax, notes } = network;
         let uses = count_uses(nodes.iter().map(|n| &n.inputs[..]), nodes.len(), output);
-        let mut maker = Maker { items: Vec::new(), shared: Vec::new(), map: vec![0], notes };
+        let mut maker = Maker { input_len, items: Vec::new(), shared: Vec::new(), map: vec![0], notes };
         for node in nodes {
             let own = maker.node(node, &uses)?;
             maker.map.push(own);
@@ -189,6 +189,7 @@ impl Task {
 
 /// Makes items of nodes, one after the other.
 struct Maker {
+    input_len: usize,
     items: Vec<Item>,
     /// Whether an item's tensor is read by more nodes than count as its readers.
     shared: Vec<bool>,
@@ -234,15 +235,18 @@ impl Maker {
             Work::Square => self.push(name, Task::Square, inputs),
             Work::Product => self.push(name, Task::Product, inputs),
             Work::Arrange(len, pieces) => match &pieces[..] {
-                [Piece { factor: 1.0, view, .. }] if *view == View::whole(len as u32) && self.len(x) == Some(len) => self.pass(x, single),
+                [Piece { factor: 1.0, view, .. }] if self.len(x) == Some(len) && changes_nothing(view, len) => self.pass(x, single),
                 _ => self.push(name, Task::Arrange(len, pieces), inputs),
             },
         })
     }
 
-    /// Elements of a tensor, if an item makes it that says so.
+    /// Elements of a tensor.
     fn len(&self, tensor: TensorId) -> Option<usize> {
-        let item = tensor.checked_sub(1).and_then(|i| self.items.get(i))?;
+        if tensor == 0 {
+            return Some(self.input_len);
+        }
+        let item = self.items.get(tensor - 1)?;
         match &item.task {
             Task::Square | Task::Product | Task::Affine(..) | Task::Garbled(_, None) => self.len(*item.inputs.first()?),
             task => Some(task.output_len(0)),
@@ -341,6 +345,18 @@ impl Maker {
     }
 }
 
+/// Whether a view copies every one of `len` elements to its own place.
+fn changes_nothing(view: &View, len: usize) -> bool {
+    let (mut next, mut same) = (0, view.len() == len as u64);
+    if same {
+        view.for_each(|from, to| {
+            same &= from == next && to == next;
+            next += 1;
+        });
+    }
+    same
+}
+
 /// One number for each of `channels`, if all of a channel's `each` elements have the same.
 fn per_channel(numbers: &PerElement, channels: usize, each: usize) -> Option<PerElement> {
     match numbers {
@@ -432,17 +448,12 @@ mod tests {
     }
 
     fn graph(nodes: Vec<(Work, &[TensorId])>, input_len: usize) -> Graph {
-        let nodes: Vec<Node> =
-            nodes.into_iter().enumerate().map(|(i, (work, inputs))| Node { name: format!("n{i}"), work, inputs: inputs.to_vec() }).collect();
-        let mut network = Network {
-            name: "n".into(),
-            input_len,
-            output_len: 0,
-            output: nodes.len(),
-            nodes,
-            argmax: false,
-            notes: vec![],
-        };
+        let nodes: Vec<Node> = nodes
+            .into_iter()
+            .enumerate()
+            .map(|(i, (work, inputs))| Node { name: format!("n{i}"), work, inputs: inputs.to_vec() })
+            .collect();
+        let mut network = Network { name: "n".into(), input_len, output_len: 0, output: nodes.len(), nodes, argmax: false, notes: vec![] };
         network.output_len = network.lengths()[network.output];
         Graph::new(network).unwrap()
     }
@@ -452,12 +463,8 @@ mod tests {
         let (s1, o1) = (PerElement::Each(vec![2.0, -1.0]), PerElement::One(3.0));
         let (s2, o2) = (PerElement::One(0.5), PerElement::Each(vec![1.0, 2.0, 3.0]));
         let before = || Work::Affine(s1.clone(), o1.clone());
-        let nodes = vec![
-            (before(), &[0][..]),
-            (before(), &[1]),
-            (Work::Linear(layer()), &[2]),
-            (Work::Affine(s2.clone(), o2.clone()), &[3]),
-        ];
+        let nodes =
+            vec![(before(), &[0][..]), (before(), &[1]), (Work::Linear(layer()), &[2]), (Work::Affine(s2.clone(), o2.clone()), &[3])];
         let graph = graph(nodes, 2);
         assert_eq!(graph.items.len(), 1);
         let once = |x: &[f64]| -> Vec<f64> { x.iter().enumerate().map(|(i, x)| s1.at(i) * x + o1.at(i)).collect() };
@@ -468,15 +475,12 @@ mod tests {
 
     #[test]
     fn what_others_read_is_not_folded() {
-        let sum = Work::Arrange(3, vec![
-            Piece { input: 0, factor: 1.0, view: View::whole(3) },
-            Piece { input: 1, factor: 1.0, view: View::whole(3) },
-        ]);
-        let nodes = vec![
-            (Work::Linear(layer()), &[0][..]),
-            (Work::Affine(PerElement::One(2.0), PerElement::One(1.0)), &[1]),
-            (sum, &[1, 2]),
-        ];
+        let sum = Work::Arrange(
+            3,
+            vec![Piece { input: 0, factor: 1.0, view: View::whole(3) }, Piece { input: 1, factor: 1.0, view: View::whole(3) }],
+        );
+        let nodes =
+            vec![(Work::Linear(layer()), &[0][..]), (Work::Affine(PerElement::One(2.0), PerElement::One(1.0)), &[1]), (sum, &[1, 2])];
         let graph = graph(nodes, 2);
         assert_eq!(graph.items.len(), 3);
         let y = layer().apply(&[1.0, -1.0]);
@@ -493,7 +497,10 @@ mod tests {
         assert_eq!(one.notes.len(), 1);
         let tanh = Work::Activation(Activation::Curve(network::Curve::Tanh));
         let two = graph(vec![(tanh, &[0][..]), (Work::MaxPool(window), &[1])], 4);
-        assert!(matches!(&two.items[..], [Item { task: Task::Garbled(None, Some(_)), .. }, Item { task: Task::Garbled(Some(_), None), .. }]));
+        assert!(matches!(
+            &two.items[..],
+            [Item { task: Task::Garbled(None, Some(_)), .. }, Item { task: Task::Garbled(Some(_), None), .. }]
+        ));
         assert_eq!(two.evaluate(&[0.5, -1.0, -2.0, -3.0])[2], [0.5_f64.tanh(), (-2.0_f64).tanh()]);
     }
 

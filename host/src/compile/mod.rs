@@ -44,6 +44,8 @@ pub struct CompileOptions {
     pub activation_bits: u8,
     /// A scale for the weights of every output channel, where what follows can take that in; else one for each layer.
     pub per_channel: bool,
+    /// Activations stop at what the calibration rows reach, up to the next power of two, instead of keeping what is proven: narrower rings.
+    pub saturate: bool,
     /// Most straight pieces of a curve: a power of two, 1 to 32.
     pub segments: u8,
     /// Largest error of a curve's approximation; without it, about one step of the result.
@@ -63,6 +65,7 @@ impl Default for CompileOptions {
             weight_bits: 8,
             activation_bits: 8,
             per_channel: false,
+            saturate: false,
             segments: 32,
             max_error: None,
             output: None,

@@ -3,7 +3,7 @@
 //! Integers stand for reals: `real ≈ scale · integer`. Weights are symmetric around 0, with one scale for each layer or, where what follows
 //! can take it in, for each output channel. The only rescaling is the shift of a circuit; its floor becomes rounding to nearest by half a
 //! step that is added before it. Shifts follow what calibration rows reach, rings what is proven for every input: beyond the calibrated range
-//! a value takes more bits, but never overflows.
+//! a value takes more bits, but never overflows; or, where that is asked for, it stops there.
 //!
 //! Circuits change rings, everything else stays in one. Between two circuits a value may be squared once and then go through one linear layer;
 //! where a network wants more, a circuit that only truncates is put in.
@@ -50,9 +50,17 @@ pub(super) struct Tensor {
 /// What an operation does.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    Garbled { function: Function, window: Option<Convolution>, shift: u8 },
+    Garbled {
+        function: Function,
+        window: Option<Convolution>,
+        shift: u8,
+    },
     /// Weights in the order of [`Linear`].
-    Linear { layer: Convolution, weights: Vec<i16>, biases: Vec<i64> },
+    Linear {
+        layer: Convolution,
+        weights: Vec<i16>,
+        biases: Vec<i64>,
+    },
     Sum(Convolution),
     Square,
     Product,
@@ -134,7 +142,10 @@ impl Misfit {
         };
         Error::Layer {
             layer: layer.into(),
-            what: format!("{reason}. Use fewer weight bits (--weight-bits) or fewer activation bits (--activation-bits)"),
+            what: format!(
+                "{reason}. Use fewer weight bits (--weight-bits) or fewer activation bits (--activation-bits), or let activations stop at what \
+                 calibration rows reach (--saturate)"
+            ),
         }
     }
 }
@@ -236,12 +247,7 @@ impl<'a> Lowering<'a> {
     fn fits(&mut self, name: &str, inputs: &[usize], bounds: Result<Bounds, TooWide>) -> Result<Bounds, Fault> {
         bounds.map_err(|TooWide(bits)| {
             let at = self.next();
-            self.integers.operations.push(Operation {
-                name: name.into(),
-                kind: Kind::Square,
-                inputs: inputs.to_vec(),
-                curve_error: None,
-            });
+            self.integers.operations.push(Operation { name: name.into(), kind: Kind::Square, inputs: inputs.to_vec(), curve_error: None });
             Fault::Misfit(at, Misfit::Wide(bits))
         })
     }
@@ -423,7 +429,15 @@ impl<'a> Lowering<'a> {
         let least = if opened { 0 } else { (0..MAX_RING_BITS).find(|&s| after(s) <= limit).unwrap_or(MAX_RING_BITS) };
         let widest = self.tensor(x).bounds.bits().saturating_sub(2);
         let shift = (least + extra).min(widest);
+        let beyond = peaks_end(&bounds) >> shift > limit;
         let function = match function {
+            // More bits than the calibration rows need are cut off above, too.
+            Function::Identity | Function::Relu
+                if self.options.saturate && beyond && window.is_none() && !opened && self.reference.is_some() =>
+            {
+                let hi = ((limit + 1) << shift) - 1;
+                Function::Clip { lo: if function == Function::Relu { 0 } else { !hi }, hi }
+            }
             // The ends on whole steps of the result.
             Function::Clip { lo, hi } => Function::Clip { lo, hi: ((hi + half(shift)) >> shift) << shift },
             other => other,
@@ -677,7 +691,8 @@ impl<'a> Lowering<'a> {
                    range"
                 .into(),
         })?;
-        let integers: Vec<(usize, i32, View)> = pieces.iter().zip(&factors).map(|(piece, &factor)| (piece.input, factor, piece.view)).collect();
+        let integers: Vec<(usize, i32, View)> =
+            pieces.iter().zip(&factors).map(|(piece, &factor)| (piece.input, factor, piece.view)).collect();
         let parts: Vec<(&Bounds, i32, View)> =
             pieces.iter().zip(&factors).map(|(piece, &factor)| (&self.tensor(of(piece)).bounds, factor, piece.view)).collect();
         let bounds = Bounds::arrange(len, &parts);
@@ -715,6 +730,12 @@ impl<'a> Lowering<'a> {
         }
         Ok(())
     }
+}
+
+/// Largest magnitude.
+fn peaks_end(bounds: &Bounds) -> i64 {
+    let (lo, hi) = bounds.extremes();
+    hi.max(!lo)
 }
 
 /// Half a step of a shift: turns its floor into rounding to nearest.

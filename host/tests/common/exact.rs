@@ -23,14 +23,16 @@ pub(crate) fn exact(compiled: &Compiled, numbers: &mut Numbers, rounds: u32) -> 
     let model = Model::parse(&compiled.model).unwrap();
     let header = *model.plan().header();
     let (min, max) = (i64::from(header.input.min), i64::from(header.input.max));
-    let layers: Vec<Layer<'_>> = model.layers().collect();
+    let layers: Vec<Layer<'_>> = model.layers().filter(|layer| layer.weights().next().is_some()).collect();
     let mut used = vec![0; model.plan().ops().count()];
     for round in 0..rounds {
-        let layer = &layers[numbers.below(layers.len() as u64) as usize];
-        let (fan_in, row) = (layer.geometry().layer().fan_in(), numbers.below(layer.geometry().outputs as u64));
+        let layer = layers.get(numbers.below(layers.len().max(1) as u64) as usize);
+        let (fan_in, outputs) = layer.map_or((1, 1), |l| (l.geometry().layer().fan_in(), l.geometry().outputs as u64));
+        let row = numbers.below(outputs);
         let each = header.input_len as usize / fan_in.min(u64::from(header.input_len)) as usize;
         // The signs of one row of weights: the worst case of a fully connected first layer.
-        let worst = |j: usize| (layer.weight(row as usize * fan_in as usize + j / each) > 0) == (round % 4 == 0);
+        let weight = |at: usize| layer.map_or(0, |layer| layer.weight(at));
+        let worst = |j: usize| (weight(row as usize * fan_in as usize + j / each) > 0) == (round % 4 == 0);
         let x: Vec<i64> = (0..header.input_len as usize)
             .map(|j| match round % 4 {
                 0 | 1 => [min, max][usize::from(worst(j))],
@@ -47,27 +49,47 @@ pub(crate) fn exact(compiled: &Compiled, numbers: &mut Numbers, rounds: u32) -> 
 }
 
 fn unbounded(model: &Model<'_>, x: &[i64], used: &mut [u32]) -> Vec<i128> {
-    let mut x: Vec<i128> = x.iter().map(|&x| i128::from(x)).collect();
+    let plan = model.plan();
+    let mut all: Vec<i128> = x.iter().map(|&x| i128::from(x)).collect();
+    all.resize(plan.elements(), 0);
     let mut layers = model.layers();
-    for (op, used) in model.plan().ops().zip(used) {
+    let mut steps = plan.steps().zip(used).peekable();
+    while let Some((step, used)) = steps.next() {
         let holds = |ring: u8, x: &[i128]| x.iter().all(|x| (-(1 << (ring - 1))..1 << (ring - 1)).contains(x));
-        assert!(holds(op.input().0, &x), "{op:?} in: {x:?}");
-        let cut = |function, shift: u8, y: i128| if function == Function::Relu { y.max(0) } else { y } >> shift;
-        x = match op {
+        let op = step.op;
+        let len = op.input().1 as usize;
+        let x = all[step.from..step.from + len].to_vec();
+        // Where an operation may reduce, what it makes of it is looked at.
+        assert!(op.is_linear() || op.is_local() || holds(op.input().0, &x), "{op:?} in: {x:?}");
+        let activate = |function: Function, shift: u8, y: i128| i128::from(function.apply(i64::try_from(y).unwrap(), shift));
+        let y = match op {
+            Op::Offset { channels, .. } => {
+                let (biases, each) = (layers.next().unwrap().biases().collect::<Vec<_>>(), len / channels as usize);
+                x.iter().enumerate().map(|(i, x)| x + i128::from(biases[i / each])).collect()
+            }
             _ if op.is_linear() => convolve(&layers.next().unwrap(), &x),
-            Op::Activation { function, shift, .. } => x.iter().map(|&y| cut(function, shift, y)).collect(),
+            Op::Activation { function, shift, .. } => x.iter().map(|&y| activate(function, shift, y)).collect(),
             Op::MaxPool { function, shift, window, .. } => {
-                over(&window, &x, |xs| xs.iter().copied().max().unwrap()).into_iter().map(|y| cut(function, shift, y)).collect()
+                over(&window, &x, |xs| xs.iter().copied().max().unwrap()).into_iter().map(|y| activate(function, shift, y)).collect()
             }
             Op::SumPool { window, .. } => over(&window, &x, |xs| xs.iter().sum()),
             Op::Square { .. } => x.iter().map(|y| y * y).collect(),
-            _ => x,
+            Op::Product { .. } => x.iter().zip(&all[step.also..]).map(|(x, y)| x * y).collect(),
+            Op::Arrange { onto, len, factor, view, .. } => {
+                let mut y = if onto { all[step.to..step.to + len as usize].to_vec() } else { vec![0; len as usize] };
+                view.for_each(|i, j| y[j] += i128::from(factor) * x[i]);
+                y
+            }
+            _ => return x,
         };
-        assert!(holds(op.output().0, &x), "{op:?} out: {x:?}");
-        let bits = x.iter().map(|&x| 129 - if x < 0 { !x } else { x }.leading_zeros()).max().unwrap_or(0);
+        // What is still being added up may leave the ring on the way.
+        let unfinished = matches!(steps.peek(), Some((next, _)) if !next.op.makes_tensor() && !next.op.is_output());
+        assert!(unfinished || holds(op.output().0, &y), "{op:?} out: {y:?}");
+        let bits = y.iter().map(|&x| 129 - if x < 0 { !x } else { x }.leading_zeros()).max().unwrap_or(0);
         *used = bits.max(*used);
+        all[step.to..step.to + y.len()].copy_from_slice(&y);
     }
-    x
+    unreachable!("a plan ends with an output")
 }
 
 /// `f` of the elements of every window, padding left out.

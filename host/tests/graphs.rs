@@ -1,0 +1,107 @@
+//! Small ONNX graphs, one or more for each operator and attribute: what the integer model makes of them against onnxruntime's results, which
+//! `graphs/make.py` has written next to them, and private predictions against the integer model.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+#[path = "common/session.rs"]
+mod session;
+
+use minionn_core::model::Model;
+use minionn_core::session::{Options, Tables};
+use minionn_host::commands::plain;
+use minionn_host::compile::{CompileOptions, Compiled, compile};
+use minionn_host::npy::{self, Array};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+
+/// A graph with its inputs and the float results.
+struct Case {
+    name: String,
+    op: String,
+    /// Whether only the order of the results is left: behind a Softmax.
+    order: bool,
+    range: (f32, f32),
+    onnx: Vec<u8>,
+    x: Array,
+    y: Array,
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/graphs")
+}
+
+fn cases(folder: &Path, index: &str) -> Vec<Case> {
+    let index: Value = serde_json::from_slice(&std::fs::read(folder.join(index)).unwrap()).unwrap();
+    let case = |entry: &Value| {
+        let (name, bound) = (entry["name"].as_str().unwrap(), |i: usize| entry["input_range"][i].as_f64().unwrap() as f32);
+        let array = |what: &str| npy::read(&folder.join(format!("{name}.{what}.npy"))).unwrap();
+        Case {
+            name: name.into(),
+            op: entry["op"].as_str().unwrap().into(),
+            order: matches!(entry["op"].as_str(), Some("Softmax" | "LogSoftmax"))
+                || entry["tolerance_note"].as_str().is_some_and(|note| note.contains("not logits")),
+            range: (bound(0), bound(1)),
+            onnx: std::fs::read(folder.join(format!("{name}.onnx"))).unwrap(),
+            x: array("x"),
+            y: array("y"),
+        }
+    };
+    index.as_array().unwrap().iter().map(case).collect()
+}
+
+fn options(case: &Case, bits: u8) -> CompileOptions {
+    CompileOptions { input_range: Some(case.range), weight_bits: bits, activation_bits: bits, ..CompileOptions::default() }
+}
+
+/// Largest difference from the float results, as a part of the largest of these (for indices: 1 if one is wrong), and the largest result.
+fn distance(case: &Case, compiled: &Compiled) -> f64 {
+    let model = Model::parse(&compiled.model).unwrap();
+    let predictions = plain::evaluate(&model, &case.x).unwrap().predictions;
+    let rows = || case.y.data().chunks(case.y.columns()).zip(&predictions);
+    let largest = case.y.data().iter().fold(0.0_f64, |most, &y| most.max(f64::from(y.abs())));
+    let best = |row: &[f32]| (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
+    match case.op.as_str() {
+        "ArgMax" => rows().map(|(y, p)| f64::from(p.argmax != y[0] as usize)).fold(0.0, f64::max),
+        // Dropped at the end: the order is what is left of it.
+        _ if case.order => rows().map(|(y, p)| f64::from(p.argmax != best(y))).fold(0.0, f64::max),
+        _ => {
+            let each = rows().flat_map(|(y, p)| {
+                let logits = p.logits.as_ref().unwrap();
+                assert_eq!(logits.len(), y.len(), "{}", case.name);
+                y.iter().zip(logits).map(|(&y, x)| (f64::from(y) - x).abs()).collect::<Vec<_>>()
+            });
+            each.fold(0.0, f64::max) / largest.max(1e-3)
+        }
+    }
+}
+
+#[test]
+fn integers_are_near_the_floats() {
+    let mut far = vec![];
+    let cases = cases(&folder(), "index.json");
+    assert!(cases.len() >= 60);
+    for case in &cases {
+        match compile(&case.onnx, &options(case, 12), Some(&case.x)) {
+            // One step of a 12-bit activation is 1/2048 of its range; a few of them add up, and curves are off by a step or two.
+            Ok(compiled) => {
+                let distance = distance(case, &compiled);
+                if distance > 0.02 {
+                    far.push(format!("{}: off by {distance:.4}", case.name));
+                }
+            }
+            Err(error) => far.push(format!("{}: {error}", case.name)),
+        }
+    }
+    assert!(far.is_empty(), "{} of {}:\n{}", far.len(), cases.len(), far.join("\n"));
+}
+
+#[test]
+fn private_predictions_are_the_integer_model() {
+    for (i, case) in cases(&folder(), "index.json").iter().enumerate() {
+        let compiled = compile(&case.onnx, &options(case, 8), Some(&case.x)).unwrap();
+        let tables = if i % 2 == 0 { Tables::Stored } else { Tables::Streamed };
+        let rows = Array::new(&[2, case.x.columns()], case.x.data()[..2 * case.x.columns()].to_vec()).unwrap();
+        let options = Options { tables, stock: 1 + i as u32 % 2, ..Options::default() };
+        session::check(&case.name, &compiled.model, options, &rows, &[]);
+    }
+}
