@@ -233,10 +233,10 @@ impl Builder {
             let own = parts.iter().filter(|p| p.source == source);
             own.map(|p| p.loops.views()).collect::<Result<Vec<_>, _>>().map(|views| views.concat())
         };
-        let (mut inputs, mut pieces, mut constants): (Vec<TensorId>, Vec<Piece>, Vec<(&Tensor, Vec<View>)>) = Default::default();
+        let (mut inputs, mut pieces, mut constants) = (Vec::new(), Vec::new(), Vec::new());
         for (i, source) in sources.iter().enumerate() {
             match source {
-                Value::Constant(tensor) => constants.push((tensor, views(i)?)),
+                Value::Constant(tensor) => constants.push((tensor.as_ref(), views(i)?)),
                 Value::Computed(_) => {
                     pieces.extend(views(i)?.into_iter().map(|view| Piece { input: inputs.len(), factor: 1.0, view }));
                     inputs.push(source.number()?.id);

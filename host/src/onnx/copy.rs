@@ -160,7 +160,9 @@ pub(super) fn split(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let axis = axis_of(call.int("axis", 0)?, x.dims().len())?;
     let (size, outputs) = (dim(x.dims(), axis), call.node.output.len());
     let sizes: Vec<usize> = match call.ints_or(1, "split")? {
-        Some(sizes) => sizes.iter().map(|&n| usize::try_from(n).map_err(|_| format!("a part of {n} elements"))).collect::<Result<_, _>>()?,
+        Some(sizes) => {
+            sizes.iter().map(|&n| usize::try_from(n).map_err(|_| format!("a part of {n} elements"))).collect::<Result<_, _>>()?
+        }
         None => {
             let asked = call.int("num_outputs", outputs as i64)?;
             let part = if outputs > 0 { size.div_ceil(outputs) } else { 0 };
@@ -238,7 +240,8 @@ pub(super) fn expand(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(2, &[])?;
     let x = call.value(0)?;
     let shape = call.constant(1)?.ints()?;
-    let target = shape.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>().map_err(|_| format!("shape {shape:?} is not valid"))?;
+    let target =
+        shape.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>().map_err(|_| format!("shape {shape:?} is not valid"))?;
     let dims = super::build::joint(x.dims(), &target)?;
     let steps = stretched(x.dims(), &dims);
     Ok(vec![copied(b, call, x, dims, 0, &steps)?])

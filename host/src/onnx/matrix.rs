@@ -43,7 +43,14 @@ impl Stack {
 ///
 /// The inputs become channels and the places an image of height 1. Weights of their own for parts of the batch become groups.
 /// The result is `[batch.., outputs, places]`, or with `rows` `[batch.., places, outputs]`.
-fn product(b: &mut Builder, call: &Call<'_>, (x, of): (&Computed, &Stack), (w, by): (&Tensor, &Stack), bias: &[f64], rows: bool) -> Result<Computed, String> {
+fn product(
+    b: &mut Builder,
+    call: &Call<'_>,
+    (x, of): (&Computed, &Stack),
+    (w, by): (&Tensor, &Stack),
+    bias: &[f64],
+    rows: bool,
+) -> Result<Computed, String> {
     let ([inputs, places], [outputs, wanted]) = (of.size, by.size);
     let name = &call.name;
     if wanted != inputs {

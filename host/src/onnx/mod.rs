@@ -87,7 +87,9 @@ pub fn import(bytes: &[u8]) -> Result<Network, Error> {
     let opset = model.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx")).map(|o| o.version);
     match opset {
         Some(version) if OPSETS.contains(&version) => walk::walk(&graph::Graph::new(&graph)?, version),
-        Some(old) if old < *OPSETS.start() => Err(Error::File(format!("operator set {old} is too old: export with {} or newer", OPSETS.start()))),
+        Some(old) if old < *OPSETS.start() => {
+            Err(Error::File(format!("operator set {old} is too old: export with {} or newer", OPSETS.start())))
+        }
         Some(new) => Err(Error::File(format!("operator set {new} is too new: export with {} or older", OPSETS.end()))),
         None => Err(Error::File("not an ONNX file, or damaged: it names no operator set".into())),
     }

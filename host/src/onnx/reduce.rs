@@ -21,11 +21,8 @@ pub(super) fn reduce(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let split = |inside: bool| -> Vec<usize> { (0..rank).filter(|a| axes.contains(a) == inside).collect() };
     let sizes = |of: &[usize]| -> Vec<usize> { of.iter().filter_map(|&a| x.dims.get(a).copied()).collect() };
     let (kept, gone) = (split(false), split(true));
-    let dims: Vec<usize> = if keep {
-        x.dims.iter().enumerate().map(|(i, &d)| if gone.contains(&i) { 1 } else { d }).collect()
-    } else {
-        sizes(&kept)
-    };
+    let dims: Vec<usize> =
+        if keep { x.dims.iter().enumerate().map(|(i, &d)| if gone.contains(&i) { 1 } else { d }).collect() } else { sizes(&kept) };
     let n = count(&sizes(&gone)).unwrap_or(1);
     let id = match call.op() {
         "ReduceMean" if let Some(made) = means(b, &call.name, x, &axes) => made?,

@@ -88,8 +88,7 @@ impl Loops {
 }
 
 fn view((from, to): (i64, i64), loops: &[Loop]) -> Option<View> {
-    let mut view =
-        View { dims: [1; 4], from: u32::try_from(from).ok()?, steps: [0; 4], to: u32::try_from(to).ok()?, strides: [0; 4] };
+    let mut view = View { dims: [1; 4], from: u32::try_from(from).ok()?, steps: [0; 4], to: u32::try_from(to).ok()?, strides: [0; 4] };
     let skip = 4 - loops.len();
     let places = view.dims.iter_mut().zip(&mut view.steps).zip(&mut view.strides).skip(skip);
     for (((dim, step), stride), l) in places.zip(loops) {
