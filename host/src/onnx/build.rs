@@ -6,7 +6,7 @@ use super::views::{Loops, stretched, strides};
 use crate::network::{Activation, Linear, Node, PerElement, Piece, TensorId, Work};
 use minionn_core::plan::{Convolution, MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_WEIGHTS, View};
 
-/// Most weights of all layers, and numbers of constants read: twice what the largest layer may have.
+/// Most weights of all layers, and numbers of constants read and made: twice what the largest layer may have.
 const MAX_TOTAL: u64 = 2 * MAX_WEIGHTS;
 /// Most nodes.
 const MAX_NODES: usize = 4096;
@@ -24,6 +24,7 @@ pub(super) struct Builder {
     moves: u64,
     /// Weights of all layers so far: many nodes can read one constant.
     weights: u64,
+    /// Numbers of constants that may still be read or made.
     constants: u64,
     pub(super) notes: Vec<String>,
 }
@@ -50,9 +51,10 @@ pub(super) struct Part {
 }
 
 impl Builder {
-    pub(super) fn new(input_len: usize) -> Self {
-        let elements = input_len as u64;
-        Self { nodes: Vec::new(), lens: vec![input_len], elements, moves: 0, weights: 0, constants: 0, notes: Vec::new() }
+    /// For a file of `file_len` bytes: constants are read a few times each, so a small file cannot make large ones.
+    pub(super) fn new(input_len: usize, file_len: usize) -> Self {
+        let (elements, constants) = (input_len as u64, MAX_TOTAL.min((1 << 24) + 16 * file_len as u64));
+        Self { nodes: Vec::new(), lens: vec![input_len], elements, moves: 0, weights: 0, constants, notes: Vec::new() }
     }
 
     pub(super) fn len(&self, id: TensorId) -> usize {
@@ -61,10 +63,8 @@ impl Builder {
 
     /// Counts the numbers of a constant before it is read or made.
     pub(super) fn count_constant(&mut self, len: usize) -> Result<(), String> {
-        self.constants = self.constants.saturating_add(len as u64);
-        if self.constants > MAX_TOTAL {
-            return Err(format!("all constants that nodes read have more than {MAX_TOTAL} numbers together"));
-        }
+        let left = self.constants.checked_sub(len as u64);
+        self.constants = left.ok_or("the constants that nodes read and make are too large for a file of this size")?;
         Ok(())
     }
 
