@@ -155,7 +155,6 @@ pub(super) fn convolution(b: &mut Builder, call: &Call<'_>) -> Outputs {
         Some(biases) => return Err(format!("its bias has shape {:?}, {outputs} numbers are needed", biases.dims)),
     };
     let dims = output(&layer, rank)?;
-    b.count_constant(weights.len())?;
     one(Computed::new(b.linear(&call.name, x.id, layer, weights.floats(), biases)?, dims))
 }
 

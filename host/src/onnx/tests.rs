@@ -176,6 +176,114 @@ fn weights_on_either_side_of_several_rows() {
 }
 
 #[test]
+fn integers_move_before_they_are_cast() {
+    let mut file = File::new(&[2, 2]).node("Transpose", "x", "t", &[]).node("Cast", "t", "y", &[attr("to", 1)]);
+    file.0.input[0].r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().elem_type = data_type::UINT8;
+    close(&file.run(&[1.0, 2.0, 3.0, 4.0]), &[1.0, 3.0, 2.0, 4.0]);
+    file.0.node[1].op_type = "Relu".into();
+    file.0.node[1].attribute.clear();
+    assert!(file.refusal().contains("cast them to FLOAT"));
+}
+
+/// One tensor with values that look random, all different.
+fn numbers(name: &str, dims: &[i64]) -> TensorProto {
+    let data: Vec<f32> = (0..dims.iter().product()).map(|i: i64| ((i * 37 + 11) % 101) as f32 / 101.0 - 0.5).collect();
+    floats(name, dims, &data)
+}
+
+/// A recurrent node over 4 steps of 2 numbers; its states start as constants or as part of the input.
+fn recurrent(op: &str, gates: i64, computed: bool, attributes: &[AttributeProto], directions: i64) -> File {
+    let h = 3;
+    let attributes = [attributes, &[attr("hidden_size", h)]].concat();
+    let mut file = File::new(&[8 + 2 * h * directions])
+        .constant(numbers("w", &[directions, gates * h, 2]))
+        .constant(numbers("r", &[directions, gates * h, h]))
+        .constant(numbers("b", &[directions, 2 * gates * h]))
+        .constant(ints("sizes", &[8, h * directions, h * directions]))
+        .constant(ints("steps", &[4, 1, 2]))
+        .constant(ints("states", &[directions, 1, h]))
+        .constant(numbers("k0", &[directions, 1, h]))
+        .constant(numbers("k1", &[directions, 1, h]))
+        .node("Split", "x sizes", "a s0 s1", &[])
+        .node("Reshape", "a steps", "seq", &[])
+        .node("Reshape", "s0 states", "h0", &[])
+        .node("Reshape", "s1 states", "h1", &[]);
+    let (start, outputs) = if op == "LSTM" { ("h0 h1", "all last cell") } else { ("h0", "all last") };
+    let start = if computed { start.to_owned() } else { start.replace('h', "k") };
+    file = file.node(op, &format!("seq w r b - {start}"), outputs, &attributes);
+    file = file.constant(ints("flat", &[-1])).node("Reshape", "all flat", "f0", &[]).node("Reshape", "last flat", "f1", &[]);
+    let all = if op == "LSTM" { "f0 f1 f2" } else { "f0 f1" };
+    if op == "LSTM" {
+        file = file.node("Reshape", "cell flat", "f2", &[]);
+    }
+    file.node("Concat", all, "y", &[attr("axis", 0)])
+}
+
+#[test]
+fn states_may_be_constants_or_computed() {
+    let backwards = || attr_s("direction", "reverse");
+    let both = || attr_s("direction", "bidirectional");
+    for (op, gates, attributes, directions) in [
+        ("LSTM", 4, vec![], 1),
+        ("LSTM", 4, vec![backwards()], 1),
+        ("LSTM", 4, vec![both()], 2),
+        ("GRU", 3, vec![], 1),
+        ("GRU", 3, vec![attr("linear_before_reset", 1)], 1),
+        ("GRU", 3, vec![both(), attr("linear_before_reset", 1)], 2),
+        ("GRU", 3, vec![both()], 2),
+        ("RNN", 1, vec![both()], 2),
+    ] {
+        let (known, computed) = (recurrent(op, gates, false, &attributes, directions), recurrent(op, gates, true, &attributes, directions));
+        let mut x: Vec<f64> = (0..8).map(|i| f64::from(i * i % 7) / 3.0 - 1.0).collect();
+        let state: Vec<f64> = numbers("", &[directions, 1, 3]).float_data.into_iter().map(f64::from).collect();
+        x.extend(state.repeat(2));
+        close(&known.run(&x), &computed.run(&x));
+    }
+}
+
+/// `tanh(W·x + w + R·h + r)` and so on, written down from ONNX's text for one number and one step.
+#[test]
+fn gru_of_one_number() {
+    let sigmoid = |x: f64| 1.0 / (1.0 + (-x).exp());
+    for after in [0, 1] {
+        let file = File::new(&[1, 1, 1])
+            .constant(floats("w", &[1, 3, 1], &[0.5, -0.25, 1.5]))
+            .constant(floats("r", &[1, 3, 1], &[2.0, 0.75, -1.0]))
+            .constant(floats("b", &[1, 6], &[0.125, 0.25, 0.5, -0.5, 1.0, 0.375]))
+            .constant(floats("h", &[1, 1, 1], &[0.625]))
+            .node("GRU", "x w r b - h", "- y", &[attr("linear_before_reset", after), attr("hidden_size", 1)]);
+        let (x, h) = (0.75, 0.625);
+        let z = sigmoid(0.5 * x + 2.0 * h + 0.125 - 0.5);
+        let r = sigmoid(-0.25 * x + 0.75 * h + 0.25 + 1.0);
+        let old = if after == 1 { r * (-h + 0.375) } else { -r * h + 0.375 };
+        let fresh = (1.5 * x + 0.5 + old).tanh();
+        close(&file.run(&[x]), &[(1.0 - z) * fresh + z * h]);
+    }
+}
+
+#[test]
+fn what_is_said_to_be_supported_is() {
+    let words = super::SUPPORTED.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| w.chars().next().is_some_and(char::is_uppercase));
+    for word in words.filter(|w| !["D"].contains(w)) {
+        assert!(super::walk::is_operator(word), "{word}");
+    }
+}
+
+#[test]
+fn slopes_of_every_kind() {
+    let x = [-2.0, -1.0, 0.5, 3.0];
+    for slope in [2.0f32, -0.5, 0.0, 1.0, 0.25] {
+        let alpha = AttributeProto { name: "alpha".into(), f: slope, r#type: 1, ..Default::default() };
+        let want: Vec<f64> = x.iter().map(|&x| if x < 0.0 { f64::from(slope) * x } else { x }).collect();
+        // A slope of 1 is no layer: something has to follow.
+        let file = scalars(File::new(&[1, 4]), &[3.0]).node("LeakyRelu", "x", "l", &[alpha]).node("Sub", "l c0", "y", &[]);
+        close(&file.run(&x).iter().map(|y| y + 3.0).collect::<Vec<_>>(), &want);
+        let each = File::new(&[1, 4]).constant(floats("s", &[4], &[slope, 0.5, slope, 2.0])).node("PRelu", "x s", "y", &[]);
+        close(&each.run(&x), &[f64::from(slope) * -2.0, -0.5, 0.5, 3.0]);
+    }
+}
+
+#[test]
 fn nodes_beside_the_path_are_noted() {
     let file = File::new(&[1, 3]).node("Relu", "x", "y", &[]).node("RandomNormal", "nowhere", "q", &[]).node("Relu", "y", "z", &[]);
     let network = file.read();

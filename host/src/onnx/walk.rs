@@ -65,6 +65,11 @@ fn operator(op: &str) -> Option<Operator> {
     })
 }
 
+#[cfg(test)]
+pub(super) fn is_operator(op: &str) -> bool {
+    operator(op).is_some()
+}
+
 /// Reads the network.
 pub(super) fn walk(graph: &Graph<'_>, opset: i64, file_len: usize) -> Result<Network, Error> {
     let input = input(graph).map_err(|what| Error::File(format!("input `{}`: {what}", graph.input.name)))?;
@@ -120,7 +125,7 @@ fn read(graph: &Graph<'_>, builder: &mut Builder, values: &HashMap<&str, Value>,
             (None, Some(proto)) => {
                 let tensor = Tensor::decode(proto).and_then(|t| plausible(&t.dims).map(|()| t));
                 let tensor = tensor.map_err(|what| format!("constant `{name}`: {what}"))?;
-                builder.count_constant(tensor.len())?;
+                builder.count_read(tensor.len())?;
                 Some(tensor.into())
             }
             (None, None) => return Err(format!("it reads `{name}`, an output of its node that is not supported")),
