@@ -1,17 +1,19 @@
 //! The network in the making: every node is checked and counted before it is appended.
 
-use super::call::{Computed, Value, possible};
+use super::call::{Computed, Kind, Value, possible};
 use super::tensor::{Tensor, count};
 use super::views::{Loops, stretched, strides};
 use crate::network::{Activation, Linear, Node, PerElement, Piece, TensorId, Work};
 use minionn_core::plan::{Convolution, MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_WEIGHTS, View};
 
-/// Most weights of all layers, and numbers of constants read: twice what the largest layer may have.
+/// Most weights of all layers, and numbers of constants that nodes read: twice what the largest layer may have.
 const MAX_TOTAL: u64 = 2 * MAX_WEIGHTS;
 /// Most nodes.
 const MAX_NODES: usize = 4096;
 /// Most elements of all tensors together.
 const MAX_ELEMENTS: u64 = 1 << 26;
+/// Most pieces of all arrangements together.
+const MAX_PIECES: usize = 1 << 16;
 /// Most copies of all arrangements together.
 const MAX_MOVES: u64 = 4 * MAX_COPIES;
 
@@ -24,7 +26,10 @@ pub(super) struct Builder {
     moves: u64,
     /// Weights of all layers so far: many nodes can read one constant.
     weights: u64,
-    constants: u64,
+    /// Numbers of constants that may still be read, and made.
+    unread: u64,
+    unmade: u64,
+    pieces: usize,
     pub(super) notes: Vec<String>,
 }
 
@@ -50,21 +55,35 @@ pub(super) struct Part {
 }
 
 impl Builder {
-    pub(super) fn new(input_len: usize) -> Self {
-        let elements = input_len as u64;
-        Self { nodes: Vec::new(), lens: vec![input_len], elements, moves: 0, weights: 0, constants: 0, notes: Vec::new() }
+    /// For a file of `file_len` bytes: a small file cannot make large constants.
+    pub(super) fn new(input_len: usize, file_len: usize) -> Self {
+        Self {
+            nodes: Vec::new(),
+            lens: vec![input_len],
+            elements: input_len as u64,
+            moves: 0,
+            weights: 0,
+            unread: MAX_TOTAL,
+            unmade: MAX_TOTAL.min((1 << 24) + 16 * file_len as u64),
+            pieces: 0,
+            notes: Vec::new(),
+        }
     }
 
     pub(super) fn len(&self, id: TensorId) -> usize {
         self.lens.get(id).copied().unwrap_or(0)
     }
 
-    /// Counts the numbers of a constant before it is read or made.
+    /// Counts the numbers of a constant that a node reads: many can read one.
+    pub(super) fn count_read(&mut self, len: usize) -> Result<(), String> {
+        self.unread = self.unread.checked_sub(len as u64).ok_or("the constants that nodes read are too large, all together")?;
+        Ok(())
+    }
+
+    /// Counts the numbers of a constant before it is made of others.
     pub(super) fn count_constant(&mut self, len: usize) -> Result<(), String> {
-        self.constants = self.constants.saturating_add(len as u64);
-        if self.constants > MAX_TOTAL {
-            return Err(format!("all constants that nodes read have more than {MAX_TOTAL} numbers together"));
-        }
+        let left = self.unmade.checked_sub(len as u64);
+        self.unmade = left.ok_or("the constants that nodes make are too large for a file of this size")?;
         Ok(())
     }
 
@@ -169,6 +188,10 @@ impl Builder {
         if copies > MAX_COPIES || self.moves > MAX_MOVES {
             return Err(format!("it moves too many elements: at most {MAX_COPIES} in a step and {MAX_MOVES} in all are supported"));
         }
+        self.pieces += pieces.len();
+        if self.pieces > MAX_PIECES {
+            return Err(format!("elements are moved in too many pieces: at most {MAX_PIECES} in all are supported"));
+        }
         for piece in &pieces {
             let from = inputs.get(piece.input).map_or(0, |&i| self.len(i));
             // A mistake of the importer, not of the file: but nothing may be read outside.
@@ -233,13 +256,17 @@ impl Builder {
             let own = parts.iter().filter(|p| p.source == source);
             own.map(|p| p.loops.views()).collect::<Result<Vec<_>, _>>().map(|views| views.concat())
         };
-        let (mut inputs, mut pieces, mut constants): (Vec<TensorId>, Vec<Piece>, Vec<(&Tensor, Vec<View>)>) = Default::default();
+        let (mut inputs, mut pieces, mut constants, mut kind) = (Vec::new(), Vec::new(), Vec::new(), Kind::Float);
         for (i, source) in sources.iter().enumerate() {
             match source {
-                Value::Constant(tensor) => constants.push((tensor, views(i)?)),
+                Value::Constant(tensor) => constants.push((tensor.as_ref(), views(i)?)),
                 Value::Computed(_) => {
                     pieces.extend(views(i)?.into_iter().map(|view| Piece { input: inputs.len(), factor: 1.0, view }));
-                    inputs.push(source.number()?.id);
+                    let moved = source.movable()?;
+                    inputs.push(moved.id);
+                    if moved.kind == Kind::Integer {
+                        kind = Kind::Integer;
+                    }
                 }
             }
         }
@@ -258,6 +285,6 @@ impl Builder {
             offset = PerElement::Each(numbers);
         }
         let arranged = Computed::new(self.arrange(name, inputs, len, pieces)?, dims);
-        Ok(self.affine(name, &arranged, PerElement::One(1.0), offset)?.into())
+        Ok(Computed { kind, ..self.affine(name, &arranged, PerElement::One(1.0), offset)? }.into())
     }
 }

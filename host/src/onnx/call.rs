@@ -90,6 +90,14 @@ impl Value {
             },
         }
     }
+
+    /// A computed tensor whose elements may move: integers too.
+    pub(super) fn movable(&self) -> Result<&Computed, String> {
+        match self {
+            Self::Computed(computed) if computed.kind == Kind::Integer => Ok(computed),
+            _ => self.number(),
+        }
+    }
 }
 
 /// What the outputs of a node stand for, in order.

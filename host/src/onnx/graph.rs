@@ -2,7 +2,7 @@
 
 use super::Error;
 use super::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
-use std::cmp::Reverse;
+use core::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
 /// A graph whose tensors all have exactly one origin.

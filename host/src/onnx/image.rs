@@ -144,7 +144,8 @@ pub(super) fn convolution(b: &mut Builder, call: &Call<'_>) -> Outputs {
     if layer.weights() > MAX_WEIGHTS || phases.is_none() {
         return Err(format!("it is too large: at most {MAX_WEIGHTS} weights and {MAX_LEN} channels times strides are supported"));
     }
-    let [kh, kw] = [0, 1].map(|i| reach(layer.kernel[i], layer.dilation[i]).div_ceil(layer.stride[i]) as usize);
+    let ([kh, kw], [dh, dw], [sh, sw]) = (layer.kernel, layer.dilation, layer.stride);
+    let (kh, kw) = (reach(kh, dh).div_ceil(sh) as usize, reach(kw, dw).div_ceil(sw) as usize);
     if kh * kw > N {
         return Err(format!("its kernel reaches over {kh} times {kw} elements of every stride: at most {N} in all are supported"));
     }
@@ -154,7 +155,6 @@ pub(super) fn convolution(b: &mut Builder, call: &Call<'_>) -> Outputs {
         Some(biases) => return Err(format!("its bias has shape {:?}, {outputs} numbers are needed", biases.dims)),
     };
     let dims = output(&layer, rank)?;
-    b.count_constant(weights.len())?;
     one(Computed::new(b.linear(&call.name, x.id, layer, weights.floats(), biases)?, dims))
 }
 

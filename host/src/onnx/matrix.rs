@@ -2,10 +2,11 @@
 
 use super::build::{Builder, joint};
 use super::call::{Call, Computed, Outputs, Value, one};
-use super::tensor::{Tensor, count};
+use super::tensor::{Data, Tensor, count};
 use super::views::{Loops, stretched, strides};
 use crate::network::PerElement;
 use minionn_core::plan::{Convolution, MAX_WEIGHTS};
+use std::borrow::Cow;
 
 /// A stack of matrices: batch dimensions, rows, columns.
 struct Stack {
@@ -88,8 +89,7 @@ fn product(
     let own_steps: Vec<i64> = grouped.iter().filter_map(|&a| steps.get(a).copied()).collect();
     let dims = [sizes(&grouped), vec![outputs, inputs]].concat();
     let turned = Loops::new(&dims, 0, &[own_steps, by.steps.to_vec()].concat(), 0, &strides(&dims));
-    b.count_constant(w.len())?;
-    let weights = Tensor::assembled(dims, 0.0, &[(w, turned.views()?)]).floats();
+    let weights = Tensor::assembled(dims, 0.0, &[(w, turned.views()?)]).into_floats();
 
     let layer = Convolution {
         input: [(groups * inputs) as u32, 1, (spread * places) as u32],
@@ -168,10 +168,10 @@ pub(super) fn gemm(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let ([_, places], [outputs, _]) = (of.size, by.size);
     checked(outputs)?;
     let dims = if first { [places, outputs] } else { [outputs, places] };
-    let mut weights = w.clone();
+    let mut weights = Cow::Borrowed(w);
     if alpha != 1.0 {
         let scaled = w.floats().into_iter().map(|w| (f64::from(w) * alpha) as f32).collect();
-        weights.data = super::tensor::Data::Float(scaled);
+        weights = Cow::Owned(Tensor { dims: w.dims.clone(), data: Data::Float(scaled) });
     }
     // C that is the same for all rows is the bias of the layer; any other is added behind it.
     let mut bias = vec![0.0; outputs];

@@ -30,6 +30,8 @@ mod scan;
 mod shape;
 mod simplify;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod views;
 mod walk;
 
@@ -86,7 +88,7 @@ pub fn import(bytes: &[u8]) -> Result<Network, Error> {
     let graph = model.graph.ok_or_else(|| Error::File("not an ONNX file, or damaged: it holds no graph".into()))?;
     let opset = model.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx")).map(|o| o.version);
     match opset {
-        Some(version) if OPSETS.contains(&version) => walk::walk(&graph::Graph::new(&graph)?, version),
+        Some(version) if OPSETS.contains(&version) => walk::walk(&graph::Graph::new(&graph)?, version, bytes.len()),
         Some(old) if old < *OPSETS.start() => {
             Err(Error::File(format!("operator set {old} is too old: export with {} or newer", OPSETS.start())))
         }

@@ -89,6 +89,14 @@ impl Tensor {
         }
     }
 
+    /// The numbers as floats, without a copy if they are.
+    pub(super) fn into_floats(self) -> Vec<f32> {
+        match self.data {
+            Data::Float(xs) => xs,
+            Data::Int(_) => self.floats(),
+        }
+    }
+
     /// The numbers, exact.
     pub(super) fn numbers(&self) -> Vec<f64> {
         match &self.data {
@@ -154,8 +162,10 @@ impl Tensor {
             return Err(wrong);
         }
         let numbers = self.numbers();
-        if let [x] = *numbers {
-            return Ok(PerElement::One(x));
+        if let [x, rest @ ..] = &numbers[..]
+            && rest.iter().all(|y| x == y)
+        {
+            return Ok(PerElement::One(*x));
         }
         let len = count(to).filter(|&n| n <= MAX_LEN as usize).ok_or(wrong)?;
         Ok(PerElement::Each((0..len).map(|i| numbers.get(source(i, dims, aligned)).copied().unwrap_or(f64::NAN)).collect()))

@@ -65,11 +65,16 @@ fn operator(op: &str) -> Option<Operator> {
     })
 }
 
+#[cfg(test)]
+pub(super) fn is_operator(op: &str) -> bool {
+    operator(op).is_some()
+}
+
 /// Reads the network.
-pub(super) fn walk(graph: &Graph<'_>, opset: i64) -> Result<Network, Error> {
+pub(super) fn walk(graph: &Graph<'_>, opset: i64, file_len: usize) -> Result<Network, Error> {
     let input = input(graph).map_err(|what| Error::File(format!("input `{}`: {what}", graph.input.name)))?;
     let input_len = input.len();
-    let mut builder = Builder::new(input_len);
+    let mut builder = Builder::new(input_len, file_len);
     let mut values: HashMap<&str, Value> = HashMap::from([(graph.input.name.as_str(), input.into())]);
     let order = graph.order()?;
     for &index in &order {
@@ -118,9 +123,10 @@ fn read(graph: &Graph<'_>, builder: &mut Builder, values: &HashMap<&str, Value>,
             _ if name.is_empty() => None,
             (Some(value), _) => Some(value.clone()),
             (None, Some(proto)) => {
-                builder.count_constant(proto.dims.iter().fold(1, |n: usize, &d| n.saturating_mul(usize::try_from(d).unwrap_or(0))))?;
                 let tensor = Tensor::decode(proto).and_then(|t| plausible(&t.dims).map(|()| t));
-                Some(tensor.map_err(|what| format!("constant `{name}`: {what}"))?.into())
+                let tensor = tensor.map_err(|what| format!("constant `{name}`: {what}"))?;
+                builder.count_read(tensor.len())?;
+                Some(tensor.into())
             }
             (None, None) => return Err(format!("it reads `{name}`, an output of its node that is not supported")),
         };

@@ -1,0 +1,167 @@
+//! The importer on graphs of every operator, held against another runtime's results (tests/graphs/README.md).
+
+use minionn_host::network::{Activation, Network, Work};
+use minionn_host::npy::{self, Array};
+use minionn_host::onnx::import;
+use std::path::{Path, PathBuf};
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/graphs").join(name)
+}
+
+/// Every ONNX file of a folder, in order.
+fn files(name: &str) -> Vec<PathBuf> {
+    let mut all: Vec<PathBuf> = std::fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    all.retain(|path| path.extension().is_some_and(|e| e == "onnx"));
+    all.sort();
+    all
+}
+
+fn stem(path: &Path) -> String {
+    path.file_stem().unwrap().to_string_lossy().into_owned()
+}
+
+fn array(path: &Path) -> Array {
+    npy::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+fn largest(row: &[f64]) -> usize {
+    (0..row.len()).rev().max_by(|&i, &j| row[i].total_cmp(&row[j])).unwrap()
+}
+
+/// What the file's own end makes of the outputs: the importer drops a Softmax, and leaves ArgMax to the compiler.
+fn ended(network: &Network, mut y: Vec<f64>) -> Vec<f64> {
+    let noted = |what: &str| network.notes.iter().any(|note| note.contains(what));
+    if network.argmax {
+        return vec![largest(&y) as f64];
+    }
+    if noted("(Softmax) dropped") || noted("(LogSoftmax) dropped") {
+        let most = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let log = most + y.iter().map(|y| (y - most).exp()).sum::<f64>().ln();
+        y.iter_mut().for_each(|y| *y = if noted("(LogSoftmax)") { *y - log } else { (*y - log).exp() });
+    }
+    y
+}
+
+/// Holds a network against the results beside its file.
+fn compare(path: &Path, network: &Network) -> Result<(), String> {
+    let (x, want) = (array(&path.with_extension("x.npy")), array(&path.with_extension("y.npy")));
+    let rows = x.data().len() / network.input_len;
+    assert!(rows > 0 && want.data().len().is_multiple_of(rows), "{path:?}");
+    for (x, want) in x.data().chunks_exact(network.input_len).zip(want.data().chunks_exact(want.data().len() / rows)) {
+        let tensors = network.evaluate(x.iter().map(|&x| f64::from(x)).collect());
+        assert_eq!(tensors.iter().map(Vec::len).collect::<Vec<_>>(), network.lengths());
+        assert_eq!(tensors[network.output].len(), network.output_len);
+        let got = ended(network, tensors[network.output].clone());
+        let close = |(&g, &w): (&f64, &f32)| (g - f64::from(w)).abs() <= 1e-4 * (1.0 + f64::from(w).abs());
+        if got.len() != want.len() || !got.iter().zip(want).all(close) {
+            return Err(format!("{got:?} instead of {want:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// Imports and compares all of a folder; returns the names of those that are refused, with the reasons.
+fn run(name: &str) -> Vec<(String, String)> {
+    let (mut refused, mut wrong) = (Vec::new(), Vec::new());
+    for path in files(name) {
+        match import(&std::fs::read(&path).unwrap()) {
+            Err(error) => refused.push((stem(&path), error.to_string())),
+            Ok(network) => wrong.extend(compare(&path, &network).err().map(|what| format!("{}: {what}", stem(&path)))),
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    refused
+}
+
+#[test]
+fn every_operator_computes_what_it_should() {
+    let refused = run("");
+    // The compiler takes the first of equal outputs; and a Softmax of several rows is no matter of order.
+    for (name, why) in [("argmax_negative_axis", "select_last_index"), ("softmax_rows", "not the whole row")] {
+        assert!(refused.iter().any(|(n, text)| n == name && text.contains(why)), "{name}");
+    }
+    assert_eq!(refused.len(), 2, "{refused:#?}");
+}
+
+#[test]
+fn the_examples_of_the_standard() {
+    let refused = run("backend");
+    let reasons = [
+        "not the whole row",
+        "no layer",
+        "has a batch of",
+        "is not [1, channels",
+        "(Indices) is not supported",
+        "only power 2",
+        "are not a range",
+    ];
+    let strange: Vec<_> = refused.iter().filter(|(_, text)| !reasons.iter().any(|r| text.contains(r))).collect();
+    assert!(strange.is_empty(), "{strange:#?}");
+    let read = files("backend").len() - refused.len();
+    assert!(read >= 190, "only {read} were read");
+}
+
+#[test]
+fn what_is_not_sound_or_not_supported_is_refused() {
+    for path in files("refused") {
+        let text = import(&std::fs::read(&path).unwrap()).map(|_| ()).expect_err(&stem(&path)).to_string();
+        assert!(text.len() > 10, "{text}");
+    }
+}
+
+/// What a file's network is made of.
+fn works(name: &str) -> Vec<Work> {
+    let path = folder(&format!("{name}.onnx"));
+    import(&std::fs::read(path).unwrap()).unwrap().nodes.into_iter().map(|node| node.work).collect()
+}
+
+#[test]
+fn curves_that_are_spelled_out_are_recognised() {
+    for name in ["gelu_erf", "gelu_tanh", "gelu", "silu", "hard_swish", "hard_swish_spelled", "convnext"] {
+        let all = works(name);
+        let curves = all.iter().filter(|w| matches!(w, Work::Activation(Activation::Curve(_)))).count();
+        let products = all.iter().filter(|w| matches!(w, Work::Product | Work::Square)).count();
+        assert!(curves > 0 && products == 0, "{name}: {all:#?}");
+        // Factors of the spelling are gone; that network has scales of its own.
+        assert!(name == "convnext" || !all.iter().any(|w| matches!(w, Work::Affine(..))), "{name}: {all:#?}");
+    }
+}
+
+/// splitmix64: the same damage in every run.
+fn next(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let z = (*state ^ (*state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
+}
+
+#[test]
+fn damage_is_refused_or_harmless() {
+    let mut state = std::env::var("MINIONN_SEED").map_or(1, |seed| seed.parse().unwrap());
+    for path in [files(""), files("backend"), files("refused")].concat() {
+        let bytes = std::fs::read(&path).unwrap();
+        for _ in 0..40 {
+            let mut damaged = bytes.clone();
+            for _ in 0..1 + next(&mut state) % 3 {
+                let (at, byte) = (next(&mut state) as usize, next(&mut state));
+                let at = at % damaged.len().max(1);
+                match (byte % 4, damaged.get_mut(at)) {
+                    (0, _) => damaged.truncate(at),
+                    (_, Some(b)) => *b = [*b ^ (1 << (byte >> 8 & 7)), (byte >> 16) as u8, b.wrapping_add(1)][(byte >> 32) as usize % 3],
+                    _ => {}
+                }
+            }
+            if let Ok(network) = import(&damaged) {
+                let lengths = network.lengths();
+                for node in &network.nodes {
+                    let Work::Arrange(len, pieces) = &node.work else { continue };
+                    let inside = |p: &minionn_host::network::Piece| {
+                        p.view.check(lengths[node.inputs[p.input]] as u32, *len as u32, minionn_core::plan::MAX_COPIES).is_ok()
+                    };
+                    assert!(pieces.iter().all(inside), "{path:?}");
+                }
+            }
+        }
+    }
+}
