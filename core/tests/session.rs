@@ -4,13 +4,13 @@
 
 mod common;
 
-use common::{Lcg, check, convolution_net, graph, pooling_net, relu_net, square_net};
+use common::{Lcg, check, convolution_net, graph, graph_net, pooling_net, relu_net, square_net};
 use minionn_core::ot::Repetition;
 use minionn_core::session::{Options, Tables};
 
 #[test]
 fn every_mode_equals_the_integer_model() {
-    for net in [relu_net(), square_net(), convolution_net(), pooling_net()] {
+    for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
         for tables in [Tables::Stored, Tables::Streamed] {
             for repetition in Repetition::ALL {
                 check(&net, Options { repetition, tables, stock: 1 }, 2);
@@ -22,7 +22,7 @@ fn every_mode_equals_the_integer_model() {
 #[test]
 fn stocks_share_ciphertexts() {
     for (stock, tables) in [(3, Tables::Stored), (8, Tables::Streamed)] {
-        for net in [relu_net(), square_net(), convolution_net(), pooling_net()] {
+        for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
             check(&net, Options { stock, tables, ..Options::default() }, 2);
         }
     }

@@ -277,11 +277,16 @@ fn look_up<G: Gates>(
     table: &[Piece; ENTRIES],
     bit: impl Fn(&Piece) -> bool,
 ) -> Bit<G::Wire> {
-    let possible = || table.iter().take(hot.len()).enumerate().filter(|&(i, _)| !matches!(hot.bit(i), Bit::Const(false)));
-    if possible().all(|(_, piece)| bit(piece)) {
+    if possible(hot, table).all(|(_, piece)| bit(piece)) {
         return Bit::Const(true);
     }
-    possible().fold(Bit::Const(false), |sum, (i, piece)| sum.xor(gates, hot.bit(i).select(bit(piece))))
+    possible(hot, table).fold(Bit::Const(false), |sum, (wire, piece)| sum.xor(gates, wire.select(bit(piece))))
+}
+
+/// The entries that may be chosen.
+fn possible<'a, W: Copy>(hot: &'a Number<W, ENTRIES>, table: &'a [Piece; ENTRIES]) -> impl Iterator<Item = (Bit<W>, &'a Piece)> {
+    let wires = (0..hot.len()).map(|i| hot.bit(i));
+    wires.zip(table).filter(|(wire, _)| !matches!(wire, Bit::Const(false)))
 }
 
 /// `(base + slope·t) >> shift` of the chosen entry.
@@ -307,7 +312,7 @@ fn line<G: Gates>(
     } else {
         multiply(gates, &slope, t, |rows| steepest * mask(rows))
     };
-    let values = || table.iter().take(hot.len()).flat_map(|p| [p.at(0, s.shift), p.at(mask(t.len()) as i64, s.shift)]);
+    let values = || possible(hot, table).flat_map(|(_, p)| [p.at(0, s.shift), p.at(mask(t.len()) as i64, s.shift)]);
     let (bits, sign) = span(values().min().unwrap_or(0), values().max().unwrap_or(0));
     let width = (bits + usize::from(sign.is_none())).min(keep);
     let (mut v, mut carry) = (Number::new(), Bit::Const(false));
