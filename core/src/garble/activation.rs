@@ -529,6 +529,24 @@ mod tests {
         assert_eq!(spline(line), 1 + 11 + 11);
     }
 
+    /// Eight calls of a record's key for each AND.
+    #[test]
+    fn no_record_takes_more_than_2_to_the_13_calls() {
+        let mut most = 0;
+        for (index_bits, parity) in (0..6).flat_map(|i| [Parity::Odd, Parity::Even, Parity::Left].map(|p| (i, p))) {
+            let (mut offsets, mut slopes) = ([0; MAX_PIECES], [0; MAX_PIECES]);
+            for i in 0..1 << index_bits {
+                (offsets[i], slopes[i]) = (0x5555_i16.rotate_left(i as u32), [i16::MIN, 0x5555, 0x2aaa][i % 3]);
+            }
+            let s = Spline { parity, tail: true, input_bits: 14, index_bits, shift: 0, centre: 0, offsets, slopes };
+            most = most.max(totals(&neuron(Function::Spline(s), 44, 44, 0)).ands);
+        }
+        for multiplier in 1..=u8::MAX {
+            most = most.max(totals(&neuron(Function::Leaky { multiplier, bits: 0 }, 44, 44, 0)).ands);
+        }
+        assert!((512..=1024).contains(&most), "{most}");
+    }
+
     #[test]
     fn multipliers_have_few_digits() {
         for m in 0..=u8::MAX {
