@@ -54,7 +54,7 @@
 /**
  * Most bytes of a plan.
  */
-#define MINIONN_PLAN_MAX 4208
+#define MINIONN_PLAN_MAX 32880
 
 /**
  * Bytes of a plan request.
@@ -64,7 +64,7 @@
 /**
  * Most bytes of the answer to a plan request.
  */
-#define MINIONN_PLAN_REPLY_MAX 4217
+#define MINIONN_PLAN_REPLY_MAX 32889
 
 /**
  * Most bytes that minionn_greeting_peek() wants.

@@ -15,6 +15,8 @@ pub enum Defence {
     Flood = 2,
     /// The rule that a prediction's offline material is used at most once.
     OneTime = 4,
+    /// The random factor of every single product by OT.
+    OwnFactor = 8,
 }
 
 #[cfg(feature = "attack")]

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Memory, expected, input, relu_net, square_net};
+use common::{Memory, expected, graph_net, input, relu_net, square_net};
 use minionn_core::Error;
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
@@ -90,7 +90,7 @@ fn check(net: &[u8], options: Options, buffers: Buffers, step: usize) {
 
 #[test]
 fn whole_and_one_byte_at_a_time() {
-    for (net, tables) in [(relu_net(), Tables::Stored), (square_net(), Tables::Streamed)] {
+    for (net, tables) in [(relu_net(), Tables::Stored), (square_net(), Tables::Streamed), (graph_net(), Tables::Stored)] {
         for (step, size) in [(1 << 16, 1 << 16), (1, Buffers::LEAST), (1000, 300)] {
             let options = Options { repetition: Repetition::K2, tables, stock: 2 };
             check(&net, options, Buffers { inbox: size, outbox: size }, step);

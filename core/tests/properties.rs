@@ -417,7 +417,7 @@ fn survives(bytes: &[u8]) -> bool {
 fn hostile_plans_never_panic() {
     let mut g = Lcg(7);
     let (mut parsed, mut refused) = (0, 0);
-    for net in [common::relu_net(), common::square_net()] {
+    for net in [common::relu_net(), common::square_net(), common::graph_net()] {
         let plan = Model::parse(&net).unwrap();
         let (content, digest) = plan.plan().bytes();
         let honest = [content, digest].concat();
@@ -484,51 +484,52 @@ fn the_largest_plans_are_planned_in_reasonable_time() {
 #[test]
 fn hostile_models_never_panic() {
     let mut g = Lcg(8);
-    let net = common::relu_net();
-    let plan_at = minionn_core::model::HEADER;
-    let plan_len = Model::parse(&net).unwrap().plan().len_bytes();
-    let (mut parsed, mut refused) = (0, 0);
-    let mut check = |bytes: &mut Vec<u8>, plan_too: bool| {
-        if plan_too {
-            seal(&mut bytes[plan_at..plan_at + plan_len]);
-        }
-        seal(bytes);
-        match Model::parse(bytes) {
-            Ok(model) => {
-                parsed += 1;
-                let plan = *model.plan();
-                let x = vec![0; plan.header().input_len as usize];
-                let mut scratch = vec![0; Model::scratch_len(&plan)];
-                let mut out = vec![0; plan.header().output_len as usize];
-                let _ = model.evaluate(&x, &mut scratch, &mut out);
+    for net in [common::relu_net(), common::graph_net()] {
+        let plan_at = minionn_core::model::HEADER;
+        let plan_len = Model::parse(&net).unwrap().plan().len_bytes();
+        let (mut parsed, mut refused) = (0, 0);
+        let mut check = |bytes: &mut Vec<u8>, plan_too: bool| {
+            if plan_too {
+                seal(&mut bytes[plan_at..plan_at + plan_len]);
             }
-            Err(error) => {
-                assert!(matches!(error, Error::Model(_) | Error::Plan(_)), "{error:?}");
-                refused += 1;
+            seal(bytes);
+            match Model::parse(bytes) {
+                Ok(model) => {
+                    parsed += 1;
+                    let plan = *model.plan();
+                    let x = vec![0; plan.header().input_len as usize];
+                    let mut scratch = vec![0; Model::scratch_len(&plan)];
+                    let mut out = vec![0; plan.header().output_len as usize];
+                    let _ = model.evaluate(&x, &mut scratch, &mut out);
+                }
+                Err(error) => {
+                    assert!(matches!(error, Error::Model(_) | Error::Plan(_)), "{error:?}");
+                    refused += 1;
+                }
             }
-        }
-    };
-    for _ in 0..4000 {
-        let mut bytes = net.clone();
-        for _ in 0..1 + g.below(4) {
-            let at = g.below(net.len() as u64 - 32) as usize;
-            bytes[at] = g.next() as u8;
-        }
-        check(&mut bytes, g.below(2) == 0);
-    }
-    for at in 0..plan_at + plan_len {
-        for value in [0, 1, 0x7f, 0xff] {
+        };
+        for _ in 0..4000 {
             let mut bytes = net.clone();
-            bytes[at] = value;
-            check(&mut bytes, true);
+            for _ in 0..1 + g.below(4) {
+                let at = g.below(net.len() as u64 - 32) as usize;
+                bytes[at] = g.next() as u8;
+            }
+            check(&mut bytes, g.below(2) == 0);
         }
+        for at in 0..plan_at + plan_len {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut bytes = net.clone();
+                bytes[at] = value;
+                check(&mut bytes, true);
+            }
+        }
+        for len in plan::DIGEST..net.len() {
+            let mut bytes = net[..len].to_vec();
+            check(&mut bytes, false);
+        }
+        println!("{parsed} mutants parse, {refused} are refused");
+        assert!(parsed > 500);
     }
-    for len in plan::DIGEST..net.len() {
-        let mut bytes = net[..len].to_vec();
-        check(&mut bytes, false);
-    }
-    println!("{parsed} mutants parse, {refused} are refused");
-    assert!(parsed > 500);
 }
 
 #[test]

@@ -88,7 +88,9 @@ impl Recording {
 /// Runs `check` for both receivers on recordings that hold every kind of message, one in each table mode.
 fn everywhere(check: impl Fn(&Served<'_>, &Recording, Receiver) + Sync) {
     std::thread::scope(|scope| {
-        for (net, tables) in [(common::relu_net(), Tables::Stored), (common::square_net(), Tables::Streamed)] {
+        for (net, tables) in
+            [(common::relu_net(), Tables::Stored), (common::square_net(), Tables::Streamed), (common::graph_net(), Tables::Streamed)]
+        {
             let check = &check;
             scope.spawn(move || {
                 serve(&net, Options { repetition: Repetition::K2, tables, stock: 2 }, |served| {

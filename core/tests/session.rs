@@ -4,13 +4,15 @@
 
 mod common;
 
-use common::{Lcg, check, convolution_net, graph, pooling_net, relu_net, square_net};
+use common::{Lcg, check, convolution_net, graph, graph_net, pooling_net, relu_net, square_net};
+use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
+use minionn_core::plan::{Function, Node, Op};
 use minionn_core::session::{Options, Tables};
 
 #[test]
 fn every_mode_equals_the_integer_model() {
-    for net in [relu_net(), square_net(), convolution_net(), pooling_net()] {
+    for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
         for tables in [Tables::Stored, Tables::Streamed] {
             for repetition in Repetition::ALL {
                 check(&net, Options { repetition, tables, stock: 1 }, 2);
@@ -22,7 +24,7 @@ fn every_mode_equals_the_integer_model() {
 #[test]
 fn stocks_share_ciphertexts() {
     for (stock, tables) in [(3, Tables::Stored), (8, Tables::Streamed)] {
-        for net in [relu_net(), square_net(), convolution_net(), pooling_net()] {
+        for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
             check(&net, Options { stock, tables, ..Options::default() }, 2);
         }
     }
@@ -36,5 +38,17 @@ fn graphs_equal_the_integer_model_in_every_mode() {
         let tables = if round % 2 == 0 { Tables::Stored } else { Tables::Streamed };
         let repetition = Repetition::ALL[round / 2 % Repetition::ALL.len()];
         check(&net, Options { repetition, tables, stock: 1 + g.below(3) as u32 }, 2);
+    }
+}
+
+#[test]
+fn the_input_is_as_wide_as_the_widest_that_reads_it() {
+    let narrow = Op::Activation { function: Function::Relu, ring_in: 8, ring_out: 30, shift: 1, len: 5 };
+    let open = Op::Open { ring: 30, len: 5 };
+    for (from, also) in [(5, 0), (0, 5)] {
+        let product = Node { op: Op::Product { ring: 30, len: 5 }, from: Some(from), also };
+        let net = common::graph(5, &[narrow.into(), product, open.into()], 1);
+        assert_eq!(Model::parse(&net).unwrap().plan().input_ring(), 30);
+        check(&net, Options::default(), 3);
     }
 }

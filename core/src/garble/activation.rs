@@ -277,11 +277,16 @@ fn look_up<G: Gates>(
     table: &[Piece; ENTRIES],
     bit: impl Fn(&Piece) -> bool,
 ) -> Bit<G::Wire> {
-    let possible = || table.iter().take(hot.len()).enumerate().filter(|&(i, _)| !matches!(hot.bit(i), Bit::Const(false)));
-    if possible().all(|(_, piece)| bit(piece)) {
+    if possible(hot, table).all(|(_, piece)| bit(piece)) {
         return Bit::Const(true);
     }
-    possible().fold(Bit::Const(false), |sum, (i, piece)| sum.xor(gates, hot.bit(i).select(bit(piece))))
+    possible(hot, table).fold(Bit::Const(false), |sum, (wire, piece)| sum.xor(gates, wire.select(bit(piece))))
+}
+
+/// The entries that may be chosen.
+fn possible<'a, W: Copy>(hot: &'a Number<W, ENTRIES>, table: &'a [Piece; ENTRIES]) -> impl Iterator<Item = (Bit<W>, &'a Piece)> {
+    let wires = (0..hot.len()).map(|i| hot.bit(i));
+    wires.zip(table).filter(|(wire, _)| !matches!(wire, Bit::Const(false)))
 }
 
 /// `(base + slope·t) >> shift` of the chosen entry.
@@ -307,7 +312,7 @@ fn line<G: Gates>(
     } else {
         multiply(gates, &slope, t, |rows| steepest * mask(rows))
     };
-    let values = || table.iter().take(hot.len()).flat_map(|p| [p.at(0, s.shift), p.at(mask(t.len()) as i64, s.shift)]);
+    let values = || possible(hot, table).flat_map(|(_, p)| [p.at(0, s.shift), p.at(mask(t.len()) as i64, s.shift)]);
     let (bits, sign) = span(values().min().unwrap_or(0), values().max().unwrap_or(0));
     let width = (bits + usize::from(sign.is_none())).min(keep);
     let (mut v, mut carry) = (Number::new(), Bit::Const(false));
@@ -521,6 +526,24 @@ mod tests {
         let mut line = Spline { index_bits: 0, offsets: [0; MAX_PIECES], slopes: [0; MAX_PIECES], ..sigmoid };
         line.slopes[0] = 5;
         assert_eq!(spline(line), 1 + 11 + 11);
+    }
+
+    /// Eight calls of a record's key for each AND.
+    #[test]
+    fn no_record_takes_more_than_2_to_the_13_calls() {
+        let mut most = 0;
+        for (index_bits, parity) in (0..6).flat_map(|i| [Parity::Odd, Parity::Even, Parity::Left].map(|p| (i, p))) {
+            let (mut offsets, mut slopes) = ([0; MAX_PIECES], [0; MAX_PIECES]);
+            for i in 0..1 << index_bits {
+                (offsets[i], slopes[i]) = (0x5555_i16.rotate_left(i as u32), [i16::MIN, 0x5555, 0x2aaa][i % 3]);
+            }
+            let s = Spline { parity, tail: true, input_bits: 14, index_bits, shift: 0, centre: 0, offsets, slopes };
+            most = most.max(totals(&neuron(Function::Spline(s), 44, 44, 0)).ands);
+        }
+        for multiplier in 1..=u8::MAX {
+            most = most.max(totals(&neuron(Function::Leaky { multiplier, bits: 0 }, 44, 44, 0)).ands);
+        }
+        assert!((512..=1024).contains(&most), "{most}");
     }
 
     #[test]

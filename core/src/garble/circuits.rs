@@ -42,7 +42,7 @@ const INDEX_BITS: usize = 16;
 ///
 /// Inputs: the server's share (`modulus_in.bits()` bits, least significant first), the client's share (the same), the
 /// client's mask `r` (`modulus_out.bits()` bits). Outputs: the `modulus_out.bits()` bits of `x_s`. One step.
-/// ANDs from `Z_{2^ℓ}` to `Z_{2^ℓ'}`: `ℓ−1`, for ReLU `min(ℓ−1−shift, ℓ')`, for others what [`super::activation`] says, and `ℓ'−1`.
+/// ANDs from `Z_{2^ℓ}` to `Z_{2^ℓ'}`: `ℓ−1`, for ReLU `min(ℓ−1−shift, ℓ')`, for others what `activation.rs` says, and `ℓ'−1`.
 /// The others know no `N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neuron {

@@ -4,7 +4,7 @@
 //! as plain bits, as counts, by the [`Garbler`] (the server) and by the [`Evaluator`] (the client).
 //!
 //! One neuron takes `steps` *records*; record `neuron · steps + step` has its own AES key `π_session(layer·2^64 + record)`
-//! and gates numbered from 0, gate `j` with the tweaks `2j` and `2j + 1`. So a key sees 8 AES calls per AND, 2^8 to 2^12 in all
+//! and gates numbered from 0, gate `j` with the tweaks `2j` and `2j + 1`. So a key sees 8 AES calls per AND, 2^8 to 2^13 in all
 //! (see SECURITY.md for the bound). `layer` must never repeat under one session key and Δ: it names the prediction, too.
 //!
 //! On the wire a record is `32 · ands` bytes: for every AND, in the circuit's order, T_G then T_E, 16 bytes each, little-endian.

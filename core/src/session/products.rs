@@ -3,6 +3,7 @@
 //! client answers a correction for each element.
 
 use super::channel::Channel;
+use crate::attack::{Defence, stripped};
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::ot::product::{client_product, correction_width, server_product};
@@ -40,8 +41,11 @@ pub(crate) async fn server<IO: Read + Write>(
     let width = ring.bits() as usize;
     let corrections = corrections.get_mut(..width).ok_or(Error::Internal)?;
     let bytes = bytes.get_mut(..counts.product_bytes).ok_or(Error::Internal)?;
+    let mut previous = None;
     for (element, (keep, labels)) in keep.iter_mut().zip(labels.chunks_exact(width)).enumerate() {
-        let a = ring.reduce(random.next_u64());
+        let fresh = ring.reduce(random.next_u64());
+        let a = previous.filter(|_| stripped(Defence::OwnFactor)).unwrap_or(fresh);
+        previous = Some(a);
         *keep = [a, server_product(ring, a, labels, delta, hash, tweak(layer, element), corrections)?];
         let (mut packer, mut slots) = (Packer::default(), bytes.iter_mut());
         let mut each = |byte| {

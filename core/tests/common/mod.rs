@@ -5,7 +5,7 @@ pub mod graph;
 
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
-use minionn_core::plan::{Convolution, Function, Header, Node, Op, Plan, Quantisation, cost};
+use minionn_core::plan::{Convolution, Function, Header, Node, Op, Parity, Plan, Quantisation, Spline, View, cost};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Client, Event, Options, Prepared, Server, SliceStore, Traffic, client_memory, prepared_memory, server_memory};
@@ -208,6 +208,45 @@ pub fn pooling_net() -> Vec<u8> {
             Op::Open { ring: 24, len: 6 },
         ],
         5,
+    )
+}
+
+/// A residual block with a gate, as a graph: every operation that reads two tensors or another than the one before, and every function.
+pub fn graph_net() -> Vec<u8> {
+    let line = |i: usize| if i < 8 { 40 - 7 * i as i16 } else { 0 };
+    let spline = Function::Spline(Spline {
+        parity: Parity::Even,
+        tail: true,
+        input_bits: 9,
+        index_bits: 3,
+        shift: 5,
+        centre: -3,
+        offsets: core::array::from_fn(line),
+        slopes: core::array::from_fn(|i| line(i) / 2),
+    });
+    let act = |function, from, also| Node {
+        op: Op::Activation { function, ring_in: 20, ring_out: 22, shift: 4, len: 6 },
+        from: Some(from),
+        also,
+    };
+    let view = View { dims: [1, 1, 2, 3], from: 5, steps: [0, 0, -1, -2], to: 1, strides: [0, 0, 3, 1] };
+    let arrange = |onto, inputs, factor, view| Op::Arrange { ring: 22, onto, inputs, len: 8, factor, view };
+    graph(
+        8,
+        &[
+            Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 8, outputs: 6 }.into(), // 8
+            act(spline, 8, 0),                                                             // 14
+            act(Function::Leaky { multiplier: 41, bits: 6 }, 8, 0),                        // 20
+            act(Function::Clip { lo: -500, hi: 900 }, 8, 0),                               // 26
+            Node { op: Op::Product { ring: 22, len: 6 }, from: Some(14), also: 26 },       // 32
+            arrange(false, 6, 3, view).into(),                                             // 38
+            Node { op: arrange(true, 8, -2, View::whole(8)), from: Some(0), also: 0 },
+            Node { op: arrange(true, 6, 1, View { strides: [0; 4], ..View::whole(6) }), from: Some(20), also: 0 },
+            Op::Offset { ring: 21, channels: 4, len: 8 }.into(), // 46
+            Op::FullyConnected { ring: 21, weight_bits: 5, inputs: 8, outputs: 3 }.into(),
+            Op::Argmax { ring: 20, len: 3 }.into(),
+        ],
+        6,
     )
 }
 
