@@ -64,7 +64,7 @@ impl Builder {
             moves: 0,
             weights: 0,
             unread: MAX_TOTAL,
-            unmade: MAX_TOTAL.min((1 << 24) + 16 * file_len as u64),
+            unmade: MAX_TOTAL.min((1 << 24) + 4 * file_len as u64),
             pieces: 0,
             notes: Vec::new(),
         }

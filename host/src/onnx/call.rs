@@ -212,8 +212,13 @@ impl Call<'_> {
         }
     }
 
+    /// A number that may be infinite.
+    pub(super) fn bound(&self, name: &str, default: f32) -> Result<f64, String> {
+        Ok(f64::from(self.attribute(name, attribute_type::FLOAT)?.map_or(default, |a| a.f)))
+    }
+
     pub(super) fn float(&self, name: &str, default: f32) -> Result<f64, String> {
-        let value = f64::from(self.attribute(name, attribute_type::FLOAT)?.map_or(default, |a| a.f));
+        let value = self.bound(name, default)?;
         if value.is_finite() { Ok(value) } else { Err(format!("attribute `{name}` is {value}: it must be a finite number")) }
     }
 

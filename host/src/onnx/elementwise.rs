@@ -60,7 +60,9 @@ pub(super) fn arithmetic(b: &mut Builder, call: &Call<'_>) -> Outputs {
 /// `x·y`, broadcast; a curve where exporters spell one out as a product.
 fn multiply(b: &mut Builder, name: &str, x: &Computed, y: &Computed) -> Result<Computed, String> {
     let dims = joint(&x.dims, &y.dims)?;
-    if x.len() == y.len()
+    let len = super::call::possible(&dims)?;
+    // Element by element, not one repeated along the other.
+    if (x.len(), y.len()) == (len, len)
         && let Some(found) = recognise(&b.nodes, x.id, y.id)
     {
         let of = Computed::new(found.of, dims);
@@ -194,8 +196,7 @@ pub(super) fn clip_node(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(3, if call.opset < 11 { &["min", "max"] } else { &[] })?;
     let bound = |i, name: &str, default: f32| match call.optional_constant(i)? {
         Some(c) => c.scalar(),
-        // Attributes, of old files, may be infinite too.
-        None => Ok(call.node.attribute.iter().find(|a| a.name == name).map_or(f64::from(default), |a| f64::from(a.f))),
+        None => call.bound(name, default),
     };
     let (lo, hi) = (bound(1, "min", f32::MIN)?, bound(2, "max", f32::MAX)?);
     one(clip(b, &call.name, call.computed(0)?, lo, hi)?)

@@ -24,8 +24,14 @@ pub(super) fn reduce(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let dims: Vec<usize> =
         if keep { x.dims.iter().enumerate().map(|(i, &d)| if gone.contains(&i) { 1 } else { d }).collect() } else { sizes(&kept) };
     let n = count(&sizes(&gone)).unwrap_or(1);
+    if n == 1 {
+        return one(x.shaped(dims));
+    }
+    let means = if call.op() == "ReduceMean" { means(b, &call.name, x, &axes) } else { None };
+    if let Some(id) = means.transpose()? {
+        return one(Computed::new(id, dims));
+    }
     let id = match call.op() {
-        "ReduceMean" if let Some(made) = means(b, &call.name, x, &axes) => made?,
         "ReduceSum" | "ReduceMean" => {
             let factor = if call.op() == "ReduceMean" { 1.0 / n as f64 } else { 1.0 };
             // What is summed is written to one place: strides of 0.

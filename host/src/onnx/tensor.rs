@@ -134,6 +134,12 @@ impl Tensor {
             }
         }
         let len = count(&dims).unwrap_or(0);
+        if let [(tensor, views)] = parts
+            && tensor.len() == len
+            && views[..] == [View::whole(len as u32)]
+        {
+            return Self { dims, data: tensor.data.clone() };
+        }
         let data = if !parts.is_empty() && parts.iter().all(|(tensor, _)| tensor.ints().is_ok()) {
             let mut all = vec![fill as i64; len];
             parts.iter().for_each(|(tensor, views)| copy(tensor.ints().unwrap_or_default(), &mut all, views));

@@ -140,6 +140,10 @@ fn what_only_looks_like_a_curve_is_computed() {
         scalars(File::new(&[1, 2]), &[1.0]).node("Add", "x c0", "u", &[]).node("Sigmoid", "u", "s", &[]).node("Mul", "x s", "y", &[]);
     close(&other.run(&[0.5, -1.0]), &[0.5 / (1.0 + (-1.5f64).exp()), -0.5]);
     assert!(other.read().nodes.iter().any(|n| n.work == Work::Product));
+    // An outer product of as many elements.
+    let outer = File::new(&[1, 2]).constant(ints("c", &[2, 1])).node("Sigmoid", "x", "s", &[]).node("Reshape", "s c", "t", &[]);
+    let (p, q) = (1.0 / (1.0 + (-0.5f64).exp()), 1.0 / (1.0 + 1f64.exp()));
+    close(&outer.node("Mul", "x t", "y", &[]).run(&[0.5, -1.0]), &[0.5 * p, -p, 0.5 * q, -q]);
     // x·sigmoid(2x) = silu(2x) / 2.
     let quick =
         scalars(File::new(&[1, 2]), &[2.0]).node("Mul", "x c0", "u", &[]).node("Sigmoid", "u", "s", &[]).node("Mul", "x s", "y", &[]);
@@ -297,13 +301,15 @@ fn refusals_name_the_node_and_the_remedy() {
     let mut two = start().node("Relu", "x", "y", &[]).node("Relu", "y", "z", &[]);
     two.0.output.push(value("z", &[]));
     let indices: Vec<i64> = (0..1000).map(|i| i * i % 1009).collect();
-    let cases: [(File, &[&str]); 24] = [
+    let cases: [(File, &[&str]); 26] = [
         (start().node("Mystery", "x", "y", &[]), &["node 0 \"n0\" (Mystery)", "Supported are Gemm"]),
         (two, &["2 outputs (`y`, `z`)", "keep one"]),
         (start().node("Relu", "x", "y", &[attr("slope", 1)]), &["attribute `slope`"]),
         (start().node("Gemm", "x w", "y", &[attr("transB", 2)]), &["`transB` is 2"]),
         (start().node("Gemm", "x w", "y", &[attr_s("transB", "1")]), &["`transB` is of type 3"]),
         (start().node("Gemm", "x w", "y", &[attr("transB", 1), attr("transB", 0)]), &["`transB` is there twice"]),
+        (start().opset(7).node("Clip", "x", "y", &[attr("min", 1)]), &["`min` is of type 2"]),
+        (start().node("Clip", "x k", "y", &[]).constant(floats("k", &[], &[f32::NAN])), &["not a range"]),
         (start().node("MatMul", "x x", "y", &[]), &["two computed"]),
         (start().node("Div", "k x", "y", &[]).constant(floats("k", &[], &[1.0])), &["constant divided by"]),
         (start().node("Relu", "w", "y", &[]), &["computed tensor"]),
