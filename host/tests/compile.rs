@@ -255,8 +255,8 @@ fn refusals_name_the_node_and_the_remedy() {
         w[4] = value;
         File::new(&[1, 3]).constant(raw("w", &[3, 2], &w)).node("MatMul", "x w", "y", &[])
     };
-    let cases: [(&str, File, &[&str]); 29] = [
-        ("operator", start(&[1, 3]).node("Sigmoid", "x", "y", &[]), &["node 0 \"n0\" (Sigmoid)", "Supported are Gemm"]),
+    let cases: [(&str, File, &[&str]); 21] = [
+        ("operator", start(&[1, 3]).node("Sin", "x", "y", &[]), &["node 0 \"n0\" (Sin)", "Supported are Gemm"]),
         ("convolution", start(&[1, 1, 3, 1]).node("Conv", "x w", "y", &[]), &["(Conv)", "shape [3, 2]: 4 dimensions"]),
         ("NaN", nan(f32::NAN), &["node 0", "weight [0, 2]", "not a finite"]),
         ("infinity", nan(f32::NEG_INFINITY), &["not a finite"]),
@@ -268,21 +268,13 @@ fn refusals_name_the_node_and_the_remedy() {
         ("missing tensor", start(&[1, 3]).node("Gemm", "x nothing b", "y", &[]), &["node 0", "`nothing`, which nothing makes"]),
         ("missing weights", start(&[1, 3]).node("MatMul", "x", "y", &[]), &["input 1 is missing"]),
         ("shape", start(&[1, 4]).node("Gemm", "x w b", "y", &[]), &["rows of 3 numbers", "[1, 4]"]),
-        ("batch", start(&[2, 3]).node("Gemm", "x w b", "y", &[]), &["[2, 3]", "batch of 1"]),
         ("dynamic row", start(&[1, 0]).node("Gemm", "x w b", "y", &[]), &["dimension 1 is not fixed"]),
         ("reshape", start(&[1, 3]).constant(ints("s", &[2, -1])).node("Reshape", "x s", "y", &[]), &["does not become [2, -1]"]),
         ("computed shape", start(&[1, 3]).node("Reshape", "x x", "y", &[]), &["node 0"]),
-        ("transA", start(&[3, 1]).node("Gemm", "x w b", "y", &[attr("transA", 1)]), &["transA"]),
-        ("branch", hidden().node("Relu", "g", "r", &[]).node("Add", "g r", "y", &[]), &["node 2 \"n2\" (Add)", "node 1", "branches"]),
-        ("twice", hidden().node("Add", "g g", "y", &[]), &["only Mul(x, x)"]),
-        ("output inside", hidden().node("Relu", "g", "y", &[]).node("Relu", "y", "z", &[]), &["node 2", "also the output"]),
-        ("dead end", hidden().node("Relu", "g", "z", &[]), &["nothing reads `z`"]),
-        ("stray node", hidden().node("Relu", "g", "y", &[]).node("RandomNormal", "", "q", &[]), &["node 2", "not on the path"]),
+        ("dead end", hidden().node("Relu", "g", "z", &[]), &["nothing makes the output `y`"]),
         ("made twice", hidden().node("Relu", "g", "y", &[]).node("Relu", "g", "y", &[]), &["node 2", "already makes"]),
-        ("power 3", hidden().constant(raw("n", &[], &[3.0])).node("Pow", "g n", "y", &[]), &["power 2"]),
         ("softmax inside", hidden().node("Softmax", "g", "s", &[]).node("MatMul", "s w2", "y", &[]), &["node 2", "follows node 1"]),
         ("softmax axis", start(&[1, 3]).node("Softmax", "x", "y", &[attr("axis", 0)]), &["not the whole row"]),
-        ("nothing next to it", start(&[1, 3]).node("Mul", "x b2", "y", &[]).constant(raw("b2", &[], &[2.0])), &["n0", "folded"]),
         ("nothing to do", start(&[1, 3]).node("Identity", "x", "y", &[]), &["no layer"]),
         ("training", start(&[1, 3]).constant(ints("t", &[1])).node("Dropout", "x - t", "y", &[]), &["training"]),
     ];

@@ -3,19 +3,15 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use minionn_core::model::Model;
-use minionn_core::plan::{Convolution, Plan, cost};
+use minionn_core::plan::{Convolution, Plan};
 use minionn_core::session::{Options, Tables};
-use minionn_host::client::{self, Report, Settings};
 use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};
 use minionn_host::network::{Activation, Linear, Network, Node, Work};
 use minionn_host::npy::{self, Array};
-use minionn_host::server::{Limits, Service, run_listener};
 use std::io::{BufRead as _, BufReader};
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
 
 #[path = "common/session.rs"]
 mod session;

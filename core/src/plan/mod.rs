@@ -37,8 +37,10 @@ pub const MAX_BYTES: usize = HEADER + MAX_OPS * OP + DIGEST;
 pub const MAX_LEN: u32 = 1 << 24;
 /// Most classes of an argmax.
 pub const MAX_CLASSES: u32 = 1 << 16;
-/// Most elements that one operation copies or adds up.
+/// Most elements that one arrangement copies or adds up.
 pub const MAX_COPIES: u64 = 1 << 26;
+/// Most elements that all arrangements of a plan copy or add up.
+pub const MAX_MOVES: u64 = 4 * MAX_COPIES;
 /// Most weights of one layer.
 pub const MAX_WEIGHTS: u64 = 1 << 28;
 
@@ -247,6 +249,7 @@ impl<'a> Plan<'a> {
         let mut records = self.records();
         let mut place = Place::after_input(h.input_len);
         let mut last: Option<Step> = None;
+        let mut copies = 0_u64;
         while let Some(node) = Node::parse(&mut records) {
             let step = place.step(node?).ok_or(Error::Plan(PlanFault::Shape))?;
             if last.is_some_and(|l| l.op.is_output()) {
@@ -263,7 +266,10 @@ impl<'a> Plan<'a> {
                 Op::Product { .. } => reads(step.from) && reads(step.also),
                 _ => reads(step.from) && step.also == 0,
             };
-            if !sound {
+            if let Op::Arrange { view, .. } = step.op {
+                copies = copies.saturating_add(view.len());
+            }
+            if !sound || copies > MAX_MOVES {
                 return fault(PlanFault::Shape);
             }
             if step.op.is_linear() {

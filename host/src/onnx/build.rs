@@ -4,7 +4,7 @@ use super::call::{Computed, Kind, Value, possible};
 use super::tensor::{Tensor, count};
 use super::views::{Loops, stretched, strides};
 use crate::network::{Activation, Linear, Node, PerElement, Piece, TensorId, Work};
-use minionn_core::plan::{Convolution, MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_WEIGHTS, View};
+use minionn_core::plan::{Convolution, MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_MOVES, MAX_WEIGHTS, View};
 
 /// Most weights of all layers, and numbers of constants that nodes read: twice what the largest layer may have.
 const MAX_TOTAL: u64 = 2 * MAX_WEIGHTS;
@@ -14,8 +14,6 @@ const MAX_NODES: usize = 4096;
 const MAX_ELEMENTS: u64 = 1 << 26;
 /// Most pieces of all arrangements together.
 const MAX_PIECES: usize = 1 << 16;
-/// Most copies of all arrangements together.
-const MAX_MOVES: u64 = 4 * MAX_COPIES;
 
 /// The nodes so far.
 pub(super) struct Builder {
