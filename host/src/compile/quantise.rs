@@ -682,15 +682,26 @@ impl<'a> Lowering<'a> {
     }
 
     fn arrange(&mut self, name: &str, stands_for: TensorId, len: usize, pieces: &[Piece], inputs: &[usize]) -> Result<usize, Fault> {
+        let mut inputs = inputs.to_vec();
+        let (scale, factors) = loop {
+            // What one step of the input is worth in the output.
+            let worth = |piece: &Piece| piece.factor * inputs.get(piece.input).map_or(0.0, |&i| self.tensor(i).scale);
+            if let Some(common) = common_scale(&pieces.iter().map(worth).collect::<Vec<_>>()) {
+                break common;
+            }
+            // The finest of them is truncated, if it was not yet.
+            let rough = inputs.iter().enumerate().filter(|&(_, &x)| self.tensor(x).level > 0);
+            let finest = rough.min_by(|(_, a), (_, b)| self.tensor(**a).scale.total_cmp(&self.tensor(**b).scale));
+            let (index, x) = finest.map(|(i, &x)| (i, x)).ok_or_else(|| Error::Layer {
+                layer: name.into(),
+                what: "the scales of its inputs are too far apart to be added. Use more activation bits (--activation-bits) or inputs of a \
+                       similar range"
+                    .into(),
+            })?;
+            let truncated = self.at_level(0, name, x, false)?;
+            inputs.get_mut(index).into_iter().for_each(|input| *input = truncated);
+        };
         let of = |piece: &Piece| inputs.get(piece.input).copied().unwrap_or(0);
-        // What one step of the input is worth in the output.
-        let worth: Vec<f64> = pieces.iter().map(|piece| piece.factor * self.tensor(of(piece)).scale).collect();
-        let (scale, factors) = common_scale(&worth).ok_or_else(|| Error::Layer {
-            layer: name.into(),
-            what: "the scales of its inputs are too far apart to be added. Use more activation bits (--activation-bits) or inputs of a similar \
-                   range"
-                .into(),
-        })?;
         let integers: Vec<(usize, i32, View)> =
             pieces.iter().zip(&factors).map(|(piece, &factor)| (piece.input, factor, piece.view)).collect();
         let parts: Vec<(&Bounds, i32, View)> =
@@ -698,7 +709,7 @@ impl<'a> Lowering<'a> {
         let bounds = Bounds::arrange(len, &parts);
         let level = inputs.iter().map(|&i| self.tensor(i).level).max().unwrap_or(0);
         let first = inputs.first().copied().unwrap_or(0);
-        let made = self.local(name, stands_for, Kind::Arrange(integers), inputs.to_vec(), first, bounds)?;
+        let made = self.local(name, stands_for, Kind::Arrange(integers), inputs.clone(), first, bounds)?;
         self.change(made, |t| (t.scale, t.level, t.ratios) = (scale, level, vec![]));
         Ok(made)
     }

@@ -92,10 +92,10 @@ pub(super) fn walk(graph: &Graph<'_>, opset: i64, file_len: usize) -> Result<Net
     }
     let (output_len, argmax) = (builder.len(output.id), matches!(output.kind, Kind::Index(_)));
     let (nodes, last) = simplify(builder.nodes, output.id);
-    if nodes.is_empty() {
-        return Err(Error::File("the network has no layer: its output is its input".into()));
-    }
     let mut notes = builder.notes;
+    if nodes.is_empty() {
+        notes.push("the network has no layer: its output is its input".into());
+    }
     let order: HashSet<usize> = order.into_iter().collect();
     let ignored: Vec<usize> = (0..graph.proto.node.len()).filter(|i| !order.contains(i)).collect();
     if !ignored.is_empty() {
