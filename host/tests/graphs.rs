@@ -102,7 +102,7 @@ fn integers_are_near_the_floats() {
 /// committed list. `MINIONN_BLESS=1` writes it anew.
 #[test]
 fn examples_of_the_standard_pass_or_are_refused_as_listed() {
-    use std::fmt::Write as _;
+    use core::fmt::Write as _;
     let mut list = String::new();
     let (mut passed, mut refused) = (0, 0);
     for case in cases(&folder().join("backend"), "../backend.json") {

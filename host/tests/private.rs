@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use minionn_core::model::Model;
-use minionn_core::plan::{Convolution, Plan};
+use minionn_core::plan::Convolution;
 use minionn_core::session::{Options, Tables};
 use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};

@@ -279,19 +279,16 @@ impl Maker {
         if (&scale, &offset) == (&PerElement::One(1.0), &PerElement::One(0.0)) {
             return Ok(self.pass(x, single));
         }
-        match self.own(x, single).map(|item| &mut item.task) {
-            Some(Task::Linear(linear)) => {
-                if fold_after(linear, &scale, &offset) {
-                    finite(linear, &name)?;
-                    return Ok(x);
-                }
-            }
-            Some(Task::Affine(s, o)) => {
-                *s = s.zip(&scale, |a, b| a * b);
-                *o = o.zip(&scale, |a, b| a * b).zip(&offset, |a, b| a + b);
-                return Ok(x);
-            }
-            _ => {}
+        if let Some(Item { task: Task::Linear(linear), .. }) = self.own(x, single)
+            && fold_after(linear, &scale, &offset)
+        {
+            finite(linear, &name)?;
+            return Ok(x);
+        }
+        if let Some(Item { task: Task::Affine(s, o), .. }) = self.own(x, single) {
+            *s = s.zip(&scale, |a, b| a * b);
+            *o = o.zip(&scale, |a, b| a * b).zip(&offset, |a, b| a + b);
+            return Ok(x);
         }
         Ok(self.push(name, Task::Affine(scale, offset), vec![x]))
     }
