@@ -312,8 +312,5 @@ fn the_largest_arrangements_are_planned() {
     assert!(write(len, &nodes).is_err());
     // One copy more than an operation may make.
     let view = View { dims: [5, 1 << 8, 1 << 8, 1 << 8], ..view };
-    assert_eq!(
-        write(len, &[Op::Arrange { ring: 44, onto: false, inputs: len, len, factor: 1, view }.into(), nodes[5]]).err(),
-        Some(FIELD)
-    );
+    assert_eq!(write(len, &[Op::Arrange { ring: 44, onto: false, inputs: len, len, factor: 1, view }.into(), nodes[5]]).err(), Some(FIELD));
 }

@@ -277,7 +277,11 @@ fn arithmetic_of_channels_folds() {
     // Where it does not fold, it is a layer of its own.
     let kinds = |file: &File| ops(&compile(&file.bytes(), &fine(), None).unwrap());
     let padded = before(&[attr_ints("pads", &[1; 4])]).node("Add", "x q", "a", &[]);
-    assert!(matches!(kinds(&padded)[..], [Op::Offset { channels: 2, .. }, Op::Convolution { .. }, Op::Open { .. }]), "{:?}", kinds(&padded));
+    assert!(
+        matches!(kinds(&padded)[..], [Op::Offset { channels: 2, .. }, Op::Convolution { .. }, Op::Open { .. }]),
+        "{:?}",
+        kinds(&padded)
+    );
     let uneven = before(&[]).node("Mul", "x z", "a", &[]);
     assert!(matches!(kinds(&uneven)[0], Op::Convolution { layer: Convolution { groups: 84, .. }, .. }), "{:?}", kinds(&uneven));
 }

@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use minionn_core::model::Model;
-use minionn_core::plan::Convolution;
-use minionn_core::session::{Options, Tables};
+use minionn_core::ot::Repetition;
+use minionn_core::plan::{Convolution, Plan};
+use minionn_core::session::{Options, Tables, client_memory, prepared_memory, server_memory};
 use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};
 use minionn_host::network::{Activation, Linear, Network, Node, Work};
@@ -19,7 +20,7 @@ mod session;
 use session::{check, predict};
 
 /// The compiled networks in the folder of models.
-const COMMITTED: [&str; 4] = ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu"];
+const COMMITTED: [&str; 6] = ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu", "fig13_cifar", "fig14_lstm_small"];
 
 fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
@@ -80,6 +81,26 @@ fn fig12_convolutions_and_maxima() {
     convolutional("fig12_conv_relu");
 }
 
+#[test]
+fn fig13_nine_layers() {
+    let model = std::fs::read(models().join("fig13_cifar.minionn")).unwrap();
+    let options = Options { tables: Tables::Streamed, repetition: Repetition::K2, stock: 1 };
+    check("fig13", &model, options, &head(&array("fig13_cifar.test.npy"), 1), &[]);
+    let plan = std::fs::read(models().join("fig13_cifar.plan")).unwrap();
+    let plan = Plan::parse(&plan).unwrap();
+    let (client, server) = (client_memory(&plan, &options).unwrap(), server_memory(&plan, &options).unwrap());
+    assert!(client < 64 << 20 && server + prepared_memory(&plan, 1).unwrap() < 512 << 20, "{client} {server}");
+}
+
+#[test]
+fn fig14_a_step_of_an_lstm() {
+    let model = std::fs::read(models().join("fig14_lstm_small.minionn")).unwrap();
+    let words = array("fig14_lstm_small.test.npy");
+    for tables in [Tables::Stored, Tables::Streamed] {
+        check("fig14", &model, Options { tables, stock: 2, ..Options::default() }, &words, &[]);
+    }
+}
+
 /// A layer with small weights that differ.
 fn linear(layer: Convolution) -> Work {
     let weights = (0..layer.weights()).map(|i| ((i * 37 + 11) % 23) as f32 / 64.0 - 0.17).collect();
@@ -130,10 +151,17 @@ fn streamed_tables_file_store_and_argmax() {
 
 #[test]
 fn committed_models_are_what_the_compiler_makes() {
-    let images = |name: &str| if name == "digits_relu" { "digits_relu.calibrate.npy" } else { "fig10_square.calibrate.npy" };
     for name in COMMITTED {
         let onnx = std::fs::read(models().join(format!("{name}.onnx"))).unwrap();
-        let compiled = compile(&onnx, &CompileOptions::default(), Some(&array(images(name)))).unwrap();
+        let calibrate = if matches!(name, "fig11_conv_square" | "fig12_conv_relu") { "fig10_square" } else { name };
+        // As the table of models/README.md has it.
+        let plain = CompileOptions::default();
+        let options = match name {
+            "fig10_square" => CompileOptions { weight_bits: 7, per_channel: true, saturate: true, ..plain },
+            "fig13_cifar" => CompileOptions { saturate: true, ..plain },
+            _ => plain,
+        };
+        let compiled = compile(&onnx, &options, Some(&array(&format!("{calibrate}.calibrate.npy")))).unwrap();
         assert!(compiled.model == std::fs::read(models().join(format!("{name}.minionn"))).unwrap(), "{name}: compile it again");
         assert!(compiled.plan == std::fs::read(models().join(format!("{name}.plan"))).unwrap(), "{name}: compile it again");
     }

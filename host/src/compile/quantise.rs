@@ -694,9 +694,10 @@ impl<'a> Lowering<'a> {
             let finest = rough.min_by(|(_, a), (_, b)| self.tensor(**a).scale.total_cmp(&self.tensor(**b).scale));
             let (index, x) = finest.map(|(i, &x)| (i, x)).ok_or_else(|| Error::Layer {
                 layer: name.into(),
-                what: "the scales of its inputs are too far apart to be added. Use more activation bits (--activation-bits) or inputs of a \
+                what:
+                    "the scales of its inputs are too far apart to be added. Use more activation bits (--activation-bits) or inputs of a \
                        similar range"
-                    .into(),
+                        .into(),
             })?;
             let truncated = self.at_level(0, name, x, false)?;
             inputs.get_mut(index).into_iter().for_each(|input| *input = truncated);
