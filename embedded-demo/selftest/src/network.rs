@@ -11,7 +11,7 @@ static MODEL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tiny.model"));
 /// Bytes of the tiny plan.
 const PLAN_LEN: usize = HEADER + tiny::OPS.len() * OP + DIGEST;
 /// Elements between operations: three in the widest tensor, two tensors at a time.
-const SCRATCH: usize = 2 * tiny::INPUTS;
+const SCRATCH: usize = tiny::INPUTS + 4 * 2;
 
 /// SHA-256 of the plan without its digest, from Python's struct and hashlib. It changes with the format and with `tiny.rs` only.
 const PLAN_DIGEST: [u8; DIGEST] = [
