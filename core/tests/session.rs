@@ -7,8 +7,9 @@ mod common;
 use common::{Lcg, check, convolution_net, graph, graph_net, pooling_net, relu_net, square_net};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
+use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Function, Node, Op};
-use minionn_core::session::{Options, Tables};
+use minionn_core::session::{Options, Tables, prepared_memory};
 
 #[test]
 fn every_mode_equals_the_integer_model() {
@@ -51,4 +52,16 @@ fn the_input_is_as_wide_as_the_widest_that_reads_it() {
         assert_eq!(Model::parse(&net).unwrap().plan().input_ring(), 30);
         check(&net, Options::default(), 3);
     }
+}
+
+/// In the largest stock a ciphertext holds one element of every prediction, and a weight is one number.
+#[test]
+fn the_largest_stock_multiplies_by_numbers() {
+    let stock = minionn_core::session::MAX_STOCK;
+    let layer = Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 3, outputs: 4 };
+    assert!(Tile::choose(&layer, stock as usize).unwrap().is_scalar());
+    let net = common::model(3, &[layer, Op::Open { ring: 20, len: 4 }], 5);
+    let plan = *Model::parse(&net).unwrap().plan();
+    assert_eq!(prepared_memory(&plan, stock).unwrap(), 3 * 4 * 3 * size_of::<i32>(), "three limbs");
+    check(&net, Options { stock, tables: Tables::Streamed, ..Options::default() }, 1);
 }

@@ -74,6 +74,14 @@ pub fn accumulate(limb: &Limb, x: impl Iterator<Item = i32>, y: &[i32], out: &mu
     }
 }
 
+/// `out += w·x`: [`accumulate`] where all of `y` are the same, as those of a constant polynomial are.
+#[inline]
+pub fn accumulate_scaled(limb: &Limb, x: &[i32], w: i32, out: &mut [i32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = limb.reduce(*out + limb.mul(x, w));
+    }
+}
+
 /// Adds a fresh encryption of zero under `key` to one limb of `(c0, c1)`, both transformed; `ephemeral` is [`Fresh::ephemeral`].
 pub fn add_zero(index: usize, key: &PublicKey<'_>, ephemeral: &[i32], c0: &mut [i32], c1: &mut [i32]) {
     let Some(limb) = LIMBS.get(index) else { return };

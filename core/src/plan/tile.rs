@@ -172,6 +172,19 @@ impl Tile {
         self.polynomials_before(self.groups())
     }
 
+    /// Whether a ciphertext holds one element of many predictions: then weight polynomials are constants.
+    #[must_use]
+    pub const fn is_scalar(&self) -> bool {
+        let (_, s, _) = self.strides();
+        s * self.n_o == 1
+    }
+
+    /// Numbers that a transformed weight polynomial takes: a constant one is the same everywhere.
+    #[must_use]
+    pub const fn weight_len(&self) -> usize {
+        if self.is_scalar() { 1 } else { N }
+    }
+
     /// Products of a ciphertext with a weight polynomial, for the whole stock.
     #[must_use]
     pub fn products(&self) -> u64 {

@@ -7,7 +7,7 @@ use super::setup::{checked, put_limb};
 use crate::error::{Error, Result};
 use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::encrypt::Mask;
-use crate::lattice::evaluate::{Fresh, accumulate, add_zero};
+use crate::lattice::evaluate::{Fresh, accumulate, accumulate_scaled, add_zero};
 use crate::lattice::rescale::{Basis, Fraction as _};
 use crate::lattice::{PublicKey, SecretKey, decrypt};
 use crate::memory::Space;
@@ -29,7 +29,7 @@ pub(crate) fn tile(op: &Op, options: &Options) -> Result<Tile> {
 pub struct Prepared<'a> {
     model: Model<'a>,
     stock: u32,
-    /// `NTT(w)`, Montgomery form, for each linear layer `[limb][group][chunk][n]`.
+    /// `NTT(w)`, Montgomery form, for each linear layer `[limb][group][chunk][n]`, or `[limb][group][chunk]` ([`Tile::is_scalar`]).
     weights: &'a [i32],
 }
 
@@ -37,12 +37,11 @@ impl<'a> Prepared<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, stock: u32) -> Result<&'a mut [i32]> {
         let options = Options { stock, ..Options::default() };
         options.check()?;
-        let mut polynomials = 0_usize;
+        let mut numbers = 0_usize;
         for op in plan.ops().filter(Op::is_linear) {
-            let tile = tile(&op, &options)?;
-            polynomials = polynomials.saturating_add(tile.weight_polynomials() * tile.level.limbs);
+            numbers = numbers.saturating_add(weights_len(&tile(&op, &options)?));
         }
-        space.take(polynomials.saturating_mul(N))
+        space.take(numbers)
     }
 
     /// Transforms the weights into `memory`, which has [`super::prepared_memory`] bytes.
@@ -52,18 +51,20 @@ impl<'a> Prepared<'a> {
     pub fn new(model: Model<'a>, stock: u32, memory: &'a mut [u8]) -> Result<Self> {
         let weights = Self::take(&mut Space::carve(memory)?, model.plan(), stock)?;
         let options = Options { stock, ..Options::default() };
-        let mut polynomials = weights.chunks_exact_mut(N);
+        let mut left = &mut *weights;
         for (op, layer) in model.plan().ops().filter(Op::has_parameters).zip(model.layers()).filter(|(op, _)| op.is_linear()) {
             let tile = tile(&op, &options)?;
             for limb in LIMBS.iter().take(tile.level.limbs) {
                 for group in 0..tile.groups() {
                     for chunk in tile.chunks_of(group) {
-                        let poly = polynomials.next().ok_or(Error::Internal)?;
+                        let poly = left.split_off_mut(..tile.weight_len()).ok_or(Error::Internal)?;
                         weight_polynomial(&tile, &layer, group, chunk, poly);
                         for w in poly.iter_mut() {
                             *w = limb.to_montgomery(*w);
                         }
-                        limb.forward(poly);
+                        if !tile.is_scalar() {
+                            limb.forward(poly);
+                        }
                     }
                 }
             }
@@ -82,6 +83,11 @@ impl<'a> Prepared<'a> {
     pub const fn stock(&self) -> u32 {
         self.stock
     }
+}
+
+/// Numbers that the weights of a layer take.
+fn weights_len(tile: &Tile) -> usize {
+    tile.weight_polynomials().saturating_mul(tile.level.limbs * tile.weight_len())
 }
 
 /// The weight polynomial of one group of outputs and one chunk of inputs.
@@ -258,20 +264,28 @@ pub(crate) async fn server<IO: Read + Write>(
             let mut mask = Mask::new(&public, number as u64, index);
             c1.fill_with(|| mask.next(limb));
         }
-        let layer_limb = tile.weight_polynomials() * N;
+        let layer_limb = tile.weight_polynomials() * tile.weight_len();
         let weights = weights.get(index * layer_limb..(index + 1) * layer_limb).ok_or(Error::Internal)?;
         for (number, (sums0, sums1)) in sums0.chunks_exact_mut(results_per_download).zip(sums1.chunks_exact_mut(N)).enumerate() {
             let (group, rest) = (number % tile.groups(), number / tile.groups());
             let chunks = tile.chunks_of(group);
             let first = rest * tile.chunks();
             let inputs = (first + chunks.start) * N..(first + chunks.end) * N;
-            let weights = weights.chunks_exact(N).skip(tile.polynomials_before(group));
+            let weights = weights.chunks_exact(tile.weight_len()).skip(tile.polynomials_before(group));
             let (c0, c1) = (c0.get(inputs.clone()).ok_or(Error::Internal)?, c1.get(inputs).ok_or(Error::Internal)?);
             z0.fill(0);
             z1.fill(0);
             for ((c0, c1), w) in c0.chunks_exact(N).zip(c1.chunks_exact(N)).zip(weights) {
-                accumulate(limb, c0.iter().copied(), w, z0);
-                accumulate(limb, c1.iter().copied(), w, z1);
+                match *w {
+                    [w] => {
+                        accumulate_scaled(limb, c0, w, z0);
+                        accumulate_scaled(limb, c1, w, z1);
+                    }
+                    _ => {
+                        accumulate(limb, c0.iter().copied(), w, z0);
+                        accumulate(limb, c1.iter().copied(), w, z1);
+                    }
+                }
             }
             let fresh = Fresh { seed, number: number as u64, flood: tile.level.flood };
             fresh.ephemeral(limb, ephemeral);
@@ -314,7 +328,7 @@ impl Prepared<'_> {
         let mut first = 0;
         for (l, op) in self.model.plan().ops().filter(Op::is_linear).enumerate() {
             let tile = tile(&op, &options)?;
-            let len = tile.weight_polynomials() * tile.level.limbs * N;
+            let len = weights_len(&tile);
             if l == layer {
                 return self.weights.get(first..first + len).ok_or(Error::Internal);
             }

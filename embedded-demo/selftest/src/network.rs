@@ -10,7 +10,7 @@ static MODEL: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/tiny.model"));
 
 /// Bytes of the tiny plan.
 const PLAN_LEN: usize = HEADER + tiny::OPS.len() * OP + DIGEST;
-/// Elements between operations: three in the widest tensor, two tensors at a time.
+/// Elements of all tensors: the input and four more of two.
 const SCRATCH: usize = tiny::INPUTS + 4 * 2;
 
 /// SHA-256 of the plan without its digest, from Python's struct and hashlib. It changes with the format and with `tiny.rs` only.
