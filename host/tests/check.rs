@@ -29,6 +29,10 @@ fn head(array: &Array, rows: usize) -> Array {
 
 /// A small graph with its rows, compiled finely.
 fn graph(name: &str) -> (Vec<u8>, Compiled, Array) {
+    read(name).unwrap()
+}
+
+fn read(name: &str) -> Option<(Vec<u8>, Compiled, Array)> {
     let index: Value = serde_json::from_slice(&std::fs::read(graphs().join("index.json")).unwrap()).unwrap();
     let entry = index.as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap();
     let bound = |i: usize| entry["input_range"][i].as_f64().unwrap() as f32;
@@ -36,8 +40,8 @@ fn graph(name: &str) -> (Vec<u8>, Compiled, Array) {
     let x = npy::read(&graphs().join(format!("{name}.x.npy"))).unwrap();
     let options =
         CompileOptions { input_range: Some((bound(0), bound(1))), weight_bits: 12, activation_bits: 12, ..CompileOptions::default() };
-    let compiled = compile(&onnx, &options, Some(&x)).unwrap();
-    (onnx, compiled, x)
+    let compiled = compile(&onnx, &options, Some(&x)).ok()?;
+    Some((onnx, compiled, x))
 }
 
 fn digits() -> (Vec<u8>, Compiled, Array) {
@@ -94,10 +98,10 @@ fn small_graphs_agree_layer_by_layer() {
 fn the_importer_agrees_with_an_independent_engine() {
     let index: Value = serde_json::from_slice(&std::fs::read(graphs().join("index.json")).unwrap()).unwrap();
     let (mut compared, mut far, mut cannot) = (0, vec![], vec![]);
-    let all = index.as_array().unwrap();
-    for entry in all {
-        let name = entry["name"].as_str().unwrap();
-        let (onnx, compiled, x) = graph(name);
+    let all: Vec<&str> = index.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+    for name in &all {
+        // What the importer refuses is a matter for tests/graphs.rs.
+        let Some((onnx, compiled, x)) = read(name) else { continue };
         let report = check(&onnx, &compiled, &x, &Settings { private: false, ..Settings::default() }).unwrap();
         compared += usize::from(from_tract(&report) > 0);
         if from_tract(&report) == 0 {
@@ -115,8 +119,9 @@ fn the_importer_agrees_with_an_independent_engine() {
     assert!(compared * 10 >= all.len() * 8, "{compared} of {}:\n{}", all.len(), cannot.join("\n"));
 }
 
-/// The model with one weight of its `layer`-th layer turned into its opposite end.
-fn damaged(model: &[u8], layer: usize) -> Vec<u8> {
+/// The model with one weight changed: the `j`-th of the first output of its `layer`-th layer becomes as different as can be.
+fn damaged(model: &[u8], layer: usize, j: usize) -> Vec<u8> {
+    let changed = j;
     let model = Model::parse(model).unwrap();
     let (content, digest) = model.plan().bytes();
     let plan = [content, &digest[..]].concat();
@@ -125,7 +130,7 @@ fn damaged(model: &[u8], layer: usize) -> Vec<u8> {
     let weight = |l: usize, i: usize, j: usize| {
         let (fan_in, weights, _) = &layers[l];
         let w = weights[i * fan_in + j];
-        if l == layer && j == 0 { if w > 0 { -128 } else { 127 } } else { w }
+        if (l, i, j) == (layer, 0, changed) { if w > 0 { -128 } else { 127 } } else { w }
     };
     let mut bytes = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];
     Model::write(&plan, weight, |l, i| layers[l].2[i], &mut bytes).unwrap();
@@ -136,22 +141,27 @@ fn damaged(model: &[u8], layer: usize) -> Vec<u8> {
 fn a_changed_weight_is_noticed_where_it_is() {
     let (onnx, mut compiled, _) = digits();
     let good = compiled.model.clone();
-    // Ones everywhere: the first pixels of real digits are white, so their weights count for nothing.
+    // Black everywhere: the first pixels of real digits are white, so their weights count for nothing.
     let x = Array::new(&[1, 64], vec![16.0; 64]).unwrap();
+    let mut scratch = vec![0; Model::scratch_len(Model::parse(&good).unwrap().plan())];
+    let parsed = Model::parse(&good).unwrap();
+    let top = parsed.plan().header().input.max.into();
+    parsed.evaluate(&[top; 64], &mut scratch, &mut [0; 10]).unwrap();
+    let lit = scratch[compiled.layers[1].elements.clone()].iter().position(|&x| x > 0).unwrap();
     // A private run of another model than the integer one: everything from the changed layer on is told.
-    let served = damaged(&good, 1);
+    let served = damaged(&good, 1, lit);
     let report = check(&onnx, &compiled, &x, &Settings { served: Some(&served), ..Settings::default() }).unwrap();
     let equal: Vec<Option<bool>> = report.layers.iter().map(|layer| layer.private_equal).collect();
     assert_eq!(equal, [Some(true), Some(true), Some(false)]);
     assert!(!report.private_equal() && report.to_string().contains("DIFFER, first at fc2"), "{report}");
     assert_eq!(report.private.unwrap().equal_layers, 2);
     // An integer model that is not the float network's.
-    compiled.model = damaged(&good, 0);
-    let report = check(&onnx, &compiled, &x, &Settings { tolerance: 0.2, ..Settings::default() }).unwrap();
+    compiled.model = damaged(&good, 0, 0);
+    let report = check(&onnx, &compiled, &x, &Settings::default()).unwrap();
     println!("{report}");
     assert_eq!(report.first_far().unwrap().name, "fc1");
     assert!(report.private_equal());
-    assert!(report.to_string().contains("the first layer that is off by more than 20.00 % of its largest value is fc1"), "{report}");
+    assert!(report.to_string().contains("the first layer that is off by more than 5.00 % of its largest value is fc1"), "{report}");
 }
 
 #[test]

@@ -54,6 +54,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let most = args.rows.unwrap_or(if args.no_private { usize::MAX } else { PRIVATE_ROWS });
     let rows = head(&inputs, compiled.report.input.len, most).with_context(|| args.input.display().to_string())?;
     let settings = Settings { tolerance: args.tolerance, private: !args.no_private, progress: !args.json, ..Settings::default() };
+    quiet();
     let mut report = check(&onnx, &compiled, &rows, &settings).with_context(name)?;
     if own {
         report.notes.push("calibrated on the rows of --input; with --calibrate, rows are checked that the compiler has not seen".into());
@@ -66,6 +67,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(report.private_equal(), "a private value differs from the integer model");
     ensure!(!args.strict || report.answers_agree(), "float network and integer model give different answers");
     Ok(())
+}
+
+/// What tract says when it stops in the middle becomes a note of the report.
+fn quiet() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.location().is_some_and(|at| ["tract-", "smallvec-", "ndarray-"].iter().any(|of| at.file().contains(of))) {
+            before(info);
+        }
+    }));
 }
 
 /// The first `most` rows.
