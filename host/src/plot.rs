@@ -99,7 +99,7 @@ impl Plot {
 #[must_use]
 pub fn seconds(s: f64) -> String {
     match s {
-        s if s == 0.0 => "0 s".into(),
+        0.0 => "0 s".into(),
         s if s < 0.01 => format!("{:.2} ms", s * 1e3),
         s if s < 1.0 => format!("{:.0} ms", s * 1e3),
         s => format!("{s:.1} s"),

@@ -2,9 +2,10 @@
 
 use crate::onnx::proto::ModelProto;
 use anyhow::{Context as _, anyhow, ensure};
+use core::panic::AssertUnwindSafe;
 use prost::Message as _;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::catch_unwind;
 use tract_onnx::prelude::*;
 use tract_onnx::tract_hir::infer::Factoid as _;
 

@@ -111,7 +111,8 @@ impl CheckReport {
         if let Some((layer, part)) = differs {
             let name = layer.onnx.as_deref().unwrap_or_default();
             self.notes.push(format!(
-                "at {} (`{name}`) the compiler's own float network is off from tract by {}: the import is at fault, please report this",
+                "at {} (`{name}`) tract and the compiler's own float network differ by {}: one of them reads the file otherwise than it is meant. \
+                 Hold the answer against the program that wrote the file, and please report this",
                 layer.name,
                 percent(part)
             ));
