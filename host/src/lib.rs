@@ -5,18 +5,25 @@
 //! | [`cli`], [`commands`] | the `minionn` command; one file for each subcommand |
 //! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
 //! | [`mod@bench`] | measuring; the method as published |
+//! | [`mod@check`] | the float network, the integer model and the private run, layer by layer |
 //! | [`client`], [`server`], [`link`] | the protocol over TCP |
+//! | [`loopback`], [`prefix`] | both parties in one process; the first operations of a model |
+//! | [`plot`] | what a plan costs, as a picture |
 //! | [`onnx`] | ONNX file → [`network`] |
 //! | [`network`] | a chain of float layers |
 //! | [`npy`] | NumPy arrays: samples in, results out |
 
 pub mod bench;
+pub mod check;
 pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod compile;
 pub mod link;
+pub mod loopback;
 pub mod network;
 pub mod npy;
 pub mod onnx;
+pub mod plot;
+pub mod prefix;
 pub mod server;

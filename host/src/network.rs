@@ -326,6 +326,8 @@ pub struct Network {
     pub nodes: Vec<Node>,
     /// The tensor that is the output.
     pub output: TensorId,
+    /// For each tensor, the input's first, the name in the file of a tensor with the same elements in the same order, where there is one.
+    pub names: Vec<Option<String>>,
     /// Whether the network ends with the index of its largest output.
     pub argmax: bool,
     /// What was dropped on the way, for people.
@@ -427,6 +429,7 @@ mod tests {
                 step("gate", Work::Product, &[1, 2]),
             ],
             output: 3,
+            names: vec![],
             argmax: false,
             notes: vec![],
         };

@@ -127,7 +127,8 @@ fn sums_stand_anywhere_between_other_operations() {
         let nodes: Vec<Node> =
             layers.into_iter().enumerate().map(|(i, work)| Node { name: "layer".into(), work, inputs: vec![i] }).collect();
         let output = nodes.len();
-        let network = Network { name: name.into(), input_len: 144, output_len: 3, nodes, output, argmax: false, notes: vec![] };
+        let network =
+            Network { name: name.into(), input_len: 144, output_len: 3, nodes, output, names: vec![], argmax: false, notes: vec![] };
         let compiled = minionn_host::compile::network(network, &CompileOptions::default(), Some(&inputs)).unwrap();
         check(name, &compiled.model, Options::default(), &inputs, &[0.0; 2]);
     }

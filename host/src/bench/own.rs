@@ -2,16 +2,14 @@
 
 use crate::client::{self, Phase, Report, Settings};
 use crate::commands::plain;
+use crate::loopback;
 use crate::npy::Array;
-use crate::server::{Limits, Service, run_listener};
-use anyhow::{Context as _, anyhow, ensure};
+use anyhow::{Context as _, ensure};
 use minionn_core::model::Model;
 use minionn_core::plan::cost;
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::session::Options;
 use serde::Serialize;
-use std::net::TcpListener;
-use std::sync::{Arc, Mutex, PoisonError};
 
 /// Medians over all runs.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -70,19 +68,18 @@ pub fn measure(model: &[u8], options: Options, runs: u32, inputs: &Array) -> any
     let plan = *parsed.plan();
     ensure!(inputs.rows() == options.stock as usize, "a stock takes as many rows of inputs");
     let expected = plain::evaluate(&parsed, inputs)?.predictions;
-    let service = Arc::new(Service::new(model.to_vec(), Limits { max_stock: options.stock, max_clients: 1 })?);
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?.to_string();
-
+    let settings = Settings { options, store: None };
     let mut reports = Vec::new();
-    for run in 0..=runs.max(1) {
-        let report =
-            session(&listener, &address, &service, |link| client::predict(link, plan, &Settings { options, store: None }, inputs, || {}))?;
-        ensure!(report.predictions == expected, "a private prediction differs from the integer model: please report this");
-        if run > 0 {
-            reports.push(report);
+    loopback::with_prepared(&parsed, options, |prepared| {
+        for run in 0..=runs.max(1) {
+            let report = loopback::session(&parsed, prepared, options, |link| client::predict(link, plan, &settings, inputs, || {}))?;
+            ensure!(report.predictions == expected, "a private prediction differs from the integer model: please report this");
+            if run > 0 {
+                reports.push(report);
+            }
         }
-    }
+        Ok(())
+    })?;
     let phase = |of: fn(&Report) -> Phase, predicted: cost::Phase, parts: u32| median(reports.iter().map(of), predicted, parts);
     Ok(Measured {
         runs: runs.max(1),
@@ -90,32 +87,6 @@ pub fn measure(model: &[u8], options: Options, runs: u32, inputs: &Array) -> any
         setup: phase(|r| r.setup, cost::setup(), 1)?,
         offline: phase(|r| r.offline, cost::offline(&plan, &options)?, 1)?,
         online: phase(|r| r.online, cost::online(&plan, &options), options.stock)?,
-    })
-}
-
-/// Serves one session on a thread of its own while `client` runs on this one.
-fn session(
-    listener: &TcpListener,
-    address: &str,
-    service: &Arc<Service>,
-    client: impl FnOnce(crate::link::Link) -> anyhow::Result<Report>,
-) -> anyhow::Result<Report> {
-    let failed = Arc::new(Mutex::new(None));
-    let told = failed.clone();
-    std::thread::scope(|scope| {
-        let server = scope.spawn(move || {
-            run_listener(listener, service.clone(), true, move |session| {
-                *told.lock().unwrap_or_else(PoisonError::into_inner) = session.error.clone();
-            })
-        });
-        let report = client::connect(address).and_then(client);
-        server.join().map_err(|_| anyhow!("the server's thread ended early"))??;
-        let error = failed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match (report, error) {
-            (Err(report), Some(error)) => Err(report.context(format!("server: {error}"))),
-            (_, Some(error)) => Err(anyhow!("server: {error}")),
-            (report, None) => report,
-        }
     })
 }
 

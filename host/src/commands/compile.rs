@@ -19,6 +19,19 @@ pub struct Args {
     /// Also write the plan, which clients need.
     #[arg(long, value_name = "M.plan")]
     plan: Option<PathBuf>,
+    #[command(flatten)]
+    shared: CompileArgs,
+    /// Name in the plan, at most 32 bytes [default: the graph's name].
+    #[arg(long)]
+    name: Option<String>,
+    /// Print the report as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// How to compile.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CompileArgs {
     /// Typical inputs, one per row: they set the input range and the shifts.
     #[arg(long, value_name = "X.npy")]
     calibrate: Option<PathBuf>,
@@ -47,12 +60,29 @@ pub struct Args {
     /// What the client learns [default: argmax if the network ends with ArgMax, else logits].
     #[arg(long, value_name = "WHAT")]
     output: Option<Output>,
-    /// Name in the plan, at most 32 bytes [default: the graph's name].
-    #[arg(long)]
-    name: Option<String>,
-    /// Print the report as JSON.
-    #[arg(long)]
-    json: bool,
+}
+
+impl CompileArgs {
+    /// The options, and the calibration rows if there are any.
+    ///
+    /// # Errors
+    /// If the rows cannot be read.
+    pub fn read(&self) -> anyhow::Result<(CompileOptions, Option<npy::Array>)> {
+        let calibrate = self.calibrate.as_ref().map(|path| npy::read(path).with_context(|| path.display().to_string())).transpose()?;
+        let options = CompileOptions {
+            input_range: self.input_range,
+            weight_bits: self.weight_bits,
+            activation_bits: self.activation_bits,
+            per_channel: self.per_channel,
+            saturate: self.saturate,
+            segments: self.segments,
+            max_error: self.max_error,
+            output: self.output,
+            name: None,
+            progress: true,
+        };
+        Ok((options, calibrate))
+    }
 }
 
 fn after_help() -> String {
@@ -67,7 +97,7 @@ fn range(text: &str) -> Result<(f32, f32), String> {
 }
 
 /// Reads a file of at most `max` bytes.
-fn read(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
+pub(super) fn read(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)?.take(max as u64 + 1).read_to_end(&mut bytes)?;
     ensure!(bytes.len() <= max, "larger than {max} bytes");
@@ -80,19 +110,8 @@ fn read(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
 /// What could not be read, compiled or written.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let onnx = read(&args.onnx, onnx::MAX_FILE).with_context(|| args.onnx.display().to_string())?;
-    let calibrate = args.calibrate.as_ref().map(|path| npy::read(path).with_context(|| path.display().to_string())).transpose()?;
-    let options = CompileOptions {
-        input_range: args.input_range,
-        weight_bits: args.weight_bits,
-        activation_bits: args.activation_bits,
-        per_channel: args.per_channel,
-        saturate: args.saturate,
-        segments: args.segments,
-        max_error: args.max_error,
-        output: args.output,
-        name: args.name.clone(),
-        progress: true,
-    };
+    let (options, calibrate) = args.shared.read()?;
+    let options = CompileOptions { name: args.name.clone(), ..options };
     let compiled = compile::compile(&onnx, &options, calibrate.as_ref()).with_context(|| args.onnx.display().to_string())?;
     let model = args.output_file.clone().unwrap_or_else(|| args.onnx.with_extension("minionn"));
     std::fs::write(&model, &compiled.model).with_context(|| model.display().to_string())?;

@@ -1,6 +1,7 @@
 //! The subcommands: each has `Args` and `run`.
 
 pub mod bench;
+pub mod check;
 pub mod compile;
 pub mod demo;
 pub mod plain;
@@ -22,6 +23,11 @@ pub enum Command {
     ///
     /// Use this to check accuracy before serving, and results afterwards.
     Plain(plain::Args),
+    /// Hold the float network, the integer model and a private run against each other, layer by layer.
+    ///
+    /// The float values come from an independent ONNX engine (tract). The table says how far the integers of each layer are from them, and
+    /// whether the private values equal the integers bit for bit. Fails if they do not.
+    Check(check::Args),
     /// Show what a network costs before anything runs: rings, ciphertexts, gates, OTs, rounds, bytes, memory.
     ///
     /// The sessions take their message lengths from the same figures, so they are exact.
@@ -50,6 +56,7 @@ impl Command {
         match self {
             Self::Compile(args) => compile::run(&args),
             Self::Plain(args) => plain::run(&args),
+            Self::Check(args) => check::run(&args),
             Self::Plan(args) => plan::run(&args),
             Self::Serve(args) => serve::run(&args),
             Self::Predict(args) => predict::run(&args),

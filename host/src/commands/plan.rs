@@ -1,5 +1,10 @@
 //! `minionn plan`.
 
+use crate::bench::own;
+use crate::client::{self, Settings};
+use crate::link::fresh_seed;
+use crate::plot::{self, Plot, Row};
+use crate::{loopback, prefix};
 use anyhow::{Context as _, anyhow};
 use minionn_core::model::{self, Model};
 use minionn_core::ot::Repetition;
@@ -60,6 +65,12 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     session: SessionArgs,
+    /// Also draw the bytes of every layer, for one prediction.
+    #[arg(long, value_name = "FILE")]
+    svg: Option<PathBuf>,
+    /// Also measure seconds, over loopback on random inputs: takes a model, whose layers are run one after the other, each several times.
+    #[arg(long)]
+    measure: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -72,15 +83,100 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let name = args.file.display().to_string();
     let bytes = std::fs::read(&args.file).with_context(|| name.clone())?;
-    let plan =
-        if bytes.starts_with(&model::MAGIC) { *Model::parse(&bytes).context(name)?.plan() } else { Plan::parse(&bytes).context(name)? };
-    let costs = costs(&plan, &args.session.options()?)?;
+    let model = bytes.starts_with(&model::MAGIC).then(|| Model::parse(&bytes)).transpose().with_context(|| name.clone())?;
+    let plan = match &model {
+        Some(model) => *model.plan(),
+        None => Plan::parse(&bytes).context(name)?,
+    };
+    let options = args.session.options()?;
+    let mut costs = costs(&plan, &options)?;
+    let mut seconds = Vec::new();
+    if args.measure {
+        let model = model.context("--measure takes a model: a plan has no weights to run")?;
+        let Measured { layers, each } = measure(&model, options)?;
+        costs["measured"] = json!({"seconds_each": each});
+        for (layer, &s) in costs["layers"].as_array_mut().into_iter().flatten().zip(&layers) {
+            layer["seconds"] = s.into();
+        }
+        seconds = layers;
+    }
+    if let Some(path) = &args.svg {
+        std::fs::write(path, picture(&plan, &options, &seconds)?.svg()).with_context(|| path.display().to_string())?;
+    }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&costs)?);
     } else {
         print!("{}", table(&costs));
     }
     Ok(())
+}
+
+/// Seconds of a private prediction.
+struct Measured {
+    /// For each operation.
+    layers: Vec<f64>,
+    /// For all of them.
+    each: f64,
+}
+
+/// Sessions of which the fastest counts; one more goes before. Whatever else the machine does only makes a run slower, and where one time is
+/// taken from another, a median still has too much of that in it.
+const RUNS: usize = 7;
+
+/// Runs the model up to every layer: what a layer takes is what it adds to the layers before. Local operations are counted with what follows.
+fn measure(model: &Model<'_>, options: Options) -> anyhow::Result<Measured> {
+    let mut made = Measured { layers: vec![0.0; model.plan().ops().count()], each: 0.0 };
+    let steps: Vec<_> = model.plan().steps().filter(|step| !step.op.is_local()).collect();
+    let bar = indicatif::ProgressBar::new(steps.len() as u64);
+    let mut before = 0.0;
+    for step in steps {
+        let short = if step.op.is_output() { None } else { Some(prefix::up_to(model, step.to)?) };
+        let short = short.as_ref().map(|bytes| Model::parse(bytes)).transpose()?;
+        let total = timed(short.as_ref().unwrap_or(model), options)?;
+        // Noise can make more layers seem faster than fewer.
+        made.layers.get_mut(step.number).into_iter().for_each(|s| *s = f64::max(total - before, 0.0));
+        before = f64::max(total, before);
+        made.each = total;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(made)
+}
+
+/// Seconds of one prediction, set-up left out.
+fn timed(model: &Model<'_>, options: Options) -> anyhow::Result<f64> {
+    let inputs = own::inputs(model, None, options.stock as usize, &fresh_seed()?)?;
+    let settings = Settings { options, store: None };
+    let mut seconds = Vec::new();
+    loopback::with_prepared(model, options, |prepared| {
+        for _ in 0..=RUNS {
+            let plan = *model.plan();
+            let report = loopback::session(model, prepared, options, |link| client::predict(link, plan, &settings, &inputs, || {}))?;
+            seconds.push((report.offline.seconds + report.online.seconds) / f64::from(options.stock));
+        }
+        Ok(())
+    })?;
+    seconds.into_iter().skip(1).reduce(f64::min).context("no runs")
+}
+
+/// The plan's bytes for one prediction, layer by layer; operations that send nothing are left out.
+fn picture(plan: &Plan<'_>, options: &Options, seconds: &[f64]) -> anyhow::Result<Plot> {
+    let stock = u64::from(options.stock);
+    let named: u64 = plan.ops().map(|op| cost::online_op(&op, options).up).sum();
+    let input = cost::online(plan, options).up - named;
+    let mut rows = vec![Row { label: format!("input {}", plan.header().input_len), bytes: [0, 0, input, 0], seconds: None }];
+    for (number, op) in plan.ops().enumerate() {
+        let (off, on) = (cost::offline_op(&op, options)?, cost::online_op(&op, options));
+        let bytes = [off.up / stock, off.down / stock, on.up, on.down];
+        if bytes != [0; 4] {
+            let label = format!("{} {}→{}", kind(&op), op.input().1, op.output().1);
+            rows.push(Row { label, bytes, seconds: seconds.get(number).copied() });
+        }
+    }
+    let total: u64 = rows.iter().flat_map(|row| row.bytes).sum();
+    let stocked = if stock > 1 { format!(" (stock of {stock})") } else { String::new() };
+    let timed = if seconds.is_empty() { String::new() } else { format!(", {}", plot::seconds(seconds.iter().sum())) };
+    Ok(Plot { title: plan.name().to_owned(), subtitle: format!("{} for one prediction{stocked}{timed}", bytes(total)), rows })
 }
 
 fn phase(p: Phase) -> Value {
@@ -117,23 +213,8 @@ pub fn costs(plan: &Plan<'_>, options: &Options) -> anyhow::Result<Value> {
 fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
     let n = Nonlinear::of(op);
     let ((ring, inputs), (ring_out, outputs)) = (op.input(), op.output());
-    let kind = match op {
-        Op::FullyConnected { .. } => "fully connected".to_owned(),
-        Op::Convolution { layer, .. } => format!("convolution {}x{}", layer.kernel[0], layer.kernel[1]),
-        Op::Activation { function, shift, .. } => format!("{} >> {shift}", function_name(function)),
-        Op::MaxPool { function, shift, window, .. } => {
-            format!("max {}x{} {} >> {shift}", window.kernel[0], window.kernel[1], function_name(function))
-        }
-        Op::SumPool { window, .. } => format!("sum {}x{}", window.kernel[0], window.kernel[1]),
-        Op::Square { .. } => "square".to_owned(),
-        Op::Product { .. } => "product".to_owned(),
-        Op::Arrange { .. } => "arrange".to_owned(),
-        Op::Offset { .. } => "offset".to_owned(),
-        Op::Open { .. } => "open".to_owned(),
-        Op::Argmax { .. } => "argmax".to_owned(),
-    };
     let mut value = json!({
-        "kind": kind, "ring": ring, "ring_out": ring_out, "inputs": inputs, "outputs": outputs,
+        "kind": kind(op), "ring": ring, "ring_out": ring_out, "inputs": inputs, "outputs": outputs,
         "and_gates": n.and_gates, "ots": n.ots, "products": n.products,
         "offline": phase(cost::offline_op(op, options)?),
         "online": phase(cost::online_op(op, options)),
@@ -147,6 +228,25 @@ fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
         value["ciphertexts_down"] = tile.down().into();
     }
     Ok(value)
+}
+
+/// What an operation is, for people.
+fn kind(op: &Op) -> String {
+    match op {
+        Op::FullyConnected { .. } => "fully connected".to_owned(),
+        Op::Convolution { layer, .. } => format!("convolution {}x{}", layer.kernel[0], layer.kernel[1]),
+        Op::Activation { function, shift, .. } => format!("{} >> {shift}", function_name(function)),
+        Op::MaxPool { function, shift, window, .. } => {
+            format!("max {}x{} {} >> {shift}", window.kernel[0], window.kernel[1], function_name(function))
+        }
+        Op::SumPool { window, .. } => format!("sum {}x{}", window.kernel[0], window.kernel[1]),
+        Op::Square { .. } => "square".to_owned(),
+        Op::Product { .. } => "product".to_owned(),
+        Op::Arrange { .. } => "arrange".to_owned(),
+        Op::Offset { .. } => "offset".to_owned(),
+        Op::Open { .. } => "open".to_owned(),
+        Op::Argmax { .. } => "argmax".to_owned(),
+    }
 }
 
 const fn function_name(function: &Function) -> &'static str {
@@ -182,7 +282,7 @@ fn table(costs: &Value) -> String {
         costs["tables"].as_str().unwrap_or_default(),
         costs["ot"]
     );
-    let _ = writeln!(
+    let _ = write!(
         out,
         "{:<17} {:>12} {:>7} {:>13} {:>5} {:>7} {:>7} {:>8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>10}",
         "layer",
@@ -200,10 +300,11 @@ fn table(costs: &Value) -> String {
         "on. up",
         "on. down"
     );
+    let _ = writeln!(out, "{}", if costs["measured"].is_null() { "" } else { "    seconds" });
     for l in costs["layers"].as_array().into_iter().flatten() {
         let tile: Vec<String> = l["tile"].as_array().into_iter().flatten().map(ToString::to_string).collect();
         let dash = |v: &Value| if v.is_null() { "-".to_owned() } else { v.to_string() };
-        let _ = writeln!(
+        let _ = write!(
             out,
             "{:<17} {:>12} {:>7} {:>13} {:>5} {:>7} {:>7} {:>8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>10}",
             l["kind"].as_str().unwrap_or_default(),
@@ -221,6 +322,7 @@ fn table(costs: &Value) -> String {
             b(&l["online"]["bytes_up"]),
             b(&l["online"]["bytes_down"])
         );
+        let _ = writeln!(out, "{}", l["seconds"].as_f64().map_or_else(String::new, |s| format!(" {:>10}", plot::seconds(s))));
     }
     out.push('\n');
     for (name, key) in [("set-up, once per connection", "setup"), ("offline, per stock", "offline"), ("online, per prediction", "online")] {
@@ -235,8 +337,19 @@ fn table(costs: &Value) -> String {
         );
     }
     let stock = u(&costs["stock"]).max(1);
-    let both = |p: &Value| u(&p["bytes_up"]) + u(&p["bytes_down"]);
-    let _ = writeln!(out, "{:<28} {:>10}", "offline + online, each", bytes(both(&costs["offline"]) / stock + both(&costs["online"])));
+    let each = |way: &str| u(&costs["offline"][way]) / stock + u(&costs["online"][way]);
+    let (up, down) = (each("bytes_up"), each("bytes_down"));
+    let share = if stock == 1 { "one prediction, all of it".to_owned() } else { format!("one prediction of {stock}, all") };
+    let (up_text, down_text, all) = (bytes(up), bytes(down), bytes(up + down));
+    let _ = writeln!(out, "{share:<28} {up_text:>10} up {down_text:>10} down {all:>10} in all");
+    if let Some(s) = costs["measured"]["seconds_each"].as_f64() {
+        let _ = writeln!(
+            out,
+            "{:<28} {:>10} measured over loopback: the fastest of {RUNS}, set-up left out",
+            "time of one prediction",
+            plot::seconds(s)
+        );
+    }
     let m = &costs["memory"];
     let _ = writeln!(
         out,

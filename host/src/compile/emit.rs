@@ -3,13 +3,13 @@
 use super::graph::{Graph, Reference};
 use super::quantise::{Input, Integers, Kind, Operation, Tensor, linear_op, proven_bits};
 use super::report::{CalibrationReport, CompileReport, InputReport, LayerReport, OutputReport};
-use super::{CompileOptions, Compiled, Error, LayerMap, Output, option, progress};
+use super::{CompileOptions, Compiled, Error, Float, LayerMap, Output, option, progress};
 use minionn_core::model::Model;
 use minionn_core::plan::{self, Function, Header, Node, Op, Plan};
 
 /// Writes plan and model, and measures them.
 pub(super) fn emit(
-    graph: &Graph,
+    graph: Graph,
     input: &Input,
     integers: Integers,
     options: &CompileOptions,
@@ -19,15 +19,15 @@ pub(super) fn emit(
     let output = options.output.unwrap_or(if graph.argmax { Output::Argmax } else { Output::Logits });
     let name = options.name.clone().unwrap_or_else(|| short(&graph.name));
     let scale = integers.tensors.get(integers.output).map_or(0.0, |t| t.scale);
-    let plan = plan_bytes(graph, input, &integers, options, (output, &name, scale))?;
+    let plan = plan_bytes(&graph, input, &integers, options, (output, &name, scale))?;
     let model = model_bytes(&plan, &integers)?;
     let mut notes = [&graph.notes[..], &integers.notes].concat();
     if graph.argmax && output == Output::Logits {
         notes.push("ArgMax dropped: logits were asked for".into());
     }
     let mut layers = layers(&integers, options, reference);
-    let map = layer_map(&integers);
-    let calibration = reference.map(|r| measure(&model, graph, rows, r, (&map, &mut layers), options)).transpose()?;
+    let map = layer_map(&graph, &integers);
+    let calibration = reference.map(|r| measure(&model, &graph, rows, r, (&map, &mut layers), options)).transpose()?;
     let report = CompileReport {
         name,
         input: InputReport {
@@ -43,7 +43,7 @@ pub(super) fn emit(
         model_bytes: model.len(),
         plan_bytes: plan.len(),
     };
-    Ok(Compiled { model, plan, report, layers: map })
+    Ok(Compiled { model, plan, report, layers: map, float: Float(graph) })
 }
 
 /// At most 32 bytes of a name, without control characters.
@@ -154,7 +154,7 @@ fn offsets(integers: &Integers) -> Result<Vec<u32>, Error> {
 }
 
 /// Which elements of the integer model's tensors stand for which tensor of the prepared float network.
-fn layer_map(integers: &Integers) -> Vec<LayerMap> {
+fn layer_map(graph: &Graph, integers: &Integers) -> Vec<LayerMap> {
     let mut offset = integers.tensors.first().map_or(0, |t| t.bounds.len());
     let behind = integers.tensors.iter().skip(1);
     behind
@@ -165,6 +165,8 @@ fn layer_map(integers: &Integers) -> Vec<LayerMap> {
             LayerMap {
                 name: operation.name.clone(),
                 tensor: tensor.stands_for,
+                inside: tensor.inside,
+                onnx: graph.names.get(tensor.stands_for).cloned().flatten(),
                 elements: offset - len..offset,
                 scale: tensor.scale,
                 ratios: tensor.ratios.clone(),
@@ -198,7 +200,7 @@ fn layers(integers: &Integers, options: &CompileOptions, reference: Option<&Refe
     let made = integers.tensors.iter().skip(1);
     let reports = made.zip(&integers.operations).map(|(tensor, operation)| {
         let x = operation.inputs.first().and_then(|&i| integers.tensors.get(i));
-        let peaks = reference.and_then(|r| r.peaks.get(tensor.stands_for));
+        let peaks = reference.and_then(|r| r.peaks.get(tensor.stands_for)).filter(|_| !tensor.inside);
         let report = report(operation, x.map_or(0, |x| x.bounds.len()), tensor, options);
         LayerReport { calibrated_max: peaks.map(|p| p.iter().copied().fold(0.0, f64::max)), ..report }
     });
@@ -275,7 +277,7 @@ fn measure(
         // A few rows are enough to see where the error comes from.
         if index < LAYER_ROWS {
             let tensors = graph.evaluate(row);
-            for (layer, own) in map.iter().zip(layers.iter_mut()) {
+            for (layer, own) in map.iter().zip(layers.iter_mut()).filter(|(layer, _)| !layer.inside) {
                 let float = tensors.get(layer.tensor).map_or(&[][..], |t| t);
                 let worst = layer.reals(&scratch).zip(float).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
                 own.max_error = Some(own.max_error.unwrap_or(0.0).max(worst));

@@ -37,6 +37,8 @@ pub(super) struct Graph {
     pub(super) output: TensorId,
     pub(super) argmax: bool,
     pub(super) items: Vec<Item>,
+    /// The name in the file of a tensor with the same elements, for each tensor that has one.
+    pub(super) names: Vec<Option<String>>,
     /// Elements of every tensor.
     pub(super) lengths: Vec<usize>,
     /// How many items read a tensor; the output counts as one.
@@ -55,14 +57,17 @@ pub(super) struct Reference {
 
 impl Graph {
     pub(super) fn new(network: Network) -> Result<Self, Error> {
-        let Network { name, input_len, output_len, nodes, output, argmax, notes } = network;
+        let Network { name, input_len, output_len, nodes, output, names, argmax, notes } = network;
         let uses = count_uses(nodes.iter().map(|n| &n.inputs[..]), nodes.len(), output);
-        let mut maker = Maker { input_len, items: Vec::new(), shared: Vec::new(), map: vec![0], notes };
-        for node in nodes {
+        let mut maker = Maker { input_len, items: Vec::new(), shared: Vec::new(), map: vec![0], equals: vec![Some(0)], notes };
+        for (index, node) in nodes.into_iter().enumerate() {
             let own = maker.node(node, &uses)?;
             maker.map.push(own);
+            // Whatever it was before, it has been changed to be this.
+            maker.equals.get_mut(own).filter(|_| own > 0).into_iter().for_each(|equals| *equals = Some(index + 1));
         }
         let output = maker.map.get(output).copied().unwrap_or(0);
+        let names = maker.equals.iter().map(|&equals| names.get(equals?)?.clone()).collect();
         let mut graph = Self {
             name,
             input_len,
@@ -70,6 +75,7 @@ impl Graph {
             output,
             argmax,
             items: maker.items,
+            names,
             lengths: Vec::new(),
             uses: Vec::new(),
             notes: maker.notes,
@@ -104,6 +110,11 @@ impl Graph {
         self.items.retain(|_| {
             index += 1;
             wanted.get(index) == Some(&true)
+        });
+        let mut index = 0;
+        self.names.retain(|_| {
+            index += 1;
+            index == 1 || wanted.get(index - 1) == Some(&true)
         });
         for item in &mut self.items {
             item.inputs.iter_mut().for_each(|input| *input = at(*input));
@@ -195,6 +206,8 @@ struct Maker {
     shared: Vec<bool>,
     /// The tensor that stands for each of the network's tensors.
     map: Vec<TensorId>,
+    /// For each tensor, the input's first, the network's tensor that has the same elements.
+    equals: Vec<Option<TensorId>>,
     notes: Vec<String>,
 }
 
@@ -202,6 +215,7 @@ impl Maker {
     fn push(&mut self, name: String, task: Task, inputs: Vec<TensorId>) -> TensorId {
         self.items.push(Item { name, task, inputs });
         self.shared.push(false);
+        self.equals.push(None);
         self.items.len()
     }
 
@@ -323,6 +337,10 @@ impl Maker {
                 }
                 Some(_) => {}
             }
+        }
+        if after.is_some() {
+            // The maximum of what the function is yet to be applied to: no tensor of the network.
+            self.equals.get_mut(x).into_iter().for_each(|equals| *equals = None);
         }
         match after {
             Some(function) => self.push(format!("after {name}"), Task::Garbled(Some(function), None), vec![x]),
@@ -450,7 +468,9 @@ mod tests {
             .enumerate()
             .map(|(i, (work, inputs))| Node { name: format!("n{i}"), work, inputs: inputs.to_vec() })
             .collect();
-        let mut network = Network { name: "n".into(), input_len, output_len: 0, output: nodes.len(), nodes, argmax: false, notes: vec![] };
+        let names = (0..=nodes.len()).map(|i| Some(format!("t{i}"))).collect();
+        let mut network =
+            Network { name: "n".into(), input_len, output_len: 0, output: nodes.len(), nodes, names, argmax: false, notes: vec![] };
         network.output_len = network.lengths()[network.output];
         Graph::new(network).unwrap()
     }
@@ -464,6 +484,7 @@ mod tests {
             vec![(before(), &[0][..]), (before(), &[1]), (Work::Linear(layer()), &[2]), (Work::Affine(s2.clone(), o2.clone()), &[3])];
         let graph = graph(nodes, 2);
         assert_eq!(graph.items.len(), 1);
+        assert_eq!(graph.names, [Some("t0".into()), Some("t4".into())]);
         let once = |x: &[f64]| -> Vec<f64> { x.iter().enumerate().map(|(i, x)| s1.at(i) * x + o1.at(i)).collect() };
         let expected: Vec<f64> =
             layer().apply(&once(&once(&[0.75, -1.25]))).iter().enumerate().map(|(i, y)| s2.at(i) * y + o2.at(i)).collect();
@@ -498,6 +519,7 @@ mod tests {
             &two.items[..],
             [Item { task: Task::Garbled(None, Some(_)), .. }, Item { task: Task::Garbled(Some(_), None), .. }]
         ));
+        assert_eq!(two.names, [Some("t0".into()), None, Some("t2".into())]);
         assert_eq!(two.evaluate(&[0.5, -1.0, -2.0, -3.0])[2], [0.5_f64.tanh(), (-2.0_f64).tanh()]);
     }
 

@@ -86,6 +86,32 @@ pub struct Compiled {
     pub report: CompileReport,
     /// Where the layers' integers are, in the order of the report.
     pub layers: Vec<LayerMap>,
+    /// The float network that the integers stand for.
+    pub float: Float,
+}
+
+/// The float network as the compiler prepared it: constants folded, circuits joined.
+#[derive(Clone, Debug)]
+pub struct Float(graph::Graph);
+
+impl Float {
+    /// Every tensor for one row, the input first; [`LayerMap::tensor`] says which one a layer stands for.
+    #[must_use]
+    pub fn evaluate(&self, row: &[f32]) -> Vec<Vec<f64>> {
+        self.0.evaluate(row)
+    }
+
+    /// The tensor of the logits.
+    #[must_use]
+    pub const fn output(&self) -> usize {
+        self.0.output
+    }
+
+    /// The name in the ONNX file of a tensor with the same elements in the same order.
+    #[must_use]
+    pub fn name(&self, tensor: usize) -> Option<&str> {
+        self.0.names.get(tensor)?.as_deref()
+    }
 }
 
 /// Which integers of [`minionn_core::model::Model::evaluate`]'s scratch stand for which tensor of the float network.
@@ -95,6 +121,10 @@ pub struct LayerMap {
     pub name: String,
     /// The tensor of the prepared network.
     pub tensor: usize,
+    /// Whether it is a step on the way to that tensor, with other numbers: no float tensor has these.
+    pub inside: bool,
+    /// The name in the ONNX file of a tensor with the same elements in the same order as the float one.
+    pub onnx: Option<String>,
     /// Where its integers are.
     pub elements: core::ops::Range<usize>,
     /// Real value of one step.
@@ -167,7 +197,7 @@ pub fn network(network: Network, options: &CompileOptions, calibrate: Option<&Ar
     let graph = graph::Graph::new(network)?;
     let reference = graph.reference(&rows, options.progress);
     let integers = quantise::quantise(&graph, &input, options, reference.as_ref())?;
-    emit::emit(&graph, &input, integers, options, &rows, reference.as_ref())
+    emit::emit(graph, &input, integers, options, &rows, reference.as_ref())
 }
 
 fn check(options: &CompileOptions) -> Result<(), Error> {

@@ -38,6 +38,8 @@ pub(super) struct Input {
 pub(super) struct Tensor {
     /// The float tensor that it stands for.
     pub(super) stands_for: TensorId,
+    /// Whether it is a step on the way to that tensor, with other numbers.
+    pub(super) inside: bool,
     pub(super) bounds: Bounds,
     pub(super) scale: f64,
     /// What the scale is multiplied by in each of equal parts; empty: nothing.
@@ -188,7 +190,7 @@ impl<'a> Lowering<'a> {
     ) -> Self {
         let Quantisation { scale, min, max } = input.quantisation;
         let bounds = Bounds::same(graph.input_len, i64::from(min), i64::from(max));
-        let start = Tensor { stands_for: 0, bounds, scale: f64::from(scale), ratios: vec![], level: 0, ring: 0 };
+        let start = Tensor { stands_for: 0, inside: false, bounds, scale: f64::from(scale), ratios: vec![], level: 0, ring: 0 };
         let integers = Integers { tensors: vec![start], operations: vec![], output: 0, notes: vec![] };
         Self { graph, options, reference, coarser, integers, map: vec![0], truncated: HashMap::new(), read: vec![0] }
     }
@@ -239,7 +241,7 @@ impl<'a> Lowering<'a> {
         bounds: Result<Bounds, TooWide>,
     ) -> Result<usize, Fault> {
         let bounds = self.fits(name, &inputs, bounds)?;
-        let tensor = Tensor { stands_for, bounds, ..self.tensor(like).clone() };
+        let tensor = Tensor { stands_for, inside: false, bounds, ..self.tensor(like).clone() };
         Ok(self.push(name, kind, inputs, tensor))
     }
 
@@ -457,7 +459,7 @@ impl<'a> Lowering<'a> {
         let Tensor { bounds, scale, ratios, .. } = self.tensor(x).clone();
         let activated = bounds.activate(&function, shift);
         let bounds = window.as_ref().map_or_else(|| activated.clone(), |window| activated.max_pool(window));
-        let tensor = Tensor { stands_for, bounds, scale: scale * f64::from(shift).exp2(), ratios, level: 0, ring: 0 };
+        let tensor = Tensor { stands_for, inside: false, bounds, scale: scale * f64::from(shift).exp2(), ratios, level: 0, ring: 0 };
         Ok(self.push(name, Kind::Garbled { function, window, shift }, vec![x], tensor))
     }
 
@@ -477,9 +479,13 @@ impl<'a> Lowering<'a> {
             // hi − relu(hi − x)
             let turned = self.negate(name, stands_for, x)?;
             let raised = moved(self, hi, turned, true)?;
+            self.change(raised, |t| t.inside = true);
             let kept = self.truncating(name, self.tensor(x).stands_for, Function::Relu, None, (raised, true))?;
+            self.change(kept, |t| t.inside = true);
             let back = self.negate(name, stands_for, kept)?;
-            return moved(self, hi, back, true);
+            let done = moved(self, hi, back, true)?;
+            self.change(done, |t| t.inside = false);
+            return Ok(done);
         }
         let from_zero = moved(self, -lo, x, single)?;
         let single = single || from_zero != x;
@@ -492,14 +498,22 @@ impl<'a> Lowering<'a> {
         };
         let kept = self.truncating(name, if lo == 0.0 { stands_for } else { usize::MAX }, function, None, (from_zero, single))?;
         self.change(kept, |t| t.stands_for = stands_for);
-        moved(self, lo, kept, true)
+        if lo != 0.0 {
+            self.change(from_zero, |t| t.inside = true);
+            self.change(kept, |t| t.inside = true);
+        }
+        let done = moved(self, lo, kept, true)?;
+        self.change(done, |t| t.inside = false);
+        Ok(done)
     }
 
     fn negate(&mut self, name: &str, stands_for: TensorId, x: usize) -> Result<usize, Fault> {
         let len = self.tensor(x).bounds.len();
         let view = View::whole(len as u32);
         let bounds = Bounds::arrange(len, &[(&self.tensor(x).bounds, -1, view)]);
-        self.local(name, stands_for, Kind::Arrange(vec![(0, -1, view)]), vec![x], x, bounds)
+        let negated = self.local(name, stands_for, Kind::Arrange(vec![(0, -1, view)]), vec![x], x, bounds)?;
+        self.change(negated, |t| t.inside = true);
+        Ok(negated)
     }
 
     fn curve(&mut self, name: &str, stands_for: TensorId, curve: Curve, (x, single): (usize, bool)) -> Result<usize, Fault> {
@@ -532,7 +546,7 @@ impl<'a> Lowering<'a> {
         let x = self.plus(name, &[early], x, single)?;
         let function = Function::Spline(fit.spline);
         let bounds = self.tensor(x).bounds.activate(&function, fit.shift);
-        let tensor = Tensor { stands_for, bounds, scale: fit.scale, ratios: vec![], level: 0, ring: 0 };
+        let tensor = Tensor { stands_for, inside: false, bounds, scale: fit.scale, ratios: vec![], level: 0, ring: 0 };
         let made = self.push(name, Kind::Garbled { function, window: None, shift: fit.shift }, vec![x], tensor);
         if let Some(operation) = self.integers.operations.last_mut() {
             operation.curve_error = Some(fit.error);
@@ -583,7 +597,7 @@ impl<'a> Lowering<'a> {
         }
         let bounds = input.bounds.linear(&layer, &weights, &biases);
         let bounds = self.fits(name, &[x], bounds)?;
-        let tensor = Tensor { stands_for, bounds, scale, ratios, level: 2, ring: 0 };
+        let tensor = Tensor { stands_for, inside: false, bounds, scale, ratios, level: 2, ring: 0 };
         Ok(self.push(name, Kind::Linear { layer, weights, biases }, vec![x], tensor))
     }
 
@@ -655,7 +669,7 @@ impl<'a> Lowering<'a> {
             }
         }
         self.rescale(made, factor.abs());
-        self.change(made, |t| t.stands_for = stands_for);
+        self.change(made, |t| (t.stands_for, t.inside) = (stands_for, false));
         Ok(made)
     }
 

@@ -147,7 +147,8 @@ impl fmt::Display for CompileReport {
 
 impl LayerReport {
     /// The operation, with its window.
-    fn operation(&self) -> String {
+    #[must_use]
+    pub fn operation(&self) -> String {
         if let (Some(pieces), Some(error)) = (self.pieces, self.curve_error) {
             return format!("{} of {pieces}, ±{error:.1e}", self.op);
         }

@@ -2,8 +2,8 @@
 
 use crate::network::{Node, PerElement, TensorId, Work};
 
-/// The nodes that lead to `output`, and which tensor that is then.
-pub(super) fn simplify(nodes: Vec<Node>, output: TensorId) -> (Vec<Node>, TensorId) {
+/// The nodes that lead to `output`, which tensor that is then, and the names of the tensors that are left.
+pub(super) fn simplify(nodes: Vec<Node>, output: TensorId, names: &[Option<String>]) -> (Vec<Node>, TensorId, Vec<Option<String>>) {
     let (nodes, same) = fused(nodes);
     let output = same.get(output).copied().unwrap_or(output);
     let mut needed = vec![false; nodes.len() + 1];
@@ -16,14 +16,19 @@ pub(super) fn simplify(nodes: Vec<Node>, output: TensorId) -> (Vec<Node>, Tensor
         }
     }
     let (mut kept, mut moved) = (Vec::new(), vec![0]);
-    for (mut node, needed) in nodes.into_iter().zip(needed.into_iter().skip(1)) {
-        if needed {
+    for (mut node, needed) in nodes.into_iter().zip(needed.iter().skip(1)) {
+        if *needed {
             node.inputs.iter_mut().for_each(|input| *input = moved.get(*input).copied().unwrap_or(0));
             kept.push(node);
         }
         moved.push(kept.len());
     }
-    (kept, moved.get(output).copied().unwrap_or(0))
+    let mut named = vec![None; kept.len() + 1];
+    for (name, same) in names.iter().zip(&same).filter(|(_, same)| **same == 0 || needed.get(**same) == Some(&true)) {
+        let slot: Option<&mut Option<String>> = moved.get(*same).and_then(|&tensor| named.get_mut(tensor));
+        slot.into_iter().filter(|slot| slot.is_none()).for_each(|slot| slot.clone_from(name));
+    }
+    (kept, moved.get(output).copied().unwrap_or(0), named)
 }
 
 /// Every scale reads what the scale before it reads; and which tensor each one equals.
@@ -63,7 +68,10 @@ mod tests {
             node("last", Work::Square, 4),
             node("behind", scale(3.0), 5),
         ];
-        let (nodes, output) = simplify(nodes, 6);
+        let numbered: Vec<Option<String>> = (0..7).map(|i| Some(format!("t{i}"))).collect();
+        let (nodes, output, tensors) = simplify(nodes, 6, &numbered);
+        // What was joined with the scale before it, or changes nothing, stands for the tensor that is left.
+        assert_eq!(tensors, ["t0", "t1", "t5", "t6"].map(|name| Some(name.to_owned())));
         let names: Vec<&str> = nodes.iter().map(|n| n.name.as_str()).collect();
         assert_eq!((names, output), (vec!["relu", "last", "behind"], 3));
         assert_eq!(nodes[1].inputs, [1]);

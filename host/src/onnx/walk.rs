@@ -76,10 +76,12 @@ pub(super) fn walk(graph: &Graph<'_>, opset: i64, file_len: usize) -> Result<Net
     let input_len = input.len();
     let mut builder = Builder::new(input_len, file_len);
     let mut values: HashMap<&str, Value> = HashMap::from([(graph.input.name.as_str(), input.into())]);
+    let mut names = vec![Some(graph.input.name.clone())];
     let order = graph.order()?;
     for &index in &order {
         let Some(node) = graph.proto.node.get(index) else { continue };
         let made = read(graph, &mut builder, &values, index, node, opset).map_err(|what| graph.error(index, what))?;
+        name(&mut names, node, &made);
         values.extend(node.output.iter().map(String::as_str).zip(made).filter(|(name, _)| !name.is_empty()));
     }
     let output = match values.get(graph.output) {
@@ -91,7 +93,7 @@ pub(super) fn walk(graph: &Graph<'_>, opset: i64, file_len: usize) -> Result<Net
         return Err(Error::File("the network computes nothing from its input".into()));
     }
     let (output_len, argmax) = (builder.len(output.id), matches!(output.kind, Kind::Index(_)));
-    let (nodes, last) = simplify(builder.nodes, output.id);
+    let (nodes, last, names) = simplify(builder.nodes, output.id, &names);
     let mut notes = builder.notes;
     if nodes.is_empty() {
         notes.push("the network has no layer: its output is its input".into());
@@ -104,7 +106,16 @@ pub(super) fn walk(graph: &Graph<'_>, opset: i64, file_len: usize) -> Result<Net
         let more = if ignored.len() > 8 { ", …" } else { "" };
         notes.push(format!("{} not read, as the output does not depend on it: {shown}{more}", ignored.len()));
     }
-    Ok(Network { name: graph.proto.name.clone(), input_len, output_len, nodes, output: last, argmax, notes })
+    Ok(Network { name: graph.proto.name.clone(), input_len, output_len, nodes, output: last, names, argmax, notes })
+}
+
+/// Names the tensors that a node made: the first name that stands for a tensor's numbers is kept.
+fn name(names: &mut Vec<Option<String>>, node: &NodeProto, made: &[Value]) {
+    for (name, value) in node.output.iter().zip(made).filter(|(name, _)| !name.is_empty()) {
+        let Value::Computed(Computed { id, kind: Kind::Float | Kind::Integer, .. }) = value else { continue };
+        names.resize(names.len().max(id + 1), None);
+        names.get_mut(*id).into_iter().for_each(|known| *known = known.take().or_else(|| Some(name.clone())));
+    }
 }
 
 /// The outputs of one node.
