@@ -43,7 +43,7 @@ const INDEX_BITS: usize = 16;
 /// Inputs: the server's share (`modulus_in.bits()` bits, least significant first), the client's share (the same), the
 /// client's mask `r` (`modulus_out.bits()` bits). Outputs: the `modulus_out.bits()` bits of `x_s`. One step.
 /// ANDs from `Z_{2^ℓ}` to `Z_{2^ℓ'}`: `ℓ−1`, for ReLU `min(ℓ−1−shift, ℓ')`, for others what `activation.rs` says, and `ℓ'−1`.
-/// The others know no `N`.
+/// Leaky and spline know no `N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neuron {
     /// The activation.
@@ -91,7 +91,7 @@ impl Circuit for Neuron {
     fn check(&self) -> Result<()> {
         check_modulus(self.modulus_in)?;
         check_modulus(self.modulus_out)?;
-        let simple = matches!(self.function, Function::Identity | Function::Relu);
+        let simple = matches!(self.function, Function::Identity | Function::Relu | Function::Clip { .. });
         let rings = matches!((self.modulus_in, self.modulus_out), (Modulus::Bits(_), Modulus::Bits(_)));
         if self.function.is_valid() && (simple || rings) { Ok(()) } else { Err(Error::Internal) }
     }
@@ -435,12 +435,17 @@ mod tests {
     fn neuron_is_its_definition_exhaustively() {
         for modulus_in in RINGS {
             for modulus_out in RINGS {
-                for (shift, function) in [0, 1, 3].into_iter().flat_map(|s| [(s, Function::Identity), (s, Function::Relu)]) {
+                let functions = [Function::Identity, Function::Relu, Function::Clip { lo: -2, hi: 1 }, Function::Clip { lo: 0, hi: 3 }];
+                for (shift, function) in [0, 1, 3].into_iter().flat_map(|s| functions.map(|f| (s, f))) {
                     let circuit = Neuron { function, modulus_in, modulus_out, shift };
                     let (k, ko) = (modulus_in.bits(), modulus_out.bits());
                     for (s, c) in elements(modulus_in).flat_map(|s| elements(modulus_in).map(move |c| (s, c))) {
                         let y = modulus_in.to_signed(modulus_in.add(s, c));
-                        let f = if function == Function::Relu { y.max(0) } else { y };
+                        let f = match function {
+                            Function::Relu => y.max(0),
+                            Function::Clip { lo, hi } => y.clamp(lo, hi),
+                            _ => y,
+                        };
                         for r in elements(modulus_out) {
                             let got = plain(&circuit, bits(s, k), bits(c, k).chain(bits(r, ko)));
                             assert_eq!(got, Ok(wanted(f, shift, r, modulus_out)), "{circuit:?} {s} {c} {r}");

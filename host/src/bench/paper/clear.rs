@@ -31,11 +31,11 @@ fn output<'m>(op: &Op, x: &[i64], layer: impl FnOnce() -> Option<Layer<'m>>) -> 
     Ok(match *op {
         Op::Activation { function, shift, .. } => {
             let f = known(function)?;
-            x.iter().map(|&y| f(y) >> shift).collect()
+            x.iter().map(|&y| f.apply(y, shift)).collect()
         }
         Op::MaxPool { function, shift, ref window, .. } => {
             let f = known(function)?;
-            windows(window, &|values| f(values.max().unwrap_or(0)) >> shift)
+            windows(window, &|values| f.apply(values.max().unwrap_or(0), shift))
         }
         Op::SumPool { ref window, .. } => windows(window, &|values| values.sum()),
         Op::Square { .. } => x.iter().map(|x| x * x).collect(),
@@ -51,13 +51,10 @@ fn output<'m>(op: &Op, x: &[i64], layer: impl FnOnce() -> Option<Layer<'m>>) -> 
     })
 }
 
-/// An activation that means the same mod N as in a ring `Z_{2^ℓ}`.
-fn known(function: Function) -> anyhow::Result<fn(i64) -> i64> {
-    if function == Function::Identity {
-        Ok(|y| y)
-    } else if function == Function::Relu {
-        Ok(|y| y.max(0))
-    } else {
-        bail!("the paper's profile does not know {function:?}")
+/// An activation whose circuit exists mod N, too.
+fn known(function: Function) -> anyhow::Result<Function> {
+    match function {
+        Function::Identity | Function::Relu | Function::Clip { .. } => Ok(function),
+        _ => bail!("the paper's profile does not know {function:?}"),
     }
 }
