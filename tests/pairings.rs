@@ -44,17 +44,17 @@ fn json(command: &mut Command) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The first rows of an array of float32, in a file of their own.
-fn rows(count: usize) -> PathBuf {
-    let bytes = std::fs::read(model("digits_relu.test.npy")).unwrap();
+/// The first rows of an array of float32 with so many columns, in a file of their own.
+fn rows(name: &str, columns: usize, count: usize) -> PathBuf {
+    let bytes = std::fs::read(model(&format!("{name}.test.npy"))).unwrap();
     let begin = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, 64), }}");
+    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {columns}), }}");
     header = format!("{header:<117}\n");
     let mut out = b"\x93NUMPY\x01\x00".to_vec();
     out.extend(u16::to_le_bytes(header.len() as u16));
     out.extend(header.bytes());
-    out.extend(&bytes[begin..begin + count * 64 * 4]);
-    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join("rows.npy");
+    out.extend(&bytes[begin..begin + count * columns * 4]);
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.{count}.npy"));
     std::fs::write(&path, out).unwrap();
     path
 }
@@ -69,39 +69,65 @@ fn without_time(report: &Value) -> Value {
     report
 }
 
+/// Runs one pairing.
+fn pairing((server, client): (&str, &str), network: &Path, rows: &Path, arguments: &[&str]) -> Value {
+    let (rust, cpp) = (folder("MINIONN_RELEASE").join("minionn"), folder("MINIONN_CPP"));
+    let mut serve = Command::new(if server == "Rust" { rust.clone() } else { cpp.join("minionn-server") });
+    if server == "Rust" {
+        serve.arg("serve");
+    }
+    let server_process = Server::start(serve.arg(network).args(["--listen", "127.0.0.1:0", "--once"]));
+    let mut predict = Command::new(if client == "Rust" { rust } else { cpp.join("minionn-client") });
+    if client == "Rust" {
+        predict.args(["predict", "--json"]);
+    }
+    json(predict.arg(&server_process.address).arg("--input").arg(rows).args(arguments))
+}
+
+/// The integer model's predictions.
+fn plain(network: &Path, rows: &Path) -> Value {
+    let rust = folder("MINIONN_RELEASE").join("minionn");
+    json(Command::new(rust).arg("plain").arg(network).arg("--json").arg("--input").arg(rows))
+}
+
+const PAIRS: [(&str, &str); 4] = [("Rust", "Rust"), ("Rust", "C++"), ("C++", "Rust"), ("C++", "C++")];
+
 #[test]
 #[ignore = "needs both commands: cargo xtask cpp"]
 fn every_pairing_predicts_what_the_integer_model_says() {
-    let (rust, cpp) = (folder("MINIONN_RELEASE").join("minionn"), folder("MINIONN_CPP"));
-    let (network, rows) = (model("digits_relu.minionn"), rows(5));
-    let plain = json(Command::new(&rust).arg("plain").arg(&network).arg("--json").arg("--input").arg(&rows));
-    let listen = ["--listen", "127.0.0.1:0", "--once"];
+    let (network, rows) = (model("digits_relu.minionn"), rows("digits_relu", 64, 5));
+    let plain = plain(&network, &rows);
     let mut reports = Vec::new();
     for tables in ["stored", "streamed"] {
         let mut of_mode = Vec::new();
-        for (server, client) in [("Rust", "Rust"), ("Rust", "C++"), ("C++", "Rust"), ("C++", "C++")] {
-            let mut serve = match server {
-                "Rust" => Command::new(&rust),
-                _ => Command::new(cpp.join("minionn-server")),
-            };
-            if server == "Rust" {
-                serve.arg("serve");
-            }
-            let server_process = Server::start(serve.arg(&network).args(listen));
-            let mut predict = match client {
-                "Rust" => Command::new(&rust),
-                _ => Command::new(cpp.join("minionn-client")),
-            };
-            if client == "Rust" {
-                predict.args(["predict", "--json"]);
-            }
-            predict.arg(&server_process.address).arg("--input").arg(&rows).args(["--stock", "2", "--tables", tables]);
-            let report = json(&mut predict);
-            assert_eq!(report["predictions"], plain["predictions"], "{server} server, {client} client, {tables}");
+        for pair in PAIRS {
+            let report = pairing(pair, &network, &rows, &["--stock", "2", "--tables", tables]);
+            assert_eq!(report["predictions"], plain["predictions"], "{pair:?}, {tables}");
             of_mode.push(without_time(&report));
         }
         assert!(of_mode.windows(2).all(|pair| pair[0] == pair[1]), "the same bytes and rounds: {of_mode:?}");
         reports.push(of_mode);
     }
     assert_ne!(reports[0], reports[1], "stored and streamed tables differ in their phases");
+}
+
+#[test]
+#[ignore = "needs both commands: cargo xtask cpp"]
+fn every_network_of_the_paper_runs_in_cpp_unchanged() {
+    for (name, data, columns) in [
+        ("fig10_square", "fig10_square", 784),
+        ("fig11_conv_square", "fig10_square", 784),
+        ("fig12_conv_relu", "fig10_square", 784),
+        ("fig13_cifar", "fig13_cifar", 3072),
+        ("fig14_lstm_small", "fig14_lstm_small", 264),
+    ] {
+        let (network, rows) = (model(&format!("{name}.minionn")), rows(data, columns, 1));
+        let plain = plain(&network, &rows);
+        // The largest one once: it takes seconds.
+        let pairs = if name == "fig13_cifar" { &PAIRS[3..] } else { &PAIRS[1..] };
+        for &pair in pairs {
+            let report = pairing(pair, &network, &rows, &["--tables", "streamed"]);
+            assert_eq!(report["predictions"], plain["predictions"], "{name}: {pair:?}");
+        }
+    }
 }

@@ -526,3 +526,74 @@ fn the_command_compiles_and_runs() {
     assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("x.npy"));
     std::fs::remove_dir_all(&folder).unwrap();
 }
+
+/// Rows of weights whose sizes differ a hundredfold, ReLU, and a layer that evens that out.
+fn uneven() -> (File, Array) {
+    let mut numbers = Numbers(21);
+    let gains: Vec<f32> = (0..8).map(|i| 0.01_f32.powf(i as f32 / 7.0)).collect();
+    let first: Vec<f32> = numbers.units(16 * 8).iter().enumerate().map(|(i, w)| w * gains[i % 8]).collect();
+    let second: Vec<f32> = numbers.units(8 * 3).iter().enumerate().map(|(i, w)| w / gains[i / 3]).collect();
+    let file = File::new(&[1, 16])
+        .constant(raw("a", &[16, 8], &first))
+        .constant(raw("c", &[8, 3], &second))
+        .node("MatMul", "x a", "g", &[])
+        .node("Relu", "g", "r", &[])
+        .node("MatMul", "r c", "y", &[]);
+    (file, Array::new(&[50, 16], numbers.units(50 * 16)).unwrap())
+}
+
+#[test]
+fn scales_for_every_channel_keep_small_ones() {
+    let (file, rows) = uneven();
+    let error = |per_channel| {
+        let options = CompileOptions { input_range: Some((-1.0, 1.0)), per_channel, ..Default::default() };
+        let compiled = compile(&file.bytes(), &options, Some(&rows)).unwrap();
+        exact(&compiled, &mut Numbers(4), 30);
+        compiled.report.calibration.unwrap().max_abs_error
+    };
+    let (one, each) = (error(false), error(true));
+    assert!(each * 4.0 < one, "{each} against {one}");
+}
+
+#[test]
+fn deep_networks_stop_at_what_they_reach() {
+    const LAYERS: usize = 28;
+    let mut numbers = Numbers(31);
+    let mut file = File::new(&[1, 16]).node("Identity", "x", "h0", &[]);
+    for l in 0..LAYERS {
+        let w: Vec<f32> = numbers.units(256).iter().map(|w| w * 0.6).collect();
+        let (wn, g, h) = (format!("w{l}"), format!("g{l}"), format!("h{}", l + 1));
+        file = file.constant(raw(&wn, &[16, 16], &w)).node("MatMul", &format!("h{l} {wn}"), &g, &[]).node("Relu", &g, &h, &[]);
+    }
+    let bytes = file.node("Identity", &format!("h{LAYERS}"), "y", &[]).bytes();
+    let rows = Array::new(&[40, 16], numbers.units(40 * 16)).unwrap();
+    let proven = CompileOptions { input_range: Some((-1.0, 1.0)), ..Default::default() };
+    let error = compile(&bytes, &proven, Some(&rows)).map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("--saturate") && error.contains("--weight-bits"), "{error}");
+    let compiled = compile(&bytes, &CompileOptions { saturate: true, ..proven }, Some(&rows)).unwrap();
+    exact(&compiled, &mut Numbers(5), 40);
+    let report = compiled.report;
+    let calibration = report.calibration.unwrap();
+    assert!(calibration.max_abs_error < 0.3 * calibration.max_abs_logit, "{calibration:?}");
+    assert!(report.layers.iter().all(|layer| layer.ring <= 26), "{:?}", report.layers);
+}
+
+#[test]
+fn curves_keep_the_error_that_is_asked_for() {
+    let bytes = start(&[1, 3]).node("Gemm", "x w b", "g", &[]).node("Sigmoid", "g", "y", &[]).bytes();
+    let error = |options: &CompileOptions| {
+        let compiled = compile(&bytes, options, None).unwrap();
+        let curve = compiled.report.layers.iter().find(|layer| layer.op == "spline").unwrap().clone();
+        (curve.pieces.unwrap(), curve.curve_error.unwrap())
+    };
+    let options = CompileOptions { input_range: Some((-4.0, 4.0)), ..Default::default() };
+    let (few, coarse) = error(&CompileOptions { segments: 2, ..options.clone() });
+    let (_, fine) = error(&options);
+    assert!(few <= 2 && fine < 0.006 && coarse > 3.0 * fine, "{few} {coarse} {fine}");
+    assert!(error(&CompileOptions { max_error: Some(0.05), ..options.clone() }).1 <= 0.05);
+    let text = compile(&bytes, &CompileOptions { max_error: Some(1e-5), ..options.clone() }, None).map(|_| ()).unwrap_err().to_string();
+    assert!(text.contains("--max-error") && text.contains("--activation-bits"), "{text}");
+    for segments in [0, 3, 64] {
+        assert!(compile(&bytes, &CompileOptions { segments, ..options.clone() }, None).is_err());
+    }
+}
