@@ -597,3 +597,15 @@ fn curves_keep_the_error_that_is_asked_for() {
         assert!(compile(&bytes, &CompileOptions { segments, ..options.clone() }, None).is_err());
     }
 }
+
+/// Only a square may cost its circuit bits; and sums that meet on ever more paths are looked through once.
+#[test]
+fn what_is_too_wide_is_refused_at_once() {
+    let mut file = hidden().node("Relu", "g", "h0", &[]).node("Add", "h0 g", "h1", &[]);
+    for l in 1..90 {
+        file = file.node("Add", &format!("h{l} h{}", l - 1), &format!("h{}", l + 1), &[]);
+    }
+    let error = refusal(&file.node("MatMul", "h90 w2", "y", &[]).bytes());
+    assert!(error.contains("bits, the widest ring has 44"), "{error}");
+    assert!(!error.contains("square"), "{error}");
+}

@@ -240,16 +240,16 @@ impl<'a> Lowering<'a> {
         like: usize,
         bounds: Result<Bounds, TooWide>,
     ) -> Result<usize, Fault> {
-        let bounds = self.fits(name, &inputs, bounds)?;
+        let bounds = self.fits(name, kind.clone(), &inputs, bounds)?;
         let tensor = Tensor { stands_for, inside: false, bounds, ..self.tensor(like).clone() };
         Ok(self.push(name, kind, inputs, tensor))
     }
 
-    /// Bounds, or the fault that they are too wide: then a stand-in is pushed, so that the fault has an operation to name.
-    fn fits(&mut self, name: &str, inputs: &[usize], bounds: Result<Bounds, TooWide>) -> Result<Bounds, Fault> {
+    /// Bounds, or the fault that they are too wide: then the operation is put down without a tensor, so that the fault can name it.
+    fn fits(&mut self, name: &str, kind: Kind, inputs: &[usize], bounds: Result<Bounds, TooWide>) -> Result<Bounds, Fault> {
         bounds.map_err(|TooWide(bits)| {
             let at = self.next();
-            self.integers.operations.push(Operation { name: name.into(), kind: Kind::Square, inputs: inputs.to_vec(), curve_error: None });
+            self.integers.operations.push(Operation { name: name.into(), kind, inputs: inputs.to_vec(), curve_error: None });
             Fault::Misfit(at, Misfit::Wide(bits))
         })
     }
@@ -257,12 +257,15 @@ impl<'a> Lowering<'a> {
     /// The circuit whose tensor is squared on the way to an operation that does not fit, if it may be coarser.
     fn before_square(&self, operation: usize) -> Option<usize> {
         let mut open = vec![operation];
+        let mut seen = vec![false; operation + 1];
         let mut squared = None;
         while let Some(operation) = open.pop() {
+            let Some(seen) = seen.get_mut(operation).filter(|seen| !**seen) else { continue };
+            *seen = true;
             let Some(Operation { kind, inputs, .. }) = self.integers.operations.get(operation) else { continue };
             match kind {
                 Kind::Garbled { .. } => continue,
-                Kind::Square if operation + 1 < self.integers.tensors.len() || squared.is_none() => squared = inputs.first().copied(),
+                Kind::Square => squared = inputs.first().copied(),
                 _ => {}
             }
             open.extend(inputs.iter().filter_map(|&tensor| tensor.checked_sub(1)));
@@ -591,12 +594,12 @@ impl<'a> Lowering<'a> {
             // Within i64 for certain; the bounds decide about the ring.
             if steps.abs() >= 62.0_f64.exp2() {
                 let bits = steps.abs().log2().min(1e4) as u32 + 2;
-                self.fits(name, &[x], Err(TooWide(bits)))?;
+                self.fits(name, Kind::Offset(vec![]), &[x], Err(TooWide(bits)))?;
             }
             biases.push(steps as i64);
         }
         let bounds = input.bounds.linear(&layer, &weights, &biases);
-        let bounds = self.fits(name, &[x], bounds)?;
+        let bounds = self.fits(name, Kind::Offset(vec![]), &[x], bounds)?;
         let tensor = Tensor { stands_for, inside: false, bounds, scale, ratios, level: 2, ring: 0 };
         Ok(self.push(name, Kind::Linear { layer, weights, biases }, vec![x], tensor))
     }
