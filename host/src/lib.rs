@@ -10,7 +10,7 @@
 //! | [`loopback`], [`prefix`] | both parties in one process; the first operations of a model |
 //! | [`plot`] | what a plan costs, as a picture |
 //! | [`onnx`] | ONNX file → [`network`] |
-//! | [`network`] | a chain of float layers |
+//! | [`network`] | a graph of float layers |
 //! | [`npy`] | NumPy arrays: samples in, results out |
 
 pub mod bench;
