@@ -314,3 +314,17 @@ fn the_largest_arrangements_are_planned() {
     let view = View { dims: [5, 1 << 8, 1 << 8, 1 << 8], ..view };
     assert_eq!(write(len, &[Op::Arrange { ring: 44, onto: false, inputs: len, len, factor: 1, view }.into(), nodes[5]]).err(), Some(FIELD));
 }
+
+/// Tensors that no machine holds are refused before anybody asks for memory.
+#[test]
+fn tensors_are_bounded_all_together() {
+    let len = 1 << 24;
+    let step = Op::Activation { function: Function::Relu, ring_in: 20, ring_out: 20, shift: 0, len };
+    let plan = |steps: usize| {
+        let mut nodes: Vec<Node> = vec![step.into(); steps];
+        nodes.push(Op::Open { ring: 20, len }.into());
+        write(len, &nodes)
+    };
+    assert_eq!(Plan::parse(&plan(7).unwrap()).unwrap().elements(), plan::MAX_ELEMENTS);
+    assert!(plan(8).is_err());
+}

@@ -35,6 +35,8 @@ pub const MAX_OPS: usize = 2048;
 pub const MAX_BYTES: usize = HEADER + MAX_OPS * OP + DIGEST;
 /// Most elements of one tensor.
 pub const MAX_LEN: u32 = 1 << 24;
+/// Most elements of all tensors of one prediction: 1 GiB of shares.
+pub const MAX_ELEMENTS: usize = 1 << 27;
 /// Most classes of an argmax.
 pub const MAX_CLASSES: u32 = 1 << 16;
 /// Most elements that one arrangement copies or adds up.
@@ -269,7 +271,7 @@ impl<'a> Plan<'a> {
             if let Op::Arrange { view, .. } = step.op {
                 copies = copies.saturating_add(view.len());
             }
-            if !sound || copies > MAX_MOVES {
+            if !sound || copies > MAX_MOVES || place.end > MAX_ELEMENTS {
                 return fault(PlanFault::Shape);
             }
             if step.op.is_linear() {
