@@ -87,12 +87,12 @@
 #define MINIONN_BUFFER_MIN 64
 
 /**
- * Garbled tables travel offline, into the client's memory.
+ * OTs are made and garbled tables travel offline, into the client's memory.
  */
 #define MINIONN_TABLES_STORED 0
 
 /**
- * Garbled tables travel online, just before use: for clients without storage.
+ * OTs are made and garbled tables travel online, just before use: for clients without storage.
  */
 #define MINIONN_TABLES_STREAMED 1
 

@@ -6,9 +6,9 @@ use minionn_core::ot::Repetition;
 use minionn_core::session::engine::Buffers;
 use minionn_core::session::{Options, Tables};
 
-/// Garbled tables travel offline, into the client's memory.
+/// OTs are made and garbled tables travel offline, into the client's memory.
 pub const MINIONN_TABLES_STORED: u8 = 0;
-/// Garbled tables travel online, just before use: for clients without storage.
+/// OTs are made and garbled tables travel online, just before use: for clients without storage.
 pub const MINIONN_TABLES_STREAMED: u8 = 1;
 
 /// How a session runs. The client chooses; the server takes repetition, tables and stock from the client's greeting.

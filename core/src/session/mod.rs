@@ -4,8 +4,8 @@
 //! ```text
 //! handshake   hello, welcome                                   once per connection
 //! set-up      keys, base OTs, OT extension                     once per connection   [setup]
-//! offline     triplets, OTs, tables for a stock of predictions                       [triplets], [garbled], [products]
-//! online      masked input, then one round trip for each non-linear layer
+//! offline     triplets, then OTs and tables unless streamed, for a stock             [triplets], [garbled], [products]
+//! online      masked input, then one round trip for each non-linear layer (streamed: with its OTs and tables)
 //! ```
 
 pub mod blocking;
@@ -30,13 +30,13 @@ pub use triplets::Prepared;
 use crate::error::{Error, Result};
 use crate::ot::Repetition;
 
-/// When garbled tables travel. Same bytes, same order.
+/// When OTs are made and garbled tables travel: the same bytes in all, but for a frame's head here and there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Tables {
     /// Offline, into the client's store.
     Stored = 0,
-    /// Online, just before use: for clients without storage.
+    /// Online, just before use, one operation at a time: for clients without storage, and for large networks and stocks.
     Streamed = 1,
 }
 

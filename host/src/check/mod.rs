@@ -10,11 +10,10 @@ mod engine;
 pub mod report;
 
 use crate::commands::plain;
-use crate::compile::{Compiled, LayerMap};
+use crate::compile::{Compiled, LayerMap, first_largest, progress};
 use crate::npy::Array;
 use crate::{loopback, prefix};
 use anyhow::{Context as _, ensure};
-use indicatif::{ProgressBar, ProgressStyle};
 use minionn_core::model::Model;
 use minionn_core::ring::Modulus;
 use minionn_core::session::Options;
@@ -57,7 +56,7 @@ pub fn check(onnx: &[u8], compiled: &Compiled, inputs: &Array, settings: &Settin
     let mut scratch = vec![0; Model::scratch_len(model.plan())];
     let mut out = vec![0; header.output_len as usize];
     let mut first = Vec::new();
-    let bar = bar(settings.progress, rows.len(), "float and integers")?;
+    let bar = progress(settings.progress, rows.len(), "float and integers");
     for (index, row) in rows.iter().enumerate() {
         let x: Vec<i64> =
             row.iter().map(|&x| header.input.quantise(x)).collect::<Result<_, _>>().with_context(|| format!("row {index}"))?;
@@ -106,20 +105,20 @@ fn private(
     let len = served.plan().header().input_len as usize;
     let row = inputs.rows_of(len)?.next().context("no rows to check")?;
     let row = Array::new(&[1, len], row.to_vec()).context("no rows to check")?;
-    let progress = bar(settings.progress, compiled.layers.len(), "private, layer by layer")?;
+    let bar = progress(settings.progress, compiled.layers.len(), "private, layer by layer");
     for (map, layer) in compiled.layers.iter().zip(&mut report.layers) {
         let values = layer_values(&served, map.elements.start, &row).with_context(|| format!("private run up to layer {}", map.name))?;
         let ring = Modulus::Bits(map.ring);
         let expected = first.get(map.elements.clone()).unwrap_or_default();
         layer.private_equal = Some(values.iter().copied().eq(expected.iter().map(|&x| ring.to_signed(ring.reduce(x)) as f64)));
-        progress.inc(1);
+        bar.inc(1);
     }
-    progress.finish_and_clear();
+    bar.finish_and_clear();
 
     let expected = plain::evaluate(&Model::parse(&compiled.model)?, inputs)?.predictions;
-    let progress = bar(settings.progress, expected.len(), "private, whole network")?;
-    let made = loopback::predict(&served, settings.options, inputs, || progress.inc(1)).context("private run")?;
-    progress.finish_and_clear();
+    let bar = progress(settings.progress, expected.len(), "private, whole network");
+    let made = loopback::predict(&served, settings.options, inputs, || bar.inc(1)).context("private run")?;
+    bar.finish_and_clear();
     let indices: Vec<usize> = made.predictions.iter().map(|p| p.argmax).collect();
     report.answers.float_private = Some(same(floats, &indices));
     let all = floats.iter().zip(integers).zip(&indices).filter(|((f, i), p)| f == i && i == p).count();
@@ -194,15 +193,6 @@ fn largest(so_far: f64, xs: impl Iterator<Item = f64>, ys: &[f64]) -> f64 {
 
 fn same(a: &[usize], b: &[usize]) -> usize {
     a.iter().zip(b).filter(|(a, b)| a == b).count()
-}
-
-fn first_largest(xs: &[f64]) -> usize {
-    xs.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (i, &x)| if x > best.1 { (i, x) } else { best }).0
-}
-
-fn bar(wanted: bool, len: usize, what: &'static str) -> anyhow::Result<ProgressBar> {
-    let bar = if wanted { ProgressBar::new(len as u64) } else { ProgressBar::hidden() };
-    Ok(bar.with_style(ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len}")?).with_message(what))
 }
 
 /// The float values of one row.

@@ -34,9 +34,9 @@ pub struct SessionArgs {
 /// [`Tables`] for the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum TablesArg {
-    /// Offline.
+    /// Offline, with their OTs.
     Stored,
-    /// Online.
+    /// Online just before use, with their OTs: least memory.
     Streamed,
 }
 

@@ -81,13 +81,13 @@ impl Bounds {
     /// Plus a constant for each of equal parts.
     pub(super) fn plus(&self, constants: &[i64]) -> Result<Self, TooWide> {
         let parts = constants.len().max(1);
-        if parts == 1 || self.repeat * parts <= self.len() {
-            let each = (self.lo.len() / parts).max(1);
+        if self.lo.len().is_multiple_of(parts) {
+            let each = self.lo.len() / parts;
             let constant = |i: usize| i128::from(constants.get(i / each).copied().unwrap_or(0));
             let pairs = self.pairs().enumerate();
             return Self::collect(self.repeat, pairs.map(|(i, (lo, hi))| (i128::from(lo) + constant(i), i128::from(hi) + constant(i))));
         }
-        // Finer than the entries: one for each part.
+        // Finer than the entries, or cut otherwise: one for each part.
         let pairs = self.channels(parts).into_iter().zip(constants);
         Self::collect(self.len() / parts, pairs.map(|((lo, hi), &c)| (i128::from(lo) + i128::from(c), i128::from(hi) + i128::from(c))))
     }
@@ -231,6 +231,8 @@ mod tests {
         assert_eq!(padded, Bounds { lo: vec![0, -3, 2, -3, 2], hi: vec![0, 1, 5, 1, 5], repeat: 1 });
         assert_eq!(x.plus(&[1, 2, 3, 4]).unwrap(), Bounds { lo: vec![-2, -1, 5, 6], hi: vec![2, 3, 8, 9], repeat: 1 });
         assert_eq!(x.plus(&[1, 2]).unwrap(), Bounds { lo: vec![-2, 4], hi: vec![2, 7], repeat: 2 });
+        let three = Bounds { lo: vec![0, 10, 20], hi: vec![1, 11, 21], repeat: 4 };
+        assert_eq!(three.plus(&[100, 200]).unwrap(), Bounds { lo: vec![100, 210], hi: vec![111, 221], repeat: 6 });
         assert_eq!(x.plus(&[7]).unwrap(), Bounds { lo: vec![4, 9], hi: vec![8, 12], repeat: 2 });
     }
 

@@ -293,7 +293,8 @@ fn measure(
 /// Rows on which every layer is compared.
 const LAYER_ROWS: usize = 16;
 
-fn first_largest(logits: &[f64]) -> usize {
+/// Index of the largest, the first one on a tie.
+pub(crate) fn first_largest(logits: &[f64]) -> usize {
     let start = (0, f64::NEG_INFINITY);
     logits.iter().enumerate().fold(start, |best, (i, &x)| if x > best.1 { (i, x) } else { best }).0
 }

@@ -5,16 +5,20 @@
 //! | `graph` | the float network made ready: constants folded, circuits joined; what it reaches on the calibration rows |
 //! | `bounds` | interval arithmetic |
 //! | `curves` | sigmoid, tanh and their kin as straight pieces |
-//! | `quantise` | scales, shifts, rings |
+//! | `quantise`, `circuits`, `arithmetic` | scales, shifts, rings: the frame, what is garbled, what stays in a ring |
 //! | `emit` | plan and model bytes, and how far the integer model is from the float one |
 //! | [`report`] | what was decided, for people and as JSON |
 
+mod arithmetic;
 mod bounds;
+mod circuits;
 mod curves;
 mod emit;
 mod graph;
 mod quantise;
 pub mod report;
+
+pub(crate) use emit::first_largest;
 
 use crate::npy::{self, Array};
 use crate::{network::Network, onnx};
@@ -228,8 +232,8 @@ fn check_rows(rows: &[&[f32]], given: bool) -> Result<(), Error> {
 }
 
 /// A bar for work over `rows`, on standard error if wanted.
-fn progress(wanted: bool, rows: usize, what: &'static str) -> indicatif::ProgressBar {
+pub(crate) fn progress(wanted: bool, rows: usize, what: &'static str) -> indicatif::ProgressBar {
     let bar = if wanted { indicatif::ProgressBar::new(rows as u64) } else { indicatif::ProgressBar::hidden() };
-    let style = indicatif::ProgressStyle::with_template("{msg:14} {wide_bar} {pos}/{len}");
+    let style = indicatif::ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len}");
     bar.with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar())).with_message(what)
 }
