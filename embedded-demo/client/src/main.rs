@@ -43,7 +43,7 @@ fn run(board: &mut Board) -> Option<()> {
         println!("WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only");
     }
     let memory = cortex_m::singleton!(: Workspace = Workspace([0; WORKSPACE]))?;
-    let mut link = link::of(board);
+    let Some(mut link) = link::of(board) else { return failed("there is no link") };
     let wanted = platform::argument("windows").map_or(WINDOWS.len(), usize::from);
     let windows = WINDOWS.get(..wanted).unwrap_or(&WINDOWS);
     for _ in 0..ATTEMPTS {
@@ -55,7 +55,10 @@ fn run(board: &mut Board) -> Option<()> {
         let mut right = 0;
         let each = |window: &Window, answer: &Answer| right += u32::from(judge(window, answer));
         match session::classify(&mut link, plan, &mut memory.0, seed, windows, each) {
-            Ok(costs) => return report(&costs, windows.len() as u32, right),
+            Ok(costs) => {
+                link.close();
+                return report(&costs, windows.len() as u32, right);
+            }
             Err(error) => println!("session broken: error {=u16}", error.code()),
         }
     }

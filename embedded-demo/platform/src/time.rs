@@ -54,3 +54,26 @@ impl Deadline {
         ticks().wrapping_sub(self.start) >= self.ticks
     }
 }
+
+/// Milliseconds since its start, without going round.
+#[derive(Debug)]
+pub struct Clock {
+    last: u32,
+    ticks: u64,
+}
+
+impl Clock {
+    /// Starts at zero.
+    #[must_use]
+    pub fn start() -> Self {
+        Self { last: ticks(), ticks: 0 }
+    }
+
+    /// The time. Ask before the counter has gone round once.
+    pub fn milliseconds(&mut self) -> u64 {
+        let now = ticks();
+        self.ticks += u64::from(now.wrapping_sub(self.last));
+        self.last = now;
+        self.ticks / u64::from(TICKS_PER_SECOND / 1000)
+    }
+}

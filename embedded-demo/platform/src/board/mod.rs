@@ -16,7 +16,7 @@ mod mps2_an386;
 pub use mps2_an386::*;
 
 #[cfg(feature = "mps2-an386")]
-mod register;
+pub(crate) mod register;
 
 #[cfg(feature = "nrf52840")]
 mod nrf52840;

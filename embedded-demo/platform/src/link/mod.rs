@@ -2,6 +2,8 @@
 
 #[cfg(feature = "ethernet")]
 pub mod ethernet;
+#[cfg(feature = "ethernet")]
+mod lan9118;
 pub mod serial;
 
 use crate::time::Stopwatch;
@@ -52,6 +54,9 @@ pub trait Link: Read<Error = Fault> + Write<Error = Fault> {
     /// # Errors
     /// If no peer is there.
     fn open(&mut self) -> Result<(), Fault>;
+
+    /// Ends the connection once everything has arrived. A line stays open.
+    fn close(&mut self);
 }
 
 /// A link that stops a [`Stopwatch`] while it works or waits: what the watch counts is the engine's own work.

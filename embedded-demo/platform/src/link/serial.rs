@@ -84,4 +84,6 @@ impl<P: Port> Link for Serial<P> {
         while !matches!(self.within(QUIET_MS), Ok(None)) {}
         Ok(())
     }
+
+    fn close(&mut self) {}
 }
