@@ -285,7 +285,7 @@ fn an_answer_that_is_no_class_is_malformed() {
 fn a_server_says_what_is_wrong_with_a_hello() {
     let options = Options { stock: 2, ..Options::default() };
     serve(&common::relu_net(), options, |served| {
-        let honest = Hello { options, digest: *served.plan.digest(), nonce: [9; 32] }.emit();
+        let honest = Hello { options, digest: *served.plan.digest(), nonce: [9; 32], pairing: None }.emit();
         let with = |at: usize, bytes: &[u8]| {
             let mut hello = honest;
             hello[at..at + bytes.len()].copy_from_slice(bytes);

@@ -654,9 +654,9 @@ fn extension_by_core(case: &Case<'_>) -> Value {
     let (mut client_leaves, mut server_leaves) = (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
     let mut pairs = vec![[0; 2]; 128];
     let mut roots = Seed(case.seed("roots")).stream(Domain::Label, 0);
-    let mut receiver = Receiver::new(repetition, &mut roots, &hash, &mut client_leaves, &mut pairs).unwrap();
+    let mut receiver = Receiver::new(repetition, &mut roots, &hash, &hash, &mut client_leaves, &mut pairs).unwrap();
     let received: Vec<u128> = pairs.iter().enumerate().map(|(j, m)| m[(delta >> j & 1) as usize]).collect();
-    let mut sender = Sender::new(repetition, delta, &received, &hash, &mut server_leaves).unwrap();
+    let mut sender = Sender::new(repetition, delta, &received, &hash, &hash, &mut server_leaves).unwrap();
     let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];
     let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
     receiver.extend(&choices, &mut t, &mut corrections).unwrap();
