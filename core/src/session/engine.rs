@@ -6,10 +6,10 @@
 //! ```
 //! Bytes may be split anywhere. `poll` does as much as the buffers allow and never waits.
 
-use super::store::SliceStore;
 use super::layout::{ClientRegions, ServerRegions};
 use super::pairing::{self, Pairing, Party};
-use super::{Client, Event, Options, Prepared, Server, Traffic};
+use super::store::SliceStore;
+use super::{Client, Event, Footprint, Options, Prepared, Server, Traffic};
 use crate::backend::place::{PlacedFuture, place};
 use crate::error::{Error, Result};
 use crate::hash::Block;
@@ -606,24 +606,24 @@ struct ServerLayout<'m> {
 }
 
 impl<'m> ServerLayout<'m> {
-    fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<Self> {
+    fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers, footprint: Footprint) -> Result<Self> {
         options.check()?;
         Ok(Self {
             parts: Shared::take(space, plan, buffers, false)?,
-            regions: ServerRegions::take(space, plan, options)?,
+            regions: ServerRegions::take(space, plan, options, footprint)?,
             future: space.take(future_bytes(&server_life))?,
         })
     }
 }
 
 impl<'m> ServerEngine<'m> {
-    /// Bytes that a session needs for everything but the prepared model.
+    /// Bytes that a session needs for everything but the prepared model, [`Footprint::Fast`]; less is enough where that is small.
     ///
     /// # Errors
     /// [`Error::Option`] for options out of range.
     pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
         let mut space = Space::measure();
-        ServerLayout::take(&mut space, plan, options, buffers)?;
+        ServerLayout::take(&mut space, plan, options, buffers, Footprint::Fast)?;
         Ok(space.used())
     }
 
@@ -665,7 +665,7 @@ impl<'m> ServerEngine<'m> {
             return Err(Error::Option);
         }
         let ServerLayout { parts, regions, future } =
-            ServerLayout::take(&mut Space::carve(memory)?, prepared.model().plan(), &options, buffers)?;
+            ServerLayout::take(&mut Space::carve(memory)?, prepared.model().plan(), &options, buffers, prepared.footprint())?;
         let ServerRegions { leaves, record, key, scratch } = regions;
         if let Some(pairing) = pairing {
             pairing.load(Party::Server, &options, record, key)?;
