@@ -312,7 +312,8 @@ mod tests {
 
         fn parties(&mut self) -> (Receiver<'_>, Sender<'_>) {
             let mut messages = [[0; 2]; KAPPA];
-            let client = Receiver::new(self.repetition, &mut self.random, &self.hash, &self.hash, &mut self.client_leaves, &mut messages).unwrap();
+            let client =
+                Receiver::new(self.repetition, &mut self.random, &self.hash, &self.hash, &mut self.client_leaves, &mut messages).unwrap();
             let received: Vec<_> = messages.iter().enumerate().map(|(b, m)| m[(self.delta >> b & 1) as usize]).collect();
             (client, Sender::new(self.repetition, self.delta, &received, &self.hash, &self.hash, &mut self.server_leaves).unwrap())
         }

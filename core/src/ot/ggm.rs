@@ -7,7 +7,6 @@
 //! and `p + 2^(j−1)` (right): a tree grows in place.
 
 use super::wide_mask;
-use crate::attack::{Defence, stripped};
 use crate::hash::{Block, Tmmo};
 
 /// The tweak under which node `node` of level `level − 1` of tree `tree` is hashed into its child of level `level` on `side`
@@ -22,9 +21,6 @@ pub const fn ggm_tweak(tree: u8, level: u8, side: bool, node: u16) -> Block {
 /// session's key. So nothing that one session shows of a leaf says anything in another one. Slot `y` holds leaf `y ⊕ path`; of a
 /// punctured tree, slot 0 is none.
 pub(super) fn refresh(session: &Tmmo, tree: u8, path: u16, punctured: bool, leaves: &mut [Block]) {
-    if stripped(Defence::FreshLeaves) {
-        return;
-    }
     let level = leaves.len().ilog2() as u8 + 1;
     for (slot, pair) in (0..).step_by(2).zip(leaves.as_chunks_mut().0) {
         *pair = session.hash(*pair, [slot, slot + 1].map(|slot: u16| ggm_tweak(tree, level, false, slot ^ path)));

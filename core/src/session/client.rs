@@ -36,6 +36,7 @@ pub(crate) fn session_key(pairing: Option<Block>, client: &[u8; 32], server: &[u
         None => Sha256::new().chain_update(b"MiniONN session"),
         Some(id) => Sha256::new().chain_update(b"MiniONN resumed").chain_update(id.to_le_bytes()),
     };
+    let [client, server] = if pairing.is_some() && stripped(Defence::Nonces) { [&[0; 32]; 2] } else { [client, server] };
     let digest = start.chain_update(client).chain_update(server).chain_update(digest).finalize();
     Block::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 16]))
 }

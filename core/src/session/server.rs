@@ -160,7 +160,21 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 let memory = ServerMemory::carve(memory, plan, &options, prepared.footprint())?;
                 let own_labels = Tmmo::new(secrets.labels.stream(Domain::Label, 1).next_u128());
                 let record = Record::default();
-                Ok(Self { ch, prepared, options, secrets, hash, own_labels, sender, key, memory, record, stocks: 0, left: 0, closed: false })
+                Ok(Self {
+                    ch,
+                    prepared,
+                    options,
+                    secrets,
+                    hash,
+                    own_labels,
+                    sender,
+                    key,
+                    memory,
+                    record,
+                    stocks: 0,
+                    left: 0,
+                    closed: false,
+                })
             }
             Err(error) => {
                 memory.zeroize();
