@@ -267,9 +267,7 @@ impl Pair {
             let half = (own.as_ptr(), own.len());
             let client = minionn_client_init_resume(at[0], sizes[0], plan, PLAN.len(), options, half.0, half.1, random, user, c);
             let server = match peers {
-                Some(half) => {
-                    minionn_server_init_resume(at[1], sizes[1], model, options, half.as_ptr(), half.len(), random, user, s)
-                }
+                Some(half) => minionn_server_init_resume(at[1], sizes[1], model, options, half.as_ptr(), half.len(), random, user, s),
                 None => minionn_server_init(at[1], sizes[1], model, options, random, user, s),
             };
             [client, server]

@@ -314,6 +314,7 @@ fn mask_times(limb: &Limb, mut mask: Mask, values: &mut [i32]) {
 }
 
 /// The server's set-up after the welcome. Returns the OT sender and the client's public key; `record` gets all but the id.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing")]
 pub(crate) async fn server<'a, IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
