@@ -128,7 +128,9 @@ impl Line {
     fn before_greeting(&mut self) -> std::io::Result<usize> {
         loop {
             let pending = &*self.pending.make_contiguous();
-            let meets = |at: &usize| pending.get(*at..).is_some_and(|rest| self.greetings.iter().any(|g| rest.starts_with(g) || g.starts_with(rest)));
+            let meets = |at: &usize| {
+                pending.get(*at..).is_some_and(|rest| self.greetings.iter().any(|g| rest.starts_with(g) || g.starts_with(rest)))
+            };
             let Some(at) = (0..pending.len()).find(meets) else { return Ok(pending.len()) };
             // The begin of a greeting, or the end of a frame that looks like it: then the device waits for an answer and sends no more.
             let whole = self.greetings.iter().any(|g| pending.get(at..).is_some_and(|rest| rest.starts_with(g)));
@@ -167,7 +169,7 @@ impl Line {
 /// The part of a hello that is the same in all.
 fn hello_start() -> minionn_core::Result<Vec<u8>> {
     let mut frame = vec![0; HELLO_BYTES + OVERHEAD];
-    emit_frame(Tag::Hello, &Hello { options: Options::default(), digest: [0; 32], nonce: [0; 32] }.emit(), &mut frame)?;
+    emit_frame(Tag::Hello, &Hello { options: Options::default(), digest: [0; 32], nonce: [0; 32], pairing: None }.emit(), &mut frame)?;
     frame.truncate(HELLO_START);
     Ok(frame)
 }

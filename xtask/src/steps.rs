@@ -203,5 +203,4 @@ mod tests {
         assert_eq!(count(output), "42 tests, 1 ignored");
         assert_eq!(count(""), "0 tests");
     }
-
 }

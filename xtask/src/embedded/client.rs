@@ -62,7 +62,14 @@ impl Setting<'_> {
         if output.success && passed >= self.windows {
             return Ok(output);
         }
-        Err(format!("{}\n{} of {} windows passed on {} over {}", output.lines.join("\n"), passed, self.windows, self.machine.name, self.link))
+        Err(format!(
+            "{}\n{} of {} windows passed on {} over {}",
+            output.lines.join("\n"),
+            passed,
+            self.windows,
+            self.machine.name,
+            self.link
+        ))
     }
 
     /// Holds a run against plan and limits. Returns its row of the table.
@@ -72,7 +79,9 @@ impl Setting<'_> {
         let plan = Plan::parse(&bytes).map_err(|error| error.to_string())?;
         let offline = cost::offline(&plan, &OPTIONS).map_err(|error| error.to_string())?;
         let each = self.windows;
-        for (name, phase, times) in [("set-up", cost::setup(), 1), ("offline", offline, each), ("online", cost::online(&plan, &OPTIONS), each)] {
+        for (name, phase, times) in
+            [("set-up", cost::setup(), 1), ("offline", offline, each), ("online", cost::online(&plan, &OPTIONS), each)]
+        {
             for (way, predicted) in [("sent", phase.up), ("received", phase.down)] {
                 let (name, predicted) = (format!("{name}.{way}"), predicted * times);
                 let measured = results.get(&name)?;
@@ -137,7 +146,8 @@ impl Row {
     }
 
     fn check(&self) -> Result<(), String> {
-        let limits = [("flash", self.flash, limits::FLASH), ("RAM", self.ram(), limits::RAM), ("set-up", self.instructions[0], limits::SET_UP)];
+        let limits =
+            [("flash", self.flash, limits::FLASH), ("RAM", self.ram(), limits::RAM), ("set-up", self.instructions[0], limits::SET_UP)];
         match limits.into_iter().find(|(_, value, limit)| value > limit) {
             None => Ok(()),
             Some((what, value, limit)) => Err(format!("{what} on {} over {}: {value}, at most {limit} are allowed", self.board, self.link)),
@@ -146,9 +156,10 @@ impl Row {
 
     /// The table, in Markdown.
     pub(crate) fn table(rows: &[Self]) -> String {
-        let mut text = "| board | link | flash | static RAM | of it workspace | stack | RAM in all | instructions: set-up | offline | online | \
+        let mut text =
+            "| board | link | flash | static RAM | of it workspace | stack | RAM in all | instructions: set-up | offline | online | \
                         bytes sent: set-up | offline | online | received: set-up | offline | online |\n"
-            .to_owned();
+                .to_owned();
         text += &format!("|---|---{}|\n", "|--:".repeat(14));
         for row in rows {
             let sizes = [row.flash, row.fixed, row.workspace, row.stack, row.ram()];
