@@ -6,10 +6,12 @@
 //! ```
 //! Bytes may be split anywhere. `poll` does as much as the buffers allow and never waits.
 
+use super::layout::{client_memory_on, server_memory_on};
 use super::store::SliceStore;
-use super::{Client, Event, Options, Prepared, Server, Traffic, client_memory, server_memory};
+use super::{Client, Event, Options, Prepared, Server, Traffic};
 use crate::backend::place::{PlacedFuture, place};
 use crate::error::{Error, Result};
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::plan::{Plan, cost};
 use crate::rng::Seed;
@@ -31,11 +33,17 @@ pub struct Buffers {
 impl Buffers {
     /// Least bytes of either.
     pub const LEAST: usize = 64;
+
+    /// What suits a machine.
+    #[must_use]
+    pub const fn of(machine: Machine) -> Self {
+        Self { inbox: machine.buffer, outbox: machine.buffer }
+    }
 }
 
 impl Default for Buffers {
     fn default() -> Self {
-        if cfg!(target_pointer_width = "64") { Self { inbox: 1 << 16, outbox: 1 << 16 } } else { Self { inbox: 2048, outbox: 2048 } }
+        Self::of(Machine::THIS)
     }
 }
 
@@ -160,7 +168,7 @@ impl<'m> Shared<'m> {
         let header = plan.header();
         let of = |n: u32| if elements { n as usize } else { 0 };
         Ok(Parts {
-            shared: space.take(size_of::<Self>())?,
+            shared: space.take(space.machine().shared)?,
             inbox: space.take(buffers.inbox)?,
             outbox: space.take(buffers.outbox)?,
             input: space.take(of(header.input_len))?,
@@ -214,6 +222,13 @@ impl<'m> Parts<'m> {
 const fn future_bytes<A, F: Future>(_make: &impl Fn(A) -> F) -> usize {
     size_of::<F>()
 }
+
+// What the compiler makes fits what is reserved for it. If this does not compile, raise the numbers of the machine.
+const _: () = {
+    assert!(size_of::<Shared<'_>>() <= Machine::THIS.shared);
+    assert!(future_bytes(&client_life) <= Machine::THIS.client);
+    assert!(future_bytes(&server_life) <= Machine::THIS.server);
+};
 
 /// The part that both engines have.
 struct Engine<'m> {
@@ -344,9 +359,9 @@ impl<'m> ClientLayout<'m> {
         let tables = usize::try_from(cost::store_bytes(plan, options)).map_err(|_| Error::Option)?;
         Ok(Self {
             parts: Shared::take(space, plan, buffers, true)?,
-            session: space.take(client_memory(plan, options)?)?,
+            session: space.take(client_memory_on(space.machine(), plan, options)?)?,
             tables: space.take(tables)?,
-            future: space.take(future_bytes(&client_life))?,
+            future: space.take(space.machine().client)?,
         })
     }
 }
@@ -357,9 +372,17 @@ impl<'m> ClientEngine<'m> {
     /// # Errors
     /// [`Error::Option`] for options out of range.
     pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
-        let mut space = Space::measure();
+        Self::memory_on(Machine::THIS, plan, options, buffers)
+    }
+
+    /// As [`ClientEngine::memory`], on another machine.
+    ///
+    /// # Errors
+    /// As [`ClientEngine::memory`]; [`Error::Memory`] if the other machine cannot address that much.
+    pub fn memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
+        let mut space = Space::measure_on(machine);
         ClientLayout::take(&mut space, plan, options, buffers)?;
-        Ok(space.used())
+        machine.check(space.used())
     }
 
     /// Starts a session in `memory`, which has [`ClientEngine::memory`] bytes aligned to [`crate::memory::ALIGN`].
@@ -524,8 +547,8 @@ impl<'m> ServerLayout<'m> {
     fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<Self> {
         Ok(Self {
             parts: Shared::take(space, plan, buffers, false)?,
-            session: space.take(server_memory(plan, options)?)?,
-            future: space.take(future_bytes(&server_life))?,
+            session: space.take(server_memory_on(space.machine(), plan, options)?)?,
+            future: space.take(space.machine().server)?,
         })
     }
 }
@@ -536,9 +559,17 @@ impl<'m> ServerEngine<'m> {
     /// # Errors
     /// [`Error::Option`] for options out of range.
     pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
-        let mut space = Space::measure();
+        Self::memory_on(Machine::THIS, plan, options, buffers)
+    }
+
+    /// As [`ServerEngine::memory`], on another machine.
+    ///
+    /// # Errors
+    /// As [`ServerEngine::memory`]; [`Error::Memory`] if the other machine cannot address that much.
+    pub fn memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
+        let mut space = Space::measure_on(machine);
         ServerLayout::take(&mut space, plan, options, buffers)?;
-        Ok(space.used())
+        machine.check(space.used())
     }
 
     /// Starts a session in `memory`, which has [`ServerEngine::memory`] bytes aligned to [`crate::memory::ALIGN`].

@@ -4,6 +4,7 @@ use super::triplets::Prepared;
 use super::{Options, Tables, garbled, server, setup, triplets};
 use crate::error::{Error, Result};
 use crate::hash::Block;
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::GROUP;
 use crate::params::{N, PRIMES};
@@ -70,8 +71,8 @@ impl<'a> ClientMemory<'a> {
     /// The memory of the OT extension, which wipes it itself, and of set-up first, then of [`ClientMemory::carve`].
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<(&'a mut [Block], &'a mut [u8])> {
         let leaves = space.take(options.repetition.leaves())?;
-        let setup = measure(|space| setup::ClientScratch::take(space).map(|_| ()))?;
-        let later = measure(|space| ClientMemory::layout(space, plan, options).map(|_| ()))?;
+        let setup = measure(space.machine(), |space| setup::ClientScratch::take(space).map(|_| ()))?;
+        let later = measure(space.machine(), |space| ClientMemory::layout(space, plan, options).map(|_| ()))?;
         Ok((leaves, space.take(setup.max(later))?))
     }
 
@@ -86,7 +87,7 @@ impl<'a> ClientMemory<'a> {
         Ok(Self {
             labels: space.take(held_ots(plan, options))?,
             shares: space.take(stock.saturating_mul(plan.elements()))?,
-            scratch: space.take(Self::scratch(plan, options)?)?,
+            scratch: space.take(Self::scratch(space.machine(), plan, options)?)?,
         })
     }
 
@@ -96,13 +97,13 @@ impl<'a> ClientMemory<'a> {
         self.scratch.zeroize();
     }
 
-    fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-        let mut most = measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
+    fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+        let mut most = measure(machine, |space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
         for op in plan.ops() {
             let own = if op.is_linear() {
-                measure(|space| triplets::ClientScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?
+                measure(machine, |space| triplets::ClientScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?
             } else {
-                measure(|space| garbled::EvaluateScratch::take(space, &Nonlinear::of(&op)).map(|_| ()))?
+                measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::of(&op)).map(|_| ()))?
             };
             most = most.max(own);
         }
@@ -134,8 +135,8 @@ impl<'a> ServerMemory<'a> {
     ) -> Result<(&'a mut [Block], &'a mut [i32], &'a mut [u8])> {
         let leaves = space.take(options.repetition.leaves())?;
         let key = space.take(PRIMES.len() * N)?;
-        let setup = measure(|space| setup::ServerScratch::take(space).map(|_| ()))?;
-        let later = measure(|space| ServerMemory::layout(space, plan, options).map(|_| ()))?;
+        let setup = measure(space.machine(), |space| setup::ServerScratch::take(space).map(|_| ()))?;
+        let later = measure(space.machine(), |space| ServerMemory::layout(space, plan, options).map(|_| ()))?;
         Ok((leaves, key, space.take(setup.max(later))?))
     }
 
@@ -160,7 +161,7 @@ impl<'a> ServerMemory<'a> {
                 Tables::Stored => sum(|op| Nonlinear::of(op).products),
                 Tables::Streamed => plan.ops().map(|op| Nonlinear::of(&op).products).max().unwrap_or(0),
             })?,
-            scratch: space.take(Self::scratch(plan, options)?)?,
+            scratch: space.take(Self::scratch(space.machine(), plan, options)?)?,
         })
     }
 
@@ -174,11 +175,11 @@ impl<'a> ServerMemory<'a> {
         self.scratch.zeroize();
     }
 
-    fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-        let mut most = measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
-        most = most.max(measure(|space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?);
+    fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+        let mut most = measure(machine, |space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
+        most = most.max(measure(machine, |space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?);
         for op in plan.ops().filter(Op::is_linear) {
-            most = most.max(measure(|space| triplets::ServerScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?);
+            most = most.max(measure(machine, |space| triplets::ServerScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?);
         }
         Ok(most)
     }
@@ -196,8 +197,8 @@ impl Drop for ServerMemory<'_> {
     }
 }
 
-fn measure(layout: impl FnOnce(&mut Space<'static>) -> Result<()>) -> Result<usize> {
-    let mut space = Space::measure();
+fn measure(machine: Machine, layout: impl FnOnce(&mut Space<'static>) -> Result<()>) -> Result<usize> {
+    let mut space = Space::measure_on(machine);
     layout(&mut space)?;
     Ok(space.used())
 }
@@ -207,10 +208,12 @@ fn measure(layout: impl FnOnce(&mut Space<'static>) -> Result<()>) -> Result<usi
 /// # Errors
 /// [`crate::Error::Option`] for options out of range, [`crate::Error::Memory`] if the size does not fit the address space.
 pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    client_memory_on(Machine::THIS, plan, options)
+}
+
+pub(crate) fn client_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
     options.check()?;
-    let mut space = Space::measure();
-    ClientMemory::take(&mut space, plan, options)?;
-    Ok(space.used())
+    measure(machine, |space| ClientMemory::take(space, plan, options).map(|_| ()))
 }
 
 /// Bytes that [`super::Server`] carves for one session, without I/O buffers.
@@ -218,10 +221,12 @@ pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
 /// # Errors
 /// As [`client_memory`].
 pub fn server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    server_memory_on(Machine::THIS, plan, options)
+}
+
+pub(crate) fn server_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
     options.check()?;
-    let mut space = Space::measure();
-    ServerMemory::take(&mut space, plan, options)?;
-    Ok(space.used())
+    measure(machine, |space| ServerMemory::take(space, plan, options).map(|_| ()))
 }
 
 /// Bytes that a [`Prepared`] model carves, once for all sessions with this stock.
@@ -229,5 +234,5 @@ pub fn server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
 /// # Errors
 /// As [`client_memory`].
 pub fn prepared_memory(plan: &Plan<'_>, stock: u32) -> Result<usize> {
-    measure(|space| Prepared::take(space, plan, stock).map(|_| ()))
+    measure(Machine::THIS, |space| Prepared::take(space, plan, stock).map(|_| ()))
 }
