@@ -1,0 +1,171 @@
+/* A sensor that asks a server what it sees, and does not show it: every window is classified privately and held against the integer
+ * model. The exit code is 0 only if all answers are right, and memory and bytes are what was told before. */
+#include "board.h"
+#include "link.h"
+#include "memory.h"
+#include "minionn.h"
+#include "network.h" /* made by `minionn plan --c-header` */
+#include "semihosting.h"
+#include "windows.h" /* made by `minionn plain --c-header` */
+
+#include <stdbool.h>
+
+/* The clock that QEMU runs at, with -icount shift=0: one instruction in a nanosecond. */
+#define INSTRUCTIONS_PER_TICK (1000000000u / BOARD_CLOCK_HZ)
+
+#if WINDOWS_LENGTH != NETWORK_INPUT_LENGTH || WINDOWS_ANSWER_LENGTH != NETWORK_ANSWER_LENGTH
+#error "the windows were made with another network"
+#endif
+
+/* All memory of the client, for this network and these options. */
+static uint8_t workspace[NETWORK_CLIENT_MEMORY] __attribute__((aligned(MINIONN_ALIGN)));
+
+/* What a phase took. */
+struct phase {
+    const char *name;
+    uint64_t times, ticks, sent, received;
+};
+
+static struct {
+    minionn_client *client;
+    minionn_traffic traffic; /* up to the end of the phase before */
+    bool failed;
+} session;
+
+static bool passed(minionn_status status, const char *what) {
+    if (status == MINIONN_OK) return true;
+    host_print("FAIL: ");
+    host_print(what);
+    host_print(": ");
+    host_print(minionn_strerror(status));
+    if (status == MINIONN_ERROR_PEER_ABORTED) {
+        host_print(" ");
+        host_print(minionn_strerror(minionn_client_peer_status(session.client)));
+    }
+    host_print("\n");
+    return false;
+}
+
+static bool holds(bool condition, const char *what) {
+    if (condition) return true;
+    host_print("FAIL: ");
+    host_print(what);
+    host_print("\n");
+    return false;
+}
+
+/* The sizes in the header are those of the library, to the byte. */
+static bool check_sizes(const minionn_options *options, struct minionn_cost *cost) {
+    size_t size = 0, align = 0;
+    minionn_client *none = NULL;
+    return passed(minionn_client_memory(network_plan, sizeof network_plan, options, &size, &align), "size query") &&
+           holds(size == NETWORK_CLIENT_MEMORY && align == MINIONN_ALIGN, "NETWORK_CLIENT_MEMORY is what the library asks for") &&
+           holds(minionn_client_init(workspace, sizeof workspace - 1, network_plan, sizeof network_plan, options, board_random, NULL,
+                                     &none) == MINIONN_ERROR_MEMORY,
+                 "a byte less is refused") &&
+           passed(minionn_plan_cost(network_plan, sizeof network_plan, options, cost), "cost query");
+}
+
+/* Ends a phase that a command has begun. */
+static bool settle(struct phase *phase, minionn_state want) {
+    minionn_state state = MINIONN_BUSY;
+    minionn_traffic now;
+    if (!passed(link_settle(session.client, &state, &phase->ticks), phase->name) || !holds(state == want, phase->name)) return false;
+    if (!passed(minionn_client_traffic(session.client, &now), phase->name)) return false;
+    phase->times++;
+    phase->sent += now.sent - session.traffic.sent;
+    phase->received += now.received - session.traffic.received;
+    session.traffic = now;
+    return true;
+}
+
+/* Classifies window `i` and prints how it went. Returns whether the session can go on. */
+static bool classify(size_t i, struct phase *offline, struct phase *online) {
+    static int64_t answer[NETWORK_ANSWER_LENGTH + 1];
+    size_t written, label, k;
+    bool right;
+    if (minionn_client_left(session.client) == 0 &&
+        !(passed(minionn_client_prepare(session.client), offline->name) && settle(offline, MINIONN_IDLE)))
+        return false;
+    if (!passed(minionn_client_predict(session.client, windows_input[i], NETWORK_INPUT_LENGTH), online->name) ||
+        !settle(online, MINIONN_IDLE) ||
+        !passed(minionn_client_answer(session.client, answer, NETWORK_ANSWER_LENGTH, &written, &label), "answer"))
+        return false;
+    right = label == windows_argmax[i];
+#if WINDOWS_ANSWER_LENGTH > 0
+    for (k = 0; k < written; k++) right = right && answer[k] == windows_answer[i][k];
+#else
+    (void)k;
+#endif
+    host_print("window ");
+    host_print_number(i, 2);
+    host_print(": label ");
+    host_print_number(label, 2);
+    host_print(", expected ");
+    host_print_number(windows_argmax[i], 2);
+    host_print(right ? "  PASS\n" : "  FAIL\n");
+    session.failed |= !right;
+    return true;
+}
+
+static void print_phase(const struct phase *phase) {
+    uint64_t times = phase->times > 0 ? phase->times : 1;
+    host_print(phase->name);
+    host_print_number(phase->sent / times, 10);
+    host_print_number(phase->received / times, 10);
+    host_print_number(phase->ticks * INSTRUCTIONS_PER_TICK / times, 14);
+    host_print("\n");
+}
+
+static bool as_predicted(const struct phase *phase, const minionn_phase *cost) {
+    return holds(phase->sent == phase->times * cost->up && phase->received == phase->times * cost->down, "bytes as predicted");
+}
+
+static void print_memory(void) {
+    host_print("flash ");
+    host_print_number(flash_size(), 0);
+    host_print(", static RAM ");
+    host_print_number(static_size(), 0);
+    host_print(" (workspace ");
+    host_print_number(sizeof workspace, 0);
+    host_print("), stack ");
+    host_print_number(stack_used(), 0);
+    host_print(" of ");
+    host_print_number(stack_size(), 0);
+    host_print(" bytes\n");
+}
+
+static bool run(void) {
+    struct phase setup = {"set-up ", 0, 0, 0, 0}, offline = {"offline", 0, 0, 0, 0}, online = {"online ", 0, 0, 0, 0}, end = {"close", 0, 0, 0, 0};
+    minionn_options options;
+    minionn_cost cost;
+    size_t i;
+    if (!passed(network_options(&options), "options") || !check_sizes(&options, &cost)) return false;
+    if (!passed(minionn_client_init(workspace, sizeof workspace, network_plan, sizeof network_plan, &options, board_random, NULL,
+                                    &session.client),
+                "start"))
+        return false;
+    if (!settle(&setup, MINIONN_IDLE)) return false;
+    for (i = 0; i < WINDOWS_COUNT; i++)
+        if (!classify(i, &offline, &online)) return false;
+    if (!passed(minionn_client_close(session.client), end.name) || !settle(&end, MINIONN_CLOSED)) return false;
+    minionn_client_wipe(session.client);
+    for (i = 0; i < sizeof workspace; i++)
+        if (!holds(workspace[i] == 0, "the workspace is wiped")) return false;
+    host_print("phase        sent  received  instructions\n");
+    print_phase(&setup);
+    print_phase(&offline);
+    print_phase(&online);
+    return as_predicted(&setup, &cost.setup) && as_predicted(&offline, &cost.offline) && as_predicted(&online, &cost.online);
+}
+
+int main(void) {
+    bool ended;
+    stack_paint();
+    board_init();
+    ended = run();
+    print_memory();
+    if (!ended || session.failed) return 1;
+    host_print("all windows PASS\n");
+    return 0;
+}
