@@ -6,9 +6,9 @@
 //! ```
 //! Bytes may be split anywhere. `poll` does as much as the buffers allow and never waits.
 
-use super::layout::{client_memory_on, server_memory_on};
+use super::layout::{client_memory_on, session_memory_on};
 use super::store::SliceStore;
-use super::{Client, Event, Options, Prepared, Server, Traffic};
+use super::{Client, Event, Footprint, Options, Prepared, Server, Traffic};
 use crate::backend::place::{PlacedFuture, place};
 use crate::error::{Error, Result};
 use crate::machine::Machine;
@@ -544,17 +544,17 @@ struct ServerLayout<'m> {
 }
 
 impl<'m> ServerLayout<'m> {
-    fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<Self> {
+    fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers, footprint: Footprint) -> Result<Self> {
         Ok(Self {
             parts: Shared::take(space, plan, buffers, false)?,
-            session: space.take(server_memory_on(space.machine(), plan, options)?)?,
+            session: space.take(session_memory_on(space.machine(), plan, options, footprint)?)?,
             future: space.take(space.machine().server)?,
         })
     }
 }
 
 impl<'m> ServerEngine<'m> {
-    /// Bytes that a session needs for everything but the prepared model.
+    /// Bytes that a session needs for everything but the prepared model, [`Footprint::Fast`]; less is enough where that is small.
     ///
     /// # Errors
     /// [`Error::Option`] for options out of range.
@@ -568,7 +568,7 @@ impl<'m> ServerEngine<'m> {
     /// As [`ServerEngine::memory`]; [`Error::Memory`] if the other machine cannot address that much.
     pub fn memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
         let mut space = Space::measure_on(machine);
-        ServerLayout::take(&mut space, plan, options, buffers)?;
+        ServerLayout::take(&mut space, plan, options, buffers, Footprint::Fast)?;
         machine.check(space.used())
     }
 
@@ -583,7 +583,7 @@ impl<'m> ServerEngine<'m> {
             return Err(Error::Option);
         }
         let ServerLayout { parts, session, future } =
-            ServerLayout::take(&mut Space::carve(memory)?, prepared.model().plan(), &options, buffers)?;
+            ServerLayout::take(&mut Space::carve(memory)?, prepared.model().plan(), &options, buffers, prepared.footprint())?;
         let shared = parts.share()?;
         let future = PlacedFuture::new(future, server_life((shared, prepared, options, session, seed)))?;
         Ok(Self { engine: Engine { shared, future: Some(future), end: None } })
