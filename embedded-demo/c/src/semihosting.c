@@ -14,15 +14,14 @@ void host_print(const char *text) {
     call(SYS_WRITE0, text);
 }
 
-void host_print_number(uint64_t number, unsigned width) {
-    char digits[32];
+void host_print_number(uint64_t number) {
+    char digits[24];
     size_t at = sizeof digits - 1;
     digits[at] = '\0';
     do {
         digits[--at] = (char)('0' + number % 10);
         number /= 10;
     } while (number != 0);
-    while (at > 0 && sizeof digits - 1 - at < width) digits[--at] = ' ';
     host_print(digits + at);
 }
 
@@ -43,15 +42,29 @@ static const char *find(const char *line, const char *name) {
     }
 }
 
-int host_argument_bytes(const char *name, uint8_t *out, size_t len) {
-    static char line[128];
+/* The value of the argument that begins with `name`; NULL if there is none. */
+static const char *argument(const char *name) {
+    static char line[256];
     struct {
         char *buffer;
         uint32_t size;
     } block = {line, sizeof line};
-    const char *at;
+    return call(SYS_GET_CMDLINE, &block) == 0 ? find(line, name) : NULL;
+}
+
+int host_argument_number(const char *name, uint32_t *number) {
+    const char *at = argument(name);
+    uint32_t n = 0;
+    if (at == NULL || *at < '0' || *at > '9') return -1;
+    for (; *at >= '0' && *at <= '9'; at++) n = 10 * n + (uint32_t)(*at - '0');
+    *number = n;
+    return 0;
+}
+
+int host_argument_bytes(const char *name, uint8_t *out, size_t len) {
+    const char *at = argument(name);
     int high, low;
-    if (call(SYS_GET_CMDLINE, &block) != 0 || (at = find(line, name)) == NULL) return -1;
+    if (at == NULL) return -1;
     for (; len > 0; len--, out++, at += 2) {
         if ((high = digit(at[0])) < 0 || (low = digit(at[1])) < 0) return -1;
         *out = (uint8_t)(high << 4 | low);

@@ -7,10 +7,11 @@
 
 void host_print(const char *text);
 
-/* Right-aligned in `width` columns. */
-void host_print_number(uint64_t number, unsigned width);
+void host_print_number(uint64_t number);
 
-/* The bytes of the argument that starts with `name`, as exactly 2·len hexadecimal digits. Returns 0 if it is there. */
+/* What the firmware was started with, words like `windows=3`: the decimal number, or the hexadecimal digits of exactly `len` bytes, in the
+ * word that begins with `name`. Returns 0 if there is one. */
+int host_argument_number(const char *name, uint32_t *number);
 int host_argument_bytes(const char *name, uint8_t *out, size_t len);
 
 void host_exit(int code) __attribute__((noreturn));

@@ -27,7 +27,7 @@ void reset_handler(void) {
 /* No interrupt is enabled, so every exception is a fault; without this the firmware would hang. */
 __attribute__((used)) static void fault(uint32_t number) {
     host_print("FAIL: exception ");
-    host_print_number(number, 0);
+    host_print_number(number);
     host_print(" (a stack that is too deep ends in 3)\n");
     host_exit(1);
 }
