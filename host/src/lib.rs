@@ -6,7 +6,7 @@
 //! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
 //! | [`mod@bench`] | measuring; the method as published |
 //! | [`mod@check`] | the float network, the integer model and the private run, layer by layer |
-//! | [`client`], [`server`], [`link`] | the protocol over TCP |
+//! | [`client`], [`server`], [`link`], [`serial`] | the protocol over TCP; the server over a serial line |
 //! | [`loopback`], [`prefix`] | both parties in one process; the first operations of a model |
 //! | [`c_header`] | a plan, or samples and answers, for a C compiler |
 //! | [`plot`] | what a plan costs, as a picture |
@@ -28,4 +28,5 @@ pub mod npy;
 pub mod onnx;
 pub mod plot;
 pub mod prefix;
+pub mod serial;
 pub mod server;

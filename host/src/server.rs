@@ -1,6 +1,7 @@
 //! A server for many clients over TCP, one thread each.
 
-use crate::link::{Link, Memory, fresh_seed};
+use crate::link::{Connection, Link, Memory, fresh_seed};
+use crate::serial::Line;
 use anyhow::{Context as _, bail};
 use core::time::Duration;
 use minionn_core::model::Model;
@@ -100,7 +101,21 @@ impl Service {
         session
     }
 
-    fn try_serve(&self, link: &mut Link, session: &mut Session) -> anyhow::Result<()> {
+    /// Serves the clients of a serial line, one after the other; `ended` is told about every session.
+    ///
+    /// # Errors
+    /// If the port fails.
+    pub fn serve_line(&self, line: &mut Line, mut ended: impl FnMut(&Session)) -> anyhow::Result<()> {
+        loop {
+            let mut session = Session { peer: line.name().to_owned(), ..Session::default() };
+            line.await_greeting().context("serial port")?;
+            let result = self.try_serve(line, &mut session);
+            session.error = result.err().map(|error| format!("{error:#}"));
+            ended(&session);
+        }
+    }
+
+    fn try_serve(&self, link: &mut impl Connection, session: &mut Session) -> anyhow::Result<()> {
         let Some(options) = self.greet(link, session)? else { return Ok(()) };
         let greeted = (session.bytes_sent, session.bytes_received);
         let prepared = self.prepare(options.stock)?;
@@ -120,8 +135,7 @@ impl Service {
 
     /// Answers plan requests until the hello comes, whose options say how much memory the session takes.
     /// `None` if the client only wanted the plan.
-    fn greet(&self, link: &mut Link, session: &mut Session) -> anyhow::Result<Option<Options>> {
-        use embedded_io::{Read as _, Write as _};
+    fn greet(&self, link: &mut impl Connection, session: &mut Session) -> anyhow::Result<Option<Options>> {
         let mut bytes = Vec::new();
         loop {
             let greeting = Greeting::peek(&bytes);
@@ -161,8 +175,7 @@ impl Service {
 }
 
 /// Tells a client why it is not served. Best effort.
-fn refuse(link: &mut Link, error: Error) {
-    use embedded_io::Write as _;
+fn refuse(link: &mut impl Connection, error: Error) {
     let _ = link.write_all(&abort(error.code())).and_then(|()| link.flush());
 }
 

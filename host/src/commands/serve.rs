@@ -1,5 +1,6 @@
 //! `minionn serve`.
 
+use crate::serial::{self, Line};
 use crate::server::{Limits, Service, Session, run_listener};
 use anyhow::Context as _;
 use std::io::Write as _;
@@ -16,6 +17,15 @@ pub struct Args {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7650")]
     listen: String,
+    /// Serve the device on this serial port instead, one session after the other.
+    #[arg(long, value_name = "PORT", conflicts_with_all = ["listen", "once"])]
+    serial: Option<String>,
+    /// Bits per second of the serial port.
+    #[arg(long, value_name = "N", default_value_t = 115_200, requires = "serial")]
+    baud: u32,
+    /// RTS and CTS of the serial port are wired: use them.
+    #[arg(long, requires = "serial")]
+    flow_control: bool,
     /// Serve one client, then exit.
     #[arg(long)]
     once: bool,
@@ -39,16 +49,24 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let bytes = std::fs::read(&args.model).with_context(|| name.clone())?;
     let limits = Limits { max_stock: args.max_stock, max_clients: args.max_clients };
     let service = Service::new(bytes, limits).with_context(|| name)?;
-    let listener = TcpListener::bind(&args.listen).with_context(|| format!("listening on {}", args.listen))?;
-    let address = listener.local_addr()?;
     let json = args.json;
+    if let Some(port) = &args.serial {
+        let mut line = Line::open(&serial::Settings { port: port.clone(), baud: args.baud, flow_control: args.flow_control })?;
+        announce(port, json)?;
+        return service.serve_line(&mut line, |session| tell(session, json));
+    }
+    let listener = TcpListener::bind(&args.listen).with_context(|| format!("listening on {}", args.listen))?;
+    announce(&listener.local_addr()?.to_string(), json)?;
+    run_listener(&listener, Arc::new(service), args.once, move |session| tell(session, json))
+}
+
+fn announce(address: &str, json: bool) -> std::io::Result<()> {
     if json {
-        println!("{}", serde_json::json!({"event": "listening", "address": address.to_string()}));
+        println!("{}", serde_json::json!({"event": "listening", "address": address}));
     } else {
         println!("listening on {address}");
     }
-    std::io::stdout().flush()?;
-    run_listener(&listener, Arc::new(service), args.once, move |session| tell(session, json))
+    std::io::stdout().flush()
 }
 
 fn tell(session: &Session, json: bool) {
