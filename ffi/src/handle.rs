@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_call_that_panics_breaks_the_handle_until_it_is_wiped() {
-        let mut memory = vec![u128::MAX; 8];
+        let mut memory = vec![u128::MAX; 32];
         let size = bytes::<Thing>(16).unwrap();
         assert!(size <= size_of_val(&memory[..]));
         let alive = std::rc::Rc::new(());
