@@ -128,7 +128,9 @@ impl Line {
     fn before_greeting(&mut self) -> std::io::Result<usize> {
         loop {
             let pending = &*self.pending.make_contiguous();
-            let meets = |at: &usize| pending.get(*at..).is_some_and(|rest| self.greetings.iter().any(|g| rest.starts_with(g) || g.starts_with(rest)));
+            let meets = |at: &usize| {
+                pending.get(*at..).is_some_and(|rest| self.greetings.iter().any(|g| rest.starts_with(g) || g.starts_with(rest)))
+            };
             let Some(at) = (0..pending.len()).find(meets) else { return Ok(pending.len()) };
             // The begin of a greeting, or the end of a frame that looks like it: then the device waits for an answer and sends no more.
             let whole = self.greetings.iter().any(|g| pending.get(at..).is_some_and(|rest| rest.starts_with(g)));

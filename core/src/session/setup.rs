@@ -91,7 +91,8 @@ impl<'a> KeyScratch<'a> {
 
 /// Bytes of the client's scratch.
 pub(crate) fn client_scratch(machine: Machine) -> Result<usize> {
-    Ok(measure(machine, |space| AnswerScratch::take(space).map(|_| ()))?.max(measure(machine, |space| KeyScratch::take(space).map(|_| ()))?))
+    Ok(measure(machine, |space| AnswerScratch::take(space).map(|_| ()))?
+        .max(measure(machine, |space| KeyScratch::take(space).map(|_| ()))?))
 }
 
 /// The server's scratch.

@@ -1,4 +1,4 @@
-/* What the client needs of a board. To run on another one, write these functions for it (board_mps2.c is QEMU's). */
+/* What the client needs of a board, beside a link. To run on another one, write these functions for it; mps2.c is QEMU's. */
 #ifndef BOARD_H
 #define BOARD_H
 
@@ -12,12 +12,6 @@ void board_init(void);
 
 /* A clock that counts up and wraps. */
 uint32_t board_clock(void);
-
-/* Takes what has come over the link, at most `capacity` bytes. Returns how many; never waits. */
-size_t board_read(uint8_t *to, size_t capacity);
-
-/* Hands over bytes for the link, at most `len`. Returns how many were taken; never waits. */
-size_t board_write(const uint8_t *from, size_t len);
 
 /* A minionn_random: 32 bytes that nobody else knows and that were never used before. Returns 0 if and only if it has them. */
 int board_random(void *user, uint8_t *out, size_t len);

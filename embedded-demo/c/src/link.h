@@ -1,15 +1,19 @@
-/* A session over the board's link: moves bytes between the two, and counts the work. */
+/* The way to the server and back. serial_mps2.c: a line, always open. ethernet_mps2.c: TCP. */
 #ifndef LINK_H
 #define LINK_H
 
-#include "minionn.h"
-
+#include <stddef.h>
 #include <stdint.h>
 
-/* Works and moves bytes until the client waits for a command or has ended. Adds the clock's ticks that the library took to `*ticks`:
- * waiting for the link is not among them.
- *
- * A link that is silent for too long while the client waits for the server counts as gone: MINIONN_ERROR_EOF. */
-minionn_status link_settle(minionn_client *client, minionn_state *state, uint64_t *ticks);
+/* Returns 0 if the server can be talked to. */
+int link_open(void);
+
+/* Takes what has come, at most `capacity` bytes. Returns how many; never waits. */
+size_t link_read(uint8_t *to, size_t capacity);
+
+/* Hands over bytes. Returns how many of `len` were taken: the link may be busy, or gone. */
+size_t link_write(const uint8_t *from, size_t len);
+
+void link_close(void);
 
 #endif

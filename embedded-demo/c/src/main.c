@@ -7,6 +7,7 @@
 #include "minionn.h"
 #include "network.h" /* made by `minionn plan --c-header` */
 #include "semihosting.h"
+#include "session.h"
 #include "windows.h" /* made by `minionn plain --c-header` */
 
 #include <stdbool.h>
@@ -71,7 +72,7 @@ static bool check_sizes(const minionn_options *options, struct minionn_cost *cos
 static bool settle(struct phase *phase, minionn_state want) {
     minionn_state state = MINIONN_BUSY;
     minionn_traffic now;
-    if (!passed(link_settle(session.client, &state, &phase->ticks), phase->name) || !holds(state == want, phase->name)) return false;
+    if (!passed(session_settle(session.client, &state, &phase->ticks), phase->name) || !holds(state == want, phase->name)) return false;
     if (!passed(minionn_client_traffic(session.client, &now), phase->name)) return false;
     phase->times++;
     phase->sent += now.sent - session.traffic.sent;
@@ -144,11 +145,12 @@ static bool run(size_t windows) {
         !passed(minionn_client_init(workspace, sizeof workspace, network_plan, sizeof network_plan, &options, board_random, NULL,
                                     &session.client),
                 "start") ||
-        !settle(&setup, MINIONN_IDLE))
+        !holds(link_open() == 0, "the server can be reached") || !settle(&setup, MINIONN_IDLE))
         return false;
     for (i = 0; i < windows; i++)
         if (!classify(i, &offline, &online)) return false;
     if (!passed(minionn_client_close(session.client), end.name) || !settle(&end, MINIONN_CLOSED)) return false;
+    link_close();
     minionn_client_wipe(session.client);
     for (i = 0; i < sizeof workspace; i++)
         if (!holds(workspace[i] == 0, "the workspace is wiped")) return false;

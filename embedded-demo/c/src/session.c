@@ -1,6 +1,9 @@
-#include "link.h"
+#include "session.h"
 
 #include "board.h"
+#include "link.h"
+
+#include <stdbool.h>
 
 /* Bytes are handed over in pieces: when so many have come, or when the line has been quiet for longer than a byte takes (87 µs at
  * 115200 baud). Polling for every byte would be slow and no faster. */
@@ -17,7 +20,7 @@ static size_t receive(uint8_t *piece, size_t capacity) {
     uint32_t since = board_clock();
     size_t n = 0;
     while (n < capacity) {
-        size_t got = board_read(piece + n, capacity - n);
+        size_t got = link_read(piece + n, capacity - n);
         uint32_t now = board_clock();
         n += got;
         if (got > 0) since = now;
@@ -26,9 +29,18 @@ static size_t receive(uint8_t *piece, size_t capacity) {
     return n;
 }
 
-static void transmit(const uint8_t *piece, size_t len) {
+/* Returns whether the link took all of it in time. */
+static bool transmit(const uint8_t *piece, size_t len) {
+    uint32_t since = board_clock();
     size_t sent = 0;
-    while (sent < len) sent += board_write(piece + sent, len - sent);
+    while (sent < len) {
+        size_t taken = link_write(piece + sent, len - sent);
+        uint32_t now = board_clock();
+        sent += taken;
+        if (taken > 0) since = now;
+        if (now - since > SILENCE) return false;
+    }
+    return true;
 }
 
 /* Sends all that waits, polling in between: the outbox may be full again at once. */
@@ -40,12 +52,12 @@ static minionn_status work(minionn_client *client, minionn_state *state, uint8_t
         /* After an error there may be bytes that tell the server. */
         minionn_status drained = minionn_client_drain(client, piece, PIECE, &n);
         *ticks += board_clock() - start;
-        if (drained == MINIONN_OK) transmit(piece, n);
-        if (n == 0) return status;
+        if (drained != MINIONN_OK || n == 0) return status;
+        if (!transmit(piece, n)) return status == MINIONN_OK ? MINIONN_ERROR_EOF : status;
     }
 }
 
-minionn_status link_settle(minionn_client *client, minionn_state *state, uint64_t *ticks) {
+minionn_status session_settle(minionn_client *client, minionn_state *state, uint64_t *ticks) {
     static uint8_t piece[PIECE];
     for (;;) {
         size_t n, taken;
