@@ -3,6 +3,8 @@
 use super::sample::{self, Noise, Ternary};
 use crate::params::LIMB_BITS;
 use crate::ring::{LIMBS, Limb};
+use core::hint::black_box;
+
 use crate::rng::{Domain, Prg, Seed};
 
 /// A secret key: only its seed is kept; each use expands it.
@@ -26,7 +28,7 @@ impl SecretKey {
     pub fn expand(&self, limb: &Limb, out: &mut [i32]) {
         let mut secret = self.coefficients();
         for x in out.iter_mut() {
-            *x = limb.to_montgomery(secret.draw());
+            *x = limb.montgomery_one() * secret.draw();
         }
         limb.forward(out);
     }
@@ -37,18 +39,19 @@ impl SecretKey {
         Ternary::new(self.seed.stream(Domain::Ternary, 0))
     }
 
-    /// Turns `out` from an encoded message (representatives in `(−q, q)`) into `c0 = m + e − a·s`, transformed, in `[0, q)`.
+    /// Turns `out` from an encoded message (representatives below `0.6q`) into `c0 = m + e − a·s`, transformed, in `[0, q)`.
     /// `number` names the ciphertext under the public seed; `noise` is `e`, the same in every limb and used for this ciphertext only
     /// ([`noise`]); `secret` is [`SecretKey::expand`] for this limb.
+    #[inline(never)]
     pub fn encrypt_limb(index: usize, number: u64, public: &Seed, noise: &[i8], secret: &[i32], out: &mut [i32]) {
         let Some(limb) = LIMBS.get(index) else { return };
         for (x, &e) in out.iter_mut().zip(noise) {
-            *x = limb.reduce(*x + i32::from(e));
+            *x += i32::from(e);
         }
         limb.forward(out);
-        let mut mask = Mask::new(public, number, index);
+        let (mut mask, one) = (Mask::new(public, number, index), black_box(limb.montgomery_one()));
         for (x, &s) in out.iter_mut().zip(secret) {
-            *x = limb.canonical(limb.reduce(*x - limb.mul(mask.next(limb), s))) as i32;
+            *x = limb.canonical(limb.mul(*x - limb.mul(mask.next(limb), s), one)) as i32;
         }
     }
 }

@@ -23,7 +23,7 @@ impl Fresh<'_> {
         let mut ternary = Ternary::new(self.seed.stream(Domain::Ternary, self.number));
         let keep = i32::from(!stripped(Defence::Rerandomise));
         for x in out.iter_mut() {
-            *x = limb.to_montgomery(ternary.draw() * keep);
+            *x = limb.montgomery_one() * (ternary.draw() * keep);
         }
         limb.forward(out);
     }

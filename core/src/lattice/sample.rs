@@ -50,35 +50,47 @@ impl Ternary {
 /// Centred binomial with parameter [`CBD`]: the number of heads among 42 coins less 21. Three values from each 16 bytes.
 pub struct Noise {
     prg: Prg,
-    coins: [u64; 2],
+    /// Values that are ready, the last first.
+    ready: [i8; 3],
     left: u32,
 }
 
 impl Noise {
-    const COINS: u32 = 2 * CBD;
-    const EACH: u32 = 128 / Self::COINS;
-
     /// The values of this stream.
     #[must_use]
     pub const fn new(prg: Prg) -> Self {
-        Self { prg, coins: [0; 2], left: 0 }
+        Self { prg, ready: [0; 3], left: 0 }
     }
 
-    /// The next `out.len()` values.
-    pub fn fill(&mut self, out: &mut [i8]) {
-        out.fill_with(|| self.draw() as i8);
+    /// The first `out.len()` values.
+    pub fn fill(mut self, out: &mut [i8]) {
+        let (threes, rest) = out.as_chunks_mut();
+        for three in threes {
+            let [third, second, first] = self.three();
+            *three = [first, second, third];
+        }
+        rest.fill_with(|| self.draw() as i8);
     }
 
     /// The next value, at most 21 in absolute value.
     #[inline]
     pub fn draw(&mut self) -> i32 {
         if self.left == 0 {
-            (self.coins, self.left) = ([self.prg.next_u64(), self.prg.next_u64()], Self::EACH);
+            (self.ready, self.left) = (self.three(), 3);
         }
+        let [third, second, first] = self.ready;
+        self.ready = [0, third, second];
         self.left -= 1;
-        let [low, high] = self.coins;
-        self.coins = [low >> Self::COINS | high << (64 - Self::COINS), high >> Self::COINS];
-        (low & ((1 << Self::COINS) - 1)).count_ones() as i32 - CBD as i32
+        i32::from(first)
+    }
+
+    /// Three values: bits 0 to 41, 42 to 83 and 84 to 125 of the next 16 bytes, in words of 32 bits.
+    #[inline]
+    fn three(&mut self) -> [i8; 3] {
+        const _: () = assert!(CBD == 21);
+        let [a, b, c, d] = core::array::from_fn(|_| self.prg.next_u32());
+        let heads = |x: u32, y: u32| (x.count_ones() + y.count_ones()) as i8 - CBD as i8;
+        [heads(c >> 20, d & 0x3fff_ffff), heads(b >> 10, c & 0xf_ffff), heads(a, b & 0x3ff)]
     }
 }
 
@@ -90,7 +102,7 @@ impl Drop for Ternary {
 
 impl Drop for Noise {
     fn drop(&mut self) {
-        self.coins.zeroize();
+        self.ready.zeroize();
     }
 }
 
