@@ -209,7 +209,7 @@ fn what_a_small_machine_cannot_address_is_left_out() {
     let plan = Plan::parse(&bytes).unwrap();
     let all = options(Repetition::K8, Tables::Stored, 4096);
     let text = c_header::plan(Path::new("large.h"), &plan, &all, BufferArgs::default()).unwrap();
-    let (large, small) = text.split_once("\n#else\n").unwrap();
+    let (large, small) = text.split_once("\n#elif").unwrap();
     let of = |text: &str, name: &str| text.lines().find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name)?.trim().parse().ok());
     assert!(of(large, "LARGE_CLIENT_MEMORY") > Some(1_u64 << 32) && of(large, "LARGE_MODEL_MEMORY") < Some(1 << 31));
     assert!(of(small, "LARGE_CLIENT_MEMORY").is_none() && of(small, "LARGE_MODEL_MEMORY").is_some(), "gigabytes of tables");
