@@ -1,11 +1,11 @@
-//! C headers for firmware: a plan with the memory that it needs; samples with the answers that the integer model gives.
+//! C headers for firmware: a plan with the memory and bytes that it needs; samples with the answers that the integer model gives.
 
 use crate::commands::plain::Answer;
 use anyhow::{Context as _, ensure};
 use core::fmt::{Display, Write as _};
 use minionn_core::Error;
 use minionn_core::machine::Machine;
-use minionn_core::plan::Plan;
+use minionn_core::plan::{Plan, cost};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
 use minionn_core::session::{Options, Tables, prepared_memory};
 use std::path::Path;
@@ -37,7 +37,7 @@ pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs
     let Name { lower, upper } = &name;
     let buffers = buffers.buffers();
     let header = plan.header();
-    let mut out = name.begin("minionn plan", "A plan, and the memory that it needs.");
+    let mut out = name.begin("minionn plan", "A plan, and what it needs.");
     let (major, minor, patch) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH"));
     write!(
         out,
@@ -65,6 +65,11 @@ pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs
     name.define(&mut out, "INPUT_MIN", format_args!("({})", header.input.min))?;
     name.define(&mut out, "INPUT_MAX", header.input.max)?;
     name.define(&mut out, "OUTPUT_SCALE", float(header.output_scale))?;
+    out.push_str("\n/* Bytes to the server and back: once per connection, once per stock, for each prediction. See minionn_cost. */\n");
+    for (phase, cost) in [("SETUP", cost::setup()), ("OFFLINE", cost::offline(plan, options)?), ("ONLINE", cost::online(plan, options))] {
+        name.define(&mut out, &format!("{phase}_UP"), cost.up)?;
+        name.define(&mut out, &format!("{phase}_DOWN"), cost.down)?;
+    }
     write!(
         out,
         "\n/* Bytes of memory, aligned to MINIONN_ALIGN, with these options: what minionn_client_memory(), minionn_server_memory() and\n \

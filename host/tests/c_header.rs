@@ -114,6 +114,8 @@ static unsigned bits(float x) { unsigned n; memcpy(&n, &x, sizeof n); return n; 
 int main(void) {
     size_t i, k;
     SAY(NETWORK_CLIENT_MEMORY); SAY(NETWORK_SERVER_MEMORY); SAY(NETWORK_MODEL_MEMORY);
+    SAY(NETWORK_SETUP_UP); SAY(NETWORK_SETUP_DOWN); SAY(NETWORK_OFFLINE_UP); SAY(NETWORK_OFFLINE_DOWN);
+    SAY(NETWORK_ONLINE_UP); SAY(NETWORK_ONLINE_DOWN);
     SAY(NETWORK_REPETITION); SAY(NETWORK_TABLES); SAY(NETWORK_STOCK); SAY(NETWORK_INBOX); SAY(NETWORK_OUTBOX);
     SAY(NETWORK_INPUT_LENGTH); SAY(NETWORK_OUTPUT_LENGTH); SAY(NETWORK_ANSWER_LENGTH); SAY(NETWORK_ARGMAX);
     SAY(NETWORK_INPUT_MIN); SAY(NETWORK_INPUT_MAX); SAY_BITS(NETWORK_INPUT_SCALE); SAY_BITS(NETWORK_OUTPUT_SCALE);
@@ -174,6 +176,12 @@ fn macros_and_functions_agree() {
             ("NETWORK_CLIENT_MEMORY", size as i64),
             ("NETWORK_SERVER_MEMORY", cost.server_memory as i64),
             ("NETWORK_MODEL_MEMORY", cost.model_memory as i64),
+            ("NETWORK_SETUP_UP", cost.setup.up as i64),
+            ("NETWORK_SETUP_DOWN", cost.setup.down as i64),
+            ("NETWORK_OFFLINE_UP", cost.offline.up as i64),
+            ("NETWORK_OFFLINE_DOWN", cost.offline.down as i64),
+            ("NETWORK_ONLINE_UP", cost.online.up as i64),
+            ("NETWORK_ONLINE_DOWN", cost.online.down as i64),
             ("NETWORK_REPETITION", options.repetition.k() as i64),
             ("NETWORK_TABLES", options.tables as i64),
             ("NETWORK_STOCK", i64::from(options.stock)),
