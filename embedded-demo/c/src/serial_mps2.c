@@ -13,9 +13,18 @@
 #define UART_TX_ENABLE 1u
 #define UART_RX_ENABLE 2u
 
+/* A tenth of a second. */
+#define QUIET (BOARD_CLOCK_HZ / 10u)
+
+/* A line knows no connections: what a server still sends of a session that was cut off is thrown away, until it has stopped. */
 int link_open(void) {
+    uint32_t since;
     UART_BAUDDIV = BOARD_CLOCK_HZ / 115200u;
     UART_CTRL = UART_TX_ENABLE | UART_RX_ENABLE;
+    for (since = board_clock(); board_clock() - since < QUIET;) {
+        uint8_t piece[16];
+        if (link_read(piece, sizeof piece) > 0) since = board_clock();
+    }
     return 0;
 }
 
