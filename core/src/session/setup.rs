@@ -13,6 +13,7 @@ use crate::lattice::encrypt::Mask;
 use crate::lattice::evaluate::Fresh;
 use crate::lattice::rescale::{Basis, Fraction as _};
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::{Receiver, Repetition, Sender};
 use crate::params::{KAPPA, LIMB_BITS, N, PRIMES, SLOT_PRIME};
@@ -95,8 +96,9 @@ impl<'a> KeyScratch<'a> {
 }
 
 /// Bytes of the client's scratch.
-pub(crate) fn client_scratch() -> Result<usize> {
-    Ok(measure(|space| AnswerScratch::take(space).map(|_| ()))?.max(measure(|space| KeyScratch::take(space).map(|_| ()))?))
+pub(crate) fn client_scratch(machine: Machine) -> Result<usize> {
+    Ok(measure(machine, |space| AnswerScratch::take(space).map(|_| ()))?
+        .max(measure(machine, |space| KeyScratch::take(space).map(|_| ()))?))
 }
 
 /// The server's scratch.
