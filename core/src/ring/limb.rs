@@ -4,6 +4,7 @@
 //! The transform is plain (no Montgomery factor): index `i` of the output is the value at `ψ^(2·brv(i) + 1)`,
 //! with brv over `log2(n)` bits and ψ as in [`Limb::new`]. Signed Montgomery arithmetic with R = 2^32 (Seiler, ePrint 2018/039).
 
+use crate::backend;
 use crate::params::{LOG_N, N, PRIMES, SLOT_PRIME};
 
 /// A prime modulus with its constants and twiddle factors.
@@ -12,11 +13,14 @@ pub struct Limb {
     /// The prime, odd, below 2^27, 1 mod 2N.
     pub q: i32,
     /// `q^-1 mod 2^32`.
-    q_inverse: i32,
+    pub(crate) q_inverse: i32,
     /// `2^64 mod q`, centred: turns a value into Montgomery form.
-    r2: i32,
+    pub(crate) r2: i32,
     /// `ψ^brv(k) · 2^32 mod q`, centred; entry 0 is unused.
-    zetas: [i32; N],
+    pub(crate) zetas: [i32; N],
+    /// The same for vectors.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) vectors: backend::limb::avx2::Factors,
 }
 
 /// The limbs of the ciphertext modulus.
@@ -75,14 +79,21 @@ impl Limb {
             inverse = inverse.wrapping_mul(2_u32.wrapping_sub(prime.wrapping_mul(inverse)));
             step += 1;
         }
-        Self { q: prime as i32, q_inverse: inverse as i32, r2: centred(r * r % q, q), zetas }
+        Self {
+            q: prime as i32,
+            q_inverse: inverse as i32,
+            r2: centred(r * r % q, q),
+            #[cfg(target_arch = "x86_64")]
+            vectors: backend::limb::avx2::Factors::new(&zetas, inverse as i32),
+            zetas,
+        }
     }
 
-    /// `x / 2^32` for `|x| < 2^31·q`; the result is below `|x|/2^32 + q/2 < q` in absolute value.
+    /// `x / 2^32` for `|x| ≤ 2^62`; the result is below `|x|/2^32 + q/2` in absolute value, so below q for `|x| < 2^31·q`.
     #[inline(always)]
     #[must_use]
     pub const fn montgomery(&self, x: i64) -> i32 {
-        debug_assert!(x.unsigned_abs() < (self.q as u64) << 31);
+        debug_assert!(x.unsigned_abs() <= 1 << 62);
         let m = (x as i32).wrapping_mul(self.q_inverse);
         ((x >> 32) as i32).wrapping_sub(((m as i64 * self.q as i64) >> 32) as i32)
     }
@@ -91,6 +102,7 @@ impl Limb {
     #[inline(always)]
     #[must_use]
     pub const fn mul(&self, a: i32, b: i32) -> i32 {
+        debug_assert!((a as i64 * b as i64).unsigned_abs() < (self.q as u64) << 31);
         self.montgomery(a as i64 * b as i64)
     }
 
@@ -105,8 +117,19 @@ impl Limb {
     #[inline(always)]
     #[must_use]
     pub const fn reduce(&self, a: i32) -> i32 {
-        // a·(2^32 mod q) / 2^32: two steps would double the cost of the constant, so derive it from r2.
-        self.mul(a, self.montgomery(self.r2 as i64))
+        self.mul(a, self.r())
+    }
+
+    /// `2^32`, at most q/2 in absolute value: reduces by multiplication.
+    #[inline(always)]
+    pub(crate) const fn r(&self) -> i32 {
+        self.montgomery(self.r2 as i64)
+    }
+
+    /// `2^32 / n` for a power of two: with [`Limb::mul`], divides by n.
+    #[inline(always)]
+    pub(crate) const fn scale(&self, n: usize) -> i32 {
+        ((1_u64 << (32 - n.ilog2())) % self.q as u64) as i32
     }
 
     /// The element of `[0, q)`, from a representative in `(−q, q)`.
@@ -136,6 +159,14 @@ impl Limb {
     /// Transforms `a` (length a power of two up to N) in place. Input in `(−q, q)`; output in `(−q, q)`.
     /// Inside, after layer i representatives are below `B_i·q` with `B_0 = 1`, `B_{i+1} = B_i·(1 + 1/64) + 1/2`: 7.75 after 12 layers.
     pub fn forward(&self, a: &mut [i32]) {
+        match <&mut [i32; N]>::try_from(&mut *a).ok() {
+            Some(a) => backend::limb::forward(self, a),
+            None => self.forward_portable(a),
+        }
+    }
+
+    /// The transform without vectors.
+    pub(crate) fn forward_portable(&self, a: &mut [i32]) {
         debug_assert!(a.len().is_power_of_two() && a.len() <= N);
         let mut half = a.len() / 2;
         let mut first = 1;
@@ -151,7 +182,7 @@ impl Limb {
             first *= 2;
             half /= 2;
         }
-        let r = self.montgomery(self.r2 as i64);
+        let r = self.r();
         for x in a {
             *x = self.mul(*x, r);
         }
@@ -160,8 +191,16 @@ impl Limb {
     /// Undoes [`Limb::forward`]. Input in `(−q, q)`; output in `(−q, q)`.
     /// Sums double per layer, so they are reduced below `0.6q` after every third: at most 4.8 q inside a layer.
     pub fn inverse(&self, a: &mut [i32]) {
+        match <&mut [i32; N]>::try_from(&mut *a).ok() {
+            Some(a) => backend::limb::inverse(self, a),
+            None => self.inverse_portable(a),
+        }
+    }
+
+    /// The inverse without vectors.
+    pub(crate) fn inverse_portable(&self, a: &mut [i32]) {
         debug_assert!(a.len().is_power_of_two() && a.len() <= N);
-        let r = self.montgomery(self.r2 as i64);
+        let r = self.r();
         let mut half = 1;
         let mut layer = 0;
         while half < a.len() {
@@ -179,8 +218,7 @@ impl Limb {
             half *= 2;
             layer += 1;
         }
-        // 1/n · 2^32 mod q, n a power of two.
-        let scale = ((1_u64 << (32 - a.len().ilog2())) % self.q as u64) as i32;
+        let scale = self.scale(a.len());
         for x in a {
             *x = self.mul(*x, scale);
         }

@@ -1,0 +1,433 @@
+//! The twin with AVX2: eight values at a time.
+//!
+//! Products of odd and even lanes are taken apart, as a multiplication gives 64 bits. The transform goes through memory four times: three
+//! layers on eight vectors in registers, three times over, and three layers inside of pairs of vectors with the last of these.
+
+#![expect(clippy::indexing_slicing, reason = "hot; all indices are below constant lengths")]
+
+use super::{LAZY, portable};
+use crate::params::N;
+use crate::ring::Limb;
+use core::arch::x86_64::*;
+
+/// Values of a vector.
+const LANES: usize = 8;
+/// Vectors of a polynomial.
+const VECTORS: usize = N / LANES;
+type Polynomial = [[i32; LANES]; VECTORS];
+
+#[inline(always)]
+fn load(from: &[i32; LANES]) -> __m256i {
+    bytemuck::must_cast(*from)
+}
+
+#[inline(always)]
+fn store(to: &mut [i32; LANES], x: __m256i) {
+    *to = bytemuck::must_cast(x);
+}
+
+/// A factor of all lanes or of each: in the low half of every 64 bits that of the even lanes, and that of the odd ones.
+#[derive(Clone, Copy)]
+struct Factor {
+    even: __m256i,
+    odd: __m256i,
+}
+
+impl Factor {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn all(x: i32) -> Self {
+        let x = _mm256_set1_epi32(x);
+        Self { even: x, odd: x }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn each(x: __m256i) -> Self {
+        Self { even: x, odd: odd(x) }
+    }
+}
+
+/// A constant factor, and its product with `q^-1 mod 2^32`: the two multiplications of a product with it do not wait for each other.
+#[derive(Clone, Copy)]
+struct Constant {
+    high: Factor,
+    low: Factor,
+}
+
+impl Constant {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn new(limb: &Limb, x: i32) -> Self {
+        Self { high: Factor::all(x), low: Factor::all(x.wrapping_mul(limb.q_inverse)) }
+    }
+
+    /// Factor `i` of the transform, in its first nine layers.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn zeta(limb: &Limb, i: usize) -> Self {
+        Self { high: Factor::all(limb.zetas[i]), low: Factor::all(limb.vectors.low[i]) }
+    }
+
+    /// Vector `i` of the factors of block `block` in the last three layers.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn inside(limb: &Limb, block: usize, i: usize) -> Self {
+        let [high, low] = &limb.vectors.inside[block][i];
+        Self { high: Factor::each(load(high)), low: Factor::each(load(low)) }
+    }
+}
+
+/// Odd lanes, each in the low half of its 64 bits.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn odd(x: __m256i) -> __m256i {
+    _mm256_shuffle_epi32::<0xf5>(x)
+}
+
+/// The modulus in every lane.
+#[derive(Clone, Copy)]
+struct Prime {
+    q: __m256i,
+    q_inverse: __m256i,
+}
+
+impl Prime {
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn of(limb: &Limb) -> Self {
+        Self { q: _mm256_set1_epi32(limb.q), q_inverse: _mm256_set1_epi32(limb.q_inverse) }
+    }
+
+    /// High halves of `x − m·q`, whose low halves are zero: the end of a Montgomery reduction.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn high(self, [even, odd]: [__m256i; 2], [m_even, m_odd]: [__m256i; 2]) -> __m256i {
+        let even = _mm256_sub_epi64(even, _mm256_mul_epi32(m_even, self.q));
+        let odd = _mm256_sub_epi64(odd, _mm256_mul_epi32(m_odd, self.q));
+        _mm256_blend_epi32::<0b1010_1010>(self::odd(even), odd)
+    }
+
+    /// [`Limb::montgomery`] of the wide numbers of even and odd lanes.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn montgomery(self, [even, odd]: [__m256i; 2]) -> __m256i {
+        self.high([even, odd], [_mm256_mul_epi32(even, self.q_inverse), _mm256_mul_epi32(odd, self.q_inverse)])
+    }
+
+    /// [`Limb::mul`].
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn mul(self, x: __m256i, y: Factor) -> __m256i {
+        self.montgomery([_mm256_mul_epi32(x, y.even), _mm256_mul_epi32(odd(x), y.odd)])
+    }
+
+    /// The same.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn times(self, x: __m256i, y: Constant) -> __m256i {
+        let wide = |y: Factor| [_mm256_mul_epi32(x, y.even), _mm256_mul_epi32(odd(x), y.odd)];
+        self.high(wide(y.high), wide(y.low))
+    }
+
+    /// Four vectors, without a loop: they stay in registers.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn times_four(self, x: &mut [__m256i], y: Constant) {
+        (x[0], x[1]) = (self.times(x[0], y), self.times(x[1], y));
+        (x[2], x[3]) = (self.times(x[2], y), self.times(x[3], y));
+    }
+
+    /// The element of `[0, q)`, from a representative in `(−q, q)`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn canonical(self, x: __m256i) -> __m256i {
+        _mm256_add_epi32(x, _mm256_and_si256(self.q, _mm256_srai_epi32::<31>(x)))
+    }
+
+    /// `x + ζ·y` and `x − ζ·y`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn forward(self, x: &mut __m256i, y: &mut __m256i, zeta: Constant) {
+        let t = self.times(*y, zeta);
+        (*x, *y) = (_mm256_add_epi32(*x, t), _mm256_sub_epi32(*x, t));
+    }
+
+    /// `x + y` and `ζ·(y − x)`.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn inverse(self, x: &mut __m256i, y: &mut __m256i, zeta: Constant) {
+        let d = _mm256_sub_epi32(*y, *x);
+        (*x, *y) = (_mm256_add_epi32(*x, *y), self.times(d, zeta));
+    }
+}
+
+/// Eight values from `at` on.
+#[inline(always)]
+fn eight(values: &[i32], at: usize) -> __m256i {
+    let mut x = [0; 8];
+    x.copy_from_slice(&values[at..at + 8]);
+    bytemuck::must_cast(x)
+}
+
+/// The transform's factors as vectors take them.
+#[derive(Debug)]
+pub(crate) struct Factors {
+    /// Factors of the first nine layers, times `q^-1 mod 2^32`.
+    low: [i32; VECTORS],
+    /// Factors of the last three layers for each eight vectors, transposed: one vector, two, four, each with its product with `q^-1 mod 2^32`.
+    inside: [[[[i32; LANES]; 2]; 7]; VECTORS / 8],
+}
+
+impl Factors {
+    /// Of [`Limb::zetas`] and [`Limb::q_inverse`].
+    pub(crate) const fn new(zetas: &[i32; N], q_inverse: i32) -> Self {
+        let mut factors = Self { low: [0; VECTORS], inside: [[[[0; LANES]; 2]; 7]; VECTORS / 8] };
+        let mut i = 0;
+        while i < N {
+            let low = zetas[i].wrapping_mul(q_inverse);
+            if i < VECTORS {
+                factors.low[i] = low;
+            } else {
+                // The layer's number, the vector in it, and the position among the first layer's N/8 factors.
+                let layer = i.ilog2() - VECTORS.ilog2();
+                let (vector, at) = (i % (1 << layer), (i >> layer) - VECTORS);
+                let slot = &mut factors.inside[at / LANES][(1 << layer) - 1 + vector];
+                (slot[0][at % LANES], slot[1][at % LANES]) = (zetas[i], low);
+            }
+            i += 1;
+        }
+        factors
+    }
+}
+
+/// Calls `layers` with every eight vectors that are a multiple of `STRIDE` apart, and with the number of their block.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn between<const STRIDE: usize>(a: &mut Polynomial, layers: impl Fn(&mut [__m256i; 8], usize)) {
+    for (block, a) in a.chunks_exact_mut(8 * STRIDE).enumerate() {
+        for i in 0..STRIDE {
+            let mut v = [_mm256_setzero_si256(); 8];
+            for (k, v) in v.iter_mut().enumerate() {
+                *v = load(&a[k * STRIDE + i]);
+            }
+            layers(&mut v, block);
+            for (k, v) in v.iter().enumerate() {
+                store(&mut a[k * STRIDE + i], *v);
+            }
+        }
+    }
+}
+
+/// Columns for rows.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn transpose(v: &mut [__m256i; 8]) {
+    for i in [0, 2, 4, 6] {
+        (v[i], v[i + 1]) = (_mm256_unpacklo_epi32(v[i], v[i + 1]), _mm256_unpackhi_epi32(v[i], v[i + 1]));
+    }
+    for i in [0, 1, 4, 5] {
+        (v[i], v[i + 2]) = (_mm256_unpacklo_epi64(v[i], v[i + 2]), _mm256_unpackhi_epi64(v[i], v[i + 2]));
+    }
+    for i in 0..4 {
+        (v[i], v[i + 4]) = (_mm256_permute2x128_si256::<0x20>(v[i], v[i + 4]), _mm256_permute2x128_si256::<0x31>(v[i], v[i + 4]));
+    }
+    // The second round left columns 1 and 2 of every four in each other's place.
+    v.swap(1, 2);
+    v.swap(5, 6);
+}
+
+/// As [`super::forward`]: the same numbers as the portable transform, in another order.
+#[target_feature(enable = "avx2")]
+pub fn forward(limb: &Limb, a: &mut [i32; N]) {
+    let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
+    between::<64>(a, |v, _| forward_eight(p, v, |layer, i| Constant::zeta(limb, (1 << layer) + i)));
+    between::<8>(a, |v, block| forward_eight(p, v, |layer, i| Constant::zeta(limb, ((8 + block) << layer) + i)));
+    let r = Constant::new(limb, limb.r());
+    between::<1>(a, |v, block| forward_eight(p, v, |layer, i| Constant::zeta(limb, ((64 + block) << layer) + i)));
+    between::<1>(a, |v, block| {
+        transpose(v);
+        forward_eight(p, v, |layer, i| Constant::inside(limb, block, (1 << layer) - 1 + i));
+        let (low, high) = v.split_at_mut(4);
+        p.times_four(low, r);
+        p.times_four(high, r);
+        transpose(v);
+    });
+}
+
+/// Three layers on eight vectors; `zeta(layer, i)` for the i-th block of a layer.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn forward_eight(p: Prime, v: &mut [__m256i; 8], zeta: impl Fn(usize, usize) -> Constant) {
+    let [v0, v1, v2, v3, v4, v5, v6, v7] = v;
+    let z = zeta(0, 0);
+    p.forward(v0, v4, z);
+    p.forward(v1, v5, z);
+    p.forward(v2, v6, z);
+    p.forward(v3, v7, z);
+    let z = [zeta(1, 0), zeta(1, 1)];
+    p.forward(v0, v2, z[0]);
+    p.forward(v1, v3, z[0]);
+    p.forward(v4, v6, z[1]);
+    p.forward(v5, v7, z[1]);
+    p.forward(v0, v1, zeta(2, 0));
+    p.forward(v2, v3, zeta(2, 1));
+    p.forward(v4, v5, zeta(2, 2));
+    p.forward(v6, v7, zeta(2, 3));
+}
+
+/// As [`super::inverse`]. Three layers turn values below `1.4q` into sums below `12q < 2^31` and products below `0.7q`. Sums of two
+/// products are left alone, so the next three begin below `1.4q` again; all larger ones are reduced.
+#[target_feature(enable = "avx2")]
+pub fn inverse(limb: &Limb, a: &mut [i32; N]) {
+    let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
+    let r = Constant::new(limb, limb.r());
+    // Factors of a layer stand mirrored, so rows are mirrored, too.
+    between::<1>(a, |v, block| {
+        let block = 63 - block;
+        v.reverse();
+        transpose(v);
+        inverse_eight(p, v, r, |layer, i| Constant::inside(limb, block, (1 << layer) - 1 + i));
+        transpose(v);
+        v.reverse();
+    });
+    between::<1>(a, |v, block| inverse_eight(p, v, r, |layer, i| Constant::zeta(limb, ((127 - block) << layer) + i)));
+    between::<8>(a, |v, block| inverse_eight(p, v, r, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i)));
+    // 1/n goes into the last layer: into the factor of differences, and as a factor of sums.
+    let (scale, last) = (limb.scale(N), limb.mul(limb.zetas[1], limb.scale(N)));
+    let (scale, last) = (Constant::new(limb, scale), Constant::new(limb, last));
+    between::<64>(a, |v, _| {
+        inverse_layers(p, v, |layer, i| if layer == 0 { last } else { Constant::zeta(limb, (1 << layer) + i) });
+        p.times_four(&mut v[..4], scale);
+    });
+}
+
+/// Three layers on eight vectors, reduced; `zeta` as for [`forward_eight`], of the mirrored block.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn inverse_eight(p: Prime, v: &mut [__m256i; 8], r: Constant, zeta: impl Fn(usize, usize) -> Constant) {
+    inverse_layers(p, v, zeta);
+    (v[0], v[1]) = (p.times(v[0], r), p.times(v[1], r));
+}
+
+/// The layers of [`inverse_eight`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn inverse_layers(p: Prime, v: &mut [__m256i; 8], zeta: impl Fn(usize, usize) -> Constant) {
+    let [v0, v1, v2, v3, v4, v5, v6, v7] = v;
+    p.inverse(v0, v1, zeta(2, 3));
+    p.inverse(v2, v3, zeta(2, 2));
+    p.inverse(v4, v5, zeta(2, 1));
+    p.inverse(v6, v7, zeta(2, 0));
+    let z = [zeta(1, 1), zeta(1, 0)];
+    p.inverse(v0, v2, z[0]);
+    p.inverse(v1, v3, z[0]);
+    p.inverse(v4, v6, z[1]);
+    p.inverse(v5, v7, z[1]);
+    let z = zeta(0, 0);
+    p.inverse(v0, v4, z);
+    p.inverse(v1, v5, z);
+    p.inverse(v2, v6, z);
+    p.inverse(v3, v7, z);
+}
+
+/// Vectors of `a` and `b`, and what is left of both.
+macro_rules! vectors {
+    ($a:expr, $b:expr) => {{
+        let ((a, a_rest), (b, b_rest)) = ($a.as_chunks_mut::<LANES>(), $b.as_chunks::<LANES>());
+        (a.iter_mut().zip(b), a_rest, b_rest)
+    }};
+}
+
+/// As [`super::to_montgomery`].
+#[target_feature(enable = "avx2")]
+pub fn to_montgomery(limb: &Limb, a: &mut [i32]) {
+    let (p, r2) = (Prime::of(limb), Constant::new(limb, limb.r2));
+    let (vectors, rest) = a.as_chunks_mut();
+    for a in vectors {
+        store(a, p.times(load(a), r2));
+    }
+    portable::to_montgomery(limb, rest);
+}
+
+/// As [`super::multiply`].
+#[target_feature(enable = "avx2")]
+pub fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
+    let p = Prime::of(limb);
+    let (pairs, a, b) = vectors!(a, b);
+    for (a, b) in pairs {
+        store(a, p.mul(load(a), Factor::each(load(b))));
+    }
+    portable::multiply(limb, a, b);
+}
+
+/// As [`super::multiply_add`].
+#[target_feature(enable = "avx2")]
+pub fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    let (p, r) = (Prime::of(limb), Constant::new(limb, limb.r()));
+    let (a, a_rest) = a.as_chunks();
+    let (pairs, out, b) = vectors!(out, b);
+    for ((out, b), a) in pairs.zip(a) {
+        store(out, p.times(_mm256_add_epi32(load(out), p.mul(load(a), Factor::each(load(b)))), r));
+    }
+    portable::multiply_add(limb, a_rest, b, out);
+}
+
+/// As [`super::multiply_subtract`].
+#[target_feature(enable = "avx2")]
+pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    let (p, r) = (Prime::of(limb), Constant::new(limb, limb.r()));
+    let (a, a_rest) = a.as_chunks();
+    let (pairs, out, b) = vectors!(out, b);
+    for ((out, b), a) in pairs.zip(a) {
+        let difference = _mm256_sub_epi32(load(out), p.mul(load(a), Factor::each(load(b))));
+        store(out, p.canonical(p.times(difference, r)));
+    }
+    portable::multiply_subtract(limb, a_rest, b, out);
+}
+
+/// As [`super::sum_of_products`].
+#[target_feature(enable = "avx2")]
+pub fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]) {
+    let n = out.len();
+    if !n.is_multiple_of(2 * LANES) {
+        return portable::sum_of_products(limb, x, y, out);
+    }
+    sum(limb, x, out, |k, first| Factor::each(eight(y, k * n + first)));
+}
+
+/// As [`super::sum_of_multiples`].
+#[target_feature(enable = "avx2")]
+pub fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32]) {
+    if !out.len().is_multiple_of(2 * LANES) {
+        return portable::sum_of_multiples(limb, x, w, out);
+    }
+    sum(limb, x, out, |k, _| Factor::all(w[k]));
+}
+
+/// Sums of products of `x` with what `factor` gives for a polynomial and eight of its coefficients.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn sum(limb: &Limb, x: &[i32], out: &mut [i32], factor: impl Fn(usize, usize) -> Factor) {
+    let (p, r, n) = (Prime::of(limb), Constant::new(limb, limb.r()), out.len());
+    let polynomials = x.len() / n;
+    for (pair, out) in out.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        let mut sums = [_mm256_setzero_si256(); 2];
+        for lazy in (0..polynomials).step_by(LAZY) {
+            let mut wide = [[_mm256_setzero_si256(); 2]; 2];
+            for k in lazy..polynomials.min(lazy + LAZY) {
+                for (i, [even, odd]) in wide.iter_mut().enumerate() {
+                    let first = (2 * pair + i) * LANES;
+                    let (x, y) = (eight(x, k * n + first), factor(k, first));
+                    *even = _mm256_add_epi64(*even, _mm256_mul_epi32(x, y.even));
+                    *odd = _mm256_add_epi64(*odd, _mm256_mul_epi32(self::odd(x), y.odd));
+                }
+            }
+            for (sum, [even, odd]) in sums.iter_mut().zip(wide) {
+                *sum = p.times(_mm256_add_epi32(*sum, p.montgomery([even, odd])), r);
+            }
+        }
+        store(&mut out[0], sums[0]);
+        store(&mut out[1], sums[1]);
+    }
+}
