@@ -20,7 +20,7 @@ macro_rules! fastest {
         pub fn $name $(<$($generic: $bound),*>)? ($($argument: $type),*) $(-> $result)? {
             #[cfg(target_arch = "x86_64")]
             if $crate::backend::cpu::avx2() {
-                // SAFETY: the function needs nothing but AVX2, and the processor has it.
+                // SAFETY: the function needs nothing but what `cpu::avx2` found.
                 return unsafe { avx2::$name($($argument),*) };
             }
             portable::$name($($argument),*)

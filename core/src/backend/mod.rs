@@ -4,4 +4,5 @@ pub mod aes;
 pub(crate) mod cpu;
 pub mod limb;
 pub mod place;
+pub mod sample;
 pub mod transpose;

@@ -2,6 +2,7 @@
 //! with the small secret; where many are, the product of polynomials is made by transforms modulo two or three limbs.
 
 use super::encrypt::SecretKey;
+use crate::backend;
 use crate::params::{N, PRIMES};
 use crate::plan::noise::{C0_EXTRA, C1_EXTRA};
 use crate::ring::{LIMBS, Limb, montgomery_inverse};
@@ -74,9 +75,7 @@ pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) {
     let mut values = [0; GROUP];
     for (out, packed) in out.chunks_exact_mut(GROUP).zip(packed.chunks_exact(group_bytes)) {
         let _whole_bytes = unpack(packed, bits, &mut values);
-        for (out, &value) in out.iter_mut().zip(&values) {
-            *out = limb.reduce_wide((value << (64 - bits)) as i64 >> (64 - bits));
-        }
+        backend::limb::reduce_signed(limb, bits, &values, out);
     }
 }
 
@@ -85,9 +84,7 @@ pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) {
 pub fn multiply_by_secret(index: usize, secret: &[i32], c1: &mut [i32]) {
     let Some(limb) = LIMBS.get(index) else { return };
     limb.forward(c1);
-    for (x, &s) in c1.iter_mut().zip(secret) {
-        *x = limb.mul(*x, s);
-    }
+    backend::limb::multiply(limb, c1, secret);
     limb.inverse(c1);
 }
 

@@ -1,114 +1,123 @@
 //! Samplers. Secret ones take a fixed number of bytes and no branch.
 
-use crate::params::{CBD, LIMB_BITS};
+use crate::backend;
+use crate::params::LIMB_BITS;
 use crate::ring::Limb;
 use crate::rng::Prg;
-use zeroize::Zeroize as _;
+use bytemuck::Pod;
+use zeroize::{Zeroize as _, Zeroizing};
 
-/// Uniform in `[0, q)` by rejection from 27-bit strings. For public polynomials only: its time depends on its output.
-#[inline]
-pub fn uniform_vartime(prg: &mut Prg, limb: &Limb) -> i32 {
-    loop {
-        let x = (prg.next_u32() & ((1 << LIMB_BITS) - 1)) as i32;
-        if x < limb.q {
-            return x;
-        }
+/// The next `out.len()` values uniform in `[0, q)`, by rejection from 27-bit strings: the low bits of 32. For public polynomials only: its
+/// time depends on its output.
+pub fn uniform_vartime(prg: &mut Prg, limb: &Limb, mut out: &mut [i32]) {
+    while !out.is_empty() {
+        prg.fill_u32(bytemuck::cast_slice_mut(out));
+        let kept = backend::sample::keep_below_vartime(out, LIMB_BITS, limb.q);
+        out = out.get_mut(kept..).unwrap_or_default();
     }
 }
 
-/// Uniform in `{−1, 0, 1}`: sixteen digits to base 3 of each 64-bit fraction, up to `3^16 / 2^64 < 2^-38`.
-pub struct Ternary {
-    prg: Prg,
-    fraction: u64,
-    left: u32,
+/// Random bits that become several small values.
+pub trait Word: Pod {
+    /// Values of one word.
+    const EACH: usize;
+    /// The next value of a word.
+    fn next(&mut self) -> i8;
+    /// All values of some words.
+    fn all(words: &[Self], out: &mut [i8]);
 }
 
-impl Ternary {
-    const DIGITS: u32 = 16;
+/// Sixteen digits to base 3, less 1, of a 64-bit fraction: uniform in `{−1, 0, 1}` up to `3^16 / 2^64 < 2^-38`.
+impl Word for u64 {
+    const EACH: usize = backend::sample::DIGITS;
+    #[inline]
+    fn next(&mut self) -> i8 {
+        backend::sample::portable::digit(self)
+    }
+    fn all(words: &[Self], out: &mut [i8]) {
+        backend::sample::ternary(words, out);
+    }
+}
+
+/// Centred binomial with parameter [`crate::params::CBD`]: three times the number of heads among 42 coins, less 21.
+impl Word for [u64; 2] {
+    const EACH: usize = backend::sample::EACH;
+    #[inline]
+    fn next(&mut self) -> i8 {
+        backend::sample::portable::heads(self)
+    }
+    fn all(words: &[Self], out: &mut [i8]) {
+        backend::sample::binomial(words, out);
+    }
+}
+
+/// Small values from a stream, word by word.
+pub struct Small<W: Word> {
+    prg: Prg,
+    word: W,
+    left: usize,
+}
+
+/// Values of secrets.
+pub type Ternary = Small<u64>;
+/// Noise, at most 21 in absolute value.
+pub type Noise = Small<[u64; 2]>;
+
+impl<W: Word> Small<W> {
+    /// Words drawn at once.
+    const BULK: usize = 256 / size_of::<W>();
 
     /// The values of this stream.
     #[must_use]
-    pub const fn new(prg: Prg) -> Self {
-        Self { prg, fraction: 0, left: 0 }
+    pub fn new(prg: Prg) -> Self {
+        Self { prg, word: W::zeroed(), left: 0 }
     }
 
     /// The next value.
     #[inline]
     pub fn draw(&mut self) -> i32 {
         if self.left == 0 {
-            (self.fraction, self.left) = (self.prg.next_u64(), Self::DIGITS);
+            self.prg.fill_u64(bytemuck::cast_slice_mut(core::slice::from_mut(&mut self.word)));
+            self.left = W::EACH;
         }
         self.left -= 1;
-        // Times three in words of 32 bits: what carries out of the top is the digit.
-        let low = (self.fraction & 0xffff_ffff) * 3;
-        let high = (self.fraction >> 32) * 3 + (low >> 32);
-        self.fraction = high << 32 | (low & 0xffff_ffff);
-        (high >> 32) as i32 - 1
-    }
-}
-
-/// Centred binomial with parameter [`CBD`]: the number of heads among 42 coins less 21. Three values from each 16 bytes.
-pub struct Noise {
-    prg: Prg,
-    coins: [u64; 2],
-    left: u32,
-}
-
-impl Noise {
-    const COINS: u32 = 2 * CBD;
-    const EACH: u32 = 128 / Self::COINS;
-
-    /// The values of this stream.
-    #[must_use]
-    pub const fn new(prg: Prg) -> Self {
-        Self { prg, coins: [0; 2], left: 0 }
+        self.word.next().into()
     }
 
     /// The next `out.len()` values.
     pub fn fill(&mut self, out: &mut [i8]) {
-        out.fill_with(|| self.draw() as i8);
-    }
-
-    /// The next value, at most 21 in absolute value.
-    #[inline]
-    pub fn draw(&mut self) -> i32 {
-        if self.left == 0 {
-            (self.coins, self.left) = ([self.prg.next_u64(), self.prg.next_u64()], Self::EACH);
+        let (begun, rest) = out.split_at_mut(self.left.min(out.len()));
+        let (whole, last) = rest.split_at_mut(rest.len() / W::EACH * W::EACH);
+        begun.fill_with(|| self.draw() as i8);
+        let mut words = Zeroizing::new([0_u64; 32]);
+        let words = bytemuck::cast_slice_mut::<_, W>(words.as_mut_slice());
+        for out in whole.chunks_mut(Self::BULK * W::EACH) {
+            let Some(words) = words.get_mut(..out.len() / W::EACH) else { return };
+            self.prg.fill_u64(bytemuck::cast_slice_mut(words));
+            W::all(words, out);
         }
-        self.left -= 1;
-        let [low, high] = self.coins;
-        self.coins = [low >> Self::COINS | high << (64 - Self::COINS), high >> Self::COINS];
-        (low & ((1 << Self::COINS) - 1)).count_ones() as i32 - CBD as i32
+        last.fill_with(|| self.draw() as i8);
     }
 }
 
-impl Drop for Ternary {
+impl<W: Word> Drop for Small<W> {
     fn drop(&mut self) {
-        self.fraction.zeroize();
-    }
-}
-
-impl Drop for Noise {
-    fn drop(&mut self) {
-        self.coins.zeroize();
+        bytemuck::bytes_of_mut(&mut self.word).zeroize();
     }
 }
 
 /// Uniform in `[−2^bits, 2^bits)`, `bits < 127`, reduced to a representative of a limb in `(−q, q)`.
-#[inline]
 pub fn flood(prg: &mut Prg, bits: u32, limb: &Limb) -> i32 {
-    let x = (prg.next_u128() & ((2 << bits) - 1)) as i128 - (1 << bits);
-    // Horner in 32-bit words: Montgomery form multiplies by 2^32. Words are taken as representatives, so each step reduces.
-    let word = |i: u32| limb.reduce((x >> (32 * i)) as i32);
-    // A word read as i32 is 2^32 too small when its top bit is set: the carry goes into the next word.
-    let carry = |i: u32| ((x >> (32 * i + 31)) & 1) as i32;
-    let top = (x >> 96) as i32 + carry(2);
-    [word(2) + carry(1), word(1) + carry(0), word(0)].into_iter().fold(limb.reduce(top), |sum, w| limb.reduce(limb.to_montgomery(sum) + w))
+    let (mut word, mut out) = (Zeroizing::new([[0; 2]]), [0]);
+    prg.fill_u64(word.as_flattened_mut());
+    backend::limb::add_uniform(limb, bits, word.as_slice(), &mut out);
+    limb.reduce(out[0])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::CBD;
     use crate::ring::LIMBS;
     use crate::rng::{Domain, Seed};
 
@@ -126,6 +135,33 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// However many values are taken at once.
+    fn any_cut<W: Word>() {
+        let stream = || Small::<W>::new(Seed([3; 32]).stream(Domain::Noise, 0));
+        let (mut one, mut many) = (stream(), stream());
+        for len in [1, 2, 3, 15, 16, 17, 0, 511, 47, 48, 1000] {
+            let mut out = std::vec![0; len];
+            many.fill(&mut out);
+            assert!(out.iter().all(|&x| i32::from(x) == one.draw()), "{len}");
+        }
+    }
+
+    #[test]
+    fn values_do_not_depend_on_the_cut() {
+        any_cut::<u64>();
+        any_cut::<[u64; 2]>();
+        let limb = &LIMBS[3];
+        let stream = || Seed([4; 32]).stream(Domain::Uniform, 0);
+        let (mut one, mut all) = (stream(), [0; 5000]);
+        uniform_vartime(&mut stream(), limb, &mut all);
+        for cut in all.chunks(333) {
+            let mut out = [0; 333];
+            uniform_vartime(&mut one, limb, &mut out[..cut.len()]);
+            assert_eq!(&out[..cut.len()], cut);
+        }
+        assert!(all.iter().all(|x| (0..limb.q).contains(x)));
     }
 
     #[test]

@@ -5,7 +5,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "hot; all indices are below constant lengths")]
 
-use super::{LAZY, portable};
+use super::{Encoding, LAZY, portable};
+use crate::lattice::rescale::Reciprocal;
 use crate::params::N;
 use crate::ring::Limb;
 use core::arch::x86_64::*;
@@ -239,7 +240,7 @@ fn transpose(v: &mut [__m256i; 8]) {
 
 /// As [`super::forward`]: the same numbers as the portable transform, in another order.
 #[target_feature(enable = "avx2")]
-pub fn forward(limb: &Limb, a: &mut [i32; N]) {
+pub(crate) fn forward(limb: &Limb, a: &mut [i32; N]) {
     let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
     between::<64>(a, |v, _| forward_eight(p, v, |layer, i| Constant::zeta(limb, (1 << layer) + i)));
     between::<8>(a, |v, block| forward_eight(p, v, |layer, i| Constant::zeta(limb, ((8 + block) << layer) + i)));
@@ -279,7 +280,7 @@ fn forward_eight(p: Prime, v: &mut [__m256i; 8], zeta: impl Fn(usize, usize) -> 
 /// As [`super::inverse`]. Three layers turn values below `1.4q` into sums below `12q < 2^31` and products below `0.7q`. Sums of two
 /// products are left alone, so the next three begin below `1.4q` again; all larger ones are reduced.
 #[target_feature(enable = "avx2")]
-pub fn inverse(limb: &Limb, a: &mut [i32; N]) {
+pub(crate) fn inverse(limb: &Limb, a: &mut [i32; N]) {
     let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
     let r = Constant::new(limb, limb.r());
     // Factors of a layer stand mirrored, so rows are mirrored, too.
@@ -341,7 +342,7 @@ macro_rules! vectors {
 
 /// As [`super::to_montgomery`].
 #[target_feature(enable = "avx2")]
-pub fn to_montgomery(limb: &Limb, a: &mut [i32]) {
+pub(crate) fn to_montgomery(limb: &Limb, a: &mut [i32]) {
     let (p, r2) = (Prime::of(limb), Constant::new(limb, limb.r2));
     let (vectors, rest) = a.as_chunks_mut();
     for a in vectors {
@@ -350,9 +351,21 @@ pub fn to_montgomery(limb: &Limb, a: &mut [i32]) {
     portable::to_montgomery(limb, rest);
 }
 
+/// As [`super::to_montgomery_small`].
+#[target_feature(enable = "avx2")]
+pub(crate) fn to_montgomery_small(limb: &Limb, a: &[i8], out: &mut [i32]) {
+    portable::to_montgomery_small(limb, a, out);
+}
+
+/// As [`super::add_small`].
+#[target_feature(enable = "avx2")]
+pub(crate) fn add_small(a: &[i8], out: &mut [i32]) {
+    portable::add_small(a, out);
+}
+
 /// As [`super::multiply`].
 #[target_feature(enable = "avx2")]
-pub fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
+pub(crate) fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
     let p = Prime::of(limb);
     let (pairs, a, b) = vectors!(a, b);
     for (a, b) in pairs {
@@ -363,7 +376,7 @@ pub fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
 
 /// As [`super::multiply_add`].
 #[target_feature(enable = "avx2")]
-pub fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+pub(crate) fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
     let (p, r) = (Prime::of(limb), Constant::new(limb, limb.r()));
     let (a, a_rest) = a.as_chunks();
     let (pairs, out, b) = vectors!(out, b);
@@ -375,7 +388,7 @@ pub fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
 
 /// As [`super::multiply_subtract`].
 #[target_feature(enable = "avx2")]
-pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+pub(crate) fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
     let (p, r) = (Prime::of(limb), Constant::new(limb, limb.r()));
     let (a, a_rest) = a.as_chunks();
     let (pairs, out, b) = vectors!(out, b);
@@ -388,7 +401,7 @@ pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
 
 /// As [`super::sum_of_products`].
 #[target_feature(enable = "avx2")]
-pub fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]) {
+pub(crate) fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]) {
     let n = out.len();
     if !n.is_multiple_of(2 * LANES) {
         return portable::sum_of_products(limb, x, y, out);
@@ -398,7 +411,7 @@ pub fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]) {
 
 /// As [`super::sum_of_multiples`].
 #[target_feature(enable = "avx2")]
-pub fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32]) {
+pub(crate) fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32]) {
     if !out.len().is_multiple_of(2 * LANES) {
         return portable::sum_of_multiples(limb, x, w, out);
     }
@@ -430,4 +443,91 @@ fn sum(limb: &Limb, x: &[i32], out: &mut [i32], factor: impl Fn(usize, usize) ->
         store(&mut out[0], sums[0]);
         store(&mut out[1], sums[1]);
     }
+}
+
+/// Four integers of at most 62 bits, divided by `2^32`, times a factor, divided by `2^32`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn reduce_four(p: Prime, x: __m256i, factor: __m256i) -> __m128i {
+    let montgomery = |x| _mm256_sub_epi64(x, _mm256_mul_epi32(_mm256_mul_epi32(x, p.q_inverse), p.q));
+    let x = _mm256_mul_epi32(_mm256_srli_epi64::<32>(montgomery(x)), factor);
+    _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(montgomery(x), _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7)))
+}
+
+/// As [`super::reduce_signed`].
+#[target_feature(enable = "avx2")]
+pub(crate) fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) {
+    let (p, r2, sign) = (Prime::of(limb), _mm256_set1_epi64x(limb.r2.into()), _mm256_set1_epi64x(1 << (bits - 1)));
+    let ((x, x_rest), (fours, out)) = (x.as_chunks::<4>(), out.as_chunks_mut::<4>());
+    for (out, &x) in fours.iter_mut().zip(x) {
+        let x = _mm256_sub_epi64(_mm256_xor_si256(bytemuck::must_cast(x), sign), sign);
+        *out = bytemuck::must_cast(reduce_four(p, x, r2));
+    }
+    portable::reduce_signed(limb, bits, x_rest, out);
+}
+
+/// As [`super::encode`].
+#[target_feature(enable = "avx2")]
+pub(crate) fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32]) {
+    let all = |x: u64| _mm256_set1_epi64x(x as i64);
+    let (p, inverse, half) = (Prime::of(limb), all(i64::from(encoding.inverse) as u64), (1 << encoding.bits) / 2);
+    let (half, mask, low, high) = (all(half), all((1 << encoding.bits) - 1), all(encoding.q_mod_p), all(encoding.q_mod_p >> 32));
+    let ((m, m_rest), (fours, out)) = (m.as_chunks::<4>(), out.as_chunks_mut::<4>());
+    for (out, &m) in fours.iter_mut().zip(m) {
+        let m: __m256i = bytemuck::must_cast(m);
+        let cross = _mm256_add_epi64(_mm256_mul_epu32(m, high), _mm256_mul_epu32(_mm256_srli_epi64::<32>(m), low));
+        let product = _mm256_add_epi64(_mm256_mul_epu32(m, low), _mm256_slli_epi64::<32>(cross));
+        let numerator = _mm256_sub_epi64(half, _mm256_and_si256(_mm256_add_epi64(product, half), mask));
+        *out = bytemuck::must_cast(reduce_four(p, numerator, inverse));
+    }
+    portable::encode(limb, encoding, m_rest, out);
+}
+
+/// As [`super::add_uniform`].
+#[target_feature(enable = "avx2")]
+pub(crate) fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut [i32]) {
+    let (p, uniform) = (Prime::of(limb), portable::Uniform::new(limb, bits));
+    let all = |x: u64| _mm256_set1_epi64x(x as i64);
+    let [k0, k1, k2, k3] = uniform.powers;
+    let (k0, k1, k2, k3) = (all(k0), all(k1), all(k2), all(k3));
+    let (mask0, mask1, centre) = (all(uniform.mask[0]), all(uniform.mask[1]), _mm_set1_epi32(uniform.centre));
+    let ((words, words_rest), (fours, out)) = (words.as_chunks::<4>(), out.as_chunks_mut::<4>());
+    for (out, &four) in fours.iter_mut().zip(words) {
+        let [a, b]: [__m256i; 2] = bytemuck::must_cast(four);
+        // Words 0, 2, 1, 3.
+        let (low, high) = (_mm256_and_si256(_mm256_unpacklo_epi64(a, b), mask0), _mm256_and_si256(_mm256_unpackhi_epi64(a, b), mask1));
+        let top = |x| _mm256_srli_epi64::<32>(x);
+        let lows = _mm256_add_epi64(_mm256_mul_epu32(low, k0), _mm256_mul_epu32(top(low), k1));
+        let highs = _mm256_add_epi64(_mm256_mul_epu32(high, k2), _mm256_mul_epu32(top(high), k3));
+        let wide = _mm256_add_epi64(lows, highs);
+        let reduced = _mm256_sub_epi64(wide, _mm256_mul_epi32(_mm256_mul_epi32(wide, p.q_inverse), p.q));
+        let reduced = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(reduced, _mm256_setr_epi32(1, 5, 3, 7, 1, 5, 3, 7)));
+        *out = bytemuck::must_cast(_mm_add_epi32(bytemuck::must_cast(*out), _mm_sub_epi32(reduced, centre)));
+    }
+    portable::add_uniform(limb, bits, words_rest, out);
+}
+
+/// As [`super::add_fractions`].
+#[target_feature(enable = "avx2")]
+pub(crate) fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, c: &[i32], sums: &mut [u64]) {
+    let (p, inverses) = (Prime::of(limb), Constant::new(limb, inverse));
+    let (c, c_rest) = c.as_chunks::<LANES>();
+    let (eights, sums) = sums.as_chunks_mut::<LANES>();
+    for (sums, c) in eights.iter_mut().zip(c) {
+        let x = p.canonical(p.times(load(c), inverses));
+        let [first, second]: &mut [[u64; 4]; 2] = bytemuck::must_cast_mut(sums);
+        add_four_fractions(reciprocal, _mm256_castsi256_si128(x), first);
+        add_four_fractions(reciprocal, _mm256_extracti128_si256::<1>(x), second);
+    }
+    portable::add_fractions(limb, inverse, reciprocal, c_rest, sums);
+}
+
+#[inline]
+#[target_feature(enable = "avx2")]
+fn add_four_fractions(&[low, middle, high]: &Reciprocal, x: __m128i, sums: &mut [u64; 4]) {
+    let x = _mm256_cvtepu32_epi64(x);
+    let times = |word: u64| _mm256_mul_epu32(x, _mm256_set1_epi64x(word as i64));
+    let fraction = _mm256_add_epi64(_mm256_srli_epi64::<32>(times(low)), _mm256_slli_epi64::<32>(times(high)));
+    let fraction = _mm256_add_epi64(fraction, times(middle));
+    *sums = bytemuck::must_cast(_mm256_add_epi64(bytemuck::must_cast(*sums), fraction));
 }

@@ -1,6 +1,7 @@
 //! The twin without vectors.
 
-use super::LAZY;
+use super::{Encoding, LAZY};
+use crate::lattice::rescale::Reciprocal;
 use crate::params::N;
 use crate::ring::Limb;
 
@@ -18,6 +19,23 @@ pub fn inverse(limb: &Limb, a: &mut [i32; N]) {
 pub fn to_montgomery(limb: &Limb, a: &mut [i32]) {
     for a in a {
         *a = limb.to_montgomery(*a);
+    }
+}
+
+/// As [`super::to_montgomery_small`].
+#[inline(always)]
+pub fn to_montgomery_small(limb: &Limb, a: &[i8], out: &mut [i32]) {
+    let r = limb.r();
+    for (out, &a) in out.iter_mut().zip(a) {
+        *out = i32::from(a) * r;
+    }
+}
+
+/// As [`super::add_small`].
+#[inline(always)]
+pub fn add_small(a: &[i8], out: &mut [i32]) {
+    for (out, &a) in out.iter_mut().zip(a) {
+        *out += i32::from(a);
     }
 }
 
@@ -73,4 +91,77 @@ fn sum<F: Iterator<Item = i32>>(limb: &Limb, x: &[i32], out: &mut [i32], factors
             }
         }
     }
+}
+
+/// As [`super::reduce_signed`].
+pub fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = limb.reduce_wide((x << (64 - bits)) as i64 >> (64 - bits));
+    }
+}
+
+/// As [`super::encode`].
+pub fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32]) {
+    for (out, &m) in out.iter_mut().zip(m) {
+        *out = limb.mul(limb.montgomery(numerator(encoding.bits, encoding.q_mod_p, m)), encoding.inverse);
+    }
+}
+
+/// `h − ((q·m + h) mod p)` with `p = 2^bits`, `h = p/2`.
+#[inline]
+pub(crate) fn numerator(bits: u32, q_mod_p: u64, m: u64) -> i64 {
+    let half = (1 << bits) / 2;
+    let rem = q_mod_p.wrapping_mul(m).wrapping_add(half) & ((1 << bits) - 1);
+    half as i64 - rem as i64
+}
+
+/// As [`super::add_uniform`].
+pub fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut [i32]) {
+    let uniform = Uniform::new(limb, bits);
+    for (out, &word) in out.iter_mut().zip(words) {
+        *out += limb.montgomery(uniform.wide(word)) - uniform.centre;
+    }
+}
+
+/// Constants of [`add_uniform`].
+pub(super) struct Uniform {
+    /// The bits of a word that are taken.
+    pub(super) mask: [u64; 2],
+    /// `2^32, 2^64, 2^96, 2^128`, in `[0, q)`.
+    pub(super) powers: [u64; 4],
+    /// `2^bits`, as [`Uniform::wide`] gives it.
+    pub(super) centre: i32,
+}
+
+impl Uniform {
+    pub(super) fn new(limb: &Limb, bits: u32) -> Self {
+        let split = |x: u128| [x as u64, (x >> 64) as u64];
+        let (r, r2) = (limb.r(), limb.r2);
+        let r3 = limb.mul(r2, r2);
+        let powers = [r, r2, r3, limb.mul(r3, r2)].map(|x| u64::from(limb.canonical(x)));
+        let mut uniform = Self { mask: split((2 << bits) - 1), powers, centre: 0 };
+        uniform.centre = limb.montgomery(uniform.wide(split(1 << bits)));
+        uniform
+    }
+
+    /// A word times `2^32`, below `2^61`: four of 32 bits, each times its power.
+    fn wide(&self, [low, high]: [u64; 2]) -> i64 {
+        let (low, high) = (low & self.mask[0], high & self.mask[1]);
+        let words = [low & 0xffff_ffff, low >> 32, high & 0xffff_ffff, high >> 32];
+        words.iter().zip(&self.powers).map(|(word, power)| word * power).sum::<u64>() as i64
+    }
+}
+
+/// As [`super::add_fractions`].
+pub fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, c: &[i32], sums: &mut [u64]) {
+    for (sum, &c) in sums.iter_mut().zip(c) {
+        *sum = sum.wrapping_add(fraction(limb, inverse, reciprocal, c));
+    }
+}
+
+/// What [`add_fractions`] adds.
+#[inline]
+pub(crate) fn fraction(limb: &Limb, inverse: i32, &[low, middle, high]: &Reciprocal, c: i32) -> u64 {
+    let x = u64::from(limb.canonical(limb.mul(c, inverse)));
+    ((x * low) >> 32).wrapping_add(x * middle).wrapping_add((x * high) << 32)
 }

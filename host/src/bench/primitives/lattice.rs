@@ -1,160 +1,251 @@
-//! The lattice side, on one core.
+//! The lattice side.
 
-use super::{Line, least};
-use minionn_core::lattice::encrypt::Mask;
-use minionn_core::lattice::evaluate::{Fresh, accumulate, add_zero};
-use minionn_core::lattice::rescale::{Basis, Fraction as _};
-use minionn_core::lattice::{Encoder, PublicKey, SecretKey, decrypt, encode};
-use minionn_core::params::{LIMB_BITS, N};
+use core::hint::black_box;
+use minionn_core::backend::limb::{self, portable};
+use minionn_core::lattice::encode::{Encoder, Plaintext};
+use minionn_core::lattice::evaluate::{Fresh, add_zero};
+use minionn_core::lattice::rescale::Basis;
+use minionn_core::lattice::{PublicKey, SecretKey, decrypt, encrypt, encrypt::Mask};
+use minionn_core::params::N;
 use minionn_core::ring::LIMBS;
-use minionn_core::rng::{Domain, Seed};
+use minionn_core::rng::Seed;
 use minionn_core::wire::{GROUP, pack, packed_len, unpack};
-use std::hint::black_box;
 
-/// A polynomial in `[0, q)` of the first limb.
+/// A random polynomial in `[0, q)` of the first limb.
 fn uniform(number: u64) -> Vec<i32> {
-    let mut mask = Mask::new(&Seed([1; 32]), number, 0);
-    (0..N).map(|_| mask.next(&LIMBS[0])).collect()
+    let mut values = vec![0; N];
+    Mask::new(&Seed([1; 32]), number, 0).fill(&LIMBS[0], &mut values);
+    values
 }
 
-/// Everything.
-#[must_use]
-pub fn all() -> Vec<Line> {
-    let mut lines = vec![];
-    lines.extend(transforms());
-    lines.extend(products());
-    lines.extend(encryption());
-    lines.extend(bits());
-    lines
+/// Which code runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// What the processor offers.
+    Fastest,
+    /// The portable twin.
+    Portable,
 }
 
 /// The transform of one limb.
-#[must_use]
-pub fn transforms() -> Vec<Line> {
-    let limb = &LIMBS[0];
-    let mut a = uniform(0);
-    let forward = least(|| limb.forward(black_box(&mut a)));
-    let inverse = least(|| limb.inverse(black_box(&mut a)));
-    vec![Line::new("NTT, one limb", forward), Line::new("inverse NTT, one limb", inverse)]
-}
+pub struct Transform(Box<[i32; N]>);
 
-/// Products of transformed polynomials.
-#[must_use]
-pub fn products() -> Vec<Line> {
-    let limb = &LIMBS[0];
-    let (c0, c1, w) = (uniform(1), uniform(2), uniform(3));
-    let (mut z0, mut z1) = (vec![0; N], vec![0; N]);
-    let seconds = least(|| {
-        for _ in 0..4 {
-            accumulate(limb, c0.iter().copied(), &w, &mut z0);
-            accumulate(limb, c1.iter().copied(), &w, &mut z1);
-        }
-    });
-    vec![Line::new("multiply-accumulate, a ciphertext of 4 limbs", seconds)]
-}
-
-/// Encryption and decryption, and what the evaluating party adds to a result.
-#[must_use]
-pub fn encryption() -> Vec<Line> {
-    let key = SecretKey::new(Seed([2; 32]));
-    let (public, noise) = (Seed([3; 32]), Seed([4; 32]));
-    let mut secrets = vec![vec![0; N]; LIMBS.len()];
-    for (limb, secret) in LIMBS.iter().zip(&mut secrets) {
-        key.expand(limb, secret);
+impl Default for Transform {
+    fn default() -> Self {
+        let mut values = Box::new([0; N]);
+        values.copy_from_slice(&uniform(0));
+        Self(values)
     }
-    let mut lines = vec![];
-    for limbs in [3, 4] {
-        let encoder = Encoder::new(encode::Plaintext::Bits(20), limbs);
-        let mut out = vec![0; N];
-        let mut number = 0;
-        let seconds = least(|| {
-            number += 1;
-            for (index, secret) in secrets.iter().enumerate().take(limbs) {
-                for (i, x) in out.iter_mut().enumerate() {
-                    *x = encoder.encode(index, i as u64);
-                }
-                SecretKey::encrypt_limb(index, number, &public, &noise, secret, &mut out);
-                black_box(&mut out);
+}
+
+impl Transform {
+    /// Forward, in place.
+    pub fn forward(&mut self, path: Path) {
+        match path {
+            Path::Fastest => limb::forward(&LIMBS[0], black_box(&mut self.0)),
+            Path::Portable => portable::forward(&LIMBS[0], black_box(&mut self.0)),
+        }
+    }
+
+    /// Back.
+    pub fn inverse(&mut self, path: Path) {
+        match path {
+            Path::Fastest => limb::inverse(&LIMBS[0], black_box(&mut self.0)),
+            Path::Portable => portable::inverse(&LIMBS[0], black_box(&mut self.0)),
+        }
+    }
+}
+
+/// Sums of products of transformed ciphertexts and weights, four limbs each.
+pub struct Products {
+    halves: [Vec<i32>; 2],
+    weights: Vec<i32>,
+    sum: Vec<i32>,
+}
+
+impl Products {
+    /// Ciphertexts that are added up.
+    #[must_use]
+    pub fn new(ciphertexts: usize) -> Self {
+        let many = |first: usize| (first..first + ciphertexts).flat_map(|number| uniform(number as u64)).collect();
+        Self { halves: [many(0), many(1)], weights: many(2), sum: vec![0; N] }
+    }
+
+    /// The sum.
+    pub fn run(&mut self, path: Path) {
+        let sum = if path == Path::Fastest { limb::sum_of_products } else { portable::sum_of_products };
+        for limb in &LIMBS {
+            for half in &self.halves {
+                sum(limb, black_box(half), &self.weights, &mut self.sum);
             }
-        });
-        lines.push(Line::new(format!("encrypt, {limbs} limbs"), seconds));
+        }
+    }
+}
+
+/// Keys, and a ciphertext under way.
+pub struct Encryption {
+    seed: Seed,
+    public: Seed,
+    secrets: Vec<Vec<i32>>,
+    noise: Vec<i8>,
+    number: u64,
+    /// The polynomial that is worked on.
+    poly: Vec<i32>,
+    plaintext: Vec<u64>,
+    /// A received `c1`.
+    packed: Vec<u8>,
+    unfolded: Vec<i8>,
+}
+
+/// Bits of a coefficient of the `c1` that is decrypted.
+const C1_BITS: u32 = 33;
+
+impl Default for Encryption {
+    fn default() -> Self {
+        let key = SecretKey::new(Seed([2; 32]));
+        let secret = |limb| {
+            let mut secret = vec![0; N];
+            key.expand(limb, &mut secret);
+            secret
+        };
+        let mut unfolded = vec![0; decrypt::UNFOLDED];
+        decrypt::unfold(&key, &mut unfolded);
+        Self {
+            seed: Seed([4; 32]),
+            public: Seed([3; 32]),
+            secrets: LIMBS.iter().map(secret).collect(),
+            noise: vec![0; N],
+            number: 0,
+            poly: vec![0; N],
+            plaintext: (0..N as u64).collect(),
+            packed: (0..packed_len(N as u64, C1_BITS)).map(|i| (i * 37) as u8).collect(),
+            unfolded,
+        }
+    }
+}
+
+impl Encryption {
+    /// Encrypts a polynomial under the first `limbs` primes; the key is expanded already.
+    pub fn encrypt(&mut self, limbs: usize) {
+        let encoder = Encoder::new(Plaintext::Bits(20), limbs);
+        self.number += 1;
+        encrypt::noise(&self.seed, self.number, &mut self.noise);
+        for (index, secret) in self.secrets.iter().enumerate().take(limbs) {
+            encoder.encode_all(index, &self.plaintext, &mut self.poly);
+            SecretKey::encrypt_limb(index, self.number, &self.public, &self.noise, secret, &mut self.poly);
+            black_box(&mut self.poly);
+        }
     }
 
-    let bits = 33;
-    let packed: Vec<u8> = (0..packed_len(N as u64, bits)).map(|i| (i * 37) as u8).collect();
-    let (mut poly, mut scratch) = (vec![0; N], vec![0; N]);
-    let seconds = least(|| {
-        for index in 0..decrypt::limbs(bits) {
-            decrypt::load(index, &packed, bits, &mut poly);
-            decrypt::multiply_by_secret(index, &key, &mut poly, &mut scratch);
-            black_box(&mut poly);
+    /// `c1·s` of a ciphertext with many results, by transforms; the key is expanded already.
+    pub fn decrypt_many(&mut self) {
+        for (index, secret) in self.secrets.iter().enumerate().take(decrypt::limbs(C1_BITS)) {
+            decrypt::load(index, &self.packed, C1_BITS, &mut self.poly);
+            decrypt::multiply_by_secret(index, secret, &mut self.poly);
+            black_box(&mut self.poly);
         }
-    });
-    lines.push(Line::new("decrypt, all coefficients", seconds));
+    }
 
-    let b: Vec<i32> = secrets.concat();
-    let key = PublicKey { seed: public, b: &b };
-    let (mut z0, mut z1, mut ephemeral, mut sums) = (vec![0; N], vec![0; N], vec![0; N], vec![0_u64; N]);
-    let (encoder, basis, seed) = (Encoder::new(encode::Plaintext::Bits(24), 4), Basis::new(4), Seed([5; 32]));
-    let mut number = 0;
-    let seconds = least(|| {
-        number += 1;
-        let fresh = Fresh { seed: &seed, number, flood: 62 };
+    /// The coefficients of `c1·s` of a ciphertext with `results` results, as inner products.
+    pub fn decrypt_few(&mut self, results: usize) {
+        let places: Vec<u16> = (0..results).map(|i| (i * N / results) as u16).collect();
+        let (mut sums, mut values) = (vec![0; results], [0; GROUP]);
+        let groups = self.packed.chunks_exact(GROUP * C1_BITS as usize / 8);
+        for (packed, first) in groups.zip((0..).step_by(GROUP)) {
+            let _whole_bytes = unpack(packed, C1_BITS, &mut values);
+            decrypt::add_products(&self.unfolded, C1_BITS, first, &values, &places, &mut sums);
+        }
+        black_box(&mut sums);
+    }
+}
+
+/// What the evaluating party does to a sum of products before it is sent.
+pub struct Results {
+    seed: Seed,
+    public: Seed,
+    /// The peer's key, both halves.
+    b: Vec<i32>,
+    number: u64,
+    z0: Vec<i32>,
+    z1: Vec<i32>,
+    ephemeral: Vec<i32>,
+    noise: Vec<i8>,
+    sums: Vec<u64>,
+}
+
+impl Default for Results {
+    fn default() -> Self {
+        Self {
+            seed: Seed([5; 32]),
+            public: Seed([6; 32]),
+            b: (0..LIMBS.len() as u64).flat_map(uniform).collect(),
+            number: 0,
+            z0: uniform(1),
+            z1: uniform(2),
+            ephemeral: vec![0; N],
+            noise: vec![0; N],
+            sums: vec![0; N],
+        }
+    }
+}
+
+impl Results {
+    /// Re-randomises, floods and rescales one ciphertext with `results` results under four limbs.
+    pub fn finish(&mut self, results: usize) {
+        let (encoder, basis) = (Encoder::new(Plaintext::Bits(24), LIMBS.len()), Basis::new(LIMBS.len()));
+        self.number += 1;
+        let fresh = Fresh { seed: &self.seed, number: self.number, flood: 62 };
+        let key = PublicKey { seed: self.public.clone(), b: &self.b };
+        fresh.noise_of_c1(&mut self.noise);
         for (index, limb) in LIMBS.iter().enumerate() {
-            fresh.ephemeral(limb, &mut ephemeral);
-            add_zero(index, &key, &ephemeral, &mut z0, &mut z1);
-            limb.inverse(&mut z0);
-            limb.inverse(&mut z1);
-            let mut each = sums.iter_mut();
-            fresh.finish_c0(index, &encoder, &z0, (0..16).map(|i| (i * 256, i as u64)), |x| {
-                if let Some(sum) = each.next() {
-                    sum.add(basis.fraction(index, x));
-                }
+            fresh.ephemeral(limb, &mut self.ephemeral);
+            add_zero(index, &key, &self.ephemeral, &mut self.z0, &mut self.z1);
+            limb.inverse(&mut self.z0);
+            limb.inverse(&mut self.z1);
+            let mut sums = self.sums.as_mut_slice();
+            fresh.finish_c0(index, &encoder, &self.z0, (0..results).map(|i| (i * N / results, i as u64)), |x| {
+                basis.add(index, x, sums.split_off_mut(..x.len()).unwrap_or_default());
             });
-            let mut each = sums.iter_mut();
-            fresh.finish_c1(index, &z1, |x| {
-                if let Some(sum) = each.next() {
-                    sum.add(basis.fraction(index, x));
-                }
-            });
+            limb::add_small(&self.noise, &mut self.z1);
+            basis.add(index, &self.z1, &mut self.sums);
         }
-    });
-    lines.push(Line::new("re-randomise and flood a result of 16, 4 limbs", seconds));
-    lines
+        black_box(&mut self.sums);
+    }
 }
 
-/// Integers as they travel.
-#[must_use]
-pub fn bits() -> Vec<Line> {
-    let mut lines = vec![];
-    for bits in [LIMB_BITS, 33] {
-        let values: Vec<u64> = (0..N as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)).collect();
-        let mut back = vec![0; N];
-        let bytes = packed_len(N as u64, bits);
-        let mut packed = vec![0; bytes as usize];
-        let group = packed.len() / (N / GROUP);
-        let seconds = least(|| {
-            for (values, packed) in values.chunks_exact(GROUP).zip(packed.chunks_exact_mut(group)) {
-                pack(values, bits, packed);
-            }
-            black_box(&mut packed);
-        });
-        lines.push(Line::new(format!("pack {N} values of {bits} bits"), seconds).of_bytes(bytes));
-        let seconds = least(|| {
-            for (values, packed) in back.chunks_exact_mut(GROUP).zip(packed.chunks_exact(group)) {
-                black_box(unpack(packed, bits, values));
-            }
-        });
-        lines.push(Line::new(format!("unpack {N} values of {bits} bits"), seconds).of_bytes(bytes));
+/// Integers as they travel: a polynomial of some width.
+pub struct Bits {
+    width: u32,
+    values: Vec<u64>,
+    packed: Vec<u8>,
+}
+
+impl Bits {
+    /// Of `width` bits each.
+    #[must_use]
+    pub fn new(width: u32) -> Self {
+        let values = (1..=N as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - width)).collect();
+        Self { width, values, packed: vec![0; packed_len(N as u64, width) as usize] }
     }
-    let mut bytes = vec![0; 4 * N];
-    let seconds = least(|| Seed([6; 32]).stream(Domain::Mask, 0).fill(black_box(&mut bytes)));
-    lines.push(Line::new("ChaCha20, 16 KiB", seconds).of_bytes(4 * N as u64));
-    let seconds = least(|| {
-        let mut checksum = minionn_core::wire::Checksum::new();
-        checksum.update(black_box(&bytes));
-        black_box(checksum.finish());
-    });
-    lines.push(Line::new("CRC-32, 16 KiB", seconds).of_bytes(4 * N as u64));
-    lines
+
+    /// Packed bytes.
+    #[must_use]
+    pub const fn len_bytes(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// Packs all, group by group.
+    pub fn pack(&mut self) {
+        for (values, packed) in self.values.chunks_exact(GROUP).zip(self.packed.chunks_exact_mut(GROUP * self.width as usize / 8)) {
+            pack(values, self.width, packed);
+        }
+        black_box(&mut self.packed);
+    }
+
+    /// Unpacks all.
+    pub fn unpack(&mut self) {
+        for (values, packed) in self.values.chunks_exact_mut(GROUP).zip(self.packed.chunks_exact(GROUP * self.width as usize / 8)) {
+            black_box(unpack(packed, self.width, values));
+        }
+    }
 }

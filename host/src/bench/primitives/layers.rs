@@ -1,10 +1,10 @@
 //! One linear layer, both parties: the offline triplet over loopback, one thread for each, and the online product in the clear.
 
-use super::Line;
 use crate::link::{Memory, fresh_seed};
 use crate::loopback;
 use anyhow::Context as _;
-use minionn_core::model::Model;
+use core::hint::black_box;
+use minionn_core::model::{Layer, Model};
 use minionn_core::plan::{self, Convolution, Header, Op, Plan, Quantisation};
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::session::blocking::{Blocking, run};
@@ -51,20 +51,20 @@ pub fn model(op: Op) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Offline seconds of one prediction of `op`, both parties at once, at best of `runs`; and of its product in the clear.
+/// Seconds of the offline phase of one prediction of this model, both parties at once: the least of `runs`.
 ///
 /// # Errors
 /// If a session fails.
-pub fn layer(name: &str, op: Op, runs: usize) -> anyhow::Result<[Line; 2]> {
-    let bytes = model(op)?;
-    let model = Model::parse(&bytes)?;
+pub fn offline(model: &[u8], runs: usize) -> anyhow::Result<f64> {
+    let model = Model::parse(model)?;
     let (plan, options) = (*model.plan(), Options::default());
-    let offline = loopback::with_prepared(&model, options, |prepared| {
+    loopback::with_prepared(&model, options, |prepared| {
         loopback::session(&model, prepared, options, |mut link| {
             let (mut memory, mut tables) = (Memory::new(client_memory(&plan, &options)?), []);
             let store = SliceStore::new(&mut tables);
             let mut client = run(Client::connect(Blocking(&mut link), store, plan, options, memory.bytes(), fresh_seed()?))?;
-            let (x, mut y) = (vec![0; op.input().1 as usize], vec![0; op.output().1 as usize]);
+            let header = plan.header();
+            let (x, mut y) = (vec![0; header.input_len as usize], vec![0; header.output_len as usize]);
             let mut best = f64::MAX;
             for _ in 0..runs {
                 let began = Instant::now();
@@ -75,11 +75,30 @@ pub fn layer(name: &str, op: Op, runs: usize) -> anyhow::Result<[Line; 2]> {
             run(client.close())?;
             Ok(best)
         })
-    })?;
-    let layer = model.layers().next().context("no layer")?;
-    let mut random = Seed([8; 32]).stream(Domain::Mask, 0);
-    let x: Vec<u64> = (0..op.input().1).map(|_| random.next_u64() >> 40).collect();
-    let mut y = vec![0; op.output().1 as usize];
-    let online = super::least(|| layer.apply(&x, &mut y));
-    Ok([Line::new(format!("{name}, offline, both parties"), offline), Line::new(format!("{name}, W·x of shares"), online)])
+    })
+}
+
+/// The server's product online: a model's first layer times shares.
+pub struct Online<'m> {
+    layer: Layer<'m>,
+    x: Vec<u64>,
+    y: Vec<u64>,
+}
+
+impl<'m> Online<'m> {
+    /// Of this model.
+    ///
+    /// # Errors
+    /// If there is no layer.
+    pub fn new(model: &Model<'m>) -> anyhow::Result<Self> {
+        let header = model.plan().header();
+        let (mut random, ring) = (Seed([8; 32]).stream(Domain::Mask, 0), model.plan().input_ring());
+        let x = (0..header.input_len).map(|_| random.next_u64() >> (64 - ring)).collect();
+        Ok(Self { layer: model.layers().next().context("no layer")?, x, y: vec![0; header.output_len as usize] })
+    }
+
+    /// `y = W·x + b`.
+    pub fn run(&mut self) {
+        self.layer.apply(black_box(&self.x), &mut self.y);
+    }
 }
