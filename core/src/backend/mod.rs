@@ -3,6 +3,7 @@
 pub mod aes;
 pub(crate) mod cpu;
 pub mod limb;
+pub mod matrix;
 pub mod place;
 pub mod sample;
 pub mod transpose;
