@@ -1,5 +1,7 @@
 //! Integers of any width up to 64 bits, packed little-endian, the first in the lowest bits. A run is padded with zero bits to a byte.
 
+use crate::params::LIMB_BITS;
+
 /// Values packed or unpacked at a time: 64 values of b bits are 8·b bytes exactly.
 pub const GROUP: usize = 64;
 
@@ -11,27 +13,69 @@ pub const fn packed_len(count: u64, bits: u32) -> u64 {
 
 /// Packs `values` (each below `2^bits`) into `out`, which has [`packed_len`] bytes.
 pub fn pack(values: &[u64], bits: u32, out: &mut [u8]) {
-    let mut packer = Packer::default();
-    let mut bytes = out.iter_mut();
+    match bits {
+        LIMB_BITS => pack_with(values, LIMB_BITS, out),
+        _ => pack_with(values, bits, out),
+    }
+}
+
+/// [`pack`], compiled for a width that is known.
+#[inline(always)]
+fn pack_with(values: &[u64], bits: u32, mut out: &mut [u8]) {
+    let (mut buffer, mut filled) = (0, 0);
     for &value in values {
         debug_assert!(bits == 64 || value >> bits == 0);
-        packer.push(value, bits, |byte| {
-            if let Some(slot) = bytes.next() {
-                *slot = byte;
+        buffer |= value << filled;
+        filled += bits;
+        if filled >= u64::BITS {
+            if let Some((word, rest)) = core::mem::take(&mut out).split_first_chunk_mut() {
+                *word = buffer.to_le_bytes();
+                out = rest;
             }
-        });
-    }
-    packer.finish(|byte| {
-        if let Some(slot) = bytes.next() {
-            *slot = byte;
+            filled -= u64::BITS;
+            // A shift by bits − filled, which may be 64.
+            buffer = value >> 1 >> (bits - filled - 1);
         }
-    });
+    }
+    for (to, from) in out.iter_mut().zip(buffer.to_le_bytes()) {
+        *to = from;
+    }
 }
 
 /// Unpacks `values.len()` values. Returns whether the padding is zero, as an honest sender leaves it.
 #[must_use]
 pub fn unpack(bytes: &[u8], bits: u32, values: &mut [u64]) -> bool {
-    unpack_widths(bytes, |_| bits, values)
+    match bits {
+        LIMB_BITS => unpack_with(bytes, LIMB_BITS, values),
+        _ => unpack_with(bytes, bits, values),
+    }
+}
+
+/// [`unpack`], compiled for a width that is known.
+#[inline(always)]
+fn unpack_with(bytes: &[u8], bits: u32, values: &mut [u64]) -> bool {
+    let mask = u64::MAX >> (u64::BITS - bits);
+    let mut at = 0;
+    for value in values {
+        let (first, shift) = (at as usize / 8, at % 8);
+        *value = (word(bytes, first) >> shift) & mask;
+        if bits + shift > u64::BITS {
+            *value |= word(bytes, first + 8) << (u64::BITS - shift) & mask;
+        }
+        at += bits;
+    }
+    let padding = bytes.get(at as usize / 8..).unwrap_or_default();
+    padding.first().is_none_or(|byte| byte >> (at % 8) == 0) && padding.iter().skip(1).all(|&byte| byte == 0)
+}
+
+/// Eight bytes from `first` on, little-endian; zeros behind the end.
+#[inline(always)]
+fn word(bytes: &[u8], first: usize) -> u64 {
+    let rest = bytes.get(first..).unwrap_or_default();
+    match rest.first_chunk() {
+        Some(&eight) => u64::from_le_bytes(eight),
+        None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
+    }
 }
 
 /// As [`unpack`], with a width for each value.

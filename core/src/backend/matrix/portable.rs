@@ -3,15 +3,29 @@
 use super::{Rows, Shape, Weights};
 use crate::plan::Convolution;
 
-/// As [`super::add_rows`].
-pub fn add_rows<R: Rows>(weights: Weights<'_>, _bits: u32, rows: R, x: &[u64], y: &mut [u64]) {
-    let step = |sum: u64, (w, x): (i64, &u64)| sum.wrapping_add((w as u64).wrapping_mul(*x));
+/// As [`super::add_rows`], in words of 32 bits if these are enough.
+pub fn add_rows<R: Rows>(weights: Weights<'_>, bits: u32, rows: R, x: &[u64], y: &mut [u64]) {
+    let narrow = |sum: u32, (w, &x): (i32, &u64)| sum.wrapping_add((w as u32).wrapping_mul(x as u32));
+    let wide = |sum: u64, (w, &x): (i32, &u64)| sum.wrapping_add((i64::from(w) as u64).wrapping_mul(x));
     for (row, y) in rows.zip(y) {
-        *y = match weights {
-            Weights::Narrow(all) => all.iter().skip(row).map(|&w| w.into()).zip(x).fold(*y, step),
-            Weights::Wide(all) => all.iter().skip(row).map(|&w| i16::from_le_bytes(w).into()).zip(x).fold(*y, step),
+        let row = row..row + x.len();
+        *y = match (weights, bits <= u32::BITS) {
+            (Weights::Narrow(all), true) => terms(all, row, i32::from).zip(x).fold(*y as u32, narrow).into(),
+            (Weights::Narrow(all), false) => terms(all, row, i32::from).zip(x).fold(*y, wide),
+            (Weights::Wide(all), true) => terms(all, row, from_bytes).zip(x).fold(*y as u32, narrow).into(),
+            (Weights::Wide(all), false) => terms(all, row, from_bytes).zip(x).fold(*y, wide),
         };
     }
+}
+
+/// The weights of a row; none if the row is not whole.
+#[inline(always)]
+fn terms<T: Copy>(all: &[T], row: core::ops::Range<usize>, value: impl Fn(T) -> i32) -> impl Iterator<Item = i32> {
+    all.get(row).unwrap_or_default().iter().map(move |&w| value(w))
+}
+
+fn from_bytes(bytes: [u8; 2]) -> i32 {
+    i16::from_le_bytes(bytes).into()
 }
 
 /// As [`super::convolve`]: each weight times the rows of inputs that it meets.
