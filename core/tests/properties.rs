@@ -35,7 +35,7 @@ use sha2::{Digest as _, Sha256};
 fn transforms_multiply_like_the_schoolbook() {
     let mut g = Lcg(1);
     for _ in 0..60 {
-        let (n, limb) = (1 << (1 + g.below(9)), &LIMBS[g.below(4) as usize]);
+        let (n, limb) = (1 << (2 + g.below(9)), &LIMBS[g.below(4) as usize]);
         let q = limb.q as u64;
         // Some at the edges of the range.
         let mut draw = || match g.below(8) {

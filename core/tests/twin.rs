@@ -570,12 +570,14 @@ fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             summary(a.into_iter().map(i64::from))
         }
         "Ternary" => {
-            let mut ternary = Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index")));
-            summary((0..twin::N).map(|_| i64::from(ternary.draw())))
+            let mut values = [0; twin::N];
+            Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index"))).fill(&mut values);
+            summary(values.map(i64::from))
         }
         "Noise" => {
-            let mut noise = Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index")));
-            summary((0..twin::N).map(|_| i64::from(noise.draw())))
+            let mut values = [0; twin::N];
+            Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index"))).fill(&mut values);
+            summary(values.map(i64::from))
         }
         "Flooding" => {
             let residues = LIMBS.each_ref().map(|limb| {

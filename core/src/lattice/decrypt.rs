@@ -18,10 +18,10 @@ pub const UNFOLDED: usize = 2 * N;
 pub fn unfold(key: &SecretKey, out: &mut [i8]) {
     debug_assert_eq!(out.len(), UNFOLDED);
     let (positive, negative) = out.split_at_mut(N);
-    let mut secret = key.coefficients();
-    for (n, p) in negative.iter_mut().zip(positive).rev() {
-        let s = secret.draw() as i8;
-        (*n, *p) = (-s, s);
+    key.coefficients().fill(positive);
+    positive.reverse();
+    for (n, p) in negative.iter_mut().zip(positive) {
+        *n = -*p;
     }
 }
 

@@ -35,9 +35,10 @@ impl SecretKey {
         Ternary::new(self.seed.stream(Domain::Ternary, 0))
     }
 
-    /// Turns `out` from an encoded message (representatives in `(−q, q)`) into `c0 = m + e − a·s`, transformed, in `[0, q)`.
+    /// Turns `out` from an encoded message (representatives below `0.6q`) into `c0 = m + e − a·s`, transformed, in `[0, q)`.
     /// `number` names the ciphertext under the public seed; `noise` is `e`, the same in every limb and used for this ciphertext only
     /// ([`noise`]); `secret` is [`SecretKey::expand`] for this limb.
+    #[inline(never)]
     pub fn encrypt_limb(index: usize, number: u64, public: &Seed, noise: &[i8], secret: &[i32], out: &mut [i32]) {
         let Some(limb) = LIMBS.get(index) else { return };
         backend::limb::add_small(noise, out);
@@ -52,7 +53,7 @@ impl SecretKey {
 }
 
 /// Values that are made at a time, on the stack.
-const CHUNK: usize = 256;
+const CHUNK: usize = 64;
 
 /// The transform of a small polynomial in Montgomery form, in `(−q, q)`.
 pub(super) fn transform(limb: &Limb, mut coefficients: Ternary, out: &mut [i32]) {

@@ -5,6 +5,7 @@ use crate::params::LIMB_BITS;
 use crate::ring::Limb;
 use crate::rng::Prg;
 use bytemuck::Pod;
+use core::marker::PhantomData;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// The next `out.len()` values uniform in `[0, q)`, by rejection from 27-bit strings: the low bits of 32. For public polynomials only: its
@@ -17,92 +18,84 @@ pub fn uniform_vartime(prg: &mut Prg, limb: &Limb, mut out: &mut [i32]) {
     }
 }
 
-/// Random bits that become several small values.
-pub trait Word: Pod {
-    /// Values of one word.
+/// Words of 32 random bits that become several small values.
+pub trait Words: Pod {
+    /// Values of each.
     const EACH: usize;
-    /// The next value of a word.
-    fn next(&mut self) -> i8;
-    /// All values of some words.
-    fn all(words: &[Self], out: &mut [i8]);
+    /// All values of some.
+    fn values(words: &[Self], out: &mut [i8]);
 }
 
 /// Sixteen digits to base 3, less 1, of a 64-bit fraction: uniform in `{−1, 0, 1}` up to `3^16 / 2^64 < 2^-38`.
-impl Word for u64 {
+impl Words for [u32; 2] {
     const EACH: usize = backend::sample::DIGITS;
-    #[inline]
-    fn next(&mut self) -> i8 {
-        backend::sample::portable::digit(self)
-    }
-    fn all(words: &[Self], out: &mut [i8]) {
+    fn values(words: &[Self], out: &mut [i8]) {
         backend::sample::ternary(words, out);
     }
 }
 
-/// Centred binomial with parameter [`crate::params::CBD`]: three times the number of heads among 42 coins, less 21.
-impl Word for [u64; 2] {
+/// Centred binomial with parameter [`crate::params::CBD`]: the number of heads among 42 coins less 21, three times over.
+impl Words for [u32; 4] {
     const EACH: usize = backend::sample::EACH;
-    #[inline]
-    fn next(&mut self) -> i8 {
-        backend::sample::portable::heads(self)
-    }
-    fn all(words: &[Self], out: &mut [i8]) {
+    fn values(words: &[Self], out: &mut [i8]) {
         backend::sample::binomial(words, out);
     }
 }
 
-/// Small values from a stream, word by word.
-pub struct Small<W: Word> {
+/// Small values from a stream.
+pub struct Small<W> {
     prg: Prg,
-    word: W,
+    /// Values of the last words, and how many of them were not taken.
+    last: [i8; 16],
     left: usize,
+    words: PhantomData<W>,
 }
 
 /// Values of secrets.
-pub type Ternary = Small<u64>;
+pub type Ternary = Small<[u32; 2]>;
 /// Noise, at most 21 in absolute value.
-pub type Noise = Small<[u64; 2]>;
+pub type Noise = Small<[u32; 4]>;
 
-impl<W: Word> Small<W> {
-    /// Words drawn at once.
-    const BULK: usize = 256 / size_of::<W>();
-
+impl<W: Words> Small<W> {
     /// The values of this stream.
     #[must_use]
-    pub fn new(prg: Prg) -> Self {
-        Self { prg, word: W::zeroed(), left: 0 }
-    }
-
-    /// The next value.
-    #[inline]
-    pub fn draw(&mut self) -> i32 {
-        if self.left == 0 {
-            self.prg.fill_u64(bytemuck::cast_slice_mut(core::slice::from_mut(&mut self.word)));
-            self.left = W::EACH;
-        }
-        self.left -= 1;
-        self.word.next().into()
+    pub const fn new(prg: Prg) -> Self {
+        Self { prg, last: [0; 16], left: 0, words: PhantomData }
     }
 
     /// The next `out.len()` values.
     pub fn fill(&mut self, out: &mut [i8]) {
-        let (begun, rest) = out.split_at_mut(self.left.min(out.len()));
-        let (whole, last) = rest.split_at_mut(rest.len() / W::EACH * W::EACH);
-        begun.fill_with(|| self.draw() as i8);
-        let mut words = Zeroizing::new([0_u64; 32]);
-        let words = bytemuck::cast_slice_mut::<_, W>(words.as_mut_slice());
-        for out in whole.chunks_mut(Self::BULK * W::EACH) {
+        let (begun, out) = out.split_at_mut(self.left.min(out.len()));
+        self.take(begun);
+        let (whole, rest) = out.split_at_mut(out.len() / W::EACH * W::EACH);
+        // As much as the generator makes at a time.
+        let mut buffer = Zeroizing::new([0; 64]);
+        let words: &mut [W] = bytemuck::cast_slice_mut(buffer.as_mut_slice());
+        for out in whole.chunks_mut(words.len() * W::EACH) {
             let Some(words) = words.get_mut(..out.len() / W::EACH) else { return };
-            self.prg.fill_u64(bytemuck::cast_slice_mut(words));
-            W::all(words, out);
+            self.prg.fill_u32(bytemuck::cast_slice_mut(words));
+            W::values(words, out);
         }
-        last.fill_with(|| self.draw() as i8);
+        if let ([_, ..], Some(words)) = (&rest, words.get_mut(..1)) {
+            self.prg.fill_u32(bytemuck::cast_slice_mut(words));
+            W::values(words, &mut self.last);
+            self.left = W::EACH;
+            self.take(rest);
+        }
+    }
+
+    /// Values of the last words.
+    fn take(&mut self, out: &mut [i8]) {
+        for (to, from) in out.iter_mut().zip(self.last.iter().skip(W::EACH - self.left)) {
+            *to = *from;
+        }
+        self.left -= out.len();
     }
 }
 
-impl<W: Word> Drop for Small<W> {
+impl<W> Drop for Small<W> {
     fn drop(&mut self) {
-        bytemuck::bytes_of_mut(&mut self.word).zeroize();
+        self.last.zeroize();
     }
 }
 
@@ -138,20 +131,22 @@ mod tests {
     }
 
     /// However many values are taken at once.
-    fn any_cut<W: Word>() {
+    fn any_cut<W: Words>() {
         let stream = || Small::<W>::new(Seed([3; 32]).stream(Domain::Noise, 0));
-        let (mut one, mut many) = (stream(), stream());
-        for len in [1, 2, 3, 15, 16, 17, 0, 511, 47, 48, 1000] {
+        let mut all = [0; 2000];
+        stream().fill(&mut all);
+        let (mut parts, mut rest) = (stream(), all.as_slice());
+        for len in [1, 2, 3, 15, 16, 17, 0, 511, 47, 48, 1, 1, 1, 1000] {
             let mut out = std::vec![0; len];
-            many.fill(&mut out);
-            assert!(out.iter().all(|&x| i32::from(x) == one.draw()), "{len}");
+            parts.fill(&mut out);
+            assert_eq!(rest.split_off(..len).unwrap(), out, "{len}");
         }
     }
 
     #[test]
     fn values_do_not_depend_on_the_cut() {
-        any_cut::<u64>();
-        any_cut::<[u64; 2]>();
+        any_cut::<[u32; 2]>();
+        any_cut::<[u32; 4]>();
         let limb = &LIMBS[3];
         let stream = || Seed([4; 32]).stream(Domain::Uniform, 0);
         let (mut one, mut all) = (stream(), [0; 5000]);
@@ -166,11 +161,11 @@ mod tests {
 
     #[test]
     fn noise_has_the_variance_of_the_bound() {
-        let mut noise = Noise::new(Seed([1; 32]).stream(Domain::Noise, 0));
         let draws = 100_000;
+        let mut noise = std::vec![0; draws];
+        Noise::new(Seed([1; 32]).stream(Domain::Noise, 0)).fill(&mut noise);
         let (mut sum, mut squares) = (0_i64, 0_i64);
-        for _ in 0..draws {
-            let e = i64::from(noise.draw());
+        for e in noise.into_iter().map(i64::from) {
             sum += e;
             squares += e * e;
         }
@@ -180,10 +175,11 @@ mod tests {
 
     #[test]
     fn ternary_values_are_equally_frequent() {
-        let mut ternary = Ternary::new(Seed([2; 32]).stream(Domain::Ternary, 0));
+        let mut values = std::vec![0; 90_000];
+        Ternary::new(Seed([2; 32]).stream(Domain::Ternary, 0)).fill(&mut values);
         let mut counts = [0_i32; 3];
-        for _ in 0..90_000 {
-            counts[(ternary.draw() + 1) as usize] += 1;
+        for value in values {
+            counts[(value + 1) as usize] += 1;
         }
         // Five standard deviations of a count are 707.
         assert!(counts.iter().all(|c| (c - 30_000).abs() < 707), "{counts:?}");

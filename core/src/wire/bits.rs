@@ -1,7 +1,5 @@
 //! Integers of any width up to 64 bits, packed little-endian, the first in the lowest bits. A run is padded with zero bits to a byte.
 
-use crate::params::LIMB_BITS;
-
 /// Values packed or unpacked at a time: 64 values of b bits are 8·b bytes exactly.
 pub const GROUP: usize = 64;
 
@@ -11,117 +9,144 @@ pub const fn packed_len(count: u64, bits: u32) -> u64 {
     (count * bits as u64).div_ceil(8)
 }
 
+/// What a machine shifts at a time.
+#[cfg(target_pointer_width = "64")]
+type Word = u64;
+/// Shifts of 64 bits cost several instructions there.
+#[cfg(not(target_pointer_width = "64"))]
+type Word = u32;
+
 /// Packs `values` (each below `2^bits`) into `out`, which has [`packed_len`] bytes.
 pub fn pack(values: &[u64], bits: u32, out: &mut [u8]) {
-    match bits {
-        LIMB_BITS => pack_with(values, LIMB_BITS, out),
-        _ => pack_with(values, bits, out),
-    }
-}
-
-/// [`pack`], compiled for a width that is known.
-#[inline(always)]
-fn pack_with(values: &[u64], bits: u32, mut out: &mut [u8]) {
-    let (mut buffer, mut filled) = (0, 0);
+    let mut packer = Packer::new(out);
     for &value in values {
-        debug_assert!(bits == 64 || value >> bits == 0);
-        buffer |= value << filled;
-        filled += bits;
-        if filled >= u64::BITS {
-            if let Some((word, rest)) = core::mem::take(&mut out).split_first_chunk_mut() {
-                *word = buffer.to_le_bytes();
-                out = rest;
-            }
-            filled -= u64::BITS;
-            // A shift by bits − filled, which may be 64.
-            buffer = value >> 1 >> (bits - filled - 1);
-        }
+        packer.push(value, bits);
     }
-    for (to, from) in out.iter_mut().zip(buffer.to_le_bytes()) {
-        *to = from;
-    }
+    packer.finish();
 }
 
 /// Unpacks `values.len()` values. Returns whether the padding is zero, as an honest sender leaves it.
 #[must_use]
 pub fn unpack(bytes: &[u8], bits: u32, values: &mut [u64]) -> bool {
-    match bits {
-        LIMB_BITS => unpack_with(bytes, LIMB_BITS, values),
-        _ => unpack_with(bytes, bits, values),
-    }
+    unpack_widths(bytes, |_| bits, values)
 }
 
-/// [`unpack`], compiled for a width that is known.
-#[inline(always)]
-fn unpack_with(bytes: &[u8], bits: u32, values: &mut [u64]) -> bool {
-    let mask = u64::MAX >> (u64::BITS - bits);
-    let mut at = 0;
-    for value in values {
-        let (first, shift) = (at as usize / 8, at % 8);
-        *value = (word(bytes, first) >> shift) & mask;
-        if bits + shift > u64::BITS {
-            *value |= word(bytes, first + 8) << (u64::BITS - shift) & mask;
-        }
-        at += bits;
-    }
-    let padding = bytes.get(at as usize / 8..).unwrap_or_default();
-    padding.first().is_none_or(|byte| byte >> (at % 8) == 0) && padding.iter().skip(1).all(|&byte| byte == 0)
-}
-
-/// Eight bytes from `first` on, little-endian; zeros behind the end.
-#[inline(always)]
-fn word(bytes: &[u8], first: usize) -> u64 {
-    let rest = bytes.get(first..).unwrap_or_default();
-    match rest.first_chunk() {
-        Some(&eight) => u64::from_le_bytes(eight),
-        None => rest.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte)),
-    }
-}
-
-/// As [`unpack`], with a width for each value.
+/// As [`unpack`], with a width for each value, 1 to 64.
 #[must_use]
 #[inline]
 pub fn unpack_widths(bytes: &[u8], width: impl Fn(usize) -> u32, values: &mut [u64]) -> bool {
-    let (mut buffer, mut filled) = (0_u128, 0);
-    let mut bytes = bytes.iter();
+    let mut reader = Reader { bytes, word: 0, left: 0 };
     for (i, value) in values.iter_mut().enumerate() {
-        let bits = width(i);
-        while filled < bits {
-            buffer |= u128::from(bytes.next().copied().unwrap_or(0)) << filled;
-            filled += 8;
-        }
-        *value = buffer as u64 & (u64::MAX >> (64 - bits));
-        buffer >>= bits;
-        filled -= bits;
+        *value = reader.take(width(i));
     }
-    buffer == 0 && bytes.all(|&b| b == 0)
+    reader.word == 0 && reader.bytes.iter().all(|&b| b == 0)
 }
 
-/// A run of values of any widths.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Packer {
-    buffer: u128,
+/// A run of values of any widths, written into bytes. What does not fit is left out.
+#[derive(Debug)]
+pub struct Packer<'a> {
+    out: &'a mut [u8],
+    word: Word,
     filled: u32,
 }
 
-impl Packer {
-    /// Appends `value < 2^bits` and hands out every finished byte.
+impl<'a> Packer<'a> {
+    /// Starts at the front of `out`.
+    #[must_use]
+    pub const fn new(out: &'a mut [u8]) -> Self {
+        Self { out, word: 0, filled: 0 }
+    }
+
+    /// Appends `value < 2^bits`, `bits` 1 to 64.
     #[inline]
-    pub fn push(&mut self, value: u64, bits: u32, mut each: impl FnMut(u8)) {
-        self.buffer |= u128::from(value) << self.filled;
-        self.filled += bits;
-        while self.filled >= 8 {
-            each(self.buffer as u8);
-            self.buffer >>= 8;
-            self.filled -= 8;
+    pub fn push(&mut self, value: u64, bits: u32) {
+        debug_assert!(bits == 64 || value >> bits == 0);
+        if bits <= Word::BITS {
+            self.push_word(value as Word, bits);
+        } else {
+            self.push_word(value as Word, Word::BITS);
+            self.push_word((value >> (Word::BITS - 1) >> 1) as Word, bits - Word::BITS);
         }
     }
 
-    /// Hands out the last, padded byte if there is one.
-    pub fn finish(self, mut each: impl FnMut(u8)) {
-        if self.filled > 0 {
-            each(self.buffer as u8);
+    #[inline]
+    fn push_word(&mut self, value: Word, bits: u32) {
+        self.word |= value << self.filled;
+        let filled = self.filled + bits;
+        if filled < Word::BITS {
+            self.filled = filled;
+            return;
         }
+        self.write_word();
+        // Twice: a shift by the whole width is none.
+        self.word = value >> 1 >> (Word::BITS - 1 - self.filled);
+        self.filled = filled - Word::BITS;
+    }
+
+    #[inline]
+    fn write_word(&mut self) {
+        if let Some((slot, rest)) = core::mem::take(&mut self.out).split_first_chunk_mut() {
+            *slot = self.word.to_le_bytes();
+            self.out = rest;
+        }
+    }
+
+    /// Writes the last, padded bytes if there are any.
+    pub fn finish(self) {
+        let bytes = self.word.to_le_bytes();
+        for (to, from) in self.out.iter_mut().zip(bytes).take(self.filled.div_ceil(8) as usize) {
+            *to = from;
+        }
+    }
+}
+
+/// Reads a run of values; behind the end are zeros.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    /// Bits that were read from `bytes` and not yet taken, `left` of them.
+    word: Word,
+    left: u32,
+}
+
+impl Reader<'_> {
+    #[inline]
+    #[allow(clippy::useless_conversion, reason = "words are narrower on small machines")]
+    fn take(&mut self, bits: u32) -> u64 {
+        if bits <= Word::BITS {
+            return u64::from(self.take_word(bits));
+        }
+        let low = u64::from(self.take_word(Word::BITS));
+        low | u64::from(self.take_word(bits - Word::BITS)) << (Word::BITS - 1) << 1
+    }
+
+    #[inline]
+    fn take_word(&mut self, bits: u32) -> Word {
+        let mask = Word::MAX >> (Word::BITS - bits);
+        if bits <= self.left {
+            let value = self.word & mask;
+            self.left -= bits;
+            self.word = self.word >> 1 >> (bits - 1);
+            return value;
+        }
+        let next = self.next();
+        let value = (self.word | next << self.left) & mask;
+        let taken = bits - self.left;
+        self.word = next >> 1 >> (taken - 1);
+        self.left = Word::BITS - taken;
+        value
+    }
+
+    #[inline]
+    fn next(&mut self) -> Word {
+        if let Some((bytes, rest)) = self.bytes.split_first_chunk() {
+            self.bytes = rest;
+            return Word::from_le_bytes(*bytes);
+        }
+        let mut bytes = [0; size_of::<Word>()];
+        for (to, from) in bytes.iter_mut().zip(core::mem::take(&mut self.bytes)) {
+            *to = *from;
+        }
+        Word::from_le_bytes(bytes)
     }
 }
 

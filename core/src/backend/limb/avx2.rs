@@ -49,7 +49,7 @@ impl Factor {
     }
 }
 
-/// A constant factor, and its product with `q^-1 mod 2^32`: the two multiplications of a product with it do not wait for each other.
+/// A constant factor, and its product with `−q^-1 mod 2^32`: the two multiplications of a product with it do not wait for each other.
 #[derive(Clone, Copy)]
 struct Constant {
     high: Factor,
@@ -60,14 +60,15 @@ impl Constant {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn new(limb: &Limb, x: i32) -> Self {
-        Self { high: Factor::all(x), low: Factor::all(x.wrapping_mul(limb.q_inverse)) }
+        Self { high: Factor::all(x), low: Factor::all(x.wrapping_mul(limb.minus_inverse)) }
     }
 
     /// Factor `i` of the transform, in its first nine layers.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn zeta(limb: &Limb, i: usize) -> Self {
-        Self { high: Factor::all(limb.zetas[i]), low: Factor::all(limb.vectors.low[i]) }
+        let [high, low] = limb.vectors.first[i];
+        Self { high: Factor::all(high), low: Factor::all(low) }
     }
 
     /// Vector `i` of the factors of block `block` in the last three layers.
@@ -90,22 +91,22 @@ fn odd(x: __m256i) -> __m256i {
 #[derive(Clone, Copy)]
 struct Prime {
     q: __m256i,
-    q_inverse: __m256i,
+    minus_inverse: __m256i,
 }
 
 impl Prime {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn of(limb: &Limb) -> Self {
-        Self { q: _mm256_set1_epi32(limb.q), q_inverse: _mm256_set1_epi32(limb.q_inverse) }
+        Self { q: _mm256_set1_epi32(limb.q), minus_inverse: _mm256_set1_epi32(limb.minus_inverse) }
     }
 
-    /// High halves of `x − m·q`, whose low halves are zero: the end of a Montgomery reduction.
+    /// High halves of `x + m·q`, whose low halves are zero: the end of a Montgomery reduction.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn high(self, [even, odd]: [__m256i; 2], [m_even, m_odd]: [__m256i; 2]) -> __m256i {
-        let even = _mm256_sub_epi64(even, _mm256_mul_epi32(m_even, self.q));
-        let odd = _mm256_sub_epi64(odd, _mm256_mul_epi32(m_odd, self.q));
+        let even = _mm256_add_epi64(even, _mm256_mul_epi32(m_even, self.q));
+        let odd = _mm256_add_epi64(odd, _mm256_mul_epi32(m_odd, self.q));
         _mm256_blend_epi32::<0b1010_1010>(self::odd(even), odd)
     }
 
@@ -113,7 +114,7 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn montgomery(self, [even, odd]: [__m256i; 2]) -> __m256i {
-        self.high([even, odd], [_mm256_mul_epi32(even, self.q_inverse), _mm256_mul_epi32(odd, self.q_inverse)])
+        self.high([even, odd], [_mm256_mul_epi32(even, self.minus_inverse), _mm256_mul_epi32(odd, self.minus_inverse)])
     }
 
     /// [`Limb::mul`].
@@ -174,21 +175,21 @@ fn eight(values: &[i32], at: usize) -> __m256i {
 /// The transform's factors as vectors take them.
 #[derive(Debug)]
 pub(crate) struct Factors {
-    /// Factors of the first nine layers, times `q^-1 mod 2^32`.
-    low: [i32; VECTORS],
-    /// Factors of the last three layers for each eight vectors, transposed: one vector, two, four, each with its product with `q^-1 mod 2^32`.
+    /// Factors of the first nine layers, each with its product with `−q^-1 mod 2^32`.
+    first: [[i32; 2]; VECTORS],
+    /// Those of the last three layers for each eight vectors, transposed: one vector, two, four.
     inside: [[[[i32; LANES]; 2]; 7]; VECTORS / 8],
 }
 
 impl Factors {
-    /// Of [`Limb::zetas`] and [`Limb::q_inverse`].
-    pub(crate) const fn new(zetas: &[i32; N], q_inverse: i32) -> Self {
-        let mut factors = Self { low: [0; VECTORS], inside: [[[[0; LANES]; 2]; 7]; VECTORS / 8] };
+    /// Of `ψ^brv(k) · 2^32 mod q`.
+    pub(crate) const fn new(zetas: &[i32; N], minus_inverse: i32) -> Self {
+        let mut factors = Self { first: [[0; 2]; VECTORS], inside: [[[[0; LANES]; 2]; 7]; VECTORS / 8] };
         let mut i = 0;
         while i < N {
-            let low = zetas[i].wrapping_mul(q_inverse);
+            let low = zetas[i].wrapping_mul(minus_inverse);
             if i < VECTORS {
-                factors.low[i] = low;
+                factors.first[i] = [zetas[i], low];
             } else {
                 // The layer's number, the vector in it, and the position among the first layer's N/8 factors.
                 let layer = i.ilog2() - VECTORS.ilog2();
@@ -244,7 +245,7 @@ pub(crate) fn forward(limb: &Limb, a: &mut [i32; N]) {
     let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
     between::<64>(a, |v, _| forward_eight(p, v, |layer, i| Constant::zeta(limb, (1 << layer) + i)));
     between::<8>(a, |v, block| forward_eight(p, v, |layer, i| Constant::zeta(limb, ((8 + block) << layer) + i)));
-    let r = Constant::new(limb, limb.r());
+    let r = Constant::new(limb, limb.montgomery_one());
     between::<1>(a, |v, block| forward_eight(p, v, |layer, i| Constant::zeta(limb, ((64 + block) << layer) + i)));
     between::<1>(a, |v, block| {
         transpose(v);
@@ -282,7 +283,7 @@ fn forward_eight(p: Prime, v: &mut [__m256i; 8], zeta: impl Fn(usize, usize) -> 
 #[target_feature(enable = "avx2")]
 pub(crate) fn inverse(limb: &Limb, a: &mut [i32; N]) {
     let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
-    let r = Constant::new(limb, limb.r());
+    let r = Constant::new(limb, limb.montgomery_one());
     // Factors of a layer stand mirrored, so rows are mirrored, too.
     between::<1>(a, |v, block| {
         let block = 63 - block;
@@ -295,7 +296,7 @@ pub(crate) fn inverse(limb: &Limb, a: &mut [i32; N]) {
     between::<1>(a, |v, block| inverse_eight(p, v, r, |layer, i| Constant::zeta(limb, ((127 - block) << layer) + i)));
     between::<8>(a, |v, block| inverse_eight(p, v, r, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i)));
     // 1/n goes into the last layer: into the factor of differences, and as a factor of sums.
-    let (scale, last) = (limb.scale(N), limb.mul(limb.zetas[1], limb.scale(N)));
+    let (scale, last) = (limb.scale(N), limb.mul(limb.vectors.first[1][0], limb.scale(N)));
     let (scale, last) = (Constant::new(limb, scale), Constant::new(limb, last));
     between::<64>(a, |v, _| {
         inverse_layers(p, v, |layer, i| if layer == 0 { last } else { Constant::zeta(limb, (1 << layer) + i) });
@@ -377,7 +378,7 @@ pub(crate) fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
 /// As [`super::multiply_add`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
-    let (p, r) = (Prime::of(limb), Constant::new(limb, limb.r()));
+    let (p, r) = (Prime::of(limb), Constant::new(limb, limb.montgomery_one()));
     let (a, a_rest) = a.as_chunks();
     let (pairs, out, b) = vectors!(out, b);
     for ((out, b), a) in pairs.zip(a) {
@@ -389,7 +390,7 @@ pub(crate) fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
 /// As [`super::multiply_subtract`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
-    let (p, r) = (Prime::of(limb), Constant::new(limb, limb.r()));
+    let (p, r) = (Prime::of(limb), Constant::new(limb, limb.montgomery_one()));
     let (a, a_rest) = a.as_chunks();
     let (pairs, out, b) = vectors!(out, b);
     for ((out, b), a) in pairs.zip(a) {
@@ -422,7 +423,7 @@ pub(crate) fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32
 #[inline]
 #[target_feature(enable = "avx2")]
 fn sum(limb: &Limb, x: &[i32], out: &mut [i32], factor: impl Fn(usize, usize) -> Factor) {
-    let (p, r, n) = (Prime::of(limb), Constant::new(limb, limb.r()), out.len());
+    let (p, r, n) = (Prime::of(limb), Constant::new(limb, limb.montgomery_one()), out.len());
     let polynomials = x.len() / n;
     for (pair, out) in out.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0.iter_mut().enumerate() {
         let mut sums = [_mm256_setzero_si256(); 2];
@@ -449,7 +450,7 @@ fn sum(limb: &Limb, x: &[i32], out: &mut [i32], factor: impl Fn(usize, usize) ->
 #[inline]
 #[target_feature(enable = "avx2")]
 fn reduce_four(p: Prime, x: __m256i, factor: __m256i) -> __m128i {
-    let montgomery = |x| _mm256_sub_epi64(x, _mm256_mul_epi32(_mm256_mul_epi32(x, p.q_inverse), p.q));
+    let montgomery = |x| _mm256_add_epi64(x, _mm256_mul_epi32(_mm256_mul_epi32(x, p.minus_inverse), p.q));
     let x = _mm256_mul_epi32(_mm256_srli_epi64::<32>(montgomery(x)), factor);
     _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(montgomery(x), _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7)))
 }
@@ -500,7 +501,7 @@ pub(crate) fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut 
         let lows = _mm256_add_epi64(_mm256_mul_epu32(low, k0), _mm256_mul_epu32(top(low), k1));
         let highs = _mm256_add_epi64(_mm256_mul_epu32(high, k2), _mm256_mul_epu32(top(high), k3));
         let wide = _mm256_add_epi64(lows, highs);
-        let reduced = _mm256_sub_epi64(wide, _mm256_mul_epi32(_mm256_mul_epi32(wide, p.q_inverse), p.q));
+        let reduced = _mm256_add_epi64(wide, _mm256_mul_epi32(_mm256_mul_epi32(wide, p.minus_inverse), p.q));
         let reduced = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(reduced, _mm256_setr_epi32(1, 5, 3, 7, 1, 5, 3, 7)));
         *out = bytemuck::must_cast(_mm_add_epi32(bytemuck::must_cast(*out), _mm_sub_epi32(reduced, centre)));
     }

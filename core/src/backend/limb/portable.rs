@@ -1,18 +1,19 @@
-//! The twin without vectors.
+//! The twin without vectors. Constants of loops are opaque where a compiler would keep them in 64 bits on 32-bit machines.
 
 use super::{Encoding, LAZY};
 use crate::lattice::rescale::Reciprocal;
 use crate::params::N;
 use crate::ring::Limb;
+use core::hint::black_box;
 
 /// As [`super::forward`].
 pub fn forward(limb: &Limb, a: &mut [i32; N]) {
-    limb.forward_portable(a);
+    limb.forward_in_passes(a);
 }
 
 /// As [`super::inverse`].
 pub fn inverse(limb: &Limb, a: &mut [i32; N]) {
-    limb.inverse_portable(a);
+    limb.inverse_in_passes(a);
 }
 
 /// As [`super::to_montgomery`].
@@ -25,7 +26,7 @@ pub fn to_montgomery(limb: &Limb, a: &mut [i32]) {
 /// As [`super::to_montgomery_small`].
 #[inline(always)]
 pub fn to_montgomery_small(limb: &Limb, a: &[i8], out: &mut [i32]) {
-    let r = limb.r();
+    let r = limb.montgomery_one();
     for (out, &a) in out.iter_mut().zip(a) {
         *out = i32::from(a) * r;
     }
@@ -48,15 +49,17 @@ pub fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
 
 /// As [`super::multiply_add`].
 pub fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    let one = black_box(limb.montgomery_one());
     for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-        *out = limb.reduce(*out + limb.mul(a, b));
+        *out = limb.mul(*out + limb.mul(a, b), one);
     }
 }
 
 /// As [`super::multiply_subtract`].
 pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    let one = black_box(limb.montgomery_one());
     for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
-        *out = limb.canonical(limb.reduce(*out - limb.mul(a, b))) as i32;
+        *out = limb.canonical(limb.mul(*out - limb.mul(a, b), one)) as i32;
     }
 }
 
@@ -136,7 +139,7 @@ pub(super) struct Uniform {
 impl Uniform {
     pub(super) fn new(limb: &Limb, bits: u32) -> Self {
         let split = |x: u128| [x as u64, (x >> 64) as u64];
-        let (r, r2) = (limb.r(), limb.r2);
+        let (r, r2) = (limb.montgomery_one(), limb.r2);
         let r3 = limb.mul(r2, r2);
         let powers = [r, r2, r3, limb.mul(r3, r2)].map(|x| u64::from(limb.canonical(x)));
         let mut uniform = Self { mask: split((2 << bits) - 1), powers, centre: 0 };

@@ -27,7 +27,7 @@ pub(crate) fn keep_below_vartime(words: &mut [i32], bits: u32, bound: i32) -> us
 
 /// As [`super::ternary`]: four words at a time.
 #[target_feature(enable = "avx2")]
-pub(crate) fn ternary(words: &[u64], out: &mut [i8]) {
+pub(crate) fn ternary(words: &[[u32; 2]], out: &mut [i8]) {
     const THIRD: u64 = u64::MAX / 3;
     const SIGN: u64 = 1 << 63;
     // Comparisons are signed: a word is held with its top bit flipped, which a multiplication by three leaves flipped.
@@ -57,6 +57,6 @@ pub(crate) fn ternary(words: &[u64], out: &mut [i8]) {
 
 /// As [`super::binomial`], with the instruction that counts ones.
 #[target_feature(enable = "avx2,popcnt")]
-pub(crate) fn binomial(words: &[[u64; 2]], out: &mut [i8]) {
+pub(crate) fn binomial(words: &[[u32; 4]], out: &mut [i8]) {
     portable::binomial(words, out);
 }

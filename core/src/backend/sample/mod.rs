@@ -8,9 +8,9 @@ pub mod portable;
 
 use super::cpu::fastest;
 
-/// Ternary values of a word.
+/// Ternary values of 64 bits.
 pub(crate) const DIGITS: usize = 16;
-/// Centred binomial values of a pair of words.
+/// Centred binomial values of 128 bits.
 pub(crate) const EACH: usize = 3;
 
 fastest! {
@@ -18,11 +18,11 @@ fastest! {
     /// Takes a time that depends on the words.
     pub fn keep_below_vartime(words: &mut [i32], bits: u32, bound: i32) -> usize;
 
-    /// The first 16 digits to base 3 of fractions of `2^64`, each less 1: [`DIGITS`] for each word.
-    pub fn ternary(words: &[u64], out: &mut [i8]);
+    /// The first 16 digits to base 3 of fractions of `2^64`, each less 1: [`DIGITS`] for each 64 bits, of which the low word comes first.
+    pub fn ternary(words: &[[u32; 2]], out: &mut [i8]);
 
-    /// The number of ones, less 21, of three times 42 bits of each pair of words, lowest first: [`EACH`] for each pair.
-    pub fn binomial(words: &[[u64; 2]], out: &mut [i8]);
+    /// The number of ones, less 21, of three times 42 of 128 bits, the lowest first: [`EACH`] for each 128 bits.
+    pub fn binomial(words: &[[u32; 4]], out: &mut [i8]);
 }
 
 #[cfg(test)]
@@ -45,8 +45,8 @@ mod tests {
         for len in (0..40).chain([255, 256, 257, 1000]) {
             let words = words(2 * len);
             let (mut a, mut b) = (std::vec![9; len * DIGITS], std::vec![7; len * DIGITS]);
-            ternary(&words[..len], &mut a);
-            portable::ternary(&words[..len], &mut b);
+            ternary(bytemuck::cast_slice(&words[..len]), &mut a);
+            portable::ternary(bytemuck::cast_slice(&words[..len]), &mut b);
             assert_eq!(a, b);
             let (mut a, mut b) = (std::vec![9; len * EACH], std::vec![7; len * EACH]);
             binomial(bytemuck::cast_slice(&words), &mut a);

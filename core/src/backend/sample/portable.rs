@@ -17,41 +17,26 @@ pub fn keep_below_vartime(words: &mut [i32], bits: u32, bound: i32) -> usize {
 }
 
 /// As [`super::ternary`].
-pub fn ternary(words: &[u64], out: &mut [i8]) {
-    for (&word, out) in words.iter().zip(out.as_chunks_mut::<DIGITS>().0) {
-        let mut fraction = word;
+pub fn ternary(words: &[[u32; 2]], out: &mut [i8]) {
+    for (&[low, high], out) in words.iter().zip(out.as_chunks_mut::<DIGITS>().0) {
+        let (mut low, mut high) = (u64::from(low), u64::from(high));
         for x in out {
-            *x = digit(&mut fraction);
+            // Times three in words of 32 bits: what carries out of the top is the digit.
+            low *= 3;
+            high = high * 3 + (low >> 32);
+            *x = (high >> 32) as i8 - 1;
+            (low, high) = (low & 0xffff_ffff, high & 0xffff_ffff);
         }
     }
-}
-
-/// The next digit of a fraction, less 1.
-#[inline(always)]
-pub(crate) fn digit(fraction: &mut u64) -> i8 {
-    // Times three in words of 32 bits: what carries out of the top is the digit.
-    let low = (*fraction & 0xffff_ffff) * 3;
-    let high = (*fraction >> 32) * 3 + (low >> 32);
-    *fraction = high << 32 | (low & 0xffff_ffff);
-    (high >> 32) as i8 - 1
 }
 
 /// As [`super::binomial`].
 #[inline(always)]
-pub fn binomial(words: &[[u64; 2]], out: &mut [i8]) {
-    for (&word, out) in words.iter().zip(out.as_chunks_mut::<EACH>().0) {
-        let mut coins = word;
-        for x in out {
-            *x = heads(&mut coins);
-        }
+pub fn binomial(words: &[[u32; 4]], out: &mut [i8]) {
+    const _: () = assert!(CBD == 21);
+    let heads = |x: u32, y: u32| (x.count_ones() + y.count_ones()) as i8 - CBD as i8;
+    for (&[a, b, c, d], out) in words.iter().zip(out.as_chunks_mut::<EACH>().0) {
+        // Bits 0 to 41, 42 to 83 and 84 to 125.
+        *out = [heads(a, b & 0x3ff), heads(b >> 10, c & 0xf_ffff), heads(c >> 20, d & 0x3fff_ffff)];
     }
-}
-
-/// The number of heads among the next coins, less half of them.
-#[inline(always)]
-pub(crate) fn heads([low, high]: &mut [u64; 2]) -> i8 {
-    const COINS: u32 = 2 * CBD;
-    let heads = (*low & ((1 << COINS) - 1)).count_ones();
-    (*low, *high) = (*low >> COINS | *high << (64 - COINS), *high >> COINS);
-    heads as i8 - CBD as i8
 }
