@@ -167,14 +167,6 @@ impl Prime {
     }
 }
 
-/// Eight values from `at` on.
-#[inline(always)]
-fn eight(values: &[i32], at: usize) -> __m256i {
-    let mut x = [0; 8];
-    x.copy_from_slice(&values[at..at + 8]);
-    bytemuck::must_cast(x)
-}
-
 /// The transform's factors as vectors take them.
 #[derive(Debug)]
 pub(crate) struct Factors {
@@ -401,49 +393,61 @@ pub(crate) fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i3
     portable::multiply_subtract(limb, a_rest, b, out);
 }
 
+/// Vectors of a sum that are made at a time.
+const BLOCK: usize = 4;
+
 /// As [`super::sum_of_products`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]) {
     let n = out.len();
-    if !n.is_multiple_of(2 * LANES) {
+    if !n.is_multiple_of(BLOCK * LANES) {
         return portable::sum_of_products(limb, x, y, out);
     }
-    sum(limb, x, out, |k, first| Factor::each(eight(y, k * n + first)));
+    sum(limb, x, out, |k, first| {
+        let [y0, y1, y2, y3] = block(y, k * n + first);
+        [Factor::each(y0), Factor::each(y1), Factor::each(y2), Factor::each(y3)]
+    });
 }
 
 /// As [`super::sum_of_multiples`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32]) {
-    if !out.len().is_multiple_of(2 * LANES) {
+    if !out.len().is_multiple_of(BLOCK * LANES) {
         return portable::sum_of_multiples(limb, x, w, out);
     }
-    sum(limb, x, out, |k, _| Factor::all(w[k]));
+    sum(limb, x, out, |k, _| [Factor::all(w[k]); BLOCK]);
 }
 
-/// Sums of products of `x` with what `factor` gives for a polynomial and eight of its coefficients.
+/// A block of vectors from `at` on.
+#[inline(always)]
+fn block(values: &[i32], at: usize) -> [__m256i; BLOCK] {
+    let mut x = [0; BLOCK * LANES];
+    x.copy_from_slice(&values[at..at + BLOCK * LANES]);
+    bytemuck::must_cast(x)
+}
+
+/// Sums of products of `x` with what `factors` gives for a polynomial and a block of its coefficients.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum(limb: &Limb, x: &[i32], out: &mut [i32], factor: impl Fn(usize, usize) -> Factor) {
-    let (p, n) = (Prime::of(limb), out.len());
-    let polynomials = x.len() / n;
-    for (pair, out) in out.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-        let mut sums = [_mm256_setzero_si256(); 2];
+fn sum(limb: &Limb, x: &[i32], out: &mut [i32], factors: impl Fn(usize, usize) -> [Factor; BLOCK]) {
+    let (p, n, zero) = (Prime::of(limb), out.len(), _mm256_setzero_si256());
+    let polynomials = x.len().checked_div(n).unwrap_or(0);
+    for (out, first) in out.as_chunks_mut::<LANES>().0.as_chunks_mut::<BLOCK>().0.iter_mut().zip((0..).step_by(BLOCK * LANES)) {
+        let mut sums = [zero; BLOCK];
         for lazy in (0..polynomials).step_by(LAZY) {
-            let mut wide = [[_mm256_setzero_si256(); 2]; 2];
+            let mut wide = [[zero; 2]; BLOCK];
             for k in lazy..polynomials.min(lazy + LAZY) {
-                for (i, [even, odd]) in wide.iter_mut().enumerate() {
-                    let first = (2 * pair + i) * LANES;
-                    let (x, y) = (eight(x, k * n + first), factor(k, first));
-                    *even = _mm256_add_epi64(*even, _mm256_mul_epi32(x, y.even));
-                    *odd = _mm256_add_epi64(*odd, _mm256_mul_epi32(self::odd(x), y.odd));
+                let (x, y) = (block(x, k * n + first), factors(k, first));
+                for ((wide, x), y) in wide.iter_mut().zip(x).zip(y) {
+                    wide[0] = _mm256_add_epi64(wide[0], _mm256_mul_epi32(x, y.even));
+                    wide[1] = _mm256_add_epi64(wide[1], _mm256_mul_epi32(odd(x), y.odd));
                 }
             }
-            for (sum, [even, odd]) in sums.iter_mut().zip(wide) {
-                *sum = p.reduce(_mm256_add_epi32(*sum, p.montgomery([even, odd])));
+            for (sum, wide) in sums.iter_mut().zip(wide) {
+                *sum = p.reduce(_mm256_add_epi32(*sum, p.montgomery(wide)));
             }
         }
-        store(&mut out[0], sums[0]);
-        store(&mut out[1], sums[1]);
+        *out = bytemuck::must_cast(sums);
     }
 }
 
