@@ -9,12 +9,14 @@
 //! | [`client`], [`server`], [`link`], [`serial`] | the protocol over TCP; the server over a serial line |
 //! | [`pairings`] | what set-up makes, kept for later sessions |
 //! | [`loopback`], [`prefix`] | both parties in one process; the first operations of a model |
+//! | [`c_header`] | a plan, or samples and answers, for a C compiler |
 //! | [`plot`] | what a plan costs, as a picture |
 //! | [`onnx`] | ONNX file → [`network`] |
 //! | [`network`] | a graph of float layers |
 //! | [`npy`] | NumPy arrays: samples in, results out |
 
 pub mod bench;
+pub mod c_header;
 pub mod check;
 pub mod cli;
 pub mod client;
