@@ -41,7 +41,7 @@ static bool passed(minionn_status status, const char *what) {
     host_print(": ");
     host_print(minionn_strerror(status));
     if (status == MINIONN_ERROR_PEER_ABORTED) {
-        host_print(" ");
+        host_print("; it said: ");
         host_print(minionn_strerror(minionn_client_peer_status(session.client)));
     }
     host_print("\n");
@@ -50,7 +50,7 @@ static bool passed(minionn_status status, const char *what) {
 
 static bool holds(bool condition, const char *what) {
     if (condition) return true;
-    host_print("FAIL: ");
+    host_print("FAIL: it does not hold that ");
     host_print(what);
     host_print("\n");
     return false;
