@@ -27,7 +27,7 @@ pub struct Machine {
 impl Machine {
     /// Pointers of 32 bits: microcontrollers.
     pub const BITS32: Self =
-        Self { lanes: 1, groups: 8, buffer: 2048, shared: 160, client: 4352, server: 4864, handle: 192, most: i32::MAX as usize };
+        Self { lanes: 1, groups: 8, buffer: 2048, shared: 160, client: 4608, server: 5120, handle: 192, most: i32::MAX as usize };
 
     /// WebAssembly: pointers of 32 bits, but keys as on larger machines.
     pub const WASM32: Self = Self { client: 5376, server: 6144, ..Self::BITS32 };

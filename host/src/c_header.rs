@@ -75,11 +75,9 @@ pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs
         "\n/* Bytes of memory, aligned to MINIONN_ALIGN, with these options: what minionn_client_memory(), minionn_server_memory() and\n \
          * minionn_model_memory() tell on the machine that this is compiled for. Not defined where it cannot address that much. */\n"
     )?;
-    for (condition, machine) in [
-        ("#if UINTPTR_MAX > 0xffffffffu", Machine::BITS64),
-        ("#elif defined(__wasm__)", Machine::WASM32),
-        ("#else", Machine::BITS32),
-    ] {
+    for (condition, machine) in
+        [("#if UINTPTR_MAX > 0xffffffffu", Machine::BITS64), ("#elif defined(__wasm__)", Machine::WASM32), ("#else", Machine::BITS32)]
+    {
         writeln!(out, "{condition}")?;
         let handle = |bytes: usize| machine.check(bytes.saturating_add(machine.handle));
         for (what, bytes) in [

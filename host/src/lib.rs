@@ -7,6 +7,7 @@
 //! | [`mod@bench`] | measuring; the method as published |
 //! | [`mod@check`] | the float network, the integer model and the private run, layer by layer |
 //! | [`client`], [`server`], [`link`], [`serial`] | the protocol over TCP; the server over a serial line |
+//! | [`pairings`] | what set-up makes, kept for later sessions |
 //! | [`loopback`], [`prefix`] | both parties in one process; the first operations of a model |
 //! | [`c_header`] | a plan, or samples and answers, for a C compiler |
 //! | [`plot`] | what a plan costs, as a picture |
@@ -26,6 +27,7 @@ pub mod loopback;
 pub mod network;
 pub mod npy;
 pub mod onnx;
+pub mod pairings;
 pub mod plot;
 pub mod prefix;
 pub mod serial;

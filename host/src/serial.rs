@@ -169,7 +169,7 @@ impl Line {
 /// The part of a hello that is the same in all.
 fn hello_start() -> minionn_core::Result<Vec<u8>> {
     let mut frame = vec![0; HELLO_BYTES + OVERHEAD];
-    emit_frame(Tag::Hello, &Hello { options: Options::default(), digest: [0; 32], nonce: [0; 32] }.emit(), &mut frame)?;
+    emit_frame(Tag::Hello, &Hello { options: Options::default(), digest: [0; 32], nonce: [0; 32], pairing: None }.emit(), &mut frame)?;
     frame.truncate(HELLO_START);
     Ok(frame)
 }

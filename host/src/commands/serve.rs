@@ -1,5 +1,6 @@
 //! `minionn serve`.
 
+use crate::pairings::Pairings;
 use crate::serial::{self, Line};
 use crate::server::{Limits, Service, Session, run_listener};
 use anyhow::Context as _;
@@ -35,6 +36,13 @@ pub struct Args {
     /// Clients at a time; more are turned away.
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_clients)]
     max_clients: usize,
+    /// Keep pairings of clients in this folder (files that only the owner may read), so that they outlive this process: whoever reads these files
+    /// and what went over the wire can read the model's values in those sessions. Without it, they are kept in memory.
+    #[arg(long, value_name = "DIR")]
+    pairings: Option<PathBuf>,
+    /// Pairings kept, of 57 kB each: the one that was not used for longest goes first. 0 keeps none.
+    #[arg(long, value_name = "N", default_value_t = Pairings::MOST)]
+    max_pairings: usize,
     /// Print a JSON object for each event: listening, session.
     #[arg(long)]
     json: bool,
@@ -48,7 +56,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let name = args.model.display().to_string();
     let bytes = std::fs::read(&args.model).with_context(|| name.clone())?;
     let limits = Limits { max_stock: args.max_stock, max_clients: args.max_clients };
-    let service = Service::new(bytes, limits).with_context(|| name)?;
+    let pairings = match &args.pairings {
+        Some(folder) => Pairings::in_folder(folder, args.max_pairings)?,
+        None => Pairings::in_memory(args.max_pairings),
+    };
+    let service = Service::new(bytes, limits).with_context(|| name)?.keeping(pairings);
     let json = args.json;
     if let Some(port) = &args.serial {
         let mut line = Line::open(&serial::Settings { port: port.clone(), baud: args.baud, flow_control: args.flow_control })?;
@@ -76,7 +88,10 @@ fn tell(session: &Session, json: bool) {
         println!("{value}");
         return;
     }
-    let Session { peer, predictions, bytes_sent, bytes_received, error } = session;
+    let Session { peer, predictions, bytes_sent, bytes_received, error, warning } = session;
+    if let Some(warning) = warning {
+        eprintln!("{peer}: {warning}");
+    }
     match error {
         None => eprintln!("{peer}: {predictions} predictions, {bytes_sent} bytes sent, {bytes_received} received"),
         Some(error) => eprintln!("{peer}: {predictions} predictions, then {error}"),
