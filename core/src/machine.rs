@@ -30,7 +30,7 @@ impl Machine {
         Self { lanes: 1, groups: 8, buffer: 2048, shared: 160, client: 4608, server: 5120, handle: 192, most: i32::MAX as usize };
 
     /// WebAssembly: pointers of 32 bits, but keys as on larger machines.
-    pub const WASM32: Self = Self { client: 5376, server: 6144, ..Self::BITS32 };
+    pub const WASM32: Self = Self { client: 5888, server: 6656, ..Self::BITS32 };
 
     /// Pointers of 64 bits.
     pub const BITS64: Self =

@@ -116,8 +116,9 @@ fn on_ethernet(minionn: &Path, setting: &Setting<'_>, losses: &[Loss]) -> Result
     for &loss in losses.iter().cycle().take(CUTS) {
         power::survive(&one, &server, &wire, wiring, loss, row.bytes_of_one_window())?;
     }
+    wire.all_greetings_differ()?;
     let grown = server.memory().zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
-    if grown > limits::SERVER_GROWTH {
+    if grown > limits::SERVER_GROWTH * CUTS as u64 {
         return Err(format!("the server holds {grown} bytes more after {CUTS} broken sessions"));
     }
     Ok(row)
@@ -132,6 +133,7 @@ fn on_serial(minionn: &Path, setting: &Setting<'_>) -> Result<Row> {
     server.session()?;
     let one = Setting { windows: 1, ..*setting };
     power::survive(&one, &server, &wire, wiring, Loss::Power, row.bytes_of_one_window())?;
+    wire.all_greetings_differ()?;
     Ok(row)
 }
 

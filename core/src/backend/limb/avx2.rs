@@ -92,13 +92,15 @@ fn odd(x: __m256i) -> __m256i {
 struct Prime {
     q: __m256i,
     minus_inverse: __m256i,
+    reciprocal: __m256,
 }
 
 impl Prime {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn of(limb: &Limb) -> Self {
-        Self { q: _mm256_set1_epi32(limb.q), minus_inverse: _mm256_set1_epi32(limb.minus_inverse) }
+        let reciprocal = _mm256_set1_ps((limb.q as f32).recip());
+        Self { q: _mm256_set1_epi32(limb.q), minus_inverse: _mm256_set1_epi32(limb.minus_inverse), reciprocal }
     }
 
     /// High halves of `x + m·q`, whose low halves are zero: the end of a Montgomery reduction.
@@ -132,12 +134,13 @@ impl Prime {
         self.high(wide(y.high), wide(y.low))
     }
 
-    /// Four vectors, without a loop: they stay in registers.
+    /// A value below `0.51q` congruent to `x`, `|x| ≤ 16q`: half the work of [`Limb::reduce`], by the nearest multiple of q. In single
+    /// precision `x/q` is off by less than `16·2^-22`.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn times_four(self, x: &mut [__m256i], y: Constant) {
-        (x[0], x[1]) = (self.times(x[0], y), self.times(x[1], y));
-        (x[2], x[3]) = (self.times(x[2], y), self.times(x[3], y));
+    fn reduce(self, x: __m256i) -> __m256i {
+        let quotient = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(x), self.reciprocal));
+        _mm256_sub_epi32(x, _mm256_mullo_epi32(quotient, self.q))
     }
 
     /// The element of `[0, q)`, from a representative in `(−q, q)`.
@@ -162,14 +165,6 @@ impl Prime {
         let d = _mm256_sub_epi32(*y, *x);
         (*x, *y) = (_mm256_add_epi32(*x, *y), self.times(d, zeta));
     }
-}
-
-/// Eight values from `at` on.
-#[inline(always)]
-fn eight(values: &[i32], at: usize) -> __m256i {
-    let mut x = [0; 8];
-    x.copy_from_slice(&values[at..at + 8]);
-    bytemuck::must_cast(x)
 }
 
 /// The transform's factors as vectors take them.
@@ -245,14 +240,12 @@ pub(crate) fn forward(limb: &Limb, a: &mut [i32; N]) {
     let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
     between::<64>(a, |v, _| forward_eight(p, v, |layer, i| Constant::zeta(limb, (1 << layer) + i)));
     between::<8>(a, |v, block| forward_eight(p, v, |layer, i| Constant::zeta(limb, ((8 + block) << layer) + i)));
-    let r = Constant::new(limb, limb.montgomery_one());
     between::<1>(a, |v, block| forward_eight(p, v, |layer, i| Constant::zeta(limb, ((64 + block) << layer) + i)));
     between::<1>(a, |v, block| {
         transpose(v);
         forward_eight(p, v, |layer, i| Constant::inside(limb, block, (1 << layer) - 1 + i));
-        let (low, high) = v.split_at_mut(4);
-        p.times_four(low, r);
-        p.times_four(high, r);
+        let [v0, v1, v2, v3, v4, v5, v6, v7] = *v;
+        *v = [p.reduce(v0), p.reduce(v1), p.reduce(v2), p.reduce(v3), p.reduce(v4), p.reduce(v5), p.reduce(v6), p.reduce(v7)];
         transpose(v);
     });
 }
@@ -283,33 +276,33 @@ fn forward_eight(p: Prime, v: &mut [__m256i; 8], zeta: impl Fn(usize, usize) -> 
 #[target_feature(enable = "avx2")]
 pub(crate) fn inverse(limb: &Limb, a: &mut [i32; N]) {
     let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
-    let r = Constant::new(limb, limb.montgomery_one());
     // Factors of a layer stand mirrored, so rows are mirrored, too.
     between::<1>(a, |v, block| {
         let block = 63 - block;
         v.reverse();
         transpose(v);
-        inverse_eight(p, v, r, |layer, i| Constant::inside(limb, block, (1 << layer) - 1 + i));
+        inverse_eight(p, v, |layer, i| Constant::inside(limb, block, (1 << layer) - 1 + i));
         transpose(v);
         v.reverse();
     });
-    between::<1>(a, |v, block| inverse_eight(p, v, r, |layer, i| Constant::zeta(limb, ((127 - block) << layer) + i)));
-    between::<8>(a, |v, block| inverse_eight(p, v, r, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i)));
+    between::<1>(a, |v, block| inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((127 - block) << layer) + i)));
+    between::<8>(a, |v, block| inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i)));
     // 1/n goes into the last layer: into the factor of differences, and as a factor of sums.
     let (scale, last) = (limb.scale(N), limb.mul(limb.vectors.first[1][0], limb.scale(N)));
     let (scale, last) = (Constant::new(limb, scale), Constant::new(limb, last));
     between::<64>(a, |v, _| {
         inverse_layers(p, v, |layer, i| if layer == 0 { last } else { Constant::zeta(limb, (1 << layer) + i) });
-        p.times_four(&mut v[..4], scale);
+        let [v0, v1, v2, v3, ..] = *v;
+        [v[0], v[1], v[2], v[3]] = [p.times(v0, scale), p.times(v1, scale), p.times(v2, scale), p.times(v3, scale)];
     });
 }
 
 /// Three layers on eight vectors, reduced; `zeta` as for [`forward_eight`], of the mirrored block.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn inverse_eight(p: Prime, v: &mut [__m256i; 8], r: Constant, zeta: impl Fn(usize, usize) -> Constant) {
+fn inverse_eight(p: Prime, v: &mut [__m256i; 8], zeta: impl Fn(usize, usize) -> Constant) {
     inverse_layers(p, v, zeta);
-    (v[0], v[1]) = (p.times(v[0], r), p.times(v[1], r));
+    (v[0], v[1]) = (p.reduce(v[0]), p.reduce(v[1]));
 }
 
 /// The layers of [`inverse_eight`].
@@ -378,11 +371,11 @@ pub(crate) fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
 /// As [`super::multiply_add`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
-    let (p, r) = (Prime::of(limb), Constant::new(limb, limb.montgomery_one()));
+    let p = Prime::of(limb);
     let (a, a_rest) = a.as_chunks();
     let (pairs, out, b) = vectors!(out, b);
     for ((out, b), a) in pairs.zip(a) {
-        store(out, p.times(_mm256_add_epi32(load(out), p.mul(load(a), Factor::each(load(b)))), r));
+        store(out, p.reduce(_mm256_add_epi32(load(out), p.mul(load(a), Factor::each(load(b))))));
     }
     portable::multiply_add(limb, a_rest, b, out);
 }
@@ -390,59 +383,71 @@ pub(crate) fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
 /// As [`super::multiply_subtract`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
-    let (p, r) = (Prime::of(limb), Constant::new(limb, limb.montgomery_one()));
+    let p = Prime::of(limb);
     let (a, a_rest) = a.as_chunks();
     let (pairs, out, b) = vectors!(out, b);
     for ((out, b), a) in pairs.zip(a) {
         let difference = _mm256_sub_epi32(load(out), p.mul(load(a), Factor::each(load(b))));
-        store(out, p.canonical(p.times(difference, r)));
+        store(out, p.canonical(p.reduce(difference)));
     }
     portable::multiply_subtract(limb, a_rest, b, out);
 }
+
+/// Vectors of a sum that are made at a time.
+const BLOCK: usize = 4;
 
 /// As [`super::sum_of_products`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]) {
     let n = out.len();
-    if !n.is_multiple_of(2 * LANES) {
+    if !n.is_multiple_of(BLOCK * LANES) {
         return portable::sum_of_products(limb, x, y, out);
     }
-    sum(limb, x, out, |k, first| Factor::each(eight(y, k * n + first)));
+    sum(limb, x, out, |k, first| {
+        let [y0, y1, y2, y3] = block(y, k * n + first);
+        [Factor::each(y0), Factor::each(y1), Factor::each(y2), Factor::each(y3)]
+    });
 }
 
 /// As [`super::sum_of_multiples`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32]) {
-    if !out.len().is_multiple_of(2 * LANES) {
+    if !out.len().is_multiple_of(BLOCK * LANES) {
         return portable::sum_of_multiples(limb, x, w, out);
     }
-    sum(limb, x, out, |k, _| Factor::all(w[k]));
+    sum(limb, x, out, |k, _| [Factor::all(w[k]); BLOCK]);
 }
 
-/// Sums of products of `x` with what `factor` gives for a polynomial and eight of its coefficients.
+/// A block of vectors from `at` on.
+#[inline(always)]
+fn block(values: &[i32], at: usize) -> [__m256i; BLOCK] {
+    let mut x = [0; BLOCK * LANES];
+    x.copy_from_slice(&values[at..at + BLOCK * LANES]);
+    bytemuck::must_cast(x)
+}
+
+/// Sums of products of `x` with what `factors` gives for a polynomial and a block of its coefficients.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum(limb: &Limb, x: &[i32], out: &mut [i32], factor: impl Fn(usize, usize) -> Factor) {
-    let (p, r, n) = (Prime::of(limb), Constant::new(limb, limb.montgomery_one()), out.len());
-    let polynomials = x.len() / n;
-    for (pair, out) in out.as_chunks_mut::<LANES>().0.as_chunks_mut::<2>().0.iter_mut().enumerate() {
-        let mut sums = [_mm256_setzero_si256(); 2];
+fn sum(limb: &Limb, x: &[i32], out: &mut [i32], factors: impl Fn(usize, usize) -> [Factor; BLOCK]) {
+    let (p, n, zero) = (Prime::of(limb), out.len(), _mm256_setzero_si256());
+    let polynomials = x.len().checked_div(n).unwrap_or(0);
+    for (out, first) in out.as_chunks_mut::<LANES>().0.as_chunks_mut::<BLOCK>().0.iter_mut().zip((0..).step_by(BLOCK * LANES)) {
+        let mut sums = [zero; BLOCK];
         for lazy in (0..polynomials).step_by(LAZY) {
-            let mut wide = [[_mm256_setzero_si256(); 2]; 2];
+            let mut wide = [[zero; 2]; BLOCK];
             for k in lazy..polynomials.min(lazy + LAZY) {
-                for (i, [even, odd]) in wide.iter_mut().enumerate() {
-                    let first = (2 * pair + i) * LANES;
-                    let (x, y) = (eight(x, k * n + first), factor(k, first));
-                    *even = _mm256_add_epi64(*even, _mm256_mul_epi32(x, y.even));
-                    *odd = _mm256_add_epi64(*odd, _mm256_mul_epi32(self::odd(x), y.odd));
+                let (x, y) = (block(x, k * n + first), factors(k, first));
+                for ((wide, x), y) in wide.iter_mut().zip(x).zip(y) {
+                    wide[0] = _mm256_add_epi64(wide[0], _mm256_mul_epi32(x, y.even));
+                    wide[1] = _mm256_add_epi64(wide[1], _mm256_mul_epi32(odd(x), y.odd));
                 }
             }
-            for (sum, [even, odd]) in sums.iter_mut().zip(wide) {
-                *sum = p.times(_mm256_add_epi32(*sum, p.montgomery([even, odd])), r);
+            for (sum, wide) in sums.iter_mut().zip(wide) {
+                *sum = p.reduce(_mm256_add_epi32(*sum, p.montgomery(wide)));
             }
         }
-        store(&mut out[0], sums[0]);
-        store(&mut out[1], sums[1]);
+        *out = bytemuck::must_cast(sums);
     }
 }
 

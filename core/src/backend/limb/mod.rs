@@ -46,7 +46,7 @@ fastest! {
     /// `a·b / 2^32`, as [`Limb::mul`]: `|a·b| < 2^31·q` in, `(−q, q)` out.
     pub fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]);
 
-    /// `out + a·b / 2^32`: `|a·b| < 2^31·q` and `|out| < 2^31 − q` in, `(−q, q)` out.
+    /// `out + a·b / 2^32`: `|a·b| < 2^31·q` and `|out| < 15q` in, `(−q, q)` out.
     pub fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]);
 
     /// `out − a·b / 2^32`, in `[0, q)`: bounds as in [`multiply_add`].
