@@ -73,7 +73,7 @@ impl Circuit for Neuron {
         let mut carry = Bit::Const(true);
         if let Function::Spline(Spline { parity: Parity::Odd, .. }) = self.function {
             // −v is ¬v + 1: the 1 goes where the re-share has room for it, instead of another that the server adds.
-            carry = y.sign();
+            carry = *y.sign();
         }
         match &self.function {
             Function::Identity => {}
@@ -85,7 +85,7 @@ impl Circuit for Neuron {
             }
             Function::Spline(spline) => activation::spline(gates, &mut y, spline, keep),
         }
-        reshare(gates, &y, carry, self.modulus_out);
+        reshare(gates, &y, &mut carry, self.modulus_out);
     }
 
     fn check(&self) -> Result<()> {
@@ -133,7 +133,7 @@ impl Circuit for Max {
         let y = reconstruct(gates, self.modulus_in, self.shift);
         if step > 0 {
             let more = greater(gates, &y, max);
-            choose(gates, more, &y, max);
+            choose(gates, &more, &y, max);
         } else {
             *max = y;
             if self.relu {
@@ -143,7 +143,7 @@ impl Circuit for Max {
             }
         }
         if step + 1 == self.steps() {
-            reshare(gates, max, Bit::Const(true), self.modulus_out);
+            reshare(gates, max, &mut Bit::Const(true), self.modulus_out);
         }
     }
 
@@ -196,14 +196,14 @@ impl Circuit for Argmax {
         }
         let more = greater(gates, &y, &leader.value);
         for i in 0..leader.index.len() {
-            let index = more.mux(gates, Bit::Const(step >> i & 1 == 1), leader.index.bit(i));
+            let index = more.mux(gates, &Bit::Const(step >> i & 1 == 1), leader.index.bit(i));
             leader.index.set(i, index);
             if last {
                 index.output(gates);
             }
         }
         if !last {
-            choose(gates, more, &y, &mut leader.value);
+            choose(gates, &more, &y, &mut leader.value);
         }
     }
 
@@ -252,7 +252,7 @@ fn reconstruct<G: Gates>(gates: &mut G, modulus: Modulus, shift: u8) -> Number<G
     for i in 0..width {
         let (s, c) = (Bit::Wire(gates.server_input()), Bit::Wire(gates.client_input()));
         let odd = matches!(modulus, Modulus::Odd(_));
-        let sum = add(gates, s, c, &mut carry, odd || i + 1 < width);
+        let sum = s.add(gates, &c, &mut carry, odd || i + 1 < width);
         if odd || i >= shift || i + 1 == width {
             y.push(sum);
         }
@@ -270,11 +270,11 @@ fn read_signed<G: Gates>(gates: &mut G, t: &mut Number<G::Wire>, n: u64, shift: 
     let h = n.div_ceil(2);
     let once = at_least(gates, t, h);
     let twice = at_least(gates, t, n + h);
-    let only_once = once.xor(gates, twice);
+    let only_once = once.xor(gates, &twice);
     let (width, mut carry) = (bit_length(n), Bit::Const(true));
     for i in 0..width {
-        let multiple = only_once.select(n >> i & 1 == 1).xor(gates, twice.select(n << 1 >> i & 1 == 1));
-        let difference = subtract(gates, t.bit(i), multiple, &mut carry, i + 1 < width);
+        let multiple = only_once.select(n >> i & 1 == 1).xor(gates, &twice.select(n << 1 >> i & 1 == 1));
+        let difference = subtract(gates, t.bit(i), &multiple, &mut carry, i + 1 < width);
         // In place and shifted: what falls below bit 0 is overwritten there.
         t.set(i.saturating_sub(shift), difference);
     }
@@ -286,7 +286,7 @@ pub(super) fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize
     let sign = y.len().saturating_sub(1);
     let positive = y.sign().not(gates);
     for i in 0..sign.min(keep) {
-        let bit = y.bit(i).and(gates, positive);
+        let bit = y.bit(i).and(gates, &positive);
         y.set(i, bit);
     }
     y.set(sign, Bit::Const(false));
@@ -295,17 +295,16 @@ pub(super) fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize
     }
 }
 
-/// Takes the client's mask `r` and outputs `v − r mod modulus`, with `carry` 1; for `Z_{2^ℓ}` it may be 0: then 1 less. ANDs: `ℓ'−1`; for `N` of `k` bits and `|v| < N`, `2k−1` if
+/// Takes the client's mask `r` and outputs `v − r mod modulus`, with `borrow`, in fact the first carry, 1; for `Z_{2^ℓ}` it may be 0: then 1 less. ANDs: `ℓ'−1`; for `N` of `k` bits and `|v| < N`, `2k−1` if
 /// `v` is known not to be negative, else at most `4k+2`.
 #[inline(never)] // as above
-fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, carry: Bit<G::Wire>, modulus: Modulus) {
+fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, borrow: &mut Bit<G::Wire>, modulus: Modulus) {
     let k = modulus.bits() as usize;
-    let mut borrow = carry;
     let n = match modulus {
         Modulus::Bits(_) => {
             for i in 0..k {
                 let r = Bit::Wire(gates.client_input());
-                subtract(gates, v.bit(i), r, &mut borrow, i + 1 < k).output(gates);
+                subtract(gates, v.bit(i), &r, borrow, i + 1 < k).output(gates);
             }
             return;
         }
@@ -319,7 +318,7 @@ fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, carry: Bit<G::Wire>, mo
     let mut d = Number::new();
     for i in 0..width {
         let r = if i < k { Bit::Wire(gates.client_input()) } else { Bit::Const(false) };
-        let bit = subtract(gates, v.bit(i), r, &mut borrow, i + 1 < width);
+        let bit = subtract(gates, v.bit(i), &r, borrow, i + 1 < width);
         d.push(bit);
     }
     // Into [0, 2^j·N) by one addition, then down to [0, N) by halves.
@@ -327,12 +326,12 @@ fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, carry: Bit<G::Wire>, mo
     while multiple < deepest || multiple < above {
         multiple <<= 1;
     }
-    let negative = d.sign();
-    add_multiple(gates, &mut d, multiple, negative, false);
+    let negative = *d.sign();
+    add_multiple(gates, &mut d, multiple, &negative, false);
     while multiple > n {
         multiple >>= 1;
         let over = at_least(gates, &d, multiple);
-        add_multiple(gates, &mut d, multiple, over, true);
+        add_multiple(gates, &mut d, multiple, &over, true);
     }
     for i in 0..k {
         d.bit(i).output(gates);
@@ -340,37 +339,33 @@ fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, carry: Bit<G::Wire>, mo
 }
 
 /// `d ± multiple·condition`, known to lie in `[0, multiple)`, and as long as that needs, with a public sign.
-fn add_multiple<G: Gates>(gates: &mut G, d: &mut Number<G::Wire>, multiple: u64, condition: Bit<G::Wire>, negative: bool) {
+fn add_multiple<G: Gates>(gates: &mut G, d: &mut Number<G::Wire>, multiple: u64, condition: &Bit<G::Wire>, negative: bool) {
     let width = bit_length(multiple - 1);
     d.resize(width);
     let mut carry = Bit::Const(negative);
     for i in 0..width {
         let addend = condition.select(multiple >> i & 1 == 1);
         let bit = if negative {
-            subtract(gates, d.bit(i), addend, &mut carry, i + 1 < width)
+            subtract(gates, d.bit(i), &addend, &mut carry, i + 1 < width)
         } else {
-            add(gates, d.bit(i), addend, &mut carry, i + 1 < width)
+            d.bit(i).add(gates, &addend, &mut carry, i + 1 < width)
         };
         d.set(i, bit);
     }
     d.push(Bit::Const(false));
 }
 
-/// `a + b + carry`, and the next carry if it is wanted.
+/// `a − b`, as `a + ¬b` with a first carry of 1; the next carry if it is wanted.
 #[inline]
-pub(super) fn add<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) -> Bit<G::Wire> {
-    let sum = a.xor(gates, b).xor(gates, *carry);
-    if wanted {
-        *carry = a.majority(gates, b, *carry);
-    }
-    sum
-}
-
-/// `a − b`, as `a + ¬b` with a first carry of 1.
-#[inline]
-pub(super) fn subtract<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) -> Bit<G::Wire> {
+pub(super) fn subtract<G: Gates>(
+    gates: &mut G,
+    a: &Bit<G::Wire>,
+    b: &Bit<G::Wire>,
+    carry: &mut Bit<G::Wire>,
+    wanted: bool,
+) -> Bit<G::Wire> {
     let b = b.not(gates);
-    add(gates, a, b, carry, wanted)
+    a.add(gates, &b, carry, wanted)
 }
 
 /// Whether the unsigned number `a ≥ constant`: the last carry of `a − constant`.
@@ -378,7 +373,7 @@ pub(super) fn subtract<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>
 fn at_least<G: Gates>(gates: &mut G, a: &Number<G::Wire>, constant: u64) -> Bit<G::Wire> {
     let mut carry = Bit::Const(true);
     for i in 0..a.len() {
-        carry = a.bit(i).majority(gates, Bit::Const(constant >> i & 1 == 0), carry);
+        a.bit(i).majority(gates, &Bit::Const(constant >> i & 1 == 0), &mut carry);
     }
     carry
 }
@@ -390,16 +385,17 @@ fn greater<G: Gates>(gates: &mut G, a: &Number<G::Wire>, b: &Number<G::Wire>) ->
     let mut carry = Bit::Const(false);
     for i in 0..sign {
         let not_b = b.bit(i).not(gates);
-        carry = a.bit(i).majority(gates, not_b, carry);
+        a.bit(i).majority(gates, &not_b, &mut carry);
     }
     // A sign counts the other way round: with both inverted, the order is that of unsigned numbers.
     let not_a = a.sign().not(gates);
-    not_a.majority(gates, b.sign(), carry)
+    not_a.majority(gates, b.sign(), &mut carry);
+    carry
 }
 
 /// `b = condition ? a : b`, equally long. One AND per bit; none for the sign if `b`'s is public, for then `b ≥ 0` and `a` is
 /// chosen only if it is larger.
-fn choose<G: Gates>(gates: &mut G, condition: Bit<G::Wire>, a: &Number<G::Wire>, b: &mut Number<G::Wire>) {
+fn choose<G: Gates>(gates: &mut G, condition: &Bit<G::Wire>, a: &Number<G::Wire>, b: &mut Number<G::Wire>) {
     let sign = b.len().saturating_sub(1);
     let width = if matches!(b.sign(), Bit::Const(_)) { sign } else { b.len() };
     for i in 0..width {

@@ -2,9 +2,12 @@
 
 use super::circuits::Circuit;
 use super::gates::Gates;
-use super::{Cursor, GATE_BYTES, colour_mask, lane_element, lane_records, next, record_keys, row_range};
+use super::half_gates::{EvaluateAnd, Rows};
+use super::{Cursor, GATE_BYTES, lane_element, lane_records, next, record_keys};
+use crate::backend::aes::Lanes;
 use crate::hash::{Block, Tmmo};
 use crate::{Error, Result};
+use core::array;
 use core::ops::Range;
 
 /// What the client needs to evaluate a layer.
@@ -86,7 +89,7 @@ impl<'a> Evaluator<'a> {
         }
         colours.fill(0);
         let mut run = Run::<L> {
-            keys: self.keys(circuit, first_neuron, steps.start),
+            keys: Lanes::new(&self.keys(circuit, first_neuron, steps.start)),
             lanes,
             tables,
             table_stride: tables.len() / lanes,
@@ -99,7 +102,7 @@ impl<'a> Evaluator<'a> {
         };
         for step in steps.clone() {
             if step > steps.start {
-                run.keys = self.keys(circuit, first_neuron, step);
+                run.keys.replace(&self.keys(circuit, first_neuron, step));
                 run.cursor.gate = 0;
             }
             circuit.step(&mut run, state, step);
@@ -112,7 +115,7 @@ impl<'a> Evaluator<'a> {
         if exact { Ok(()) } else { Err(Error::Internal) }
     }
 
-    fn keys<C: Circuit, const L: usize>(&self, circuit: &C, first_neuron: u64, step: usize) -> [Tmmo; L] {
+    fn keys<C: Circuit, const L: usize>(&self, circuit: &C, first_neuron: u64, step: usize) -> [Block; L] {
         let (first, stride) = lane_records(circuit, first_neuron, step);
         record_keys(self.session, self.layer, first, stride)
     }
@@ -120,7 +123,7 @@ impl<'a> Evaluator<'a> {
 
 /// One record in all lanes. A wire is its active label.
 struct Run<'r, const L: usize> {
-    keys: [Tmmo; L],
+    keys: Lanes<L>,
     lanes: usize,
     tables: &'r [u8],
     table_stride: usize,
@@ -133,12 +136,19 @@ struct Run<'r, const L: usize> {
 }
 
 impl<const L: usize> Run<'_, L> {
-    /// T_G and T_E of a lane's row.
+    /// See [`super::half_gates`]: `carry = (a ⊕ carry)·(b ⊕ carry) ⊕ carry`, and the sum of all three if it is wanted.
     #[inline]
-    fn row(&self, lane: usize, row: usize) -> Option<(Block, Block)> {
-        let (t_g, rest) = self.tables.get(row_range(self.table_stride, lane, row)?)?.split_first_chunk()?;
-        let t_e = rest.first_chunk()?;
-        Some((Block::from_le_bytes(*t_g), Block::from_le_bytes(*t_e)))
+    fn gate(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L], sum: Option<&mut [Block; L]>) {
+        self.keys.run(EvaluateAnd {
+            
+            gate: next(&mut self.cursor.gate),
+            lanes: self.lanes,
+            a,
+            b,
+            carry,
+            sum,
+            rows: Rows { tables: self.tables, stride: self.table_stride, row: next(&mut self.cursor.row) },
+        });
     }
 }
 
@@ -166,37 +176,39 @@ impl<const L: usize> Gates for Run<'_, L> {
     }
 
     #[inline]
-    fn xor(&mut self, a: [Block; L], b: [Block; L]) -> [Block; L] {
-        let mut c = a;
-        c.iter_mut().zip(b).for_each(|(c, b)| *c ^= b);
-        c
+    fn xor(&mut self, a: &[Block; L], b: &[Block; L]) -> [Block; L] {
+        array::from_fn(|lane| a[lane] ^ b[lane])
     }
 
     /// The garbler swaps the meaning of the labels.
     #[inline]
-    fn not(&mut self, a: [Block; L]) -> [Block; L] {
-        a
+    fn not(&mut self, a: &[Block; L]) -> [Block; L] {
+        *a
     }
 
-    /// Half-gates, Figure 2 of the paper.
     #[inline]
-    fn and(&mut self, a: [Block; L], b: [Block; L]) -> [Block; L] {
-        let gate = next(&mut self.cursor.gate);
-        let row = next(&mut self.cursor.row);
-        let (j, k) = (2 * gate as Block, 2 * gate as Block + 1);
+    fn and(&mut self, a: &[Block; L], b: &[Block; L]) -> [Block; L] {
         let mut c = [0; L];
-        for (lane, (((c, a), b), key)) in c.iter_mut().zip(a).zip(b).zip(&self.keys).enumerate().take(self.lanes) {
-            let (t_g, t_e) = self.row(lane, row).unwrap_or_default();
-            let [h_a, h_b] = key.hash([a, b], [j, k]);
-            *c = h_a ^ (colour_mask(a) & t_g) ^ h_b ^ (colour_mask(b) & (t_e ^ a));
-        }
+        self.gate(a, b, &mut c, None);
         c
     }
 
     #[inline]
-    fn output(&mut self, a: [Block; L]) {
+    fn majority(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L]) {
+        self.gate(a, b, carry, None);
+    }
+
+    #[inline]
+    fn add(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L]) -> [Block; L] {
+        let mut sum = [0; L];
+        self.gate(a, b, carry, Some(&mut sum));
+        sum
+    }
+
+    #[inline]
+    fn output(&mut self, a: &[Block; L]) {
         for (colours, a) in self.colours.iter_mut().zip(a) {
-            *colours |= (a as u64 & 1).wrapping_shl(self.cursor.output);
+            *colours |= (*a as u64 & 1).wrapping_shl(self.cursor.output);
         }
         self.cursor.output += 1;
     }

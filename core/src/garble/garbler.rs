@@ -2,9 +2,12 @@
 
 use super::circuits::Circuit;
 use super::gates::Gates;
-use super::{Cursor, GATE_BYTES, colour_mask, lane_element, lane_records, next, record_keys, row_range};
+use super::half_gates::{GarbleAnd, Rows};
+use super::{Cursor, GATE_BYTES, lane_element, lane_records, next, record_keys};
+use crate::backend::aes::Lanes;
 use crate::hash::{Block, Tmmo};
 use crate::{Error, Result};
+use core::array;
 use core::ops::Range;
 use zeroize::Zeroize as _;
 
@@ -95,7 +98,7 @@ impl<'a> Garbler<'a> {
         let (first_record, stride) = lane_records(circuit, first_neuron, steps.start);
         let mut run = Run::<L> {
             garbler: self,
-            keys: record_keys(self.session, self.layer, first_record, stride),
+            keys: Lanes::new(&record_keys(self.session, self.layer, first_record, stride)),
             first_record,
             record_stride: stride,
             lanes,
@@ -122,24 +125,28 @@ impl<'a> Garbler<'a> {
     /// least significant first; `bits ≤ 64`, and as many labels in `out`.
     pub fn active_labels(&self, record: u64, first_input: usize, value: u64, bits: usize, out: &mut [Block]) {
         debug_assert!(bits <= 64 && bits == out.len());
+        for (input, label) in (first_input..).zip(out.iter_mut()) {
+            *label = self.server_input_name(record, input);
+        }
+        self.secret.permute_all(out);
         for (i, label) in out.iter_mut().enumerate().take(bits) {
             let bit = Block::from(value >> i & 1);
-            *label = self.server_zero(record, first_input + i) ^ (bit.wrapping_neg() & self.delta);
+            *label ^= bit.wrapping_neg() & self.delta;
         }
     }
 
-    /// The zero label of a server input: the secret function of layer (64 bits), record (48) and input (16).
+    /// What the secret function takes to the zero label of a server input: layer (64 bits), record (48) and input (16).
     #[inline]
-    fn server_zero(&self, record: u64, input: usize) -> Block {
+    fn server_input_name(&self, record: u64, input: usize) -> Block {
         debug_assert!(record < 1 << 48 && input < 1 << 16);
-        self.secret.permute(Block::from(self.layer) << 64 | Block::from(record) << 16 | input as Block)
+        Block::from(self.layer) << 64 | Block::from(record) << 16 | input as Block
     }
 }
 
 /// One record in all lanes. A wire is its zero label.
 struct Run<'r, const L: usize> {
     garbler: &'r Garbler<'r>,
-    keys: [Tmmo; L],
+    keys: Lanes<L>,
     first_record: u64,
     record_stride: u64,
     lanes: usize,
@@ -155,9 +162,24 @@ impl<const L: usize> Run<'_, L> {
     /// On to the neurons' next records: their own keys, gates and server inputs from 0.
     fn next_record(&mut self) {
         self.first_record = self.first_record.wrapping_add(1);
-        self.keys = record_keys(self.garbler.session, self.garbler.layer, self.first_record, self.record_stride);
+        self.keys.replace(&record_keys(self.garbler.session, self.garbler.layer, self.first_record, self.record_stride));
         self.cursor.gate = 0;
         self.cursor.server_input = 0;
+    }
+
+    /// See [`super::half_gates`]: `carry = (a ⊕ carry)·(b ⊕ carry) ⊕ carry`, and the sum of all three if it is wanted.
+    #[inline]
+    fn gate(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L], sum: Option<&mut [Block; L]>) {
+        self.keys.run(GarbleAnd {
+            delta: self.garbler.delta,
+            gate: next(&mut self.cursor.gate),
+            lanes: self.lanes,
+            a,
+            b,
+            carry,
+            sum,
+            rows: Rows { tables: &mut *self.tables, stride: self.table_stride, row: next(&mut self.cursor.row) },
+        });
     }
 }
 
@@ -167,9 +189,12 @@ impl<const L: usize> Gates for Run<'_, L> {
     #[inline]
     fn server_input(&mut self) -> [Block; L] {
         let input = next(&mut self.cursor.server_input);
-        let mut zero = [0; L];
-        for (lane, zero) in zero.iter_mut().enumerate().take(self.lanes) {
-            *zero = self.garbler.server_zero(self.first_record.wrapping_add(self.record_stride.wrapping_mul(lane as u64)), input);
+        let mut zero = array::from_fn(|lane| {
+            let record = self.first_record.wrapping_add(self.record_stride.wrapping_mul(lane as u64));
+            self.garbler.server_input_name(record, input)
+        });
+        if let Some(used) = zero.get_mut(..self.lanes) {
+            self.garbler.secret.permute_all(used);
         }
         zero
     }
@@ -185,44 +210,38 @@ impl<const L: usize> Gates for Run<'_, L> {
     }
 
     #[inline]
-    fn xor(&mut self, a: [Block; L], b: [Block; L]) -> [Block; L] {
-        let mut c = a;
-        c.iter_mut().zip(b).for_each(|(c, b)| *c ^= b);
-        c
+    fn xor(&mut self, a: &[Block; L], b: &[Block; L]) -> [Block; L] {
+        array::from_fn(|lane| a[lane] ^ b[lane])
     }
 
     #[inline]
-    fn not(&mut self, a: [Block; L]) -> [Block; L] {
+    fn not(&mut self, a: &[Block; L]) -> [Block; L] {
         a.map(|a| a ^ self.garbler.delta)
     }
 
-    /// Half-gates, Figure 2 of the paper.
     #[inline]
-    fn and(&mut self, a: [Block; L], b: [Block; L]) -> [Block; L] {
-        let gate = next(&mut self.cursor.gate);
-        let row = next(&mut self.cursor.row);
-        let (j, k) = (2 * gate as Block, 2 * gate as Block + 1);
-        let delta = self.garbler.delta;
+    fn and(&mut self, a: &[Block; L], b: &[Block; L]) -> [Block; L] {
         let mut c = [0; L];
-        for (lane, (((c, a), b), key)) in c.iter_mut().zip(a).zip(b).zip(&self.keys).enumerate().take(self.lanes) {
-            let [a0, a1, b0, b1] = key.hash([a, a ^ delta, b, b ^ delta], [j, j, k, k]);
-            let (permute_a, permute_b) = (colour_mask(a), colour_mask(b));
-            let t_g = a0 ^ a1 ^ (permute_b & delta);
-            let t_e = b0 ^ b1 ^ a;
-            *c = a0 ^ (permute_a & t_g) ^ b0 ^ (permute_b & (t_e ^ a));
-            let bytes = row_range(self.table_stride, lane, row).and_then(|range| self.tables.get_mut(range));
-            if let Some((first, second)) = bytes.and_then(|bytes| bytes.split_at_mut_checked(GATE_BYTES / 2)) {
-                first.copy_from_slice(&t_g.to_le_bytes());
-                second.copy_from_slice(&t_e.to_le_bytes());
-            }
-        }
+        self.gate(a, b, &mut c, None);
         c
     }
 
     #[inline]
-    fn output(&mut self, a: [Block; L]) {
+    fn majority(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L]) {
+        self.gate(a, b, carry, None);
+    }
+
+    #[inline]
+    fn add(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L]) -> [Block; L] {
+        let mut sum = [0; L];
+        self.gate(a, b, carry, Some(&mut sum));
+        sum
+    }
+
+    #[inline]
+    fn output(&mut self, a: &[Block; L]) {
         for (decode, a) in self.decode.iter_mut().zip(a) {
-            *decode |= (a as u64 & 1).wrapping_shl(self.cursor.output);
+            *decode |= (*a as u64 & 1).wrapping_shl(self.cursor.output);
         }
         self.cursor.output += 1;
     }

@@ -226,7 +226,7 @@ impl<const K: usize> Fold<K> {
                 for (g, value) in (0..).zip(value.iter_mut()) {
                     *value = Block::from(first.wrapping_add(g));
                 }
-                cipher.insert(ManuallyDrop::new(Aes::new(leaf))).encrypt(value);
+                cipher.insert(ManuallyDrop::new(Aes::of(leaf))).encrypt(0, value);
             }
             for (j, (left, row)) in self.left.iter_mut().zip(&mut self.rows).enumerate() {
                 let (left, row) = (&mut left[..groups], &mut row[..groups]);
@@ -387,7 +387,7 @@ mod tests {
                     let mut u = *choices;
                     for (x, &leaf) in leaves.iter().enumerate() {
                         let mut row = [g as Block];
-                        Aes::new(leaf).encrypt(&mut row);
+                        Aes::of(leaf).encrypt(0, &mut row);
                         u ^= row[0];
                         for (label, want) in want.iter_mut().enumerate() {
                             *want ^= (x as Block * (row[0] >> label & 1)) << (i * k);
