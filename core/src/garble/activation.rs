@@ -114,7 +114,7 @@ fn negative_multiple<G: Gates>(gates: &mut G, y: &Number<G::Wire>, multiplier: u
         for i in from..bits {
             let bit = if i < wide {
                 let (a, b, wanted) = (product.bit(i), y.bit(i - from), i + 1 < bits.min(wide));
-                if negative { subtract(gates, a, b, &mut carry, wanted) } else { a.add(gates, b, &mut carry, wanted) }
+                if negative { subtract(gates, a, b, &mut carry, wanted) } else { a.add(gates, *b, &mut carry, wanted) }
             } else {
                 Bit::Const(sign == Some(true))
             };
@@ -200,7 +200,7 @@ pub(super) fn spline<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, s: &Splin
     let mut carry = Bit::Const(false);
     for i in 0..width {
         let v = v.bit(i).xor(gates, &turned);
-        let bit = v.add(gates, y.bit(i), &mut carry, carries && i + 1 < width);
+        let bit = y.bit(i).add(gates, v, &mut carry, carries && i + 1 < width);
         y.set(i, bit);
     }
 }
@@ -319,7 +319,7 @@ fn line<G: Gates>(
     let shift = usize::from(s.shift);
     for i in 0..shift + width {
         let base = look_up(gates, hot, table, |p| p.base >> i & 1 == 1);
-        let bit = base.add(gates, product.bit(i), &mut carry, i + 1 < shift + width);
+        let bit = product.bit(i).add(gates, base, &mut carry, i + 1 < shift + width);
         if i >= shift {
             v.push(bit);
         }
@@ -347,7 +347,7 @@ fn multiply<G: Gates, const A: usize, const B: usize>(
         let mut carry = Bit::Const(false);
         for i in j..width {
             let row = if i - j < a.len() { a.bit(i - j).and(gates, b.bit(j)) } else { Bit::Const(false) };
-            let bit = product.bit(i).add(gates, &row, &mut carry, i + 1 < width);
+            let bit = product.bit(i).add(gates, row, &mut carry, i + 1 < width);
             product.set(i, bit);
         }
     }

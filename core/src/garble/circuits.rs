@@ -69,7 +69,8 @@ impl Circuit for Neuron {
         let (keep, shift) = (kept_bits(self.modulus_out), usize::from(self.shift));
         // A product needs all bits, the others none of those that are cut off.
         let at_once = if matches!(self.function, Function::Leaky { .. }) { 0 } else { self.shift };
-        let mut y = reconstruct(gates, self.modulus_in, at_once);
+        let mut y = Number::new();
+        reconstruct(gates, self.modulus_in, at_once, &mut y);
         let mut carry = Bit::Const(true);
         if let Function::Spline(Spline { parity: Parity::Odd, .. }) = self.function {
             // −v is ¬v + 1: the 1 goes where the re-share has room for it, instead of another that the server adds.
@@ -130,7 +131,8 @@ impl Circuit for Max {
     }
 
     fn step<G: Gates>(&self, gates: &mut G, max: &mut Number<G::Wire>, step: usize) {
-        let y = reconstruct(gates, self.modulus_in, self.shift);
+        let mut y = Number::new();
+        reconstruct(gates, self.modulus_in, self.shift, &mut y);
         if step > 0 {
             let more = greater(gates, &y, max);
             choose(gates, &more, &y, max);
@@ -185,7 +187,8 @@ impl Circuit for Argmax {
     }
 
     fn step<G: Gates>(&self, gates: &mut G, leader: &mut Leader<G::Wire>, step: usize) {
-        let y = reconstruct(gates, self.modulus, 0);
+        let mut y = Number::new();
+        reconstruct(gates, self.modulus, 0, &mut y);
         let last = step + 1 == self.steps();
         if step == 0 {
             leader.value = y;
@@ -242,26 +245,24 @@ fn kept_bits(modulus: Modulus) -> usize {
     }
 }
 
-/// Takes the next element of both parties and returns `y_s + y_c` read signed, without its low `shift` bits.
+/// Takes the next element of both parties; of the empty `y` makes `y_s + y_c` read signed, without its low `shift` bits.
 /// `modulus.bits() − shift` bits, at least the sign. ANDs: `ℓ−1`, or at most `4k` for `N` of `k` bits.
 #[inline(never)] // so that its stack is free again before the next part
-fn reconstruct<G: Gates>(gates: &mut G, modulus: Modulus, shift: u8) -> Number<G::Wire> {
+fn reconstruct<G: Gates>(gates: &mut G, modulus: Modulus, shift: u8, y: &mut Number<G::Wire>) {
     let (width, shift) = (modulus.bits() as usize, usize::from(shift));
-    let mut y = Number::new();
     let mut carry = Bit::Const(false);
     for i in 0..width {
         let (s, c) = (Bit::Wire(gates.server_input()), Bit::Wire(gates.client_input()));
         let odd = matches!(modulus, Modulus::Odd(_));
-        let sum = s.add(gates, &c, &mut carry, odd || i + 1 < width);
+        let sum = s.add(gates, c, &mut carry, odd || i + 1 < width);
         if odd || i >= shift || i + 1 == width {
             y.push(sum);
         }
     }
     if let Modulus::Odd(n) = modulus {
         y.push(carry);
-        read_signed(gates, &mut y, n, shift);
+        read_signed(gates, y, n, shift);
     }
-    y
 }
 
 /// From the sum `t < 2N` of two elements to the signed number it stands for, without its low `shift` bits.
@@ -348,7 +349,7 @@ fn add_multiple<G: Gates>(gates: &mut G, d: &mut Number<G::Wire>, multiple: u64,
         let bit = if negative {
             subtract(gates, d.bit(i), &addend, &mut carry, i + 1 < width)
         } else {
-            d.bit(i).add(gates, &addend, &mut carry, i + 1 < width)
+            d.bit(i).add(gates, addend, &mut carry, i + 1 < width)
         };
         d.set(i, bit);
     }
@@ -365,7 +366,7 @@ pub(super) fn subtract<G: Gates>(
     wanted: bool,
 ) -> Bit<G::Wire> {
     let b = b.not(gates);
-    a.add(gates, &b, carry, wanted)
+    a.add(gates, b, carry, wanted)
 }
 
 /// Whether the unsigned number `a ≥ constant`: the last carry of `a − constant`.

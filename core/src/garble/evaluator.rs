@@ -2,12 +2,11 @@
 
 use super::circuits::Circuit;
 use super::gates::Gates;
-use super::half_gates::{EvaluateAnd, Rows};
-use super::{Cursor, GATE_BYTES, lane_element, lane_records, next, record_keys};
-use crate::backend::aes::Lanes;
+use super::half_gates::{EvaluateAnd, Rows, Second};
+use super::{Cursor, GATE_BYTES, Labels, lane_elements, lane_records, next, record_keys};
+use crate::backend::aes::{Lanes, Path};
 use crate::hash::{Block, Tmmo};
 use crate::{Error, Result};
-use core::array;
 use core::ops::Range;
 
 /// What the client needs to evaluate a layer.
@@ -16,13 +15,15 @@ pub struct Evaluator<'a> {
     pub session: &'a Tmmo,
     /// Which layer of which prediction, as the garbler's.
     pub layer: u64,
+    /// How AES is done: the best way, unless it is set to another.
+    pub path: Path,
 }
 
 impl<'a> Evaluator<'a> {
     /// The evaluator of one layer.
     #[must_use]
-    pub const fn new(session: &'a Tmmo, layer: u64) -> Self {
-        Self { session, layer }
+    pub fn new(session: &'a Tmmo, layer: u64) -> Self {
+        Self { session, layer, path: Path::best() }
     }
 
     /// Evaluates record `step` of the neurons `first_neuron..first_neuron + lanes`.
@@ -37,7 +38,7 @@ impl<'a> Evaluator<'a> {
     pub fn evaluate<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
-        state: &mut C::State<[Block; L]>,
+        state: &mut C::State<Labels<L>>,
         step: usize,
         first_neuron: u64,
         lanes: usize,
@@ -74,7 +75,7 @@ impl<'a> Evaluator<'a> {
     fn run<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
-        state: &mut C::State<[Block; L]>,
+        state: &mut C::State<Labels<L>>,
         steps: Range<usize>,
         first_neuron: u64,
         lanes: usize,
@@ -89,7 +90,7 @@ impl<'a> Evaluator<'a> {
         }
         colours.fill(0);
         let mut run = Run::<L> {
-            keys: Lanes::new(&self.keys(circuit, first_neuron, steps.start)),
+            keys: Lanes::on(self.path, &self.keys(circuit, first_neuron, steps.start)),
             lanes,
             tables,
             table_stride: tables.len() / lanes,
@@ -136,9 +137,8 @@ struct Run<'r, const L: usize> {
 }
 
 impl<const L: usize> Run<'_, L> {
-    /// See [`super::half_gates`]: `carry = (a ⊕ carry)·(b ⊕ carry) ⊕ carry`, and the sum of all three if it is wanted.
     #[inline]
-    fn gate(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L], sum: Option<&mut [Block; L]>) {
+    fn gate(&mut self, a: &Labels<L>, b: Second<'_, L>, carry: &mut Labels<L>) {
         self.keys.run(EvaluateAnd {
             
             gate: next(&mut self.cursor.gate),
@@ -146,69 +146,60 @@ impl<const L: usize> Run<'_, L> {
             a,
             b,
             carry,
-            sum,
             rows: Rows { tables: self.tables, stride: self.table_stride, row: next(&mut self.cursor.row) },
         });
     }
 }
 
 impl<const L: usize> Gates for Run<'_, L> {
-    type Wire = [Block; L];
+    type Wire = Labels<L>;
 
     #[inline]
-    fn server_input(&mut self) -> [Block; L] {
+    fn server_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.server_input);
-        let mut label = [0; L];
-        for (lane, label) in label.iter_mut().enumerate().take(self.lanes) {
-            *label = lane_element(self.server_labels, self.server_stride, lane, input).unwrap_or_default();
-        }
-        label
+        lane_elements(self.server_labels, self.server_stride, input)
     }
 
     #[inline]
-    fn client_input(&mut self) -> [Block; L] {
+    fn client_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.client_input);
-        let mut label = [0; L];
-        for (lane, label) in label.iter_mut().enumerate().take(self.lanes) {
-            *label = lane_element(self.client_labels, self.client_stride, lane, input).unwrap_or_default();
-        }
-        label
+        lane_elements(self.client_labels, self.client_stride, input)
     }
 
     #[inline]
-    fn xor(&mut self, a: &[Block; L], b: &[Block; L]) -> [Block; L] {
-        array::from_fn(|lane| a[lane] ^ b[lane])
+    fn xor(&mut self, a: &Labels<L>, b: &Labels<L>) -> Labels<L> {
+        let mut c = *a;
+        c.0.iter_mut().zip(b.0).for_each(|(c, b)| *c ^= b);
+        c
     }
 
     /// The garbler swaps the meaning of the labels.
     #[inline]
-    fn not(&mut self, a: &[Block; L]) -> [Block; L] {
+    fn not(&mut self, a: &Labels<L>) -> Labels<L> {
         *a
     }
 
     #[inline]
-    fn and(&mut self, a: &[Block; L], b: &[Block; L]) -> [Block; L] {
-        let mut c = [0; L];
-        self.gate(a, b, &mut c, None);
-        c
+    fn and(&mut self, a: &Labels<L>, b: &Labels<L>) -> Labels<L> {
+        let mut both = Labels([0; L]);
+        self.gate(a, Second::Kept(b), &mut both);
+        both
     }
 
     #[inline]
-    fn majority(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L]) {
-        self.gate(a, b, carry, None);
+    fn majority(&mut self, a: &Labels<L>, b: &Labels<L>, carry: &mut Labels<L>) {
+        self.gate(a, Second::Kept(b), carry);
     }
 
     #[inline]
-    fn add(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L]) -> [Block; L] {
-        let mut sum = [0; L];
-        self.gate(a, b, carry, Some(&mut sum));
-        sum
+    fn add(&mut self, a: &Labels<L>, b: &mut Labels<L>, carry: &mut Labels<L>) {
+        self.gate(a, Second::Added(b), carry);
     }
 
     #[inline]
-    fn output(&mut self, a: &[Block; L]) {
-        for (colours, a) in self.colours.iter_mut().zip(a) {
-            *colours |= (*a as u64 & 1).wrapping_shl(self.cursor.output);
+    fn output(&mut self, a: &Labels<L>) {
+        for (colours, a) in self.colours.iter_mut().zip(a.0) {
+            *colours |= (a as u64 & 1).wrapping_shl(self.cursor.output);
         }
         self.cursor.output += 1;
     }

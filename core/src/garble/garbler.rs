@@ -2,9 +2,9 @@
 
 use super::circuits::Circuit;
 use super::gates::Gates;
-use super::half_gates::{GarbleAnd, Rows};
-use super::{Cursor, GATE_BYTES, lane_element, lane_records, next, record_keys};
-use crate::backend::aes::Lanes;
+use super::half_gates::{GarbleAnd, Rows, Second};
+use super::{Cursor, GATE_BYTES, Labels, lane_elements, lane_records, next, record_keys};
+use crate::backend::aes::{Lanes, Path};
 use crate::hash::{Block, Tmmo};
 use crate::{Error, Result};
 use core::array;
@@ -21,6 +21,8 @@ pub struct Garbler<'a> {
     pub delta: Block,
     /// Which layer of which prediction. Never twice under one session key.
     pub layer: u64,
+    /// How AES is done: the best way, unless it is set to another.
+    pub path: Path,
 }
 
 impl Drop for Garbler<'_> {
@@ -34,7 +36,7 @@ impl<'a> Garbler<'a> {
     #[must_use]
     pub fn new(session: &'a Tmmo, secret: &'a Tmmo, delta: Block, layer: u64) -> Self {
         debug_assert_eq!(delta & 1, 1);
-        Self { session, secret, delta, layer }
+        Self { session, secret, delta, layer, path: Path::best() }
     }
 
     /// Garbles record `step` of the neurons `first_neuron..first_neuron + lanes`.
@@ -49,7 +51,7 @@ impl<'a> Garbler<'a> {
     pub fn garble<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
-        state: &mut C::State<[Block; L]>,
+        state: &mut C::State<Labels<L>>,
         step: usize,
         first_neuron: u64,
         lanes: usize,
@@ -82,7 +84,7 @@ impl<'a> Garbler<'a> {
     fn run<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
-        state: &mut C::State<[Block; L]>,
+        state: &mut C::State<Labels<L>>,
         steps: Range<usize>,
         first_neuron: u64,
         lanes: usize,
@@ -98,7 +100,7 @@ impl<'a> Garbler<'a> {
         let (first_record, stride) = lane_records(circuit, first_neuron, steps.start);
         let mut run = Run::<L> {
             garbler: self,
-            keys: Lanes::new(&record_keys(self.session, self.layer, first_record, stride)),
+            keys: Lanes::on(self.path, &record_keys(self.session, self.layer, first_record, stride)),
             first_record,
             record_stride: stride,
             lanes,
@@ -167,9 +169,8 @@ impl<const L: usize> Run<'_, L> {
         self.cursor.server_input = 0;
     }
 
-    /// See [`super::half_gates`]: `carry = (a ⊕ carry)·(b ⊕ carry) ⊕ carry`, and the sum of all three if it is wanted.
     #[inline]
-    fn gate(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L], sum: Option<&mut [Block; L]>) {
+    fn gate(&mut self, a: &Labels<L>, b: Second<'_, L>, carry: &mut Labels<L>) {
         self.keys.run(GarbleAnd {
             delta: self.garbler.delta,
             gate: next(&mut self.cursor.gate),
@@ -177,17 +178,16 @@ impl<const L: usize> Run<'_, L> {
             a,
             b,
             carry,
-            sum,
             rows: Rows { tables: &mut *self.tables, stride: self.table_stride, row: next(&mut self.cursor.row) },
         });
     }
 }
 
 impl<const L: usize> Gates for Run<'_, L> {
-    type Wire = [Block; L];
+    type Wire = Labels<L>;
 
     #[inline]
-    fn server_input(&mut self) -> [Block; L] {
+    fn server_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.server_input);
         let mut zero = array::from_fn(|lane| {
             let record = self.first_record.wrapping_add(self.record_stride.wrapping_mul(lane as u64));
@@ -196,52 +196,50 @@ impl<const L: usize> Gates for Run<'_, L> {
         if let Some(used) = zero.get_mut(..self.lanes) {
             self.garbler.secret.permute_all(used);
         }
-        zero
+        Labels(zero)
     }
 
     #[inline]
-    fn client_input(&mut self) -> [Block; L] {
+    fn client_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.client_input);
-        let mut zero = [0; L];
-        for (lane, zero) in zero.iter_mut().enumerate().take(self.lanes) {
-            *zero = lane_element(self.client_zero, self.client_stride, lane, input).unwrap_or_default();
-        }
-        zero
+        lane_elements(self.client_zero, self.client_stride, input)
     }
 
     #[inline]
-    fn xor(&mut self, a: &[Block; L], b: &[Block; L]) -> [Block; L] {
-        array::from_fn(|lane| a[lane] ^ b[lane])
-    }
-
-    #[inline]
-    fn not(&mut self, a: &[Block; L]) -> [Block; L] {
-        a.map(|a| a ^ self.garbler.delta)
-    }
-
-    #[inline]
-    fn and(&mut self, a: &[Block; L], b: &[Block; L]) -> [Block; L] {
-        let mut c = [0; L];
-        self.gate(a, b, &mut c, None);
+    fn xor(&mut self, a: &Labels<L>, b: &Labels<L>) -> Labels<L> {
+        let mut c = *a;
+        c.0.iter_mut().zip(b.0).for_each(|(c, b)| *c ^= b);
         c
     }
 
     #[inline]
-    fn majority(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L]) {
-        self.gate(a, b, carry, None);
+    fn not(&mut self, a: &Labels<L>) -> Labels<L> {
+        let mut c = *a;
+        c.0.iter_mut().for_each(|c| *c ^= self.garbler.delta);
+        c
     }
 
     #[inline]
-    fn add(&mut self, a: &[Block; L], b: &[Block; L], carry: &mut [Block; L]) -> [Block; L] {
-        let mut sum = [0; L];
-        self.gate(a, b, carry, Some(&mut sum));
-        sum
+    fn and(&mut self, a: &Labels<L>, b: &Labels<L>) -> Labels<L> {
+        let mut both = Labels([0; L]);
+        self.gate(a, Second::Kept(b), &mut both);
+        both
     }
 
     #[inline]
-    fn output(&mut self, a: &[Block; L]) {
-        for (decode, a) in self.decode.iter_mut().zip(a) {
-            *decode |= (*a as u64 & 1).wrapping_shl(self.cursor.output);
+    fn majority(&mut self, a: &Labels<L>, b: &Labels<L>, carry: &mut Labels<L>) {
+        self.gate(a, Second::Kept(b), carry);
+    }
+
+    #[inline]
+    fn add(&mut self, a: &Labels<L>, b: &mut Labels<L>, carry: &mut Labels<L>) {
+        self.gate(a, Second::Added(b), carry);
+    }
+
+    #[inline]
+    fn output(&mut self, a: &Labels<L>) {
+        for (decode, a) in self.decode.iter_mut().zip(a.0) {
+            *decode |= (a as u64 & 1).wrapping_shl(self.cursor.output);
         }
         self.cursor.output += 1;
     }

@@ -30,13 +30,13 @@ pub trait Gates {
         *carry = self.xor(&both, carry);
     }
 
-    /// `a ⊕ b ⊕ carry`, and the next `carry`: one AND.
+    /// Of `b` makes the sum `a ⊕ b ⊕ carry`, of `carry` the next carry: one AND.
     #[inline]
-    fn add(&mut self, a: &Self::Wire, b: &Self::Wire, carry: &mut Self::Wire) -> Self::Wire {
+    fn add(&mut self, a: &Self::Wire, b: &mut Self::Wire, carry: &mut Self::Wire) {
         let sum = self.xor(a, b);
         let sum = self.xor(&sum, carry);
         self.majority(a, b, carry);
-        sum
+        *b = sum;
     }
 }
 
@@ -105,15 +105,17 @@ impl<W: Copy> Bit<W> {
 
     /// `self ⊕ b ⊕ carry`, and the next carry, if it is wanted.
     #[inline]
-    pub fn add<G: Gates<Wire = W>>(&self, gates: &mut G, b: &Self, carry: &mut Self, wanted: bool) -> Self {
-        if let (Self::Wire(a), Self::Wire(b), Self::Wire(carry), true) = (self, b, &mut *carry, wanted) {
-            return Self::Wire(gates.add(a, b, carry));
+    pub fn add<G: Gates<Wire = W>>(&self, gates: &mut G, mut b: Self, carry: &mut Self, wanted: bool) -> Self {
+        if let (Self::Wire(a), Self::Wire(b), Self::Wire(carry), true) = (self, &mut b, &mut *carry, wanted) {
+            gates.add(a, b, carry);
+        } else {
+            let sum = self.xor(gates, &b).xor(gates, carry);
+            if wanted {
+                self.majority(gates, &b, carry);
+            }
+            b = sum;
         }
-        let sum = self.xor(gates, b).xor(gates, carry);
-        if wanted {
-            self.majority(gates, b, carry);
-        }
-        sum
+        b
     }
 
     /// `self` where `constant` is 1, else 0: free.

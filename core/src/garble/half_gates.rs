@@ -1,9 +1,9 @@
 //! One AND gate in all lanes, garbled and evaluated: half-gates (Zahur, Rosulek, Evans, Eurocrypt 2015, Figure 2).
 //!
 //! Together with the free gates around it: `carry = (a ⊕ carry)·(b ⊕ carry) ⊕ carry`, the majority of three, and for a carry of 0 just
-//! `a·b`; `sum = a ⊕ b ⊕ carry`. So labels are read and written once.
+//! `a·b`; and `b = a ⊕ b ⊕ carry` where the sum is wanted. So labels are read and written once.
 
-use super::GATE_BYTES;
+use super::{GATE_BYTES, Labels};
 use crate::backend::aes::{Job, Machine};
 use crate::hash::{Block, hash_lanes};
 
@@ -43,15 +43,22 @@ impl Rows<&mut [u8]> {
     }
 }
 
+/// The second summand, and what becomes of it.
+pub(super) enum Second<'r, const L: usize> {
+    /// Nothing.
+    Kept(&'r Labels<L>),
+    /// The sum.
+    Added(&'r mut Labels<L>),
+}
+
 /// Garbles: zero labels in and out; writes the row of every lane below `lanes`.
 pub(super) struct GarbleAnd<'r, const L: usize> {
     pub(super) delta: Block,
     pub(super) gate: usize,
     pub(super) lanes: usize,
-    pub(super) a: &'r [Block; L],
-    pub(super) b: &'r [Block; L],
-    pub(super) carry: &'r mut [Block; L],
-    pub(super) sum: Option<&'r mut [Block; L]>,
+    pub(super) a: &'r Labels<L>,
+    pub(super) b: Second<'r, L>,
+    pub(super) carry: &'r mut Labels<L>,
     pub(super) rows: Rows<&'r mut [u8]>,
 }
 
@@ -59,12 +66,13 @@ impl<const L: usize> Job<L> for GarbleAnd<'_, L> {
     #[inline(always)]
     fn run<X: Machine>(mut self, machine: X, keys: &X::Keys<L>) {
         let mut first = 0;
-        while first + X::BLOCKS < self.lanes {
+        while first < self.lanes && first + 2 * X::BLOCKS <= L {
             self.vectors::<X, 2>(machine, keys, first);
             first += 2 * X::BLOCKS;
         }
-        if first < self.lanes {
+        while first < self.lanes {
             self.vectors::<X, 1>(machine, keys, first);
+            first += X::BLOCKS;
         }
     }
 }
@@ -78,7 +86,7 @@ impl<const L: usize> GarbleAnd<'_, L> {
         let mut labels = [[delta; 3]; G];
         let mut hashes = [[delta; 4]; G];
         for (g, (labels, hashes)) in labels.iter_mut().zip(&mut hashes).enumerate() {
-            *labels = load(machine, first + g * X::BLOCKS, self.a, self.b, self.carry, &mut self.sum);
+            *labels = take(machine, first + g * X::BLOCKS, self.a, &mut self.b, self.carry);
             let [a, b, _] = *labels;
             *hashes = [a, machine.xor(a, delta), b, machine.xor(b, delta)];
         }
@@ -92,7 +100,7 @@ impl<const L: usize> GarbleAnd<'_, L> {
             let generator = machine.xor(a0, machine.and(permute_a, t_g));
             let evaluator = machine.xor(b0, machine.and(permute_b, t_e_a));
             let both = machine.xor(generator, evaluator);
-            if let Some(to) = self.carry.get_mut(lane..) {
+            if let Some(to) = self.carry.0.get_mut(lane..) {
                 machine.store(machine.xor(both, carry), to);
             }
             for i in (0..X::BLOCKS).take_while(|i| lane + i < self.lanes) {
@@ -106,10 +114,9 @@ impl<const L: usize> GarbleAnd<'_, L> {
 pub(super) struct EvaluateAnd<'r, const L: usize> {
     pub(super) gate: usize,
     pub(super) lanes: usize,
-    pub(super) a: &'r [Block; L],
-    pub(super) b: &'r [Block; L],
-    pub(super) carry: &'r mut [Block; L],
-    pub(super) sum: Option<&'r mut [Block; L]>,
+    pub(super) a: &'r Labels<L>,
+    pub(super) b: Second<'r, L>,
+    pub(super) carry: &'r mut Labels<L>,
     pub(super) rows: Rows<&'r [u8]>,
 }
 
@@ -117,7 +124,7 @@ impl<const L: usize> Job<L> for EvaluateAnd<'_, L> {
     #[inline(always)]
     fn run<X: Machine>(mut self, machine: X, keys: &X::Keys<L>) {
         let mut first = 0;
-        while first + 3 * X::BLOCKS < self.lanes {
+        while first < self.lanes && first + 4 * X::BLOCKS <= L {
             self.vectors::<X, 4>(machine, keys, first);
             first += 4 * X::BLOCKS;
         }
@@ -135,7 +142,7 @@ impl<const L: usize> EvaluateAnd<'_, L> {
         let mut labels = [[machine.splat(0); 3]; G];
         let mut hashes = [[machine.splat(0); 2]; G];
         for (g, (labels, hashes)) in labels.iter_mut().zip(&mut hashes).enumerate() {
-            *labels = load(machine, first + g * X::BLOCKS, self.a, self.b, self.carry, &mut self.sum);
+            *labels = take(machine, first + g * X::BLOCKS, self.a, &mut self.b, self.carry);
             let [a, b, _] = *labels;
             *hashes = [a, b];
         }
@@ -147,7 +154,7 @@ impl<const L: usize> EvaluateAnd<'_, L> {
             let generator = machine.xor(h_a, machine.and(machine.colour_masks(a), t_g));
             let evaluator = machine.xor(h_b, machine.and(machine.colour_masks(b), machine.xor(t_e, a)));
             let both = machine.xor(generator, evaluator);
-            if let Some(to) = self.carry.get_mut(lane..) {
+            if let Some(to) = self.carry.0.get_mut(lane..) {
                 machine.store(machine.xor(both, carry), to);
             }
         }
@@ -160,22 +167,26 @@ fn tweaks<X: Machine>(machine: X, gate: usize) -> [X::Vector; 2] {
     [machine.splat(2 * gate as Block), machine.splat(2 * gate as Block + 1)]
 }
 
-/// The factors `a ⊕ carry` and `b ⊕ carry`, and the carry, of the lanes from `lane` on. Writes their sum.
+/// The factors `a ⊕ carry` and `b ⊕ carry`, and the carry, of the lanes from `lane` on.
 #[inline(always)]
-fn load<X: Machine, const L: usize>(
+fn take<X: Machine, const L: usize>(
     machine: X,
     lane: usize,
-    a: &[Block; L],
-    b: &[Block; L],
-    carry: &[Block; L],
-    sum: &mut Option<&mut [Block; L]>,
+    a: &Labels<L>,
+    second: &mut Second<'_, L>,
+    carry: &Labels<L>,
 ) -> [X::Vector; 3] {
-    let b = machine.load(from(b, lane));
-    let carry = machine.load(from(carry, lane));
-    let a_carry = machine.xor(machine.load(from(a, lane)), carry);
-    if let Some(to) = sum.as_mut().and_then(|sum| sum.get_mut(lane..)) {
-        machine.store(machine.xor(a_carry, b), to);
-    }
+    let [a, carry] = [a, carry].map(|x| machine.load(from(&x.0, lane)));
+    let a_carry = machine.xor(a, carry);
+    let b = match second {
+        Second::Kept(b) => machine.load(from(&b.0, lane)),
+        Second::Added(b) => {
+            let to = b.0.get_mut(lane..).unwrap_or_default();
+            let b = machine.load(to);
+            machine.store(machine.xor(a_carry, b), to);
+            b
+        }
+    };
     [a_carry, machine.xor(b, carry), carry]
 }
 

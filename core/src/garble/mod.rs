@@ -31,7 +31,12 @@ use core::array;
 pub const GATE_BYTES: usize = 32;
 
 /// Most lanes of one call.
-pub const MAX_LANES: usize = 8;
+pub const MAX_LANES: usize = 32;
+
+/// A wire of all lanes: zero labels or active labels.
+#[derive(Clone, Copy, Debug)]
+#[cfg_attr(target_pointer_width = "64", repr(align(64)))] // a vector never crosses a cache line
+pub struct Labels<const L: usize>([Block; L]);
 
 /// The keys of `L` records, one `stride` apart.
 fn record_keys<const L: usize>(session: &Tmmo, layer: u64, first: u64, stride: u64) -> [Block; L] {
@@ -66,10 +71,14 @@ fn next(counter: &mut usize) -> usize {
     index
 }
 
-/// The `index`-th element of `lane`, of lane-major `[lanes][stride]`.
+/// The `index`-th element of every lane, of lane-major `[lanes][stride]`; zeros for what is not there.
 #[inline(always)]
-fn lane_element(blocks: &[Block], stride: usize, lane: usize, index: usize) -> Option<Block> {
-    if index < stride { blocks.get(lane * stride + index).copied() } else { None }
+fn lane_elements<const L: usize>(blocks: &[Block], stride: usize, index: usize) -> Labels<L> {
+    let mut labels = [0; L];
+    for (label, lane) in labels.iter_mut().zip(blocks.chunks_exact(stride.max(1))) {
+        *label = lane.get(index).copied().unwrap_or_default();
+    }
+    Labels(labels)
 }
 
 #[cfg(test)]

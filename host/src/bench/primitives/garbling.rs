@@ -1,5 +1,6 @@
 //! Garbling and evaluating one layer, in lanes.
 
+use minionn_core::backend::aes::Path;
 use minionn_core::garble::{Circuit, Evaluator, Garbler, MAX_LANES, totals};
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::rng::{Domain, Seed};
@@ -8,6 +9,7 @@ use minionn_core::rng::{Domain, Seed};
 pub struct Layer<C> {
     circuit: C,
     neurons: usize,
+    path: Path,
     session: Tmmo,
     secret: Tmmo,
     delta: Block,
@@ -21,15 +23,16 @@ pub struct Layer<C> {
 }
 
 impl<C: Circuit> Layer<C> {
-    /// `neurons` copies of `circuit`, with fixed labels.
+    /// `neurons` copies of `circuit`, with fixed labels, on a path that this CPU can go.
     #[must_use]
-    pub fn new(circuit: C, neurons: usize) -> Self {
+    pub fn new(circuit: C, neurons: usize, path: Path) -> Self {
         let shape = totals(&circuit);
         let mut random = Seed([1; 32]).stream(Domain::Label, 0);
         let mut blocks = |n: u32| (0..neurons * n as usize).map(|_| random.next_u128()).collect();
         let (client, server) = (blocks(shape.client_inputs), blocks(shape.server_inputs));
         Self {
             neurons,
+            path,
             session: Tmmo::new(1),
             secret: Tmmo::new(2),
             delta: 0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979,
@@ -69,7 +72,8 @@ impl<C: Circuit> Layer<C> {
     /// The server's work.
     pub fn garble(&mut self) {
         let shape = totals(&self.circuit);
-        let garbler = Garbler::new(&self.session, &self.secret, self.delta, 3);
+        let mut garbler = Garbler::new(&self.session, &self.secret, self.delta, 3);
+        garbler.path = self.path;
         for first in (0..self.neurons).step_by(MAX_LANES) {
             let lanes = MAX_LANES.min(self.neurons - first);
             let part = |each: usize| first * each..(first + lanes) * each;
@@ -82,7 +86,7 @@ impl<C: Circuit> Layer<C> {
     /// The client's work.
     pub fn evaluate(&mut self) {
         let shape = totals(&self.circuit);
-        let evaluator = Evaluator::new(&self.session, 3);
+        let evaluator = Evaluator { path: self.path, ..Evaluator::new(&self.session, 3) };
         for first in (0..self.neurons).step_by(MAX_LANES) {
             let lanes = MAX_LANES.min(self.neurons - first);
             let part = |each: usize| first * each..(first + lanes) * each;
