@@ -1,5 +1,6 @@
 //! OT extension, each party by itself.
 
+use minionn_core::backend::aes::Path;
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::ot::{GROUP, Receiver, Repetition, Sender};
 use minionn_core::params::KAPPA;
@@ -39,11 +40,11 @@ impl Memory {
         }
     }
 
-    /// Sets both parties up, as after the base OTs.
+    /// Sets both parties up, as after the base OTs, on a path that this CPU can go.
     ///
     /// # Errors
     /// None.
-    pub fn pair(&mut self) -> minionn_core::Result<Pair<'_>> {
+    pub fn pair(&mut self, path: Path) -> minionn_core::Result<Pair<'_>> {
         let mut random = Seed([3; 32]).stream(Domain::Label, 0);
         let (hash, delta) = (Tmmo::new(random.next_u128()), random.next_u128() | 1);
         let mut messages = [[0; 2]; KAPPA];
@@ -53,6 +54,7 @@ impl Memory {
             *to = if delta >> b & 1 == 0 { m0 } else { m1 };
         }
         let sender = Sender::new(self.repetition, delta, &received, &hash, &mut self.server_leaves)?;
+        let (receiver, sender) = (receiver.on_path(path), sender.on_path(path));
         Ok(Pair { receiver, sender, choices: &self.choices, labels: &mut self.labels, corrections: &mut self.corrections })
     }
 }
