@@ -16,7 +16,7 @@ use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
 use minionn_core::lattice::evaluate::{Fresh, accumulate, add_zero};
 use minionn_core::lattice::rescale::{Basis, Fraction as _};
-use minionn_core::lattice::{PublicKey, SecretKey, sample};
+use minionn_core::lattice::{PublicKey, SecretKey, encrypt};
 use minionn_core::model::Model;
 use minionn_core::params::N;
 use minionn_core::plan::noise::modulus;
@@ -172,12 +172,14 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
     let (public, noise, server) = (Seed([6; 32]), Seed([7; 32]), Seed([8; 32]));
     let mut shares = Lcg(9);
 
+    let mut of_key = vec![0; N];
+    encrypt::noise(&key_noise, 0, &mut of_key);
     let mut secrets = vec![vec![0; N]; 3];
     let mut b = vec![0; 4 * N];
     let mut products = vec![vec![0; N]; 3];
     for (index, limb) in LIMBS.iter().enumerate().take(3) {
         key.expand(limb, &mut secrets[index]);
-        SecretKey::encrypt_limb(index, 0, &key_public, &key_noise, &secrets[index], &mut b[index * N..(index + 1) * N]);
+        SecretKey::encrypt_limb(index, 0, &key_public, &of_key, &secrets[index], &mut b[index * N..(index + 1) * N]);
         for (j, at) in tile.weights(0, 0) {
             products[index][at] = limb.to_montgomery(weights[j] as i32);
         }
@@ -191,10 +193,12 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
         let r: Vec<u64> = (0..N).map(|_| shares.below(1 << ring)).collect();
         let u: Vec<u64> = (0..tile.n_b).map(|_| shares.below(1 << ring)).collect();
         let mut phases = vec![[0; 3]; tile.n_b];
+        let mut errors = vec![0; N];
+        encrypt::noise(&noise, number, &mut errors);
         for (index, limb) in LIMBS.iter().enumerate().take(3) {
             // Client.
             let mut upload: Vec<i32> = r.iter().map(|&m| encoder.encode(index, m)).collect();
-            SecretKey::encrypt_limb(index, number, &public, &noise, &secrets[index], &mut upload);
+            SecretKey::encrypt_limb(index, number, &public, &errors, &secrets[index], &mut upload);
             // Server.
             let fresh = Fresh { seed: &server, number, flood: tile.level.flood };
             let (mut c0, mut c1, mut ephemeral) = (vec![0; N], vec![0; N], vec![0; N]);
@@ -219,9 +223,8 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
                 phase[index] = limb.reduce(c0 + out1[places[b]]);
             }
         }
-        let mut errors = noise.stream(Domain::Noise, number);
         for (b, phase) in phases.iter().enumerate() {
-            let own = core::array::from_fn(|_| f64::from(sample::noise(&mut errors)));
+            let own = core::array::from_fn(|j| f64::from(errors[b * WEIGHTS + j]));
             let phase = lift(*phase);
             let v = ((phase << ring) + q / 2).div_euclid(q);
             let exact = (0..WEIGHTS).fold(u[b], |v, j| v.wrapping_add(r[b * WEIGHTS + j].wrapping_mul(weights[j] as u64)));

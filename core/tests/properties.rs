@@ -13,7 +13,7 @@ use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
 use minionn_core::lattice::evaluate::{Fresh, accumulate, add_zero};
 use minionn_core::lattice::rescale::{Basis, Fraction as _};
-use minionn_core::lattice::{PublicKey, SecretKey, decrypt};
+use minionn_core::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::params::{MAX_RING_BITS, MAX_WEIGHT_BITS, MIN_RING_BITS, N};
@@ -34,7 +34,7 @@ use sha2::{Digest as _, Sha256};
 fn transforms_multiply_like_the_schoolbook() {
     let mut g = Lcg(1);
     for _ in 0..60 {
-        let (n, limb) = (1 << (1 + g.below(9)), &LIMBS[g.below(4) as usize]);
+        let (n, limb) = (1 << (2 + g.below(9)), &LIMBS[g.below(4) as usize]);
         let q = limb.q as u64;
         // Some at the edges of the range.
         let mut draw = || match g.below(8) {
@@ -90,9 +90,11 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
     let mask = |x: u64| x & ((1 << ring) - 1);
     let mut b = vec![0; 4 * N];
     let mut secrets = vec![vec![0; N]; 4];
+    let mut noise = vec![0; N];
+    encrypt::noise(&seed(3), 0, &mut noise);
     for (index, limb) in LIMBS.iter().enumerate() {
         key.expand(limb, &mut secrets[index]);
-        SecretKey::encrypt_limb(index, 0, &seed(2), &seed(3), &secrets[index], &mut b[index * N..(index + 1) * N]);
+        SecretKey::encrypt_limb(index, 0, &seed(2), &noise, &secrets[index], &mut b[index * N..(index + 1) * N]);
     }
     let public_key = PublicKey { seed: seed(2), b: &b };
     let mut worst = 0;
@@ -109,9 +111,10 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
             }
         }
         let (mut sums0, mut sums1) = (vec![0_u64; N], vec![0_u64; N]);
+        encrypt::noise(&seed(5), number, &mut noise);
         for (index, limb) in LIMBS.iter().enumerate().take(limbs) {
             let mut upload: Vec<i32> = m.iter().map(|&m| encoder.encode(index, m)).collect();
-            SecretKey::encrypt_limb(index, number, &seed(4), &seed(5), &secrets[index], &mut upload);
+            SecretKey::encrypt_limb(index, number, &seed(4), &noise, &secrets[index], &mut upload);
             let mut w = vec![0; N];
             for &(at, weight) in &weights {
                 w[at] = limb.reduce(w[at] + limb.to_montgomery(weight as i32));
@@ -137,10 +140,10 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
         pack(&c1, c1_bits, &mut packed);
         let product_limbs = decrypt::limbs(c1_bits);
         let mut residues = vec![[0; 3]; N];
-        let (mut poly, mut scratch) = (vec![0; N], vec![0; N]);
-        for index in 0..product_limbs {
+        let mut poly = vec![0; N];
+        for (index, secret) in secrets.iter().enumerate().take(product_limbs) {
             decrypt::load(index, &packed, c1_bits, &mut poly);
-            decrypt::multiply_by_secret(index, &key, &mut poly, &mut scratch);
+            decrypt::multiply_by_secret(index, secret, &mut poly);
             residues.iter_mut().zip(&poly).for_each(|(r, &x)| r[index] = x);
         }
         for ((sum, residue), &v) in sums0.iter().zip(&residues).zip(&expected) {

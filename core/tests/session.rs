@@ -3,13 +3,19 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 mod common;
+#[path = "common/parties.rs"]
+mod parties;
 
-use common::{Lcg, check, convolution_net, graph, graph_net, pooling_net, relu_net, square_net};
+use common::{Lcg, Memory, check, convolution_net, graph, graph_net, link, pooling_net, relu_net, square_net};
+use minionn_core::Error;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Function, Node, Op};
-use minionn_core::session::{Options, Tables, prepared_memory};
+use minionn_core::rng::Seed;
+use minionn_core::session::blocking::{Blocking, run};
+use minionn_core::session::{Options, Prepared, Server, Tables, prepared_memory, server_memory, small_server_memory};
+use parties::{Parties, Served, serve};
 
 #[test]
 fn every_mode_equals_the_integer_model() {
@@ -64,4 +70,38 @@ fn the_largest_stock_multiplies_by_numbers() {
     let plan = *Model::parse(&net).unwrap().plan();
     assert_eq!(prepared_memory(&plan, stock).unwrap(), 3 * 4 * 3 * size_of::<i32>(), "three limbs");
     check(&net, Options { stock, tables: Tables::Streamed, ..Options::default() }, 1);
+}
+
+/// A server with little memory says the same, byte for byte.
+#[test]
+fn a_small_server_says_the_same() {
+    for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
+        for (stock, tables) in [(1, Tables::Streamed), (3, Tables::Stored)] {
+            let (model, options) = (Model::parse(&net).unwrap(), Options { stock, tables, ..Options::default() });
+            let plan = *model.plan();
+            let x = common::input(plan.header().input_len as usize, 1);
+            let session = |parties: &mut Parties<'_, '_, '_>| {
+                parties.prepare();
+                (parties.predict(&x), parties.up.clone(), parties.down.clone())
+            };
+            let fast = serve(&net, options, |served| served.parties(session));
+            let served = Served { prepared: Prepared::small(model, stock).unwrap(), plan, options };
+            assert!(served.parties(session) == fast);
+            assert!(small_server_memory(&plan, &options).unwrap() <= server_memory(&plan, &options).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_small_server_needs_what_it_says() {
+    let net = relu_net();
+    let model = Model::parse(&net).unwrap();
+    let options = Options { tables: Tables::Streamed, ..Options::default() };
+    let prepared = Prepared::small(model, 1).unwrap();
+    let need = small_server_memory(model.plan(), &options).unwrap();
+    let mut memory = Memory::new(need);
+    let (io, _peer) = link();
+    let short = &mut memory.bytes()[..need - 1];
+    let refused = run(Server::accept(Blocking(io), &prepared, options, short, Seed([1; 32]))).err();
+    assert!(matches!(refused, Some(Error::Memory { .. })), "{refused:?}");
 }

@@ -18,7 +18,8 @@ use minionn_core::hash::Tmmo;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
 use minionn_core::lattice::rescale::{Basis, Fraction};
-use minionn_core::lattice::{SecretKey, sample};
+use minionn_core::lattice::sample::{self, Noise, Ternary};
+use minionn_core::lattice::{SecretKey, encrypt};
 use minionn_core::model::Model;
 use minionn_core::ot::{self, GROUP, Receiver, Repetition, Sender};
 use minionn_core::plan::tile::Tile;
@@ -568,12 +569,12 @@ fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             summary((0..twin::N).map(|_| i64::from(mask.next(limb))))
         }
         "Ternary" => {
-            let mut prg = Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index"));
-            summary((0..twin::N).map(|_| i64::from(sample::ternary(&mut prg))))
+            let mut ternary = Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index")));
+            summary((0..twin::N).map(|_| i64::from(ternary.draw())))
         }
         "Noise" => {
-            let mut prg = Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index"));
-            summary((0..twin::N).map(|_| i64::from(sample::noise(&mut prg))))
+            let mut noise = Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index")));
+            summary((0..twin::N).map(|_| i64::from(noise.draw())))
         }
         "Flooding" => {
             let residues = LIMBS.each_ref().map(|limb| {
@@ -636,7 +637,8 @@ fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
 
 fn encryptions(case: &Case<'_>, message: &[u64], encoder: Option<&Encoder>, limbs: usize, number: u64) -> Vec<Value> {
     let key = SecretKey::new(Seed(case.seed("secret")));
-    let (public, noise) = (Seed(case.seed("public")), Seed(case.seed("noise")));
+    let (public, mut noise) = (Seed(case.seed("public")), vec![0; twin::N]);
+    encrypt::noise(&Seed(case.seed("noise")), number, &mut noise);
     let limb = |index: usize| {
         let mut secret = vec![0; twin::N];
         key.expand(&LIMBS[index], &mut secret);
@@ -777,8 +779,8 @@ fn session_by_core(case: &Case<'_>) -> Value {
 }
 
 fn compare_base_ot(payload: &[u8], exact: &[Vec<u64>; 2]) {
-    let split = packed_len(twin::N as u64, 26) as usize;
-    for (bytes, (bits, exact)) in [&payload[..split], &payload[split..]].into_iter().zip([26, 21].into_iter().zip(exact)) {
+    let split = packed_len(twin::N as u64, 21) as usize;
+    for (bytes, (bits, exact)) in [&payload[..split], &payload[split..]].into_iter().zip([21, 26].into_iter().zip(exact)) {
         let mut values = vec![0; twin::N];
         assert!(unpack(bytes, bits, &mut values));
         let off = |&(a, b): &(&u64, &u64)| a != b;

@@ -598,18 +598,28 @@ impl Tile {
 /// Ternary values.
 pub fn ternary(seed: Seed, index: u64) -> Vec<i128> {
     let mut stream = Stream::new(seed, TERNARY, index);
-    (0..N).map(|_| i128::from(3 * u64::from(stream.u32()) / (1 << 32)) - 1).collect()
+    let mut digits = vec![];
+    while digits.len() < N {
+        let mut fraction = u128::from(stream.u64());
+        for _ in 0..16 {
+            fraction *= 3;
+            digits.push((fraction >> 64) as i128 - 1);
+            fraction %= 1 << 64;
+        }
+    }
+    digits
 }
 
 /// Noise values.
 pub fn noise(seed: Seed, index: u64, count: usize) -> Vec<i128> {
     let mut stream = Stream::new(seed, NOISE, index);
-    let mut value = || {
-        let x = stream.u64();
-        let coins = |from: u32| (from..from + 21).map(|i| i128::from(x >> i & 1)).sum::<i128>();
-        coins(0) - coins(21)
-    };
-    (0..count).map(|_| value()).collect()
+    let mut values = vec![];
+    while values.len() < count {
+        let coins = stream.block();
+        values.extend((0..3).map(|v| (42 * v..42 * v + 42).filter(|&i| bit(coins, i)).count() as i128 - 21));
+    }
+    values.truncate(count);
+    values
 }
 
 /// Flooding values.
@@ -1147,7 +1157,7 @@ pub struct Session<'a> {
     public: PublicKey,
     groups: u64,
     prepared: u64,
-    /// Exactly rounded coefficients of the base OTs' answer: c1, then c0.
+    /// Exactly rounded coefficients of the base OTs' answer: c0, then c1.
     pub base_ot: [Vec<u64>; 2],
 }
 
@@ -1207,7 +1217,6 @@ impl<'a> Session<'a> {
         let key = Key::new(derive(client, 0));
         let [noise, public] = [derive(client, 1), derive(client, 2)];
         let client_public = PublicKey { seed: public, b: key.encrypt(&[0; N], 4, 0, public, noise) };
-        send(true, 6, [&public[..], &client_public.b.iter().flat_map(|b| limbs_bytes(b)).collect::<Vec<_>>()].concat());
 
         // 7.3 and 7.4
         let mut roots = Stream::new(derive(client, 4), LABEL, 0);
@@ -1221,7 +1230,8 @@ impl<'a> Session<'a> {
         let answer = answer(&server_public, &[(&bits, c1, centred)], base_level(), (derive(client, 3), 0), &all, &plain);
         let c1: Vec<u64> = answer.c1.iter().map(|&x| rescale(x, 4, 26)).collect();
         let c0: Vec<u64> = answer.c0.iter().map(|&x| rescale(x, 4, 21)).collect();
-        send(true, 7, [pack_all(&c1, 26), pack_all(&c0, 21)].concat());
+        send(true, 7, [pack_all(&c0, 21), pack_all(&c1, 26)].concat());
+        send(true, 6, [&client_public.seed[..], &client_public.b.iter().flat_map(|b| limbs_bytes(b)).collect::<Vec<_>>()].concat());
 
         // The server's side of 7.3, to see that it gets what it chose.
         let decrypted: Vec<u64> = (0..N).map(|k| ((phase(&server_key, 17, c0[k], &c1, k) * T + (1 << 25)) >> 26) % T).collect();
@@ -1232,7 +1242,7 @@ impl<'a> Session<'a> {
         }
         send(false, 8, vec![]);
         let seeds = [client, server];
-        let base_ot = [c1, c0];
+        let base_ot = [c0, c1];
         Self {
             network,
             options,

@@ -3,3 +3,6 @@
 pub mod aes;
 pub mod place;
 pub mod transpose;
+// What has a hardware float ABI and no operating system has these instructions, too.
+#[cfg(all(target_arch = "arm", target_abi = "eabihf", target_os = "none", target_endian = "little", not(feature = "force-portable")))]
+pub mod thumb;

@@ -1,10 +1,64 @@
-//! Decryption of a rescaled ciphertext: `c1·s` exactly, over the integers, by two or three limbs.
+//! Decryption of a rescaled ciphertext: `c1·s` exactly, over the integers. Where few coefficients of it are wanted, each is an inner product
+//! with the small secret; where many are, the product of polynomials is made by transforms modulo two or three limbs.
 
 use super::encrypt::SecretKey;
 use crate::params::{N, PRIMES};
 use crate::plan::noise::{C0_EXTRA, C1_EXTRA};
 use crate::ring::{LIMBS, Limb, montgomery_inverse};
 use crate::wire::{GROUP, unpack};
+
+/// Up to this many results, inner products cost less than transforms: `n` additions each against `9·log2(n)·n/2` butterflies or more.
+pub const FEW: usize = 64;
+
+/// Numbers of an unfolded secret.
+pub const UNFOLDED: usize = 2 * N;
+
+/// The secret twice, first with its sign changed: `X^n = −1`, so coefficient `k` of `c1·s` is `Σ_j c1[j]·out[n + k − j]`.
+pub fn unfold(key: &SecretKey, out: &mut [i8]) {
+    debug_assert_eq!(out.len(), UNFOLDED);
+    let (negative, positive) = out.split_at_mut(N);
+    let mut secret = key.coefficients();
+    for (n, p) in negative.iter_mut().zip(positive) {
+        let s = secret.draw() as i8;
+        (*n, *p) = (-s, s);
+    }
+}
+
+/// Adds to `sums[i]` the part that the coefficients `first..first + c1.len()` of `c1` have in coefficient `places[i]` of `c1·s`, modulo
+/// `2^bits`; higher bits of the sums are left undefined. `unfolded` is [`unfold`]'s.
+pub fn add_products(unfolded: &[i8], bits: u32, first: usize, c1: &[u64], places: &[u16], sums: &mut [u64]) {
+    if bits <= u32::BITS {
+        let mut narrow = [0; GROUP];
+        for (narrow, &c) in narrow.iter_mut().zip(c1) {
+            *narrow = c as u32;
+        }
+        let add = |sum: u32, c: u32, s: i8| sum.wrapping_add(c.wrapping_mul(i32::from(s) as u32));
+        for_each_place(unfolded, first, c1.len(), places, sums, |sum, window| {
+            u64::from(window.zip(&narrow).fold(sum as u32, |sum, (&s, &c)| add(sum, c, s)))
+        });
+    } else {
+        let add = |sum: u64, c: u64, s: i8| sum.wrapping_add(c.wrapping_mul(i64::from(s) as u64));
+        for_each_place(unfolded, first, c1.len(), places, sums, |sum, window| window.zip(c1).fold(sum, |sum, (&s, &c)| add(sum, c, s)));
+    }
+}
+
+/// Calls `add` for every place with its sum and the secret's coefficients that meet `len` coefficients of `c1` from `first` on.
+#[inline(always)]
+fn for_each_place<'s>(
+    unfolded: &'s [i8],
+    first: usize,
+    len: usize,
+    places: &[u16],
+    sums: &mut [u64],
+    add: impl Fn(u64, core::iter::Rev<core::slice::Iter<'s, i8>>) -> u64,
+) {
+    for (sum, &place) in sums.iter_mut().zip(places) {
+        let end = N + usize::from(place) + 1 - first;
+        if let Some(window) = unfolded.get(end - len..end) {
+            *sum = add(*sum, window.iter().rev());
+        }
+    }
+}
 
 /// Limbs that hold `c1·s` exactly, for signed `c1` of `bits` bits: `n·2^(bits−1)` must stay below half their product.
 #[must_use]
@@ -27,12 +81,11 @@ pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) {
 }
 
 /// Replaces `c1` (coefficients as representatives of limb `index`, in `(−q, q)`) by `c1·s`, in `(−q, q)`.
-/// `scratch`: n values, wiped by the caller with the rest of its scratch.
-pub fn multiply_by_secret(index: usize, key: &SecretKey, c1: &mut [i32], scratch: &mut [i32]) {
+/// `secret` is [`SecretKey::expand`] for this limb.
+pub fn multiply_by_secret(index: usize, secret: &[i32], c1: &mut [i32]) {
     let Some(limb) = LIMBS.get(index) else { return };
-    key.expand(limb, scratch);
     limb.forward(c1);
-    for (x, &s) in c1.iter_mut().zip(scratch.iter()) {
+    for (x, &s) in c1.iter_mut().zip(secret) {
         *x = limb.mul(*x, s);
     }
     limb.inverse(c1);
@@ -71,6 +124,8 @@ pub fn round(ring: u32, c0: u64, product: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::{Domain, Seed};
+    use crate::wire::{pack, packed_len};
 
     #[test]
     fn lift_is_the_chinese_remainder() {
@@ -86,6 +141,39 @@ mod tests {
         }
         for x in [0, -1, 1 << 63, -(1 << 64), (1 << 77) + 12345, -(1 << 77) - 999] {
             assert_eq!(lift(residues(x), 3), x as u64, "{x}");
+        }
+    }
+
+    #[test]
+    fn inner_products_are_coefficients_of_the_product_of_polynomials() {
+        let key = SecretKey::new(Seed([5; 32]));
+        let mut secret = std::vec![0; N];
+        let mut unfolded = std::vec![0; UNFOLDED];
+        unfold(&key, &mut unfolded);
+        let places = [0, 1, 63, 64, 2047, 4094, 4095];
+        for bits in [17, 31, 32, 33, 53] {
+            let mut random = Seed([bits as u8; 32]).stream(Domain::Mask, 0);
+            let c1: std::vec::Vec<u64> = (0..N).map(|_| random.next_u64() >> (64 - bits)).collect();
+            let mut packed = std::vec![0; packed_len(N as u64, bits) as usize];
+            pack(&c1, bits, &mut packed);
+            let mut residues = [[0; 3]; 7];
+            for index in 0..limbs(bits) {
+                let mut poly = std::vec![0; N];
+                key.expand(&LIMBS[index], &mut secret);
+                load(index, &packed, bits, &mut poly);
+                multiply_by_secret(index, &secret, &mut poly);
+                residues.iter_mut().zip(places).for_each(|(r, place)| r[index] = poly[usize::from(place)]);
+            }
+            // However the coefficients arrive.
+            for piece in [GROUP, 7] {
+                let mut sums = [0; 7];
+                for (i, c1) in c1.chunks(piece).enumerate() {
+                    add_products(&unfolded, bits, i * piece, c1, &places, &mut sums);
+                }
+                for (sum, residue) in sums.iter().zip(residues) {
+                    assert_eq!((sum ^ lift(residue, limbs(bits))) << (64 - bits), 0, "{bits} bits");
+                }
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
 //! Keys and seeded symmetric encryption, one limb at a time.
 
-use super::sample;
+use super::sample::{self, Noise, Ternary};
 use crate::params::LIMB_BITS;
 use crate::ring::{LIMBS, Limb};
+use core::hint::black_box;
+
 use crate::rng::{Domain, Prg, Seed};
 
 /// A secret key: only its seed is kept; each use expands it.
@@ -24,27 +26,39 @@ impl SecretKey {
 
     /// `NTT(s)` in Montgomery form, in `(−q, q)`. `out`: n values.
     pub fn expand(&self, limb: &Limb, out: &mut [i32]) {
-        let mut prg = self.seed.stream(Domain::Ternary, 0);
+        let mut secret = self.coefficients();
         for x in out.iter_mut() {
-            *x = limb.to_montgomery(sample::ternary(&mut prg));
+            *x = limb.montgomery_one() * secret.draw();
         }
         limb.forward(out);
     }
 
-    /// Turns `out` from an encoded message (representatives in `(−q, q)`) into `c0 = m + e − a·s`, transformed, in `[0, q)`.
-    /// `number` names the ciphertext under both seeds; `secret` is [`SecretKey::expand`] for this limb.
-    pub fn encrypt_limb(index: usize, number: u64, public: &Seed, noise: &Seed, secret: &[i32], out: &mut [i32]) {
+    /// The coefficients of `s`, in order.
+    #[must_use]
+    pub fn coefficients(&self) -> Ternary {
+        Ternary::new(self.seed.stream(Domain::Ternary, 0))
+    }
+
+    /// Turns `out` from an encoded message (representatives below `0.6q`) into `c0 = m + e − a·s`, transformed, in `[0, q)`.
+    /// `number` names the ciphertext under the public seed; `noise` is `e`, the same in every limb and used for this ciphertext only
+    /// ([`noise`]); `secret` is [`SecretKey::expand`] for this limb.
+    #[inline(never)]
+    pub fn encrypt_limb(index: usize, number: u64, public: &Seed, noise: &[i8], secret: &[i32], out: &mut [i32]) {
         let Some(limb) = LIMBS.get(index) else { return };
-        let mut errors = noise.stream(Domain::Noise, number);
-        for x in out.iter_mut() {
-            *x = limb.reduce(*x + sample::noise(&mut errors));
+        for (x, &e) in out.iter_mut().zip(noise) {
+            *x += i32::from(e);
         }
         limb.forward(out);
-        let mut mask = Mask::new(public, number, index);
+        let (mut mask, one) = (Mask::new(public, number, index), black_box(limb.montgomery_one()));
         for (x, &s) in out.iter_mut().zip(secret) {
-            *x = limb.canonical(limb.reduce(*x - limb.mul(mask.next(limb), s))) as i32;
+            *x = limb.canonical(limb.mul(*x - limb.mul(mask.next(limb), s), one)) as i32;
         }
     }
+}
+
+/// The noise of ciphertext `number` under a seed that is used for nothing else.
+pub fn noise(seed: &Seed, number: u64, out: &mut [i8]) {
+    Noise::new(seed.stream(Domain::Noise, number)).fill(out);
 }
 
 /// The uniform half of a ciphertext in one limb, transformed, in `[0, q)`, coefficient by coefficient.
@@ -75,6 +89,13 @@ pub struct PublicKey<'a> {
 }
 
 impl PublicKey<'_> {
+    /// `a` in one limb. `out`: n values.
+    pub fn expand(&self, index: usize, out: &mut [i32]) {
+        let Some(limb) = LIMBS.get(index) else { return };
+        let mut mask = Mask::new(&self.seed, 0, index);
+        out.fill_with(|| mask.next(limb));
+    }
+
     /// `b` in one limb.
     #[must_use]
     pub fn limb(&self, index: usize) -> &[i32] {

@@ -2,10 +2,10 @@
 
 use super::encode::Encoder;
 use super::encrypt::{Mask, PublicKey};
-use super::sample;
+use super::sample::{self, Noise, Ternary};
 use crate::attack::{Defence, stripped};
 use crate::ring::{LIMBS, Limb};
-use crate::rng::{Domain, Prg, Seed};
+use crate::rng::{Domain, Seed};
 
 /// Fresh randomness of one result ciphertext. Every limb expands the same integers again from the seeds.
 pub struct Fresh<'a> {
@@ -20,17 +20,17 @@ pub struct Fresh<'a> {
 impl Fresh<'_> {
     /// `NTT(u)` of the ephemeral ternary key, Montgomery form. `out`: n values.
     pub fn ephemeral(&self, limb: &Limb, out: &mut [i32]) {
-        let mut prg = self.seed.stream(Domain::Ternary, self.number);
+        let mut ternary = Ternary::new(self.seed.stream(Domain::Ternary, self.number));
         let keep = i32::from(!stripped(Defence::Rerandomise));
         for x in out.iter_mut() {
-            *x = limb.to_montgomery(sample::ternary(&mut prg) * keep);
+            *x = limb.montgomery_one() * (ternary.draw() * keep);
         }
         limb.forward(out);
     }
 
     /// Noise of `c0` (`half` 0) or `c1` (`half` 1).
-    fn noise(&self, half: u64) -> Prg {
-        self.seed.stream(Domain::Noise, self.number << 1 | half)
+    fn noise(&self, half: u64) -> Noise {
+        Noise::new(self.seed.stream(Domain::Noise, self.number << 1 | half))
     }
 
     /// Adds `c1`'s noise to a transformed-back limb; `each` takes the values in `(−q, q)`, coefficient by coefficient.
@@ -39,7 +39,7 @@ impl Fresh<'_> {
         let mut noise = self.noise(1);
         let keep = i32::from(!stripped(Defence::Rerandomise));
         for &value in values {
-            each(limb.reduce(value + sample::noise(&mut noise) * keep));
+            each(limb.reduce(value + noise.draw() * keep));
         }
     }
 
@@ -59,7 +59,7 @@ impl Fresh<'_> {
         let (rerandomise, flooding) = (i32::from(!stripped(Defence::Rerandomise)), i32::from(!stripped(Defence::Flood)));
         for (position, plaintext) in results {
             let Some(&value) = values.get(position) else { return };
-            let fresh = sample::noise(&mut noise) * rerandomise;
+            let fresh = noise.draw() * rerandomise;
             let value = limb.reduce(value + fresh + encoder.encode(index, plaintext));
             each(limb.reduce(value + sample::flood(&mut flood, self.flood, limb) * flooding));
         }

@@ -4,6 +4,8 @@
 //! The transform is plain (no Montgomery factor): index `i` of the output is the value at `ψ^(2·brv(i) + 1)`,
 //! with brv over `log2(n)` bits and ψ as in [`Limb::new`]. Signed Montgomery arithmetic with R = 2^32 (Seiler, ePrint 2018/039).
 
+use core::hint::black_box;
+
 use crate::params::{LOG_N, N, PRIMES, SLOT_PRIME};
 
 /// A prime modulus with its constants and twiddle factors.
@@ -11,12 +13,14 @@ use crate::params::{LOG_N, N, PRIMES, SLOT_PRIME};
 pub struct Limb {
     /// The prime, odd, below 2^27, 1 mod 2N.
     pub q: i32,
-    /// `q^-1 mod 2^32`.
-    q_inverse: i32,
+    /// `−q^-1 mod 2^32`.
+    minus_inverse: i32,
     /// `2^64 mod q`, centred: turns a value into Montgomery form.
     r2: i32,
-    /// `ψ^brv(k) · 2^32 mod q`, centred; entry 0 is unused.
-    zetas: [i32; N],
+    /// `ψ^(N/2)`, a square root of −1, Montgomery form, centred.
+    root: i32,
+    /// `ψ^brv(2m) · 2^32 mod q`, centred; entry 0 is unused. See [`Limb::zetas`] for the others.
+    lefts: [i32; N / 2],
 }
 
 /// The limbs of the ciphertext modulus.
@@ -62,10 +66,10 @@ impl Limb {
         }
         let psi = pow(g, (q - 1) / (2 * N as u64), q);
         let r = (1_u64 << 32) % q;
-        let mut zetas = [0; N];
+        let mut lefts = [0; N / 2];
         let (mut power, mut i) = (r, 0_u32);
-        while i < N as u32 {
-            zetas[(i.reverse_bits() >> (32 - LOG_N)) as usize] = centred(power, q);
+        while i < N as u32 / 2 {
+            lefts[(i.reverse_bits() >> (33 - LOG_N)) as usize] = centred(power, q);
             power = power * psi % q;
             i += 1;
         }
@@ -75,7 +79,7 @@ impl Limb {
             inverse = inverse.wrapping_mul(2_u32.wrapping_sub(prime.wrapping_mul(inverse)));
             step += 1;
         }
-        Self { q: prime as i32, q_inverse: inverse as i32, r2: centred(r * r % q, q), zetas }
+        Self { q: prime as i32, minus_inverse: inverse.wrapping_neg() as i32, r2: centred(r * r % q, q), root: centred(power, q), lefts }
     }
 
     /// `x / 2^32` for `|x| < 2^31·q`; the result is below `|x|/2^32 + q/2 < q` in absolute value.
@@ -83,8 +87,9 @@ impl Limb {
     #[must_use]
     pub const fn montgomery(&self, x: i64) -> i32 {
         debug_assert!(x.unsigned_abs() < (self.q as u64) << 31);
-        let m = (x as i32).wrapping_mul(self.q_inverse);
-        ((x >> 32) as i32).wrapping_sub(((m as i64 * self.q as i64) >> 32) as i32)
+        let m = (x as i32).wrapping_mul(self.minus_inverse);
+        // The low words cancel. One multiply-accumulate on small machines.
+        ((x + m as i64 * self.q as i64) >> 32) as i32
     }
 
     /// `a·b / 2^32`, for `|a·b| < 2^31·q`.
@@ -101,12 +106,19 @@ impl Limb {
         self.mul(a, self.r2)
     }
 
+    /// Montgomery form of 1, below `0.52q`.
+    #[inline(always)]
+    #[must_use]
+    pub const fn montgomery_one(&self) -> i32 {
+        self.montgomery(self.r2 as i64)
+    }
+
     /// A value below `0.52q` congruent to `a`, any `i32`.
     #[inline(always)]
     #[must_use]
     pub const fn reduce(&self, a: i32) -> i32 {
         // a·(2^32 mod q) / 2^32: two steps would double the cost of the constant, so derive it from r2.
-        self.mul(a, self.montgomery(self.r2 as i64))
+        self.mul(a, self.montgomery_one())
     }
 
     /// The element of `[0, q)`, from a representative in `(−q, q)`.
@@ -133,56 +145,145 @@ impl Limb {
         self.to_montgomery(self.montgomery(x))
     }
 
-    /// Transforms `a` (length a power of two up to N) in place. Input in `(−q, q)`; output in `(−q, q)`.
+    /// Transforms `a` (length a power of two, 4 to N) in place. Input in `(−q, q)`; output in `(−q, q)`.
     /// Inside, after layer i representatives are below `B_i·q` with `B_0 = 1`, `B_{i+1} = B_i·(1 + 1/64) + 1/2`: 7.75 after 12 layers.
+    ///
+    /// Two layers at a time: half the loads and stores, and a third of the factors.
     pub fn forward(&self, a: &mut [i32]) {
-        debug_assert!(a.len().is_power_of_two() && a.len() <= N);
-        let mut half = a.len() / 2;
-        let mut first = 1;
-        while half > 0 {
-            for (block, &zeta) in a.chunks_exact_mut(2 * half).zip(self.zetas.iter().skip(first)) {
-                let (low, high) = block.split_at_mut(half);
-                for (x, y) in low.iter_mut().zip(high) {
-                    let t = self.mul(*y, zeta);
-                    *y = *x - t;
-                    *x += t;
-                }
-            }
-            first *= 2;
-            half /= 2;
+        debug_assert!(a.len().is_power_of_two() && (4..=N).contains(&a.len()));
+        let mut blocks = 1;
+        if a.len().ilog2() % 2 == 1 {
+            self.forward_layer(a);
+            blocks = 2;
         }
-        let r = self.montgomery(self.r2 as i64);
-        for x in a {
-            *x = self.mul(*x, r);
+        while blocks <= a.len() / 4 {
+            #[cfg(all(
+                target_arch = "arm",
+                target_abi = "eabihf",
+                target_os = "none",
+                target_endian = "little",
+                not(feature = "force-portable")
+            ))]
+            if self.thumb().forward(a, self.lefts.get(blocks..2 * blocks).unwrap_or_default()) {
+                blocks *= 4;
+                continue;
+            }
+            match a.len() / (4 * blocks) {
+                1 => self.forward_pass::<1>(a, blocks),
+                4 => self.forward_pass::<4>(a, blocks),
+                16 => self.forward_pass::<16>(a, blocks),
+                64 => self.forward_pass::<64>(a, blocks),
+                256 => self.forward_pass::<256>(a, blocks),
+                _ => self.forward_pass::<1024>(a, blocks),
+            }
+            blocks *= 4;
         }
     }
 
     /// Undoes [`Limb::forward`]. Input in `(−q, q)`; output in `(−q, q)`.
-    /// Sums double per layer, so they are reduced below `0.6q` after every third: at most 4.8 q inside a layer.
+    ///
+    /// Two layers at a time: of four values below 2q, the sum of all, at most 8q, is reduced below `0.6q`, the sum of two products stays
+    /// below 2q, the other two are products.
     pub fn inverse(&self, a: &mut [i32]) {
-        debug_assert!(a.len().is_power_of_two() && a.len() <= N);
-        let r = self.montgomery(self.r2 as i64);
-        let mut half = 1;
-        let mut layer = 0;
-        while half < a.len() {
-            let blocks = a.len() / (2 * half);
-            // ψ^-brv(k) = −ψ^brv(k') with k' mirrored inside its layer.
-            let zetas = self.zetas.iter().take(2 * blocks).rev();
-            for (block, &zeta) in a.chunks_exact_mut(2 * half).zip(zetas) {
-                let (low, high) = block.split_at_mut(half);
-                for (x, y) in low.iter_mut().zip(high) {
-                    let (s, d) = (*x + *y, *y - *x);
-                    *x = if layer % 3 == 2 { self.mul(s, r) } else { s };
-                    *y = self.mul(d, zeta);
-                }
+        debug_assert!(a.len().is_power_of_two() && (4..=N).contains(&a.len()));
+        let mut blocks = a.len() / 4;
+        while blocks > 0 {
+            #[cfg(all(
+                target_arch = "arm",
+                target_abi = "eabihf",
+                target_os = "none",
+                target_endian = "little",
+                not(feature = "force-portable")
+            ))]
+            if self.thumb().inverse(a, self.lefts.get(blocks..2 * blocks).unwrap_or_default()) {
+                blocks /= 4;
+                continue;
             }
-            half *= 2;
-            layer += 1;
+            match a.len() / (4 * blocks) {
+                1 => self.inverse_pass::<1>(a, blocks),
+                4 => self.inverse_pass::<4>(a, blocks),
+                16 => self.inverse_pass::<16>(a, blocks),
+                64 => self.inverse_pass::<64>(a, blocks),
+                256 => self.inverse_pass::<256>(a, blocks),
+                _ => self.inverse_pass::<1024>(a, blocks),
+            }
+            blocks /= 4;
+        }
+        if a.len().ilog2() % 2 == 1 {
+            self.inverse_layer(a);
         }
         // 1/n · 2^32 mod q, n a power of two.
         let scale = ((1_u64 << (32 - a.len().ilog2())) % self.q as u64) as i32;
         for x in a {
             *x = self.mul(*x, scale);
+        }
+    }
+
+    #[cfg(all(target_arch = "arm", target_abi = "eabihf", target_os = "none", target_endian = "little", not(feature = "force-portable")))]
+    const fn thumb(&self) -> crate::backend::thumb::Transform {
+        let Self { q, minus_inverse, root, .. } = *self;
+        crate::backend::thumb::Transform { q, minus_inverse, root, one: self.montgomery_one() }
+    }
+
+    /// Factors of block `m` of all layers' blocks, counted from 1: `ζ_m`, and those of the two blocks it falls into, `ζ_2m` and `ζ_(2m+1)`,
+    /// where `ζ_k = ψ^brv(k)`. One is stored: `brv(m) = 2·brv(2m)` and `brv(2m + 1) = brv(2m) + N/2`.
+    #[inline(always)]
+    fn zetas(&self, left: i32) -> [i32; 3] {
+        // Opaque: else the compiler keeps them in 64 bits on 32-bit machines, and every product takes three multiplications more.
+        black_box([self.mul(left, left), left, self.mul(left, self.root)])
+    }
+
+    /// Two layers on `blocks` blocks of `4·Q` values: the length of a quarter is known to the compiler.
+    #[inline(never)] // registers of its own
+    fn forward_pass<const Q: usize>(&self, a: &mut [i32], blocks: usize) {
+        let r = black_box(self.montgomery_one());
+        for (block, &left) in a.as_chunks_mut::<Q>().0.as_chunks_mut().0.iter_mut().zip(self.lefts.iter().skip(blocks)) {
+            let [zeta, left, right] = self.zetas(left);
+            let [q0, q1, q2, q3] = block;
+            for (((x0, x1), x2), x3) in q0.iter_mut().zip(q1).zip(q2).zip(q3) {
+                let (t2, t3) = (self.mul(*x2, zeta), self.mul(*x3, zeta));
+                let (y0, y1, y2, y3) = (*x0 + t2, *x1 + t3, *x0 - t2, *x1 - t3);
+                let (t1, t3) = (self.mul(y1, left), self.mul(y3, right));
+                [*x0, *x1, *x2, *x3] = [y0 + t1, y0 - t1, y2 + t3, y2 - t3];
+                if Q == 1 {
+                    // The last layers: below q again.
+                    [*x0, *x1, *x2, *x3] = [*x0, *x1, *x2, *x3].map(|x| self.mul(x, r));
+                }
+            }
+        }
+    }
+
+    /// Undoes [`Self::forward_pass`] but for a factor of 4.
+    #[inline(never)] // as above
+    fn inverse_pass<const Q: usize>(&self, a: &mut [i32], blocks: usize) {
+        let r = black_box(self.montgomery_one());
+        // ψ^-brv(k) = −ψ^brv(k') with k' mirrored inside its layer: left and right change places.
+        let mirrored = self.lefts.iter().take(2 * blocks).rev();
+        for (block, &left) in a.as_chunks_mut::<Q>().0.as_chunks_mut().0.iter_mut().zip(mirrored) {
+            let [zeta, right, left] = self.zetas(left);
+            let [q0, q1, q2, q3] = block;
+            for (((x0, x1), x2), x3) in q0.iter_mut().zip(q1).zip(q2).zip(q3) {
+                let (s0, d0) = (*x0 + *x1, self.mul(*x1 - *x0, left));
+                let (s1, d1) = (*x2 + *x3, self.mul(*x3 - *x2, right));
+                [*x0, *x1, *x2, *x3] = [self.mul(s0 + s1, r), d0 + d1, self.mul(s1 - s0, zeta), self.mul(d1 - d0, zeta)];
+            }
+        }
+    }
+
+    /// The first layer alone, for lengths that are no power of four.
+    fn forward_layer(&self, a: &mut [i32]) {
+        let (low, high) = a.split_at_mut(a.len() / 2);
+        for (x, y) in low.iter_mut().zip(high) {
+            let t = self.mul(*y, self.root);
+            (*x, *y) = (*x + t, *x - t);
+        }
+    }
+
+    /// Undoes [`Self::forward_layer`] but for a factor of 2.
+    fn inverse_layer(&self, a: &mut [i32]) {
+        let (low, high) = a.split_at_mut(a.len() / 2);
+        for (x, y) in low.iter_mut().zip(high) {
+            (*x, *y) = (*x + *y, self.mul(*y - *x, self.root));
         }
     }
 }
@@ -269,7 +370,8 @@ mod tests {
     fn transform_is_evaluation_at_odd_powers() {
         let limb = &LIMBS[0];
         let q = limb.q as u64;
-        let psi = u64::from(limb.canonical(limb.mul(limb.zetas[N / 2], 1)));
+        let psi = u64::from(limb.canonical(limb.mul(limb.lefts[N / 4], 1)));
+        assert_eq!(pow(psi, N as u64 / 2, q), u64::from(limb.canonical(limb.mul(limb.root, 1))));
         assert_eq!(pow(psi, N as u64, q), q - 1);
         let mut a = [0; N];
         a[1] = 1;

@@ -190,6 +190,11 @@ impl<IO: Read + Write> Channel<IO> {
 
     /// Receives `count` values of `bits` bits. Padding bits must be zero.
     pub(crate) async fn get_values(&mut self, count: usize, bits: u32, mut each: impl FnMut(usize, u64) -> Result<()>) -> Result<()> {
+        self.get_groups(count, bits, |first, values| values.iter().enumerate().try_for_each(|(i, &value)| each(first + i, value))).await
+    }
+
+    /// As [`Self::get_values`], up to [`GROUP`] values at a time, with the number of the first.
+    pub(crate) async fn get_groups(&mut self, count: usize, bits: u32, mut each: impl FnMut(usize, &[u64]) -> Result<()>) -> Result<()> {
         let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
         for first in (0..count).step_by(GROUP) {
             let n = GROUP.min(count - first);
@@ -200,9 +205,7 @@ impl<IO: Read + Write> Channel<IO> {
             if !unpack(bytes, bits, values) {
                 return Err(Error::Malformed);
             }
-            for (i, &value) in values.iter().enumerate() {
-                each(first + i, value)?;
-            }
+            each(first, values)?;
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Traffic};
 use super::garbled::{self, Evaluation};
-use super::layout::{ClientMemory, Held, padded_ots};
+use super::layout::{ClientMemory, ClientOnline, Held, padded_ots};
 use super::setup::{self, Secrets};
 use super::store::Store;
 use super::triplets::{self, Shares};
@@ -229,12 +229,13 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             return;
         }
         let ots = padded_ots(&self.plan);
-        let labels = match self.options.tables {
-            Tables::Stored => self.memory.labels.get_mut(index * ots..(index + 1) * ots),
-            Tables::Streamed => Some(&mut *self.memory.labels),
-        };
-        if let Some(labels) = labels {
-            labels.zeroize();
+        match self.options.tables {
+            Tables::Stored => {
+                if let Some(labels) = self.memory.labels.get_mut(index * ots..(index + 1) * ots) {
+                    labels.zeroize();
+                }
+            }
+            Tables::Streamed => self.memory.scratch.zeroize(),
         }
         let per = self.plan.elements();
         if let Some(shares) = self.memory.shares.get_mut(index * per..(index + 1) * per) {
@@ -317,6 +318,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         ch.end().await?;
 
         let ots = padded_ots(plan);
+        let ClientOnline { labels: fresh, workspace } = ClientOnline::take(&mut Space::carve(scratch)?, plan, options)?;
+        let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
         let mut labels = Held::new(labels, options, index, ots);
         let mut answer = 0;
         for step in plan.steps() {
@@ -326,7 +329,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             let own = labels.take(counts.groups() * GROUP)?;
             if late_corrections_bytes(&op, options) > 0 {
                 ch.begin(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
-                extend(ch, scratch, options, receiver, &step, own, (&shares, index)).await?;
+                extend(ch, workspace, options, receiver, &step, own, (&shares, index)).await?;
                 ch.end().await?;
             }
             match op {
@@ -335,7 +338,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     ch.expect(Tag::Labels, labels_bytes(&op, options)).await?;
                     let layer = layer(prediction, number);
                     let evaluation = Evaluation { session: hash, layer, tables: options.tables, labels: own };
-                    let words = garbled::evaluate(ch, scratch, &op, &evaluation, store).await?;
+                    let words = garbled::evaluate(ch, workspace, &op, &evaluation, store).await?;
                     ch.finish().await?;
                     if op.is_output() {
                         answer = usize::try_from(*words.first().ok_or(Error::Internal)?).map_err(|_| Error::Malformed)?;

@@ -6,8 +6,9 @@
 //! ```
 //! Bytes may be split anywhere. `poll` does as much as the buffers allow and never waits.
 
+use super::layout::session_memory;
 use super::store::SliceStore;
-use super::{Client, Event, Options, Prepared, Server, Traffic, client_memory, server_memory};
+use super::{Client, Event, Footprint, Options, Prepared, Server, Traffic, client_memory};
 use crate::backend::place::{PlacedFuture, place};
 use crate::error::{Error, Result};
 use crate::memory::Space;
@@ -521,23 +522,23 @@ struct ServerLayout<'m> {
 }
 
 impl<'m> ServerLayout<'m> {
-    fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<Self> {
+    fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers, footprint: Footprint) -> Result<Self> {
         Ok(Self {
             parts: Shared::take(space, plan, buffers, false)?,
-            session: space.take(server_memory(plan, options)?)?,
+            session: space.take(session_memory(plan, options, footprint)?)?,
             future: space.take(future_bytes(&server_life))?,
         })
     }
 }
 
 impl<'m> ServerEngine<'m> {
-    /// Bytes that a session needs for everything but the prepared model.
+    /// Bytes that a session needs for everything but the prepared model, [`Footprint::Fast`]; less is enough where that is small.
     ///
     /// # Errors
     /// [`Error::Option`] for options out of range.
     pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
         let mut space = Space::measure();
-        ServerLayout::take(&mut space, plan, options, buffers)?;
+        ServerLayout::take(&mut space, plan, options, buffers, Footprint::Fast)?;
         Ok(space.used())
     }
 
@@ -552,7 +553,7 @@ impl<'m> ServerEngine<'m> {
             return Err(Error::Option);
         }
         let ServerLayout { parts, session, future } =
-            ServerLayout::take(&mut Space::carve(memory)?, prepared.model().plan(), &options, buffers)?;
+            ServerLayout::take(&mut Space::carve(memory)?, prepared.model().plan(), &options, buffers, prepared.footprint())?;
         let shared = parts.share()?;
         let future = PlacedFuture::new(future, server_life((shared, prepared, options, session, seed)))?;
         Ok(Self { engine: Engine { shared, future: Some(future), end: None } })

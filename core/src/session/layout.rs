@@ -1,6 +1,6 @@
 //! Who needs how much memory: measured and carved by the same code.
 
-use super::triplets::Prepared;
+use super::triplets::{Footprint, Prepared};
 use super::{Options, Tables, garbled, server, setup, triplets};
 use crate::error::{Error, Result};
 use crate::hash::Block;
@@ -16,10 +16,18 @@ pub(crate) fn padded_ots(plan: &Plan<'_>) -> usize {
     total(plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP))
 }
 
-/// OTs that a party holds labels of at once: of all predictions, or of one operation where they are made just before use.
-fn held_ots(plan: &Plan<'_>, options: &Options) -> usize {
+/// OTs whose labels wait for their prediction: of the whole stock, or none where they are made just before use.
+fn kept_ots(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {
         Tables::Stored => padded_ots(plan).saturating_mul(options.stock as usize),
+        Tables::Streamed => 0,
+    }
+}
+
+/// OTs that are made just before use, one operation at a time: the most of any.
+pub(crate) fn fresh_ots(plan: &Plan<'_>, options: &Options) -> usize {
+    match options.tables {
+        Tables::Stored => 0,
         Tables::Streamed => plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP).max().unwrap_or(0),
     }
 }
@@ -56,9 +64,27 @@ fn total(counts: impl Iterator<Item = usize>) -> usize {
     counts.fold(0, usize::saturating_add)
 }
 
+/// A client's scratch for one prediction.
+pub(crate) struct ClientOnline<'a> {
+    /// Active labels of one operation, where they are made just before use.
+    pub(crate) labels: &'a mut [Block],
+    /// For OTs, then for a circuit.
+    pub(crate) workspace: &'a mut [u8],
+}
+
+impl<'a> ClientOnline<'a> {
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+        let mut workspace = measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
+        for op in plan.ops().filter(|op| !op.is_linear()) {
+            workspace = workspace.max(measure(|space| garbled::EvaluateScratch::take(space, &Nonlinear::of(&op)).map(|_| ()))?);
+        }
+        Ok(Self { labels: space.take(fresh_ots(plan, options))?, workspace: space.take(workspace)? })
+    }
+}
+
 /// A client's long-lived memory; wiped on drop.
 pub(crate) struct ClientMemory<'a> {
-    /// Active labels: `[stock][padded OTs]`, or those of one operation.
+    /// Active labels that wait for their prediction: `[stock][padded OTs]`, or none.
     pub(crate) labels: &'a mut [Block],
     /// The client's share of every tensor: `[stock][elements]`.
     pub(crate) shares: &'a mut [u64],
@@ -70,7 +96,7 @@ impl<'a> ClientMemory<'a> {
     /// The memory of the OT extension, which wipes it itself, and of set-up first, then of [`ClientMemory::carve`].
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<(&'a mut [Block], &'a mut [u8])> {
         let leaves = space.take(options.repetition.leaves())?;
-        let setup = measure(|space| setup::ClientScratch::take(space).map(|_| ()))?;
+        let setup = setup::client_scratch()?;
         let later = measure(|space| ClientMemory::layout(space, plan, options).map(|_| ()))?;
         Ok((leaves, space.take(setup.max(later))?))
     }
@@ -84,7 +110,7 @@ impl<'a> ClientMemory<'a> {
     fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let stock = options.stock as usize;
         Ok(Self {
-            labels: space.take(held_ots(plan, options))?,
+            labels: space.take(kept_ots(plan, options))?,
             shares: space.take(stock.saturating_mul(plan.elements()))?,
             scratch: space.take(Self::scratch(plan, options)?)?,
         })
@@ -97,14 +123,9 @@ impl<'a> ClientMemory<'a> {
     }
 
     fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-        let mut most = measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
-        for op in plan.ops() {
-            let own = if op.is_linear() {
-                measure(|space| triplets::ClientScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?
-            } else {
-                measure(|space| garbled::EvaluateScratch::take(space, &Nonlinear::of(&op)).map(|_| ()))?
-            };
-            most = most.max(own);
+        let mut most = measure(|space| ClientOnline::take(space, plan, options).map(|_| ()))?;
+        for op in plan.ops().filter(Op::is_linear) {
+            most = most.max(triplets::client_scratch(&triplets::tile(&op, options)?)?);
         }
         Ok(most)
     }
@@ -112,7 +133,7 @@ impl<'a> ClientMemory<'a> {
 
 /// A server session's long-lived memory; wiped on drop.
 pub(crate) struct ServerMemory<'a> {
-    /// Zero labels of the client's inputs: `[stock][padded OTs]`, or those of one operation.
+    /// Zero labels of the client's inputs that wait for their prediction: `[stock][padded OTs]`, or none.
     pub(crate) labels: &'a mut [Block],
     /// Permute bits of outputs: `[stock][neurons]`.
     pub(crate) decode: &'a mut [u64],
@@ -131,21 +152,22 @@ impl<'a> ServerMemory<'a> {
         space: &mut Space<'a>,
         plan: &Plan<'_>,
         options: &Options,
+        footprint: Footprint,
     ) -> Result<(&'a mut [Block], &'a mut [i32], &'a mut [u8])> {
         let leaves = space.take(options.repetition.leaves())?;
         let key = space.take(PRIMES.len() * N)?;
         let setup = measure(|space| setup::ServerScratch::take(space).map(|_| ()))?;
-        let later = measure(|space| ServerMemory::layout(space, plan, options).map(|_| ()))?;
+        let later = measure(|space| ServerMemory::layout(space, plan, options, footprint).map(|_| ()))?;
         Ok((leaves, key, space.take(setup.max(later))?))
     }
 
     /// What the phases after set-up use.
-    pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options) -> Result<Self> {
+    pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
         memory.zeroize();
-        Self::layout(&mut Space::carve(memory)?, plan, options)
+        Self::layout(&mut Space::carve(memory)?, plan, options, footprint)
     }
 
-    fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+    fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
         let stock = options.stock as usize;
         let sum = |each: fn(&Op) -> usize| total(plan.ops().map(|op| each(&op))).saturating_mul(stock);
         let neurons = match options.tables {
@@ -153,14 +175,14 @@ impl<'a> ServerMemory<'a> {
             Tables::Streamed => 0,
         };
         Ok(Self {
-            labels: space.take(held_ots(plan, options))?,
+            labels: space.take(kept_ots(plan, options))?,
             decode: space.take(neurons)?,
             masks: space.take(sum(|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
             products: space.take(match options.tables {
                 Tables::Stored => sum(|op| Nonlinear::of(op).products),
                 Tables::Streamed => plan.ops().map(|op| Nonlinear::of(&op).products).max().unwrap_or(0),
             })?,
-            scratch: space.take(Self::scratch(plan, options)?)?,
+            scratch: space.take(Self::scratch(plan, options, footprint)?)?,
         })
     }
 
@@ -174,11 +196,12 @@ impl<'a> ServerMemory<'a> {
         self.scratch.zeroize();
     }
 
-    fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    fn scratch(plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
         let mut most = measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
         most = most.max(measure(|space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?);
         for op in plan.ops().filter(Op::is_linear) {
-            most = most.max(measure(|space| triplets::ServerScratch::take(space, &triplets::tile(&op, options)?).map(|_| ()))?);
+            let tile = triplets::tile(&op, options)?;
+            most = most.max(measure(|space| triplets::ServerScratch::take(space, &tile, footprint).map(|_| ()))?);
         }
         Ok(most)
     }
@@ -196,7 +219,7 @@ impl Drop for ServerMemory<'_> {
     }
 }
 
-fn measure(layout: impl FnOnce(&mut Space<'static>) -> Result<()>) -> Result<usize> {
+pub(crate) fn measure(layout: impl FnOnce(&mut Space<'static>) -> Result<()>) -> Result<usize> {
     let mut space = Space::measure();
     layout(&mut space)?;
     Ok(space.used())
@@ -213,14 +236,26 @@ pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
     Ok(space.used())
 }
 
-/// Bytes that [`super::Server`] carves for one session, without I/O buffers.
+/// Bytes that [`super::Server`] carves for one session, without I/O buffers. [`Footprint::Small`]: [`small_server_memory`].
 ///
 /// # Errors
 /// As [`client_memory`].
 pub fn server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    session_memory(plan, options, Footprint::Fast)
+}
+
+/// As [`server_memory`], of a server whose model is [`Prepared::small`].
+///
+/// # Errors
+/// As [`client_memory`].
+pub fn small_server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    session_memory(plan, options, Footprint::Small)
+}
+
+pub(crate) fn session_memory(plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
     options.check()?;
     let mut space = Space::measure();
-    ServerMemory::take(&mut space, plan, options)?;
+    ServerMemory::take(&mut space, plan, options, footprint)?;
     Ok(space.used())
 }
 

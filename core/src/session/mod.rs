@@ -22,10 +22,10 @@ mod triplets;
 
 pub use channel::Traffic;
 pub use client::{Client, fetch_plan};
-pub use layout::{client_memory, prepared_memory, server_memory};
+pub use layout::{client_memory, prepared_memory, server_memory, small_server_memory};
 pub use server::{Event, Server};
 pub use store::{NoStore, SliceStore, Store};
-pub use triplets::Prepared;
+pub use triplets::{Footprint, Prepared};
 
 use crate::error::{Error, Result};
 use crate::ot::Repetition;

@@ -47,16 +47,11 @@ pub(crate) async fn server<IO: Read + Write>(
         let a = previous.filter(|_| stripped(Defence::OwnFactor)).unwrap_or(fresh);
         previous = Some(a);
         *keep = [a, server_product(ring, a, labels, delta, hash, tweak(layer, element), corrections)?];
-        let (mut packer, mut slots) = (Packer::default(), bytes.iter_mut());
-        let mut each = |byte| {
-            if let Some(slot) = slots.next() {
-                *slot = byte;
-            }
-        };
+        let mut packer = Packer::new(bytes);
         for (&c, i) in corrections.iter().zip(0..) {
-            packer.push(c, correction_width(ring, i), &mut each);
+            packer.push(c, correction_width(ring, i));
         }
-        packer.finish(each);
+        packer.finish();
         ch.put(bytes).await?;
     }
     Ok(())

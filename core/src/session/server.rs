@@ -3,9 +3,9 @@
 use super::channel::{Channel, Traffic};
 use super::client::{layer, session_hash};
 use super::garbled::{self, EvaluateScratch, ExtendScratch, Garbling, Send};
-use super::layout::{Held, ServerMemory, padded_ots};
+use super::layout::{Held, ServerMemory, fresh_ots, padded_ots};
 use super::setup::{self, Secrets};
-use super::triplets::{self, Prepared};
+use super::triplets::{self, Multiplication, Prepared};
 use super::{Options, Tables, products};
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
@@ -62,6 +62,8 @@ impl<IO> Server<'_, IO> {
 pub(crate) struct OnlineScratch<'a> {
     /// Its share of every tensor.
     tensors: &'a mut [u64],
+    /// Zero labels of one operation, where they are made just before use.
+    labels: &'a mut [Block],
     /// For OTs, then for a circuit.
     workspace: &'a mut [u8],
     decode: &'a mut [u64],
@@ -78,7 +80,12 @@ impl<'a> OnlineScratch<'a> {
             workspace = workspace.max(own.used());
         }
         let neurons = plan.ops().map(|op| Nonlinear::of(&op).neurons).max().unwrap_or(0);
-        Ok(Self { tensors: space.take(plan.elements())?, workspace: space.take(workspace)?, decode: space.take(neurons)? })
+        Ok(Self {
+            tensors: space.take(plan.elements())?,
+            labels: space.take(fresh_ots(plan, options))?,
+            workspace: space.take(workspace)?,
+            decode: space.take(neurons)?,
+        })
     }
 }
 
@@ -96,11 +103,11 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         }
         let mut ch = Channel::new(io);
         let plan = prepared.model().plan();
-        let (leaves, key, memory) = ServerMemory::take(&mut Space::carve(memory)?, plan, &options)?;
+        let (leaves, key, memory) = ServerMemory::take(&mut Space::carve(memory)?, plan, &options, prepared.footprint())?;
         let secrets = Secrets::new(&seed);
         match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, memory).await {
             Ok((hash, sender, key)) => {
-                let memory = ServerMemory::carve(memory, plan, &options)?;
+                let memory = ServerMemory::carve(memory, plan, &options, prepared.footprint())?;
                 let own_labels = Tmmo::new(secrets.labels.stream(Domain::Label, 1).next_u128());
                 Ok(Self { ch, prepared, options, secrets, hash, own_labels, sender, key, memory, stocks: 0, left: 0, closed: false })
             }
@@ -223,7 +230,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 *u = ring.reduce(random.next_u64());
             }
             let seed = seed.derive(number as u64 + 1);
-            triplets::server(ch, scratch, key, &seed, &tile, prepared.layer(at)?, own).await?;
+            let multiplication = Multiplication { key, seed: &seed, tile, weights: prepared.layer(at)?, masks: own };
+            triplets::server(ch, scratch, &multiplication).await?;
         }
 
         let corrections = corrections_bytes(plan, options);
@@ -273,7 +281,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let plan = model.plan();
         let stock = options.stock as usize;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
-        let OnlineScratch { tensors, workspace, decode: fresh_decode } = OnlineScratch::take(&mut Space::carve(scratch)?, plan, options)?;
+        let OnlineScratch { tensors, labels: fresh, workspace, decode: fresh_decode } =
+            OnlineScratch::take(&mut Space::carve(scratch)?, plan, options)?;
 
         let (ring, len) = (u32::from(plan.input_ring()), plan.header().input_len as usize);
         let mut slots = tensors.iter_mut();
@@ -285,6 +294,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         ch.finish().await?;
 
         let ots = padded_ots(plan);
+        let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
         let mut labels = Held::new(labels, options, index, ots);
         let neurons: usize = plan.ops().map(|op| Nonlinear::of(&op).neurons).sum();
         let mut decode = match options.tables {

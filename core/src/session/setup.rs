@@ -4,6 +4,7 @@
 //! re-randomised and flooded. Every base OT carries a pair of level sums of the extension's trees.
 
 use super::channel::Channel;
+use super::layout::measure;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::encode::{Encoder, Plaintext};
@@ -20,7 +21,7 @@ use crate::ring::{LIMBS, Limb, SLOT};
 use crate::rng::{Domain, Seed};
 use crate::wire::{Tag, packed_len};
 use embedded_io_async::{Read, Write};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Moduli of the base OTs: slot differences below 2^15 in all n coefficients; the encoded bits are no uniform masks, so their rounding
 /// counts in full, ½·‖w‖₁.
@@ -61,25 +62,42 @@ impl Secrets {
     }
 }
 
-/// The client's scratch.
-pub(crate) struct ClientScratch<'a> {
+/// The client's scratch for the base OTs.
+struct AnswerScratch<'a> {
     messages: &'a mut [[Block; 2]],
-    a: &'a mut [i32],
-    b: &'a mut [i32],
-    sums0: &'a mut [u32],
-    sums1: &'a mut [u32],
+    poly: &'a mut [i32],
+    sums: &'a mut [u32],
 }
 
-impl<'a> ClientScratch<'a> {
-    pub(crate) fn take(space: &mut Space<'a>) -> Result<Self> {
-        Ok(Self { messages: space.take(KAPPA)?, a: space.take(N)?, b: space.take(N)?, sums0: space.take(N)?, sums1: space.take(N)? })
+impl<'a> AnswerScratch<'a> {
+    fn take(space: &mut Space<'a>) -> Result<Self> {
+        Ok(Self { messages: space.take(KAPPA)?, poly: space.take(N)?, sums: space.take(N)? })
     }
+}
+
+/// The client's scratch for its public key, when the base OTs are done.
+struct KeyScratch<'a> {
+    secret: &'a mut [i32],
+    poly: &'a mut [i32],
+    noise: &'a mut [i8],
+}
+
+impl<'a> KeyScratch<'a> {
+    fn take(space: &mut Space<'a>) -> Result<Self> {
+        Ok(Self { secret: space.take(N)?, poly: space.take(N)?, noise: space.take(N)? })
+    }
+}
+
+/// Bytes of the client's scratch.
+pub(crate) fn client_scratch() -> Result<usize> {
+    Ok(measure(|space| AnswerScratch::take(space).map(|_| ()))?.max(measure(|space| KeyScratch::take(space).map(|_| ()))?))
 }
 
 /// The server's scratch.
 pub(crate) struct ServerScratch<'a> {
     a: &'a mut [i32],
     b: &'a mut [i32],
+    noise: [&'a mut [i8]; 2],
     c0: &'a mut [u32],
     c1: &'a mut [u8],
     residues: &'a mut [i32],
@@ -91,6 +109,7 @@ impl<'a> ServerScratch<'a> {
         Ok(Self {
             a: space.take(N)?,
             b: space.take(N)?,
+            noise: [space.take(N)?, space.take(N)?],
             c0: space.take(N)?,
             c1: space.take(packed_len(N as u64, BASE_OT_BITS.0) as usize)?,
             residues: space.take(N)?,
@@ -113,12 +132,12 @@ fn words(block: Block) -> impl Iterator<Item = i32> {
     (0..SLOTS).map(move |c| ((block >> (16 * c)) & 0xffff) as i32)
 }
 
-/// Receives one limb of a polynomial, multiplied by `by` (Montgomery form).
-pub(crate) async fn get_times<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, by: &[i32], out: &mut [i32]) -> Result<()> {
-    let mut pairs = out.iter_mut().zip(by);
+/// Receives one limb of a polynomial and multiplies `values` (Montgomery form) by it.
+async fn get_times<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, values: &mut [i32]) -> Result<()> {
+    let mut values = values.iter_mut();
     ch.get_values(N, LIMB_BITS, |_, x| {
-        let (out, &y) = pairs.next().ok_or(Error::Internal)?;
-        *out = limb.mul(checked(limb, x)?, y);
+        let value = values.next().ok_or(Error::Internal)?;
+        *value = limb.mul(checked(limb, x)?, *value);
         Ok(())
     })
     .await
@@ -135,16 +154,16 @@ pub(crate) async fn put_limb<IO: Read + Write>(ch: &mut Channel<IO>, values: &[i
     ch.put_values(N, LIMB_BITS, |_| values.next().map_or(0, |&x| x as u64)).await
 }
 
-/// Sends a public key or part of one: encryption number `number` of what `message` leaves in the polynomial.
+/// Sends one limb of encryption number `number` of what stands in `poly`.
 async fn put_encryption<IO: Read + Write>(
     ch: &mut Channel<IO>,
     secrets: &Secrets,
     index: usize,
-    number: u64,
+    (number, noise): (u64, &[i8]),
     secret: &[i32],
     poly: &mut [i32],
 ) -> Result<()> {
-    SecretKey::encrypt_limb(index, number, &secrets.public, &secrets.noise, secret, poly);
+    SecretKey::encrypt_limb(index, number, &secrets.public, noise, secret, poly);
     put_limb(ch, poly).await
 }
 
@@ -157,77 +176,117 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     repetition: Repetition,
     leaves: &'a mut [Block],
 ) -> Result<Receiver<'a>> {
-    let ClientScratch { messages, a, b, sums0, sums1 } = ClientScratch::take(&mut Space::carve(scratch)?)?;
+    let AnswerScratch { messages, poly, sums } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
     let receiver = Receiver::new(repetition, &mut secrets.labels.stream(Domain::Label, 0), hash, leaves, messages)?;
+    let fresh = Fresh { seed: &secrets.fresh, number: 0, flood: LEVEL.flood };
+    let mut answer = Answer { messages, poly, sums, basis: Basis::new(LEVEL.limbs), fresh };
 
     ch.expect(Tag::ServerKeys, 32 + 2 * polynomial_bytes()).await?;
     let mut public = Seed([0; 32]);
     ch.get(&mut public.0).await?;
-    let basis = Basis::new(LEVEL.limbs);
-    let encoder = Encoder::new(Plaintext::Slots, LEVEL.limbs);
-    let fresh = Fresh { seed: &secrets.fresh, number: 0, flood: LEVEL.flood };
-    for (index, limb) in LIMBS.iter().enumerate() {
-        let add = |sums: &mut [u32], values: &[i32]| {
-            for (sum, &x) in sums.iter_mut().zip(values) {
-                sum.add(basis.fraction(index, x));
-            }
-        };
-        // A fresh encryption of zero: the key comes first on the wire.
-        fresh.ephemeral(limb, a);
-        get_times(ch, limb, a, b).await?;
-        limb.inverse(b);
-        add(sums0, b);
-        mask_times(limb, Mask::new(&public, 0, index), a);
-        limb.inverse(a);
-        add(sums1, a);
-        // The encrypted bits times the messages' differences.
-        let differences = messages.iter().flat_map(|&[m0, m1]| words(m0).zip(words(m1)).map(|(x, y)| y - x));
-        encode_slots(differences, a);
-        for x in a.iter_mut() {
-            *x = limb.to_montgomery(SLOT.centre(SLOT.canonical(*x)));
-        }
-        limb.forward(a);
-        get_times(ch, limb, a, b).await?;
-        limb.inverse(b);
-        let mut sums = sums0.iter_mut();
-        fresh.finish_c0(index, &encoder, b, (0..N).map(|k| (k, 0)), |x| {
-            if let Some(sum) = sums.next() {
-                sum.add(basis.fraction(index, x));
-            }
-        });
-        mask_times(limb, Mask::new(&public, 1, index), a);
-        limb.inverse(a);
-        let mut sums = sums1.iter_mut();
-        fresh.finish_c1(index, a, |x| {
-            if let Some(sum) = sums.next() {
-                sum.add(basis.fraction(index, x));
-            }
-        });
-        // Plus the first messages.
-        encode_slots(messages.iter().flat_map(|&[m0, _]| words(m0)), a);
-        for x in a.iter_mut() {
-            *x = encoder.encode(index, u64::from(SLOT.canonical(*x)));
-        }
-        add(sums0, a);
-    }
+    answer.c0(ch).await?;
     ch.finish().await?;
 
+    ch.begin(Tag::BaseOt, base_ot_bytes()).await?;
+    answer.put(ch, BASE_OT_BITS.1).await?;
+    answer.c1(&public);
+    answer.put(ch, BASE_OT_BITS.0).await?;
+    ch.end().await?;
+
+    scratch.zeroize();
+    let KeyScratch { secret, poly, noise } = KeyScratch::take(&mut Space::carve(scratch)?)?;
+    encrypt::noise(&secrets.noise, 0, noise);
     ch.begin(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
     ch.put(&secrets.public.0).await?;
     for (index, limb) in LIMBS.iter().enumerate() {
-        secrets.key.expand(limb, a);
-        b.fill(0);
-        put_encryption(ch, secrets, index, 0, a, b).await?;
-    }
-    ch.end().await?;
-    ch.begin(Tag::BaseOt, base_ot_bytes()).await?;
-    for (sums, bits) in [(&*sums1, BASE_OT_BITS.0), (&*sums0, BASE_OT_BITS.1)] {
-        let mut sums = sums.iter();
-        ch.put_values(N, bits, |_| sums.next().map_or(0, |s| s.round(bits))).await?;
+        secrets.key.expand(limb, secret);
+        poly.fill(0);
+        put_encryption(ch, secrets, index, (0, noise), secret, poly).await?;
     }
     ch.end().await?;
     ch.receive(Tag::Ready, &mut []).await?;
     Ok(receiver)
+}
+
+/// The client's answer to the base OTs: the encrypted choices times the messages' differences, plus the first messages, plus a fresh
+/// encryption of zero, flooded. One half after the other, for `c1` depends on nothing that is received but a seed: so both share the sums.
+struct Answer<'s> {
+    messages: &'s [[Block; 2]],
+    poly: &'s mut [i32],
+    sums: &'s mut [u32],
+    basis: Basis,
+    fresh: Fresh<'s>,
+}
+
+impl Answer<'_> {
+    /// `c0`, while the server's keys arrive: for each limb its public key, then the encrypted choices.
+    async fn c0<IO: Read + Write>(&mut self, ch: &mut Channel<IO>) -> Result<()> {
+        let encoder = Encoder::new(Plaintext::Slots, LEVEL.limbs);
+        for (index, limb) in LIMBS.iter().enumerate() {
+            self.fresh.ephemeral(limb, self.poly);
+            get_times(ch, limb, self.poly).await?;
+            limb.inverse(self.poly);
+            self.add(index);
+            self.differences(limb);
+            get_times(ch, limb, self.poly).await?;
+            limb.inverse(self.poly);
+            let mut sums = self.sums.iter_mut();
+            self.fresh.finish_c0(index, &encoder, self.poly, (0..N).map(|k| (k, 0)), |x| {
+                if let Some(sum) = sums.next() {
+                    sum.add(self.basis.fraction(index, x));
+                }
+            });
+            encode_slots(self.messages.iter().flat_map(|&[m0, _]| words(m0)), self.poly);
+            for x in self.poly.iter_mut() {
+                *x = encoder.encode(index, u64::from(SLOT.canonical(*x)));
+            }
+            self.add(index);
+        }
+        Ok(())
+    }
+
+    /// `c1`; `public` is the seed of the server's key and ciphertext.
+    fn c1(&mut self, public: &Seed) {
+        self.sums.fill(0);
+        for (index, limb) in LIMBS.iter().enumerate() {
+            self.fresh.ephemeral(limb, self.poly);
+            mask_times(limb, Mask::new(public, 0, index), self.poly);
+            limb.inverse(self.poly);
+            self.add(index);
+            self.differences(limb);
+            mask_times(limb, Mask::new(public, 1, index), self.poly);
+            limb.inverse(self.poly);
+            let mut sums = self.sums.iter_mut();
+            self.fresh.finish_c1(index, self.poly, |x| {
+                if let Some(sum) = sums.next() {
+                    sum.add(self.basis.fraction(index, x));
+                }
+            });
+        }
+    }
+
+    /// The polynomial of the messages' differences, transformed, Montgomery form.
+    fn differences(&mut self, limb: &Limb) {
+        let differences = self.messages.iter().flat_map(|&[m0, m1]| words(m0).zip(words(m1)).map(|(x, y)| y - x));
+        encode_slots(differences, self.poly);
+        for x in self.poly.iter_mut() {
+            *x = limb.to_montgomery(SLOT.centre(SLOT.canonical(*x)));
+        }
+        limb.forward(self.poly);
+    }
+
+    /// Adds one limb's coefficients to the sums.
+    fn add(&mut self, index: usize) {
+        for (sum, &x) in self.sums.iter_mut().zip(self.poly.iter()) {
+            sum.add(self.basis.fraction(index, x));
+        }
+    }
+
+    /// Sends the sums, rounded.
+    async fn put<IO: Read + Write>(&self, ch: &mut Channel<IO>, bits: u32) -> Result<()> {
+        let mut sums = self.sums.iter();
+        ch.put_values(N, bits, |_| sums.next().map_or(0, |s| s.round(bits))).await
+    }
 }
 
 /// `values ∘ mask`, in place.
@@ -247,23 +306,54 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     leaves: &'a mut [Block],
     key: &'a mut [i32],
 ) -> Result<(Sender<'a>, PublicKey<'a>)> {
-    let ServerScratch { a, b, c0, c1, residues, received } = ServerScratch::take(&mut Space::carve(scratch)?)?;
+    let ServerScratch { a, b, noise, c0, c1, residues, received } = ServerScratch::take(&mut Space::carve(scratch)?)?;
     let delta = Zeroizing::new(secrets.labels.stream(Domain::Label, 0).next_u128() | 1);
 
     ch.begin(Tag::ServerKeys, 32 + 2 * polynomial_bytes()).await?;
     ch.put(&secrets.public.0).await?;
     let encoder = Encoder::new(Plaintext::Slots, LEVEL.limbs);
+    let [of_key, of_choices] = noise;
+    encrypt::noise(&secrets.noise, 0, of_key);
+    encrypt::noise(&secrets.noise, 1, of_choices);
     for (index, limb) in LIMBS.iter().enumerate() {
         secrets.key.expand(limb, a);
         b.fill(0);
-        put_encryption(ch, secrets, index, 0, a, b).await?;
+        put_encryption(ch, secrets, index, (0, of_key), a, b).await?;
         encode_slots((0..KAPPA).flat_map(|j| core::iter::repeat_n((*delta >> j) as i32 & 1, SLOTS)), b);
         for x in b.iter_mut() {
             *x = encoder.encode(index, u64::from(SLOT.canonical(*x)));
         }
-        put_encryption(ch, secrets, index, 1, a, b).await?;
+        put_encryption(ch, secrets, index, (1, of_choices), a, b).await?;
     }
     ch.end().await?;
+
+    ch.expect(Tag::BaseOt, base_ot_bytes()).await?;
+    let mut values = c0.iter_mut();
+    ch.get_values(N, BASE_OT_BITS.1, |_, x| {
+        *values.next().ok_or(Error::Internal)? = x as u32;
+        Ok(())
+    })
+    .await?;
+    ch.get(c1).await?;
+    ch.finish().await?;
+    const _: () = assert!(decrypt::limbs(BASE_OT_BITS.0) == 2);
+    for (index, product) in [&mut *residues, &mut *a].into_iter().enumerate() {
+        let limb = LIMBS.get(index).ok_or(Error::Internal)?;
+        secrets.key.expand(limb, b);
+        decrypt::load(index, c1, BASE_OT_BITS.0, product);
+        decrypt::multiply_by_secret(index, b, product);
+    }
+    for ((a, &r), &c0) in a.iter_mut().zip(residues.iter()).zip(c0.iter()) {
+        let product = decrypt::lift([r, *a, 0], 2);
+        let phase = (u64::from(c0) << (BASE_OT_BITS.0 - BASE_OT_BITS.1)).wrapping_add(product) & ((1 << BASE_OT_BITS.0) - 1);
+        let m = (phase * u64::from(SLOT_PRIME) + (1 << (BASE_OT_BITS.0 - 1))) >> BASE_OT_BITS.0;
+        *a = SLOT.reduce(m as i32);
+    }
+    SLOT.forward(a);
+    for (block, slots) in received.iter_mut().zip(a.chunks_exact(SLOTS)) {
+        *block = slots.iter().rev().fold(0, |block, &x| block << 16 | u128::from(SLOT.canonical(x) & 0xffff));
+    }
+    let sender = Sender::new(repetition, *delta, received, hash, leaves)?;
 
     ch.expect(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
     let mut seed = Seed([0; 32]);
@@ -277,32 +367,6 @@ pub(crate) async fn server<'a, IO: Read + Write>(
         .await?;
     }
     ch.finish().await?;
-
-    ch.expect(Tag::BaseOt, base_ot_bytes()).await?;
-    ch.get(c1).await?;
-    let mut values = c0.iter_mut();
-    ch.get_values(N, BASE_OT_BITS.1, |_, x| {
-        *values.next().ok_or(Error::Internal)? = x as u32;
-        Ok(())
-    })
-    .await?;
-    ch.finish().await?;
-    const _: () = assert!(decrypt::limbs(BASE_OT_BITS.0) == 2);
-    decrypt::load(0, c1, BASE_OT_BITS.0, residues);
-    decrypt::multiply_by_secret(0, &secrets.key, residues, b);
-    decrypt::load(1, c1, BASE_OT_BITS.0, a);
-    decrypt::multiply_by_secret(1, &secrets.key, a, b);
-    for ((a, &r), &c0) in a.iter_mut().zip(residues.iter()).zip(c0.iter()) {
-        let product = decrypt::lift([r, *a, 0], 2);
-        let phase = (u64::from(c0) << (BASE_OT_BITS.0 - BASE_OT_BITS.1)).wrapping_add(product) & ((1 << BASE_OT_BITS.0) - 1);
-        let m = (phase * u64::from(SLOT_PRIME) + (1 << (BASE_OT_BITS.0 - 1))) >> BASE_OT_BITS.0;
-        *a = SLOT.reduce(m as i32);
-    }
-    SLOT.forward(a);
-    for (block, slots) in received.iter_mut().zip(a.chunks_exact(SLOTS)) {
-        *block = slots.iter().rev().fold(0, |block, &x| block << 16 | u128::from(SLOT.canonical(x) & 0xffff));
-    }
-    let sender = Sender::new(repetition, *delta, received, hash, leaves)?;
     ch.send(Tag::Ready, &[]).await?;
     Ok((sender, PublicKey { seed, b: key }))
 }

@@ -3,34 +3,46 @@
 
 use super::Options;
 use super::channel::Channel;
+use super::layout::measure;
 use super::setup::{checked, put_limb};
 use crate::error::{Error, Result};
 use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::encrypt::Mask;
-use crate::lattice::evaluate::{Fresh, accumulate, accumulate_scaled, add_zero};
+use crate::lattice::evaluate::{Fresh, accumulate, accumulate_scaled};
 use crate::lattice::rescale::{Basis, Fraction as _};
-use crate::lattice::{PublicKey, SecretKey, decrypt};
+use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use crate::memory::Space;
 use crate::model::{Layer, Model};
 use crate::params::{LIMB_BITS, N};
 use crate::plan::tile::Tile;
 use crate::plan::{Op, Plan, Step};
-use crate::ring::{LIMBS, Modulus};
+use crate::ring::{LIMBS, Limb, Modulus};
 use crate::rng::Seed;
 use crate::wire::{Tag, packed_len};
 use embedded_io_async::{Read, Write};
+use zeroize::Zeroize as _;
 
 /// The tile of a linear operation under these options.
 pub(crate) fn tile(op: &Op, options: &Options) -> Result<Tile> {
     Tile::choose(op, options.stock as usize)
 }
 
-/// A model whose weights are transformed, once for all sessions with the same stock.
+/// What a server spares. Answers and bytes are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Footprint {
+    /// Time: weights are transformed once, and all results of a layer are under way at once.
+    #[default]
+    Fast,
+    /// Memory: weights are transformed whenever they are needed, and of a result only what goes to the client is kept until it is sent.
+    Small,
+}
+
+/// A model that is ready to be served.
 pub struct Prepared<'a> {
     model: Model<'a>,
     stock: u32,
     /// `NTT(w)`, Montgomery form, for each linear layer `[limb][group][chunk][n]`, or `[limb][group][chunk]` ([`Tile::is_scalar`]).
-    weights: &'a [i32],
+    weights: Option<&'a [i32]>,
 }
 
 impl<'a> Prepared<'a> {
@@ -44,7 +56,7 @@ impl<'a> Prepared<'a> {
         space.take(numbers)
     }
 
-    /// Transforms the weights into `memory`, which has [`super::prepared_memory`] bytes.
+    /// Transforms the weights into `memory`, which has [`super::prepared_memory`] bytes, once for all sessions with the same stock.
     ///
     /// # Errors
     /// [`Error::Memory`], [`Error::Alignment`] or [`Error::Option`].
@@ -52,24 +64,27 @@ impl<'a> Prepared<'a> {
         let weights = Self::take(&mut Space::carve(memory)?, model.plan(), stock)?;
         let options = Options { stock, ..Options::default() };
         let mut left = &mut *weights;
-        for (op, layer) in model.plan().ops().filter(Op::has_parameters).zip(model.layers()).filter(|(op, _)| op.is_linear()) {
+        for (op, layer) in linear_layers(&model) {
             let tile = tile(&op, &options)?;
             for limb in LIMBS.iter().take(tile.level.limbs) {
                 for group in 0..tile.groups() {
                     for chunk in tile.chunks_of(group) {
                         let poly = left.split_off_mut(..tile.weight_len()).ok_or(Error::Internal)?;
-                        weight_polynomial(&tile, &layer, group, chunk, poly);
-                        for w in poly.iter_mut() {
-                            *w = limb.to_montgomery(*w);
-                        }
-                        if !tile.is_scalar() {
-                            limb.forward(poly);
-                        }
+                        transformed_weights(limb, &tile, &layer, group, chunk, poly);
                     }
                 }
             }
         }
-        Ok(Self { model, stock, weights })
+        Ok(Self { model, stock, weights: Some(weights) })
+    }
+
+    /// A model that stays as it is, for a server with little memory: [`Footprint::Small`].
+    ///
+    /// # Errors
+    /// [`Error::Option`].
+    pub fn small(model: Model<'a>, stock: u32) -> Result<Self> {
+        Options { stock, ..Options::default() }.check()?;
+        Ok(Self { model, stock, weights: None })
     }
 
     /// The model.
@@ -83,6 +98,61 @@ impl<'a> Prepared<'a> {
     pub const fn stock(&self) -> u32 {
         self.stock
     }
+
+    /// What sessions with this model spare.
+    #[must_use]
+    pub const fn footprint(&self) -> Footprint {
+        if self.weights.is_some() { Footprint::Fast } else { Footprint::Small }
+    }
+
+    /// The weights of the `layer`-th linear layer.
+    pub(crate) fn layer(&self, layer: usize) -> Result<Weights<'a>> {
+        let Some(weights) = self.weights else {
+            return linear_layers(&self.model).nth(layer).map(|(_, layer)| Weights::Made(layer)).ok_or(Error::Internal);
+        };
+        let options = Options { stock: self.stock, ..Options::default() };
+        let mut first = 0;
+        for (l, op) in self.model.plan().ops().filter(Op::is_linear).enumerate() {
+            let len = weights_len(&tile(&op, &options)?);
+            if l == layer {
+                return weights.get(first..first + len).map(Weights::Kept).ok_or(Error::Internal);
+            }
+            first += len;
+        }
+        Err(Error::Internal)
+    }
+}
+
+/// The linear layers of a model.
+fn linear_layers<'a>(model: &Model<'a>) -> impl Iterator<Item = (Op, Layer<'a>)> + use<'a> {
+    model.plan().ops().filter(Op::has_parameters).zip(model.layers()).filter(|(op, _)| op.is_linear())
+}
+
+/// A layer's weight polynomials, transformed.
+pub(crate) enum Weights<'w> {
+    /// All of them.
+    Kept(&'w [i32]),
+    /// Made when they are needed.
+    Made(Layer<'w>),
+}
+
+impl Weights<'_> {
+    /// The polynomial of one group of outputs and one chunk of inputs in one limb; `scratch` is one polynomial if they are made.
+    fn get<'s>(&'s self, index: usize, tile: &Tile, group: usize, chunk: usize, scratch: &'s mut [i32]) -> Result<&'s [i32]> {
+        let len = tile.weight_len();
+        match self {
+            Self::Kept(all) => {
+                let before = index * tile.weight_polynomials() + tile.polynomials_before(group) + chunk - tile.chunks_of(group).start;
+                all.get(before * len..(before + 1) * len)
+            }
+            Self::Made(layer) => {
+                let poly = scratch.get_mut(..len).ok_or(Error::Internal)?;
+                transformed_weights(LIMBS.get(index).ok_or(Error::Internal)?, tile, layer, group, chunk, poly);
+                Some(&*poly)
+            }
+        }
+        .ok_or(Error::Internal)
+    }
 }
 
 /// Numbers that the weights of a layer take.
@@ -90,33 +160,75 @@ fn weights_len(tile: &Tile) -> usize {
     tile.weight_polynomials().saturating_mul(tile.level.limbs * tile.weight_len())
 }
 
-/// The weight polynomial of one group of outputs and one chunk of inputs.
-fn weight_polynomial(tile: &Tile, layer: &Layer<'_>, group: usize, chunk: usize, out: &mut [i32]) {
+/// The weight polynomial of one group of outputs and one chunk of inputs, Montgomery form, transformed unless it is constant.
+fn transformed_weights(limb: &Limb, tile: &Tile, layer: &Layer<'_>, group: usize, chunk: usize, out: &mut [i32]) {
     out.fill(0);
     for (index, at) in tile.weights(group, chunk) {
         if let Some(slot) = out.get_mut(at) {
-            *slot = layer.weight(index) as i32;
+            *slot = limb.to_montgomery(layer.weight(index) as i32);
         }
+    }
+    if !tile.is_scalar() {
+        limb.forward(out);
     }
 }
 
-/// The client's scratch for one layer.
-pub(crate) struct ClientScratch<'a> {
+/// The client's scratch to encrypt for one layer.
+struct EncryptScratch<'a> {
     secret: &'a mut [i32],
+    poly: &'a mut [i32],
+    /// Of every ciphertext.
+    noise: &'a mut [i8],
+}
+
+impl<'a> EncryptScratch<'a> {
+    fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
+        Ok(Self { secret: space.take(N)?, poly: space.take(N)?, noise: space.take(tile.up().saturating_mul(N))? })
+    }
+}
+
+/// The client's scratch to decrypt ciphertexts with few results.
+struct FewScratch<'a> {
+    unfolded: &'a mut [i8],
+    places: &'a mut [u16],
+    sums: &'a mut [u64],
+}
+
+impl<'a> FewScratch<'a> {
+    fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
+        let results = tile.most_results();
+        Ok(Self { unfolded: space.take(decrypt::UNFOLDED)?, places: space.take(results)?, sums: space.take(results)? })
+    }
+}
+
+/// The client's scratch to decrypt ciphertexts with many results.
+struct ManyScratch<'a> {
+    /// The secret in every limb that `c1·s` needs.
+    secrets: &'a mut [i32],
     poly: &'a mut [i32],
     packed: &'a mut [u8],
     residues: &'a mut [[i32; 3]],
 }
 
-impl<'a> ClientScratch<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
+impl<'a> ManyScratch<'a> {
+    fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
         Ok(Self {
-            secret: space.take(N)?,
+            secrets: space.take(decrypt::limbs(tile.c1_bits()) * N)?,
             poly: space.take(N)?,
             packed: space.take(packed_len(N as u64, tile.c1_bits()) as usize)?,
             residues: space.take(tile.most_results())?,
         })
     }
+}
+
+/// Bytes of the client's scratch for one layer.
+pub(crate) fn client_scratch(tile: &Tile) -> Result<usize> {
+    let decrypt = if tile.most_results() <= decrypt::FEW {
+        measure(|space| FewScratch::take(space, tile).map(|_| ()))?
+    } else {
+        measure(|space| ManyScratch::take(space, tile).map(|_| ()))?
+    };
+    Ok(decrypt.max(measure(|space| EncryptScratch::take(space, tile).map(|_| ()))?))
 }
 
 /// The client's shares of all tensors of the stock.
@@ -158,182 +270,300 @@ pub(crate) async fn client<IO: Read + Write>(
     shares: &mut Shares<'_>,
     step: &Step,
 ) -> Result<()> {
-    let ClientScratch { secret, poly, packed, residues } = ClientScratch::take(&mut Space::carve(scratch)?, tile)?;
-    let (public, noise) = (seed.derive(0), seed.derive(1));
-    let ring = u32::from(tile.ring);
-    let modulus = Modulus::Bits(tile.ring);
-    let encoder = Encoder::new(Plaintext::Bits(ring), tile.level.limbs);
+    send_masks(ch, scratch, key, seed, tile, shares, step).await?;
+    scratch.zeroize();
+    ch.expect(Tag::Download, tile.download_bytes()).await?;
+    if tile.most_results() <= decrypt::FEW {
+        receive_few(ch, scratch, key, tile, shares, step).await?;
+    } else {
+        receive_many(ch, scratch, key, tile, shares, step).await?;
+    }
+    ch.finish().await
+}
 
+/// Encrypts and sends `r`.
+async fn send_masks<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    scratch: &mut [u8],
+    key: &SecretKey,
+    seed: &Seed,
+    tile: &Tile,
+    shares: &Shares<'_>,
+    step: &Step,
+) -> Result<()> {
+    let EncryptScratch { secret, poly, noise } = EncryptScratch::take(&mut Space::carve(scratch)?, tile)?;
+    let (public, noise_seed) = (seed.derive(0), seed.derive(1));
+    let modulus = Modulus::Bits(tile.ring);
+    let encoder = Encoder::new(Plaintext::Bits(u32::from(tile.ring)), tile.level.limbs);
+    for (number, noise) in (0..).zip(noise.chunks_exact_mut(N)) {
+        encrypt::noise(&noise_seed, number, noise);
+    }
     ch.begin(Tag::Upload, tile.upload_bytes()).await?;
     ch.put(&public.0).await?;
     for (index, limb) in LIMBS.iter().enumerate().take(tile.level.limbs) {
         key.expand(limb, secret);
-        for number in 0..tile.up() {
+        for (number, noise) in noise.chunks_exact(N).enumerate() {
             poly.fill(0);
             for (prediction, element, at) in tile.inputs(number) {
                 let r = shares.get(prediction, modulus, step.from + element);
                 *poly.get_mut(at).ok_or(Error::Internal)? = encoder.encode(index, r);
             }
-            SecretKey::encrypt_limb(index, number as u64, &public, &noise, secret, poly);
+            SecretKey::encrypt_limb(index, number as u64, &public, noise, secret, poly);
             put_limb(ch, poly).await?;
         }
     }
-    ch.end().await?;
+    ch.end().await
+}
 
-    ch.expect(Tag::Download, tile.download_bytes()).await?;
+/// Receives `v` in ciphertexts with few results: nothing of a ciphertext is kept but these.
+async fn receive_few<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    scratch: &mut [u8],
+    key: &SecretKey,
+    tile: &Tile,
+    shares: &mut Shares<'_>,
+    step: &Step,
+) -> Result<()> {
+    let FewScratch { unfolded, places, sums } = FewScratch::take(&mut Space::carve(scratch)?, tile)?;
+    decrypt::unfold(key, unfolded);
     for number in 0..tile.down() {
-        let results = tile.results(number);
-        let packed = packed.get_mut(..packed_len(N as u64, tile.c1_bits()) as usize).ok_or(Error::Internal)?;
+        let count = tile.results(number).count();
+        let (places, sums) = (places.get_mut(..count).ok_or(Error::Internal)?, sums.get_mut(..count).ok_or(Error::Internal)?);
+        for (place, (_, _, position)) in places.iter_mut().zip(tile.results(number)) {
+            *place = u16::try_from(position).map_err(|_| Error::Internal)?;
+        }
+        sums.fill(0);
+        ch.get_groups(N, tile.c1_bits(), |first, c1| {
+            decrypt::add_products(unfolded, tile.c1_bits(), first, c1, places, sums);
+            Ok(())
+        })
+        .await?;
+        let mut sums = sums.iter();
+        receive_c0(ch, tile, number, shares, step, || sums.next().copied()).await?;
+    }
+    Ok(())
+}
+
+/// Receives `v` in ciphertexts with many results.
+async fn receive_many<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    scratch: &mut [u8],
+    key: &SecretKey,
+    tile: &Tile,
+    shares: &mut Shares<'_>,
+    step: &Step,
+) -> Result<()> {
+    let ManyScratch { secrets, poly, packed, residues } = ManyScratch::take(&mut Space::carve(scratch)?, tile)?;
+    let (bits, limbs) = (tile.c1_bits(), decrypt::limbs(tile.c1_bits()));
+    for (limb, secret) in LIMBS.iter().zip(secrets.chunks_exact_mut(N)) {
+        key.expand(limb, secret);
+    }
+    let packed = packed.get_mut(..packed_len(N as u64, bits) as usize).ok_or(Error::Internal)?;
+    for number in 0..tile.down() {
         ch.get(packed).await?;
-        let limbs = decrypt::limbs(tile.c1_bits());
-        for index in 0..limbs {
-            decrypt::load(index, packed, tile.c1_bits(), poly);
-            decrypt::multiply_by_secret(index, key, poly, secret);
-            for (residue, (_, _, position)) in residues.iter_mut().zip(results.clone()) {
+        for (index, secret) in secrets.chunks_exact(N).enumerate() {
+            decrypt::load(index, packed, bits, poly);
+            decrypt::multiply_by_secret(index, secret, poly);
+            for (residue, (_, _, position)) in residues.iter_mut().zip(tile.results(number)) {
                 let slot = residue.get_mut(index).ok_or(Error::Internal)?;
                 *slot = poly.get(position).copied().ok_or(Error::Internal)?;
             }
         }
-        let mut each = residues.iter().zip(results.clone());
-        ch.get_values(results.count(), tile.c0_bits(), |_, c0| {
-            let (&residue, (prediction, output, _)) = each.next().ok_or(Error::Internal)?;
-            let v = decrypt::round(ring, c0, decrypt::lift(residue, limbs));
-            *shares.of(prediction)?.get_mut(step.to + output).ok_or(Error::Internal)? = v;
-            Ok(())
-        })
-        .await?;
+        let mut residues = residues.iter();
+        receive_c0(ch, tile, number, shares, step, || residues.next().map(|&r| decrypt::lift(r, limbs))).await?;
     }
-    ch.finish().await
+    Ok(())
+}
+
+/// Receives `c0` of one ciphertext; `product` is the next result's coefficient of `c1·s`.
+async fn receive_c0<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    tile: &Tile,
+    number: usize,
+    shares: &mut Shares<'_>,
+    step: &Step,
+    mut product: impl FnMut() -> Option<u64>,
+) -> Result<()> {
+    let mut results = tile.results(number);
+    ch.get_values(tile.results(number).count(), tile.c0_bits(), |_, c0| {
+        let (product, (prediction, output, _)) = product().zip(results.next()).ok_or(Error::Internal)?;
+        let v = decrypt::round(u32::from(tile.ring), c0, product);
+        *shares.of(prediction)?.get_mut(step.to + output).ok_or(Error::Internal)? = v;
+        Ok(())
+    })
+    .await
 }
 
 /// The server's scratch for one layer.
 pub(crate) struct ServerScratch<'a> {
     c0: &'a mut [i32],
+    /// [`Footprint::Small`]: empty, `c1` takes the place of `c0`.
     c1: &'a mut [i32],
-    z0: &'a mut [i32],
-    z1: &'a mut [i32],
+    /// Uniform half of the client's key, or a weight polynomial that was made.
+    poly: &'a mut [i32],
     ephemeral: &'a mut [i32],
+    z: &'a mut [i32],
     sums0: &'a mut [u64],
+    /// Of all results, or of one.
     sums1: &'a mut [u64],
 }
 
 impl<'a> ServerScratch<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
+    pub(crate) fn take(space: &mut Space<'a>, tile: &Tile, footprint: Footprint) -> Result<Self> {
         let polynomials = |n: usize| n.saturating_mul(N);
+        let (c1, results) = match footprint {
+            Footprint::Fast => (tile.up(), tile.down()),
+            Footprint::Small => (0, 1),
+        };
         Ok(Self {
             c0: space.take(polynomials(tile.up()))?,
-            c1: space.take(polynomials(tile.up()))?,
-            z0: space.take(N)?,
-            z1: space.take(N)?,
+            c1: space.take(polynomials(c1))?,
+            poly: space.take(N)?,
             ephemeral: space.take(N)?,
+            z: space.take(N)?,
             sums0: space.take(tile.down().saturating_mul(tile.most_results()))?,
-            sums1: space.take(polynomials(tile.down()))?,
+            sums1: space.take(polynomials(results))?,
         })
     }
 }
 
-/// Server: multiplies the client's encrypted shares by the weights, subtracts `masks` (`[stock][outputs]`), answers.
-/// `weights` are the layer's in [`Prepared`]; `seed` is fresh for this layer and stock.
-pub(crate) async fn server<IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    scratch: &mut [u8],
-    key: &PublicKey<'_>,
-    seed: &Seed,
-    tile: &Tile,
-    weights: &[i32],
-    masks: &[u64],
-) -> Result<()> {
-    let ServerScratch { c0, c1, z0, z1, ephemeral, sums0, sums1 } = ServerScratch::take(&mut Space::carve(scratch)?, tile)?;
-    let ring = Modulus::Bits(tile.ring);
-    let encoder = Encoder::new(Plaintext::Bits(ring.bits()), tile.level.limbs);
+/// What a server needs for the triplets of one layer.
+pub(crate) struct Multiplication<'s> {
+    /// The client's.
+    pub(crate) key: &'s PublicKey<'s>,
+    /// Fresh for this layer and stock.
+    pub(crate) seed: &'s Seed,
+    pub(crate) tile: Tile,
+    pub(crate) weights: Weights<'s>,
+    /// `u`, `[stock][outputs]`.
+    pub(crate) masks: &'s [u64],
+}
+
+impl Multiplication<'_> {
+    const fn fresh(&self, number: usize) -> Fresh<'_> {
+        Fresh { seed: self.seed, number: number as u64, flood: self.tile.level.flood }
+    }
+
+    const fn footprint(&self) -> Footprint {
+        match self.weights {
+            Weights::Kept(_) => Footprint::Fast,
+            Weights::Made(_) => Footprint::Small,
+        }
+    }
+
+    /// `z = Σ x∘w` of result `number` in one limb; `inputs`: this half of all uploads.
+    fn products(&self, index: usize, number: usize, inputs: &[i32], poly: &mut [i32], z: &mut [i32]) -> Result<()> {
+        let (tile, limb) = (&self.tile, LIMBS.get(index).ok_or(Error::Internal)?);
+        let (group, rest) = (number % tile.groups(), number / tile.groups());
+        let first = rest * tile.chunks();
+        z.fill(0);
+        for chunk in tile.chunks_of(group) {
+            let x = inputs.get((first + chunk) * N..(first + chunk + 1) * N).ok_or(Error::Internal)?;
+            match *self.weights.get(index, tile, group, chunk, poly)? {
+                [w] => accumulate_scaled(limb, x, w, z),
+                ref w => accumulate(limb, x.iter().copied(), w, z),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one limb of `c0` of result `number` to its sums; `z`: the transformed sum of products and of the encryption of zero.
+    fn finish_c0(&self, index: usize, number: usize, encoder: &Encoder, basis: &Basis, z: &mut [i32], sums: &mut [u64]) {
+        let Some(limb) = LIMBS.get(index) else { return };
+        let (ring, outputs) = (Modulus::Bits(self.tile.ring), self.tile.outputs());
+        limb.inverse(z);
+        let mask = |p: usize, o: usize| self.masks.get(p * outputs + o).copied().unwrap_or(0);
+        let plaintexts = self.tile.results(number).map(|(p, o, position)| (position, ring.neg(mask(p, o))));
+        let mut sums = sums.iter_mut();
+        self.fresh(number).finish_c0(index, encoder, z, plaintexts, |x| {
+            if let Some(sum) = sums.next() {
+                sum.add(basis.fraction(index, x));
+            }
+        });
+    }
+
+    /// As [`Self::finish_c0`], of `c1`.
+    fn finish_c1(&self, index: usize, number: usize, basis: &Basis, z: &mut [i32], sums: &mut [u64]) {
+        let Some(limb) = LIMBS.get(index) else { return };
+        limb.inverse(z);
+        let mut sums = sums.iter_mut();
+        self.fresh(number).finish_c1(index, z, |x| {
+            if let Some(sum) = sums.next() {
+                sum.add(basis.fraction(index, x));
+            }
+        });
+    }
+}
+
+/// One limb of the uniform halves of all uploads.
+fn expand_masks(limb: &Limb, index: usize, public: &Seed, c1: &mut [i32]) {
+    for (number, c1) in c1.chunks_exact_mut(N).enumerate() {
+        let mut mask = Mask::new(public, number as u64, index);
+        c1.fill_with(|| mask.next(limb));
+    }
+}
+
+/// Server: multiplies the client's encrypted shares by the weights, subtracts the masks, answers.
+pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut [u8], m: &Multiplication<'_>) -> Result<()> {
+    let (tile, key, footprint) = (&m.tile, m.key, m.footprint());
+    let ServerScratch { c0, c1, poly, ephemeral, z, sums0, sums1 } = ServerScratch::take(&mut Space::carve(scratch)?, tile, footprint)?;
+    let encoder = Encoder::new(Plaintext::Bits(u32::from(tile.ring)), tile.level.limbs);
     let basis = Basis::new(tile.level.limbs);
-    let results_per_download = tile.most_results();
-    let elements = tile.outputs();
+    let limbs = || LIMBS.iter().enumerate().take(tile.level.limbs);
+    let most = tile.most_results();
 
     ch.expect(Tag::Upload, tile.upload_bytes()).await?;
     let mut public = Seed([0; 32]);
     ch.get(&mut public.0).await?;
-    for (index, limb) in LIMBS.iter().enumerate().take(tile.level.limbs) {
-        for (number, (c0, c1)) in c0.chunks_exact_mut(N).zip(c1.chunks_exact_mut(N)).enumerate() {
+    for (index, limb) in limbs() {
+        for c0 in c0.chunks_exact_mut(N) {
             let mut values = c0.iter_mut();
             ch.get_values(N, LIMB_BITS, |_, x| {
                 *values.next().ok_or(Error::Internal)? = checked(limb, x)?;
                 Ok(())
             })
             .await?;
-            let mut mask = Mask::new(&public, number as u64, index);
-            c1.fill_with(|| mask.next(limb));
         }
-        let layer_limb = tile.weight_polynomials() * tile.weight_len();
-        let weights = weights.get(index * layer_limb..(index + 1) * layer_limb).ok_or(Error::Internal)?;
-        for (number, (sums0, sums1)) in sums0.chunks_exact_mut(results_per_download).zip(sums1.chunks_exact_mut(N)).enumerate() {
-            let (group, rest) = (number % tile.groups(), number / tile.groups());
-            let chunks = tile.chunks_of(group);
-            let first = rest * tile.chunks();
-            let inputs = (first + chunks.start) * N..(first + chunks.end) * N;
-            let weights = weights.chunks_exact(tile.weight_len()).skip(tile.polynomials_before(group));
-            let (c0, c1) = (c0.get(inputs.clone()).ok_or(Error::Internal)?, c1.get(inputs).ok_or(Error::Internal)?);
-            z0.fill(0);
-            z1.fill(0);
-            for ((c0, c1), w) in c0.chunks_exact(N).zip(c1.chunks_exact(N)).zip(weights) {
-                match *w {
-                    [w] => {
-                        accumulate_scaled(limb, c0, w, z0);
-                        accumulate_scaled(limb, c1, w, z1);
-                    }
-                    _ => {
-                        accumulate(limb, c0.iter().copied(), w, z0);
-                        accumulate(limb, c1.iter().copied(), w, z1);
-                    }
-                }
+        expand_masks(limb, index, &public, c1);
+        if footprint == Footprint::Fast {
+            key.expand(index, poly);
+        }
+        for (number, sums0) in sums0.chunks_exact_mut(most).enumerate() {
+            m.fresh(number).ephemeral(limb, ephemeral);
+            if footprint == Footprint::Fast {
+                m.products(index, number, c1, poly, z)?;
+                accumulate(limb, poly.iter().copied(), ephemeral, z);
+                let sums1 = sums1.get_mut(number * N..(number + 1) * N).ok_or(Error::Internal)?;
+                m.finish_c1(index, number, &basis, z, sums1);
             }
-            let fresh = Fresh { seed, number: number as u64, flood: tile.level.flood };
-            fresh.ephemeral(limb, ephemeral);
-            add_zero(index, key, ephemeral, z0, z1);
-            limb.inverse(z0);
-            limb.inverse(z1);
-            let mut sums = sums0.iter_mut();
-            let plaintexts =
-                tile.results(number).map(|(p, o, position)| (position, ring.neg(masks.get(p * elements + o).copied().unwrap_or(0))));
-            fresh.finish_c0(index, &encoder, z0, plaintexts, |x| {
-                if let Some(sum) = sums.next() {
-                    sum.add(basis.fraction(index, x));
-                }
-            });
-            let mut sums = sums1.iter_mut();
-            fresh.finish_c1(index, z1, |x| {
-                if let Some(sum) = sums.next() {
-                    sum.add(basis.fraction(index, x));
-                }
-            });
+            m.products(index, number, c0, poly, z)?;
+            accumulate(limb, key.limb(index).iter().copied(), ephemeral, z);
+            m.finish_c0(index, number, &encoder, &basis, z, sums0);
         }
     }
     ch.finish().await?;
 
     ch.begin(Tag::Download, tile.download_bytes()).await?;
-    for (number, (sums0, sums1)) in sums0.chunks_exact(results_per_download).zip(sums1.chunks_exact(N)).enumerate() {
-        let count = tile.results(number).count();
+    for (number, sums0) in sums0.chunks_exact(most).enumerate() {
+        if footprint == Footprint::Small {
+            sums1.fill(0);
+            for (index, limb) in limbs() {
+                expand_masks(limb, index, &public, c0);
+                m.products(index, number, c0, poly, z)?;
+                m.fresh(number).ephemeral(limb, ephemeral);
+                key.expand(index, poly);
+                accumulate(limb, poly.iter().copied(), ephemeral, z);
+                m.finish_c1(index, number, &basis, z, sums1);
+            }
+        }
+        let sums1 = match footprint {
+            Footprint::Fast => sums1.get(number * N..(number + 1) * N).ok_or(Error::Internal)?,
+            Footprint::Small => &*sums1,
+        };
         let mut sums = sums1.iter();
         ch.put_values(N, tile.c1_bits(), |_| sums.next().map_or(0, |s| s.round(tile.c1_bits()))).await?;
         let mut sums = sums0.iter();
-        ch.put_values(count, tile.c0_bits(), |_| sums.next().map_or(0, |s| s.round(tile.c0_bits()))).await?;
+        ch.put_values(tile.results(number).count(), tile.c0_bits(), |_| sums.next().map_or(0, |s| s.round(tile.c0_bits()))).await?;
     }
     ch.end().await
-}
-
-impl Prepared<'_> {
-    /// The weights of the `layer`-th linear layer.
-    pub(crate) fn layer(&self, layer: usize) -> Result<&[i32]> {
-        let options = Options { stock: self.stock, ..Options::default() };
-        let mut first = 0;
-        for (l, op) in self.model.plan().ops().filter(Op::is_linear).enumerate() {
-            let tile = tile(&op, &options)?;
-            let len = weights_len(&tile);
-            if l == layer {
-                return self.weights.get(first..first + len).ok_or(Error::Internal);
-            }
-            first += len;
-        }
-        Err(Error::Internal)
-    }
 }

@@ -9,23 +9,20 @@ pub const fn packed_len(count: u64, bits: u32) -> u64 {
     (count * bits as u64).div_ceil(8)
 }
 
+/// What a machine shifts at a time.
+#[cfg(target_pointer_width = "64")]
+type Word = u64;
+/// Shifts of 64 bits cost several instructions there.
+#[cfg(not(target_pointer_width = "64"))]
+type Word = u32;
+
 /// Packs `values` (each below `2^bits`) into `out`, which has [`packed_len`] bytes.
 pub fn pack(values: &[u64], bits: u32, out: &mut [u8]) {
-    let mut packer = Packer::default();
-    let mut bytes = out.iter_mut();
+    let mut packer = Packer::new(out);
     for &value in values {
-        debug_assert!(bits == 64 || value >> bits == 0);
-        packer.push(value, bits, |byte| {
-            if let Some(slot) = bytes.next() {
-                *slot = byte;
-            }
-        });
+        packer.push(value, bits);
     }
-    packer.finish(|byte| {
-        if let Some(slot) = bytes.next() {
-            *slot = byte;
-        }
-    });
+    packer.finish();
 }
 
 /// Unpacks `values.len()` values. Returns whether the padding is zero, as an honest sender leaves it.
@@ -34,50 +31,122 @@ pub fn unpack(bytes: &[u8], bits: u32, values: &mut [u64]) -> bool {
     unpack_widths(bytes, |_| bits, values)
 }
 
-/// As [`unpack`], with a width for each value.
+/// As [`unpack`], with a width for each value, 1 to 64.
 #[must_use]
 #[inline]
 pub fn unpack_widths(bytes: &[u8], width: impl Fn(usize) -> u32, values: &mut [u64]) -> bool {
-    let (mut buffer, mut filled) = (0_u128, 0);
-    let mut bytes = bytes.iter();
+    let mut reader = Reader { bytes, word: 0, left: 0 };
     for (i, value) in values.iter_mut().enumerate() {
-        let bits = width(i);
-        while filled < bits {
-            buffer |= u128::from(bytes.next().copied().unwrap_or(0)) << filled;
-            filled += 8;
-        }
-        *value = buffer as u64 & (u64::MAX >> (64 - bits));
-        buffer >>= bits;
-        filled -= bits;
+        *value = reader.take(width(i));
     }
-    buffer == 0 && bytes.all(|&b| b == 0)
+    reader.word == 0 && reader.bytes.iter().all(|&b| b == 0)
 }
 
-/// A run of values of any widths.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Packer {
-    buffer: u128,
+/// A run of values of any widths, written into bytes. What does not fit is left out.
+#[derive(Debug)]
+pub struct Packer<'a> {
+    out: &'a mut [u8],
+    word: Word,
     filled: u32,
 }
 
-impl Packer {
-    /// Appends `value < 2^bits` and hands out every finished byte.
+impl<'a> Packer<'a> {
+    /// Starts at the front of `out`.
+    #[must_use]
+    pub const fn new(out: &'a mut [u8]) -> Self {
+        Self { out, word: 0, filled: 0 }
+    }
+
+    /// Appends `value < 2^bits`, `bits` 1 to 64.
     #[inline]
-    pub fn push(&mut self, value: u64, bits: u32, mut each: impl FnMut(u8)) {
-        self.buffer |= u128::from(value) << self.filled;
-        self.filled += bits;
-        while self.filled >= 8 {
-            each(self.buffer as u8);
-            self.buffer >>= 8;
-            self.filled -= 8;
+    pub fn push(&mut self, value: u64, bits: u32) {
+        debug_assert!(bits == 64 || value >> bits == 0);
+        if bits <= Word::BITS {
+            self.push_word(value as Word, bits);
+        } else {
+            self.push_word(value as Word, Word::BITS);
+            self.push_word((value >> (Word::BITS - 1) >> 1) as Word, bits - Word::BITS);
         }
     }
 
-    /// Hands out the last, padded byte if there is one.
-    pub fn finish(self, mut each: impl FnMut(u8)) {
-        if self.filled > 0 {
-            each(self.buffer as u8);
+    #[inline]
+    fn push_word(&mut self, value: Word, bits: u32) {
+        self.word |= value << self.filled;
+        let filled = self.filled + bits;
+        if filled < Word::BITS {
+            self.filled = filled;
+            return;
         }
+        self.write_word();
+        // Twice: a shift by the whole width is none.
+        self.word = value >> 1 >> (Word::BITS - 1 - self.filled);
+        self.filled = filled - Word::BITS;
+    }
+
+    #[inline]
+    fn write_word(&mut self) {
+        if let Some((slot, rest)) = core::mem::take(&mut self.out).split_first_chunk_mut() {
+            *slot = self.word.to_le_bytes();
+            self.out = rest;
+        }
+    }
+
+    /// Writes the last, padded bytes if there are any.
+    pub fn finish(self) {
+        let bytes = self.word.to_le_bytes();
+        for (to, from) in self.out.iter_mut().zip(bytes).take(self.filled.div_ceil(8) as usize) {
+            *to = from;
+        }
+    }
+}
+
+/// Reads a run of values; behind the end are zeros.
+struct Reader<'a> {
+    bytes: &'a [u8],
+    /// Bits that were read from `bytes` and not yet taken, `left` of them.
+    word: Word,
+    left: u32,
+}
+
+impl Reader<'_> {
+    #[inline]
+    #[allow(clippy::useless_conversion, reason = "words are narrower on small machines")]
+    fn take(&mut self, bits: u32) -> u64 {
+        if bits <= Word::BITS {
+            return u64::from(self.take_word(bits));
+        }
+        let low = u64::from(self.take_word(Word::BITS));
+        low | u64::from(self.take_word(bits - Word::BITS)) << (Word::BITS - 1) << 1
+    }
+
+    #[inline]
+    fn take_word(&mut self, bits: u32) -> Word {
+        let mask = Word::MAX >> (Word::BITS - bits);
+        if bits <= self.left {
+            let value = self.word & mask;
+            self.left -= bits;
+            self.word = self.word >> 1 >> (bits - 1);
+            return value;
+        }
+        let next = self.next();
+        let value = (self.word | next << self.left) & mask;
+        let taken = bits - self.left;
+        self.word = next >> 1 >> (taken - 1);
+        self.left = Word::BITS - taken;
+        value
+    }
+
+    #[inline]
+    fn next(&mut self) -> Word {
+        if let Some((bytes, rest)) = self.bytes.split_first_chunk() {
+            self.bytes = rest;
+            return Word::from_le_bytes(*bytes);
+        }
+        let mut bytes = [0; size_of::<Word>()];
+        for (to, from) in bytes.iter_mut().zip(core::mem::take(&mut self.bytes)) {
+            *to = *from;
+        }
+        Word::from_le_bytes(bytes)
     }
 }
 

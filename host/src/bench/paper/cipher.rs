@@ -6,7 +6,8 @@
 use super::batch::{Batch, Factor, MODULUS};
 use minionn_core::lattice::evaluate::{Fresh, add_zero};
 use minionn_core::lattice::rescale::{Basis, Fraction as _};
-use minionn_core::lattice::{PublicKey, SecretKey, encrypt::Mask, sample};
+use minionn_core::lattice::sample::{self, Noise};
+use minionn_core::lattice::{PublicKey, SecretKey, encrypt, encrypt::Mask};
 use minionn_core::params::{LIMB_BITS, N, PRIMES};
 use minionn_core::plan::noise;
 use minionn_core::ring::{LIMBS, montgomery_inverse};
@@ -83,9 +84,11 @@ impl Client {
         let key = SecretKey::new(seed.derive(0));
         let (public, noise) = (seed.derive(1), seed.derive(2));
         let (mut secret, mut b) = (vec![0; LIMBS.len() * N], vec![0; LIMBS.len() * N]);
+        let mut errors = vec![0; N];
+        encrypt::noise(&noise, 0, &mut errors);
         for (index, (limb, (secret, b))) in LIMBS.iter().zip(secret.chunks_exact_mut(N).zip(b.chunks_exact_mut(N))).enumerate() {
             key.expand(limb, secret);
-            SecretKey::encrypt_limb(index, 0, &public, &noise, secret, b);
+            SecretKey::encrypt_limb(index, 0, &public, &errors, secret, b);
         }
         let server = Server { seed: server, public: public.clone(), key: b, encoder: Encoder::new(), multiplications: 0 };
         let basis = Basis::new(LIMBS.len());
@@ -95,12 +98,13 @@ impl Client {
     /// Encrypts a polynomial mod N.
     pub fn encrypt(&mut self, coefficients: &[u64]) -> Upload {
         self.encryptions += 1;
-        let (number, mut c0) = (self.encryptions, vec![0; LIMBS.len() * N]);
+        let (number, mut c0, mut errors) = (self.encryptions, vec![0; LIMBS.len() * N], vec![0; N]);
+        encrypt::noise(&self.noise, number, &mut errors);
         for (index, (c0, secret)) in c0.chunks_exact_mut(N).zip(self.secret.chunks_exact(N)).enumerate() {
             for (x, &m) in c0.iter_mut().zip(coefficients) {
                 *x = self.encoder.encode(index, m);
             }
-            SecretKey::encrypt_limb(index, number, &self.public, &self.noise, secret, c0);
+            SecretKey::encrypt_limb(index, number, &self.public, &errors, secret, c0);
         }
         Upload { number, c0 }
     }
@@ -178,10 +182,10 @@ impl Server {
             limb.inverse(c0);
             limb.inverse(c1);
             // Every limb draws the same integers again.
-            let mut errors = self.seed.stream(Domain::Noise, fresh.number << 1);
+            let mut errors = Noise::new(self.seed.stream(Domain::Noise, fresh.number << 1));
             let mut flood = self.seed.stream(Domain::Flood, fresh.number);
             for (x, &u) in c0.iter_mut().zip(summand) {
-                let sum = limb.reduce(*x + sample::noise(&mut errors) + self.encoder.encode(index, u));
+                let sum = limb.reduce(*x + errors.draw() + self.encoder.encode(index, u));
                 *x = limb.canonical(limb.reduce(sum + sample::flood(&mut flood, FLOOD, limb))) as i32;
             }
             let product = c1.to_vec();
