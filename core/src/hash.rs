@@ -72,8 +72,8 @@ impl<X: Machine> Pass<X> for HashPass<'_, X> {
             *y = machine.xor(*y, machine.load(tweaks));
         }
         machine.encrypt(self.keys, 0, &mut y);
-        for (x, y) in x.iter_mut().zip(y) {
-            *x = machine.xor(*x, y);
+        for (x, y) in x.iter_mut().zip(&y) {
+            *x = machine.xor(*x, *y);
         }
     }
 }
@@ -91,14 +91,14 @@ pub(crate) fn hash_lanes<X: Machine, const L: usize, const M: usize, const G: us
     machine.encrypt_lanes(keys, first, x);
     let mut y = *x;
     for y in &mut y {
-        for (y, tweak) in y.iter_mut().zip(tweaks) {
-            *y = machine.xor(*y, tweak);
+        for (y, tweak) in y.iter_mut().zip(&tweaks) {
+            *y = machine.xor(*y, *tweak);
         }
     }
     machine.encrypt_lanes(keys, first, &mut y);
-    for (x, y) in x.iter_mut().zip(y) {
+    for (x, y) in x.iter_mut().zip(&y) {
         for (x, y) in x.iter_mut().zip(y) {
-            *x = machine.xor(*x, y);
+            *x = machine.xor(*x, *y);
         }
     }
 }

@@ -113,8 +113,13 @@ fn negative_multiple<G: Gates>(gates: &mut G, y: &Number<G::Wire>, multiplier: u
         let from = j as usize;
         for i in from..bits {
             let bit = if i < wide {
-                let (a, b, wanted) = (product.bit(i), y.bit(i - from), i + 1 < bits.min(wide));
-                if negative { subtract(gates, a, b, &mut carry, wanted) } else { a.add(gates, *b, &mut carry, wanted) }
+                let (a, mut b, wanted) = (product.bit(i), *y.bit(i - from), i + 1 < bits.min(wide));
+                if negative {
+                    subtract(gates, a, &mut b, &mut carry, wanted);
+                } else {
+                    a.add(gates, &mut b, &mut carry, wanted);
+                }
+                b
             } else {
                 Bit::Const(sign == Some(true))
             };
@@ -199,9 +204,9 @@ pub(super) fn spline<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, s: &Splin
     y.resize(width);
     let mut carry = Bit::Const(false);
     for i in 0..width {
-        let v = v.bit(i).xor(gates, &turned);
-        let bit = y.bit(i).add(gates, v, &mut carry, carries && i + 1 < width);
-        y.set(i, bit);
+        let mut sum = v.bit(i).xor(gates, &turned);
+        y.bit(i).add(gates, &mut sum, &mut carry, carries && i + 1 < width);
+        y.set(i, sum);
     }
 }
 
@@ -318,10 +323,10 @@ fn line<G: Gates>(
     let (mut v, mut carry) = (Number::new(), Bit::Const(false));
     let shift = usize::from(s.shift);
     for i in 0..shift + width {
-        let base = look_up(gates, hot, table, |p| p.base >> i & 1 == 1);
-        let bit = product.bit(i).add(gates, base, &mut carry, i + 1 < shift + width);
+        let mut sum = look_up(gates, hot, table, |p| p.base >> i & 1 == 1);
+        product.bit(i).add(gates, &mut sum, &mut carry, i + 1 < shift + width);
         if i >= shift {
-            v.push(bit);
+            v.push(sum);
         }
     }
     if let Some(sign) = sign
@@ -346,9 +351,9 @@ fn multiply<G: Gates, const A: usize, const B: usize>(
         product.resize(width + 1);
         let mut carry = Bit::Const(false);
         for i in j..width {
-            let row = if i - j < a.len() { a.bit(i - j).and(gates, b.bit(j)) } else { Bit::Const(false) };
-            let bit = product.bit(i).add(gates, row, &mut carry, i + 1 < width);
-            product.set(i, bit);
+            let mut sum = if i - j < a.len() { a.bit(i - j).and(gates, b.bit(j)) } else { Bit::Const(false) };
+            product.bit(i).add(gates, &mut sum, &mut carry, i + 1 < width);
+            product.set(i, sum);
         }
     }
     product

@@ -252,9 +252,9 @@ fn reconstruct<G: Gates>(gates: &mut G, modulus: Modulus, shift: u8, y: &mut Num
     let (width, shift) = (modulus.bits() as usize, usize::from(shift));
     let mut carry = Bit::Const(false);
     for i in 0..width {
-        let (s, c) = (Bit::Wire(gates.server_input()), Bit::Wire(gates.client_input()));
+        let (s, mut sum) = (Bit::Wire(gates.server_input()), Bit::Wire(gates.client_input()));
         let odd = matches!(modulus, Modulus::Odd(_));
-        let sum = s.add(gates, c, &mut carry, odd || i + 1 < width);
+        s.add(gates, &mut sum, &mut carry, odd || i + 1 < width);
         if odd || i >= shift || i + 1 == width {
             y.push(sum);
         }
@@ -274,10 +274,10 @@ fn read_signed<G: Gates>(gates: &mut G, t: &mut Number<G::Wire>, n: u64, shift: 
     let only_once = once.xor(gates, &twice);
     let (width, mut carry) = (bit_length(n), Bit::Const(true));
     for i in 0..width {
-        let multiple = only_once.select(n >> i & 1 == 1).xor(gates, &twice.select(n << 1 >> i & 1 == 1));
-        let difference = subtract(gates, t.bit(i), &multiple, &mut carry, i + 1 < width);
+        let mut multiple = only_once.select(n >> i & 1 == 1).xor(gates, &twice.select(n << 1 >> i & 1 == 1));
+        subtract(gates, t.bit(i), &mut multiple, &mut carry, i + 1 < width);
         // In place and shifted: what falls below bit 0 is overwritten there.
-        t.set(i.saturating_sub(shift), difference);
+        t.set(i.saturating_sub(shift), multiple);
     }
     t.resize(width.saturating_sub(shift).max(1));
 }
@@ -304,8 +304,9 @@ fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, borrow: &mut Bit<G::Wir
     let n = match modulus {
         Modulus::Bits(_) => {
             for i in 0..k {
-                let r = Bit::Wire(gates.client_input());
-                subtract(gates, v.bit(i), &r, borrow, i + 1 < k).output(gates);
+                let mut r = Bit::Wire(gates.client_input());
+                subtract(gates, v.bit(i), &mut r, borrow, i + 1 < k);
+                r.output(gates);
             }
             return;
         }
@@ -318,9 +319,9 @@ fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, borrow: &mut Bit<G::Wir
     let width = bit_length((deepest - 1).max(above - 1)) + 1;
     let mut d = Number::new();
     for i in 0..width {
-        let r = if i < k { Bit::Wire(gates.client_input()) } else { Bit::Const(false) };
-        let bit = subtract(gates, v.bit(i), &r, borrow, i + 1 < width);
-        d.push(bit);
+        let mut r = if i < k { Bit::Wire(gates.client_input()) } else { Bit::Const(false) };
+        subtract(gates, v.bit(i), &mut r, borrow, i + 1 < width);
+        d.push(r);
     }
     // Into [0, 2^j·N) by one addition, then down to [0, N) by halves.
     let mut multiple = n;
@@ -345,28 +346,22 @@ fn add_multiple<G: Gates>(gates: &mut G, d: &mut Number<G::Wire>, multiple: u64,
     d.resize(width);
     let mut carry = Bit::Const(negative);
     for i in 0..width {
-        let addend = condition.select(multiple >> i & 1 == 1);
-        let bit = if negative {
-            subtract(gates, d.bit(i), &addend, &mut carry, i + 1 < width)
+        let mut addend = condition.select(multiple >> i & 1 == 1);
+        if negative {
+            subtract(gates, d.bit(i), &mut addend, &mut carry, i + 1 < width);
         } else {
-            d.bit(i).add(gates, addend, &mut carry, i + 1 < width)
-        };
-        d.set(i, bit);
+            d.bit(i).add(gates, &mut addend, &mut carry, i + 1 < width);
+        }
+        d.set(i, addend);
     }
     d.push(Bit::Const(false));
 }
 
-/// `a − b`, as `a + ¬b` with a first carry of 1; the next carry if it is wanted.
+/// Of `b` makes `a − b`, as `a + ¬b` with a first carry of 1; of `carry` the next, if it is wanted.
 #[inline]
-pub(super) fn subtract<G: Gates>(
-    gates: &mut G,
-    a: &Bit<G::Wire>,
-    b: &Bit<G::Wire>,
-    carry: &mut Bit<G::Wire>,
-    wanted: bool,
-) -> Bit<G::Wire> {
-    let b = b.not(gates);
-    a.add(gates, b, carry, wanted)
+pub(super) fn subtract<G: Gates>(gates: &mut G, a: &Bit<G::Wire>, b: &mut Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) {
+    b.negate(gates);
+    a.add(gates, b, carry, wanted);
 }
 
 /// Whether the unsigned number `a ≥ constant`: the last carry of `a − constant`.

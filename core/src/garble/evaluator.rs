@@ -48,7 +48,7 @@ impl<'a> Evaluator<'a> {
         colours: &mut [u64],
     ) -> Result<()> {
         let steps = step..step.saturating_add(1);
-        self.run::<C, L>(circuit, state, steps, first_neuron, lanes, tables, server_labels, client_labels, colours)
+        self.evaluate_steps::<C, L>(circuit, state, steps, first_neuron, lanes, tables, server_labels, client_labels, colours)
     }
 
     /// Evaluates all records of the neurons `first_neuron..first_neuron + lanes`: [`Self::evaluate`], with slices for whole
@@ -68,11 +68,12 @@ impl<'a> Evaluator<'a> {
         colours: &mut [u64],
     ) -> Result<()> {
         let (mut state, steps) = (circuit.start(), 0..circuit.steps());
-        self.run::<C, L>(circuit, &mut state, steps, first_neuron, lanes, tables, server_labels, client_labels, colours)
+        self.evaluate_steps::<C, L>(circuit, &mut state, steps, first_neuron, lanes, tables, server_labels, client_labels, colours)
     }
 
+    /// [`Self::evaluate`] for records of several `steps`, with slices for all of them in the order of the wire.
     #[expect(clippy::too_many_arguments, reason = "those of evaluate")]
-    fn run<C: Circuit, const L: usize>(
+    pub(crate) fn evaluate_steps<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
         state: &mut C::State<Labels<L>>,
@@ -140,7 +141,6 @@ impl<const L: usize> Run<'_, L> {
     #[inline]
     fn gate(&mut self, a: &Labels<L>, b: Second<'_, L>, carry: &mut Labels<L>) {
         self.keys.run(EvaluateAnd {
-            
             gate: next(&mut self.cursor.gate),
             lanes: self.lanes,
             a,
@@ -175,9 +175,7 @@ impl<const L: usize> Gates for Run<'_, L> {
 
     /// The garbler swaps the meaning of the labels.
     #[inline]
-    fn not(&mut self, a: &Labels<L>) -> Labels<L> {
-        *a
-    }
+    fn negate(&mut self, _a: &mut Labels<L>) {}
 
     #[inline]
     fn and(&mut self, a: &Labels<L>, b: &Labels<L>) -> Labels<L> {

@@ -59,7 +59,7 @@ impl<'a> Garbler<'a> {
         tables: &mut [u8],
         decode: &mut [u64],
     ) -> Result<()> {
-        self.run::<C, L>(circuit, state, step..step.saturating_add(1), first_neuron, lanes, client_zero, tables, decode)
+        self.garble_steps::<C, L>(circuit, state, step..step.saturating_add(1), first_neuron, lanes, client_zero, tables, decode)
     }
 
     /// Garbles all records of the neurons `first_neuron..first_neuron + lanes`: [`Self::garble`], with slices for whole neurons
@@ -77,11 +77,12 @@ impl<'a> Garbler<'a> {
         decode: &mut [u64],
     ) -> Result<()> {
         let mut state = circuit.start();
-        self.run::<C, L>(circuit, &mut state, 0..circuit.steps(), first_neuron, lanes, client_zero, tables, decode)
+        self.garble_steps::<C, L>(circuit, &mut state, 0..circuit.steps(), first_neuron, lanes, client_zero, tables, decode)
     }
 
+    /// [`Self::garble`] for records of several `steps`, with slices for all of them in the order of the wire.
     #[expect(clippy::too_many_arguments, reason = "those of garble")]
-    fn run<C: Circuit, const L: usize>(
+    pub(crate) fn garble_steps<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
         state: &mut C::State<Labels<L>>,
@@ -213,10 +214,8 @@ impl<const L: usize> Gates for Run<'_, L> {
     }
 
     #[inline]
-    fn not(&mut self, a: &Labels<L>) -> Labels<L> {
-        let mut c = *a;
-        c.0.iter_mut().for_each(|c| *c ^= self.garbler.delta);
-        c
+    fn negate(&mut self, a: &mut Labels<L>) {
+        a.0.iter_mut().for_each(|a| *a ^= self.garbler.delta);
     }
 
     #[inline]

@@ -14,8 +14,8 @@ pub trait Gates {
     fn client_input(&mut self) -> Self::Wire;
     /// `a ⊕ b`: free.
     fn xor(&mut self, a: &Self::Wire, b: &Self::Wire) -> Self::Wire;
-    /// `¬a`: free.
-    fn not(&mut self, a: &Self::Wire) -> Self::Wire;
+    /// `a = ¬a`: free.
+    fn negate(&mut self, a: &mut Self::Wire);
     /// `a ∧ b`: [`super::GATE_BYTES`] on the wire.
     fn and(&mut self, a: &Self::Wire, b: &Self::Wire) -> Self::Wire;
     /// Names the next output bit.
@@ -58,7 +58,7 @@ impl<W: Copy> Bit<W> {
         match (self, b) {
             (Self::Const(a), Self::Const(b)) => Self::Const(a ^ b),
             (Self::Const(false), x) | (x, Self::Const(false)) => *x,
-            (Self::Const(true), Self::Wire(x)) | (Self::Wire(x), Self::Const(true)) => Self::Wire(gates.not(x)),
+            (Self::Const(true), x) | (x, Self::Const(true)) => x.not(gates),
             (Self::Wire(a), Self::Wire(b)) => Self::Wire(gates.xor(a, b)),
         }
     }
@@ -66,7 +66,18 @@ impl<W: Copy> Bit<W> {
     /// `¬self`.
     #[inline]
     pub fn not<G: Gates<Wire = W>>(&self, gates: &mut G) -> Self {
-        self.xor(gates, &Self::Const(true))
+        let mut not = *self;
+        not.negate(gates);
+        not
+    }
+
+    /// `self = ¬self`.
+    #[inline]
+    pub fn negate<G: Gates<Wire = W>>(&mut self, gates: &mut G) {
+        match self {
+            Self::Const(a) => *a = !*a,
+            Self::Wire(a) => gates.negate(a),
+        }
     }
 
     /// `self ∧ b`: one AND if both are wires.
@@ -103,19 +114,17 @@ impl<W: Copy> Bit<W> {
         }
     }
 
-    /// `self ⊕ b ⊕ carry`, and the next carry, if it is wanted.
+    /// Of `b` makes the sum `self ⊕ b ⊕ carry`, of `carry` the next carry, if it is wanted.
     #[inline]
-    pub fn add<G: Gates<Wire = W>>(&self, gates: &mut G, mut b: Self, carry: &mut Self, wanted: bool) -> Self {
-        if let (Self::Wire(a), Self::Wire(b), Self::Wire(carry), true) = (self, &mut b, &mut *carry, wanted) {
-            gates.add(a, b, carry);
-        } else {
-            let sum = self.xor(gates, &b).xor(gates, carry);
-            if wanted {
-                self.majority(gates, &b, carry);
-            }
-            b = sum;
+    pub fn add<G: Gates<Wire = W>>(&self, gates: &mut G, b: &mut Self, carry: &mut Self, wanted: bool) {
+        if let (Self::Wire(a), Self::Wire(b), Self::Wire(carry), true) = (self, &mut *b, &mut *carry, wanted) {
+            return gates.add(a, b, carry);
         }
-        b
+        let sum = self.xor(gates, b).xor(gates, carry);
+        if wanted {
+            self.majority(gates, b, carry);
+        }
+        *b = sum;
     }
 
     /// `self` where `constant` is 1, else 0: free.
@@ -247,8 +256,8 @@ impl<S: Iterator<Item = bool>, C: Iterator<Item = bool>> Gates for Plain<S, C> {
         a ^ b
     }
 
-    fn not(&mut self, a: &bool) -> bool {
-        !a
+    fn negate(&mut self, a: &mut bool) {
+        *a = !*a;
     }
 
     fn and(&mut self, a: &bool, b: &bool) -> bool {
@@ -323,7 +332,7 @@ impl Gates for Shape {
 
     fn xor(&mut self, (): &(), (): &()) {}
 
-    fn not(&mut self, (): &()) {}
+    fn negate(&mut self, (): &mut ()) {}
 
     fn and(&mut self, (): &(), (): &()) {
         self.ands += 1;

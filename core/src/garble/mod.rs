@@ -30,12 +30,8 @@ use core::array;
 /// Bytes of one AND gate on the wire.
 pub const GATE_BYTES: usize = 32;
 
-/// Most lanes of one call.
-pub const MAX_LANES: usize = 32;
-
 /// A wire of all lanes: zero labels or active labels.
 #[derive(Clone, Copy, Debug)]
-#[cfg_attr(target_pointer_width = "64", repr(align(64)))] // a vector never crosses a cache line
 pub struct Labels<const L: usize>([Block; L]);
 
 /// The keys of `L` records, one `stride` apart.
@@ -74,9 +70,12 @@ fn next(counter: &mut usize) -> usize {
 /// The `index`-th element of every lane, of lane-major `[lanes][stride]`; zeros for what is not there.
 #[inline(always)]
 fn lane_elements<const L: usize>(blocks: &[Block], stride: usize, index: usize) -> Labels<L> {
+    let mut from = if index < stride { blocks.get(index..).unwrap_or_default() } else { &[] };
     let mut labels = [0; L];
-    for (label, lane) in labels.iter_mut().zip(blocks.chunks_exact(stride.max(1))) {
-        *label = lane.get(index).copied().unwrap_or_default();
+    for label in &mut labels {
+        let Some(&element) = from.first() else { break };
+        *label = element;
+        from = from.get(stride..).unwrap_or_default();
     }
     Labels(labels)
 }

@@ -93,7 +93,12 @@ impl<'a> Receiver<'a> {
         Ok(())
     }
 
-    fn run<const K: usize, const W: usize, const D: usize>(&self, choices: &[u128], labels: &mut [[Block; GROUP]], corrections: &mut [[u8; 16]]) {
+    fn run<const K: usize, const W: usize, const D: usize>(
+        &self,
+        choices: &[u128],
+        labels: &mut [[Block; GROUP]],
+        corrections: &mut [[u8; 16]],
+    ) {
         let blocks = KAPPA / K;
         let mut fold = Fold::<K, W, D>::new(self.path);
         let mut first = self.groups;
@@ -244,9 +249,14 @@ impl<const K: usize, const W: usize, const D: usize> Fold<K, W, D> {
     fn sum(&mut self, leaves: &[Block], punctured: bool, first: u64, groups: usize) {
         self.rows = [[0; BATCH]; K];
         for (part, leaves) in leaves.as_chunks::<W>().0.iter().enumerate() {
-            self.leaves.replace(leaves);
+            let skip = punctured && part == 0;
             let (value, (low, rows)) = (&mut self.value[..groups], self.rows.split_at_mut(D));
-            self.leaves.run(FoldLeaves::<D> { first, skip: punctured && part == 0, value, rows: low });
+            if skip && W == 1 {
+                value.fill(0);
+            } else {
+                self.leaves.replace(leaves);
+                self.leaves.run(FoldLeaves::<D> { first, skip, value, rows: low });
+            }
             for (j, (left, row)) in self.left.iter_mut().zip(rows).enumerate() {
                 let (left, row) = (&mut left[..groups], &mut row[..groups]);
                 if part >> j & 1 == 0 {
@@ -392,8 +402,13 @@ mod tests {
 
     /// Both parties, calls cut into `cuts` groups each: labels `T`, labels `Q`, corrections.
     fn run(setup: &mut Setup, choices: &[u128], cuts: &[usize]) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
+        run_on(Path::best(), setup, choices, cuts)
+    }
+
+    fn run_on(path: Path, setup: &mut Setup, choices: &[u128], cuts: &[usize]) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
         let (bytes, delta) = (setup.repetition.correction_bytes_per_group(), setup.delta);
-        let (mut client, mut server) = setup.parties();
+        let (client, server) = setup.parties();
+        let (mut client, mut server) = (client.on_path(path), server.on_path(path));
         let (mut t, mut q, mut sent) = (vec![], vec![], vec![]);
         let mut rest = choices;
         for &cut in cuts {
@@ -443,6 +458,18 @@ mod tests {
             let ones = run(&mut Setup::new(repetition, delta), &choices, &vec![1; 2 * BATCH + 5]);
             let ragged = run(&mut Setup::new(repetition, delta), &choices, &[0, 3, BATCH + 1, 0, BATCH, 1]);
             assert!(whole == ones && whole == ragged, "{repetition:?}");
+        }
+    }
+
+    #[test]
+    fn paths_agree() {
+        for repetition in Repetition::ALL {
+            let choices = random_choices(BATCH + 13);
+            for groups in (1..14).chain([BATCH - 1, BATCH, BATCH + 13]) {
+                let run = |path| run_on(path, &mut Setup::new(repetition, deltas()[2]), &choices[..groups], &[groups]);
+                let portable = run(Path::Portable);
+                assert!(Path::ALL.into_iter().filter(|path| path.is_here()).all(|path| run(path) == portable), "{repetition:?}, {groups}");
+            }
         }
     }
 

@@ -22,8 +22,8 @@ pub(crate) trait Vectors: Copy {
     fn store(self, v: Self::Vector, to: &mut [Block]);
     /// Block `i < BLOCKS` of `v`.
     fn block(self, v: Self::Vector, i: usize) -> Block;
-    /// Block `i` is `block(i)`.
-    fn gather(self, block: impl Fn(usize) -> Block) -> Self::Vector;
+    /// Two vectors, of which blocks `i` are `pair(i)`.
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [Self::Vector; 2];
     /// `block` everywhere.
     fn splat(self, block: Block) -> Self::Vector;
     /// `a ⊕ b`.

@@ -3,6 +3,8 @@
 //! Work on scheduled keys is a [`Job`], written once over [`Machine`] and compiled for every [`Path`]. All give the same bits.
 
 mod machine;
+#[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
+mod neon;
 mod portable;
 mod rounds;
 #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
@@ -55,6 +57,8 @@ enum Fast {
     Vaes256(x86::Vaes256),
     #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
     Vaes512(x86::Vaes512),
+    #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
+    Neon(neon::Neon),
 }
 
 impl Fast {
@@ -67,6 +71,8 @@ impl Fast {
             Path::Vaes256 => x86::Vaes256::detect().map(Self::Vaes256),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
             Path::Vaes512 => x86::Vaes512::detect().map(Self::Vaes512),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
+            Path::Neon => neon::Neon::detect().map(Self::Neon),
             _ => None,
         }
     }
@@ -80,6 +86,8 @@ impl Fast {
             Self::Vaes256(machine) => machine.schedule(keys, to),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
             Self::Vaes512(machine) => machine.schedule(keys, to),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
+            Self::Neon(machine) => machine.schedule(keys, to),
         }
     }
 
@@ -92,6 +100,8 @@ impl Fast {
             Self::Vaes256(machine) => machine.run(job, keys),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
             Self::Vaes512(machine) => machine.run(job, keys),
+            #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
+            Self::Neon(machine) => machine.run(job, keys),
         }
     }
 }
@@ -119,9 +129,13 @@ impl<const L: usize> Lanes<L> {
     #[must_use]
     #[inline]
     pub fn on(path: Path, keys: &[Block; L]) -> Self {
-        let Some(fast) = Fast::on(path) else { return Self(Scheduled::Portable(Ciphers::new(keys))) };
-        let mut lanes = Self(Scheduled::Fast(fast, RoundKeys::unscheduled()));
-        lanes.replace(keys);
+        let mut lanes = Self(match Fast::on(path) {
+            Some(fast) => Scheduled::Fast(fast, RoundKeys::unscheduled()),
+            None => Scheduled::Portable(Ciphers::new(keys)),
+        });
+        if let Scheduled::Fast(fast, rounds) = &mut lanes.0 {
+            fast.schedule(keys, rounds);
+        }
         lanes
     }
 

@@ -67,8 +67,8 @@ impl Vectors for Portable {
     }
 
     #[inline(always)]
-    fn gather(self, block: impl Fn(usize) -> Block) -> Block {
-        block(0)
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [Block; 2] {
+        pair(0)
     }
 
     #[inline(always)]
@@ -98,14 +98,9 @@ impl Machine for Portable {
     #[inline(always)]
     fn encrypt<const L: usize, const M: usize>(self, keys: &Ciphers<L>, lane: usize, x: &mut [Block; M]) {
         let Some(cipher) = keys.0.get(lane) else { return };
-        let mut blocks = [::aes::Block::default(); M];
-        for (to, from) in blocks.iter_mut().zip(x.iter()) {
-            to.0 = from.to_le_bytes();
-        }
-        cipher.encrypt_blocks(&mut blocks);
-        for (to, from) in x.iter_mut().zip(blocks) {
-            *to = Block::from_le_bytes(from.0);
-        }
+        x.iter_mut().for_each(|x| *x = x.to_le());
+        cipher.encrypt_blocks(Array::cast_slice_from_core_mut(bytemuck::must_cast_slice_mut::<_, [u8; 16]>(x)));
+        x.iter_mut().for_each(|x| *x = Block::from_le(*x));
     }
 
     #[inline(always)]

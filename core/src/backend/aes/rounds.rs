@@ -94,12 +94,7 @@ impl<X: Rounds> Machine for X {
     }
 
     #[inline(always)]
-    fn encrypt_lanes<const L: usize, const M: usize, const G: usize>(
-        self,
-        keys: &RoundKeys<L>,
-        first: usize,
-        x: &mut [[X::Vector; M]; G],
-    ) {
+    fn encrypt_lanes<const L: usize, const M: usize, const G: usize>(self, keys: &RoundKeys<L>, first: usize, x: &mut [[X::Vector; M]; G]) {
         let lanes = |keys: &[Block; L], g: usize| self.load(from(keys, first + g * X::BLOCKS));
         let [k0, eight @ .., ninth, last] = &keys.0;
         for (g, x) in x.iter_mut().enumerate() {
@@ -107,10 +102,12 @@ impl<X: Rounds> Machine for X {
             x.iter_mut().for_each(|x| *x = self.begin(*x, k));
         }
         // How many are left is hidden from the compiler: it would load all keys at once, into registers that it does not have.
-        for keys in black_box(&eight[..]) {
-            for (g, x) in x.iter_mut().enumerate() {
-                let k = lanes(keys, g);
-                x.iter_mut().for_each(|x| *x = self.round(*x, k));
+        for pair in black_box(eight.as_chunks::<2>().0) {
+            for keys in pair {
+                for (g, x) in x.iter_mut().enumerate() {
+                    let k = lanes(keys, g);
+                    x.iter_mut().for_each(|x| *x = self.round(*x, k));
+                }
             }
         }
         for (g, x) in x.iter_mut().enumerate() {

@@ -118,8 +118,8 @@ impl Vectors for AesNi {
     }
 
     #[inline(always)]
-    fn gather(self, block: impl Fn(usize) -> Block) -> __m128i {
-        one(block(0))
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m128i; 2] {
+        pair(0).map(one)
     }
 
     #[inline(always)]
@@ -216,9 +216,10 @@ impl Vectors for Vaes256 {
     }
 
     #[inline(always)]
-    fn gather(self, block: impl Fn(usize) -> Block) -> __m256i {
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m256i; 2] {
+        let [[a, b], [c, d]] = [pair(0), pair(1)];
         // SAFETY: `self` is the proof.
-        unsafe { _mm256_set_m128i(one(block(1)), one(block(0))) }
+        unsafe { [_mm256_set_m128i(one(c), one(a)), _mm256_set_m128i(one(d), one(b))] }
     }
 
     #[inline(always)]
@@ -315,13 +316,16 @@ impl Vectors for Vaes512 {
     }
 
     #[inline(always)]
-    fn gather(self, block: impl Fn(usize) -> Block) -> __m512i {
-        // SAFETY: `self` is the proof.
-        unsafe {
-            let low = _mm256_set_m128i(one(block(1)), one(block(0)));
-            let high = _mm256_set_m128i(one(block(3)), one(block(2)));
-            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
-        }
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m512i; 2] {
+        let [[a, b], [c, d], [e, f], [g, h]] = [pair(0), pair(1), pair(2), pair(3)];
+        let four = |a: Block, b: Block, c: Block, d: Block| {
+            // SAFETY: `self` is the proof.
+            unsafe {
+                let low = _mm256_set_m128i(one(b), one(a));
+                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), _mm256_set_m128i(one(d), one(c)))
+            }
+        };
+        [four(a, c, e, g), four(b, d, f, h)]
     }
 
     #[inline(always)]

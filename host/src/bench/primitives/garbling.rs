@@ -1,8 +1,9 @@
 //! Garbling and evaluating one layer, in lanes.
 
 use minionn_core::backend::aes::Path;
-use minionn_core::garble::{Circuit, Evaluator, Garbler, MAX_LANES, totals};
+use minionn_core::garble::{Circuit, Evaluator, Garbler, totals};
 use minionn_core::hash::{Block, Tmmo};
+use minionn_core::params::LANES;
 use minionn_core::rng::{Domain, Seed};
 
 /// A layer of equal neurons, garbled.
@@ -74,11 +75,11 @@ impl<C: Circuit> Layer<C> {
         let shape = totals(&self.circuit);
         let mut garbler = Garbler::new(&self.session, &self.secret, self.delta, 3);
         garbler.path = self.path;
-        for first in (0..self.neurons).step_by(MAX_LANES) {
-            let lanes = MAX_LANES.min(self.neurons - first);
+        for first in (0..self.neurons).step_by(LANES) {
+            let lanes = LANES.min(self.neurons - first);
             let part = |each: usize| first * each..(first + lanes) * each;
             let (zero, tables) = (&self.client[part(shape.client_inputs as usize)], &mut self.tables[part(shape.table_bytes())]);
-            let done = garbler.garble_neurons::<C, MAX_LANES>(&self.circuit, first as u64, lanes, zero, tables, &mut self.decode[part(1)]);
+            let done = garbler.garble_neurons::<C, LANES>(&self.circuit, first as u64, lanes, zero, tables, &mut self.decode[part(1)]);
             debug_assert!(done.is_ok());
         }
     }
@@ -87,12 +88,12 @@ impl<C: Circuit> Layer<C> {
     pub fn evaluate(&mut self) {
         let shape = totals(&self.circuit);
         let evaluator = Evaluator { path: self.path, ..Evaluator::new(&self.session, 3) };
-        for first in (0..self.neurons).step_by(MAX_LANES) {
-            let lanes = MAX_LANES.min(self.neurons - first);
+        for first in (0..self.neurons).step_by(LANES) {
+            let lanes = LANES.min(self.neurons - first);
             let part = |each: usize| first * each..(first + lanes) * each;
             let (tables, server) = (&self.tables[part(shape.table_bytes())], &self.server[part(shape.server_inputs as usize)]);
             let (client, colours) = (&self.client[part(shape.client_inputs as usize)], &mut self.colours[part(1)]);
-            let done = evaluator.evaluate_neurons::<C, MAX_LANES>(&self.circuit, first as u64, lanes, tables, server, client, colours);
+            let done = evaluator.evaluate_neurons::<C, LANES>(&self.circuit, first as u64, lanes, tables, server, client, colours);
             debug_assert!(done.is_ok());
         }
     }
