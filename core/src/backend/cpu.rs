@@ -1,14 +1,15 @@
 //! What the processor offers, found out once at run time.
 
 /// Whether vectors of 256 bits hold integers.
+#[cfg(target_arch = "x86_64")]
 #[inline]
 pub(crate) fn avx2() -> bool {
-    #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
+    #[cfg(not(feature = "force-portable"))]
     {
         cpufeatures::new!(detected, "avx2", "popcnt");
         detected::get()
     }
-    #[cfg(not(all(target_arch = "x86_64", not(feature = "force-portable"))))]
+    #[cfg(feature = "force-portable")]
     false
 }
 

@@ -12,6 +12,7 @@ use crate::lattice::encrypt::Mask;
 use crate::lattice::evaluate::Fresh;
 use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::model::{Layer, Model};
 use crate::params::N;
@@ -208,13 +209,13 @@ impl<'a> ManyScratch<'a> {
 }
 
 /// Bytes of the client's scratch for one layer.
-pub(crate) fn client_scratch(tile: &Tile) -> Result<usize> {
+pub(crate) fn client_scratch(machine: Machine, tile: &Tile) -> Result<usize> {
     let decrypt = if tile.most_results() <= decrypt::FEW {
-        measure(|space| FewScratch::take(space, tile).map(|_| ()))?
+        measure(machine, |space| FewScratch::take(space, tile).map(|_| ()))?
     } else {
-        measure(|space| ManyScratch::take(space, tile).map(|_| ()))?
+        measure(machine, |space| ManyScratch::take(space, tile).map(|_| ()))?
     };
-    Ok(decrypt.max(measure(|space| EncryptScratch::take(space, tile).map(|_| ()))?))
+    Ok(decrypt.max(measure(machine, |space| EncryptScratch::take(space, tile).map(|_| ()))?))
 }
 
 /// The client's shares of all tensors of the stock.

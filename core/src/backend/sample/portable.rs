@@ -5,9 +5,18 @@ use crate::params::CBD;
 
 /// As [`super::keep_below_vartime`].
 pub fn keep_below_vartime(words: &mut [i32], bits: u32, bound: i32) -> usize {
+    // All of them, almost always.
+    let mut below = true;
+    for x in words.iter_mut() {
+        *x &= (1 << bits) - 1;
+        below &= *x < bound;
+    }
+    if below {
+        return words.len();
+    }
     let mut kept = 0;
     for i in 0..words.len() {
-        let x = words.get(i).map_or(0, |x| x & ((1 << bits) - 1));
+        let x = words.get(i).copied().unwrap_or(0);
         if let Some(slot) = words.get_mut(kept) {
             *slot = x;
         }
