@@ -6,14 +6,17 @@
 //! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
 //! | [`mod@bench`] | measuring; the method as published |
 //! | [`mod@check`] | the float network, the integer model and the private run, layer by layer |
-//! | [`client`], [`server`], [`link`] | the protocol over TCP |
+//! | [`client`], [`server`], [`link`], [`serial`] | the protocol over TCP; the server over a serial line |
+//! | [`pairings`] | what set-up makes, kept for later sessions |
 //! | [`loopback`], [`prefix`] | both parties in one process; the first operations of a model |
+//! | [`c_header`] | a plan, or samples and answers, for a C compiler |
 //! | [`plot`] | what a plan costs, as a picture |
 //! | [`onnx`] | ONNX file → [`network`] |
 //! | [`network`] | a graph of float layers |
 //! | [`npy`] | NumPy arrays: samples in, results out |
 
 pub mod bench;
+pub mod c_header;
 pub mod check;
 pub mod cli;
 pub mod client;
@@ -24,6 +27,8 @@ pub mod loopback;
 pub mod network;
 pub mod npy;
 pub mod onnx;
+pub mod pairings;
 pub mod plot;
 pub mod prefix;
+pub mod serial;
 pub mod server;

@@ -1,5 +1,6 @@
 //! `cargo xtask`: one place for what people and CI run. `cargo xtask --help` lists the commands.
 
+mod embedded;
 mod shell;
 mod steps;
 mod tools;
@@ -14,7 +15,8 @@ Usage: cargo xtask <command>
   test       everything: tools, formatting, lints, tests, attacks, fuzz targets, no_std, embedded self-test, C and C++, documentation
   setup      only look for the tools that `test` needs; as root on a Debian-like machine also install what is missing
   attacks    only the tests that strip a defence and attack
-  embedded   only the self-test on an emulated Cortex-M4F
+  embedded   only the firmware on emulated microcontrollers
+  log ELF F  the text of log frames that a firmware wrote to file F in a QEMU started by hand
   cpp        only the C and C++ demo
   header     write include/minionn.h anew
 
@@ -28,6 +30,16 @@ fn main() -> ExitCode {
         ["setup"] => steps::run_all(&[steps::SETUP]),
         ["attacks"] => steps::run_all(&[steps::ATTACKS]),
         ["embedded"] => steps::run_all(&[steps::EMBEDDED]),
+        ["log", elf, frames] => match embedded::log(elf, frames) {
+            Ok(lines) => {
+                println!("{lines}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("{error}");
+                ExitCode::FAILURE
+            }
+        },
         ["cpp"] => steps::run_all(&[steps::CPP]),
         ["header"] => steps::run_all(&[steps::HEADER]),
         ["-h" | "--help" | "help"] => {
