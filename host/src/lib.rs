@@ -6,24 +6,28 @@
 //! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
 //! | [`mod@bench`] | measuring; the method as published |
 //! | [`mod@check`] | the float network, the integer model and the private run, layer by layer |
-//! | [`client`], [`server`], [`link`] | the protocol over TCP |
+//! | [`client`], [`server`], [`served`], [`link`] | the protocol over TCP |
+//! | [`link_model`] | round trip and bandwidth of a link |
 //! | [`loopback`], [`prefix`] | both parties in one process; the first operations of a model |
-//! | [`plot`] | what a plan costs, as a picture |
+//! | [`plot`], [`chart`] | what a plan costs, and how costs grow, as pictures |
 //! | [`onnx`] | ONNX file → [`network`] |
 //! | [`network`] | a graph of float layers |
 //! | [`npy`] | NumPy arrays: samples in, results out |
 
 pub mod bench;
+pub mod chart;
 pub mod check;
 pub mod cli;
 pub mod client;
 pub mod commands;
 pub mod compile;
 pub mod link;
+pub mod link_model;
 pub mod loopback;
 pub mod network;
 pub mod npy;
 pub mod onnx;
 pub mod plot;
 pub mod prefix;
+pub mod served;
 pub mod server;

@@ -1,5 +1,6 @@
 //! The steps of `cargo xtask test`, one function each, and what runs them.
 
+use crate::instructions;
 use crate::shell::{cargo, command, root, run, run_within, target_dir};
 use crate::tools;
 use core::time::Duration;
@@ -28,6 +29,8 @@ pub(crate) const SETUP: Step = Step { title: "tools", run: setup };
 pub(crate) const EMBEDDED: Step = Step { title: "embedded self-test on an emulated Cortex-M4F", run: embedded };
 pub(crate) const ATTACKS: Step = Step { title: "attacks with defences stripped", run: attacks };
 pub(crate) const CPP: Step = Step { title: "C and C++", run: cpp };
+pub(crate) const BENCH: Step = Step { title: "instructions of hot paths", run: instructions::compare };
+pub(crate) const ACCEPT: Step = Step { title: "instructions of hot paths, accepted", run: instructions::accept };
 pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header };
 
 /// Everything, cheapest first.
@@ -41,6 +44,7 @@ pub(crate) const TEST: &[Step] = &[
     Step { title: "no_std build of core and C ABI", run: no_std },
     EMBEDDED,
     CPP,
+    BENCH,
     Step { title: "documentation", run: documentation },
 ];
 
