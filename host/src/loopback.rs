@@ -22,7 +22,9 @@ const IDLE: Duration = Duration::from_secs(600);
 pub fn predict(model: &Model<'_>, options: Options, inputs: &Array, progress: impl FnMut()) -> anyhow::Result<Report> {
     let plan = *model.plan();
     with_prepared(model, options, |prepared| {
-        session(model, prepared, options, |link| client::predict(link, plan, &Settings { options, store: None }, inputs, progress))
+        session(model, prepared, options, |link| {
+            client::predict(link, plan, &Settings { options, ..Settings::default() }, inputs, progress)
+        })
     })
 }
 

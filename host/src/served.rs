@@ -1,10 +1,10 @@
 //! `minionn serve` as a process of its own, for as long as its value lives.
 
 use anyhow::{Context as _, bail};
+use core::sync::atomic::{AtomicU32, Ordering};
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 
 /// The server's process, and the file it serves; both end with this value.
 pub struct ServerProcess {

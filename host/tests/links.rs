@@ -133,7 +133,8 @@ const RATE: &str = "20mbit";
 
 /// A session in a network namespace of its own, whose loopback interface `discipline` slows down; or why there is none.
 fn shaped(discipline: &str) -> Result<Value, String> {
-    let set_up = format!("ip link set lo up && tc qdisc add dev lo root {discipline}");
+    // Packets as on an Ethernet: a token bucket drops what is larger than the bucket.
+    let set_up = format!("ip link set lo mtu 1500 up && tc qdisc add dev lo root {discipline}");
     let trial = Command::new("unshare").args(["--net", "sh", "-c", &set_up]).output();
     let trial = trial.map_err(|error| format!("unshare: {error}"))?;
     if !trial.status.success() {

@@ -10,13 +10,15 @@ use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};
 use minionn_host::network::{Activation, Linear, Network, Node, Work};
 use minionn_host::npy::{self, Array};
-use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Stdio};
 
+#[path = "common/process.rs"]
+mod process;
 #[path = "common/session.rs"]
 mod session;
 
+use process::{minionn, serve};
 use session::{check, predict};
 
 /// The compiled networks in the folder of models.
@@ -166,28 +168,6 @@ fn committed_models_are_what_the_compiler_makes() {
         assert!(compiled.model == std::fs::read(models().join(format!("{name}.minionn"))).unwrap(), "{name}: compile it again");
         assert!(compiled.plan == std::fs::read(models().join(format!("{name}.plan"))).unwrap(), "{name}: compile it again");
     }
-}
-
-fn minionn() -> Command {
-    Command::new(env!("CARGO_BIN_EXE_minionn"))
-}
-
-/// A server process that ends with this value.
-struct Serving(Child, String);
-
-impl Drop for Serving {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn serve(model: &Path, more: &[&str]) -> Serving {
-    let mut child = minionn().arg("serve").arg(model).args(["--listen", "127.0.0.1:0"]).args(more).stdout(Stdio::piped()).spawn().unwrap();
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let address = line.trim().strip_prefix("listening on ").unwrap().to_owned();
-    Serving(child, address)
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `cargo xtask`: one place for what people and CI run. `cargo xtask --help` lists the commands.
 
+mod embedded;
 mod instructions;
 mod shell;
 mod steps;
@@ -16,7 +17,8 @@ Usage: cargo xtask <command>
              instruction counts, documentation
   setup      only look for the tools that `test` needs; as root on a Debian-like machine also install what is missing
   attacks    only the tests that strip a defence and attack
-  embedded   only the self-test on an emulated Cortex-M4F
+  embedded   only the firmware on emulated microcontrollers
+  log ELF F  the text of log frames that a firmware wrote to file F in a QEMU started by hand
   cpp        only the C and C++ demo
   header     write include/minionn.h anew
   bench      count the instructions of hot paths and hold them against the committed figures; --accept writes these anew,
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         ["setup"] => steps::run_all(&[steps::SETUP]),
         ["attacks"] => steps::run_all(&[steps::ATTACKS]),
         ["embedded"] => steps::run_all(&[steps::EMBEDDED]),
+        ["log", elf, frames] => ended(embedded::log(elf, frames).map(|lines| println!("{lines}"))),
         ["cpp"] => steps::run_all(&[steps::CPP]),
         ["header"] => steps::run_all(&[steps::HEADER]),
         ["bench"] => steps::run_all(&[steps::BENCH]),

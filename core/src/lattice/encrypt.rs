@@ -18,10 +18,15 @@ const fn limb_stream(polynomial: u64, limb: usize) -> u64 {
 }
 
 impl SecretKey {
-    /// A key from a seed that is used for nothing else.
+    /// A key from a seed whose stream `(Ternary, 0)` is used for nothing else.
     #[must_use]
     pub const fn new(seed: Seed) -> Self {
         Self { seed }
+    }
+
+    /// The seed.
+    pub(crate) const fn seed(&self) -> &Seed {
+        &self.seed
     }
 
     /// `NTT(s)` in Montgomery form, in `(−q, q)`. `out`: n values.

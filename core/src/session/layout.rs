@@ -1,5 +1,6 @@
 //! Who needs how much memory: measured and carved by the same code.
 
+use super::pairing::{CLIENT_RECORD, SERVER_RECORD};
 use super::triplets::{Footprint, Prepared};
 use super::{Options, Tables, garbled, server, setup, triplets};
 use crate::error::{Error, Result};
@@ -64,6 +65,25 @@ fn total(counts: impl Iterator<Item = usize>) -> usize {
     counts.fold(0, usize::saturating_add)
 }
 
+/// A client's memory at the start: what lasts, and the rest, for set-up first, then for [`ClientMemory::carve`].
+pub(crate) struct ClientRegions<'a, 'r> {
+    /// Of the OT extension, which wipes them itself.
+    pub(crate) leaves: &'a mut [Block],
+    /// Of the pairing.
+    pub(crate) record: &'r mut [Block],
+    pub(crate) scratch: &'a mut [u8],
+}
+
+impl<'a> ClientRegions<'a, 'a> {
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+        let leaves = space.take(options.repetition.leaves())?;
+        let record = space.take(CLIENT_RECORD)?;
+        let setup = setup::client_scratch()?;
+        let later = measure(|space| ClientMemory::layout(space, plan, options).map(|_| ()))?;
+        Ok(Self { leaves, record, scratch: space.take(setup.max(later))? })
+    }
+}
+
 /// A client's scratch for one prediction.
 pub(crate) struct ClientOnline<'a> {
     /// Active labels of one operation, where they are made just before use.
@@ -93,14 +113,6 @@ pub(crate) struct ClientMemory<'a> {
 }
 
 impl<'a> ClientMemory<'a> {
-    /// The memory of the OT extension, which wipes it itself, and of set-up first, then of [`ClientMemory::carve`].
-    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<(&'a mut [Block], &'a mut [u8])> {
-        let leaves = space.take(options.repetition.leaves())?;
-        let setup = setup::client_scratch()?;
-        let later = measure(|space| ClientMemory::layout(space, plan, options).map(|_| ()))?;
-        Ok((leaves, space.take(setup.max(later))?))
-    }
-
     /// What the phases after set-up use.
     pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options) -> Result<Self> {
         memory.zeroize();
@@ -131,6 +143,28 @@ impl<'a> ClientMemory<'a> {
     }
 }
 
+/// A server session's memory at the start: what lasts, and the rest, for set-up first, then for [`ServerMemory::carve`].
+pub(crate) struct ServerRegions<'a, 'r> {
+    /// Of the OT extension, which wipes them itself.
+    pub(crate) leaves: &'a mut [Block],
+    /// Of the pairing.
+    pub(crate) record: &'r mut [Block],
+    /// The client's public key.
+    pub(crate) key: &'a mut [i32],
+    pub(crate) scratch: &'a mut [u8],
+}
+
+impl<'a> ServerRegions<'a, 'a> {
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
+        let leaves = space.take(options.repetition.leaves())?;
+        let record = space.take(SERVER_RECORD)?;
+        let key = space.take(PRIMES.len() * N)?;
+        let setup = measure(|space| setup::ServerScratch::take(space).map(|_| ()))?;
+        let later = measure(|space| ServerMemory::layout(space, plan, options, footprint).map(|_| ()))?;
+        Ok(Self { leaves, record, key, scratch: space.take(setup.max(later))? })
+    }
+}
+
 /// A server session's long-lived memory; wiped on drop.
 pub(crate) struct ServerMemory<'a> {
     /// Zero labels of the client's inputs that wait for their prediction: `[stock][padded OTs]`, or none.
@@ -146,21 +180,6 @@ pub(crate) struct ServerMemory<'a> {
 }
 
 impl<'a> ServerMemory<'a> {
-    /// The memory of the OT extension, which wipes it itself, of the client's public key, and of set-up first, then of
-    /// [`ServerMemory::carve`].
-    pub(crate) fn take(
-        space: &mut Space<'a>,
-        plan: &Plan<'_>,
-        options: &Options,
-        footprint: Footprint,
-    ) -> Result<(&'a mut [Block], &'a mut [i32], &'a mut [u8])> {
-        let leaves = space.take(options.repetition.leaves())?;
-        let key = space.take(PRIMES.len() * N)?;
-        let setup = measure(|space| setup::ServerScratch::take(space).map(|_| ()))?;
-        let later = measure(|space| ServerMemory::layout(space, plan, options, footprint).map(|_| ()))?;
-        Ok((leaves, key, space.take(setup.max(later))?))
-    }
-
     /// What the phases after set-up use.
     pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
         memory.zeroize();
@@ -232,7 +251,7 @@ pub(crate) fn measure(layout: impl FnOnce(&mut Space<'static>) -> Result<()>) ->
 pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
     options.check()?;
     let mut space = Space::measure();
-    ClientMemory::take(&mut space, plan, options)?;
+    ClientRegions::take(&mut space, plan, options)?;
     Ok(space.used())
 }
 
@@ -255,7 +274,7 @@ pub fn small_server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> 
 pub(crate) fn session_memory(plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
     options.check()?;
     let mut space = Space::measure();
-    ServerMemory::take(&mut space, plan, options, footprint)?;
+    ServerRegions::take(&mut space, plan, options, footprint)?;
     Ok(space.used())
 }
 

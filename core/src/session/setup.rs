@@ -5,6 +5,7 @@
 
 use super::channel::Channel;
 use super::layout::measure;
+use super::pairing::{to_blocks, to_seed};
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::encode::{Encoder, Plaintext};
@@ -18,10 +19,10 @@ use crate::params::{KAPPA, LIMB_BITS, N, PRIMES, SLOT_PRIME};
 use crate::plan::cost::{BASE_OT_BITS, base_ot_bytes, polynomial_bytes};
 use crate::plan::noise::{self, Level};
 use crate::ring::{LIMBS, Limb, SLOT};
-use crate::rng::{Domain, Seed};
+use crate::rng::{Domain, Prg, Seed};
 use crate::wire::{Tag, packed_len};
 use embedded_io_async::{Read, Write};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
 /// Moduli of the base OTs: slot differences below 2^15 in all n coefficients; the encoded bits are no uniform masks, so their rounding
 /// counts in full, ½·‖w‖₁.
@@ -35,7 +36,7 @@ const SLOTS: usize = KAPPA / 16;
 
 /// Seeds that one party derives from its own.
 pub(crate) struct Secrets {
-    /// The lattice key.
+    /// The lattice key. Its seed is what lasts as long as a pairing: a client's trees have their roots from it, too.
     pub(crate) key: SecretKey,
     /// Noise of the key's and the base OTs' ciphertexts.
     noise: Seed,
@@ -43,7 +44,7 @@ pub(crate) struct Secrets {
     public: Seed,
     /// This party's randomness as evaluator of base OTs.
     fresh: Seed,
-    /// Δ or tree roots.
+    /// The nonce, and a server's labels: Δ, its own inputs.
     pub(crate) labels: Seed,
     /// Parent of everything that later phases need.
     pub(crate) later: Seed,
@@ -59,6 +60,11 @@ impl Secrets {
             labels: seed.derive(4),
             later: seed.derive(5),
         }
+    }
+
+    /// The roots of a client's trees.
+    fn roots(&self) -> Prg {
+        self.key.seed().stream(Domain::Label, 0)
     }
 }
 
@@ -101,7 +107,6 @@ pub(crate) struct ServerScratch<'a> {
     c0: &'a mut [u32],
     c1: &'a mut [u8],
     residues: &'a mut [i32],
-    received: &'a mut [Block],
 }
 
 impl<'a> ServerScratch<'a> {
@@ -113,7 +118,6 @@ impl<'a> ServerScratch<'a> {
             c0: space.take(N)?,
             c1: space.take(packed_len(N as u64, BASE_OT_BITS.0) as usize)?,
             residues: space.take(N)?,
-            received: space.take(KAPPA)?,
         })
     }
 }
@@ -177,7 +181,7 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     leaves: &'a mut [Block],
 ) -> Result<Receiver<'a>> {
     let AnswerScratch { messages, poly, sums } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
-    let receiver = Receiver::new(repetition, &mut secrets.labels.stream(Domain::Label, 0), hash, leaves, messages)?;
+    let receiver = Receiver::new(repetition, &mut secrets.roots(), hash, hash, leaves, messages)?;
     let fresh = Fresh { seed: &secrets.fresh, number: 0, flood: LEVEL.flood };
     let mut answer = Answer { messages, poly, sums, basis: Basis::new(LEVEL.limbs), fresh };
 
@@ -206,6 +210,19 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     ch.end().await?;
     ch.receive(Tag::Ready, &mut []).await?;
     Ok(receiver)
+}
+
+/// The client's trees once more, for another session of the pairing `id`. `secrets` has that pairing's key.
+pub(crate) fn resume_client<'a>(
+    scratch: &mut [u8],
+    secrets: &Secrets,
+    id: Block,
+    hash: &Tmmo,
+    repetition: Repetition,
+    leaves: &'a mut [Block],
+) -> Result<Receiver<'a>> {
+    let AnswerScratch { messages, .. } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
+    Receiver::new(repetition, &mut secrets.roots(), &Tmmo::new(id), hash, leaves, messages)
 }
 
 /// The client's answer to the base OTs: the encrypted choices times the messages' differences, plus the first messages, plus a fresh
@@ -296,7 +313,8 @@ fn mask_times(limb: &Limb, mut mask: Mask, values: &mut [i32]) {
     }
 }
 
-/// The server's set-up after the welcome. Returns the OT sender and the client's public key.
+/// The server's set-up after the welcome. Returns the OT sender and the client's public key; `record` gets all but the id.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing")]
 pub(crate) async fn server<'a, IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
@@ -305,9 +323,12 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     repetition: Repetition,
     leaves: &'a mut [Block],
     key: &'a mut [i32],
+    record: &mut [Block],
 ) -> Result<(Sender<'a>, PublicKey<'a>)> {
-    let ServerScratch { a, b, noise, c0, c1, residues, received } = ServerScratch::take(&mut Space::carve(scratch)?)?;
-    let delta = Zeroizing::new(secrets.labels.stream(Domain::Label, 0).next_u128() | 1);
+    let ServerScratch { a, b, noise, c0, c1, residues } = ServerScratch::take(&mut Space::carve(scratch)?)?;
+    let [_, delta, rest @ ..] = record else { return Err(Error::Internal) };
+    let (key_seed, received) = rest.split_first_chunk_mut().ok_or(Error::Internal)?;
+    *delta = secrets.labels.stream(Domain::Label, 0).next_u128() | 1;
 
     ch.begin(Tag::ServerKeys, 32 + 2 * polynomial_bytes()).await?;
     ch.put(&secrets.public.0).await?;
@@ -353,7 +374,7 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     for (block, slots) in received.iter_mut().zip(a.chunks_exact(SLOTS)) {
         *block = slots.iter().rev().fold(0, |block, &x| block << 16 | u128::from(SLOT.canonical(x) & 0xffff));
     }
-    let sender = Sender::new(repetition, *delta, received, hash, leaves)?;
+    let sender = Sender::new(repetition, *delta, received, hash, hash, leaves)?;
 
     ch.expect(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
     let mut seed = Seed([0; 32]);
@@ -368,5 +389,20 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     }
     ch.finish().await?;
     ch.send(Tag::Ready, &[]).await?;
+    *key_seed = to_blocks(&seed);
     Ok((sender, PublicKey { seed, b: key }))
+}
+
+/// The server's half of a pairing, for another session: `record` and `key` are that pairing's.
+pub(crate) fn resume_server<'a>(
+    hash: &Tmmo,
+    repetition: Repetition,
+    leaves: &'a mut [Block],
+    key: &'a [i32],
+    record: &[Block],
+) -> Result<(Sender<'a>, PublicKey<'a>)> {
+    let [id, delta, rest @ ..] = record else { return Err(Error::Internal) };
+    let (seed, received) = rest.split_first_chunk().ok_or(Error::Internal)?;
+    let sender = Sender::new(repetition, *delta, received, &Tmmo::new(*id), hash, leaves)?;
+    Ok((sender, PublicKey { seed: to_seed(seed), b: key }))
 }

@@ -80,7 +80,7 @@ pub fn measure(model: &[u8], options: Options, clients: u32, seed: &Seed) -> any
     let server = ServerProcess::start(model, &["--max-clients", &most, "--max-stock", &stock])?;
     let inputs = own::inputs(&parsed, None, options.stock as usize, seed)?;
     let expected = plain::evaluate(&parsed, &inputs)?.predictions;
-    let settings = Settings { options, store: None };
+    let settings = Settings { options, ..Settings::default() };
     let one = |progress: &mut dyn FnMut()| -> anyhow::Result<u64> {
         let report = client::predict(client::connect(server.address())?, plan, &settings, &inputs, progress)?;
         ensure!(report.predictions == expected, "a private prediction differs from the integer model: please report this");

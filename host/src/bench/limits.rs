@@ -1,11 +1,11 @@
 //! What this machine can do at all, measured in the same run as what is held against it: one thread, the best of many short runs.
 
 use super::parts::Needs;
+use core::hint::black_box;
 use core::time::Duration;
 use minionn_core::backend::aes::Aes;
 use minionn_core::hash::Block;
 use serde::Serialize;
-use std::hint::black_box;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::time::Instant;

@@ -90,7 +90,7 @@ pub fn measure(model: &[u8], options: Options, link: Option<&LinkModel>, runs: u
     let plan = *parsed.plan();
     ensure!(inputs.rows() == options.stock as usize, "a stock takes as many rows of inputs");
     let expected = plain::evaluate(&parsed, inputs)?.predictions;
-    let settings = Settings { options, store: None };
+    let settings = Settings { options, ..Settings::default() };
     let mut reports = Vec::new();
     loopback::with_prepared(&parsed, options, |prepared| {
         for run in 0..=runs.max(1) {

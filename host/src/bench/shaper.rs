@@ -5,9 +5,10 @@
 //! losses, TCP's slow start) is not emulated.
 
 use crate::link_model::LinkModel;
+use core::net::SocketAddr;
 use core::time::Duration;
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant;

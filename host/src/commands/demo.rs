@@ -51,7 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let mut link = client::connect(server.address())?;
     let plan_bytes = client::plan_from(&mut link)?;
     let plan = Plan::parse(&plan_bytes)?;
-    let settings = Settings { options: args.session.options()?, store: None };
+    let settings = Settings { options: args.session.options()?, ..Settings::default() };
     let report = client::predict(link, plan, &settings, &inputs, || {})?;
 
     // The check looks into the model, which a real client cannot.

@@ -146,7 +146,7 @@ fn measure(model: &Model<'_>, options: Options) -> anyhow::Result<Measured> {
 /// Seconds of one prediction, set-up left out.
 fn timed(model: &Model<'_>, options: Options) -> anyhow::Result<f64> {
     let inputs = own::inputs(model, None, options.stock as usize, &fresh_seed()?)?;
-    let settings = Settings { options, store: None };
+    let settings = Settings { options, ..Settings::default() };
     let mut seconds = Vec::new();
     loopback::with_prepared(model, options, |prepared| {
         for _ in 0..=RUNS {
@@ -197,6 +197,7 @@ pub fn costs(plan: &Plan<'_>, options: &Options) -> anyhow::Result<Value> {
         "ot": options.repetition.k(),
         "layers": layers?,
         "setup": phase(cost::setup()),
+        "resume": phase(cost::resume()),
         "offline": phase(cost::offline(plan, options)?),
         "online": phase(cost::online(plan, options)),
         "memory": {
@@ -325,7 +326,12 @@ fn table(costs: &Value) -> String {
         let _ = writeln!(out, "{}", l["seconds"].as_f64().map_or_else(String::new, |s| format!(" {:>10}", plot::seconds(s))));
     }
     out.push('\n');
-    for (name, key) in [("set-up, once per connection", "setup"), ("offline, per stock", "offline"), ("online, per prediction", "online")] {
+    for (name, key) in [
+        ("set-up, once per connection", "setup"),
+        ("  or going on with a pairing", "resume"),
+        ("offline, per stock", "offline"),
+        ("online, per prediction", "online"),
+    ] {
         let p = &costs[key];
         let _ = writeln!(
             out,

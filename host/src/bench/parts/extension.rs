@@ -35,11 +35,11 @@ fn parties(repetition: Repetition, leaves: &mut [Vec<Block>; 2]) -> anyhow::Resu
     let (hash, delta) = (Tmmo::new(random.next_u128()), random.next_u128() | 1);
     let [client, server] = leaves;
     let (mut messages, mut received) = ([[0; 2]; KAPPA], [0; KAPPA]);
-    let receiver = Receiver::new(repetition, &mut random, &hash, client, &mut messages)?;
+    let receiver = Receiver::new(repetition, &mut random, &hash, &hash, client, &mut messages)?;
     for (b, (to, [zero, one])) in received.iter_mut().zip(messages).enumerate() {
         *to = if delta >> b & 1 == 0 { zero } else { one };
     }
-    Ok((receiver, Sender::new(repetition, delta, &received, &hash, server)?))
+    Ok((receiver, Sender::new(repetition, delta, &received, &hash, &hash, server)?))
 }
 
 fn facts(party: &str, repetition: Repetition) -> Facts {

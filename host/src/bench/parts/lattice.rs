@@ -1,6 +1,7 @@
 //! The lattice side: polynomials of n coefficients.
 
 use super::{Facts, Measure, Needs};
+use core::hint::black_box;
 use minionn_core::lattice::encode::Plaintext;
 use minionn_core::lattice::encrypt::{Mask, noise};
 use minionn_core::lattice::evaluate::{Fresh, accumulate, add_zero};
@@ -10,7 +11,6 @@ use minionn_core::params::N;
 use minionn_core::ring::{LIMBS, Limb};
 use minionn_core::rng::Seed;
 use minionn_core::wire::{pack, packed_len};
-use std::hint::black_box;
 
 /// Bytes of one limb of a polynomial in memory.
 const POLYNOMIAL: u64 = 4 * N as u64;

@@ -120,7 +120,7 @@ pub fn count(part: &Part) -> anyhow::Result<()> {
 /// What a profiler is told to look at: nothing else runs in here.
 #[inline(never)]
 pub fn counted(body: &mut dyn FnMut() -> anyhow::Result<()>) -> anyhow::Result<()> {
-    std::hint::black_box(body())
+    core::hint::black_box(body())
 }
 
 #[cfg(test)]

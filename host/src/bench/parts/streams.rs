@@ -1,10 +1,10 @@
 //! What every message passes through: randomness, packed integers, checksums.
 
 use super::{Facts, Measure, Needs};
+use core::hint::black_box;
 use minionn_core::params::{LIMB_BITS, N};
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::wire::{Checksum, GROUP, pack, packed_len, unpack};
-use std::hint::black_box;
 
 /// Bytes of one run: a limb of a polynomial in memory.
 const BYTES: usize = 4 * N;
