@@ -30,8 +30,5 @@ pub const MIN_RING_BITS: u8 = 8;
 /// Widest signed weight.
 pub const MAX_WEIGHT_BITS: u8 = 12;
 
-/// How many records (neurons) a party garbles or evaluates at once. Only speed and memory depend on it, never the bytes on the wire.
-pub const LANES: usize = if cfg!(target_pointer_width = "64") { 8 } else { 1 };
-
 /// Version of the protocol and of the file formats.
 pub const VERSION: u16 = 1;

@@ -10,12 +10,13 @@ mod parties;
 
 use common::Lcg;
 use minionn_core::attack::{Defence, strip};
+use minionn_core::backend::limb::multiply_add;
 use minionn_core::garble::{Evaluator, Function, Garbler, Neuron, totals};
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
-use minionn_core::lattice::evaluate::{Fresh, accumulate, add_zero};
-use minionn_core::lattice::rescale::{Basis, Fraction as _};
+use minionn_core::lattice::evaluate::{Fresh, add_zero};
+use minionn_core::lattice::rescale::Basis;
 use minionn_core::lattice::{PublicKey, SecretKey, encrypt};
 use minionn_core::model::Model;
 use minionn_core::params::N;
@@ -61,12 +62,10 @@ fn mask_fractions(public: &Seed, limbs: usize) -> Vec<u64> {
     let basis = Basis::new(limbs);
     let mut fractions = vec![0_u64; N];
     for (index, limb) in LIMBS.iter().enumerate().take(limbs) {
-        let mut mask = Mask::new(public, 0, index);
-        let mut a: Vec<i32> = (0..N).map(|_| mask.next(limb)).collect();
+        let mut a = vec![0; N];
+        Mask::new(public, 0, index).fill(limb, &mut a);
         limb.inverse(&mut a);
-        for (sum, &x) in fractions.iter_mut().zip(&a) {
-            sum.add(basis.fraction(index, x));
-        }
+        basis.add(index, &a, &mut fractions);
     }
     fractions
 }
@@ -202,25 +201,25 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
             // Server.
             let fresh = Fresh { seed: &server, number, flood: tile.level.flood };
             let (mut c0, mut c1, mut ephemeral) = (vec![0; N], vec![0; N], vec![0; N]);
-            accumulate(limb, upload.iter().copied(), &products[index], &mut c0);
-            let mut mask = Mask::new(&public, number, index);
-            accumulate(limb, core::iter::repeat_with(|| mask.next(limb)), &products[index], &mut c1);
+            multiply_add(limb, &upload, &products[index], &mut c0);
+            c1.copy_from_slice(&products[index]);
+            Mask::new(&public, number, index).multiply(limb, &mut c1);
             fresh.ephemeral(limb, &mut ephemeral);
             add_zero(index, &public_key, &ephemeral, &mut c0, &mut c1);
             limb.inverse(&mut c0);
             limb.inverse(&mut c1);
-            let (mut out0, mut out1) = (Vec::new(), Vec::new());
+            let mut out0 = Vec::new();
             let results = places.iter().copied().zip(u.iter().copied());
-            fresh.finish_c0(index, &encoder, &c0, results, |x| out0.push(x));
-            fresh.finish_c1(index, &c1, |x| out1.push(x));
+            fresh.finish_c0(index, &encoder, &c0, results, |x| out0.extend_from_slice(x));
+            fresh.add_noise_to_c1(&mut c1);
             // Client: c0 + c1·s.
-            limb.forward(&mut out1);
-            for (x, &s) in out1.iter_mut().zip(&secrets[index]) {
+            limb.forward(&mut c1);
+            for (x, &s) in c1.iter_mut().zip(&secrets[index]) {
                 *x = limb.mul(*x, s);
             }
-            limb.inverse(&mut out1);
+            limb.inverse(&mut c1);
             for (b, (phase, &c0)) in phases.iter_mut().zip(&out0).enumerate() {
-                phase[index] = limb.reduce(c0 + out1[places[b]]);
+                phase[index] = limb.reduce(c0 + c1[places[b]]);
             }
         }
         for (b, phase) in phases.iter().enumerate() {

@@ -8,10 +8,11 @@ mod parties;
 
 use common::{Lcg, Memory};
 use minionn_core::Error;
+use minionn_core::backend::limb::multiply_add;
 use minionn_core::error::PlanFault;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
-use minionn_core::lattice::evaluate::{Fresh, accumulate, add_zero};
+use minionn_core::lattice::evaluate::{Fresh, add_zero};
 use minionn_core::lattice::rescale::{Basis, Fraction as _};
 use minionn_core::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use minionn_core::model::Model;
@@ -123,17 +124,18 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
             let fresh_seed = seed(6);
             let fresh = Fresh { seed: &fresh_seed, number, flood };
             let (mut c0, mut c1, mut ephemeral) = (vec![0; N], vec![0; N], vec![0; N]);
-            accumulate(limb, upload.iter().copied(), &w, &mut c0);
-            let mut a = Mask::new(&seed(4), number, index);
-            accumulate(limb, core::iter::repeat_with(|| a.next(limb)), &w, &mut c1);
+            multiply_add(limb, &upload, &w, &mut c0);
+            c1.copy_from_slice(&w);
+            Mask::new(&seed(4), number, index).multiply(limb, &mut c1);
             fresh.ephemeral(limb, &mut ephemeral);
             add_zero(index, &public_key, &ephemeral, &mut c0, &mut c1);
             limb.inverse(&mut c0);
             limb.inverse(&mut c1);
-            let mut sums = sums0.iter_mut();
-            fresh.finish_c0(index, &encoder, &c0, u.iter().copied().enumerate(), |x| sums.next().unwrap().add(basis.fraction(index, x)));
-            let mut sums = sums1.iter_mut();
-            fresh.finish_c1(index, &c1, |x| sums.next().unwrap().add(basis.fraction(index, x)));
+            let mut sums = sums0.as_mut_slice();
+            let results = u.iter().copied().enumerate();
+            fresh.finish_c0(index, &encoder, &c0, results, |x| basis.add(index, x, sums.split_off_mut(..x.len()).unwrap()));
+            fresh.add_noise_to_c1(&mut c1);
+            basis.add(index, &c1, &mut sums1);
         }
         let c1: Vec<u64> = sums1.iter().map(|s| s.round(c1_bits)).collect();
         let mut packed = vec![0; packed_len(N as u64, c1_bits) as usize];

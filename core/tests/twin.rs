@@ -590,23 +590,26 @@ fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         }
         "Transform" => {
             let limb = &LIMBS[case.usize("limb")];
-            let mut mask = Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb"));
-            let mut a: Vec<i32> = (0..twin::N).map(|_| mask.next(limb)).collect();
+            let mut a = vec![0; twin::N];
+            Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb")).fill(limb, &mut a);
             limb.forward(&mut a);
             summary(a.iter().map(|&x| i64::from(limb.canonical(x))))
         }
         "Uniform" => {
             let limb = &LIMBS[case.usize("limb")];
-            let mut mask = Mask::new(&Seed(case.seed("seed")), case.u64("number"), case.usize("limb"));
-            summary((0..twin::N).map(|_| i64::from(mask.next(limb))))
+            let mut a = vec![0; twin::N];
+            Mask::new(&Seed(case.seed("seed")), case.u64("number"), case.usize("limb")).fill(limb, &mut a);
+            summary(a.into_iter().map(i64::from))
         }
         "Ternary" => {
-            let mut ternary = Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index")));
-            summary((0..twin::N).map(|_| i64::from(ternary.draw())))
+            let mut values = [0; twin::N];
+            Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index"))).fill(&mut values);
+            summary(values.map(i64::from))
         }
         "Noise" => {
-            let mut noise = Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index")));
-            summary((0..twin::N).map(|_| i64::from(noise.draw())))
+            let mut values = [0; twin::N];
+            Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index"))).fill(&mut values);
+            summary(values.map(i64::from))
         }
         "Flooding" => {
             let residues = LIMBS.each_ref().map(|limb| {
@@ -627,7 +630,7 @@ fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             let rounded = rescale_values(limbs, case.seed("seed")).into_iter().map(|x| {
                 let mut sum = 0_u64;
                 for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
-                    sum.add(basis.fraction(i, (x % limb.q as u128) as i32));
+                    basis.add(i, &[(x % limb.q as u128) as i32], core::slice::from_mut(&mut sum));
                 }
                 sum.round(bits)
             });

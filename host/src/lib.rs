@@ -10,12 +10,14 @@
 //! | [`link_model`] | round trip and bandwidth of a link |
 //! | [`pairings`] | what set-up makes, kept for later sessions |
 //! | [`loopback`], [`prefix`] | both parties in one process; the first operations of a model |
+//! | [`c_header`] | a plan, or samples and answers, for a C compiler |
 //! | [`plot`], [`chart`] | what a plan costs, and how costs grow, as pictures |
 //! | [`onnx`] | ONNX file → [`network`] |
 //! | [`network`] | a graph of float layers |
 //! | [`npy`] | NumPy arrays: samples in, results out |
 
 pub mod bench;
+pub mod c_header;
 pub mod chart;
 pub mod check;
 pub mod cli;

@@ -13,6 +13,7 @@ use super::{Client, Event, Footprint, Options, Prepared, Server, Traffic};
 use crate::backend::place::{PlacedFuture, place};
 use crate::error::{Error, Result};
 use crate::hash::Block;
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::Repetition;
 use crate::plan::{Plan, cost};
@@ -35,11 +36,17 @@ pub struct Buffers {
 impl Buffers {
     /// Least bytes of either.
     pub const LEAST: usize = 64;
+
+    /// What suits a machine.
+    #[must_use]
+    pub const fn of(machine: Machine) -> Self {
+        Self { inbox: machine.buffer, outbox: machine.buffer }
+    }
 }
 
 impl Default for Buffers {
     fn default() -> Self {
-        if cfg!(target_pointer_width = "64") { Self { inbox: 1 << 16, outbox: 1 << 16 } } else { Self { inbox: 2048, outbox: 2048 } }
+        Self::of(Machine::THIS)
     }
 }
 
@@ -171,7 +178,7 @@ impl<'m> Shared<'m> {
         let header = plan.header();
         let of = |n: u32| if elements { n as usize } else { 0 };
         Ok(Parts {
-            shared: space.take(size_of::<Self>())?,
+            shared: space.take(space.machine().shared)?,
             inbox: space.take(buffers.inbox)?,
             outbox: space.take(buffers.outbox)?,
             input: space.take(of(header.input_len))?,
@@ -228,6 +235,13 @@ impl<'m> Parts<'m> {
 const fn future_bytes<A, F: Future>(_make: &impl Fn(A) -> F) -> usize {
     size_of::<F>()
 }
+
+// What the compiler makes fits what is reserved for it. If this does not compile, raise the numbers of the machine.
+const _: () = {
+    assert!(size_of::<Shared<'_>>() <= Machine::THIS.shared);
+    assert!(future_bytes(&client_life) <= Machine::THIS.client);
+    assert!(future_bytes(&server_life) <= Machine::THIS.server);
+};
 
 /// The part that both engines have.
 struct Engine<'m> {
@@ -374,7 +388,7 @@ impl<'m> ClientLayout<'m> {
             parts: Shared::take(space, plan, buffers, true)?,
             regions: ClientRegions::take(space, plan, options)?,
             tables: space.take(tables)?,
-            future: space.take(future_bytes(&client_life))?,
+            future: space.take(space.machine().client)?,
         })
     }
 }
@@ -385,9 +399,17 @@ impl<'m> ClientEngine<'m> {
     /// # Errors
     /// [`Error::Option`] for options out of range.
     pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
-        let mut space = Space::measure();
+        Self::memory_on(Machine::THIS, plan, options, buffers)
+    }
+
+    /// As [`ClientEngine::memory`], on another machine.
+    ///
+    /// # Errors
+    /// As [`ClientEngine::memory`]; [`Error::Memory`] if the other machine cannot address that much.
+    pub fn memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
+        let mut space = Space::measure_on(machine);
         ClientLayout::take(&mut space, plan, options, buffers)?;
-        Ok(space.used())
+        machine.check(space.used())
     }
 
     /// Starts a session in `memory`, which has [`ClientEngine::memory`] bytes aligned to [`crate::memory::ALIGN`].
@@ -611,7 +633,7 @@ impl<'m> ServerLayout<'m> {
         Ok(Self {
             parts: Shared::take(space, plan, buffers, false)?,
             regions: ServerRegions::take(space, plan, options, footprint)?,
-            future: space.take(future_bytes(&server_life))?,
+            future: space.take(space.machine().server)?,
         })
     }
 }
@@ -622,9 +644,17 @@ impl<'m> ServerEngine<'m> {
     /// # Errors
     /// [`Error::Option`] for options out of range.
     pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
-        let mut space = Space::measure();
+        Self::memory_on(Machine::THIS, plan, options, buffers)
+    }
+
+    /// As [`ServerEngine::memory`], on another machine.
+    ///
+    /// # Errors
+    /// As [`ServerEngine::memory`]; [`Error::Memory`] if the other machine cannot address that much.
+    pub fn memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
+        let mut space = Space::measure_on(machine);
         ServerLayout::take(&mut space, plan, options, buffers, Footprint::Fast)?;
-        Ok(space.used())
+        machine.check(space.used())
     }
 
     /// Starts a session in `memory`, which has [`ServerEngine::memory`] bytes aligned to [`crate::memory::ALIGN`].

@@ -6,15 +6,17 @@ use super::{Options, Tables};
 use crate::error::{Error, Result};
 use crate::garble::{Circuit, Evaluator, GATE_BYTES, Garbler, shapes};
 use crate::hash::{Block, Tmmo};
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
-use crate::params::LANES;
 use crate::plan::Op;
 use crate::plan::nonlinear::{Gadget, LABEL_BYTES, Nonlinear};
 use embedded_io_async::{Read, Write};
 
-/// Groups of OTs per call of the extension: as many as share one key schedule.
-const CHUNK: usize = if cfg!(target_pointer_width = "64") { 32 } else { 8 };
+/// Neurons that this machine garbles or evaluates at once.
+const LANES: usize = Machine::THIS.lanes;
+/// Groups of OTs that it makes at once.
+const CHUNK: usize = Machine::THIS.groups;
 
 /// Scratch of either party for the OT extension.
 pub(crate) struct ExtendScratch<'a> {
@@ -24,7 +26,8 @@ pub(crate) struct ExtendScratch<'a> {
 
 impl<'a> ExtendScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, options: &Options) -> Result<Self> {
-        Ok(Self { choices: space.take(CHUNK)?, corrections: space.take(CHUNK * options.repetition.correction_bytes_per_group())? })
+        let groups = space.machine().groups;
+        Ok(Self { choices: space.take(groups)?, corrections: space.take(groups * options.repetition.correction_bytes_per_group())? })
     }
 }
 
@@ -114,7 +117,7 @@ pub(crate) struct EvaluateScratch<'a> {
 
 impl<'a> EvaluateScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, counts: &Nonlinear) -> Result<Self> {
-        let lanes = LANES.min(counts.neurons);
+        let lanes = space.machine().lanes.min(counts.neurons);
         Ok(Self {
             tables: space.take(lanes * counts.widest_record.0)?,
             labels: space.take(lanes * counts.widest_record.1 / LABEL_BYTES as usize)?,

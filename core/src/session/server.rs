@@ -76,11 +76,11 @@ pub(crate) struct OnlineScratch<'a> {
 
 impl<'a> OnlineScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
-        let mut extension = Space::measure();
+        let mut extension = Space::measure_on(space.machine());
         ExtendScratch::take(&mut extension, options)?;
         let mut workspace = extension.used();
         for op in plan.ops().filter(|op| !op.is_linear()) {
-            let mut own = Space::measure();
+            let mut own = Space::measure_on(space.machine());
             EvaluateScratch::take(&mut own, &Nonlinear::of(&op))?;
             workspace = workspace.max(own.used());
         }

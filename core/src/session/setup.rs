@@ -6,13 +6,15 @@
 use super::channel::Channel;
 use super::layout::measure;
 use super::pairing::{to_blocks, to_seed};
+use crate::backend;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::encrypt::Mask;
 use crate::lattice::evaluate::Fresh;
-use crate::lattice::rescale::{Basis, Fraction as _};
+use crate::lattice::rescale::{Basis, Fraction};
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::{Receiver, Repetition, Sender};
 use crate::params::{KAPPA, LIMB_BITS, N, PRIMES, SLOT_PRIME};
@@ -20,7 +22,7 @@ use crate::plan::cost::{BASE_OT_BITS, base_ot_bytes, polynomial_bytes};
 use crate::plan::noise::{self, Level};
 use crate::ring::{LIMBS, Limb, SLOT};
 use crate::rng::{Domain, Prg, Seed};
-use crate::wire::{Tag, packed_len};
+use crate::wire::{GROUP, Tag, packed_len};
 use embedded_io_async::{Read, Write};
 use zeroize::Zeroize as _;
 
@@ -95,8 +97,9 @@ impl<'a> KeyScratch<'a> {
 }
 
 /// Bytes of the client's scratch.
-pub(crate) fn client_scratch() -> Result<usize> {
-    Ok(measure(|space| AnswerScratch::take(space).map(|_| ()))?.max(measure(|space| KeyScratch::take(space).map(|_| ()))?))
+pub(crate) fn client_scratch(machine: Machine) -> Result<usize> {
+    Ok(measure(machine, |space| AnswerScratch::take(space).map(|_| ()))?
+        .max(measure(machine, |space| KeyScratch::take(space).map(|_| ()))?))
 }
 
 /// The server's scratch.
@@ -136,26 +139,49 @@ fn words(block: Block) -> impl Iterator<Item = i32> {
     (0..SLOTS).map(move |c| ((block >> (16 * c)) & 0xffff) as i32)
 }
 
-/// Receives one limb of a polynomial and multiplies `values` (Montgomery form) by it.
-async fn get_times<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, values: &mut [i32]) -> Result<()> {
-    let mut values = values.iter_mut();
-    ch.get_values(N, LIMB_BITS, |_, x| {
-        let value = values.next().ok_or(Error::Internal)?;
-        *value = limb.mul(checked(limb, x)?, *value);
-        Ok(())
+/// Receives a limb of a polynomial, a group of coefficients at a time, with the number of the first. Coefficients that no honest peer can
+/// have sent are an error.
+async fn get_coefficients<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, mut each: impl FnMut(usize, &[i32])) -> Result<()> {
+    let mut coefficients = [0; GROUP];
+    ch.get_groups(N, LIMB_BITS, |first, values| {
+        let mut good = true;
+        for (x, &value) in coefficients.iter_mut().zip(values) {
+            good &= encrypt::is_canonical(limb, value);
+            *x = value as i32;
+        }
+        each(first, &coefficients);
+        if good { Ok(()) } else { Err(Error::Malformed) }
     })
     .await
 }
 
-/// A received coefficient, if an honest peer can have sent it.
-pub(crate) fn checked(limb: &Limb, x: u64) -> Result<i32> {
-    if encrypt::is_canonical(limb, x) { Ok(x as i32) } else { Err(Error::Malformed) }
+/// Receives one limb of a polynomial.
+pub(crate) async fn get_limb<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, out: &mut [i32]) -> Result<()> {
+    get_coefficients(ch, limb, |first, x| {
+        out.iter_mut().skip(first).zip(x).for_each(|(out, &x)| *out = x);
+    })
+    .await
+}
+
+/// Receives one limb of a polynomial and multiplies `values` (Montgomery form) by it.
+async fn get_times<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, values: &mut [i32]) -> Result<()> {
+    get_coefficients(ch, limb, |first, x| backend::limb::multiply(limb, values.get_mut(first..).unwrap_or_default(), x)).await
 }
 
 /// Sends one limb of a polynomial in `[0, q)`.
 pub(crate) async fn put_limb<IO: Read + Write>(ch: &mut Channel<IO>, values: &[i32]) -> Result<()> {
-    let mut values = values.iter();
-    ch.put_values(N, LIMB_BITS, |_| values.next().map_or(0, |&x| x as u64)).await
+    ch.put_groups(values.len(), LIMB_BITS, |first, out| {
+        out.iter_mut().zip(values.iter().skip(first)).for_each(|(out, &x)| *out = x as u64);
+    })
+    .await
+}
+
+/// Sends sums of fractions, rounded to `bits` bits.
+pub(crate) async fn put_rounded<IO: Read + Write, F: Fraction>(ch: &mut Channel<IO>, sums: &[F], bits: u32) -> Result<()> {
+    ch.put_groups(sums.len(), bits, |first, out| {
+        out.iter_mut().zip(sums.iter().skip(first)).for_each(|(out, sum)| *out = sum.round(bits));
+    })
+    .await
 }
 
 /// Sends one limb of encryption number `number` of what stands in `poly`.
@@ -192,9 +218,9 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     ch.finish().await?;
 
     ch.begin(Tag::BaseOt, base_ot_bytes()).await?;
-    answer.put(ch, BASE_OT_BITS.1).await?;
+    put_rounded(ch, answer.sums, BASE_OT_BITS.1).await?;
     answer.c1(&public);
-    answer.put(ch, BASE_OT_BITS.0).await?;
+    put_rounded(ch, answer.sums, BASE_OT_BITS.0).await?;
     ch.end().await?;
 
     scratch.zeroize();
@@ -247,11 +273,9 @@ impl Answer<'_> {
             self.differences(limb);
             get_times(ch, limb, self.poly).await?;
             limb.inverse(self.poly);
-            let mut sums = self.sums.iter_mut();
+            let mut sums = &mut *self.sums;
             self.fresh.finish_c0(index, &encoder, self.poly, (0..N).map(|k| (k, 0)), |x| {
-                if let Some(sum) = sums.next() {
-                    sum.add(self.basis.fraction(index, x));
-                }
+                self.basis.add(index, x, sums.split_off_mut(..x.len()).unwrap_or_default());
             });
             encode_slots(self.messages.iter().flat_map(|&[m0, _]| words(m0)), self.poly);
             for x in self.poly.iter_mut() {
@@ -267,18 +291,14 @@ impl Answer<'_> {
         self.sums.fill(0);
         for (index, limb) in LIMBS.iter().enumerate() {
             self.fresh.ephemeral(limb, self.poly);
-            mask_times(limb, Mask::new(public, 0, index), self.poly);
+            Mask::new(public, 0, index).multiply(limb, self.poly);
             limb.inverse(self.poly);
             self.add(index);
             self.differences(limb);
-            mask_times(limb, Mask::new(public, 1, index), self.poly);
+            Mask::new(public, 1, index).multiply(limb, self.poly);
             limb.inverse(self.poly);
-            let mut sums = self.sums.iter_mut();
-            self.fresh.finish_c1(index, self.poly, |x| {
-                if let Some(sum) = sums.next() {
-                    sum.add(self.basis.fraction(index, x));
-                }
-            });
+            self.fresh.add_noise_to_c1(self.poly);
+            self.add(index);
         }
     }
 
@@ -294,22 +314,7 @@ impl Answer<'_> {
 
     /// Adds one limb's coefficients to the sums.
     fn add(&mut self, index: usize) {
-        for (sum, &x) in self.sums.iter_mut().zip(self.poly.iter()) {
-            sum.add(self.basis.fraction(index, x));
-        }
-    }
-
-    /// Sends the sums, rounded.
-    async fn put<IO: Read + Write>(&self, ch: &mut Channel<IO>, bits: u32) -> Result<()> {
-        let mut sums = self.sums.iter();
-        ch.put_values(N, bits, |_| sums.next().map_or(0, |s| s.round(bits))).await
-    }
-}
-
-/// `values ∘ mask`, in place.
-fn mask_times(limb: &Limb, mut mask: Mask, values: &mut [i32]) {
-    for x in values {
-        *x = limb.mul(mask.next(limb), *x);
+        self.basis.add(index, self.poly, self.sums);
     }
 }
 
@@ -380,12 +385,7 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     let mut seed = Seed([0; 32]);
     ch.get(&mut seed.0).await?;
     for (limb, values) in LIMBS.iter().zip(key.chunks_exact_mut(N)) {
-        let mut values = values.iter_mut();
-        ch.get_values(N, LIMB_BITS, |_, x| {
-            *values.next().ok_or(Error::Internal)? = checked(limb, x)?;
-            Ok(())
-        })
-        .await?;
+        get_limb(ch, limb, values).await?;
     }
     ch.finish().await?;
     ch.send(Tag::Ready, &[]).await?;

@@ -1,6 +1,7 @@
 //! What this machine can do at all, measured in the same run as what is held against it: one thread, the best of many short runs.
 
 use super::parts::Needs;
+use super::primitives::seconds;
 use core::hint::black_box;
 use core::time::Duration;
 use minionn_core::backend::aes::Aes;
@@ -8,7 +9,6 @@ use minionn_core::hash::Block;
 use serde::Serialize;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::time::Instant;
 
 /// Seconds of single operations.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -40,19 +40,18 @@ const WRITE: usize = 1 << 16;
 const WRITES: usize = 512;
 const ANSWERS: usize = 500;
 
-/// Seconds of the fastest run of `body` within `budget`, but of at least three runs: what else the machine does only ever adds time.
+/// [`seconds`] of a body that can fail.
 ///
 /// # Errors
-/// Those of `body`.
+/// The first of the body.
 pub fn fastest(budget: Duration, mut body: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
-    let (start, mut best, mut runs) = (Instant::now(), Duration::MAX, 0);
-    while runs < 3 || start.elapsed() < budget {
-        let run = Instant::now();
-        body()?;
-        best = best.min(run.elapsed());
-        runs += 1;
-    }
-    Ok(best.as_secs_f64())
+    let mut failed = Ok(());
+    let best = seconds(budget, || {
+        if failed.is_ok() {
+            failed = body();
+        }
+    });
+    failed.map(|()| best)
 }
 
 impl Limits {
@@ -62,20 +61,14 @@ impl Limits {
     /// If the loopback interface cannot be used.
     pub fn measure(budget: Duration) -> anyhow::Result<Self> {
         let (aes, mut blocks): (_, [Block; BLOCKS]) = (Aes::new(1), [0; BLOCKS]);
-        let encrypted = fastest(budget, || {
-            aes.encrypt(black_box(&mut blocks));
-            Ok(())
-        })?;
-        let scheduled = fastest(budget, || {
-            blocks.iter().for_each(|&key| drop(black_box(Aes::new(black_box(key)))));
-            Ok(())
-        })?;
+        let encrypted = seconds(budget, || aes.encrypt(black_box(&mut blocks)));
+        let scheduled = seconds(budget, || blocks.iter().for_each(|&key| drop(black_box(Aes::new(black_box(key))))));
         let (loopback_byte, round_trip) = loopback(budget)?;
         Ok(Self {
             block: encrypted / BLOCKS as f64,
             schedule: scheduled / BLOCKS as f64,
-            cached_byte: copied(CACHED, budget)?,
-            memory_byte: copied(UNCACHED, budget)?,
+            cached_byte: copied(CACHED, budget),
+            memory_byte: copied(UNCACHED, budget),
             loopback_byte,
             round_trip,
             transform: 0.0,
@@ -100,14 +93,13 @@ impl Limits {
 }
 
 /// Seconds of a byte read or written, in a copy of `len` bytes.
-fn copied(len: usize, budget: Duration) -> anyhow::Result<f64> {
+fn copied(len: usize, budget: Duration) -> f64 {
     let (from, mut to) = (vec![1_u8; len], vec![0_u8; len]);
-    let seconds = fastest(budget, || {
+    let copy = || {
         to.copy_from_slice(black_box(&from));
         black_box(&mut to);
-        Ok(())
-    })?;
-    Ok(seconds / (2 * len) as f64)
+    };
+    seconds(budget, copy) / (2 * len) as f64
 }
 
 /// Seconds of a byte one way, and of a byte and its answer.

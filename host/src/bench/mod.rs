@@ -6,6 +6,7 @@
 //! | [`networks`] | the paper's networks, single and stocked, over several links |
 //! | [`clients`] | many clients of one server at once |
 //! | [`curves`] | time, bytes and memory as something grows, on [`synthetic`] models |
+//! | [`primitives`] | bodies of single operations |
 //! | [`parts`], [`limits`], [`table`] | single parts of the protocol, what the machine can do at all, one beside the other |
 //! | [`shaper`] | an emulated link |
 //! | [`paper`] | the method of the paper, as a baseline |
@@ -19,6 +20,7 @@ pub mod networks;
 pub mod own;
 pub mod paper;
 pub mod parts;
+pub mod primitives;
 pub mod shaper;
 pub mod synthetic;
 pub mod table;

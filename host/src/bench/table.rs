@@ -1,13 +1,19 @@
 //! Single parts beside the limits of the machine, all in one run.
 
 use super::limits::{Limits, fastest};
-use super::parts::{Facts, PARTS};
+use super::parts::{Facts, Needs, PARTS};
+use super::primitives::{layers, seconds};
 use core::fmt;
 use core::time::Duration;
+use minionn_core::model::Model;
+use minionn_core::plan::{Op, cost};
+use minionn_core::session::Options;
 use serde::Serialize;
 
 /// How long each part is tried.
 const EACH: Duration = Duration::from_millis(150);
+/// Offline phases of a layer, the fastest of which counts.
+const RUNS: usize = 5;
 
 /// One part.
 #[derive(Clone, Debug, Serialize)]
@@ -35,28 +41,53 @@ pub struct Table {
     pub rows: Vec<Row>,
 }
 
-/// Measures every part whose body can run again and again.
+impl Row {
+    fn new(name: &'static str, facts: Facts, seconds: f64, limits: &Limits) -> Self {
+        let (units, limit) = (facts.units as f64, limits.seconds(&facts.needs));
+        let Facts { what, unit, .. } = facts;
+        Self { name, what, unit, seconds: seconds / units, limit_seconds: limit / units, ratio: seconds / limit }
+    }
+}
+
+/// Measures every part whose body can run again and again, and linear layers.
 ///
 /// # Errors
-/// If a part fails.
+/// If one fails.
 pub fn measure() -> anyhow::Result<Table> {
     let mut limits = Limits::measure(EACH)?;
     let mut rows = vec![];
     for part in PARTS.iter().filter(|part| part.again) {
-        (part.set_up)(&mut |facts: Facts, body| {
-            let (seconds, units) = (fastest(EACH, body)?, facts.units as f64);
-            let limit = limits.seconds(&facts.needs);
+        (part.set_up)(&mut |facts, body| {
+            let row = Row::new(part.name, facts, fastest(EACH, body)?, &limits);
             match part.name {
-                "ntt" => limits.transform = seconds / units,
-                "prg" => limits.random_byte = seconds / units,
+                "ntt" => limits.transform = row.seconds,
+                "prg" => limits.random_byte = row.seconds,
                 _ => {}
             }
-            let (what, unit) = (facts.what, facts.unit);
-            rows.push(Row { name: part.name, what, unit, seconds: seconds / units, limit_seconds: limit / units, ratio: seconds / limit });
+            rows.push(row);
             Ok(())
         })?;
     }
+    for (what, op) in layers::published() {
+        rows.extend(layer(what, op, &limits)?);
+    }
     Ok(Table { limits, rows })
+}
+
+/// A linear layer: the offline phase of one prediction, both parties over loopback, and the server's product online.
+fn layer(what: &str, op: Op, limits: &Limits) -> anyhow::Result<[Row; 2]> {
+    let bytes = layers::model(op)?;
+    let model = Model::parse(&bytes)?;
+    let cost = cost::offline(model.plan(), &Options::default())?;
+    let wire = Needs { wire: cost.up + cost.down, rounds: cost.rounds.into(), ..Needs::default() };
+    let offline = Facts { what: format!("{what}, offline"), units: 1, unit: "layer", needs: wire };
+    let read = Needs { bytes: model.layers().map(|layer| layer.weights().count() as u64).sum(), ..Needs::default() };
+    let product = Facts { what: format!("{what}, W·x"), units: 1, unit: "layer", needs: read };
+    let mut online = layers::Online::new(&model)?;
+    Ok([
+        Row::new("layer-offline", offline, layers::offline(&bytes, RUNS)?, limits),
+        Row::new("layer-product", product, seconds(EACH, || online.run()), limits),
+    ])
 }
 
 /// A time for people, four digits.
@@ -92,9 +123,9 @@ impl fmt::Display for Table {
         ] {
             writeln!(f, "  {name:<34}{:>12}{:>12}", time(seconds), rate(1.0 / seconds))?;
         }
-        writeln!(f, "\n{:<36}{:>12}{:>12}{:>12}{:>8}  of one", "part", "time", "rate", "limit", "ratio")?;
+        writeln!(f, "\n{:<44}{:>12}{:>12}{:>12}{:>8}  of one", "part", "time", "rate", "limit", "ratio")?;
         for row in &self.rows {
-            write!(f, "{:<36}{:>12}{:>12}", row.what, time(row.seconds), rate(1.0 / row.seconds))?;
+            write!(f, "{:<44}{:>12}{:>12}", row.what, time(row.seconds), rate(1.0 / row.seconds))?;
             writeln!(f, "{:>12}{:>8.2}  {}", time(row.limit_seconds), row.ratio, row.unit)?;
         }
         f.write_str(NOTES)
@@ -105,6 +136,6 @@ impl fmt::Display for Table {
 const NOTES: &str = "
 Garbling, evaluating and OT extension are held against the AES blocks and key schedules that they need; encryption, decryption and
 re-randomisation against their transforms and pseudo-random bytes at the speed above; transforms, products, packing, randomness and
-checksums against reading and writing their bytes once in the cache; set-up, both parties in memory, against its bytes and round trips
-over loopback. Each is the fastest of many runs.
+checksums against reading and writing their bytes once in the cache, products of layers against reading their weights; set-up, both parties in
+memory, and layers offline, a thread for each, against their bytes and round trips over loopback. Each is the fastest of many runs.
 ";

@@ -1,6 +1,7 @@
 //! `minionn plan`.
 
 use crate::bench::own;
+use crate::c_header::{self, BufferArgs};
 use crate::client::{self, Settings};
 use crate::link::fresh_seed;
 use crate::plot::{self, Plot, Row};
@@ -71,6 +72,11 @@ pub struct Args {
     /// Also measure seconds, over loopback on random inputs: takes a model, whose layers are run one after the other, each several times.
     #[arg(long)]
     measure: bool,
+    /// Also write a C header for firmware: the plan's bytes, what it takes and gives, and how much memory a party needs with these options.
+    #[arg(long, value_name = "FILE.h")]
+    c_header: Option<PathBuf>,
+    #[command(flatten)]
+    buffers: BufferArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -102,6 +108,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     if let Some(path) = &args.svg {
         std::fs::write(path, picture(&plan, &options, &seconds)?.svg()).with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &args.c_header {
+        let text = c_header::plan(path, &plan, &options, args.buffers)?;
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&costs)?);

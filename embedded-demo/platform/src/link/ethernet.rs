@@ -3,7 +3,7 @@
 use super::lan9118::Lan9118;
 use super::{Fault, Link, PATIENCE_MS};
 use crate::time::{Clock, Deadline};
-use embedded_io::{Read, Write};
+use embedded_io::{Read, ReadReady, Write};
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, SocketStorage};
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 use smoltcp::time::Instant;
@@ -146,6 +146,15 @@ impl Read for Ethernet<'_> {
             // The peer has closed its half: the end of the stream.
             Err(_) => Some(Ok(0)),
         })
+    }
+}
+
+impl ReadReady for Ethernet<'_> {
+    /// Whether [`Read::read`] would return at once. Moves frames.
+    fn read_ready(&mut self) -> Result<bool, Fault> {
+        self.poll();
+        let socket = self.socket();
+        Ok(socket.can_recv() || !socket.may_recv())
     }
 }
 

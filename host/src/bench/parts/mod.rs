@@ -3,8 +3,8 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`lattice`] | transforms, products, encryption, decryption, re-randomisation |
-//! | [`streams`] | pseudo-random bytes, packed integers, checksums |
+//! | [`lattice`] | transforms, products, encryption, decryption, re-randomisation, packed integers |
+//! | [`streams`] | pseudo-random bytes, checksums |
 //! | [`garbling`] | one layer of neurons, garbled and evaluated |
 //! | [`extension`] | OT extension, each party by itself |
 //! | [`pair`] | both parties in memory: set-up, offline, online |
@@ -79,10 +79,11 @@ pub const PARTS: &[Part] = &[
     part("multiply-accumulate", lattice::multiply_accumulate),
     part("encrypt-3", |measure| lattice::encrypt(3, measure)),
     part("encrypt-4", |measure| lattice::encrypt(4, measure)),
-    part("decrypt", lattice::decrypt),
+    part("decrypt-many", lattice::decrypt_many),
+    part("decrypt-few", lattice::decrypt_few),
     part("rerandomise", lattice::rerandomise),
-    part("pack", streams::pack_limb),
-    part("unpack", streams::unpack_limb),
+    part("pack", lattice::pack),
+    part("unpack", lattice::unpack),
     part("checksum", streams::checksum),
     part("garble", garbling::garble),
     part("evaluate", garbling::evaluate),
