@@ -146,9 +146,10 @@ fn shaped(discipline: &str) -> Result<Value, String> {
     Ok(bench(command))
 }
 
-/// Whether the phases that the kernel slowed down take as long as the emulated ones, within the noise of a loaded machine.
-fn compare(kernel: &Value, emulated: &Value) {
-    for (phase, (kernel, emulated)) in ["setup", "offline", "online"].into_iter().zip(phases(kernel).into_iter().zip(phases(emulated))) {
+/// Whether the first `count` phases take as long where the kernel slowed them down as where the proxy did, within the noise of a loaded machine.
+fn compare(count: usize, kernel: &Value, emulated: &Value) {
+    let both = phases(kernel).into_iter().zip(phases(emulated));
+    for (phase, (kernel, emulated)) in ["setup", "offline", "online"].into_iter().zip(both).take(count) {
         println!("{phase}: kernel {kernel:.4} s, emulated {emulated:.4} s");
         // Headers and acknowledgements travel in the kernel only: 2 % at these sizes.
         assert!(emulated < kernel * 1.3 + LATE && kernel < emulated * 1.3 + LATE, "{phase}: kernel {kernel} s, emulated {emulated} s");
@@ -159,7 +160,7 @@ fn compare(kernel: &Value, emulated: &Value) {
 fn the_kernels_delay_and_bandwidth_give_the_same_times() {
     let delay = ROUND_TRIP.as_millis() / 2;
     match shaped(&format!("netem delay {delay}ms rate {RATE} limit 100000")) {
-        Ok(kernel) => compare(&kernel, &over(&format!("{}ms,{RATE}", ROUND_TRIP.as_millis()))),
+        Ok(kernel) => compare(3, &kernel, &over(&format!("{}ms,{RATE}", ROUND_TRIP.as_millis()))),
         Err(why) => println!("skipped: {why}"),
     }
 }
@@ -167,7 +168,8 @@ fn the_kernels_delay_and_bandwidth_give_the_same_times() {
 #[test]
 fn the_kernels_token_bucket_gives_the_same_times() {
     match shaped(&format!("tbf rate {RATE} burst 16kb limit 10mb")) {
-        Ok(kernel) => compare(&kernel, &over(&format!("0ms,{RATE}"))),
+        // What comes online fits the bucket.
+        Ok(kernel) => compare(2, &kernel, &over(&format!("0ms,{RATE}"))),
         Err(why) => println!("skipped: {why}"),
     }
 }

@@ -194,17 +194,16 @@ pub(crate) fn profile(part: &str) -> Result<()> {
 
 /// What code belongs to what, by a part of its file's name, or of its function's written like one. The first that fits counts.
 const GROUPS: &[(&str, &[&str])] = &[
-    ("transforms (NTT)", &["core/src/ring/limb", "core/src/backend/limb"]),
+    ("transforms, arithmetic modulo limbs", &["core/src/ring/limb", "core/src/backend/limb"]),
     ("ChaCha20", &["chacha20", "rand_core", "core/src/rng"]),
-    ("sampling", &["core/src/lattice/sample"]),
-    ("products with weights, re-randomisation", &["core/src/lattice/evaluate"]),
-    ("encryption, decryption, rescaling", &["core/src/lattice"]),
-    ("AES", &["/aes-0", "aes::", "core/src/backend/aes", "core/src/hash", "/cipher-0", "inout-0", "hybrid-array-0"]),
+    ("sampling", &["core/src/lattice/sample", "core/src/backend/sample"]),
+    ("encryption, products, decryption, rescaling", &["core/src/lattice"]),
+    ("AES", &["/aes-0", "x86/aes.rs", "aes/x86", "core/src/backend/aes", "core/src/hash", "/cipher-0", "inout-0", "hybrid-array-0"]),
     ("circuits, garbled and evaluated", &["core/src/garble"]),
-    ("oblivious transfer", &["core/src/ot", "core/src/backend/transpose"]),
+    ("oblivious transfer", &["core/src/ot/", "core/src/backend/transpose"]),
     ("packed integers", &["core/src/wire/bits"]),
     ("checksums", &["/crc-3", "crc::"]),
-    ("W·x on shares", &["core/src/model", "core/src/plan/geometry"]),
+    ("W·x on shares", &["core/src/model", "core/src/backend/matrix", "core/src/plan/geometry"]),
     ("copying and clearing", &["memcpy", "memmove", "memset", "zeroize"]),
     ("sessions, plans", &["core/src/session", "core/src/plan", "core/src/wire"]),
 ];
@@ -296,6 +295,9 @@ mod tests {
                        8 2\nfl=(3) /rustc/library/core/src/x86/sse2.rs\nfn=(3) chacha20::backends::avx2\n1 40\n\
                        fl=(4) ???\nfn=(4) memcpy\n0 3\nfn=(2)\n1 30\ntotals: 188\n";
         let groups = by_group(written);
-        assert_eq!(groups, [("transforms (NTT)", 130), ("ChaCha20", 40), ("sessions, plans", 15), ("copying and clearing", 3)]);
+        assert_eq!(
+            groups,
+            [("transforms, arithmetic modulo limbs", 130), ("ChaCha20", 40), ("sessions, plans", 15), ("copying and clearing", 3)]
+        );
     }
 }
