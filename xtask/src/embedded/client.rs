@@ -12,13 +12,15 @@ use std::path::Path;
 mod options;
 use options::OPTIONS;
 
-/// What a run of some windows may take.
-pub(crate) const LIMIT: Duration = Duration::from_secs(200);
+/// What a run of some windows may take. On an idle machine it needs a tenth; a serial port in QEMU waits for the scheduler twice for each byte.
+pub(crate) const LIMIT: Duration = Duration::from_secs(900);
 
 /// A client firmware on a board, on a link.
 #[derive(Clone, Copy)]
 pub(crate) struct Setting<'a> {
     pub(crate) machine: Machine,
+    /// As the table says it.
+    pub(crate) language: &'static str,
     pub(crate) firmware: &'a Built,
     /// As the table says it.
     pub(crate) link: &'static str,
@@ -98,6 +100,7 @@ impl Setting<'_> {
 
 /// A row of the table.
 pub(crate) struct Row {
+    language: &'static str,
     board: &'static str,
     link: &'static str,
     flash: u64,
@@ -123,6 +126,7 @@ impl Row {
             Ok(values)
         };
         Ok(Self {
+            language: setting.language,
             board: setting.machine.name,
             link: setting.link,
             flash: setting.firmware.elf.flash()?,
@@ -157,15 +161,15 @@ impl Row {
     /// The table, in Markdown.
     pub(crate) fn table(rows: &[Self]) -> String {
         let mut text =
-            "| board | link | flash | static RAM | of it workspace | stack | RAM in all | instructions: set-up | offline | online | \
+            "| client in | board | link | flash | static RAM | of it workspace | stack | RAM in all | instructions: set-up | offline | online | \
                         bytes sent: set-up | offline | online | received: set-up | offline | online |\n"
                 .to_owned();
-        text += &format!("|---|---{}|\n", "|--:".repeat(14));
+        text += &format!("|---|---|---{}|\n", "|--:".repeat(14));
         for row in rows {
             let sizes = [row.flash, row.fixed, row.workspace, row.stack, row.ram()];
             let numbers = sizes.iter().chain(&row.instructions).chain(&row.sent).chain(&row.received);
             let numbers: Vec<String> = numbers.map(u64::to_string).collect();
-            text += &format!("| {} | {} | {} |\n", row.board, row.link, numbers.join(" | "));
+            text += &format!("| {} | {} | {} | {} |\n", row.language, row.board, row.link, numbers.join(" | "));
         }
         text
     }

@@ -10,5 +10,6 @@ pub(crate) const SET_UP: u64 = 70_000_000;
 pub(crate) const HEAP: &[&str] = &["malloc", "__rust_alloc", "__rdl_alloc", "_sbrk"];
 /// Symbols that show that numbers are formatted on the device. (The aim is that nothing can panic, either.)
 pub(crate) const FORMATTING: &[&str] = &["4core3fmt"];
-/// Bytes that the server's process may grow by over the sessions that are cut off: less than two of them hold.
-pub(crate) const SERVER_GROWTH: u64 = 512 << 10;
+/// Bytes that the server's process may grow by for each session that is cut off. One holds more than twice as much, buffers included; some
+/// stay with the allocator.
+pub(crate) const SERVER_GROWTH: u64 = 256 << 10;

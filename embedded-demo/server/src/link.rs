@@ -1,0 +1,25 @@
+//! Which link: the serial port, or TCP with the feature `ethernet`.
+
+use platform::board::Board;
+use platform::link::Link;
+
+#[cfg(not(feature = "ethernet"))]
+pub(crate) const NAME: &str = "UART";
+#[cfg(feature = "ethernet")]
+pub(crate) const NAME: &str = "Ethernet";
+
+/// Where clients come from.
+#[cfg(not(feature = "ethernet"))]
+pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
+    Some(platform::link::serial::Serial(board.serial()))
+}
+
+/// Where clients come from: connections to the port on which every MiniONN server listens.
+#[cfg(feature = "ethernet")]
+pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
+    use platform::link::ethernet::{Ethernet, Memory, Peer};
+    const PORT: u16 = 7650;
+    let memory = cortex_m::singleton!(: Memory<'static> = Memory::new())?;
+    let [a, b, c, d, e, f, g, h, ..] = board.seed()?.0;
+    Ethernet::start(memory, Peer::Any(PORT), u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}
