@@ -5,7 +5,7 @@
 //! | [`own`] | a model's set-up, offline and online seconds and bytes, one thread for each party |
 //! | [`paper`] | the method of the paper, as a baseline |
 //! | [`compare`] | both on one model in one run |
-//! | [`primitives`] | single operations |
+//! | [`primitives`] | single parts of the protocol, and the limits of the machine |
 
 pub mod compare;
 pub mod own;
