@@ -10,7 +10,7 @@ use std::{env, fs};
 mod options;
 
 fn main() {
-    let name = env::var("MINIONN_MODEL").unwrap_or_else(|_| "digits_relu".to_owned());
+    let name = env::var("MINIONN_MODEL").unwrap_or_else(|_| "sensor".to_owned());
     let file = PathBuf::from(format!("../../models/{name}.minionn"));
     for input in ["build.rs", "src/options.rs", &file.display().to_string()] {
         println!("cargo::rerun-if-changed={input}");

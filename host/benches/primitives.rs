@@ -19,7 +19,7 @@ fn main() {
         sched = sched.min(s);
     }
     let circuit = Neuron { function: Function::Relu, modulus_in: Modulus::Bits(22), modulus_out: Modulus::Bits(16), shift: 7 };
-    let mut layer = garbling::Layer::new(circuit, 256);
+    let mut layer = garbling::Layer::new(circuit, 256, Path::best());
     let g = seconds(budget, || layer.garble());
     let e = seconds(budget, || layer.evaluate());
     let n = layer.and_gates() as f64;
@@ -28,7 +28,7 @@ fn main() {
     println!("evaluate {:.2} ns/AND {:.1} M/s ratio {:.2}", e / n * 1e9, n / e / 1e6, e / limit(layer.evaluating_blocks()));
     for k in Repetition::ALL {
         let mut memory = extension::Memory::new(k, 256);
-        let mut pair = memory.pair().unwrap();
+        let mut pair = memory.pair(Path::best()).unwrap();
         let n = pair.ots() as f64;
         let r = seconds(budget, || pair.receive());
         let s = seconds(budget, || pair.send());

@@ -9,12 +9,11 @@ use crate::hash::{Block, Tmmo};
 use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
+use crate::params::LANES;
 use crate::plan::Op;
 use crate::plan::nonlinear::{Gadget, LABEL_BYTES, Nonlinear};
 use embedded_io_async::{Read, Write};
 
-/// Neurons that this machine garbles or evaluates at once.
-const LANES: usize = Machine::THIS.lanes;
 /// Groups of OTs that it makes at once.
 const CHUNK: usize = Machine::THIS.groups;
 

@@ -23,10 +23,13 @@ use platform::board::{self, Board};
 use platform::link::{Link, Metered};
 use platform::memory;
 use platform::time::Stopwatch;
+use static_cell::ConstStaticCell;
 
 /// What the engine carves.
 #[repr(align(16))]
 struct Workspace([u8; WORKSPACE]);
+
+static MEMORY: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace([0; WORKSPACE]));
 
 /// Instructions of the engine in all sessions.
 #[derive(Default)]
@@ -52,7 +55,7 @@ fn serve(board: &mut Board) -> Option<()> {
     if platform::SEEDED_BY_HOST {
         println!("WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only");
     }
-    let memory = cortex_m::singleton!(: Workspace = Workspace([0; WORKSPACE]))?;
+    let memory = MEMORY.try_take()?;
     let Some(mut link) = link::of(board) else { return failed("there is no link") };
     let wanted = platform::argument("sessions");
     let (mut costs, mut predictions, mut sessions) = (Costs::default(), 0, 0);

@@ -30,8 +30,15 @@ pub(crate) struct Setting<'a> {
 /// The lines `result NAME NUMBER` of a client.
 pub(crate) struct Results(BTreeMap<String, u64>);
 
+/// 32 random bytes in hexadecimal digits.
+pub(crate) fn fresh_seed() -> Result<String, String> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
+    Ok(seed.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 impl Results {
-    fn of(lines: &[String]) -> Self {
+    pub(crate) fn of(lines: &[String]) -> Self {
         let fields = lines.iter().filter_map(|line| line.strip_prefix("result ")?.split_once(' '));
         Self(fields.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
     }
@@ -45,10 +52,7 @@ impl Results {
 impl Setting<'_> {
     /// Switches the board on, with a fresh seed: QEMU has no source of randomness of its own.
     pub(crate) fn start(&self, wiring: Wiring) -> Result<Emulator, String> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
-        let seed: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.machine.start(self.firmware, wiring, &[format!("windows={}", self.windows), format!("seed={seed}")])
+        self.machine.start(self.firmware, wiring, &[format!("windows={}", self.windows), format!("seed={}", fresh_seed()?)])
     }
 
     /// Runs it to its end, which must be a good one.

@@ -5,9 +5,11 @@
 //! | [`firmware`], [`elf`] | building; sizes and symbols |
 //! | [`emulator`], [`server`], [`wire`] | a board, the host's server, what lies between them |
 //! | [`client`], [`power`] | a client's run and its row of the table; power loss |
+//! | [`device`] | a server on the device |
 //! | [`limits`] | what the firmware may take |
 
 mod client;
+mod device;
 mod elf;
 mod emulator;
 mod firmware;
@@ -31,7 +33,7 @@ use wire::Wire;
 type Result<T> = core::result::Result<T, String>;
 
 /// Served by the host, classified by the device.
-const MODEL: &str = "digits_relu";
+const MODEL: &str = "sensor";
 /// The self-test needs seconds.
 const SELF_TEST_LIMIT: Duration = Duration::from_secs(100);
 /// Windows over Ethernet, and over the emulated serial ports, which take some 10 kB in a second.
@@ -46,6 +48,9 @@ const SELF_TEST: Firmware = Firmware { package: "minionn-selftest", binary: "sel
 const fn client_for(features: &'static str) -> Firmware {
     Firmware { package: "minionn-device-client", binary: "client", features, model: MODEL }
 }
+
+/// The server, with the same model.
+const SERVER: Firmware = Firmware { package: "minionn-device-server", binary: "server", features: "mps2-an386,ethernet", model: MODEL };
 
 /// Boards that QEMU does not emulate: built only.
 const BOARDS: [&str; 3] = ["stm32f407", "stm32f429", "nrf52840"];
@@ -66,9 +71,10 @@ pub(crate) fn all() -> Result<(String, String)> {
     for firmware in [&serial, &netduino, &c_serial] {
         without("formatter", firmware, limits::FORMATTING)?;
     }
+    let device_server = SERVER.build()?;
     let over_serial = |machine, language, firmware| Setting { machine, language, firmware, link: "UART", windows: WINDOWS_SERIAL };
     let over_ethernet = |language, firmware| Setting { machine: MPS2, language, firmware, link: "Ethernet", windows: WINDOWS };
-    let rows = thread::scope(|scope| {
+    let (rows, served) = thread::scope(|scope| {
         let (minionn, power) = (&minionn, &[Loss::Power]);
         let others = [
             scope.spawn(|| on_serial(minionn, &over_serial(MPS2, "Rust", &serial))),
@@ -77,12 +83,15 @@ pub(crate) fn all() -> Result<(String, String)> {
             scope.spawn(|| on_ethernet(minionn, &over_ethernet("C", &c_ethernet), power)),
             scope.spawn(|| on_serial(minionn, &over_serial(MPS2, "C", &c_serial))),
         ];
+        let serving = scope.spawn(|| device::serve(minionn, &device_server, &model("minionn")));
         let first = on_ethernet(minionn, &over_ethernet("Rust", &ethernet), &[Loss::Power, Loss::Connection]);
         let joined = others.into_iter().map(|run| run.join().map_err(|_| "a run ended early".to_owned())?);
-        core::iter::once(first).chain(joined).collect::<Result<Vec<Row>>>()
+        let rows = core::iter::once(first).chain(joined).collect::<Result<Vec<Row>>>()?;
+        let served = serving.join().map_err(|_| "the device's server ended early".to_owned())??;
+        Ok::<_, String>((rows, served))
     })?;
     let words = format!("{tested}; {} windows, {} sessions cut and survived", 2 * WINDOWS + 3 * WINDOWS_SERIAL, 2 * CUTS + 3);
-    Ok((words, Row::table(&rows)))
+    Ok((words, format!("{}\n{}", Row::table(&rows), served.table())))
 }
 
 /// The text of a firmware's log frames, for those who start QEMU by hand.
