@@ -7,10 +7,12 @@
 //! | [`aes`] | blocks and key schedules of every AES path: the limits of what follows |
 //! | [`garbling`] | garbling and evaluating many neurons |
 //! | [`extension`] | OT extension, each party |
+//! | [`streamed`] | OTs, garbling, sending and evaluating between two threads over loopback |
 
 pub mod aes;
 pub mod extension;
 pub mod garbling;
+pub mod streamed;
 
 use core::time::Duration;
 use std::time::Instant;
