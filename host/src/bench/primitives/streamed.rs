@@ -29,7 +29,7 @@ impl Network {
         let len = Plan::write(&header, &[relu, Op::Open { ring: 16, len: neurons }], &mut bytes)?;
         let bytes = bytes.get(..len).context("a plan has its length")?;
         let mut model = vec![0; Model::len_bytes(&Plan::parse(bytes)?)];
-        Model::write(bytes, |_| 0, |_| 0, &mut model)?;
+        Model::write(bytes, |_, _, _| 0, |_, _| 0, &mut model)?;
         Ok(Self { model, and_gates: Nonlinear::of(&relu).and_gates })
     }
 
