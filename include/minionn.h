@@ -69,12 +69,27 @@
 /**
  * Most bytes that minionn_greeting_peek() wants.
  */
-#define MINIONN_GREETING_MAX 89
+#define MINIONN_GREETING_MAX 105
 
 /**
  * Bytes of an abort message.
  */
 #define MINIONN_ABORT_BYTES 11
+
+/**
+ * Bytes of a pairing's name.
+ */
+#define MINIONN_PAIRING_ID_BYTES 16
+
+/**
+ * Bytes of a client's half of a pairing, exported.
+ */
+#define MINIONN_CLIENT_PAIRING_BYTES 96
+
+/**
+ * Bytes of a server's half of a pairing, exported.
+ */
+#define MINIONN_SERVER_PAIRING_BYTES 57456
 
 /**
  * Most predictions in one stock.
@@ -157,6 +172,10 @@ enum minionn_status
      */
     MINIONN_ERROR_STORE = 12,
     /**
+     * Not a usable pairing.
+     */
+    MINIONN_ERROR_PAIRING = 13,
+    /**
      * A pointer that must not be NULL is NULL, or a length exceeds the address space.
      */
     MINIONN_ERROR_NULL = 90,
@@ -205,6 +224,10 @@ enum minionn_status
      */
     MINIONN_ERROR_PEER_ABORTED = 109,
     /**
+     * The server does not have the client's pairing: set up anew, without it.
+     */
+    MINIONN_ERROR_UNKNOWN_PAIRING = 110,
+    /**
      * A bug in this library. The handle is of no further use but to be wiped.
      */
     MINIONN_ERROR_INTERNAL = 200,
@@ -237,6 +260,10 @@ enum minionn_greeting
      * A session: make one with these options and feed it the same bytes, the greeting included.
      */
     MINIONN_GREETING_SESSION = 1,
+    /**
+     * A session that goes on with a pairing, see minionn_greeting_pairing().
+     */
+    MINIONN_GREETING_RESUME = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -402,6 +429,14 @@ typedef struct minionn_cost {
      */
     struct minionn_phase setup;
     /**
+     * Instead of that, for a connection that goes on with a pairing.
+     */
+    struct minionn_phase resume;
+    /**
+     * Exporting a pairing.
+     */
+    struct minionn_phase keep;
+    /**
      * Once per stock.
      */
     struct minionn_phase offline;
@@ -426,6 +461,24 @@ typedef struct minionn_cost {
      */
     uint64_t store_bytes;
 } minionn_cost;
+
+/**
+ * What an exported pairing says about itself.
+ */
+typedef struct minionn_pairing {
+    /**
+     * Its name, the same for both halves: a server stores its half under it. Not secret.
+     */
+    uint8_t id[16];
+    /**
+     * Whether it is a server's half; else a client's.
+     */
+    bool server;
+    /**
+     * The repetition that sessions of it MUST ask for.
+     */
+    uint8_t repetition;
+} minionn_pairing;
 
 /**
  * Fills `out` with `len` bytes from a cryptographic random source: getrandom(), a hardware generator. `user` is what the caller handed
@@ -501,6 +554,16 @@ size_t minionn_greeting_max(void);
  * MINIONN_ABORT_BYTES of the library that is linked.
  */
 size_t minionn_abort_bytes(void);
+
+/**
+ * MINIONN_CLIENT_PAIRING_BYTES of the library that is linked.
+ */
+size_t minionn_client_pairing_bytes(void);
+
+/**
+ * MINIONN_SERVER_PAIRING_BYTES of the library that is linked.
+ */
+size_t minionn_server_pairing_bytes(void);
 
 /**
  * One sentence for a status: what happened and what to do. Never NULL, static, English.
@@ -602,6 +665,25 @@ minionn_status minionn_abort(int32_t reason,
                              size_t *written);
 
 /**
+ * Checks an exported pairing and says what it is.
+ *
+ * \retval MINIONN_ERROR_PAIRING damaged, or of another version.
+ */
+minionn_status minionn_pairing_info(const uint8_t *pairing, size_t pairing_len, struct minionn_pairing *info);
+
+/**
+ * Server: the pairing that a greeting of kind MINIONN_GREETING_RESUME names, MINIONN_PAIRING_ID_BYTES. If the server has kept it, the session
+ * starts with minionn_server_init_resume(); if not, the client MUST be told so: minionn_abort() with MINIONN_ERROR_UNKNOWN_PAIRING, or a session
+ * by minionn_server_init(), which does that.
+ *
+ * \retval MINIONN_NEED_MORE, MINIONN_ERROR_UNEXPECTED, ... as minionn_greeting_peek().
+ * \retval MINIONN_ERROR_STATE the greeting names none.
+ */
+minionn_status minionn_greeting_pairing(const uint8_t *bytes,
+                                        size_t len,
+                                        uint8_t *id);
+
+/**
  * Memory that a client needs for everything: session, table store, buffers.
  *
  * \retval MINIONN_ERROR_PLAN damaged, or of another version.
@@ -632,6 +714,43 @@ minionn_status minionn_client_init(uint8_t *memory,
                                    minionn_random random,
                                    void *user,
                                    struct minionn_client **client);
+
+/**
+ * As minionn_client_init(), but goes on with a pairing that minionn_client_export() wrote in an earlier session with the same server: there
+ * is no set-up. Plan, tables and stock may be others than then; the repetition may not.
+ *
+ * `pairing` is used in this call only. The server may have forgotten its half: then minionn_client_poll() returns
+ * MINIONN_ERROR_PEER_ABORTED and minionn_client_peer_status() MINIONN_ERROR_UNKNOWN_PAIRING, and minionn_client_init() sets up anew.
+ *
+ * \retval MINIONN_ERROR_PAIRING damaged, of another version, or a server's half.
+ * \retval MINIONN_ERROR_OPTION an option is outside its range, or the repetition is not the pairing's.
+ * \retval MINIONN_ERROR_MEMORY, ... as minionn_client_init().
+ */
+minionn_status minionn_client_init_resume(uint8_t *memory,
+                                          size_t size,
+                                          const uint8_t *plan,
+                                          size_t plan_len,
+                                          const struct minionn_options *options,
+                                          const uint8_t *pairing,
+                                          size_t pairing_len,
+                                          minionn_random random,
+                                          void *user,
+                                          struct minionn_client **client);
+
+/**
+ * Exports this party's half of the pairing, MINIONN_CLIENT_PAIRING_BYTES, and asks the server to keep the other. Poll until idle.
+ *
+ * It is SECRET: whoever has it and what went over the wire can read the inputs of all its sessions. The caller MUST seal it (encrypt and
+ * authenticate) wherever it is kept. It is the same at any time and in all sessions of a pairing; nothing needs to be written after a
+ * session.
+ *
+ * \retval MINIONN_ERROR_STATE not idle.
+ * \retval MINIONN_ERROR_MEMORY `capacity` is too small.
+ */
+minionn_status minionn_client_export(struct minionn_client *client,
+                                     uint8_t *out,
+                                     size_t capacity,
+                                     size_t *written);
 
 /**
  * Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.
@@ -813,6 +932,45 @@ minionn_status minionn_server_init(uint8_t *memory,
                                    minionn_random random,
                                    void *user,
                                    struct minionn_server **server);
+
+/**
+ * As minionn_server_init(), for a client that goes on with a pairing, see minionn_greeting_pairing(): there is no set-up. `pairing` was
+ * written by minionn_server_export() and is used in this call only.
+ *
+ * \retval MINIONN_ERROR_PAIRING damaged, of another version, or a client's half.
+ * \retval MINIONN_ERROR_OPTION an option is outside its range, or the repetition is not the pairing's, or the stock is not the model's.
+ * \retval MINIONN_ERROR_MEMORY, ... as minionn_server_init().
+ */
+minionn_status minionn_server_init_resume(uint8_t *memory,
+                                          size_t size,
+                                          const struct minionn_model *model,
+                                          const struct minionn_options *options,
+                                          const uint8_t *pairing,
+                                          size_t pairing_len,
+                                          minionn_random random,
+                                          void *user,
+                                          struct minionn_server **server);
+
+/**
+ * Whether the client has asked this server to keep its half of the pairing, see minionn_server_export(). A server need not.
+ */
+bool minionn_server_keep_asked(const struct minionn_server *server);
+
+/**
+ * Exports this party's half of the pairing, MINIONN_SERVER_PAIRING_BYTES, from the end of set-up until the session is wiped. Worth the memory
+ * once minionn_server_keep_asked() is true.
+ *
+ * It is SECRET: whoever has it and what went over the wire can read what the server puts into all its sessions. The caller MUST seal it
+ * (encrypt and authenticate) wherever it is kept, under the id that minionn_pairing_info() tells. It is the same in all sessions of a
+ * pairing. A server may forget it at any time.
+ *
+ * \retval MINIONN_ERROR_STATE set-up has not finished.
+ * \retval MINIONN_ERROR_MEMORY `capacity` is too small.
+ */
+minionn_status minionn_server_export(const struct minionn_server *server,
+                                     uint8_t *out,
+                                     size_t capacity,
+                                     size_t *written);
 
 /**
  * Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.

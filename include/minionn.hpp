@@ -6,9 +6,11 @@
 
 #include "minionn.h"
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <stdexcept>
@@ -40,6 +42,34 @@ using State = minionn_state;
 using Info = minionn_info;
 using Cost = minionn_cost;
 using Traffic = minionn_traffic;
+
+/// Names a pairing. Not secret.
+using PairingId = std::array<std::uint8_t, MINIONN_PAIRING_ID_BYTES>;
+
+/// What set-up makes, exported by a session: later ones start without. It is SECRET: seal it (encrypt and authenticate) wherever it is kept.
+class Pairing {
+  public:
+    /// Checks the bytes of an exported pairing.
+    explicit Pairing(Bytes bytes) : bytes_(std::move(bytes)) { check(minionn_pairing_info(data(), size(), &info_)); }
+
+    /// The same for both halves: a server finds its half by it.
+    PairingId id() const noexcept {
+        PairingId id{};
+        std::copy(std::begin(info_.id), std::end(info_.id), id.begin());
+        return id;
+    }
+    /// Whether it is a server's half; else a client's.
+    bool server() const noexcept { return info_.server; }
+    /// The repetition that sessions of it must ask for.
+    std::uint8_t repetition() const noexcept { return info_.repetition; }
+
+    const std::uint8_t *data() const noexcept { return bytes_.data(); }
+    std::size_t size() const noexcept { return bytes_.size(); }
+
+  private:
+    Bytes bytes_;
+    minionn_pairing info_{};
+};
 
 /// A cryptographic random source, used once by every session.
 struct Random {
@@ -186,11 +216,15 @@ struct Answer {
 /// A client's session. `plan` is kept alive by it.
 class Client {
   public:
-    Client(Plan plan, const Options &options, Random random) : plan_(std::move(plan)) {
-        std::size_t size = 0, align = 0;
-        check(minionn_client_memory(plan_.data(), plan_.size(), &options, &size, &align));
-        object_ = Object(size);
-        check(minionn_client_init(object_.memory(), size, plan_.data(), plan_.size(), &options, random.fill, random.user, object_.slot()));
+    Client(Plan plan, const Options &options, Random random) : plan_(std::move(plan)), object_(memory(plan_, options)) {
+        check(minionn_client_init(object_.memory(), object_.size(), plan_.data(), plan_.size(), &options, random.fill, random.user,
+                                  object_.slot()));
+    }
+    /// Goes on with a pairing, without set-up. If the server has forgotten it, poll() throws: then begin anew, without it.
+    Client(Plan plan, const Options &options, Random random, const Pairing &pairing)
+        : plan_(std::move(plan)), object_(memory(plan_, options)) {
+        check(minionn_client_init_resume(object_.memory(), object_.size(), plan_.data(), plan_.size(), &options, pairing.data(),
+                                         pairing.size(), random.fill, random.user, object_.slot()));
     }
     Client(Client &&) noexcept = default;
     // The object goes before the plan that it points into.
@@ -225,6 +259,15 @@ class Client {
         return state;
     }
 
+    /// This party's half of the pairing. Asks the server to keep the other: poll until idle.
+    Bytes export_pairing() {
+        Bytes out(MINIONN_CLIENT_PAIRING_BYTES);
+        std::size_t written = 0;
+        check(minionn_client_export(get(), out.data(), out.size(), &written));
+        out.resize(written);
+        return out;
+    }
+
     void prepare() { check(minionn_client_prepare(get())); }
     void predict(const float *x, std::size_t n) { check(minionn_client_predict(get(), x, n)); }
     void predict(const std::vector<float> &x) { predict(x.data(), x.size()); }
@@ -254,6 +297,11 @@ class Client {
 
   private:
     using Object = detail::Object<minionn_client, minionn_client_wipe>;
+    static std::size_t memory(const Plan &plan, const Options &options) {
+        std::size_t size = 0, align = 0;
+        check(minionn_client_memory(plan.data(), plan.size(), &options, &size, &align));
+        return size;
+    }
     Plan plan_;
     Object object_;
 };
@@ -265,6 +313,8 @@ struct Greeting {
     Options options;
     /// Bytes of the message.
     std::size_t size;
+    /// The pairing that the session goes on with, if there is one: make a Server with it, or refuse with MINIONN_ERROR_UNKNOWN_PAIRING.
+    std::optional<PairingId> pairing;
 
     /// Nothing until enough bytes are there; throws if this is no client.
     static std::optional<Greeting> peek(const Bytes &received, Options options) {
@@ -273,7 +323,10 @@ struct Greeting {
         const auto status = minionn_greeting_peek(received.data(), received.size(), &options, &kind, &size);
         if (status == MINIONN_NEED_MORE) return std::nullopt;
         check(status);
-        return Greeting{kind, options, size};
+        if (kind != MINIONN_GREETING_RESUME) return Greeting{kind, options, size, std::nullopt};
+        PairingId pairing{};
+        check(minionn_greeting_pairing(received.data(), received.size(), pairing.data()));
+        return Greeting{kind, options, size, pairing};
     }
 };
 
@@ -288,11 +341,15 @@ inline Bytes abort_message(minionn_status reason) {
 /// One session of a server. `model` is kept alive by it.
 class Server {
   public:
-    Server(std::shared_ptr<const Model> model, const Options &options, Random random) : model_(std::move(model)) {
-        std::size_t size = 0, align = 0;
-        check(minionn_server_memory(model_->get(), &options, &size, &align));
-        object_ = Object(size);
-        check(minionn_server_init(object_.memory(), size, model_->get(), &options, random.fill, random.user, object_.slot()));
+    Server(std::shared_ptr<const Model> model, const Options &options, Random random)
+        : model_(std::move(model)), object_(memory(*model_, options)) {
+        check(minionn_server_init(object_.memory(), object_.size(), model_->get(), &options, random.fill, random.user, object_.slot()));
+    }
+    /// Goes on with the pairing that the greeting names, without set-up.
+    Server(std::shared_ptr<const Model> model, const Options &options, Random random, const Pairing &pairing)
+        : model_(std::move(model)), object_(memory(*model_, options)) {
+        check(minionn_server_init_resume(object_.memory(), object_.size(), model_->get(), &options, pairing.data(), pairing.size(),
+                                         random.fill, random.user, object_.slot()));
     }
     Server(Server &&) noexcept = default;
     // The object goes before the model that it points into.
@@ -327,6 +384,17 @@ class Server {
         return state;
     }
 
+    /// Whether the client has asked this server to keep its half of the pairing. It need not.
+    bool keep_asked() const noexcept { return minionn_server_keep_asked(get()); }
+    /// This party's half of the pairing, once set-up has finished.
+    Bytes export_pairing() const {
+        Bytes out(MINIONN_SERVER_PAIRING_BYTES);
+        std::size_t written = 0;
+        check(minionn_server_export(get(), out.data(), out.size(), &written));
+        out.resize(written);
+        return out;
+    }
+
     std::uint64_t predictions() const noexcept { return minionn_server_predictions(get()); }
 
     Traffic traffic() const {
@@ -339,6 +407,11 @@ class Server {
 
   private:
     using Object = detail::Object<minionn_server, minionn_server_wipe>;
+    static std::size_t memory(const Model &model, const Options &options) {
+        std::size_t size = 0, align = 0;
+        check(minionn_server_memory(model.get(), &options, &size, &align));
+        return size;
+    }
     std::shared_ptr<const Model> model_;
     Object object_;
 };

@@ -226,6 +226,141 @@ fn both_parties_predict_and_every_state_error_is_told() {
     }
 }
 
+/// Both halves of a pairing, exported by a session.
+fn export(pair: &mut Pair) -> [Vec<u8>; 2] {
+    let (mut own, mut peers) = (vec![7; MINIONN_CLIENT_PAIRING_BYTES], vec![7; MINIONN_SERVER_PAIRING_BYTES]);
+    let (own_size, peers_size, mut n) = (own.len(), peers.len(), 99);
+    // SAFETY: live handles and buffers.
+    unsafe {
+        assert_eq!(minionn_client_export(pair.client, own.as_mut_ptr(), own_size, &mut n), MINIONN_ERROR_STATE);
+        assert_eq!(minionn_server_export(pair.server, peers.as_mut_ptr(), peers_size, &mut n), MINIONN_ERROR_STATE);
+        pair.idle(1000);
+        assert_eq!(minionn_client_export(pair.client, own.as_mut_ptr(), own_size - 1, &mut n), MINIONN_ERROR_MEMORY);
+        assert_eq!(minionn_client_export(pair.client, null_mut(), own_size, &mut n), MINIONN_ERROR_NULL);
+        assert_eq!(minionn_client_export(pair.client, own.as_mut_ptr(), own_size, null_mut()), MINIONN_ERROR_NULL);
+        assert_eq!((n, &own[..]), (99, &[7; MINIONN_CLIENT_PAIRING_BYTES][..]));
+        assert_eq!(minionn_client_export(pair.client, own.as_mut_ptr(), own_size, &mut n), MINIONN_OK);
+        assert_eq!(n, own_size);
+        assert!(!minionn_server_keep_asked(pair.server));
+        pair.idle(1000);
+        assert!(minionn_server_keep_asked(pair.server));
+        assert_eq!(minionn_server_export(pair.server, peers.as_mut_ptr(), peers_size - 1, &mut n), MINIONN_ERROR_MEMORY);
+        assert_eq!(minionn_server_export(pair.server, peers.as_mut_ptr(), peers_size, &mut n), MINIONN_OK);
+        assert_eq!(n, peers_size);
+    }
+    [own, peers]
+}
+
+impl Pair {
+    /// Both parties again, in the same memory, on the pairing in `own` and, unless the server has forgotten it, in `peers`.
+    fn resume(&mut self, options: &minionn_options, own: &[u8], peers: Option<&[u8]>) -> [minionn_status; 2] {
+        let mut counter = 100_u8;
+        let user = (&raw mut counter).cast();
+        let (sizes, at) = (self.memory.each_ref().map(|m| m.1), [self.memory[0].at(), self.memory[1].at()]);
+        let model = self._model.handle;
+        // SAFETY: live handles, memory and buffers; the memory outlives the handles.
+        unsafe {
+            minionn_client_wipe(self.client);
+            minionn_server_wipe(self.server);
+            let (plan, c, s) = (PLAN.as_ptr(), &mut self.client, &mut self.server);
+            let random: minionn_random = Some(counting);
+            let half = (own.as_ptr(), own.len());
+            let client = minionn_client_init_resume(at[0], sizes[0], plan, PLAN.len(), options, half.0, half.1, random, user, c);
+            let server = match peers {
+                Some(half) => minionn_server_init_resume(at[1], sizes[1], model, options, half.as_ptr(), half.len(), random, user, s),
+                None => minionn_server_init(at[1], sizes[1], model, options, random, user, s),
+            };
+            [client, server]
+        }
+    }
+}
+
+#[test]
+fn a_session_goes_on_with_a_pairing() {
+    let options = options(1, 4096);
+    let mut pair = Pair::new(&options);
+    let [own, peers] = export(&mut pair);
+    assert_eq!(pair.resume(&options, &own, Some(&peers)), [MINIONN_OK; 2]);
+    let x: Vec<i64> = (0..64).map(|i| i % 11).collect();
+    let (mut logits, mut written, mut argmax) = ([0; 10], 0, 0);
+    let mut cost = core::mem::MaybeUninit::<minionn_cost>::uninit();
+    let mut traffic = minionn_traffic { sent: 0, received: 0, rounds: 0 };
+    // SAFETY: live handles and buffers.
+    unsafe {
+        assert_eq!(minionn_plan_cost(PLAN.as_ptr(), PLAN.len(), &options, cost.as_mut_ptr()), MINIONN_OK);
+        let resume = cost.assume_init().resume;
+        pair.idle(13);
+        assert_eq!(minionn_client_traffic(pair.client, &mut traffic), MINIONN_OK);
+        assert_eq!((traffic.sent, traffic.received, traffic.rounds), (resume.up, resume.down, resume.rounds));
+        assert_eq!(minionn_client_prepare(pair.client), MINIONN_OK);
+        pair.idle(1000);
+        assert_eq!(minionn_client_predict_quantised(pair.client, x.as_ptr(), 64), MINIONN_OK);
+        pair.idle(1000);
+        assert_eq!(minionn_client_answer(pair.client, logits.as_mut_ptr(), 10, &mut written, &mut argmax), MINIONN_OK);
+    }
+    assert_eq!((argmax, logits.to_vec()), expected(&x));
+}
+
+#[test]
+fn a_pairing_that_the_server_has_forgotten_is_told() {
+    let options = options(1, 4096);
+    let mut pair = Pair::new(&options);
+    let [own, _] = export(&mut pair);
+    assert_eq!(pair.resume(&options, &own, None), [MINIONN_OK; 2]);
+    assert_eq!(pair.settle(1000, |_| {}), [Err(MINIONN_ERROR_PEER_ABORTED), Err(MINIONN_ERROR_UNKNOWN_PAIRING)]);
+    // SAFETY: a live handle.
+    assert_eq!(unsafe { minionn_client_peer_status(pair.client) }, MINIONN_ERROR_UNKNOWN_PAIRING);
+}
+
+#[test]
+fn what_is_no_pairing_is_refused() {
+    let good = options(1, 4096);
+    let mut pair = Pair::new(&good);
+    let [own, peers] = export(&mut pair);
+    let mut info = minionn_pairing { id: [0; 16], server: true, repetition: 0 };
+    let mut id = [0; MINIONN_PAIRING_ID_BYTES];
+    let mut bad = own.clone();
+    bad[40] ^= 1;
+    // SAFETY: live buffers, or NULL.
+    unsafe {
+        assert_eq!(minionn_pairing_info(null(), own.len(), &mut info), MINIONN_ERROR_NULL);
+        assert_eq!(minionn_pairing_info(own.as_ptr(), own.len(), null_mut()), MINIONN_ERROR_NULL);
+        assert_eq!(minionn_pairing_info(null(), 0, &mut info), MINIONN_ERROR_PAIRING);
+        assert_eq!(minionn_pairing_info(bad.as_ptr(), bad.len(), &mut info), MINIONN_ERROR_PAIRING);
+        assert_eq!(minionn_pairing_info(own.as_ptr(), own.len() - 1, &mut info), MINIONN_ERROR_PAIRING);
+        assert!(info.server && info.repetition == 0);
+        for (half, server) in [(&own, false), (&peers, true)] {
+            assert_eq!(minionn_pairing_info(half.as_ptr(), half.len(), &mut info), MINIONN_OK);
+            assert_eq!((info.server, info.repetition, &info.id[..]), (server, 8, &own[16..32]));
+        }
+    }
+    assert_eq!(pair.resume(&good, &bad, Some(&bad)), [MINIONN_ERROR_PAIRING; 2]);
+    assert_eq!(pair.resume(&good, &peers, Some(&own)), [MINIONN_ERROR_PAIRING; 2]);
+    let other = minionn_options { repetition: 2, ..good };
+    assert_eq!(pair.resume(&other, &own, Some(&peers)), [MINIONN_ERROR_OPTION; 2]);
+    assert_eq!(pair.resume(&good, &own, Some(&peers)), [MINIONN_OK; 2]);
+
+    // The name in a greeting.
+    let (mut state, mut greeting, mut n) = (minionn_state::MINIONN_BUSY, [0; MINIONN_GREETING_MAX], 0);
+    let (mut kind, mut used, mut own_options) = (minionn_greeting::MINIONN_GREETING_SESSION, 0, good);
+    // SAFETY: live handles and buffers.
+    unsafe {
+        assert_eq!(minionn_client_poll(pair.client, &mut state), MINIONN_OK);
+        assert_eq!(minionn_client_drain(pair.client, greeting.as_mut_ptr(), greeting.len(), &mut n), MINIONN_OK);
+        assert_eq!(minionn_greeting_peek(greeting.as_ptr(), n, &mut own_options, &mut kind, &mut used), MINIONN_OK);
+        assert_eq!(kind, minionn_greeting::MINIONN_GREETING_RESUME);
+        assert_eq!(minionn_greeting_pairing(greeting.as_ptr(), n - 1, id.as_mut_ptr()), MINIONN_NEED_MORE);
+        assert_eq!(minionn_greeting_pairing(greeting.as_ptr(), n, null_mut()), MINIONN_ERROR_NULL);
+        assert_eq!(id, [0; 16]);
+        assert_eq!(minionn_greeting_pairing(greeting.as_ptr(), n, id.as_mut_ptr()), MINIONN_OK);
+        assert_eq!(&id, &info.id);
+        greeting[60] ^= 1;
+        assert_eq!(minionn_greeting_pairing(greeting.as_ptr(), n, id.as_mut_ptr()), MINIONN_ERROR_CHECKSUM);
+        assert_eq!(minionn_plan_request(greeting.as_mut_ptr(), greeting.len(), &mut n), MINIONN_OK);
+        assert_eq!(minionn_greeting_pairing(greeting.as_ptr(), n, id.as_mut_ptr()), MINIONN_ERROR_STATE);
+    }
+}
+
 #[test]
 fn damaged_bytes_end_both_sessions_for_good() {
     for damaged in [3, 50, 100, 20_000, 150_000] {
@@ -431,6 +566,8 @@ fn versions_and_sizes_agree_with_the_package() {
         (minionn_plan_reply_max(), MINIONN_PLAN_REPLY_MAX),
         (minionn_greeting_max(), MINIONN_GREETING_MAX),
         (minionn_abort_bytes(), MINIONN_ABORT_BYTES),
+        (minionn_client_pairing_bytes(), MINIONN_CLIENT_PAIRING_BYTES),
+        (minionn_server_pairing_bytes(), MINIONN_SERVER_PAIRING_BYTES),
     ] {
         assert_eq!(function, size);
     }

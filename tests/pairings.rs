@@ -111,15 +111,43 @@ fn every_pairing_predicts_what_the_integer_model_says() {
     assert_ne!(reports[0], reports[1], "stored and streamed tables differ in their phases");
 }
 
+/// What a client keeps of a set-up, a server of either language goes on with; and a client of the other language, too.
 #[test]
 #[ignore = "needs both commands: cargo xtask cpp"]
-fn every_network_of_the_paper_runs_in_cpp_unchanged() {
+fn sessions_go_on_with_a_pairing() {
+    let (network, rows) = (model("digits_relu.minionn"), rows("digits_relu", 64, 2));
+    let (rust, cpp) = (folder("MINIONN_RELEASE").join("minionn"), folder("MINIONN_CPP"));
+    let (rust_client, cpp_client) = ([rust.clone(), "predict".into(), "--json".into()], [cpp.join("minionn-client")]);
+    let plain = plain(&network, &rows);
+    for server in [&[rust, "serve".into()][..], &[cpp.join("minionn-server")]] {
+        let process = Server::start(Command::new(&server[0]).args(&server[1..]).arg(&network).args(["--listen", "127.0.0.1:0"]));
+        for first in [&rust_client[..], &cpp_client] {
+            let half = Path::new(env!("CARGO_TARGET_TMPDIR")).join("device.pairing");
+            let _ = std::fs::remove_file(&half);
+            let predict = |client: &[PathBuf]| {
+                let mut predict = Command::new(&client[0]);
+                predict.args(&client[1..]).arg(&process.address).arg("--input").arg(&rows).arg("--pairing").arg(&half);
+                let report = json(&mut predict);
+                assert_eq!(report["predictions"], plain["predictions"], "{server:?}, {client:?}");
+                report["setup"]["bytes_sent"].as_u64().unwrap()
+            };
+            assert!(predict(first) > 50_000);
+            assert_eq!([&rust_client[..], &cpp_client].map(predict), [105, 105], "{server:?}, {first:?}");
+        }
+    }
+}
+
+#[test]
+#[ignore = "needs both commands: cargo xtask cpp"]
+fn every_network_runs_in_cpp_unchanged() {
     for (name, data, columns) in [
         ("fig10_square", "fig10_square", 784),
         ("fig11_conv_square", "fig10_square", 784),
         ("fig12_conv_relu", "fig10_square", 784),
         ("fig13_cifar", "fig13_cifar", 3072),
         ("fig14_lstm_small", "fig14_lstm_small", 264),
+        ("sensor", "sensor", 384),
+        ("anomaly", "anomaly", 640),
     ] {
         let (network, rows) = (model(&format!("{name}.minionn")), rows(data, columns, 1));
         let plain = plain(&network, &rows);

@@ -17,6 +17,8 @@ pub enum Defence {
     OneTime = 4,
     /// The random factor of every single product by OT.
     OwnFactor = 8,
+    /// Both nonces in the key of a session that goes on with a pairing.
+    Nonces = 16,
 }
 
 #[cfg(feature = "attack")]

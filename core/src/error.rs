@@ -43,6 +43,8 @@ pub enum Error {
     Random,
     /// Caller: the store for garbled tables failed.
     Store,
+    /// Caller: these bytes are no pairing of this version, or damaged.
+    Pairing(PlanFault),
     /// Link: reading or writing failed.
     Io,
     /// Link: the peer closed the connection in the middle of the protocol.
@@ -71,13 +73,15 @@ pub enum Error {
     Refused,
     /// Peer: a field holds a value that an honest peer cannot send.
     Malformed,
+    /// Peer: names a pairing that this party does not have.
+    UnknownPairing,
     /// Peer: ended the session with this error code.
     PeerAborted(u16),
     /// Bug in this library: an invariant did not hold.
     Internal,
 }
 
-/// Why a plan or model is refused.
+/// Why a plan, model or pairing is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 #[repr(u8)]
@@ -117,6 +121,7 @@ impl Error {
             Self::Closed => 10,
             Self::Random => 11,
             Self::Store => 12,
+            Self::Pairing(_) => 13,
             Self::Io => 100,
             Self::Eof => 101,
             Self::Unexpected { .. } => 102,
@@ -127,6 +132,7 @@ impl Error {
             Self::Refused => 107,
             Self::Malformed => 108,
             Self::PeerAborted(_) => 109,
+            Self::UnknownPairing => 110,
             Self::Internal => 200,
         }
     }
@@ -148,6 +154,7 @@ impl Error {
             10 => "the session has ended: open a new one",
             11 => "the random source failed: nothing secret was sent",
             12 => "the table store failed: check its size and medium",
+            13 => "not a usable pairing: set up anew, without it",
             100 => "reading from or writing to the peer failed",
             101 => "the peer closed the connection early",
             102 => "the peer sent a message that was not due: do both sides run the same version?",
@@ -158,6 +165,7 @@ impl Error {
             107 => "the peer's options are refused: lower the stock size or choose other options",
             108 => "the peer sent a value that no honest peer sends",
             109 => "the peer ended the session with an error",
+            110 => "the server does not have this pairing: set up anew, without it",
             200 => "internal error: please report it",
             _ => "unknown error code",
         }
@@ -172,7 +180,7 @@ impl fmt::Display for Error {
             Self::Length { need, got } => write!(f, " ({need} needed, {got} handed in)"),
             Self::Unexpected { want, got } => write!(f, " (tag {want} due, {got} came)"),
             Self::FrameLength { need, got } => write!(f, " ({need} bytes due, {got} announced)"),
-            Self::Plan(fault) | Self::Model(fault) => write!(f, " ({})", fault.describe()),
+            Self::Plan(fault) | Self::Model(fault) | Self::Pairing(fault) => write!(f, " ({})", fault.describe()),
             Self::PeerAborted(code) => write!(f, ": {}", Self::describe(*code)),
             _ => Ok(()),
         }

@@ -12,7 +12,7 @@
 //! | [`lattice`] | packed ring-LWE encryption |
 //! | [`ring`] | integers mod 2^ℓ or N, number-theoretic transform |
 //! | [`wire`] | frames, packed bits |
-//! | [`hash`], [`rng`], [`memory`], [`params`] | shared primitives |
+//! | [`hash`], [`rng`], [`memory`], [`machine`], [`params`] | shared primitives |
 //! | [`backend`] | the only place for `unsafe` |
 #![no_std]
 #![deny(unsafe_code)]
@@ -27,6 +27,7 @@ pub mod error;
 pub mod garble;
 pub mod hash;
 pub mod lattice;
+pub mod machine;
 pub mod memory;
 pub mod model;
 pub mod ot;

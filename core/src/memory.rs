@@ -1,6 +1,7 @@
 //! The caller's memory: measured and carved by the same code, so a size query can't disagree with what is used.
 
 use crate::error::{Error, Result};
+use crate::machine::Machine;
 use bytemuck::Pod;
 
 /// Alignment of every region, and of the memory that a caller hands in.
@@ -11,13 +12,20 @@ pub const ALIGN: usize = 16;
 pub struct Space<'a> {
     rest: Option<&'a mut [u8]>,
     used: usize,
+    machine: Machine,
 }
 
 impl<'a> Space<'a> {
     /// Counts what is taken; every slice it returns is empty.
     #[must_use]
     pub const fn measure() -> Self {
-        Self { rest: None, used: 0 }
+        Self::measure_on(Machine::THIS)
+    }
+
+    /// Counts what would be taken on another machine.
+    #[must_use]
+    pub const fn measure_on(machine: Machine) -> Self {
+        Self { rest: None, used: 0, machine }
     }
 
     /// Carves `memory`.
@@ -28,7 +36,7 @@ impl<'a> Space<'a> {
         if memory.as_ptr().align_offset(ALIGN) != 0 {
             return Err(Error::Alignment);
         }
-        Ok(Self { rest: Some(memory), used: 0 })
+        Ok(Self { rest: Some(memory), used: 0, machine: Machine::THIS })
     }
 
     /// Takes `n` zeroed elements.
@@ -52,6 +60,12 @@ impl<'a> Space<'a> {
         head.fill(0);
         let head = head.get_mut(..n * size_of::<T>()).ok_or(Error::Internal)?;
         bytemuck::try_cast_slice_mut(head).map_err(|_| Error::Internal)
+    }
+
+    /// Whose memory it is.
+    #[must_use]
+    pub const fn machine(&self) -> Machine {
+        self.machine
     }
 
     /// Bytes taken so far.

@@ -3,6 +3,7 @@
 //! Layout (little-endian): [`MAGIC`], version u16, six zeros, the plan, then for each linear layer the weights in ONNX's order
 //! (`i8` if they fit into 8 bits, else `i16`) and the biases (`i64`), for each offset its constants (`i64`), SHA-256 of all that.
 
+use crate::backend::{self, matrix::Weights};
 use crate::error::{Error, PlanFault, Result};
 use crate::params;
 use crate::plan::{self, Convolution, Geometry, Op, Plan, Step};
@@ -26,9 +27,8 @@ pub struct Model<'a> {
 pub struct Layer<'a> {
     ring: Modulus,
     geometry: Geometry,
-    weights: &'a [u8],
+    weights: Weights<'a>,
     biases: &'a [u8],
-    wide: bool,
 }
 
 const fn fault<T>(fault: PlanFault) -> Result<T> {
@@ -161,7 +161,9 @@ impl<'a> Model<'a> {
                 Op::Offset { ring, channels, .. } => (ring, 0, Geometry::new(Convolution::fully_connected(channels, channels))),
                 _ => op.linear()?,
             };
-            Some(Layer { ring: Modulus::Bits(ring), geometry: geometry.ok()?, weights, biases, wide: weight_bits > 8 })
+            let weights =
+                if weight_bits > 8 { Weights::Wide(weights.as_chunks().0) } else { Weights::Narrow(bytemuck::cast_slice(weights)) };
+            Some(Layer { ring: Modulus::Bits(ring), geometry: geometry.ok()?, weights, biases })
         })
     }
 
@@ -264,17 +266,15 @@ impl<'a> Layer<'a> {
     #[inline]
     #[must_use]
     pub fn weight(&self, index: usize) -> i64 {
-        if self.wide {
-            self.weights.as_chunks().0.get(index).map_or(0, |&w| i64::from(i16::from_le_bytes(w)))
-        } else {
-            self.weights.get(index).map_or(0, |&w| i64::from(w as i8))
-        }
+        self.weights.get(index).into()
     }
 
     /// The weights.
     pub fn weights(&self) -> impl Iterator<Item = i64> + use<'a> {
-        let (narrow, wide): (&[i8], &[[u8; 2]]) =
-            if self.wide { (&[], self.weights.as_chunks().0) } else { (bytemuck::cast_slice(self.weights), &[]) };
+        let (narrow, wide): (&[i8], &[[u8; 2]]) = match self.weights {
+            Weights::Narrow(all) => (all, &[]),
+            Weights::Wide(all) => (&[], all),
+        };
         narrow.iter().map(|&w| i64::from(w)).chain(wide.iter().map(|&w| i64::from(i16::from_le_bytes(w))))
     }
 
@@ -291,11 +291,13 @@ impl<'a> Layer<'a> {
 
     /// `y = W∗x + b` in the ring: `x` and `y` are whole tensors, channel by channel.
     pub fn apply(&self, x: &[u64], y: &mut [u64]) {
-        let [ho, wo] = self.geometry.size;
-        if ho * wo == 1 && self.geometry.kernel == [1; 2] && self.geometry.groups == 1 {
-            self.multiply(x, y);
+        let (layer, bits) = (self.geometry.layer(), self.ring.bits());
+        let [_, height, width] = layer.input;
+        if layer.kernel == [height, width] && layer.pads == [0; 4] && layer.groups == 1 {
+            y.fill(0);
+            backend::matrix::add_rows(self.weights, bits, (0..).step_by(x.len()), x, y);
         } else {
-            self.convolve(x, y);
+            backend::matrix::convolve(self.weights, bits, layer, x, y);
         }
         self.add_biases(y);
     }
@@ -306,38 +308,6 @@ impl<'a> Layer<'a> {
         for (channel, bias) in y.chunks_mut(each.max(1)).zip(self.biases()) {
             for y in channel {
                 *y = self.ring.reduce(y.wrapping_add(bias as u64));
-            }
-        }
-    }
-
-    /// `y = W·x`, wrapping.
-    fn multiply(&self, x: &[u64], y: &mut [u64]) {
-        let step = |sum: u64, (w, x): (i64, &u64)| sum.wrapping_add((w as u64).wrapping_mul(*x));
-        if self.wide {
-            for (y, row) in y.iter_mut().zip(self.weights.as_chunks().0.chunks_exact(x.len())) {
-                *y = row.iter().map(|&w| i64::from(i16::from_le_bytes(w))).zip(x).fold(0, step);
-            }
-        } else {
-            for (y, row) in y.iter_mut().zip(bytemuck::cast_slice::<u8, i8>(self.weights).chunks_exact(x.len())) {
-                *y = row.iter().map(|&w| i64::from(w)).zip(x).fold(0, step);
-            }
-        }
-    }
-
-    /// `y = W∗x`, wrapping: each weight times the row of inputs that it meets.
-    fn convolve(&self, x: &[u64], y: &mut [u64]) {
-        let (g, [ho, wo], [kh, kw]) = (&self.geometry, self.geometry.size, self.geometry.kernel);
-        y.fill(0);
-        for (output, y) in y.chunks_exact_mut(ho * wo).enumerate() {
-            for (channel, u, v) in (0..g.channels).flat_map(|c| (0..kh * kw).map(move |i| (c, i / kw, i % kw))) {
-                let Some(index) = g.weight(output, channel, u, v) else { continue };
-                let w = self.weight(index) as u64;
-                for (row, y) in y.chunks_exact_mut(wo).enumerate() {
-                    for (column, y) in y.iter_mut().enumerate() {
-                        let source = g.source(channel, row + u, column + v).and_then(|i| x.get(i));
-                        *y = y.wrapping_add(w.wrapping_mul(source.copied().unwrap_or(0)));
-                    }
-                }
             }
         }
     }

@@ -80,6 +80,22 @@ impl Prg {
         u128::from(self.next_u64()) << 64 | low
     }
 
+    /// The next `words.len()` times four bytes, each little-endian.
+    pub fn fill_u32(&mut self, words: &mut [u32]) {
+        self.fill(bytemuck::cast_slice_mut(words));
+        for word in words {
+            *word = u32::from_le(*word);
+        }
+    }
+
+    /// The next `words.len()` times eight bytes, each little-endian.
+    pub fn fill_u64(&mut self, words: &mut [u64]) {
+        self.fill(bytemuck::cast_slice_mut(words));
+        for word in words {
+            *word = u64::from_le(*word);
+        }
+    }
+
     /// The next `bytes.len()` bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         self.rng.fill_bytes(bytes);

@@ -10,12 +10,13 @@ mod parties;
 
 use common::Lcg;
 use minionn_core::attack::{Defence, strip};
+use minionn_core::backend::limb::multiply_add;
 use minionn_core::garble::{Evaluator, Function, Garbler, Neuron, totals};
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
-use minionn_core::lattice::evaluate::{Fresh, accumulate, add_zero};
-use minionn_core::lattice::rescale::{Basis, Fraction as _};
+use minionn_core::lattice::evaluate::{Fresh, add_zero};
+use minionn_core::lattice::rescale::Basis;
 use minionn_core::lattice::{PublicKey, SecretKey, encrypt};
 use minionn_core::model::Model;
 use minionn_core::params::N;
@@ -29,7 +30,7 @@ use minionn_core::session::engine::Status;
 use minionn_core::session::{Options, Tables};
 use minionn_core::wire::{OVERHEAD, Tag, unpack};
 use minionn_core::{Error, Result};
-use parties::{CLIENT_SEED, feed_server, find, frame, frames, payload, serve};
+use parties::{CLIENT_SEED, Frame, feed_server, find, frame, frames, pair, payload, serve, serve_with};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Takes defences away until dropped. Switches are global to the process, so tests take turns.
@@ -61,12 +62,10 @@ fn mask_fractions(public: &Seed, limbs: usize) -> Vec<u64> {
     let basis = Basis::new(limbs);
     let mut fractions = vec![0_u64; N];
     for (index, limb) in LIMBS.iter().enumerate().take(limbs) {
-        let mut mask = Mask::new(public, 0, index);
-        let mut a: Vec<i32> = (0..N).map(|_| mask.next(limb)).collect();
+        let mut a = vec![0; N];
+        Mask::new(public, 0, index).fill(limb, &mut a);
         limb.inverse(&mut a);
-        for (sum, &x) in fractions.iter_mut().zip(&a) {
-            sum.add(basis.fraction(index, x));
-        }
+        basis.add(index, &a, &mut fractions);
     }
     fractions
 }
@@ -202,25 +201,26 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
             // Server.
             let fresh = Fresh { seed: &server, number, flood: tile.level.flood };
             let (mut c0, mut c1, mut ephemeral) = (vec![0; N], vec![0; N], vec![0; N]);
-            accumulate(limb, upload.iter().copied(), &products[index], &mut c0);
-            let mut mask = Mask::new(&public, number, index);
-            accumulate(limb, core::iter::repeat_with(|| mask.next(limb)), &products[index], &mut c1);
+            multiply_add(limb, &upload, &products[index], &mut c0);
+            c1.copy_from_slice(&products[index]);
+            Mask::new(&public, number, index).multiply(limb, &mut c1);
             fresh.ephemeral(limb, &mut ephemeral);
             add_zero(index, &public_key, &ephemeral, &mut c0, &mut c1);
             limb.inverse(&mut c0);
             limb.inverse(&mut c1);
-            let (mut out0, mut out1) = (Vec::new(), Vec::new());
-            let results = places.iter().copied().zip(u.iter().copied());
-            fresh.finish_c0(index, &encoder, &c0, results, |x| out0.push(x));
-            fresh.finish_c1(index, &c1, |x| out1.push(x));
+            let mut out0 = Vec::new();
+            let masks: Vec<[u64; 1]> = u.iter().map(|u| [u.wrapping_neg()]).collect();
+            let results = places.iter().copied().zip(masks.iter().map(|u| u.as_slice()));
+            fresh.finish_c0(index, &encoder, &c0, results, |x| out0.extend_from_slice(x));
+            fresh.add_noise_to_c1(&mut c1);
             // Client: c0 + c1·s.
-            limb.forward(&mut out1);
-            for (x, &s) in out1.iter_mut().zip(&secrets[index]) {
+            limb.forward(&mut c1);
+            for (x, &s) in c1.iter_mut().zip(&secrets[index]) {
                 *x = limb.mul(*x, s);
             }
-            limb.inverse(&mut out1);
+            limb.inverse(&mut c1);
             for (b, (phase, &c0)) in phases.iter_mut().zip(&out0).enumerate() {
-                phase[index] = limb.reduce(c0 + out1[places[b]]);
+                phase[index] = limb.reduce(c0 + c1[places[b]]);
             }
         }
         for (b, phase) in phases.iter().enumerate() {
@@ -507,6 +507,94 @@ fn every_product_has_a_random_factor_of_its_own() {
     // By chance one in 2^14: of 256, 384 and 16128.
     println!("{counts:?}");
     assert!(counts[0] <= 3 && counts[1] <= 3 && counts[2] <= 12, "{counts:?}");
+}
+
+// --- Nonces of a session that goes on with a pairing ----------------------------------------------------------------------------------
+
+/// Predictions in each of two sessions.
+const TIMES: u32 = 128;
+
+/// Two sessions of one pairing, all seeds fresh: both directions of each, and the server's Δ.
+fn two_sessions() -> ([[Vec<Frame>; 2]; 2], Block) {
+    let options = Options { stock: TIMES, ..Options::default() };
+    let pairing = pair(options, [3; 32], [4; 32]);
+    let delta = Block::from_le_bytes(*pairing[1][32..].first_chunk().unwrap());
+    let sessions = [([5; 32], [6; 32]), ([7; 32], [8; 32])].map(|(client, server)| {
+        serve_with(&small_net(), options, Some(pairing.clone()), |served| {
+            served.parties_of(client, server, |p| {
+                p.prepare();
+                (0..TIMES).for_each(|i| drop(p.predict(&common::input(6, i.into()))));
+                [frames(&p.up), frames(&p.down)]
+            })
+        })
+    });
+    (sessions, delta)
+}
+
+/// What the server sees of the client: for each prediction and neuron, whether the two masks of the output differ in a bit as the OT
+/// corrections of the two sessions do.
+fn masks_told(sessions: &[[Vec<Frame>; 2]; 2]) -> [usize; 2] {
+    let masks = [[5; 32], [7; 32]].map(|seed| {
+        let mut stream = Seed(seed).derive(5).derive(0).stream(Domain::Mask, 0);
+        // Of each prediction: six of the input, four of the activation.
+        let mut draw = move |n: usize| (0..n).map(|_| stream.next_u64()).collect::<Vec<_>>();
+        (0..TIMES).map(|_| (draw(6), draw(4)).1).collect::<Vec<_>>()
+    });
+    let corrections = sessions.each_ref().map(|[up, _]| payload(find(up, Tag::Corrections)).as_chunks::<16>().0);
+    let blocks = Options::default().repetition.blocks();
+    let (mut told, mut all) = (0, 0);
+    // A prediction has one group: for each neuron the bits of its share of the input (18), then those of the mask (14).
+    for (p, (one, two)) in corrections[0].chunks(blocks).zip(corrections[1].chunks(blocks)).enumerate() {
+        for (one, two) in one.iter().zip(two) {
+            let choices = Block::from_le_bytes(*one) ^ Block::from_le_bytes(*two);
+            for neuron in 0..4 {
+                let masks = masks[0][p][neuron] ^ masks[1][p][neuron];
+                told += (0..14).filter(|bit| choices >> (32 * neuron + 18 + bit) & 1 == Block::from(masks >> bit & 1)).count();
+                all += 14;
+            }
+        }
+    }
+    [told, all]
+}
+
+/// What the client sees of the server: for each prediction and neuron, the second halves of the first gate's tables of both sessions, and the
+/// labels that go into that gate from the server's input, added up.
+fn offsets(sessions: &[[Vec<Frame>; 2]; 2]) -> Vec<Block> {
+    let block = |bytes: &[u8]| Block::from_le_bytes(*bytes.first_chunk().unwrap());
+    let of = |down: &[Frame]| {
+        let table = payload(find(down, Tag::Tables)).to_vec();
+        let per_neuron = table.len() / (4 * TIMES as usize);
+        let second = table.chunks(per_neuron).map(|table| block(&table[16..])).collect::<Vec<_>>();
+        let labels = down.iter().filter(|f| f[0] == Tag::Labels as u8).flat_map(|f| payload(f).chunks(18 * 16).map(block));
+        second.iter().zip(labels).map(|(half, label)| half ^ label).collect::<Vec<_>>()
+    };
+    let [one, two] = sessions.each_ref().map(|[_, down]| of(down));
+    assert_eq!(one.len(), 4 * TIMES as usize);
+    one.iter().zip(two).map(|(one, two)| one ^ two).collect()
+}
+
+#[test]
+fn without_nonces_two_sessions_of_a_pairing_tell_masks_and_the_servers_secret() {
+    let _stripped = Stripped::of(&[Defence::Nonces]);
+    let (sessions, delta) = two_sessions();
+    // The choices of two sessions, added up, in every correction.
+    let [told, all] = masks_told(&sessions);
+    assert_eq!(told, all);
+    // Δ itself, wherever the server's shares differ.
+    let offsets = offsets(&sessions);
+    let found = offsets.iter().filter(|&&offset| offset == delta).count();
+    println!("Δ {delta:032x} found {found} times in {}", offsets.len());
+    assert!(offsets.iter().all(|&offset| offset == 0 || offset == delta) && fair(found, offsets.len()));
+}
+
+#[test]
+fn with_nonces_two_sessions_of_a_pairing_tell_nothing() {
+    let _all = Stripped::of(&[]);
+    let (sessions, delta) = two_sessions();
+    let [told, all] = masks_told(&sessions);
+    println!("{told} of {all} bits agree");
+    assert!(fair(told, all));
+    assert!(offsets(&sessions).iter().all(|&offset| offset != 0 && offset != delta));
 }
 
 // --- One-time use of offline material ------------------------------------------------------------------------------------------------

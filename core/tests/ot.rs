@@ -48,9 +48,9 @@ fn extend(repetition: Repetition, hash: &Tmmo, random: &mut Prg, choices: &[u128
     let delta = random.next_u128() | 1;
     let (mut client_leaves, mut server_leaves) = (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
     let mut messages = [[0; 2]; KAPPA];
-    let mut client = Receiver::new(repetition, random, hash, &mut client_leaves, &mut messages).unwrap();
+    let mut client = Receiver::new(repetition, random, hash, hash, &mut client_leaves, &mut messages).unwrap();
     let received: Vec<_> = messages.iter().enumerate().map(|(b, pair)| pair[(delta >> b & 1) as usize]).collect();
-    let mut server = Sender::new(repetition, delta, &received, hash, &mut server_leaves).unwrap();
+    let mut server = Sender::new(repetition, delta, &received, hash, hash, &mut server_leaves).unwrap();
 
     let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
     let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];

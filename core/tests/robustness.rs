@@ -18,7 +18,9 @@ use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status}
 use minionn_core::session::{Client, Event, MAX_STOCK, Options, Server, SliceStore, Tables, client_memory, server_memory};
 use minionn_core::wire::{Greeting, HEADER, Hello, OVERHEAD, TRAILER, Tag};
 use minionn_core::{Error, Result};
-use parties::{CLIENT_SEED, End, Frame, SERVER_SEED, Served, Step, blames_the_peer, feed_client, feed_server, frame, frames, serve};
+use parties::{
+    CLIENT_SEED, End, Frame, SERVER_SEED, Served, Step, blames_the_peer, feed_client, feed_server, frame, frames, serve, serve_with,
+};
 
 /// Both directions of an honest session, and what the client is told to do in it.
 struct Recording {
@@ -42,6 +44,8 @@ impl Recording {
             for (stock, predictions) in [(0, 2), (1, 1)] {
                 p.prepare();
                 steps.push(Step::Prepare);
+                p.export();
+                steps.push(Step::Export);
                 for i in 0..predictions {
                     p.predict(&x(10 * stock + i));
                     steps.push(Step::Predict(x(10 * stock + i)));
@@ -88,12 +92,16 @@ impl Recording {
 /// Runs `check` for both receivers on recordings that hold every kind of message, one in each table mode.
 fn everywhere(check: impl Fn(&Served<'_>, &Recording, Receiver) + Sync) {
     std::thread::scope(|scope| {
-        for (net, tables) in
-            [(common::relu_net(), Tables::Stored), (common::square_net(), Tables::Streamed), (common::graph_net(), Tables::Streamed)]
-        {
+        let options = |tables| Options { repetition: Repetition::K2, tables, stock: 2 };
+        let pairing = parties::pair(options(Tables::Stored), [3; 32], [4; 32]);
+        for (net, tables, pairing) in [
+            (common::relu_net(), Tables::Stored, None),
+            (common::square_net(), Tables::Streamed, Some(pairing)),
+            (common::graph_net(), Tables::Streamed, None),
+        ] {
             let check = &check;
             scope.spawn(move || {
-                serve(&net, Options { repetition: Repetition::K2, tables, stock: 2 }, |served| {
+                serve_with(&net, options(tables), pairing, |served| {
                     let recording = Recording::new(served);
                     for receiver in [Receiver::Client, Receiver::Server] {
                         let all = recording.to(receiver).concat();
@@ -217,7 +225,8 @@ fn coefficients_out_of_range_are_malformed() {
                 tried += 1;
             }
         }
-        assert!(tried >= 4);
+        // With a pairing, a client receives no fresh polynomials.
+        assert!(tried >= 4 || (receiver == Receiver::Client && served.pairing.is_some()));
     });
 }
 
@@ -285,7 +294,7 @@ fn an_answer_that_is_no_class_is_malformed() {
 fn a_server_says_what_is_wrong_with_a_hello() {
     let options = Options { stock: 2, ..Options::default() };
     serve(&common::relu_net(), options, |served| {
-        let honest = Hello { options, digest: *served.plan.digest(), nonce: [9; 32] }.emit();
+        let honest = Hello { options, digest: *served.plan.digest(), nonce: [9; 32], pairing: None }.emit();
         let with = |at: usize, bytes: &[u8]| {
             let mut hello = honest;
             hello[at..at + bytes.len()].copy_from_slice(bytes);
@@ -310,6 +319,8 @@ fn a_server_says_what_is_wrong_with_a_hello() {
             (with(12, &[3]), Error::Refused, false),
             (with(16, &[!honest[16]]), Error::PlanMismatch, false),
             (with(47, &[!honest[47]]), Error::PlanMismatch, false),
+            (with(80, &[1]), Error::UnknownPairing, false),
+            (with(95, &[255]), Error::UnknownPairing, false),
         ] {
             let bytes = frame(0, Tag::Hello as u8, &hello);
             assert_eq!(Greeting::peek(&bytes).err(), at_once.then_some(error));
@@ -501,13 +512,13 @@ fn a_cancelled_call_ends_the_session() {
             assert_eq!(client.traffic().sent, sent);
         }
 
-        for (tag, events) in [(Tag::Corrections, 0), (Tag::Colours, 1)] {
+        for (tag, events) in [(Tag::Corrections, &[][..]), (Tag::Colours, &[Event::Prepared, Event::Keep])] {
             let bytes = recording.up[..position(&recording.up, tag)].concat();
             let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
             let accept = Server::accept(Recorded(&bytes), &served.prepared, options, memory.bytes(), Seed(SERVER_SEED));
             let mut server = cancel(accept).unwrap().unwrap();
-            for _ in 0..events {
-                assert_eq!(cancel(server.serve()), Some(Ok(Event::Prepared)));
+            for &event in events {
+                assert_eq!(cancel(server.serve()), Some(Ok(event)));
             }
             assert_eq!(cancel(server.serve()), None);
             assert_eq!(cancel(server.serve()), Some(Err(Error::Closed)));

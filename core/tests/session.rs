@@ -85,7 +85,7 @@ fn a_small_server_says_the_same() {
                 (parties.predict(&x), parties.up.clone(), parties.down.clone())
             };
             let fast = serve(&net, options, |served| served.parties(session));
-            let served = Served { prepared: Prepared::small(model, stock).unwrap(), plan, options };
+            let served = Served { prepared: Prepared::small(model, stock).unwrap(), plan, options, pairing: None };
             assert!(served.parties(session) == fast);
             assert!(small_server_memory(&plan, &options).unwrap() <= server_memory(&plan, &options).unwrap());
         }

@@ -27,7 +27,7 @@ use minionn_core::plan::{self, Header, Plan, Quantisation};
 use minionn_core::ring::{LIMBS, Modulus};
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{Options, Prepared, Tables, prepared_memory};
+use minionn_core::session::{CLIENT_PAIRING_BYTES, Options, Pairing, Prepared, SERVER_PAIRING_BYTES, Tables, prepared_memory};
 use minionn_core::wire::{Checksum, Greeting, packed_len, unpack, unpack_widths};
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -178,6 +178,7 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
         hello.extend(3_u32.to_le_bytes());
         hello.extend(&session_less[session_less.len() - 32..]);
         hello.extend([0x5a; 32]);
+        hello.extend([0; 16]);
         hello
     };
     let frame = |tag: u8, payload: &[u8]| json!({ "tag": tag, "payload": hex(payload) });
@@ -196,6 +197,9 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
         greetings.push(greeting(comment, framed(1, &hello)));
         hello[at] = before;
     }
+    let mut named = hello.clone();
+    named[80..].fill(0xa5);
+    greetings.push(greeting("a hello that names a pairing", framed(1, &named)));
     greetings.push(greeting("plan request of another version", framed(2, &[2, 0])));
     greetings.push(greeting("wrong length", framed(1, &hello[1..])));
     greetings.push(greeting("wrong tag", framed(4, &hello)));
@@ -271,7 +275,7 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
         ),
         (
             "Extension",
-            [1, 2, 4, 8].map(|k| json!({ "k": k, "session": block(77), "roots": 6, "delta": block((u128::MAX / 5) | 1), "choices": [block(1), block(u128::MAX / 7)] })).into(),
+            [1, 2, 4, 8].map(|k| json!({ "k": k, "pairing": block(78), "session": block(77), "roots": 6, "delta": block((u128::MAX / 5) | 1), "choices": [block(1), block(u128::MAX / 7)] })).into(),
         ),
         (
             "Activation",
@@ -282,10 +286,12 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
         (
             "Session",
             vec![
-                json!({ "network": "relu", "k": 8, "streamed": false, "stock": 2, "client": 1, "server": 2, "predictions": 4 }),
+                json!({ "network": "relu", "k": 8, "streamed": false, "stock": 2, "client": 1, "server": 2, "predictions": 4, "keep": true }),
                 json!({ "network": "square", "k": 2, "streamed": true, "stock": 1, "client": 3, "server": 4, "predictions": 2 }),
                 json!({ "network": "square", "k": 4, "streamed": false, "stock": 3, "client": 5, "server": 6, "predictions": 3 }),
                 json!({ "network": "chunks", "k": 1, "streamed": false, "stock": 1, "client": 7, "server": 8, "predictions": 1 }),
+                json!({ "network": "square", "k": 2, "streamed": true, "stock": 2, "client": 9, "server": 10, "predictions": 2,
+                    "keep": true, "after": { "network": "relu", "k": 2, "streamed": false, "stock": 1, "client": 11, "server": 12 } }),
             ],
         ),
     ]
@@ -380,7 +386,8 @@ fn by_twin(kind: &str, case: &Case<'_>) -> Value {
         "TMMO" => json!({ "hash": block(twin::tmmo(case.block("key"), case.block("x"), case.block("tweak"))) }),
         "Extension" => {
             let mut roots = twin::Stream::new(case.seed("roots"), 7, 0);
-            let trees = twin::Trees::new(case.block("session"), case.usize("k"), || u128::from_le_bytes(roots.bytes()));
+            let trees = twin::Trees::new(case.block("pairing"), case.usize("k"), || u128::from_le_bytes(roots.bytes()));
+            let trees = trees.of_session(case.block("session"));
             let choices: Vec<u128> = case.0["choices"].as_array().unwrap().iter().map(|c| Case(&json!({ "c": c })).block("c")).collect();
             let groups: Vec<_> = choices.iter().zip(0..).map(|(&c, number)| trees.extend(number, c, case.block("delta"))).collect();
             let all = |f: fn(&twin::Group) -> &Vec<u128>| blocks(&groups.iter().flat_map(|g| f(g).clone()).collect::<Vec<_>>());
@@ -404,7 +411,7 @@ fn by_twin(kind: &str, case: &Case<'_>) -> Value {
         }
         "Session" => {
             let run = session_by_twin(case);
-            json!({ "messages": messages(&run.messages), "answers": run.answers })
+            json!({ "messages": messages(&run.messages), "answers": run.answers, "pairing": run.pairing })
         }
         _ => panic!("no such case: {kind}"),
     }
@@ -418,7 +425,7 @@ fn greeting_by_twin(frame: &[u8]) -> u16 {
     if !known {
         return 102;
     }
-    if length != if plan_request { 2 } else { 80 } {
+    if length != if plan_request { 2 } else { 96 } {
         return 103;
     }
     if twin::crc32(&frame[..frame.len() - 4]).to_le_bytes() != frame[frame.len() - 4..] {
@@ -463,11 +470,26 @@ fn messages(all: &[twin::Message]) -> Value {
     all.iter().map(line).collect::<Vec<_>>().into()
 }
 
+/// What both parties keep of a session, if they do.
+fn kept(case: &Case<'_>, [client, server]: [&[u8]; 2]) -> Value {
+    if case.0["keep"] == true { json!({ "client": hex(client), "server_sha256": hex(&twin::sha256(server)) }) } else { Value::Null }
+}
+
+/// The session that made the pairing, if this one goes on with it.
+fn earlier<'v>(case: &Case<'v>) -> Option<Case<'v>> {
+    case.0.get("after").map(Case)
+}
+
 /// What a session gives.
 struct Run {
     messages: Vec<twin::Message>,
     answers: Value,
+    pairing: Value,
     base_ot: [Vec<u64>; 2],
+}
+
+fn twin_options(case: &Case<'_>) -> twin::Options {
+    twin::Options { k: case.usize("k"), streamed: case.0["streamed"].as_bool().unwrap(), stock: case.usize("stock") }
 }
 
 /// The twin's session; made once.
@@ -477,8 +499,16 @@ fn session_by_twin(case: &Case<'_>) -> Arc<Run> {
     let slot = RUNS.get_or_init(Mutex::default).lock().unwrap().entry(case.0.to_string()).or_default().clone();
     slot.get_or_init(|| {
         let net = network(case.0["network"].as_str().unwrap());
-        let options = twin::Options { k: case.usize("k"), streamed: case.0["streamed"].as_bool().unwrap(), stock: case.usize("stock") };
-        let mut session = twin::Session::new(&net, options, case.seed("client"), case.seed("server"));
+        let options = twin_options(case);
+        let seeds = |case: &Case<'_>| [case.seed("client"), case.seed("server")];
+        let pairing = earlier(case).map(|first| {
+            let net = network(first.0["network"].as_str().unwrap());
+            twin::Session::new(&net, twin_options(&first), seeds(&first), None).pairing
+        });
+        let mut session = twin::Session::new(&net, options, seeds(case), pairing.as_ref());
+        if case.0["keep"] == true {
+            session.keep();
+        }
         let mut answers = vec![];
         for stock in inputs(case, &net).chunks(options.stock) {
             for ((best, opened), x) in session.predict(stock).into_iter().zip(stock) {
@@ -489,7 +519,9 @@ fn session_by_twin(case: &Case<'_>) -> Arc<Run> {
             }
         }
         session.close();
-        Arc::new(Run { answers: answers.into(), base_ot: session.base_ot.clone(), messages: session.messages })
+        let [client, server] = session.pairing.export();
+        let pairing = kept(case, [&client, &server]);
+        Arc::new(Run { answers: answers.into(), pairing, base_ot: session.base_ot.clone(), messages: session.messages })
     })
     .clone()
 }
@@ -558,23 +590,26 @@ fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         }
         "Transform" => {
             let limb = &LIMBS[case.usize("limb")];
-            let mut mask = Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb"));
-            let mut a: Vec<i32> = (0..twin::N).map(|_| mask.next(limb)).collect();
+            let mut a = vec![0; twin::N];
+            Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb")).fill(limb, &mut a);
             limb.forward(&mut a);
             summary(a.iter().map(|&x| i64::from(limb.canonical(x))))
         }
         "Uniform" => {
             let limb = &LIMBS[case.usize("limb")];
-            let mut mask = Mask::new(&Seed(case.seed("seed")), case.u64("number"), case.usize("limb"));
-            summary((0..twin::N).map(|_| i64::from(mask.next(limb))))
+            let mut a = vec![0; twin::N];
+            Mask::new(&Seed(case.seed("seed")), case.u64("number"), case.usize("limb")).fill(limb, &mut a);
+            summary(a.into_iter().map(i64::from))
         }
         "Ternary" => {
-            let mut ternary = Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index")));
-            summary((0..twin::N).map(|_| i64::from(ternary.draw())))
+            let mut values = [0; twin::N];
+            Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index"))).fill(&mut values);
+            summary(values.map(i64::from))
         }
         "Noise" => {
-            let mut noise = Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index")));
-            summary((0..twin::N).map(|_| i64::from(noise.draw())))
+            let mut values = [0; twin::N];
+            Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index"))).fill(&mut values);
+            summary(values.map(i64::from))
         }
         "Flooding" => {
             let residues = LIMBS.each_ref().map(|limb| {
@@ -595,7 +630,7 @@ fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             let rounded = rescale_values(limbs, case.seed("seed")).into_iter().map(|x| {
                 let mut sum = 0_u64;
                 for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
-                    sum.add(basis.fraction(i, (x % limb.q as u128) as i32));
+                    basis.add(i, &[(x % limb.q as u128) as i32], core::slice::from_mut(&mut sum));
                 }
                 sum.round(bits)
             });
@@ -651,14 +686,14 @@ fn encryptions(case: &Case<'_>, message: &[u64], encoder: Option<&Encoder>, limb
 
 fn extension_by_core(case: &Case<'_>) -> Value {
     let repetition = Repetition::from_k(case.u8("k")).unwrap();
-    let (hash, delta) = (Tmmo::new(case.block("session")), case.block("delta"));
+    let (pairing, session, delta) = (Tmmo::new(case.block("pairing")), Tmmo::new(case.block("session")), case.block("delta"));
     let choices: Vec<u128> = case.0["choices"].as_array().unwrap().iter().map(|c| Case(&json!({ "c": c })).block("c")).collect();
     let (mut client_leaves, mut server_leaves) = (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
     let mut pairs = vec![[0; 2]; 128];
     let mut roots = Seed(case.seed("roots")).stream(Domain::Label, 0);
-    let mut receiver = Receiver::new(repetition, &mut roots, &hash, &mut client_leaves, &mut pairs).unwrap();
+    let mut receiver = Receiver::new(repetition, &mut roots, &pairing, &session, &mut client_leaves, &mut pairs).unwrap();
     let received: Vec<u128> = pairs.iter().enumerate().map(|(j, m)| m[(delta >> j & 1) as usize]).collect();
-    let mut sender = Sender::new(repetition, delta, &received, &hash, &mut server_leaves).unwrap();
+    let mut sender = Sender::new(repetition, delta, &received, &pairing, &session, &mut server_leaves).unwrap();
     let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];
     let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
     receiver.extend(&choices, &mut t, &mut corrections).unwrap();
@@ -726,7 +761,15 @@ fn frames(mut bytes: &[u8], up: bool) -> std::collections::VecDeque<twin::Messag
     frames
 }
 
-fn session_by_core(case: &Case<'_>) -> Value {
+/// Both halves of a pairing, exported.
+type Halves = [Vec<u8>; 2];
+
+/// Both engines up to the end of set-up, or on a pairing instead of one; then `run`.
+fn engines<T>(
+    case: &Case<'_>,
+    pairing: Option<&Halves>,
+    run: impl FnOnce(&mut Wire, &mut ClientEngine<'_>, &mut ServerEngine<'_>) -> T,
+) -> T {
     let net = network(case.0["network"].as_str().unwrap());
     let bytes = core_files(&net).1;
     let model = Model::parse(&bytes).unwrap();
@@ -738,24 +781,58 @@ fn session_by_core(case: &Case<'_>) -> Value {
     let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
     let mut client_memory = Memory::new(ClientEngine::memory(&plan, &options, buffers).unwrap());
     let mut server_memory = Memory::new(ServerEngine::memory(&plan, &options, buffers).unwrap());
-    let mut client = ClientEngine::new(plan, options, buffers, client_memory.bytes(), Seed(case.seed("client"))).unwrap();
-    let mut server = ServerEngine::new(&prepared, options, buffers, server_memory.bytes(), Seed(case.seed("server"))).unwrap();
+    let [own, peers] = pairing.map_or([None, None], |halves| halves.each_ref().map(|half| Some(Pairing::parse(half).unwrap())));
+    let (seed, memory) = (Seed(case.seed("client")), client_memory.bytes());
+    let client = match &own {
+        None => ClientEngine::new(plan, options, buffers, memory, seed),
+        Some(own) => ClientEngine::resume(plan, options, buffers, memory, seed, own),
+    };
+    let (seed, memory) = (Seed(case.seed("server")), server_memory.bytes());
+    let server = match &peers {
+        None => ServerEngine::new(&prepared, options, buffers, memory, seed),
+        Some(peers) => ServerEngine::resume(&prepared, options, buffers, memory, seed, peers),
+    };
+    let (mut client, mut server) = (client.unwrap(), server.unwrap());
     let mut wire = Wire { up: vec![], down: vec![], order: vec![] };
     assert_eq!(wire.settle(&mut client, &mut server), Status::Idle);
-    let mut answers = vec![];
-    for stock in inputs(case, &net).chunks(options.stock as usize) {
-        client.prepare().unwrap();
-        assert_eq!(wire.settle(&mut client, &mut server), Status::Idle);
-        for x in stock {
-            client.predict_quantised(x).unwrap();
-            assert_eq!(wire.settle(&mut client, &mut server), Status::Idle);
-            let mut opened = vec![0; if plan.is_argmax() { 0 } else { plan.header().output_len as usize }];
-            answers.push(json!({ "best": client.answer(&mut opened).unwrap(), "opened": opened }));
-        }
-    }
-    client.close().unwrap();
-    assert_eq!(wire.settle(&mut client, &mut server), Status::Closed);
+    run(&mut wire, &mut client, &mut server)
+}
 
+/// Exports both halves.
+fn export(wire: &mut Wire, client: &mut ClientEngine<'_>, server: &mut ServerEngine<'_>) -> Halves {
+    let mut halves = [vec![0; CLIENT_PAIRING_BYTES], vec![0; SERVER_PAIRING_BYTES]];
+    assert_eq!(client.export(&mut halves[0]), Ok(CLIENT_PAIRING_BYTES));
+    assert!(!server.keep_asked());
+    assert_eq!(wire.settle(client, server), Status::Idle);
+    assert!(server.keep_asked());
+    assert_eq!(server.export(&mut halves[1]), Ok(SERVER_PAIRING_BYTES));
+    halves
+}
+
+fn session_by_core(case: &Case<'_>) -> Value {
+    let pairing = earlier(case).map(|first| engines(&first, None, export));
+    engines(case, pairing.as_ref(), |wire, client, server| {
+        let keep = case.0["keep"] == true;
+        let [own, peers] = if keep { export(wire, client, server) } else { Halves::default() };
+        let mut answers = vec![];
+        for stock in inputs(case, &network(case.0["network"].as_str().unwrap())).chunks(case.usize("stock")) {
+            client.prepare().unwrap();
+            assert_eq!(wire.settle(client, server), Status::Idle);
+            for x in stock {
+                client.predict_quantised(x).unwrap();
+                assert_eq!(wire.settle(client, server), Status::Idle);
+                let mut opened = vec![0; client.answer_len()];
+                answers.push(json!({ "best": client.answer(&mut opened).unwrap(), "opened": opened }));
+            }
+        }
+        client.close().unwrap();
+        assert_eq!(wire.settle(client, server), Status::Closed);
+        json!({ "messages": sent(case, wire), "answers": answers, "pairing": kept(case, [&own, &peers]) })
+    })
+}
+
+/// What went over the wire, held against the twin.
+fn sent(case: &Case<'_>, wire: &mut Wire) -> Value {
     // Both directions must have the twin's frames, and turns must change where the twin's do.
     let run = session_by_twin(case);
     let mut turns: Vec<bool> = run.messages.iter().map(|m| m.up).collect();
@@ -775,7 +852,7 @@ fn session_by_core(case: &Case<'_>) -> Value {
         all.push(message);
     }
     all.extend(up.into_iter().chain(down));
-    json!({ "messages": messages(&all), "answers": answers })
+    messages(&all)
 }
 
 fn compare_base_ot(payload: &[u8], exact: &[Vec<u64>; 2]) {
@@ -943,16 +1020,18 @@ fn the_engine_refuses_with_the_documented_codes() {
         let frame = Case(&input).bytes("frame");
         let (code, got) = (expected["code"].as_u64().unwrap() as u16, answer(&prepared, options, &frame));
         match (code, frame[0]) {
+            // This server has no pairings.
+            (0, 1) if frame[5 + 80..5 + 96] != [0; 16] => assert_eq!(got, abort(110), "tcId {id}"),
             (0, 1) => {
                 assert_eq!((got.tag, got.payload.len()), (4, 34), "tcId {id}");
-                hello = frame[5..85].to_vec();
+                hello = frame[5..101].to_vec();
             }
             (0, _) => assert_eq!((got.tag, got.payload), (3, net.plan()), "tcId {id}"),
             _ => assert_eq!(got, abort(code), "tcId {id}"),
         }
         seen += 1;
     }
-    assert_eq!(seen, 12);
+    assert_eq!(seen, 13);
     // What only a server with its own plan and options can refuse.
     for (at, code) in [(16, 106), (10, 107), (11, 107), (12, 107)] {
         let mut other = hello.clone();

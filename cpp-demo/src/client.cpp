@@ -9,9 +9,11 @@
 
 namespace {
 
-constexpr const char *HELP = "Usage: minionn-client ADDR:PORT --input X.npy [--plan FILE] [--stock K] [--tables stored|streamed]\n\n"
+constexpr const char *HELP = "Usage: minionn-client ADDR:PORT --input X.npy [--plan FILE] [--stock K] [--tables stored|streamed]\n"
+                             "                      [--pairing FILE]\n\n"
                              "Predicts every row and prints JSON: predictions, and what each phase took.\n"
-                             "Without --plan, the server is asked for its plan.\n";
+                             "Without --plan, the server is asked for its plan.\n"
+                             "--pairing keeps what set-up makes in a file, so that it is done once. The file is secret.\n";
 
 minionn::Options options(const Arguments &arguments) {
     minionn::Options options;
@@ -34,13 +36,14 @@ std::optional<minionn::Plan> plan(const Arguments &arguments) {
 
 int main(int argc, char **argv) {
     try {
-        const Arguments arguments(argc, argv, {"--input", "--plan", "--stock", "--tables"}, {"--help"});
+        const Arguments arguments(argc, argv, {"--input", "--plan", "--stock", "--tables", "--pairing"}, {"--help"});
         if (arguments.has("--help") || arguments.positional().empty() || !arguments.has("--input")) {
             std::cerr << HELP;
             return arguments.has("--help") ? 0 : 2;
         }
         const auto rows = read_npy(arguments.get("--input", ""));
-        std::cout << to_json(predict(arguments.positional(), plan(arguments), options(arguments), rows)) << '\n';
+        const auto pairing = arguments.get("--pairing", "");
+        std::cout << to_json(predict(arguments.positional(), plan(arguments), options(arguments), rows, pairing)) << '\n';
         return 0;
     } catch (const std::exception &error) {
         std::cerr << "minionn-client: " << error.what() << '\n';

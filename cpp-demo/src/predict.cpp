@@ -7,6 +7,10 @@
 
 #include <array>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <stdexcept>
 
 namespace {
 
@@ -102,15 +106,32 @@ class Meter {
     Clock::time_point began_ = Clock::now();
 };
 
+/// The pairing in a file, if there is one.
+std::optional<minionn::Pairing> read_pairing(const std::string &path) {
+    std::ifstream in(path, std::ios::binary);
+    if (!in) return std::nullopt;
+    return minionn::Pairing(minionn::Bytes(std::istreambuf_iterator<char>(in), {}));
+}
+
+/// A file that only its owner may read.
+void write_pairing(const std::string &path, const minionn::Bytes &half) {
+    std::ofstream out(path, std::ios::binary);
+    std::filesystem::permissions(path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
+    out.write(reinterpret_cast<const char *>(half.data()), static_cast<std::streamsize>(half.size()));
+    if (!out.flush()) throw std::runtime_error(path + ": cannot be written");
+}
+
 } // namespace
 
-Report predict(const std::string &address, std::optional<minionn::Plan> plan, const minionn::Options &options, const Rows &rows) {
+Report predict(const std::string &address, std::optional<minionn::Plan> plan, const minionn::Options &options, const Rows &rows,
+               const std::string &pairing) {
     Link link(address);
     if (!plan) plan = link.fetch_plan();
     for (const auto &row : rows)
         if (row.size() != plan->info().input_length) throw minionn::Error(MINIONN_ERROR_LENGTH, "input");
 
-    minionn::Client client(*plan, options, system_random());
+    const auto half = pairing.empty() ? std::nullopt : read_pairing(pairing);
+    auto client = half ? minionn::Client(*plan, options, system_random(), *half) : minionn::Client(*plan, options, system_random());
     Report report;
     report.argmax_only = plan->info().argmax;
     const auto measured = [&](Phase &phase, auto &&command) {
@@ -120,6 +141,7 @@ Report predict(const std::string &address, std::optional<minionn::Plan> plan, co
         meter.add_to(phase);
     };
     measured(report.setup, [] {});
+    if (!half && !pairing.empty()) measured(report.setup, [&] { write_pairing(pairing, client.export_pairing()); });
     for (const auto &row : rows) {
         if (client.left() == 0) measured(report.offline, [&] { client.prepare(); });
         measured(report.online, [&] { client.predict(row); });

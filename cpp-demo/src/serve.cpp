@@ -25,6 +25,23 @@ std::shared_ptr<const minionn::Model> Models::get(std::uint32_t stock) {
     return model;
 }
 
+std::optional<minionn::Pairing> Pairings::get(const minionn::PairingId &id) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    for (auto half = halves_.begin(); half != halves_.end(); ++half) {
+        if (half->id() != id) continue;
+        halves_.splice(halves_.begin(), halves_, half);
+        return *half;
+    }
+    return std::nullopt;
+}
+
+void Pairings::keep(minionn::Pairing half) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    halves_.remove_if([&](const minionn::Pairing &other) { return other.id() == half.id(); });
+    halves_.push_front(std::move(half));
+    if (halves_.size() > most_) halves_.pop_back();
+}
+
 namespace {
 
 /// How long a silent client is waited for.
@@ -35,8 +52,8 @@ constexpr auto LINGER = std::chrono::seconds(5);
 /// One client. At most one read or write is under way, and a strand keeps the timer apart, so no lock is needed.
 class Connection : public std::enable_shared_from_this<Connection> {
   public:
-    Connection(tcp::socket socket, std::shared_ptr<Models> models)
-        : socket_(std::move(socket)), timer_(socket_.get_executor()), models_(std::move(models)) {}
+    Connection(tcp::socket socket, std::shared_ptr<Service> service)
+        : socket_(std::move(socket)), timer_(socket_.get_executor()), service_(std::move(service)) {}
 
     void start() {
         boost::system::error_code ignored;
@@ -82,11 +99,25 @@ class Connection : public std::enable_shared_from_this<Connection> {
         if (!greeting) return read(), false;
         if (greeting->kind == MINIONN_GREETING_PLAN_REQUEST) {
             received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(greeting->size));
-            out_ = models_->plan().reply();
+            out_ = service_->models.plan().reply();
             return write(false), false;
         }
-        session_.emplace(models_->get(greeting->options.stock), greeting->options, system_random());
+        const auto model = service_->models.get(greeting->options.stock);
+        if (!greeting->pairing) {
+            session_.emplace(model, greeting->options, system_random());
+            return true;
+        }
+        const auto pairing = service_->pairings.get(*greeting->pairing);
+        if (!pairing) throw minionn::Error(MINIONN_ERROR_UNKNOWN_PAIRING);
+        session_.emplace(model, greeting->options, system_random(), *pairing);
         return true;
+    }
+
+    /// Keeps this server's half of the pairing, once the client asks for it.
+    void keep() {
+        if (kept_ || !session_->keep_asked()) return;
+        kept_ = true;
+        service_->pairings.keep(minionn::Pairing(session_->export_pairing()));
     }
 
     /// One turn of the session: feed, poll, drain.
@@ -95,6 +126,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
             const auto taken = session_->feed(received_.data(), received_.size());
             received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(taken));
             const auto state = session_->poll();
+            keep();
             if (session_->pending() != 0) return drain(false);
             if (state == MINIONN_CLOSED) return ended(true);
             if (received_.empty()) return read();
@@ -160,8 +192,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     tcp::socket socket_;
     asio::steady_timer timer_;
-    std::shared_ptr<Models> models_;
+    std::shared_ptr<Service> service_;
     std::optional<minionn::Server> session_;
+    bool kept_ = false;
     std::array<std::uint8_t, 1 << 16> in_;
     minionn::Bytes received_, out_;
     std::string peer_, error_;
@@ -169,8 +202,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 } // namespace
 
-Listener::Listener(asio::io_context &context, const std::string &address, std::shared_ptr<Models> models, bool once)
-    : acceptor_(context), models_(std::move(models)), once_(once) {
+Listener::Listener(asio::io_context &context, const std::string &address, std::shared_ptr<Service> service, bool once)
+    : acceptor_(context), service_(std::move(service)), once_(once) {
     const auto [host, port] = split_address(address);
     const tcp::endpoint endpoint = *tcp::resolver(context).resolve(host, port, tcp::resolver::passive).begin();
     acceptor_.open(endpoint.protocol());
@@ -183,7 +216,7 @@ Listener::Listener(asio::io_context &context, const std::string &address, std::s
 void Listener::accept() {
     acceptor_.async_accept(asio::make_strand(acceptor_.get_executor()), [this](boost::system::error_code error, tcp::socket socket) {
         if (error == asio::error::operation_aborted) return;
-        if (!error) std::make_shared<Connection>(std::move(socket), models_)->start();
+        if (!error) std::make_shared<Connection>(std::move(socket), service_)->start();
         if (error || !once_) accept();
     });
 }

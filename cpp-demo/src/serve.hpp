@@ -4,9 +4,11 @@
 
 #include <boost/asio.hpp>
 
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 /// A model made ready for each stock that a client asked for.
@@ -28,11 +30,32 @@ class Models {
     std::unique_ptr<const minionn::Plan> plan_;
 };
 
+/// The server's halves of pairings, in memory: the one that was not used for longest goes first.
+class Pairings {
+  public:
+    explicit Pairings(std::size_t most) : most_(most) {}
+
+    std::optional<minionn::Pairing> get(const minionn::PairingId &id);
+    void keep(minionn::Pairing half);
+
+  private:
+    std::size_t most_;
+    std::mutex mutex_;
+    /// Last used first.
+    std::list<minionn::Pairing> halves_;
+};
+
+/// What all connections share.
+struct Service {
+    Models models;
+    Pairings pairings;
+};
+
 /// Accepts clients, many at a time, on all threads of an io_context.
 class Listener {
   public:
     /// Throws boost::system::system_error if the address is not free. With `once`, takes one client only.
-    Listener(boost::asio::io_context &context, const std::string &address, std::shared_ptr<Models> models, bool once);
+    Listener(boost::asio::io_context &context, const std::string &address, std::shared_ptr<Service> service, bool once);
 
     boost::asio::ip::tcp::endpoint address() const { return acceptor_.local_endpoint(); }
 
@@ -40,6 +63,6 @@ class Listener {
     void accept();
 
     boost::asio::ip::tcp::acceptor acceptor_;
-    std::shared_ptr<Models> models_;
+    std::shared_ptr<Service> service_;
     bool once_;
 };

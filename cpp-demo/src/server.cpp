@@ -31,8 +31,9 @@ int main(int argc, char **argv) {
             return arguments.has("--help") ? 0 : 2;
         }
         boost::asio::io_context context;
-        const auto models = std::make_shared<Models>(read(arguments.positional()), arguments.number("--max-stock", 256));
-        const Listener listener(context, arguments.get("--listen", "127.0.0.1:7650"), models, arguments.has("--once"));
+        const auto service = std::shared_ptr<Service>(
+            new Service{{read(arguments.positional()), arguments.number("--max-stock", 256)}, Pairings(1024)});
+        const Listener listener(context, arguments.get("--listen", "127.0.0.1:7650"), service, arguments.has("--once"));
         std::cout << "listening on " << listener.address() << std::endl;
 
         // Every thread takes the next piece of work of any client.

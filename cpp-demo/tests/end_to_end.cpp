@@ -103,9 +103,9 @@ int main(int argc, char **argv) try {
     rows.resize(5);
     const auto expected = plain(std::string(argv[1]) + " plain " + argv[2] + " --input " + argv[3]);
 
-    const auto models = std::make_shared<Models>(bytes, 8);
+    const auto service = std::shared_ptr<Service>(new Service{{bytes, 8}, Pairings(2)});
     boost::asio::io_context context;
-    const Listener listener(context, "127.0.0.1:0", models, false);
+    const Listener listener(context, "127.0.0.1:0", service, false);
     std::vector<std::thread> threads;
     for (int i = 0; i < 3; ++i) threads.emplace_back([&] { context.run(); });
     std::ostringstream address;
@@ -114,7 +114,7 @@ int main(int argc, char **argv) try {
     const Case cases[] = {{1, MINIONN_TABLES_STREAMED, true}, {2, MINIONN_TABLES_STORED, false}, {8, MINIONN_TABLES_STORED, true}};
     std::vector<std::future<void>> clients;
     for (const auto &c : cases)
-        clients.push_back(std::async(std::launch::async, [&, c] { check(address.str(), models->plan(), c, rows, expected); }));
+        clients.push_back(std::async(std::launch::async, [&, c] { check(address.str(), service->models.plan(), c, rows, expected); }));
     for (auto &client : clients) client.get();
     too_large_a_stock(address.str(), rows);
     no_client(context, listener.address());

@@ -1,4 +1,4 @@
-//! Writes the tiny plan and model that the firmware carries in flash, and puts `memory.x` where the linker looks.
+//! Writes the tiny plan and model that the firmware carries in flash.
 
 use minionn_core::model::Model;
 use minionn_core::plan::{self, Plan};
@@ -13,9 +13,7 @@ fn main() {
     let plan = plan_bytes();
     write(&out.join("tiny.plan"), &plan);
     write(&out.join("tiny.model"), &model_bytes(&plan));
-    write(&out.join("memory.x"), include_bytes!("memory.x"));
-    println!("cargo::rustc-link-search={}", out.display());
-    for input in ["build.rs", "memory.x", "src/tiny.rs"] {
+    for input in ["build.rs", "src/tiny.rs"] {
         println!("cargo::rerun-if-changed={input}");
     }
 }

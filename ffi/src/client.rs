@@ -2,6 +2,7 @@
 
 use crate::handle::{self, Opaque};
 use crate::options::{minionn_options, read};
+use crate::pairing;
 use crate::plan::parse;
 use crate::pointer::{Out, slice, slice_mut};
 use crate::random::{draw, minionn_random};
@@ -76,6 +77,70 @@ pub unsafe extern "C" fn minionn_client_init(
         let make = |region| Ok(Session::new(ClientEngine::new(plan, options, buffers, region, unsafe { draw(random, user) }?)?));
         // SAFETY: the caller's promise to this function.
         client.set(unsafe { handle::init(memory, size, region, make) }?);
+        Ok(())
+    })
+}
+
+/// As minionn_client_init(), but goes on with a pairing that minionn_client_export() wrote in an earlier session with the same server: there
+/// is no set-up. Plan, tables and stock may be others than then; the repetition may not.
+///
+/// `pairing` is used in this call only. The server may have forgotten its half: then minionn_client_poll() returns
+/// MINIONN_ERROR_PEER_ABORTED and minionn_client_peer_status() MINIONN_ERROR_UNKNOWN_PAIRING, and minionn_client_init() sets up anew.
+///
+/// \retval MINIONN_ERROR_PAIRING damaged, of another version, or a server's half.
+/// \retval MINIONN_ERROR_OPTION an option is outside its range, or the repetition is not the pairing's.
+/// \retval MINIONN_ERROR_MEMORY, ... as minionn_client_init().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_client_init_resume(
+    memory: *mut u8,
+    size: usize,
+    plan: *const u8,
+    plan_len: usize,
+    options: *const minionn_options,
+    pairing: *const u8,
+    pairing_len: usize,
+    random: minionn_random,
+    user: *mut c_void,
+    client: *mut *mut minionn_client,
+) -> minionn_status {
+    guard(|| {
+        // SAFETY: the caller's promise to this function: the plan lives as long as the handle.
+        let (plan, options, client) = unsafe { (parse(plan, plan_len)?, read(options)?, Out::new(client)?) };
+        // SAFETY: the caller's promise to this function.
+        let pairing = unsafe { pairing::parse(pairing, pairing_len) }?;
+        let (options, buffers) = options.parse()?;
+        let region = ClientEngine::memory(&plan, &options, buffers)?;
+        let make = |region| {
+            // SAFETY: the caller's promise to this function.
+            let seed = unsafe { draw(random, user) }?;
+            Ok(Session::new(ClientEngine::resume(plan, options, buffers, region, seed, &pairing)?))
+        };
+        // SAFETY: the caller's promise to this function.
+        client.set(unsafe { handle::init(memory, size, region, make) }?);
+        Ok(())
+    })
+}
+
+/// Exports this party's half of the pairing, MINIONN_CLIENT_PAIRING_BYTES, and asks the server to keep the other. Poll until idle.
+///
+/// It is SECRET: whoever has it and what went over the wire can read the inputs of all its sessions. The caller MUST seal it (encrypt and
+/// authenticate) wherever it is kept. It is the same at any time and in all sessions of a pairing; nothing needs to be written after a
+/// session.
+///
+/// \retval MINIONN_ERROR_STATE not idle.
+/// \retval MINIONN_ERROR_MEMORY `capacity` is too small.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_client_export(
+    client: *mut minionn_client,
+    out: *mut u8,
+    capacity: usize,
+    written: *mut usize,
+) -> minionn_status {
+    guard(|| {
+        // SAFETY: the caller's promise to this function.
+        let (out, written) = unsafe { (slice_mut(out, capacity)?, Out::new(written)?) };
+        // SAFETY: the caller's promise to this function.
+        written.set(unsafe { handle::with(client, |c| Ok(c.engine.export(out)?)) }?);
         Ok(())
     })
 }

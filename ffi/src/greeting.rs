@@ -14,6 +14,8 @@ pub enum minionn_greeting {
     MINIONN_GREETING_PLAN_REQUEST = 0,
     /// A session: make one with these options and feed it the same bytes, the greeting included.
     MINIONN_GREETING_SESSION = 1,
+    /// A session that goes on with a pairing, see minionn_greeting_pairing().
+    MINIONN_GREETING_RESUME = 2,
 }
 
 /// Server: reads the first bytes of a connection, so that memory can be reserved for what the client asks for.
@@ -43,7 +45,10 @@ pub unsafe extern "C" fn minionn_greeting_peek(
             Greeting::PlanRequest => minionn_greeting::MINIONN_GREETING_PLAN_REQUEST,
             Greeting::Hello(hello) => {
                 out.set(own.replace(&hello.options));
-                minionn_greeting::MINIONN_GREETING_SESSION
+                match hello.pairing {
+                    None => minionn_greeting::MINIONN_GREETING_SESSION,
+                    Some(_) => minionn_greeting::MINIONN_GREETING_RESUME,
+                }
             }
         });
         frame_len.set(used);

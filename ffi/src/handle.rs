@@ -6,6 +6,7 @@
 
 use crate::pointer::checked;
 use crate::status::{Result, Status};
+use minionn_core::machine::Machine;
 use minionn_core::memory::ALIGN;
 use zeroize::Zeroize as _;
 
@@ -28,15 +29,19 @@ pub(crate) struct Handle<T> {
     value: T,
 }
 
-/// Bytes of the handle itself.
+/// Bytes reserved for the handle itself: the same for all types, so that other machines know it.
 const fn head<T: Opaque>() -> usize {
-    assert!(align_of::<Handle<T::Value>>() <= ALIGN);
-    size_of::<Handle<T::Value>>().next_multiple_of(ALIGN)
+    const {
+        assert!(align_of::<Handle<T::Value>>() <= ALIGN);
+        assert!(size_of::<Handle<T::Value>>() <= Machine::THIS.handle);
+        assert!(Machine::THIS.handle.is_multiple_of(ALIGN));
+    }
+    Machine::THIS.handle
 }
 
 /// Bytes of a handle whose value carves `region` bytes.
 pub(crate) fn bytes<T: Opaque>(region: usize) -> Result<usize> {
-    region.checked_add(head::<T>()).filter(|&n| n <= isize::MAX as usize).ok_or(Status::MINIONN_ERROR_MEMORY)
+    Ok(Machine::THIS.check(region.saturating_add(head::<T>()))?)
 }
 
 /// Places a handle whose value carves `region` bytes.
@@ -153,7 +158,7 @@ mod tests {
 
     #[test]
     fn a_call_that_panics_breaks_the_handle_until_it_is_wiped() {
-        let mut memory = vec![u128::MAX; 8];
+        let mut memory = vec![u128::MAX; 32];
         let size = bytes::<Thing>(16).unwrap();
         assert!(size <= size_of_val(&memory[..]));
         let alive = std::rc::Rc::new(());

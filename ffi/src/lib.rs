@@ -6,6 +6,7 @@
 //! | [`model`] | a server's weights, made ready once and shared by sessions |
 //! | [`plan`] | the public description of a network, its costs, how a client fetches it |
 //! | [`greeting`] | what a server looks at before it has a session |
+//! | [`pairing`] | what set-up makes, kept for later sessions |
 //! | [`options`], [`random`], [`status`], [`version`] | what all of them use |
 //! | `handle`, `pointer` | the boundary: handles in foreign memory, checked pointers |
 //!
@@ -21,6 +22,7 @@ pub mod greeting;
 mod handle;
 pub mod model;
 pub mod options;
+pub mod pairing;
 pub mod plan;
 mod pointer;
 pub mod random;
@@ -33,6 +35,7 @@ pub use client::*;
 pub use greeting::*;
 pub use model::*;
 pub use options::*;
+pub use pairing::*;
 pub use plan::*;
 pub use random::*;
 pub use server::*;

@@ -61,6 +61,10 @@ pub struct minionn_cost {
     pub fetch_plan: minionn_phase,
     /// Once per connection.
     pub setup: minionn_phase,
+    /// Instead of that, for a connection that goes on with a pairing.
+    pub resume: minionn_phase,
+    /// Exporting a pairing.
+    pub keep: minionn_phase,
     /// Once per stock.
     pub offline: minionn_phase,
     /// Once per prediction.
@@ -143,6 +147,8 @@ pub unsafe extern "C" fn minionn_plan_cost(
         out.set(minionn_cost {
             fetch_plan: cost::fetch_plan(&plan).into(),
             setup: cost::setup().into(),
+            resume: cost::resume().into(),
+            keep: cost::keep().into(),
             offline: cost::offline(&plan, &options)?.into(),
             online: cost::online(&plan, &options).into(),
             client_memory: handle::bytes::<minionn_client>(ClientEngine::memory(&plan, &options, buffers)?)?,

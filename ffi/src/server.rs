@@ -3,7 +3,8 @@
 use crate::handle::{self, Opaque};
 use crate::model::{Ready, minionn_model};
 use crate::options::{minionn_options, read};
-use crate::pointer::Out;
+use crate::pairing;
+use crate::pointer::{Out, slice_mut};
 use crate::random::{draw, minionn_random};
 use crate::session::{self, Engine, Session, minionn_state, minionn_traffic};
 use crate::status::{guard, minionn_status};
@@ -75,6 +76,75 @@ pub unsafe extern "C" fn minionn_server_init(
         let make = |region| Ok(Session::new(ServerEngine::new(prepared, options, buffers, region, unsafe { draw(random, user) }?)?));
         // SAFETY: the caller's promise to this function.
         server.set(unsafe { handle::init(memory, size, region, make) }?);
+        Ok(())
+    })
+}
+
+/// As minionn_server_init(), for a client that goes on with a pairing, see minionn_greeting_pairing(): there is no set-up. `pairing` was
+/// written by minionn_server_export() and is used in this call only.
+///
+/// \retval MINIONN_ERROR_PAIRING damaged, of another version, or a client's half.
+/// \retval MINIONN_ERROR_OPTION an option is outside its range, or the repetition is not the pairing's, or the stock is not the model's.
+/// \retval MINIONN_ERROR_MEMORY, ... as minionn_server_init().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_server_init_resume(
+    memory: *mut u8,
+    size: usize,
+    model: *const minionn_model,
+    options: *const minionn_options,
+    pairing: *const u8,
+    pairing_len: usize,
+    random: minionn_random,
+    user: *mut c_void,
+    server: *mut *mut minionn_server,
+) -> minionn_status {
+    guard(|| {
+        // SAFETY: the caller's promise to this function: the model lives as long as the handle.
+        let (ready, options, server) = unsafe { (handle::shared::<minionn_model>(model)?, read(options)?, Out::new(server)?) };
+        // SAFETY: the caller's promise to this function.
+        let pairing = unsafe { pairing::parse(pairing, pairing_len) }?;
+        let Ready { prepared, .. } = ready;
+        let (options, buffers) = options.parse()?;
+        let region = ServerEngine::memory(prepared.model().plan(), &options, buffers)?;
+        let make = |region| {
+            // SAFETY: the caller's promise to this function.
+            let seed = unsafe { draw(random, user) }?;
+            Ok(Session::new(ServerEngine::resume(prepared, options, buffers, region, seed, &pairing)?))
+        };
+        // SAFETY: the caller's promise to this function.
+        server.set(unsafe { handle::init(memory, size, region, make) }?);
+        Ok(())
+    })
+}
+
+/// Whether the client has asked this server to keep its half of the pairing, see minionn_server_export(). A server need not.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_server_keep_asked(server: *const minionn_server) -> bool {
+    // SAFETY: the caller's promise to this function.
+    unsafe { session::number(server, ServerEngine::keep_asked) }
+}
+
+/// Exports this party's half of the pairing, MINIONN_SERVER_PAIRING_BYTES, from the end of set-up until the session is wiped. Worth the memory
+/// once minionn_server_keep_asked() is true.
+///
+/// It is SECRET: whoever has it and what went over the wire can read what the server puts into all its sessions. The caller MUST seal it
+/// (encrypt and authenticate) wherever it is kept, under the id that minionn_pairing_info() tells. It is the same in all sessions of a
+/// pairing. A server may forget it at any time.
+///
+/// \retval MINIONN_ERROR_STATE set-up has not finished.
+/// \retval MINIONN_ERROR_MEMORY `capacity` is too small.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_server_export(
+    server: *const minionn_server,
+    out: *mut u8,
+    capacity: usize,
+    written: *mut usize,
+) -> minionn_status {
+    guard(|| {
+        // SAFETY: the caller's promise to this function.
+        let (out, written) = unsafe { (slice_mut(out, capacity)?, Out::new(written)?) };
+        // SAFETY: the caller's promise to this function.
+        written.set(unsafe { handle::shared(server) }?.engine.export(out)?);
         Ok(())
     })
 }

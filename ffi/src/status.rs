@@ -34,6 +34,8 @@ pub enum minionn_status {
     MINIONN_ERROR_RANDOM = 11,
     /// The table store failed.
     MINIONN_ERROR_STORE = 12,
+    /// Not a usable pairing.
+    MINIONN_ERROR_PAIRING = 13,
     /// A pointer that must not be NULL is NULL, or a length exceeds the address space.
     MINIONN_ERROR_NULL = 90,
     /// Not a handle of this type, or wiped before.
@@ -58,6 +60,8 @@ pub enum minionn_status {
     MINIONN_ERROR_MALFORMED = 108,
     /// The peer ended the session with an error, see minionn_client_peer_status().
     MINIONN_ERROR_PEER_ABORTED = 109,
+    /// The server does not have the client's pairing: set up anew, without it.
+    MINIONN_ERROR_UNKNOWN_PAIRING = 110,
     /// A bug in this library. The handle is of no further use but to be wiped.
     MINIONN_ERROR_INTERNAL = 200,
     /// No error: more bytes are needed.
@@ -85,6 +89,7 @@ impl minionn_status {
             MINIONN_ERROR_CLOSED,
             MINIONN_ERROR_RANDOM,
             MINIONN_ERROR_STORE,
+            MINIONN_ERROR_PAIRING,
             MINIONN_ERROR_NULL,
             MINIONN_ERROR_HANDLE,
             MINIONN_ERROR_IO,
@@ -97,6 +102,7 @@ impl minionn_status {
             MINIONN_ERROR_REFUSED,
             MINIONN_ERROR_MALFORMED,
             MINIONN_ERROR_PEER_ABORTED,
+            MINIONN_ERROR_UNKNOWN_PAIRING,
             MINIONN_ERROR_INTERNAL,
             MINIONN_NEED_MORE,
         ]
@@ -138,7 +144,7 @@ fn describe(status: i32) -> &'static [u8] {
             }
         };
     }
-    texts!(0 1 2 3 4 5 6 7 8 9 10 11 12 100 101 102 103 104 105 106 107 108 109 200)
+    texts!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 100 101 102 103 104 105 106 107 108 109 110 200)
 }
 
 #[expect(clippy::indexing_slicing, reason = "runs in the compiler only")]
@@ -200,6 +206,7 @@ mod tests {
             Error::Closed,
             Error::Random,
             Error::Store,
+            Error::Pairing(fault),
             Error::Io,
             Error::Eof,
             Error::Unexpected { want: 0, got: 0 },
@@ -210,6 +217,7 @@ mod tests {
             Error::Refused,
             Error::Malformed,
             Error::PeerAborted(0),
+            Error::UnknownPairing,
             Error::Internal,
         ];
         for error in all {

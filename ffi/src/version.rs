@@ -20,9 +20,15 @@ pub const MINIONN_PLAN_REQUEST_BYTES: usize = 11;
 /// Most bytes of the answer to a plan request.
 pub const MINIONN_PLAN_REPLY_MAX: usize = 32889;
 /// Most bytes that minionn_greeting_peek() wants.
-pub const MINIONN_GREETING_MAX: usize = 89;
+pub const MINIONN_GREETING_MAX: usize = 105;
 /// Bytes of an abort message.
 pub const MINIONN_ABORT_BYTES: usize = 11;
+/// Bytes of a pairing's name.
+pub const MINIONN_PAIRING_ID_BYTES: usize = 16;
+/// Bytes of a client's half of a pairing, exported.
+pub const MINIONN_CLIENT_PAIRING_BYTES: usize = 96;
+/// Bytes of a server's half of a pairing, exported.
+pub const MINIONN_SERVER_PAIRING_BYTES: usize = 57456;
 /// Most predictions in one stock.
 pub const MINIONN_STOCK_MAX: u32 = 4096;
 /// Least bytes of inbox and outbox.
@@ -37,6 +43,9 @@ const _: () = {
     assert!(MINIONN_PLAN_REPLY_MAX == wire::PLAN_REPLY_MAX);
     assert!(MINIONN_GREETING_MAX == wire::Greeting::MAX);
     assert!(MINIONN_ABORT_BYTES == wire::ABORT_BYTES);
+    assert!(MINIONN_PAIRING_ID_BYTES == size_of::<session::PairingId>());
+    assert!(MINIONN_CLIENT_PAIRING_BYTES == session::CLIENT_PAIRING_BYTES);
+    assert!(MINIONN_SERVER_PAIRING_BYTES == session::SERVER_PAIRING_BYTES);
     assert!(MINIONN_STOCK_MAX == session::MAX_STOCK);
     assert!(MINIONN_BUFFER_MIN == session::engine::Buffers::LEAST);
 };
@@ -93,4 +102,16 @@ pub extern "C" fn minionn_greeting_max() -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn minionn_abort_bytes() -> usize {
     MINIONN_ABORT_BYTES
+}
+
+/// MINIONN_CLIENT_PAIRING_BYTES of the library that is linked.
+#[unsafe(no_mangle)]
+pub extern "C" fn minionn_client_pairing_bytes() -> usize {
+    MINIONN_CLIENT_PAIRING_BYTES
+}
+
+/// MINIONN_SERVER_PAIRING_BYTES of the library that is linked.
+#[unsafe(no_mangle)]
+pub extern "C" fn minionn_server_pairing_bytes() -> usize {
+    MINIONN_SERVER_PAIRING_BYTES
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 fn main() -> std::io::Result<()> {
-    for target in ["plan", "model", "greeting", "client", "server"] {
+    for target in ["plan", "model", "greeting", "pairing", "client", "server"] {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(target);
         std::fs::create_dir_all(&folder)?;
         for (i, seed) in minionn_fuzz::seeds(target).iter().enumerate() {

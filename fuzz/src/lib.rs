@@ -11,9 +11,9 @@ use minionn_core::model::{HEADER, Model};
 use minionn_core::ot::Repetition;
 use minionn_core::plan::{self, Plan, cost};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{Options, Tables, prepared_memory};
+use minionn_core::session::{Options, Pairing, Party, Tables, prepared_memory};
 use minionn_core::wire::{Greeting, Tag};
-use parties::{CLIENT_SEED, Frame, SERVER_SEED, Step, feed_client, feed_server, frame, frames, serve};
+use parties::{CLIENT_SEED, Frame, Halves, SERVER_SEED, Step, feed_client, feed_server, frame, frames, pair, serve_with};
 use sha2::{Digest as _, Sha256};
 use std::sync::OnceLock;
 
@@ -67,9 +67,33 @@ pub fn greeting(data: &[u8]) {
     }
 }
 
+/// A pairing of sessions with this OT parameter.
+fn halves() -> &'static Halves {
+    static HALVES: OnceLock<Halves> = OnceLock::new();
+    HALVES.get_or_init(|| pair(Options { repetition: Repetition::K1, tables: Tables::Stored, stock: 1 }, [3; 32], [4; 32]))
+}
+
+/// An exported pairing, as it is and with a digest that matches; if it parses, it goes on with the other half of an honest one.
+pub fn pairing(data: &[u8]) {
+    let _ = Pairing::parse(data);
+    let mut bytes = data.to_vec();
+    seal(&mut bytes);
+    let Ok(pairing) = Pairing::parse(&bytes) else { return };
+    let options = Options { repetition: pairing.repetition(), tables: Tables::Streamed, stock: 1 };
+    let [own, peers] = halves().clone();
+    let server = pairing.party() == Party::Server;
+    if Pairing::parse(&own).is_ok_and(|p| p.repetition() == options.repetition) {
+        let both = if server { [own, bytes] } else { [bytes, peers] };
+        serve_with(net(), options, Some(both), |served| {
+            let _ = served.parties(|p| p.settle().and_then(|_| p.client.prepare()).and_then(|()| p.settle()));
+        });
+    }
+}
+
 /// An honest session: what to do, and both directions.
 struct Recording {
     options: Options,
+    pairing: Option<Halves>,
     steps: Vec<Step>,
     up: Vec<Frame>,
     down: Vec<Frame>,
@@ -81,31 +105,34 @@ fn net() -> &'static [u8] {
     NET.get_or_init(common::square_net)
 }
 
-fn recordings() -> &'static [Recording; 2] {
-    static RECORDINGS: OnceLock<[Recording; 2]> = OnceLock::new();
+/// Stored and streamed tables, each with a set-up and with a pairing.
+fn recordings() -> &'static [Recording; 4] {
+    static RECORDINGS: OnceLock<[Recording; 4]> = OnceLock::new();
     RECORDINGS.get_or_init(|| {
-        [Tables::Stored, Tables::Streamed].map(|tables| {
+        [(Tables::Stored, false), (Tables::Streamed, false), (Tables::Stored, true), (Tables::Streamed, true)].map(|(tables, paired)| {
             let options = Options { repetition: Repetition::K1, tables, stock: 1 };
+            let pairing = paired.then(|| halves().clone());
             let x = common::input(20, 1);
-            serve(net(), options, |served| {
+            serve_with(net(), options, pairing.clone(), |served| {
                 served.parties(|p| {
                     p.prepare();
                     p.predict(&x);
+                    p.export();
                     p.client.close().expect("idle");
                     assert_eq!(p.settle(), Ok(Status::Closed));
-                    let steps = vec![Step::Prepare, Step::Predict(x.clone()), Step::Close];
-                    Recording { options, steps, up: frames(&p.up), down: frames(&p.down) }
+                    let steps = vec![Step::Prepare, Step::Predict(x.clone()), Step::Export, Step::Close];
+                    Recording { options, pairing, steps, up: frames(&p.up), down: frames(&p.down) }
                 })
             })
         })
     })
 }
 
-/// What a hostile peer sends: some honest frames, then `data`. The first two bytes choose how many, in which mode, and whether the
+/// What a hostile peer sends: some honest frames, then `data`. The first two bytes choose how many, in which session, and whether the
 /// rest is the payload of a sound frame, as far as it goes, before the honest ones go on.
 fn hostile(data: &[u8], of: fn(&Recording) -> &[Frame]) -> (&'static Recording, Vec<u8>) {
     let (&[mode, at], data) = data.split_first_chunk::<2>().unwrap_or((&[0, 0], &[]));
-    let recording = &recordings()[usize::from(mode & 1)];
+    let recording = &recordings()[usize::from(mode & 1) + 2 * usize::from(mode >> 3 & 1)];
     let honest = of(recording);
     let at = usize::from(at) % honest.len();
     let mut bytes = honest[..at].concat();
@@ -125,7 +152,7 @@ fn hostile(data: &[u8], of: fn(&Recording) -> &[Frame]) -> (&'static Recording, 
 /// A client against a hostile server.
 pub fn client(data: &[u8]) {
     let (recording, bytes) = hostile(data, |r| &r.down);
-    serve(net(), recording.options, |served| {
+    serve_with(net(), recording.options, recording.pairing.clone(), |served| {
         let _ = served.client(CLIENT_SEED, |client| feed_client(client, &recording.steps, &bytes));
     });
 }
@@ -133,7 +160,7 @@ pub fn client(data: &[u8]) {
 /// A server against a hostile client.
 pub fn server(data: &[u8]) {
     let (recording, bytes) = hostile(data, |r| &r.up);
-    serve(net(), recording.options, |served| {
+    serve_with(net(), recording.options, recording.pairing.clone(), |served| {
         let _ = served.server(SERVER_SEED, |server| feed_server(server, &bytes));
     });
 }
@@ -149,6 +176,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         }
         "model" => vec![net().to_vec()],
         "greeting" => recordings().iter().map(|r| r.up[0].clone()).collect(),
-        _ => (0..8).flat_map(|mode| (0..20).map(move |at| vec![mode, at, 0x80, 0xff, 1, 2, 3, 4])).collect(),
+        "pairing" => halves().to_vec(),
+        _ => (0..16).flat_map(|mode| (0..20).map(move |at| vec![mode, at, 0x80, 0xff, 1, 2, 3, 4])).collect(),
     }
 }

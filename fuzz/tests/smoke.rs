@@ -52,6 +52,11 @@ fn greeting() {
 }
 
 #[test]
+fn pairing() {
+    smoke("pairing", minionn_fuzz::pairing, 300);
+}
+
+#[test]
 fn client() {
     smoke("client", minionn_fuzz::client, 150);
 }

@@ -3,15 +3,18 @@
 use crate::commands::plain::Prediction;
 use crate::link::{FileStore, Link, Memory, fresh_seed};
 use crate::npy;
-use anyhow::Context as _;
+use crate::pairings;
+use anyhow::{Context as _, anyhow, ensure};
 use core::time::Duration;
+use minionn_core::Error;
 use minionn_core::plan::{self, Plan, cost};
 use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Client, Options, SliceStore, Store, Traffic, client_memory, fetch_plan};
+use minionn_core::session::{CLIENT_PAIRING_BYTES, Client, Options, Pairing, SliceStore, Store, Traffic, client_memory, fetch_plan};
 use serde::Serialize;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
 use std::time::Instant;
+use zeroize::Zeroizing;
 
 /// How long a silent server is waited for.
 const IDLE: Duration = Duration::from_secs(600);
@@ -86,12 +89,14 @@ pub fn plan_from(link: &mut Link) -> anyhow::Result<Vec<u8>> {
 }
 
 /// How to predict.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Settings<'s> {
     /// Options of the session.
     pub options: Options,
     /// File for garbled tables; else they are kept in memory.
     pub store: Option<&'s Path>,
+    /// File for what set-up makes, so that it is done once: read if it is there, written if not. Secret.
+    pub pairing: Option<&'s Path>,
 }
 
 /// Predicts every row of `inputs`, a stock at a time. `progress` is told after each prediction.
@@ -110,9 +115,26 @@ pub fn predict(link: Link, plan: Plan<'_>, settings: &Settings<'_>, inputs: &npy
         Some(path) => {
             let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
             let file = file.with_context(|| path.display().to_string())?;
-            session(link, FileStore::new(file), plan, &settings.options, &rows, progress)
+            session(link, FileStore::new(file), plan, settings, &rows, progress)
         }
-        None => session(link, SliceStore::new(&mut vec![0; bytes]), plan, &settings.options, &rows, progress),
+        None => session(link, SliceStore::new(&mut vec![0; bytes]), plan, settings, &rows, progress),
+    }
+}
+
+/// The pairing in a file, if sessions with these options can go on with it.
+fn usable<'h>(half: &'h [u8], options: &Options) -> anyhow::Result<Pairing<'h>> {
+    let pairing = Pairing::parse(half)?;
+    let k = pairing.repetition().k();
+    ensure!(pairing.repetition() == options.repetition, "this pairing was made with --ot {k}: use that, or another file");
+    Ok(pairing)
+}
+
+/// What helps, if the server has forgotten a pairing.
+fn remedy(error: Error, path: &Path) -> String {
+    if error == Error::PeerAborted(Error::UnknownPairing.code()) {
+        format!(" (remove {} and run this again)", path.display())
+    } else {
+        String::new()
     }
 }
 
@@ -120,17 +142,33 @@ fn session(
     mut link: Link,
     store: impl Store,
     plan: Plan<'_>,
-    options: &Options,
+    settings: &Settings<'_>,
     rows: &[Vec<i64>],
     mut progress: impl FnMut(),
 ) -> anyhow::Result<Report> {
     let scale = f64::from(plan.header().output_scale);
+    let options = &settings.options;
     let mut memory = Memory::new(client_memory(&plan, options)?);
     let mut out = vec![0; if plan.is_argmax() { 0 } else { plan.header().output_len as usize }];
     let mut report = Report { predictions: Vec::new(), setup: Phase::default(), offline: Phase::default(), online: Phase::default() };
 
     let began = Instant::now();
-    let mut client = run(Client::connect(Blocking(&mut link), store, plan, *options, memory.bytes(), fresh_seed()?)).context("set-up")?;
+    let (io, seed) = (Blocking(&mut link), fresh_seed()?);
+    let half = settings.pairing.map(pairings::read).transpose()?.flatten();
+    let mut client = match (&half, settings.pairing) {
+        (Some(half), Some(path)) => {
+            let pairing = usable(half, options).with_context(|| path.display().to_string())?;
+            run(Client::resume(io, store, plan, *options, memory.bytes(), seed, &pairing))
+                .map_err(|error| anyhow!("{error}{}", remedy(error, path)))
+        }
+        _ => run(Client::connect(io, store, plan, *options, memory.bytes(), seed)).map_err(Into::into),
+    }
+    .context("set-up")?;
+    if let (None, Some(path)) = (&half, settings.pairing) {
+        let mut half = Zeroizing::new(vec![0; CLIENT_PAIRING_BYTES]);
+        run(client.export(&mut half)).context("exporting the pairing")?;
+        pairings::write(path, &half)?;
+    }
     report.setup.add(began, client.traffic());
     for x in rows {
         if client.left() == 0 {

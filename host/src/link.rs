@@ -46,13 +46,6 @@ impl Link {
         Ok(Self { reader, writer: BufWriter::with_capacity(BUFFER, stream), again: std::io::Cursor::default() })
     }
 
-    /// Has `bytes`, read before, read again.
-    pub fn read_again(&mut self, bytes: Vec<u8>) {
-        self.again = std::io::Cursor::new(bytes);
-    }
-}
-
-impl Link {
     /// Ends a connection on which the peer may still be sending: closing at once would reset it, and the peer would never read why.
     /// Whatever comes is thrown away, for at most five seconds.
     pub fn end(mut self) {
@@ -70,6 +63,18 @@ impl Link {
                 return;
             }
         }
+    }
+}
+
+/// A byte stream on which a server looks at the first message before the engine reads it.
+pub trait Connection: embedded_io::Read<Error = LinkError> + embedded_io::Write<Error = LinkError> {
+    /// Has `bytes`, read before, read again.
+    fn read_again(&mut self, bytes: Vec<u8>);
+}
+
+impl Connection for Link {
+    fn read_again(&mut self, bytes: Vec<u8>) {
+        self.again = std::io::Cursor::new(bytes);
     }
 }
 

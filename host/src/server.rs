@@ -1,12 +1,14 @@
 //! A server for many clients over TCP, one thread each.
 
-use crate::link::{Link, Memory, fresh_seed};
+use crate::link::{Connection, Link, Memory, fresh_seed};
+use crate::pairings::{Half, Pairings};
+use crate::serial::Line;
 use anyhow::{Context as _, bail};
 use core::time::Duration;
 use minionn_core::model::Model;
 use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Event, MAX_STOCK, Options, Prepared, Server, prepared_memory, server_memory};
-use minionn_core::wire::{Greeting, PLAN_REQUEST_BYTES, abort, plan_reply, plan_reply_bytes};
+use minionn_core::session::{Event, MAX_STOCK, Pairing, Prepared, SERVER_PAIRING_BYTES, Server, prepared_memory, server_memory};
+use minionn_core::wire::{Greeting, Hello, PLAN_REQUEST_BYTES, abort, plan_reply, plan_reply_bytes};
 use minionn_core::{Error, plan::Plan};
 use std::collections::HashMap;
 use std::net::{TcpListener, TcpStream};
@@ -43,6 +45,9 @@ pub struct Session {
     pub bytes_received: u64,
     /// Why it ended, if not in order.
     pub error: Option<String>,
+    /// Why its pairing could not be kept, if it should be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub warning: Option<String>,
 }
 
 /// A model with its transformed weights, for each stock that a client asked for.
@@ -51,18 +56,25 @@ pub struct Service {
     model: Model<'static>,
     limits: Limits,
     prepared: Mutex<HashMap<u32, Arc<Prepared<'static>>>>,
+    pairings: Pairings,
 }
 
 impl Service {
-    /// A service for the model in `bytes`, which stay in memory as long as the process runs.
+    /// A service for the model in `bytes`, which stay in memory as long as the process runs; so do pairings, see [`Service::keeping`].
     ///
     /// # Errors
     /// If the bytes are no model.
     pub fn new(bytes: Vec<u8>, limits: Limits) -> anyhow::Result<Self> {
         let model = Model::parse(bytes.leak())?;
-        let service = Self { model, limits, prepared: Mutex::default() };
+        let service = Self { model, limits, prepared: Mutex::default(), pairings: Pairings::in_memory(Pairings::MOST) };
         service.prepare(1)?;
         Ok(service)
+    }
+
+    /// The same, with another place for pairings.
+    #[must_use]
+    pub fn keeping(self, pairings: Pairings) -> Self {
+        Self { pairings, ..self }
     }
 
     /// The plan that clients may fetch.
@@ -100,12 +112,47 @@ impl Service {
         session
     }
 
-    fn try_serve(&self, link: &mut Link, session: &mut Session) -> anyhow::Result<()> {
-        let Some(options) = self.greet(link, session)? else { return Ok(()) };
+    /// Serves the clients of a serial line, one after the other; `ended` is told about every session.
+    ///
+    /// # Errors
+    /// If the port fails.
+    pub fn serve_line(&self, line: &mut Line, mut ended: impl FnMut(&Session)) -> anyhow::Result<()> {
+        loop {
+            let mut session = Session { peer: line.name().to_owned(), ..Session::default() };
+            line.await_greeting().context("serial port")?;
+            let result = self.try_serve(line, &mut session);
+            session.error = result.err().map(|error| format!("{error:#}"));
+            ended(&session);
+        }
+    }
+
+    fn try_serve(&self, link: &mut impl Connection, session: &mut Session) -> anyhow::Result<()> {
+        let Some(hello) = self.greet(link, session)? else { return Ok(()) };
+        let options = hello.options;
+        let half = match &hello.pairing {
+            None => None,
+            Some(id) => match self.pairings.get(id) {
+                Some(half) => Some(half),
+                None => {
+                    refuse(link, Error::UnknownPairing);
+                    bail!("the client names a pairing that is not kept here");
+                }
+            },
+        };
+        let pairing = half.as_ref().map(|half| Pairing::parse(half)).transpose()?;
+        if pairing.is_some_and(|p| p.repetition() != options.repetition) {
+            refuse(link, Error::Refused);
+            bail!("refused an OT parameter that is not the pairing's");
+        }
         let greeted = (session.bytes_sent, session.bytes_received);
         let prepared = self.prepare(options.stock)?;
         let mut memory = Memory::new(server_memory(self.plan(), &options)?);
-        let mut server = run(Server::accept(Blocking(link), &prepared, options, memory.bytes(), fresh_seed()?)).context("set-up")?;
+        let (io, seed) = (Blocking(link), fresh_seed()?);
+        let mut server = match &pairing {
+            None => run(Server::accept(io, &prepared, options, memory.bytes(), seed)),
+            Some(pairing) => run(Server::resume(io, &prepared, options, memory.bytes(), seed, pairing)),
+        }
+        .context("set-up")?;
         loop {
             let event = run(server.serve());
             session.bytes_sent = greeted.0 + server.traffic().sent;
@@ -113,6 +160,11 @@ impl Service {
             match event.context("session")? {
                 Event::Prepared => {}
                 Event::Predicted => session.predictions += 1,
+                Event::Keep => {
+                    let mut half = Half::new(vec![0; SERVER_PAIRING_BYTES]);
+                    server.export(&mut half)?;
+                    session.warning = self.pairings.keep(half).err().map(|error| format!("the pairing was not kept: {error:#}"));
+                }
                 Event::Closed => return Ok(()),
             }
         }
@@ -120,8 +172,7 @@ impl Service {
 
     /// Answers plan requests until the hello comes, whose options say how much memory the session takes.
     /// `None` if the client only wanted the plan.
-    fn greet(&self, link: &mut Link, session: &mut Session) -> anyhow::Result<Option<Options>> {
-        use embedded_io::{Read as _, Write as _};
+    fn greet(&self, link: &mut impl Connection, session: &mut Session) -> anyhow::Result<Option<Hello>> {
         let mut bytes = Vec::new();
         loop {
             let greeting = Greeting::peek(&bytes);
@@ -132,7 +183,7 @@ impl Service {
                         bail!("refused a stock of {}: at most {} are allowed", hello.options.stock, self.limits.max_stock);
                     }
                     link.read_again(bytes);
-                    return Ok(Some(hello.options));
+                    return Ok(Some(hello));
                 }
                 Ok(Some((Greeting::PlanRequest, n))) => {
                     bytes.drain(..n);
@@ -161,8 +212,7 @@ impl Service {
 }
 
 /// Tells a client why it is not served. Best effort.
-fn refuse(link: &mut Link, error: Error) {
-    use embedded_io::Write as _;
+fn refuse(link: &mut impl Connection, error: Error) {
     let _ = link.write_all(&abort(error.code())).and_then(|()| link.flush());
 }
 

@@ -95,6 +95,12 @@ int main(int argc, char **argv) {
     int64_t *logits;
     float *x;
     unsigned seed = 1;
+    uint8_t own[MINIONN_CLIENT_PAIRING_BYTES], greeting[MINIONN_GREETING_MAX], id[MINIONN_PAIRING_ID_BYTES];
+    static uint8_t peers[MINIONN_SERVER_PAIRING_BYTES];
+    size_t greeting_len, again;
+    minionn_pairing pairing;
+    minionn_greeting kind;
+    minionn_state state;
 
     if (argc != 2) fail(__LINE__, "argument: MODEL");
     model_bytes = read_file(argv[1], &model_len);
@@ -143,9 +149,41 @@ int main(int argc, char **argv) {
     EXPECT(traffic.received == cost.setup.down + cost.offline.down + cost.online.down);
     EXPECT(traffic.rounds == cost.setup.rounds + cost.offline.rounds + cost.online.rounds);
 
+    EXPECT(minionn_client_export(client, own, sizeof own - 1, &written) == MINIONN_ERROR_MEMORY);
+    CHECK(minionn_client_export(client, own, sizeof own, &written));
+    EXPECT(written == sizeof own && !minionn_server_keep_asked(server));
+    EXPECT(settle(client, server) == MINIONN_IDLE);
     CHECK(minionn_client_close(client));
-    EXPECT(settle(client, server) == MINIONN_CLOSED && minionn_server_predictions(server) == 1);
+    EXPECT(settle(client, server) == MINIONN_CLOSED && minionn_server_predictions(server) == 1 && minionn_server_keep_asked(server));
+    CHECK(minionn_server_export(server, peers, sizeof peers, &written));
+    EXPECT(written == sizeof peers);
+    minionn_client_wipe(client);
+    minionn_server_wipe(server);
 
+    /* Another session goes on with the pairing. */
+    CHECK(minionn_client_init_resume(client_memory, size, plan, plan_len, &options, own, sizeof own, counting, &seed, &client));
+    CHECK(minionn_client_poll(client, &state));
+    CHECK(minionn_client_drain(client, greeting, sizeof greeting, &greeting_len));
+    CHECK(minionn_greeting_peek(greeting, greeting_len, &options, &kind, &written));
+    EXPECT(kind == MINIONN_GREETING_RESUME && written == greeting_len);
+    CHECK(minionn_greeting_pairing(greeting, greeting_len, id));
+    CHECK(minionn_pairing_info(peers, sizeof peers, &pairing));
+    EXPECT(pairing.server && pairing.repetition == options.repetition && memcmp(pairing.id, id, sizeof id) == 0);
+    EXPECT(minionn_server_init_resume(server_memory, cost.server_memory, model, &options, own, sizeof own, counting, &seed, &server) ==
+           MINIONN_ERROR_PAIRING);
+    CHECK(minionn_server_init_resume(server_memory, cost.server_memory, model, &options, peers, sizeof peers, counting, &seed, &server));
+    CHECK(minionn_server_feed(server, greeting, greeting_len, &written));
+    EXPECT(settle(client, server) == MINIONN_IDLE);
+    CHECK(minionn_client_traffic(client, &traffic));
+    EXPECT(traffic.sent == cost.resume.up && traffic.received == cost.resume.down && traffic.rounds == cost.resume.rounds);
+    CHECK(minionn_client_prepare(client));
+    EXPECT(settle(client, server) == MINIONN_IDLE);
+    CHECK(minionn_client_predict(client, x, info.input_length));
+    EXPECT(settle(client, server) == MINIONN_IDLE);
+    CHECK(minionn_client_answer(client, logits, info.answer_length, &written, &again));
+    EXPECT(again == argmax);
+    CHECK(minionn_client_close(client));
+    EXPECT(settle(client, server) == MINIONN_CLOSED);
     minionn_client_wipe(client);
     minionn_server_wipe(server);
     minionn_model_wipe(model);

@@ -182,8 +182,12 @@ pub fn tmmo(k: u128, x: u128, i: u128) -> u128 {
 }
 
 /// The public key of a session's hash.
-pub fn session_key(client_nonce: &[u8], server_nonce: &[u8], digest: &[u8]) -> u128 {
-    let hash = sha256(&[b"MiniONN session", client_nonce, server_nonce, digest].concat());
+pub fn session_key(pairing: Option<u128>, client_nonce: &[u8], server_nonce: &[u8], digest: &[u8]) -> u128 {
+    let start = match pairing {
+        None => b"MiniONN session".to_vec(),
+        Some(id) => [&b"MiniONN resumed"[..], &id.to_le_bytes()].concat(),
+    };
+    let hash = sha256(&[&start[..], client_nonce, server_nonce, digest].concat());
     u128::from_le_bytes(hash[..16].try_into().unwrap())
 }
 
@@ -679,6 +683,7 @@ fn to_limbs(poly: &[i128], limbs: usize) -> Limbs {
 }
 
 /// A party's lattice key.
+#[derive(Clone)]
 pub struct Key {
     s: Vec<i128>,
     transformed: Limbs,
@@ -720,6 +725,7 @@ pub struct Answer {
 }
 
 /// A public key as it travelled: the seed of `a`, and `b`.
+#[derive(Clone)]
 pub struct PublicKey {
     seed: Seed,
     b: Limbs,
@@ -780,6 +786,7 @@ fn words(block: u128) -> impl Iterator<Item = i128> {
 }
 
 /// All trees of the OT extension, and the messages of the base OTs.
+#[derive(Clone)]
 pub struct Trees {
     k: usize,
     /// `[tree][leaf]`.
@@ -796,8 +803,8 @@ pub struct Group {
 }
 
 impl Trees {
-    /// From the roots, under the session's hash.
-    pub fn new(session: u128, k: usize, mut root: impl FnMut() -> u128) -> Self {
+    /// From the roots, under the id of the pairing.
+    pub fn new(pairing: u128, k: usize, mut root: impl FnMut() -> u128) -> Self {
         let (mut leaves, mut messages) = (vec![], vec![]);
         for tree in 0..128 / k {
             let mut nodes = vec![root()];
@@ -805,7 +812,7 @@ impl Trees {
                 let half = nodes.len();
                 let child = |side: usize, node: usize| {
                     let tweak = (1 << 127) + ((tree as u128) << 32) + ((level as u128) << 24) + ((side as u128) << 16) + node as u128;
-                    tmmo(session, nodes[node], tweak)
+                    tmmo(pairing, nodes[node], tweak)
                 };
                 let [left, right] = [0, 1].map(|side| (0..half).map(|node| child(side, node)).collect::<Vec<_>>());
                 let sum = |nodes: &[u128]| nodes.iter().fold(0, |sum, x| sum ^ x);
@@ -815,6 +822,17 @@ impl Trees {
             leaves.push(nodes);
         }
         Self { k, leaves, messages }
+    }
+
+    /// With the leaves of a session (7.5).
+    pub fn of_session(&self, session: u128) -> Self {
+        let mut own = self.clone();
+        for (tree, leaves) in own.leaves.iter_mut().enumerate() {
+            for (x, leaf) in leaves.iter_mut().enumerate() {
+                *leaf = tmmo(session, *leaf, (1 << 127) + ((tree as u128) << 32) + ((self.k as u128 + 1) << 24) + x as u128);
+            }
+        }
+        own
     }
 
     /// The messages `(m0, m1)` of the base OTs.
@@ -1139,6 +1157,38 @@ pub struct Options {
     pub stock: usize,
 }
 
+/// What set-up makes, both halves.
+#[derive(Clone)]
+pub struct Pairing {
+    /// The key of the session that made it.
+    id: u128,
+    /// The client's.
+    secret: Seed,
+    key: Key,
+    public: PublicKey,
+    trees: Trees,
+    /// The server's.
+    delta: u128,
+}
+
+impl Pairing {
+    /// Appendix B: the client's half, the server's half.
+    pub fn export(&self) -> [Vec<u8>; 2] {
+        let half = |party: u8, secrets: Vec<u8>| {
+            let mut bytes = [&b"MiniONN"[..], &[party, 1, 0, self.trees.k as u8, 0, 0, 0, 0, 0], &self.id.to_le_bytes(), &secrets].concat();
+            bytes.extend(sha256(&bytes));
+            bytes
+        };
+        let mut server = self.delta.to_le_bytes().to_vec();
+        server.extend(self.public.seed);
+        for (j, &(m0, m1)) in self.trees.messages.iter().enumerate() {
+            server.extend(if bit(self.delta, j) { m1 } else { m0 }.to_le_bytes());
+        }
+        self.public.b.iter().for_each(|b| server.extend(limbs_bytes(b)));
+        [half(b'c', self.secret.to_vec()), half(b's', server)]
+    }
+}
+
 /// A session's transcript and what lies behind it.
 pub struct Session<'a> {
     network: &'a Network,
@@ -1152,9 +1202,9 @@ pub struct Session<'a> {
     /// The server's Δ.
     pub delta: u128,
     own_labels: u128,
+    /// What set-up made, or an earlier one.
+    pub pairing: Pairing,
     trees: Trees,
-    key: Key,
-    public: PublicKey,
     groups: u64,
     prepared: u64,
     /// Exactly rounded coefficients of the base OTs' answer: c0, then c1.
@@ -1179,26 +1229,48 @@ fn limbs_bytes(polynomial: &[u64]) -> Vec<u8> {
 }
 
 impl<'a> Session<'a> {
-    /// Handshake and set-up.
-    pub fn new(network: &'a Network, options: Options, client: Seed, server: Seed) -> Self {
+    /// Handshake, and set-up unless there is a pairing.
+    pub fn new(network: &'a Network, options: Options, seeds: [Seed; 2], pairing: Option<&Pairing>) -> Self {
         let mut messages = vec![];
         let mut send = |up, tag, payload| messages.push(Message { up, tag, payload });
         let plan = network.plan();
         let digest = &plan[plan.len() - 32..];
 
         // 7.1
-        let nonces: [Seed; 2] = [client, server].map(|seed| Stream::new(derive(seed, 4), MASK, 0).bytes());
+        let nonces: [Seed; 2] = seeds.map(|seed| Stream::new(derive(seed, 4), MASK, 0).bytes());
         let mut hello = b"MiniONN\0\x01\0".to_vec();
         hello.extend([options.k as u8, u8::from(options.streamed)]);
         hello.extend((options.stock as u32).to_le_bytes());
         hello.extend(digest);
         hello.extend(nonces[0]);
+        hello.extend(pairing.map_or(0, |p| p.id).to_le_bytes());
         send(true, 1, hello);
         send(false, 4, [&[1, 0], &nonces[1][..]].concat());
-        let session = session_key(&nonces[0], &nonces[1], digest);
+        let session = session_key(pairing.map(|p| p.id), &nonces[0], &nonces[1], digest);
 
+        let (pairing, base_ot) = match pairing {
+            Some(pairing) => (pairing.clone(), [vec![], vec![]]),
+            None => Self::set_up(session, options.k, seeds, send),
+        };
+        Self {
+            network,
+            options,
+            seeds,
+            messages,
+            session,
+            delta: pairing.delta,
+            own_labels: Stream::new(derive(seeds[1], 4), LABEL, 1).block(),
+            trees: pairing.trees.of_session(session),
+            pairing,
+            groups: 0,
+            prepared: 0,
+            base_ot,
+        }
+    }
+
+    /// 7.2 to 7.4: what set-up makes, and the coefficients of the base OTs' answer.
+    fn set_up(session: u128, k: usize, [client, server]: [Seed; 2], mut send: impl FnMut(bool, u8, Vec<u8>)) -> (Pairing, [Vec<u64>; 2]) {
         // 7.2, and the first step of 7.3
-        let own_labels = Stream::new(derive(server, 4), LABEL, 1).block();
         let delta = Stream::new(derive(server, 4), LABEL, 0).block() | 1;
         let server_key = Key::new(derive(server, 0));
         let [noise, public] = [derive(server, 1), derive(server, 2)];
@@ -1214,13 +1286,14 @@ impl<'a> Session<'a> {
         send(false, 5, keys);
         let server_public = PublicKey { seed: public, b };
 
-        let key = Key::new(derive(client, 0));
+        let secret = derive(client, 0);
+        let key = Key::new(secret);
         let [noise, public] = [derive(client, 1), derive(client, 2)];
         let client_public = PublicKey { seed: public, b: key.encrypt(&[0; N], 4, 0, public, noise) };
 
         // 7.3 and 7.4
-        let mut roots = Stream::new(derive(client, 4), LABEL, 0);
-        let trees = Trees::new(session, options.k, || roots.block());
+        let mut roots = Stream::new(secret, LABEL, 0);
+        let trees = Trees::new(session, k, || roots.block());
         let of_slots = |f: &dyn Fn(&(u128, u128)) -> Vec<i128>| slots(&trees.messages.iter().flat_map(f).collect::<Vec<_>>());
         let differences = of_slots(&|&(m0, m1)| words(m0).zip(words(m1)).map(|(m0, m1)| m1 - m0).collect());
         let centred = differences.iter().map(|&x| if x > T / 2 { i128::from(x) - i128::from(T) } else { x.into() }).collect();
@@ -1241,23 +1314,12 @@ impl<'a> Session<'a> {
             assert_eq!(block, if bit(delta, j) { m1 } else { m0 });
         }
         send(false, 8, vec![]);
-        let seeds = [client, server];
-        let base_ot = [c0, c1];
-        Self {
-            network,
-            options,
-            seeds,
-            messages,
-            session,
-            delta,
-            own_labels,
-            trees,
-            key,
-            public: client_public,
-            groups: 0,
-            prepared: 0,
-            base_ot,
-        }
+        (Pairing { id: session, secret, key, public: client_public, trees, delta }, [c0, c1])
+    }
+
+    /// Tells the server that the client has kept its half of the pairing.
+    pub fn keep(&mut self) {
+        self.send(true, 21, vec![]);
     }
 
     fn send(&mut self, up: bool, tag: u8, payload: Vec<u8>) {
@@ -1422,7 +1484,7 @@ impl<'a> Session<'a> {
                         m[b * tile.n_o * tile.n_w + j] = encode(share, plain, tile.limbs);
                     }
                 }
-                up.push(self.key.encrypt(&m, tile.limbs, up.len() as u64, public, noise));
+                up.push(self.pairing.key.encrypt(&m, tile.limbs, up.len() as u64, public, noise));
             }
         }
         let mut payload = public.to_vec();
@@ -1446,13 +1508,13 @@ impl<'a> Session<'a> {
             let at: Vec<usize> = results.iter().map(|r| r.2).collect();
             let minus_u = |&(p, i, _): &(usize, usize, usize)| ring(-i128::from(predictions[p].u[o][i]), tile.ring);
             let masks: Vec<u128> = results.iter().map(|r| encode(minus_u(r), plain, tile.limbs)).collect();
-            let answer = answer(&self.public, &products, (tile.limbs, tile.flood), (seeds.1, down as u64), &at, &masks);
+            let answer = answer(&self.pairing.public, &products, (tile.limbs, tile.flood), (seeds.1, down as u64), &at, &masks);
             let c1: Vec<u64> = answer.c1.iter().map(|&x| rescale(x, tile.limbs, tile.ring + 9)).collect();
             let c0: Vec<u64> = answer.c0.iter().map(|&x| rescale(x, tile.limbs, tile.ring + 4)).collect();
             payload.extend(pack_all(&c1, tile.ring + 9));
             payload.extend(pack_all(&c0, tile.ring + 4));
             for (&(p, i, k), &c0) in results.iter().zip(&c0) {
-                let v = (phase(&self.key, tile.ring, c0, &c1, k) + 256) / 512 % plain;
+                let v = (phase(&self.pairing.key, tile.ring, c0, &c1, k) + 256) / 512 % plain;
                 let row = &self.network.weights[number][i * tile.inputs..(i + 1) * tile.inputs];
                 let product: i128 = row.iter().zip(&predictions[p].client[o]).map(|(&w, &r)| i128::from(w) * i128::from(r)).sum();
                 assert_eq!(v, ring(product - i128::from(predictions[p].u[o][i]), tile.ring), "v = W·r − u");

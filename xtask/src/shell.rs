@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::Instant;
 
-/// How often a command with a time limit is looked at.
+/// How often a program with a time limit is looked at.
 const POLL: Duration = Duration::from_millis(20);
 
 /// The repository's root.
@@ -45,32 +45,19 @@ pub(crate) fn cargo(arguments: &str) -> Command {
 /// # Errors
 /// What was printed and how it ended, unless it ended well.
 pub(crate) fn run(command: &mut Command) -> Result<String, String> {
-    finish(command, None)
-}
-
-/// As [`run`], for at most `limit`.
-pub(crate) fn run_within(command: &mut Command, limit: Duration) -> Result<String, String> {
-    finish(command, Some(limit))
+    let shown = show(command);
+    let (mut child, printed) = start(command).map_err(|error| format!("{shown}\ncannot be started: {error}"))?;
+    let output = read(printed);
+    match child.wait() {
+        Ok(status) if status.success() => Ok(output),
+        Ok(status) => Err(format!("{output}\n{shown}\nended with {status}")),
+        Err(error) => Err(format!("{output}\n{shown}\ncannot be waited for: {error}")),
+    }
 }
 
 /// Whether the command exists and ends well.
 pub(crate) fn works(command: &mut Command) -> bool {
     run(command).is_ok()
-}
-
-fn finish(command: &mut Command, limit: Option<Duration>) -> Result<String, String> {
-    let shown = show(command);
-    let (child, printed) = start(command).map_err(|error| format!("{shown}\ncannot be started: {error}"))?;
-    // Read while it runs: a full pipe would stop it.
-    let reader = thread::spawn(move || read(printed));
-    let ended = wait(child, limit);
-    let output = reader.join().unwrap_or_default();
-    match ended {
-        Ok(Some(status)) if status.success() => Ok(output),
-        Ok(Some(status)) => Err(format!("{output}\n{shown}\nended with {status}")),
-        Ok(None) => Err(format!("{output}\n{shown}\nwas stopped after {} s", limit.unwrap_or_default().as_secs())),
-        Err(error) => Err(format!("{output}\n{shown}\ncannot be waited for: {error}")),
-    }
 }
 
 /// Starts a command whose two outputs go into one pipe, in the order in which they were written.
@@ -90,8 +77,7 @@ fn read(mut printed: PipeReader) -> String {
 }
 
 /// Waits for the end, or kills at the limit (`None`).
-fn wait(mut child: Child, limit: Option<Duration>) -> io::Result<Option<ExitStatus>> {
-    let Some(limit) = limit else { return child.wait().map(Some) };
+pub(crate) fn wait_within(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
     let start = Instant::now();
     while start.elapsed() < limit {
         if let Some(status) = child.try_wait()? {

@@ -1,13 +1,9 @@
 //! The steps of `cargo xtask test`, one function each, and what runs them.
 
-use crate::shell::{cargo, command, root, run, run_within, target_dir};
-use crate::tools;
-use core::time::Duration;
+use crate::shell::{cargo, command, root, run, target_dir};
+use crate::{embedded, instructions, tools};
 use std::process::ExitCode;
 use std::time::Instant;
-
-/// What the emulated self-test may take; it needs seconds.
-const EMBEDDED_LIMIT: Duration = Duration::from_secs(300);
 
 /// How a step ended, if it did not fail, in a few words.
 pub(crate) enum Outcome {
@@ -25,9 +21,11 @@ pub(crate) struct Step {
 }
 
 pub(crate) const SETUP: Step = Step { title: "tools", run: setup };
-pub(crate) const EMBEDDED: Step = Step { title: "embedded self-test on an emulated Cortex-M4F", run: embedded };
+pub(crate) const EMBEDDED: Step = Step { title: "firmware on emulated microcontrollers", run: embedded };
 pub(crate) const ATTACKS: Step = Step { title: "attacks with defences stripped", run: attacks };
 pub(crate) const CPP: Step = Step { title: "C and C++", run: cpp };
+pub(crate) const BENCH: Step = Step { title: "instructions of hot paths", run: instructions::compare };
+pub(crate) const ACCEPT: Step = Step { title: "instructions of hot paths, accepted", run: instructions::accept };
 pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header };
 
 /// Everything, cheapest first.
@@ -41,6 +39,7 @@ pub(crate) const TEST: &[Step] = &[
     Step { title: "no_std build of core and C ABI", run: no_std },
     EMBEDDED,
     CPP,
+    BENCH,
     Step { title: "documentation", run: documentation },
 ];
 
@@ -152,17 +151,9 @@ fn no_std() -> Result<Outcome> {
 }
 
 fn embedded() -> Result<Outcome> {
-    let folder = root().join("embedded-demo");
-    run(cargo("build --quiet --release").current_dir(&folder))?;
-    // cargo turns into the emulator (exec), so the time limit ends the emulator itself.
-    let output = run_within(cargo("run --release --quiet").current_dir(&folder), EMBEDDED_LIMIT)?;
-    Ok(Outcome::Passed(last_lines(&output, 2)))
-}
-
-/// The last `n` lines in one.
-fn last_lines(output: &str, n: usize) -> String {
-    let lines: Vec<_> = output.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(n)..].join("; ")
+    let (words, table) = embedded::all()?;
+    println!("\n{table}");
+    Ok(Outcome::Passed(words))
 }
 
 /// Builds and tests cpp-demo, then every pairing with the Rust command. CMake gets `MINIONN_TARGET_DIR`: the folder that holds `release/libminionn.a`.
@@ -214,11 +205,5 @@ mod tests {
                       test result: ok. 40 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 1.25s\n";
         assert_eq!(count(output), "42 tests, 1 ignored");
         assert_eq!(count(""), "0 tests");
-    }
-
-    #[test]
-    fn keeps_the_last_lines() {
-        assert_eq!(last_lines("a\nb\n\n c \n", 2), "b; c");
-        assert_eq!(last_lines("a", 2), "a");
     }
 }

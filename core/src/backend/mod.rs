@@ -1,7 +1,11 @@
 //! What depends on the machine, and the only code with `unsafe`. Every fast path equals its portable twin bit for bit.
 
 pub mod aes;
+pub(crate) mod cpu;
+pub mod limb;
+pub mod matrix;
 pub mod place;
+pub mod sample;
 pub mod transpose;
 // What has a hardware float ABI and no operating system has these instructions, too.
 #[cfg(all(target_arch = "arm", target_abi = "eabihf", target_os = "none", target_endian = "little", not(feature = "force-portable")))]

@@ -2,6 +2,7 @@
 //! with the small secret; where many are, the product of polynomials is made by transforms modulo two or three limbs.
 
 use super::encrypt::SecretKey;
+use crate::backend::{self, matrix::Weights};
 use crate::params::{N, PRIMES};
 use crate::plan::noise::{C0_EXTRA, C1_EXTRA};
 use crate::ring::{LIMBS, Limb, montgomery_inverse};
@@ -13,51 +14,22 @@ pub const FEW: usize = 64;
 /// Numbers of an unfolded secret.
 pub const UNFOLDED: usize = 2 * N;
 
-/// The secret twice, first with its sign changed: `X^n = −1`, so coefficient `k` of `c1·s` is `Σ_j c1[j]·out[n + k − j]`.
+/// The secret backwards, and once more with its sign changed: `X^n = −1`, so coefficient `k` of `c1·s` is `Σ_j c1[j]·out[n − 1 − k + j]`.
 pub fn unfold(key: &SecretKey, out: &mut [i8]) {
     debug_assert_eq!(out.len(), UNFOLDED);
-    let (negative, positive) = out.split_at_mut(N);
-    let mut secret = key.coefficients();
+    let (positive, negative) = out.split_at_mut(N);
+    key.coefficients().fill(positive);
+    positive.reverse();
     for (n, p) in negative.iter_mut().zip(positive) {
-        let s = secret.draw() as i8;
-        (*n, *p) = (-s, s);
+        *n = -*p;
     }
 }
 
 /// Adds to `sums[i]` the part that the coefficients `first..first + c1.len()` of `c1` have in coefficient `places[i]` of `c1·s`, modulo
 /// `2^bits`; higher bits of the sums are left undefined. `unfolded` is [`unfold`]'s.
 pub fn add_products(unfolded: &[i8], bits: u32, first: usize, c1: &[u64], places: &[u16], sums: &mut [u64]) {
-    if bits <= u32::BITS {
-        let mut narrow = [0; GROUP];
-        for (narrow, &c) in narrow.iter_mut().zip(c1) {
-            *narrow = c as u32;
-        }
-        let add = |sum: u32, c: u32, s: i8| sum.wrapping_add(c.wrapping_mul(i32::from(s) as u32));
-        for_each_place(unfolded, first, c1.len(), places, sums, |sum, window| {
-            u64::from(window.zip(&narrow).fold(sum as u32, |sum, (&s, &c)| add(sum, c, s)))
-        });
-    } else {
-        let add = |sum: u64, c: u64, s: i8| sum.wrapping_add(c.wrapping_mul(i64::from(s) as u64));
-        for_each_place(unfolded, first, c1.len(), places, sums, |sum, window| window.zip(c1).fold(sum, |sum, (&s, &c)| add(sum, c, s)));
-    }
-}
-
-/// Calls `add` for every place with its sum and the secret's coefficients that meet `len` coefficients of `c1` from `first` on.
-#[inline(always)]
-fn for_each_place<'s>(
-    unfolded: &'s [i8],
-    first: usize,
-    len: usize,
-    places: &[u16],
-    sums: &mut [u64],
-    add: impl Fn(u64, core::iter::Rev<core::slice::Iter<'s, i8>>) -> u64,
-) {
-    for (sum, &place) in sums.iter_mut().zip(places) {
-        let end = N + usize::from(place) + 1 - first;
-        if let Some(window) = unfolded.get(end - len..end) {
-            *sum = add(*sum, window.iter().rev());
-        }
-    }
+    let rows = places.iter().map(|&place| N - 1 - usize::from(place) + first);
+    backend::matrix::add_rows(Weights::Narrow(unfolded), bits, rows, c1, sums);
 }
 
 /// Limbs that hold `c1·s` exactly, for signed `c1` of `bits` bits: `n·2^(bits−1)` must stay below half their product.
@@ -74,9 +46,7 @@ pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) {
     let mut values = [0; GROUP];
     for (out, packed) in out.chunks_exact_mut(GROUP).zip(packed.chunks_exact(group_bytes)) {
         let _whole_bytes = unpack(packed, bits, &mut values);
-        for (out, &value) in out.iter_mut().zip(&values) {
-            *out = limb.reduce_wide((value << (64 - bits)) as i64 >> (64 - bits));
-        }
+        backend::limb::reduce_signed(limb, bits, &values, out);
     }
 }
 
@@ -85,9 +55,7 @@ pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) {
 pub fn multiply_by_secret(index: usize, secret: &[i32], c1: &mut [i32]) {
     let Some(limb) = LIMBS.get(index) else { return };
     limb.forward(c1);
-    for (x, &s) in c1.iter_mut().zip(secret) {
-        *x = limb.mul(*x, s);
-    }
+    backend::limb::multiply(limb, c1, secret);
     limb.inverse(c1);
 }
 

@@ -3,6 +3,7 @@
 //! With `h = ⌊p/2⌋` and `rem = (q·m + h) mod p`: `round(q·m/p) = (q·m + h − rem)/p`, and q·m vanishes in every limb,
 //! so the limb's value is `(h − rem)·p^-1`.
 
+use crate::backend;
 use crate::params::SLOT_PRIME;
 use crate::plan::noise;
 use crate::ring::{LIMBS, SLOT, montgomery_inverse};
@@ -48,15 +49,24 @@ impl Encoder {
     #[inline]
     fn numerator(&self, m: u64) -> i64 {
         match self.plaintext {
-            Plaintext::Bits(bits) => {
-                let half = (1 << bits) / 2;
-                let rem = self.q_mod_p.wrapping_mul(m).wrapping_add(half) & ((1 << bits) - 1);
-                half as i64 - rem as i64
-            }
+            Plaintext::Bits(bits) => backend::limb::portable::numerator(bits, self.q_mod_p, m),
             Plaintext::Slots => {
                 let half = (SLOT_PRIME / 2) as i32;
                 let sum = SLOT.mul(self.q_mod_p as i32, m as i32) + half;
                 i64::from(half) - i64::from(SLOT.canonical(SLOT.reduce(sum)))
+            }
+        }
+    }
+
+    /// [`Self::encode`] of many; where plaintexts are bits, of any `m` modulo p.
+    pub fn encode_all(&self, index: usize, m: &[u64], out: &mut [i32]) {
+        let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else { return };
+        match self.plaintext {
+            Plaintext::Bits(bits) => backend::limb::encode(limb, &backend::limb::Encoding { bits, q_mod_p: self.q_mod_p, inverse }, m, out),
+            Plaintext::Slots => {
+                for (out, &m) in out.iter_mut().zip(m) {
+                    *out = self.encode(index, m);
+                }
             }
         }
     }

@@ -1,11 +1,11 @@
 //! Keys and seeded symmetric encryption, one limb at a time.
 
 use super::sample::{self, Noise, Ternary};
+use crate::backend;
 use crate::params::LIMB_BITS;
 use crate::ring::{LIMBS, Limb};
-use core::hint::black_box;
-
 use crate::rng::{Domain, Prg, Seed};
+use zeroize::Zeroizing;
 
 /// A secret key: only its seed is kept; each use expands it.
 pub struct SecretKey {
@@ -18,19 +18,20 @@ const fn limb_stream(polynomial: u64, limb: usize) -> u64 {
 }
 
 impl SecretKey {
-    /// A key from a seed that is used for nothing else.
+    /// A key from a seed whose stream `(Ternary, 0)` is used for nothing else.
     #[must_use]
     pub const fn new(seed: Seed) -> Self {
         Self { seed }
     }
 
+    /// The seed.
+    pub(crate) const fn seed(&self) -> &Seed {
+        &self.seed
+    }
+
     /// `NTT(s)` in Montgomery form, in `(−q, q)`. `out`: n values.
     pub fn expand(&self, limb: &Limb, out: &mut [i32]) {
-        let mut secret = self.coefficients();
-        for x in out.iter_mut() {
-            *x = limb.montgomery_one() * secret.draw();
-        }
-        limb.forward(out);
+        transform(limb, self.coefficients(), out);
     }
 
     /// The coefficients of `s`, in order.
@@ -45,15 +46,29 @@ impl SecretKey {
     #[inline(never)]
     pub fn encrypt_limb(index: usize, number: u64, public: &Seed, noise: &[i8], secret: &[i32], out: &mut [i32]) {
         let Some(limb) = LIMBS.get(index) else { return };
-        for (x, &e) in out.iter_mut().zip(noise) {
-            *x += i32::from(e);
-        }
+        backend::limb::add_small(noise, out);
         limb.forward(out);
-        let (mut mask, one) = (Mask::new(public, number, index), black_box(limb.montgomery_one()));
-        for (x, &s) in out.iter_mut().zip(secret) {
-            *x = limb.canonical(limb.mul(*x - limb.mul(mask.next(limb), s), one)) as i32;
+        let (mut mask, mut a) = (Mask::new(public, number, index), [0; CHUNK]);
+        for (out, secret) in out.chunks_mut(CHUNK).zip(secret.chunks(CHUNK)) {
+            let Some(a) = a.get_mut(..out.len()) else { return };
+            mask.fill(limb, a);
+            backend::limb::multiply_subtract(limb, a, secret, out);
         }
     }
+}
+
+/// Values that are made at a time, on the stack.
+const CHUNK: usize = 64;
+
+/// The transform of a small polynomial in Montgomery form, in `(−q, q)`.
+pub(super) fn transform(limb: &Limb, mut coefficients: Ternary, out: &mut [i32]) {
+    let mut small = Zeroizing::new([0; CHUNK]);
+    for out in out.chunks_mut(CHUNK) {
+        let Some(small) = small.get_mut(..out.len()) else { return };
+        coefficients.fill(small);
+        backend::limb::to_montgomery_small(limb, small, out);
+    }
+    limb.forward(out);
 }
 
 /// The noise of ciphertext `number` under a seed that is used for nothing else.
@@ -73,10 +88,19 @@ impl Mask {
         Self { prg: public.stream(Domain::Uniform, limb_stream(number, limb)) }
     }
 
-    /// The next value.
-    #[inline]
-    pub fn next(&mut self, limb: &Limb) -> i32 {
-        sample::uniform_vartime(&mut self.prg, limb)
+    /// The next values.
+    pub fn fill(&mut self, limb: &Limb, out: &mut [i32]) {
+        sample::uniform_vartime(&mut self.prg, limb, out);
+    }
+
+    /// `values ∘ mask`, in place: the next values, in Montgomery form if those are.
+    pub fn multiply(&mut self, limb: &Limb, values: &mut [i32]) {
+        let mut mask = [0; CHUNK];
+        for values in values.chunks_mut(CHUNK) {
+            let Some(mask) = mask.get_mut(..values.len()) else { return };
+            self.fill(limb, mask);
+            backend::limb::multiply(limb, values, mask);
+        }
     }
 }
 
@@ -92,8 +116,7 @@ impl PublicKey<'_> {
     /// `a` in one limb. `out`: n values.
     pub fn expand(&self, index: usize, out: &mut [i32]) {
         let Some(limb) = LIMBS.get(index) else { return };
-        let mut mask = Mask::new(&self.seed, 0, index);
-        out.fill_with(|| mask.next(limb));
+        Mask::new(&self.seed, 0, index).fill(limb, out);
     }
 
     /// `b` in one limb.

@@ -1,11 +1,13 @@
 //! The evaluating party's side: fresh encryptions of zero, and flooding.
 
 use super::encode::Encoder;
-use super::encrypt::{Mask, PublicKey};
-use super::sample::{self, Noise, Ternary};
+use super::encrypt::{Mask, PublicKey, transform};
+use super::sample::{Noise, Ternary};
 use crate::attack::{Defence, stripped};
+use crate::backend;
 use crate::ring::{LIMBS, Limb};
 use crate::rng::{Domain, Seed};
+use zeroize::Zeroizing;
 
 /// Fresh randomness of one result ciphertext. Every limb expands the same integers again from the seeds.
 pub struct Fresh<'a> {
@@ -17,15 +19,16 @@ pub struct Fresh<'a> {
     pub flood: u32,
 }
 
+/// Values that are made at a time, on the stack.
+const CHUNK: usize = 32;
+
 impl Fresh<'_> {
     /// `NTT(u)` of the ephemeral ternary key, Montgomery form. `out`: n values.
     pub fn ephemeral(&self, limb: &Limb, out: &mut [i32]) {
-        let mut ternary = Ternary::new(self.seed.stream(Domain::Ternary, self.number));
-        let keep = i32::from(!stripped(Defence::Rerandomise));
-        for x in out.iter_mut() {
-            *x = limb.montgomery_one() * (ternary.draw() * keep);
+        if stripped(Defence::Rerandomise) {
+            return out.fill(0);
         }
-        limb.forward(out);
+        transform(limb, Ternary::new(self.seed.stream(Domain::Ternary, self.number)), out);
     }
 
     /// Noise of `c0` (`half` 0) or `c1` (`half` 1).
@@ -33,59 +36,78 @@ impl Fresh<'_> {
         Noise::new(self.seed.stream(Domain::Noise, self.number << 1 | half))
     }
 
-    /// Adds `c1`'s noise to a transformed-back limb; `each` takes the values in `(−q, q)`, coefficient by coefficient.
-    pub fn finish_c1(&self, index: usize, values: &[i32], mut each: impl FnMut(i32)) {
-        let Some(limb) = LIMBS.get(index) else { return };
-        let mut noise = self.noise(1);
-        let keep = i32::from(!stripped(Defence::Rerandomise));
-        for &value in values {
-            each(limb.reduce(value + noise.draw() * keep));
+    /// The noise of `c1`, the same in every limb.
+    pub fn noise_of_c1(&self, out: &mut [i8]) {
+        if stripped(Defence::Rerandomise) {
+            return out.fill(0);
+        }
+        self.noise(1).fill(out);
+    }
+
+    /// Adds the noise of `c1` to a limb's coefficients, made anew.
+    pub fn add_noise_to_c1(&self, values: &mut [i32]) {
+        if stripped(Defence::Rerandomise) {
+            return;
+        }
+        let (mut noise, mut small) = (self.noise(1), Zeroizing::new([0; CHUNK]));
+        for values in values.chunks_mut(CHUNK) {
+            let Some(small) = small.get_mut(..values.len()) else { return };
+            noise.fill(small);
+            backend::limb::add_small(small, values);
         }
     }
 
-    /// Adds noise, flooding and an encoded plaintext to the coefficients of `c0` that are `results`: (position, plaintext).
-    /// `each` takes the values in `(−q, q)`, in that order; so do the streams of noise advance.
-    pub fn finish_c0(
+    /// Adds noise and flooding to the coefficients of `c0` that are results, and takes plaintexts from them: `runs` are first coefficients with
+    /// the plaintexts of those that follow. `each` takes representatives below `8q`, some at a time, in that order; so do the streams of noise
+    /// advance. `values`: all coefficients, in `(−q, q)`.
+    pub fn finish_c0<'p>(
         &self,
         index: usize,
         encoder: &Encoder,
         values: &[i32],
-        results: impl Iterator<Item = (usize, u64)>,
-        mut each: impl FnMut(i32),
+        runs: impl Iterator<Item = (usize, &'p [u64])>,
+        mut each: impl FnMut(&[i32]),
     ) {
         let Some(limb) = LIMBS.get(index) else { return };
-        let mut noise = self.noise(0);
-        let mut flood = self.seed.stream(Domain::Flood, self.number);
-        let (rerandomise, flooding) = (i32::from(!stripped(Defence::Rerandomise)), i32::from(!stripped(Defence::Flood)));
-        for (position, plaintext) in results {
-            let Some(&value) = values.get(position) else { return };
-            let fresh = noise.draw() * rerandomise;
-            let value = limb.reduce(value + fresh + encoder.encode(index, plaintext));
-            each(limb.reduce(value + sample::flood(&mut flood, self.flood, limb) * flooding));
+        let (mut noise, mut flood) = (self.noise(0), self.seed.stream(Domain::Flood, self.number));
+        let (rerandomise, flooding) = (!stripped(Defence::Rerandomise), !stripped(Defence::Flood));
+        let (mut sums, mut negative) = ([0; CHUNK], Zeroizing::new([0; CHUNK]));
+        let (mut small, mut words) = (Zeroizing::new([0; CHUNK]), Zeroizing::new([[0; 2]; CHUNK]));
+        for (position, plaintexts) in runs {
+            let values = values.get(position..).unwrap_or_default();
+            for (plaintexts, values) in plaintexts.chunks(CHUNK).zip(values.chunks(CHUNK)) {
+                let n = plaintexts.len();
+                let (Some(sums), Some(negative)) = (sums.get_mut(..n), negative.get_mut(..n)) else { return };
+                let (Some(small), Some(words)) = (small.get_mut(..n), words.get_mut(..n)) else { return };
+                for (negative, plaintext) in negative.iter_mut().zip(plaintexts) {
+                    *negative = plaintext.wrapping_neg();
+                }
+                encoder.encode_all(index, negative, sums);
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum += value;
+                }
+                if rerandomise {
+                    noise.fill(small);
+                    backend::limb::add_small(small, sums);
+                }
+                if flooding {
+                    flood.fill_u64(words.as_flattened_mut());
+                    backend::limb::add_uniform(limb, self.flood, words, sums);
+                }
+                each(sums);
+            }
         }
-    }
-}
-
-/// `out += x ∘ y` for transformed polynomials, `x` in `[0, q)`, `y` in Montgomery form: sums below `(terms + 1)·q`.
-#[inline]
-pub fn accumulate(limb: &Limb, x: impl Iterator<Item = i32>, y: &[i32], out: &mut [i32]) {
-    for ((out, x), &y) in out.iter_mut().zip(x).zip(y) {
-        *out = limb.reduce(*out + limb.mul(x, y));
-    }
-}
-
-/// `out += w·x`: [`accumulate`] where all of `y` are the same, as those of a constant polynomial are.
-#[inline]
-pub fn accumulate_scaled(limb: &Limb, x: &[i32], w: i32, out: &mut [i32]) {
-    for (out, &x) in out.iter_mut().zip(x) {
-        *out = limb.reduce(*out + limb.mul(x, w));
     }
 }
 
 /// Adds a fresh encryption of zero under `key` to one limb of `(c0, c1)`, both transformed; `ephemeral` is [`Fresh::ephemeral`].
 pub fn add_zero(index: usize, key: &PublicKey<'_>, ephemeral: &[i32], c0: &mut [i32], c1: &mut [i32]) {
     let Some(limb) = LIMBS.get(index) else { return };
-    accumulate(limb, key.limb(index).iter().copied(), ephemeral, c0);
-    let mut mask = Mask::new(&key.seed, 0, index);
-    accumulate(limb, core::iter::repeat_with(|| mask.next(limb)), ephemeral, c1);
+    backend::limb::multiply_add(limb, key.limb(index), ephemeral, c0);
+    let (mut mask, mut a) = (Mask::new(&key.seed, 0, index), [0; CHUNK]);
+    for (c1, ephemeral) in c1.chunks_mut(CHUNK).zip(ephemeral.chunks(CHUNK)) {
+        let Some(a) = a.get_mut(..c1.len()) else { return };
+        mask.fill(limb, a);
+        backend::limb::multiply_add(limb, a, ephemeral, c1);
+    }
 }

@@ -3,9 +3,10 @@
 //! For `c` with residues `c_i`: `c/q ≡ Σ [c_i·(q/q_i)^-1]_{q_i} / q_i (mod 1)`. Each limb adds its fraction, as a 64-bit fixed-point
 //! number with wrap-around, and the sum is rounded once at the end. A term is off by less than 2^-63, so are 16 terms by 2^-59.
 
+use crate::backend;
 use crate::params::PRIMES;
 use crate::plan::noise;
-use crate::ring::{LIMBS, montgomery_inverse};
+use crate::ring::{LIMBS, Limb, montgomery_inverse};
 
 /// Constants of one ciphertext modulus.
 #[derive(Clone, Copy, Debug)]
@@ -14,9 +15,12 @@ pub struct Basis {
     inverses: [i32; LIMBS.len()],
 }
 
-/// `round(2^96 / q_i)` as words: low, middle, high.
+/// `round(2^96 / q)` of a prime just below `2^27`, as words of 32 bits: low, middle, high.
+pub type Reciprocal = [u64; 3];
+
+/// Of all primes.
 #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
-const RECIPROCALS: [[u64; 3]; PRIMES.len()] = {
+const RECIPROCALS: [Reciprocal; PRIMES.len()] = {
     let mut words = [[0; 3]; PRIMES.len()];
     let mut i = 0;
     while i < PRIMES.len() {
@@ -41,31 +45,35 @@ impl Basis {
         }
     }
 
-    /// The fraction that residue `c` in `(−q, q)` of limb `index` adds, in units of 2^-64.
+    /// The fraction that residue `c` of limb `index` adds, in units of 2^-64; `c`: any representative.
     #[inline]
     #[must_use]
     pub fn fraction(&self, index: usize, c: i32) -> u64 {
-        let (Some(limb), Some(&inverse), Some(&[low, middle, high])) = (LIMBS.get(index), self.inverses.get(index), RECIPROCALS.get(index))
-        else {
-            return 0;
+        let mut sum = [0];
+        self.add(index, &[c], &mut sum);
+        sum[0]
+    }
+
+    /// Adds the fractions of residues of limb `index`, any representatives, to as many sums.
+    pub fn add<F: Fraction>(&self, index: usize, residues: &[i32], sums: &mut [F]) {
+        let (Some(limb), Some(&inverse), Some(reciprocal)) = (LIMBS.get(index), self.inverses.get(index), RECIPROCALS.get(index)) else {
+            return;
         };
-        let x = u64::from(limb.canonical(limb.mul(c, inverse)));
-        ((x * low) >> 32).wrapping_add(x * middle).wrapping_add((x * high) << 32)
+        F::add(limb, inverse, reciprocal, residues, sums);
     }
 }
 
 /// A fixed-point sum of fractions.
 pub trait Fraction: Copy + Default + bytemuck::Pod {
-    /// Adds a fraction in units of 2^-64.
-    fn add(&mut self, fraction: u64);
+    /// As [`Basis::add`], with the limb's constants.
+    fn add(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, residues: &[i32], sums: &mut [Self]);
     /// The sum rounded to `bits` bits, modulo `2^bits`.
     fn round(self, bits: u32) -> u64;
 }
 
 impl Fraction for u64 {
-    #[inline]
-    fn add(&mut self, fraction: u64) {
-        *self = self.wrapping_add(fraction);
+    fn add(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, residues: &[i32], sums: &mut [Self]) {
+        backend::limb::add_fractions(limb, inverse, reciprocal, residues, sums);
     }
     #[inline]
     fn round(self, bits: u32) -> u64 {
@@ -75,9 +83,10 @@ impl Fraction for u64 {
 
 /// Half the memory, for at most 26 bits: a term is off by less than 2^-32, so 16 terms by 2^-28.
 impl Fraction for u32 {
-    #[inline]
-    fn add(&mut self, fraction: u64) {
-        *self = self.wrapping_add((fraction >> 32) as u32);
+    fn add(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, residues: &[i32], sums: &mut [Self]) {
+        for (sum, &c) in sums.iter_mut().zip(residues) {
+            *sum = sum.wrapping_add((backend::limb::portable::fraction(limb, inverse, reciprocal, c) >> 32) as u32);
+        }
     }
     #[inline]
     fn round(self, bits: u32) -> u64 {
@@ -88,6 +97,7 @@ impl Fraction for u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use core::slice;
 
     #[test]
     fn rounds_like_the_quotient() {
@@ -99,8 +109,8 @@ mod tests {
                 let (mut wide, mut narrow) = (0_u64, 0_u32);
                 for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
                     let residue = (c % limb.q as u128) as i32;
-                    wide.add(basis.fraction(i, residue));
-                    narrow.add(basis.fraction(i, residue - limb.q));
+                    basis.add(i, &[residue], slice::from_mut(&mut wide));
+                    basis.add(i, &[residue - limb.q], slice::from_mut(&mut narrow));
                 }
                 for bits in [17_u32, 20] {
                     let exact = ((((c << bits) + q / 2) / q) % (1 << bits)) as u64;

@@ -1,126 +1,116 @@
 //! Samplers. Secret ones take a fixed number of bytes and no branch.
 
-use crate::params::{CBD, LIMB_BITS};
+use crate::backend;
+use crate::params::LIMB_BITS;
 use crate::ring::Limb;
 use crate::rng::Prg;
-use zeroize::Zeroize as _;
+use bytemuck::Pod;
+use core::marker::PhantomData;
+use zeroize::{Zeroize as _, Zeroizing};
 
-/// Uniform in `[0, q)` by rejection from 27-bit strings. For public polynomials only: its time depends on its output.
-#[inline]
-pub fn uniform_vartime(prg: &mut Prg, limb: &Limb) -> i32 {
-    loop {
-        let x = (prg.next_u32() & ((1 << LIMB_BITS) - 1)) as i32;
-        if x < limb.q {
-            return x;
-        }
+/// The next `out.len()` values uniform in `[0, q)`, by rejection from 27-bit strings: the low bits of 32. For public polynomials only: its
+/// time depends on its output.
+pub fn uniform_vartime(prg: &mut Prg, limb: &Limb, mut out: &mut [i32]) {
+    while !out.is_empty() {
+        prg.fill_u32(bytemuck::cast_slice_mut(out));
+        let kept = backend::sample::keep_below_vartime(out, LIMB_BITS, limb.q);
+        out = out.get_mut(kept..).unwrap_or_default();
     }
 }
 
-/// Uniform in `{−1, 0, 1}`: sixteen digits to base 3 of each 64-bit fraction, up to `3^16 / 2^64 < 2^-38`.
-pub struct Ternary {
-    prg: Prg,
-    fraction: u64,
-    left: u32,
+/// Words of 32 random bits that become several small values.
+pub trait Words: Pod {
+    /// Values of each.
+    const EACH: usize;
+    /// All values of some.
+    fn values(words: &[Self], out: &mut [i8]);
 }
 
-impl Ternary {
-    const DIGITS: u32 = 16;
+/// Sixteen digits to base 3, less 1, of a 64-bit fraction: uniform in `{−1, 0, 1}` up to `3^16 / 2^64 < 2^-38`.
+impl Words for [u32; 2] {
+    const EACH: usize = backend::sample::DIGITS;
+    fn values(words: &[Self], out: &mut [i8]) {
+        backend::sample::ternary(words, out);
+    }
+}
 
+/// Centred binomial with parameter [`crate::params::CBD`]: the number of heads among 42 coins less 21, three times over.
+impl Words for [u32; 4] {
+    const EACH: usize = backend::sample::EACH;
+    fn values(words: &[Self], out: &mut [i8]) {
+        backend::sample::binomial(words, out);
+    }
+}
+
+/// Small values from a stream.
+pub struct Small<W> {
+    prg: Prg,
+    /// Values of the last words, and how many of them were not taken.
+    last: [i8; 16],
+    left: usize,
+    words: PhantomData<W>,
+}
+
+/// Values of secrets.
+pub type Ternary = Small<[u32; 2]>;
+/// Noise, at most 21 in absolute value.
+pub type Noise = Small<[u32; 4]>;
+
+impl<W: Words> Small<W> {
     /// The values of this stream.
     #[must_use]
     pub const fn new(prg: Prg) -> Self {
-        Self { prg, fraction: 0, left: 0 }
+        Self { prg, last: [0; 16], left: 0, words: PhantomData }
     }
 
-    /// The next value.
-    #[inline]
-    pub fn draw(&mut self) -> i32 {
-        if self.left == 0 {
-            (self.fraction, self.left) = (self.prg.next_u64(), Self::DIGITS);
+    /// The next `out.len()` values.
+    pub fn fill(&mut self, out: &mut [i8]) {
+        let (begun, out) = out.split_at_mut(self.left.min(out.len()));
+        self.take(begun);
+        let (whole, rest) = out.split_at_mut(out.len() / W::EACH * W::EACH);
+        // As much as the generator makes at a time.
+        let mut buffer = Zeroizing::new([0; 64]);
+        let words: &mut [W] = bytemuck::cast_slice_mut(buffer.as_mut_slice());
+        for out in whole.chunks_mut(words.len() * W::EACH) {
+            let Some(words) = words.get_mut(..out.len() / W::EACH) else { return };
+            self.prg.fill_u32(bytemuck::cast_slice_mut(words));
+            W::values(words, out);
         }
-        self.left -= 1;
-        // Times three in words of 32 bits: what carries out of the top is the digit.
-        let low = (self.fraction & 0xffff_ffff) * 3;
-        let high = (self.fraction >> 32) * 3 + (low >> 32);
-        self.fraction = high << 32 | (low & 0xffff_ffff);
-        (high >> 32) as i32 - 1
+        if let ([_, ..], Some(words)) = (&rest, words.get_mut(..1)) {
+            self.prg.fill_u32(bytemuck::cast_slice_mut(words));
+            W::values(words, &mut self.last);
+            self.left = W::EACH;
+            self.take(rest);
+        }
+    }
+
+    /// Values of the last words.
+    fn take(&mut self, out: &mut [i8]) {
+        for (to, from) in out.iter_mut().zip(self.last.iter().skip(W::EACH - self.left)) {
+            *to = *from;
+        }
+        self.left -= out.len();
     }
 }
 
-/// Centred binomial with parameter [`CBD`]: the number of heads among 42 coins less 21. Three values from each 16 bytes.
-pub struct Noise {
-    prg: Prg,
-    /// Values that are ready, the last first.
-    ready: [i8; 3],
-    left: u32,
-}
-
-impl Noise {
-    /// The values of this stream.
-    #[must_use]
-    pub const fn new(prg: Prg) -> Self {
-        Self { prg, ready: [0; 3], left: 0 }
-    }
-
-    /// The first `out.len()` values.
-    pub fn fill(mut self, out: &mut [i8]) {
-        let (threes, rest) = out.as_chunks_mut();
-        for three in threes {
-            let [third, second, first] = self.three();
-            *three = [first, second, third];
-        }
-        rest.fill_with(|| self.draw() as i8);
-    }
-
-    /// The next value, at most 21 in absolute value.
-    #[inline]
-    pub fn draw(&mut self) -> i32 {
-        if self.left == 0 {
-            (self.ready, self.left) = (self.three(), 3);
-        }
-        let [third, second, first] = self.ready;
-        self.ready = [0, third, second];
-        self.left -= 1;
-        i32::from(first)
-    }
-
-    /// Three values: bits 0 to 41, 42 to 83 and 84 to 125 of the next 16 bytes, in words of 32 bits.
-    #[inline]
-    fn three(&mut self) -> [i8; 3] {
-        const _: () = assert!(CBD == 21);
-        let [a, b, c, d] = core::array::from_fn(|_| self.prg.next_u32());
-        let heads = |x: u32, y: u32| (x.count_ones() + y.count_ones()) as i8 - CBD as i8;
-        [heads(c >> 20, d & 0x3fff_ffff), heads(b >> 10, c & 0xf_ffff), heads(a, b & 0x3ff)]
-    }
-}
-
-impl Drop for Ternary {
+impl<W> Drop for Small<W> {
     fn drop(&mut self) {
-        self.fraction.zeroize();
-    }
-}
-
-impl Drop for Noise {
-    fn drop(&mut self) {
-        self.ready.zeroize();
+        self.last.zeroize();
     }
 }
 
 /// Uniform in `[−2^bits, 2^bits)`, `bits < 127`, reduced to a representative of a limb in `(−q, q)`.
-#[inline]
 pub fn flood(prg: &mut Prg, bits: u32, limb: &Limb) -> i32 {
-    let x = (prg.next_u128() & ((2 << bits) - 1)) as i128 - (1 << bits);
-    // Horner in 32-bit words: Montgomery form multiplies by 2^32. Words are taken as representatives, so each step reduces.
-    let word = |i: u32| limb.reduce((x >> (32 * i)) as i32);
-    // A word read as i32 is 2^32 too small when its top bit is set: the carry goes into the next word.
-    let carry = |i: u32| ((x >> (32 * i + 31)) & 1) as i32;
-    let top = (x >> 96) as i32 + carry(2);
-    [word(2) + carry(1), word(1) + carry(0), word(0)].into_iter().fold(limb.reduce(top), |sum, w| limb.reduce(limb.to_montgomery(sum) + w))
+    let (mut word, mut out) = (Zeroizing::new([[0; 2]]), [0]);
+    prg.fill_u64(word.as_flattened_mut());
+    backend::limb::add_uniform(limb, bits, word.as_slice(), &mut out);
+    limb.reduce(out[0])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::CBD;
     use crate::ring::LIMBS;
     use crate::rng::{Domain, Seed};
 
@@ -140,13 +130,42 @@ mod tests {
         }
     }
 
+    /// However many values are taken at once.
+    fn any_cut<W: Words>() {
+        let stream = || Small::<W>::new(Seed([3; 32]).stream(Domain::Noise, 0));
+        let mut all = [0; 2000];
+        stream().fill(&mut all);
+        let (mut parts, mut rest) = (stream(), all.as_slice());
+        for len in [1, 2, 3, 15, 16, 17, 0, 511, 47, 48, 1, 1, 1, 1000] {
+            let mut out = std::vec![0; len];
+            parts.fill(&mut out);
+            assert_eq!(rest.split_off(..len).unwrap(), out, "{len}");
+        }
+    }
+
+    #[test]
+    fn values_do_not_depend_on_the_cut() {
+        any_cut::<[u32; 2]>();
+        any_cut::<[u32; 4]>();
+        let limb = &LIMBS[3];
+        let stream = || Seed([4; 32]).stream(Domain::Uniform, 0);
+        let (mut one, mut all) = (stream(), [0; 5000]);
+        uniform_vartime(&mut stream(), limb, &mut all);
+        for cut in all.chunks(333) {
+            let mut out = [0; 333];
+            uniform_vartime(&mut one, limb, &mut out[..cut.len()]);
+            assert_eq!(&out[..cut.len()], cut);
+        }
+        assert!(all.iter().all(|x| (0..limb.q).contains(x)));
+    }
+
     #[test]
     fn noise_has_the_variance_of_the_bound() {
-        let mut noise = Noise::new(Seed([1; 32]).stream(Domain::Noise, 0));
         let draws = 100_000;
+        let mut noise = std::vec![0; draws];
+        Noise::new(Seed([1; 32]).stream(Domain::Noise, 0)).fill(&mut noise);
         let (mut sum, mut squares) = (0_i64, 0_i64);
-        for _ in 0..draws {
-            let e = i64::from(noise.draw());
+        for e in noise.into_iter().map(i64::from) {
             sum += e;
             squares += e * e;
         }
@@ -156,10 +175,11 @@ mod tests {
 
     #[test]
     fn ternary_values_are_equally_frequent() {
-        let mut ternary = Ternary::new(Seed([2; 32]).stream(Domain::Ternary, 0));
+        let mut values = std::vec![0; 90_000];
+        Ternary::new(Seed([2; 32]).stream(Domain::Ternary, 0)).fill(&mut values);
         let mut counts = [0_i32; 3];
-        for _ in 0..90_000 {
-            counts[(ternary.draw() + 1) as usize] += 1;
+        for value in values {
+            counts[(value + 1) as usize] += 1;
         }
         // Five standard deviations of a count are 707.
         assert!(counts.iter().all(|c| (c - 30_000).abs() < 707), "{counts:?}");

@@ -32,7 +32,7 @@ const fn depth(k: usize) -> usize {
     }
 }
 
-/// The client's half: chooses bits, gets `T`.
+/// The client's half of one session: chooses bits, gets `T`.
 ///
 /// The leaves, in the caller's memory, are wiped on drop.
 pub struct Receiver<'a> {
@@ -43,17 +43,29 @@ pub struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    /// Grows the trees from the next `128/k` values of `roots` and writes the 128 message pairs `[m0, m1]` of the base OTs, in
+    /// Grows the trees of a pairing from the next `128/k` values of `roots` and writes the 128 message pairs `[m0, m1]` of the base OTs, in
     /// which this party is the sender. In base OT `b` the server's choice is bit `b` of `Δ`. The messages are secret: the caller wipes them.
+    ///
+    /// `pairing` is the key of the session that made the pairing, `session` that of this session, bound to fresh nonces of both parties (the
+    /// same in the first one): the trees grow under the first, under the second their leaves become those of this session. So sessions of one
+    /// pairing may be any number, in any order, at the same time, and each numbers its groups from 0.
     ///
     /// # Errors
     /// [`Error::Length`] unless `leaves` holds [`Repetition::leaves`] blocks and `messages` 128 pairs.
-    pub fn new(repetition: Repetition, roots: &mut Prg, hash: &Tmmo, leaves: &'a mut [Block], messages: &mut [[Block; 2]]) -> Result<Self> {
+    pub fn new(
+        repetition: Repetition,
+        roots: &mut Prg,
+        pairing: &Tmmo,
+        session: &Tmmo,
+        leaves: &'a mut [Block],
+        messages: &mut [[Block; 2]],
+    ) -> Result<Self> {
         check(repetition.leaves(), leaves.len())?;
         check(KAPPA, messages.len())?;
         let k = repetition.k();
         for (tree, (leaves, messages)) in (0..).zip(leaves.chunks_exact_mut(1 << k).zip(messages.chunks_exact_mut(k))) {
-            ggm::expand(hash, tree, roots.next_u128(), leaves, messages);
+            ggm::expand(pairing, tree, roots.next_u128(), leaves, messages);
+            ggm::refresh(session, tree, 0, false, leaves);
         }
         Ok(Self { repetition, leaves, groups: 0, path: Path::best() })
     }
@@ -125,7 +137,7 @@ impl Drop for Receiver<'_> {
     }
 }
 
-/// The server's half: holds `Δ`, gets `Q`.
+/// The server's half of one session: holds `Δ`, gets `Q`.
 ///
 /// `Δ` and the leaves, in the caller's memory, are wiped on drop.
 pub struct Sender<'a> {
@@ -138,12 +150,19 @@ pub struct Sender<'a> {
 
 impl<'a> Sender<'a> {
     /// Rebuilds all leaves but one per tree from the 128 messages `received` in the base OTs, where bit `b` of `delta` was the
-    /// choice in base OT `b`. In constant time.
+    /// choice in base OT `b`. In constant time. The hashes are those of [`Receiver::new`].
     ///
     /// # Errors
     /// [`Error::Length`] unless `leaves` holds [`Repetition::leaves`] blocks and `received` 128; [`Error::Internal`] if the lowest
     /// bit of `delta` is not 1 (point-and-permute needs it; that bit is public).
-    pub fn new(repetition: Repetition, delta: Block, received: &[Block], hash: &Tmmo, leaves: &'a mut [Block]) -> Result<Self> {
+    pub fn new(
+        repetition: Repetition,
+        delta: Block,
+        received: &[Block],
+        pairing: &Tmmo,
+        session: &Tmmo,
+        leaves: &'a mut [Block],
+    ) -> Result<Self> {
         check(repetition.leaves(), leaves.len())?;
         check(KAPPA, received.len())?;
         if delta & 1 == 0 {
@@ -152,7 +171,8 @@ impl<'a> Sender<'a> {
         let k = repetition.k();
         for (tree, (leaves, received)) in (0..).zip(leaves.chunks_exact_mut(1 << k).zip(received.chunks_exact(k))) {
             let path = (delta >> (usize::from(tree) * k)) as u16 & ((1 << k) - 1);
-            ggm::puncture(hash, tree, path, received, leaves);
+            ggm::puncture(pairing, tree, path, received, leaves);
+            ggm::refresh(session, tree, path, true, leaves);
         }
         Ok(Self { repetition, delta, leaves, groups: 0, path: Path::best() })
     }
@@ -379,9 +399,10 @@ mod tests {
 
         fn parties(&mut self) -> (Receiver<'_>, Sender<'_>) {
             let mut messages = [[0; 2]; KAPPA];
-            let client = Receiver::new(self.repetition, &mut self.random, &self.hash, &mut self.client_leaves, &mut messages).unwrap();
+            let client =
+                Receiver::new(self.repetition, &mut self.random, &self.hash, &self.hash, &mut self.client_leaves, &mut messages).unwrap();
             let received: Vec<_> = messages.iter().enumerate().map(|(b, m)| m[(self.delta >> b & 1) as usize]).collect();
-            (client, Sender::new(self.repetition, self.delta, &received, &self.hash, &mut self.server_leaves).unwrap())
+            (client, Sender::new(self.repetition, self.delta, &received, &self.hash, &self.hash, &mut self.server_leaves).unwrap())
         }
     }
 
@@ -527,12 +548,12 @@ mod tests {
         let (mut leaves, mut messages) = ([0; 512], [[0; 2]; KAPPA]);
         let mut random = Seed([0; 32]).stream(Domain::Label, 0);
         let length = |need, got| Some(Error::Length { need, got });
-        assert_eq!(Receiver::new(Repetition::K4, &mut random, &hash, &mut leaves[1..], &mut messages).err(), length(512, 511));
-        assert_eq!(Receiver::new(Repetition::K4, &mut random, &hash, &mut leaves, &mut messages[1..]).err(), length(128, 127));
-        assert_eq!(Receiver::new(Repetition::K8, &mut random, &hash, &mut leaves, &mut messages).err(), length(4096, 512));
-        assert_eq!(Sender::new(Repetition::K4, 1, &[0; 127], &hash, &mut leaves).err(), length(128, 127));
-        assert_eq!(Sender::new(Repetition::K4, 1, &[0; 128], &hash, &mut leaves[2..]).err(), length(512, 510));
-        assert_eq!(Sender::new(Repetition::K4, 2, &[0; 128], &hash, &mut leaves).err(), Some(Error::Internal));
+        assert_eq!(Receiver::new(Repetition::K4, &mut random, &hash, &hash, &mut leaves[1..], &mut messages).err(), length(512, 511));
+        assert_eq!(Receiver::new(Repetition::K4, &mut random, &hash, &hash, &mut leaves, &mut messages[1..]).err(), length(128, 127));
+        assert_eq!(Receiver::new(Repetition::K8, &mut random, &hash, &hash, &mut leaves, &mut messages).err(), length(4096, 512));
+        assert_eq!(Sender::new(Repetition::K4, 1, &[0; 127], &hash, &hash, &mut leaves).err(), length(128, 127));
+        assert_eq!(Sender::new(Repetition::K4, 1, &[0; 128], &hash, &hash, &mut leaves[2..]).err(), length(512, 510));
+        assert_eq!(Sender::new(Repetition::K4, 2, &[0; 128], &hash, &hash, &mut leaves).err(), Some(Error::Internal));
 
         let (mut client, mut server) = setup.parties();
         let (mut labels, mut corrections) = ([0; 256], [0; 1024]);

@@ -10,10 +10,24 @@ use super::wide_mask;
 use crate::hash::{Block, Tmmo};
 
 /// The tweak under which node `node` of level `level − 1` of tree `tree` is hashed into its child of level `level` on `side`
-/// (0 left, 1 right): `2^127 + tree·2^32 + level·2^24 + side·2^16 + node`. Every hash call of a session's trees has its own.
+/// (0 left, 1 right): `2^127 + tree·2^32 + level·2^24 + side·2^16 + node`. Every hash call of a session's trees has its own. Level `k + 1`
+/// makes a session's leaves out of a pairing's, see [`super::Receiver::new`].
 #[must_use]
 pub const fn ggm_tweak(tree: u8, level: u8, side: bool, node: u16) -> Block {
     1 << 127 | (tree as Block) << 32 | (level as Block) << 24 | (side as Block) << 16 | node as Block
+}
+
+/// A session's own leaves, in place of those of the pairing that its trees belong to: leaf `x` becomes its child of level `k + 1` under the
+/// session's key. So nothing that one session shows of a leaf says anything in another one. Slot `y` holds leaf `y ⊕ path`; of a
+/// punctured tree, slot 0 is none.
+pub(super) fn refresh(session: &Tmmo, tree: u8, path: u16, punctured: bool, leaves: &mut [Block]) {
+    let level = leaves.len().ilog2() as u8 + 1;
+    for (slot, pair) in (0..).step_by(2).zip(leaves.as_chunks_mut().0) {
+        *pair = session.hash(*pair, [slot, slot + 1].map(|slot: u16| ggm_tweak(tree, level, false, slot ^ path)));
+    }
+    if let (true, Some(none)) = (punctured, leaves.first_mut()) {
+        *none = 0;
+    }
 }
 
 /// The children of a node. `node` may be secret: it enters the tweak's value only.
@@ -125,13 +139,34 @@ mod tests {
     }
 
     #[test]
+    fn both_parties_have_the_same_leaves_of_a_session() {
+        for k in [1, 2, 4, 8] {
+            let (hash, leaves, messages) = tree(k);
+            let session = Tmmo::new(4);
+            let mut fresh = leaves.clone();
+            refresh(&session, 5, 0, false, &mut fresh);
+            for (x, (&fresh, &leaf)) in fresh.iter().zip(&leaves).enumerate() {
+                assert_eq!(fresh, session.hash([leaf], [ggm_tweak(5, k as u8 + 1, false, x as u16)])[0]);
+            }
+            let path = (0xa5_u16 ^ k as u16) & ((1 << k) - 1);
+            let received: Vec<_> = messages.iter().enumerate().map(|(j, m)| m[usize::from(path >> j & 1)]).collect();
+            let mut got = std::vec![0; 1 << k];
+            puncture(&hash, 5, path, &received, &mut got);
+            refresh(&session, 5, path, true, &mut got);
+            assert_eq!(got[0], 0);
+            assert!((1..got.len()).all(|y| got[y] == fresh[y ^ usize::from(path)]));
+        }
+    }
+
+    #[test]
     fn tweaks_are_unique() {
         let mut all: Vec<_> = (0..16)
             .flat_map(|tree| (1..=8).flat_map(move |level| (0..1_u16 << (level - 1)).map(move |node| (tree, level, node))))
             .flat_map(|(tree, level, node)| [ggm_tweak(tree, level, false, node), ggm_tweak(tree, level, true, node)])
+            .chain((0..16).flat_map(|tree| (0..256).map(move |leaf| ggm_tweak(tree, 9, false, leaf))))
             .collect();
         let calls = all.len();
-        assert_eq!(calls, 16 * 2 * 255);
+        assert_eq!(calls, 16 * (2 * 255 + 256));
         all.sort_unstable();
         all.dedup();
         assert_eq!(all.len(), calls);

@@ -1,7 +1,9 @@
 //! Oblivious transfer: base OTs, their extension, products by OT.
 //!
 //! The client is the extension's receiver: it chooses bits `b` and gets labels `T`. The server is its sender: it holds the
-//! session's `Δ` (lsb 1) and gets labels `Q`, with `T = Q ⊕ b·Δ`. So every OT is a wire label as well (free-XOR).
+//! pairing's `Δ` (lsb 1) and gets labels `Q`, with `T = Q ⊕ b·Δ`. So every OT is a wire label as well (free-XOR).
+//!
+//! Base OTs and trees belong to a pairing, which may serve many sessions; each session has leaves of its own.
 //!
 //! # Tweaks of the session's hash
 //! Bit 127 set: trees of the extension, see [`ggm_tweak`]. All other users of the same [`crate::hash::Tmmo`] key, [`product`]

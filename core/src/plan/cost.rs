@@ -68,6 +68,18 @@ pub fn setup() -> Phase {
         .frame_down(0)
 }
 
+/// Handshake of a session that goes on with a pairing, instead of [`setup`].
+#[must_use]
+pub fn resume() -> Phase {
+    Phase::default().frame_up(HELLO_BYTES as u64).round().frame_down(WELCOME_BYTES as u64)
+}
+
+/// Asking the server to keep its half of the pairing.
+#[must_use]
+pub fn keep() -> Phase {
+    Phase::default().frame_up(0)
+}
+
 /// Fetching the plan over the connection.
 #[must_use]
 pub fn fetch_plan(plan: &Plan<'_>) -> Phase {

@@ -4,9 +4,9 @@
 //! The transform is plain (no Montgomery factor): index `i` of the output is the value at `ψ^(2·brv(i) + 1)`,
 //! with brv over `log2(n)` bits and ψ as in [`Limb::new`]. Signed Montgomery arithmetic with R = 2^32 (Seiler, ePrint 2018/039).
 
-use core::hint::black_box;
-
+use crate::backend;
 use crate::params::{LOG_N, N, PRIMES, SLOT_PRIME};
+use core::hint::black_box;
 
 /// A prime modulus with its constants and twiddle factors.
 #[derive(Debug)]
@@ -14,13 +14,16 @@ pub struct Limb {
     /// The prime, odd, below 2^27, 1 mod 2N.
     pub q: i32,
     /// `−q^-1 mod 2^32`.
-    minus_inverse: i32,
+    pub(crate) minus_inverse: i32,
     /// `2^64 mod q`, centred: turns a value into Montgomery form.
-    r2: i32,
+    pub(crate) r2: i32,
     /// `ψ^(N/2)`, a square root of −1, Montgomery form, centred.
     root: i32,
     /// `ψ^brv(2m) · 2^32 mod q`, centred; entry 0 is unused. See [`Limb::zetas`] for the others.
     lefts: [i32; N / 2],
+    /// All factors, as vectors take them.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) vectors: backend::limb::avx2::Factors,
 }
 
 /// The limbs of the ciphertext modulus.
@@ -44,6 +47,20 @@ const fn pow(mut base: u64, mut exponent: u64, q: u64) -> u64 {
 /// The representative in `[−q/2, q/2)`.
 const fn centred(x: u64, q: u64) -> i32 {
     (if x > q / 2 { x as i64 - q as i64 } else { x as i64 }) as i32
+}
+
+/// `ψ^brv(k) · 2^32 mod q`, centred, for k below N.
+#[cfg(target_arch = "x86_64")]
+#[expect(clippy::indexing_slicing, reason = "the index has LOG_N bits")]
+const fn all_factors(psi: u64, q: u64) -> [i32; N] {
+    let mut zetas = [0; N];
+    let (mut power, mut i) = ((1 << 32) % q, 0_u32);
+    while i < N as u32 {
+        zetas[(i.reverse_bits() >> (32 - LOG_N)) as usize] = centred(power, q);
+        power = power * psi % q;
+        i += 1;
+    }
+    zetas
 }
 
 /// `a^-1 · 2^32 mod prime`, centred: for constants. Variable time.
@@ -79,14 +96,23 @@ impl Limb {
             inverse = inverse.wrapping_mul(2_u32.wrapping_sub(prime.wrapping_mul(inverse)));
             step += 1;
         }
-        Self { q: prime as i32, minus_inverse: inverse.wrapping_neg() as i32, r2: centred(r * r % q, q), root: centred(power, q), lefts }
+        let minus_inverse = inverse.wrapping_neg() as i32;
+        Self {
+            q: prime as i32,
+            minus_inverse,
+            r2: centred(r * r % q, q),
+            root: centred(power, q),
+            lefts,
+            #[cfg(target_arch = "x86_64")]
+            vectors: backend::limb::avx2::Factors::new(&all_factors(psi, q), minus_inverse),
+        }
     }
 
-    /// `x / 2^32` for `|x| < 2^31·q`; the result is below `|x|/2^32 + q/2 < q` in absolute value.
+    /// `x / 2^32` for `|x| ≤ 2^62`; the result is below `|x|/2^32 + q/2` in absolute value, so below q for `|x| < 2^31·q`.
     #[inline(always)]
     #[must_use]
     pub const fn montgomery(&self, x: i64) -> i32 {
-        debug_assert!(x.unsigned_abs() < (self.q as u64) << 31);
+        debug_assert!(x.unsigned_abs() <= 1 << 62);
         let m = (x as i32).wrapping_mul(self.minus_inverse);
         // The low words cancel. One multiply-accumulate on small machines.
         ((x + m as i64 * self.q as i64) >> 32) as i32
@@ -96,6 +122,7 @@ impl Limb {
     #[inline(always)]
     #[must_use]
     pub const fn mul(&self, a: i32, b: i32) -> i32 {
+        debug_assert!((a as i64 * b as i64).unsigned_abs() < (self.q as u64) << 31);
         self.montgomery(a as i64 * b as i64)
     }
 
@@ -119,6 +146,12 @@ impl Limb {
     pub const fn reduce(&self, a: i32) -> i32 {
         // a·(2^32 mod q) / 2^32: two steps would double the cost of the constant, so derive it from r2.
         self.mul(a, self.montgomery_one())
+    }
+
+    /// `2^32 / n` for a power of two: with [`Limb::mul`], divides by n.
+    #[inline(always)]
+    pub(crate) const fn scale(&self, n: usize) -> i32 {
+        ((1_u64 << (32 - n.ilog2())) % self.q as u64) as i32
     }
 
     /// The element of `[0, q)`, from a representative in `(−q, q)`.
@@ -148,8 +181,16 @@ impl Limb {
     /// Transforms `a` (length a power of two, 4 to N) in place. Input in `(−q, q)`; output in `(−q, q)`.
     /// Inside, after layer i representatives are below `B_i·q` with `B_0 = 1`, `B_{i+1} = B_i·(1 + 1/64) + 1/2`: 7.75 after 12 layers.
     ///
-    /// Two layers at a time: half the loads and stores, and a third of the factors.
+    /// Two layers at a time where there are no vectors: half the loads and stores, and a third of the factors.
     pub fn forward(&self, a: &mut [i32]) {
+        match <&mut [i32; N]>::try_from(&mut *a).ok() {
+            Some(a) => backend::limb::forward(self, a),
+            None => self.forward_in_passes(a),
+        }
+    }
+
+    /// The transform without vectors.
+    pub(crate) fn forward_in_passes(&self, a: &mut [i32]) {
         debug_assert!(a.len().is_power_of_two() && (4..=N).contains(&a.len()));
         let mut blocks = 1;
         if a.len().ilog2() % 2 == 1 {
@@ -182,9 +223,17 @@ impl Limb {
 
     /// Undoes [`Limb::forward`]. Input in `(−q, q)`; output in `(−q, q)`.
     ///
-    /// Two layers at a time: of four values below 2q, the sum of all, at most 8q, is reduced below `0.6q`, the sum of two products stays
+    /// Two layers at a time where there are no vectors: of four values below 2q, the sum of all, at most 8q, is reduced below `0.6q`, the sum of two products stays
     /// below 2q, the other two are products.
     pub fn inverse(&self, a: &mut [i32]) {
+        match <&mut [i32; N]>::try_from(&mut *a).ok() {
+            Some(a) => backend::limb::inverse(self, a),
+            None => self.inverse_in_passes(a),
+        }
+    }
+
+    /// The inverse without vectors.
+    pub(crate) fn inverse_in_passes(&self, a: &mut [i32]) {
         debug_assert!(a.len().is_power_of_two() && (4..=N).contains(&a.len()));
         let mut blocks = a.len() / 4;
         while blocks > 0 {
@@ -212,8 +261,7 @@ impl Limb {
         if a.len().ilog2() % 2 == 1 {
             self.inverse_layer(a);
         }
-        // 1/n · 2^32 mod q, n a power of two.
-        let scale = ((1_u64 << (32 - a.len().ilog2())) % self.q as u64) as i32;
+        let scale = self.scale(a.len());
         for x in a {
             *x = self.mul(*x, scale);
         }

@@ -98,15 +98,18 @@ impl<IO: Read + Write> Channel<IO> {
 
     /// Sends `count` values of `bits` bits; `value(i)` is called once for each, in order.
     pub(crate) async fn put_values(&mut self, count: usize, bits: u32, mut value: impl FnMut(usize) -> u64) -> Result<()> {
+        self.put_groups(count, bits, |first, values| (first..).zip(values).for_each(|(i, slot)| *slot = value(i))).await
+    }
+
+    /// As [`Self::put_values`], up to [`GROUP`] values at a time, with the number of the first.
+    pub(crate) async fn put_groups(&mut self, count: usize, bits: u32, mut fill: impl FnMut(usize, &mut [u64])) -> Result<()> {
         let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
         for first in (0..count).step_by(GROUP) {
             let n = GROUP.min(count - first);
             let (Some(values), Some(bytes)) = (values.get_mut(..n), bytes.get_mut(..packed_len(n as u64, bits) as usize)) else {
                 return Err(Error::Internal);
             };
-            for (i, slot) in values.iter_mut().enumerate() {
-                *slot = value(first + i);
-            }
+            fill(first, values);
             pack(values, bits, bytes);
             self.put(bytes).await?;
         }

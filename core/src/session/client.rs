@@ -2,7 +2,8 @@
 
 use super::channel::{Channel, Traffic};
 use super::garbled::{self, Evaluation};
-use super::layout::{ClientMemory, ClientOnline, Held, padded_ots};
+use super::layout::{ClientMemory, ClientOnline, ClientRegions, Held, padded_ots};
+use super::pairing::{self, Pairing, Party, Record, to_blocks, to_seed};
 use super::setup::{self, Secrets};
 use super::store::Store;
 use super::triplets::{self, Shares};
@@ -10,6 +11,7 @@ use super::{Options, Tables, products};
 use crate::attack::{Defence, stripped};
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
+use crate::lattice::SecretKey;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver};
 use crate::params::VERSION;
@@ -28,10 +30,15 @@ pub(crate) const fn layer(prediction: u64, op: usize) -> u64 {
     prediction << 16 | op as u64
 }
 
-/// The session's public hash: keyed with both nonces and the plan.
-pub(crate) fn session_hash(client: &[u8; 32], server: &[u8; 32], digest: &[u8; plan::DIGEST]) -> Tmmo {
-    let digest = Sha256::new().chain_update(b"MiniONN session").chain_update(client).chain_update(server).chain_update(digest).finalize();
-    Tmmo::new(Block::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 16])))
+/// The public key of the session's hash: bound to both nonces, the plan, and the pairing that the session goes on with.
+pub(crate) fn session_key(pairing: Option<Block>, client: &[u8; 32], server: &[u8; 32], digest: &[u8; plan::DIGEST]) -> Block {
+    let start = match pairing {
+        None => Sha256::new().chain_update(b"MiniONN session"),
+        Some(id) => Sha256::new().chain_update(b"MiniONN resumed").chain_update(id.to_le_bytes()),
+    };
+    let [client, server] = if pairing.is_some() && stripped(Defence::Nonces) { [&[0; 32]; 2] } else { [client, server] };
+    let digest = start.chain_update(client).chain_update(server).chain_update(digest).finalize();
+    Block::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 16]))
 }
 
 /// Asks a server for its plan, before [`Client::connect`] on the same stream. Writes it into `out` (at most [`plan::MAX_BYTES`]) and
@@ -65,6 +72,8 @@ pub struct Client<'a, IO, S> {
     hash: Tmmo,
     receiver: Receiver<'a>,
     memory: ClientMemory<'a>,
+    /// Of the pairing; empty where the engine holds it.
+    record: Record<'a>,
     /// Stocks prepared so far.
     stocks: u64,
     /// Predictions of the current stock that are left.
@@ -100,16 +109,61 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     /// Memory, link and peer errors; the peer is told where that helps.
     pub async fn connect(io: IO, store: S, plan: Plan<'a>, options: Options, memory: &'a mut [u8], seed: Seed) -> Result<Self> {
         options.check()?;
+        let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
+        Self::recorded(io, store, plan, options, regions, seed).await
+    }
+
+    /// Handshake only: goes on with a pairing that [`Client::export`] wrote. Otherwise as [`Client::connect`]; plan, tables and stock may be
+    /// others than in the session that made the pairing.
+    ///
+    /// # Errors
+    /// [`Error::Pairing`] for a server's half, [`Error::Option`] for another OT parameter than the pairing's; [`Error::PeerAborted`] with the code
+    /// of [`Error::UnknownPairing`] if the server has not kept its half: then [`Client::connect`] anew. And those of [`Client::connect`].
+    pub async fn resume(
+        io: IO,
+        store: S,
+        plan: Plan<'a>,
+        options: Options,
+        memory: &'a mut [u8],
+        seed: Seed,
+        pairing: &Pairing<'_>,
+    ) -> Result<Self> {
+        options.check()?;
+        let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
+        pairing.load(Party::Client, &options, regions.record, &mut [])?;
+        Self::recorded(io, store, plan, options, regions, seed).await
+    }
+
+    /// As [`Client::open`], with the record in the session.
+    async fn recorded(io: IO, store: S, plan: Plan<'a>, options: Options, regions: ClientRegions<'a, 'a>, seed: Seed) -> Result<Self> {
+        let ClientRegions { leaves, record, scratch } = regions;
+        let record = Record(record);
+        let regions = ClientRegions { leaves, record: record.0, scratch };
+        let client = Self::open(io, store, plan, options, regions, seed).await?;
+        Ok(Self { record, ..client })
+    }
+
+    /// Handshake, and set-up unless the record holds a pairing already. It does in the end.
+    pub(super) async fn open(
+        io: IO,
+        store: S,
+        plan: Plan<'a>,
+        options: Options,
+        regions: ClientRegions<'a, '_>,
+        seed: Seed,
+    ) -> Result<Self> {
+        let ClientRegions { leaves, record, scratch: memory } = regions;
         let mut ch = Channel::new(io);
-        let (leaves, memory) = ClientMemory::take(&mut Space::carve(memory)?, &plan, &options)?;
-        let secrets = Secrets::new(&seed);
-        match Self::set_up(&mut ch, &plan, &options, &secrets, leaves, memory).await {
+        let mut secrets = Secrets::new(&seed);
+        match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, record).await {
             Ok((hash, receiver)) => {
                 let memory = ClientMemory::carve(memory, &plan, &options)?;
-                Ok(Self { ch, store, plan, options, secrets, hash, receiver, memory, stocks: 0, left: 0, closed: false })
+                let record = Record::default();
+                Ok(Self { ch, store, plan, options, secrets, hash, receiver, memory, record, stocks: 0, left: 0, closed: false })
             }
             Err(error) => {
                 memory.zeroize();
+                record.zeroize();
                 ch.abort(error).await;
                 Err(error)
             }
@@ -120,22 +174,59 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         ch: &mut Channel<IO>,
         plan: &Plan<'_>,
         options: &Options,
-        secrets: &Secrets,
+        secrets: &mut Secrets,
         leaves: &'a mut [Block],
         scratch: &mut [u8],
+        record: &mut [Block],
     ) -> Result<(Tmmo, Receiver<'a>)> {
+        let (id, secret) = record.split_first_mut().ok_or(Error::Internal)?;
+        let secret = secret.first_chunk_mut().ok_or(Error::Internal)?;
+        let pairing = (*id != 0).then_some(*id);
         let mut nonce = [0; 32];
         secrets.labels.stream(Domain::Mask, 0).fill(&mut nonce);
-        ch.send(Tag::Hello, &Hello { options: *options, digest: *plan.digest(), nonce }.emit()).await?;
+        let hello = Hello { options: *options, digest: *plan.digest(), nonce, pairing: pairing.map(Block::to_le_bytes) };
+        ch.send(Tag::Hello, &hello.emit()).await?;
         let mut welcome = [0; WELCOME_BYTES];
         ch.receive(Tag::Welcome, &mut welcome).await?;
         let (version, server) = welcome.split_first_chunk::<2>().ok_or(Error::Internal)?;
         if u16::from_le_bytes(*version) != VERSION {
             return Err(Error::Version);
         }
-        let hash = session_hash(&nonce, server.first_chunk().ok_or(Error::Internal)?, plan.digest());
+        let key = session_key(pairing, &nonce, server.first_chunk().ok_or(Error::Internal)?, plan.digest());
+        let hash = Tmmo::new(key);
+        if let Some(id) = pairing {
+            secrets.key = SecretKey::new(to_seed(secret));
+            let receiver = setup::resume_client(scratch, secrets, id, &hash, options.repetition, leaves)?;
+            return Ok((hash, receiver));
+        }
         let receiver = setup::client(ch, scratch, secrets, &hash, options.repetition, leaves).await?;
+        (*id, *secret) = (key, to_blocks(secrets.key.seed()));
         Ok((hash, receiver))
+    }
+
+    /// Exports this party's half of the pairing and asks the server to keep the other. Returns the length of what was written,
+    /// [`super::CLIENT_PAIRING_BYTES`]. It is secret, and the same at any time of a session and in all sessions of a pairing. A server may
+    /// forget its half at any time.
+    ///
+    /// # Errors
+    /// [`Error::Memory`] leaves the session as it was; link errors end it.
+    pub async fn export(&mut self, out: &mut [u8]) -> Result<usize> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
+        let written = pairing::export(Party::Client, self.options.repetition, self.record.0, &[], out)?;
+        self.keep().await?;
+        Ok(written)
+    }
+
+    /// Asks the server to keep its half of the pairing.
+    pub(super) async fn keep(&mut self) -> Result<()> {
+        self.closed = true;
+        let result = match self.ch.send(Tag::Keep, &[]).await {
+            Ok(()) => self.ch.flush().await,
+            error => error,
+        };
+        self.settle(result).await
     }
 
     /// What went over the wire so far.

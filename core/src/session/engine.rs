@@ -6,12 +6,16 @@
 //! ```
 //! Bytes may be split anywhere. `poll` does as much as the buffers allow and never waits.
 
-use super::layout::session_memory;
+use super::layout::{ClientRegions, ServerRegions};
+use super::pairing::{self, Pairing, Party};
 use super::store::SliceStore;
-use super::{Client, Event, Footprint, Options, Prepared, Server, Traffic, client_memory};
+use super::{Client, Event, Footprint, Options, Prepared, Server, Traffic};
 use crate::backend::place::{PlacedFuture, place};
 use crate::error::{Error, Result};
+use crate::hash::Block;
+use crate::machine::Machine;
 use crate::memory::Space;
+use crate::ot::Repetition;
 use crate::plan::{Plan, cost};
 use crate::rng::Seed;
 use core::cell::{Cell, Ref, RefCell};
@@ -32,11 +36,17 @@ pub struct Buffers {
 impl Buffers {
     /// Least bytes of either.
     pub const LEAST: usize = 64;
+
+    /// What suits a machine.
+    #[must_use]
+    pub const fn of(machine: Machine) -> Self {
+        Self { inbox: machine.buffer, outbox: machine.buffer }
+    }
 }
 
 impl Default for Buffers {
     fn default() -> Self {
-        if cfg!(target_pointer_width = "64") { Self { inbox: 1 << 16, outbox: 1 << 16 } } else { Self { inbox: 2048, outbox: 2048 } }
+        Self::of(Machine::THIS)
     }
 }
 
@@ -113,12 +123,19 @@ struct Shared<'m> {
     output: RefCell<&'m mut [i64]>,
     predictions: Cell<u64>,
     traffic: Cell<Traffic>,
+    /// Of the pairing, once set-up is over.
+    record: RefCell<&'m mut [Block]>,
+    /// The client's public key, at the server.
+    key: Cell<&'m [i32]>,
+    /// Whether the client asked the server to keep its half of the pairing.
+    keep: Cell<bool>,
 }
 
 #[derive(Clone, Copy)]
 enum Command {
     Prepare,
     Predict,
+    Keep,
     Close,
 }
 
@@ -161,7 +178,7 @@ impl<'m> Shared<'m> {
         let header = plan.header();
         let of = |n: u32| if elements { n as usize } else { 0 };
         Ok(Parts {
-            shared: space.take(size_of::<Self>())?,
+            shared: space.take(space.machine().shared)?,
             inbox: space.take(buffers.inbox)?,
             outbox: space.take(buffers.outbox)?,
             input: space.take(of(header.input_len))?,
@@ -192,7 +209,7 @@ struct Parts<'m> {
 }
 
 impl<'m> Parts<'m> {
-    fn share(self) -> Result<&'m Shared<'m>> {
+    fn share(self, record: &'m mut [Block]) -> Result<&'m Shared<'m>> {
         let ring = |bytes| RefCell::new(Ring { bytes, first: 0, len: 0 });
         let shared = Shared {
             inbox: ring(self.inbox),
@@ -206,6 +223,9 @@ impl<'m> Parts<'m> {
             output: RefCell::new(self.output),
             predictions: Cell::new(0),
             traffic: Cell::new(Traffic::default()),
+            record: RefCell::new(record),
+            key: Cell::new(&[]),
+            keep: Cell::new(false),
         };
         place(self.shared, shared).map(|s| &*s)
     }
@@ -216,11 +236,19 @@ const fn future_bytes<A, F: Future>(_make: &impl Fn(A) -> F) -> usize {
     size_of::<F>()
 }
 
+// What the compiler makes fits what is reserved for it. If this does not compile, raise the numbers of the machine.
+const _: () = {
+    assert!(size_of::<Shared<'_>>() <= Machine::THIS.shared);
+    assert!(future_bytes(&client_life) <= Machine::THIS.client);
+    assert!(future_bytes(&server_life) <= Machine::THIS.server);
+};
+
 /// The part that both engines have.
 struct Engine<'m> {
     shared: &'m Shared<'m>,
     future: Option<PlacedFuture<'m, Result<()>>>,
     end: Option<Result<()>>,
+    repetition: Repetition,
 }
 
 impl Engine<'_> {
@@ -238,6 +266,12 @@ impl Engine<'_> {
             None => Ok(Status::Busy),
         }
     }
+
+    /// Exports this party's half of the pairing.
+    fn export(&self, party: Party, out: &mut [u8]) -> Result<usize> {
+        let record = self.shared.record.try_borrow().map_err(|_| Error::State)?;
+        pairing::export(party, self.repetition, &record, self.shared.key.get(), out)
+    }
 }
 
 impl Drop for Engine<'_> {
@@ -249,6 +283,7 @@ impl Drop for Engine<'_> {
         for tensor in [&self.shared.input, &self.shared.output] {
             tensor.borrow_mut().zeroize();
         }
+        self.shared.record.borrow_mut().zeroize();
     }
 }
 
@@ -300,12 +335,16 @@ macro_rules! byte_calls {
 }
 
 /// What a client engine runs on.
-type ClientArguments<'m> = (&'m Shared<'m>, Plan<'m>, Options, &'m mut [u8], &'m mut [u8], Seed);
+type ClientArguments<'m> = (&'m Shared<'m>, Plan<'m>, Options, [&'m mut [u8]; 2], &'m mut [Block], Seed);
 
 /// The client's whole life: set-up, then commands.
 #[expect(clippy::await_holding_refcell_ref, reason = "calls of the owner try to borrow, and are told that it is not their turn")]
-async fn client_life((shared, plan, options, memory, tables, seed): ClientArguments<'_>) -> Result<()> {
-    let mut client = Client::connect(Pipe(shared), SliceStore::new(tables), plan, options, memory, seed).await?;
+async fn client_life((shared, plan, options, [scratch, tables], leaves, seed): ClientArguments<'_>) -> Result<()> {
+    let mut client = {
+        let mut record = shared.record.borrow_mut();
+        let regions = ClientRegions { leaves, record: &mut record, scratch };
+        Client::open(Pipe(shared), SliceStore::new(tables), plan, options, regions, seed).await?
+    };
     loop {
         shared.traffic.set(client.traffic());
         match shared.next_command().await {
@@ -320,6 +359,7 @@ async fn client_life((shared, plan, options, memory, tables, seed): ClientArgume
                 }
                 shared.answer.set(Some(answer));
             }
+            Command::Keep => client.keep().await?,
             Command::Close => return client.close().await,
         }
         shared.left.set(client.left());
@@ -335,19 +375,20 @@ pub struct ClientEngine<'m> {
 /// Regions of a client engine.
 struct ClientLayout<'m> {
     parts: Parts<'m>,
-    session: &'m mut [u8],
+    regions: ClientRegions<'m, 'm>,
     tables: &'m mut [u8],
     future: &'m mut [u8],
 }
 
 impl<'m> ClientLayout<'m> {
     fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<Self> {
+        options.check()?;
         let tables = usize::try_from(cost::store_bytes(plan, options)).map_err(|_| Error::Option)?;
         Ok(Self {
             parts: Shared::take(space, plan, buffers, true)?,
-            session: space.take(client_memory(plan, options)?)?,
+            regions: ClientRegions::take(space, plan, options)?,
             tables: space.take(tables)?,
-            future: space.take(future_bytes(&client_life))?,
+            future: space.take(space.machine().client)?,
         })
     }
 }
@@ -358,9 +399,17 @@ impl<'m> ClientEngine<'m> {
     /// # Errors
     /// [`Error::Option`] for options out of range.
     pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
-        let mut space = Space::measure();
+        Self::memory_on(Machine::THIS, plan, options, buffers)
+    }
+
+    /// As [`ClientEngine::memory`], on another machine.
+    ///
+    /// # Errors
+    /// As [`ClientEngine::memory`]; [`Error::Memory`] if the other machine cannot address that much.
+    pub fn memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
+        let mut space = Space::measure_on(machine);
         ClientLayout::take(&mut space, plan, options, buffers)?;
-        Ok(space.used())
+        machine.check(space.used())
     }
 
     /// Starts a session in `memory`, which has [`ClientEngine::memory`] bytes aligned to [`crate::memory::ALIGN`].
@@ -369,24 +418,61 @@ impl<'m> ClientEngine<'m> {
     /// # Errors
     /// [`Error::Memory`], [`Error::Alignment`], [`Error::Option`].
     pub fn new(plan: Plan<'m>, options: Options, buffers: Buffers, memory: &'m mut [u8], seed: Seed) -> Result<Self> {
-        let ClientLayout { parts, session, tables, future } = ClientLayout::take(&mut Space::carve(memory)?, &plan, &options, buffers)?;
-        let shared = parts.share()?;
-        let future = PlacedFuture::new(future, client_life((shared, plan, options, session, tables, seed)))?;
-        Ok(Self { engine: Engine { shared, future: Some(future), end: None }, plan })
+        Self::start(plan, options, buffers, memory, seed, None)
+    }
+
+    /// As [`ClientEngine::new`], but goes on with a pairing that [`ClientEngine::export`] wrote: there is no set-up. `pairing` is used in this
+    /// call only.
+    ///
+    /// # Errors
+    /// As [`ClientEngine::new`]; [`Error::Pairing`] for a server's half, [`Error::Option`] for another OT parameter than the pairing's. If the server
+    /// has not kept its half, poll returns [`Error::PeerAborted`] with the code of [`Error::UnknownPairing`].
+    pub fn resume(
+        plan: Plan<'m>,
+        options: Options,
+        buffers: Buffers,
+        memory: &'m mut [u8],
+        seed: Seed,
+        pairing: &Pairing<'_>,
+    ) -> Result<Self> {
+        Self::start(plan, options, buffers, memory, seed, Some(pairing))
+    }
+
+    fn start(
+        plan: Plan<'m>,
+        options: Options,
+        buffers: Buffers,
+        memory: &'m mut [u8],
+        seed: Seed,
+        pairing: Option<&Pairing<'_>>,
+    ) -> Result<Self> {
+        let ClientLayout { parts, regions, tables, future } = ClientLayout::take(&mut Space::carve(memory)?, &plan, &options, buffers)?;
+        let ClientRegions { leaves, record, scratch } = regions;
+        if let Some(pairing) = pairing {
+            pairing.load(Party::Client, &options, record, &mut [])?;
+        }
+        let shared = parts.share(record)?;
+        let future = PlacedFuture::new(future, client_life((shared, plan, options, [scratch, tables], leaves, seed)))?;
+        let engine = Engine { shared, future: Some(future), end: None, repetition: options.repetition };
+        Ok(Self { engine, plan })
     }
 
     byte_calls!();
 
-    fn command(&mut self, command: Command) -> Result<()> {
+    /// Whether it waits for a command.
+    fn ready(&self) -> Result<()> {
         match self.engine.end {
             Some(Err(error)) => Err(error),
             Some(Ok(())) => Err(Error::Closed),
             None if !self.engine.shared.idle.get() || self.engine.shared.command.get().is_some() => Err(Error::State),
-            None => {
-                self.engine.shared.command.set(Some(command));
-                Ok(())
-            }
+            None => Ok(()),
         }
+    }
+
+    fn command(&mut self, command: Command) -> Result<()> {
+        self.ready()?;
+        self.engine.shared.command.set(Some(command));
+        Ok(())
     }
 
     /// Starts the offline phase for one stock.
@@ -395,6 +481,19 @@ impl<'m> ClientEngine<'m> {
     /// [`Error::State`] unless idle.
     pub fn prepare(&mut self) -> Result<()> {
         self.command(Command::Prepare)
+    }
+
+    /// Exports this party's half of the pairing into `out`, and asks the server to keep the other: poll until idle. Returns the length of what was
+    /// written, [`super::CLIENT_PAIRING_BYTES`]. It is secret, and the same at any time of a session and in all sessions of a pairing. A server
+    /// may forget its half at any time.
+    ///
+    /// # Errors
+    /// [`Error::State`] unless idle, [`Error::Memory`].
+    pub fn export(&mut self, out: &mut [u8]) -> Result<usize> {
+        self.ready()?;
+        let written = self.engine.export(Party::Client, out)?;
+        self.command(Command::Keep)?;
+        Ok(written)
     }
 
     /// Starts a prediction on real inputs, quantised as the plan says.
@@ -494,15 +593,22 @@ impl<'m> ClientEngine<'m> {
 }
 
 /// What a server engine runs on.
-type ServerArguments<'m> = (&'m Shared<'m>, &'m Prepared<'m>, Options, &'m mut [u8], Seed);
+type ServerArguments<'m> = (&'m Shared<'m>, &'m Prepared<'m>, Options, &'m mut [Block], &'m mut [i32], &'m mut [u8], Seed);
 
 /// The server's whole life: set-up, then the client's requests.
-async fn server_life((shared, prepared, options, memory, seed): ServerArguments<'_>) -> Result<()> {
-    let mut server = Server::accept(Pipe(shared), prepared, options, memory, seed).await?;
+#[expect(clippy::await_holding_refcell_ref, reason = "calls of the owner try to borrow, and are told that it is not their turn")]
+async fn server_life((shared, prepared, options, leaves, key, scratch, seed): ServerArguments<'_>) -> Result<()> {
+    let mut server = {
+        let mut record = shared.record.borrow_mut();
+        let regions = ServerRegions { leaves, record: &mut record, key, scratch };
+        Server::open(Pipe(shared), prepared, options, regions, seed).await?
+    };
+    shared.key.set(server.key());
     loop {
         shared.traffic.set(server.traffic());
         match server.serve().await? {
             Event::Prepared => {}
+            Event::Keep => shared.keep.set(true),
             Event::Predicted => shared.predictions.set(shared.predictions.get() + 1),
             Event::Closed => return Ok(()),
         }
@@ -517,16 +623,17 @@ pub struct ServerEngine<'m> {
 /// Regions of a server engine.
 struct ServerLayout<'m> {
     parts: Parts<'m>,
-    session: &'m mut [u8],
+    regions: ServerRegions<'m, 'm>,
     future: &'m mut [u8],
 }
 
 impl<'m> ServerLayout<'m> {
     fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers, footprint: Footprint) -> Result<Self> {
+        options.check()?;
         Ok(Self {
             parts: Shared::take(space, plan, buffers, false)?,
-            session: space.take(session_memory(plan, options, footprint)?)?,
-            future: space.take(future_bytes(&server_life))?,
+            regions: ServerRegions::take(space, plan, options, footprint)?,
+            future: space.take(space.machine().server)?,
         })
     }
 }
@@ -537,9 +644,17 @@ impl<'m> ServerEngine<'m> {
     /// # Errors
     /// [`Error::Option`] for options out of range.
     pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
-        let mut space = Space::measure();
+        Self::memory_on(Machine::THIS, plan, options, buffers)
+    }
+
+    /// As [`ServerEngine::memory`], on another machine.
+    ///
+    /// # Errors
+    /// As [`ServerEngine::memory`]; [`Error::Memory`] if the other machine cannot address that much.
+    pub fn memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
+        let mut space = Space::measure_on(machine);
         ServerLayout::take(&mut space, plan, options, buffers, Footprint::Fast)?;
-        Ok(space.used())
+        machine.check(space.used())
     }
 
     /// Starts a session in `memory`, which has [`ServerEngine::memory`] bytes aligned to [`crate::memory::ALIGN`].
@@ -549,14 +664,60 @@ impl<'m> ServerEngine<'m> {
     /// # Errors
     /// [`Error::Memory`], [`Error::Alignment`], [`Error::Option`].
     pub fn new(prepared: &'m Prepared<'m>, options: Options, buffers: Buffers, memory: &'m mut [u8], seed: Seed) -> Result<Self> {
+        Self::start(prepared, options, buffers, memory, seed, None)
+    }
+
+    /// As [`ServerEngine::new`], for a client that goes on with the pairing that its hello names: there is no set-up. `pairing`, which
+    /// [`ServerEngine::export`] wrote, is used in this call only.
+    ///
+    /// # Errors
+    /// As [`ServerEngine::new`]; [`Error::Pairing`] for a client's half, [`Error::Option`] for another OT parameter than the pairing's.
+    pub fn resume(
+        prepared: &'m Prepared<'m>,
+        options: Options,
+        buffers: Buffers,
+        memory: &'m mut [u8],
+        seed: Seed,
+        pairing: &Pairing<'_>,
+    ) -> Result<Self> {
+        Self::start(prepared, options, buffers, memory, seed, Some(pairing))
+    }
+
+    fn start(
+        prepared: &'m Prepared<'m>,
+        options: Options,
+        buffers: Buffers,
+        memory: &'m mut [u8],
+        seed: Seed,
+        pairing: Option<&Pairing<'_>>,
+    ) -> Result<Self> {
         if prepared.stock() != options.stock {
             return Err(Error::Option);
         }
-        let ServerLayout { parts, session, future } =
+        let ServerLayout { parts, regions, future } =
             ServerLayout::take(&mut Space::carve(memory)?, prepared.model().plan(), &options, buffers, prepared.footprint())?;
-        let shared = parts.share()?;
-        let future = PlacedFuture::new(future, server_life((shared, prepared, options, session, seed)))?;
-        Ok(Self { engine: Engine { shared, future: Some(future), end: None } })
+        let ServerRegions { leaves, record, key, scratch } = regions;
+        if let Some(pairing) = pairing {
+            pairing.load(Party::Server, &options, record, key)?;
+        }
+        let shared = parts.share(record)?;
+        let future = PlacedFuture::new(future, server_life((shared, prepared, options, leaves, key, scratch, seed)))?;
+        Ok(Self { engine: Engine { shared, future: Some(future), end: None, repetition: options.repetition } })
+    }
+
+    /// Whether the client has asked this server to keep its half of the pairing, see [`ServerEngine::export`]. A server need not.
+    #[must_use]
+    pub fn keep_asked(&self) -> bool {
+        self.engine.shared.keep.get()
+    }
+
+    /// Exports this party's half of the pairing, from the end of set-up until the engine is dropped. Returns the length of what was
+    /// written, [`super::SERVER_PAIRING_BYTES`]. It is secret, and the same in all sessions of a pairing.
+    ///
+    /// # Errors
+    /// [`Error::State`] before set-up has finished, [`Error::Memory`].
+    pub fn export(&self, out: &mut [u8]) -> Result<usize> {
+        self.engine.export(Party::Server, out)
     }
 
     byte_calls!();

@@ -6,6 +6,7 @@ use super::{Options, Tables};
 use crate::error::{Error, Result};
 use crate::garble::{Circuit, Evaluator, Garbler, Shape, shapes};
 use crate::hash::{Block, Tmmo};
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::LANES;
@@ -13,8 +14,8 @@ use crate::plan::Op;
 use crate::plan::nonlinear::{Gadget, LABEL_BYTES, Nonlinear};
 use embedded_io_async::{Read, Write};
 
-/// Groups of OTs per call of the extension: as many as share one key schedule.
-const CHUNK: usize = if cfg!(target_pointer_width = "64") { 32 } else { 8 };
+/// Groups of OTs that it makes at once.
+const CHUNK: usize = Machine::THIS.groups;
 
 /// Scratch of either party for the OT extension.
 pub(crate) struct ExtendScratch<'a> {
@@ -24,7 +25,8 @@ pub(crate) struct ExtendScratch<'a> {
 
 impl<'a> ExtendScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, options: &Options) -> Result<Self> {
-        Ok(Self { choices: space.take(CHUNK)?, corrections: space.take(CHUNK * options.repetition.correction_bytes_per_group())? })
+        let groups = space.machine().groups;
+        Ok(Self { choices: space.take(groups)?, corrections: space.take(groups * options.repetition.correction_bytes_per_group())? })
     }
 }
 
@@ -120,8 +122,8 @@ struct Cut {
 }
 
 impl Cut {
-    fn of(counts: &Nonlinear) -> Self {
-        let lanes = LANES.min(counts.neurons).max(1);
+    fn of(machine: Machine, counts: &Nonlinear) -> Self {
+        let lanes = machine.lanes.min(counts.neurons).max(1);
         if counts.steps <= 1 {
             return Self { lanes, steps: 1, whole: true, bytes: counts.widest_record };
         }
@@ -163,7 +165,7 @@ pub(crate) struct EvaluateScratch<'a> {
 
 impl<'a> EvaluateScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, counts: &Nonlinear) -> Result<Self> {
-        let Cut { lanes, bytes: (tables, labels), .. } = Cut::of(counts);
+        let Cut { lanes, bytes: (tables, labels), .. } = Cut::of(space.machine(), counts);
         Ok(Self {
             tables: space.take(lanes * tables)?,
             labels: space.take(lanes * labels / LABEL_BYTES as usize)?,
@@ -232,7 +234,7 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
 ) -> Result<()> {
     let EvaluateScratch { tables, labels, .. } = EvaluateScratch::take(&mut Space::carve(scratch)?, counts)?;
     let garbler = Garbler::new(garbling.session, garbling.secret, garbling.delta, garbling.layer);
-    let cut = Cut::of(counts);
+    let cut = Cut::of(Machine::THIS, counts);
     let mut known = cut.shapes(circuit);
     for first in (0..counts.neurons).step_by(cut.lanes) {
         let lanes = cut.lanes.min(counts.neurons - first);
@@ -341,7 +343,7 @@ async fn evaluate_records<IO: Read + Write, C: Circuit, const L: usize>(
     store: &mut impl Store,
 ) -> Result<()> {
     let evaluator = Evaluator::new(evaluation.session, evaluation.layer);
-    let cut = Cut::of(counts);
+    let cut = Cut::of(Machine::THIS, counts);
     let (mut known, mut client) = (cut.shapes(circuit), evaluation.labels);
     for first in (0..counts.neurons).step_by(cut.lanes) {
         let lanes = cut.lanes.min(counts.neurons - first);

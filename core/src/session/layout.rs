@@ -1,9 +1,11 @@
 //! Who needs how much memory: measured and carved by the same code.
 
+use super::pairing::{CLIENT_RECORD, SERVER_RECORD};
 use super::triplets::{Footprint, Prepared};
 use super::{Options, Tables, garbled, server, setup, triplets};
 use crate::error::{Error, Result};
 use crate::hash::Block;
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::GROUP;
 use crate::params::{N, PRIMES};
@@ -64,6 +66,25 @@ fn total(counts: impl Iterator<Item = usize>) -> usize {
     counts.fold(0, usize::saturating_add)
 }
 
+/// A client's memory at the start: what lasts, and the rest, for set-up first, then for [`ClientMemory::carve`].
+pub(crate) struct ClientRegions<'a, 'r> {
+    /// Of the OT extension, which wipes them itself.
+    pub(crate) leaves: &'a mut [Block],
+    /// Of the pairing.
+    pub(crate) record: &'r mut [Block],
+    pub(crate) scratch: &'a mut [u8],
+}
+
+impl<'a> ClientRegions<'a, 'a> {
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+        let leaves = space.take(options.repetition.leaves())?;
+        let record = space.take(CLIENT_RECORD)?;
+        let setup = setup::client_scratch(space.machine())?;
+        let later = measure(space.machine(), |space| ClientMemory::layout(space, plan, options).map(|_| ()))?;
+        Ok(Self { leaves, record, scratch: space.take(setup.max(later))? })
+    }
+}
+
 /// A client's scratch for one prediction.
 pub(crate) struct ClientOnline<'a> {
     /// Active labels of one operation, where they are made just before use.
@@ -74,9 +95,10 @@ pub(crate) struct ClientOnline<'a> {
 
 impl<'a> ClientOnline<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
-        let mut workspace = measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
+        let machine = space.machine();
+        let mut workspace = measure(machine, |space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
         for op in plan.ops().filter(|op| !op.is_linear()) {
-            workspace = workspace.max(measure(|space| garbled::EvaluateScratch::take(space, &Nonlinear::of(&op)).map(|_| ()))?);
+            workspace = workspace.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::of(&op)).map(|_| ()))?);
         }
         Ok(Self { labels: space.take(fresh_ots(plan, options))?, workspace: space.take(workspace)? })
     }
@@ -93,14 +115,6 @@ pub(crate) struct ClientMemory<'a> {
 }
 
 impl<'a> ClientMemory<'a> {
-    /// The memory of the OT extension, which wipes it itself, and of set-up first, then of [`ClientMemory::carve`].
-    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<(&'a mut [Block], &'a mut [u8])> {
-        let leaves = space.take(options.repetition.leaves())?;
-        let setup = setup::client_scratch()?;
-        let later = measure(|space| ClientMemory::layout(space, plan, options).map(|_| ()))?;
-        Ok((leaves, space.take(setup.max(later))?))
-    }
-
     /// What the phases after set-up use.
     pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options) -> Result<Self> {
         memory.zeroize();
@@ -112,7 +126,7 @@ impl<'a> ClientMemory<'a> {
         Ok(Self {
             labels: space.take(kept_ots(plan, options))?,
             shares: space.take(stock.saturating_mul(plan.elements()))?,
-            scratch: space.take(Self::scratch(plan, options)?)?,
+            scratch: space.take(Self::scratch(space.machine(), plan, options)?)?,
         })
     }
 
@@ -122,12 +136,34 @@ impl<'a> ClientMemory<'a> {
         self.scratch.zeroize();
     }
 
-    fn scratch(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-        let mut most = measure(|space| ClientOnline::take(space, plan, options).map(|_| ()))?;
+    fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+        let mut most = measure(machine, |space| ClientOnline::take(space, plan, options).map(|_| ()))?;
         for op in plan.ops().filter(Op::is_linear) {
-            most = most.max(triplets::client_scratch(&triplets::tile(&op, options)?)?);
+            most = most.max(triplets::client_scratch(machine, &triplets::tile(&op, options)?)?);
         }
         Ok(most)
+    }
+}
+
+/// A server session's memory at the start: what lasts, and the rest, for set-up first, then for [`ServerMemory::carve`].
+pub(crate) struct ServerRegions<'a, 'r> {
+    /// Of the OT extension, which wipes them itself.
+    pub(crate) leaves: &'a mut [Block],
+    /// Of the pairing.
+    pub(crate) record: &'r mut [Block],
+    /// The client's public key.
+    pub(crate) key: &'a mut [i32],
+    pub(crate) scratch: &'a mut [u8],
+}
+
+impl<'a> ServerRegions<'a, 'a> {
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
+        let leaves = space.take(options.repetition.leaves())?;
+        let record = space.take(SERVER_RECORD)?;
+        let key = space.take(PRIMES.len() * N)?;
+        let setup = measure(space.machine(), |space| setup::ServerScratch::take(space).map(|_| ()))?;
+        let later = measure(space.machine(), |space| ServerMemory::layout(space, plan, options, footprint).map(|_| ()))?;
+        Ok(Self { leaves, record, key, scratch: space.take(setup.max(later))? })
     }
 }
 
@@ -146,21 +182,6 @@ pub(crate) struct ServerMemory<'a> {
 }
 
 impl<'a> ServerMemory<'a> {
-    /// The memory of the OT extension, which wipes it itself, of the client's public key, and of set-up first, then of
-    /// [`ServerMemory::carve`].
-    pub(crate) fn take(
-        space: &mut Space<'a>,
-        plan: &Plan<'_>,
-        options: &Options,
-        footprint: Footprint,
-    ) -> Result<(&'a mut [Block], &'a mut [i32], &'a mut [u8])> {
-        let leaves = space.take(options.repetition.leaves())?;
-        let key = space.take(PRIMES.len() * N)?;
-        let setup = measure(|space| setup::ServerScratch::take(space).map(|_| ()))?;
-        let later = measure(|space| ServerMemory::layout(space, plan, options, footprint).map(|_| ()))?;
-        Ok((leaves, key, space.take(setup.max(later))?))
-    }
-
     /// What the phases after set-up use.
     pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
         memory.zeroize();
@@ -182,7 +203,7 @@ impl<'a> ServerMemory<'a> {
                 Tables::Stored => sum(|op| Nonlinear::of(op).products),
                 Tables::Streamed => plan.ops().map(|op| Nonlinear::of(&op).products).max().unwrap_or(0),
             })?,
-            scratch: space.take(Self::scratch(plan, options, footprint)?)?,
+            scratch: space.take(Self::scratch(space.machine(), plan, options, footprint)?)?,
         })
     }
 
@@ -196,12 +217,12 @@ impl<'a> ServerMemory<'a> {
         self.scratch.zeroize();
     }
 
-    fn scratch(plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
-        let mut most = measure(|space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
-        most = most.max(measure(|space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?);
+    fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
+        let mut most = measure(machine, |space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
+        most = most.max(measure(machine, |space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?);
         for op in plan.ops().filter(Op::is_linear) {
             let tile = triplets::tile(&op, options)?;
-            most = most.max(measure(|space| triplets::ServerScratch::take(space, &tile, footprint).map(|_| ()))?);
+            most = most.max(measure(machine, |space| triplets::ServerScratch::take(space, &tile, footprint).map(|_| ()))?);
         }
         Ok(most)
     }
@@ -219,8 +240,9 @@ impl Drop for ServerMemory<'_> {
     }
 }
 
-pub(crate) fn measure(layout: impl FnOnce(&mut Space<'static>) -> Result<()>) -> Result<usize> {
-    let mut space = Space::measure();
+/// Bytes that `layout` takes on a machine.
+pub(crate) fn measure(machine: Machine, layout: impl FnOnce(&mut Space<'static>) -> Result<()>) -> Result<usize> {
+    let mut space = Space::measure_on(machine);
     layout(&mut space)?;
     Ok(space.used())
 }
@@ -230,10 +252,16 @@ pub(crate) fn measure(layout: impl FnOnce(&mut Space<'static>) -> Result<()>) ->
 /// # Errors
 /// [`crate::Error::Option`] for options out of range, [`crate::Error::Memory`] if the size does not fit the address space.
 pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    client_memory_on(Machine::THIS, plan, options)
+}
+
+/// As [`client_memory`], on another machine.
+///
+/// # Errors
+/// As [`client_memory`].
+pub fn client_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
     options.check()?;
-    let mut space = Space::measure();
-    ClientMemory::take(&mut space, plan, options)?;
-    Ok(space.used())
+    measure(machine, |space| ClientRegions::take(space, plan, options).map(|_| ()))
 }
 
 /// Bytes that [`super::Server`] carves for one session, without I/O buffers. [`Footprint::Small`]: [`small_server_memory`].
@@ -241,7 +269,7 @@ pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
 /// # Errors
 /// As [`client_memory`].
 pub fn server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-    session_memory(plan, options, Footprint::Fast)
+    session_memory_on(Machine::THIS, plan, options, Footprint::Fast)
 }
 
 /// As [`server_memory`], of a server whose model is [`Prepared::small`].
@@ -249,14 +277,20 @@ pub fn server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
 /// # Errors
 /// As [`client_memory`].
 pub fn small_server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-    session_memory(plan, options, Footprint::Small)
+    small_server_memory_on(Machine::THIS, plan, options)
 }
 
-pub(crate) fn session_memory(plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
+/// As [`small_server_memory`], on another machine.
+///
+/// # Errors
+/// As [`client_memory`].
+pub fn small_server_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    session_memory_on(machine, plan, options, Footprint::Small)
+}
+
+pub(crate) fn session_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
     options.check()?;
-    let mut space = Space::measure();
-    ServerMemory::take(&mut space, plan, options, footprint)?;
-    Ok(space.used())
+    measure(machine, |space| ServerRegions::take(space, plan, options, footprint).map(|_| ()))
 }
 
 /// Bytes that a [`Prepared`] model carves, once for all sessions with this stock.
@@ -264,5 +298,5 @@ pub(crate) fn session_memory(plan: &Plan<'_>, options: &Options, footprint: Foot
 /// # Errors
 /// As [`client_memory`].
 pub fn prepared_memory(plan: &Plan<'_>, stock: u32) -> Result<usize> {
-    measure(|space| Prepared::take(space, plan, stock).map(|_| ()))
+    measure(Machine::THIS, |space| Prepared::take(space, plan, stock).map(|_| ()))
 }

@@ -3,7 +3,8 @@
 //!
 //! ```text
 //! handshake   hello, welcome                                   once per connection
-//! set-up      keys, base OTs, OT extension                     once per connection   [setup]
+//! set-up      keys, base OTs, OT extension                     once per connection,  [setup]
+//!             or nothing, with a pairing that is left of an earlier set-up           [pairing]
 //! offline     triplets, then OTs and tables unless streamed, for a stock             [triplets], [garbled], [products]
 //! online      masked input, then one round trip for each non-linear layer (streamed: with its OTs and tables)
 //! ```
@@ -14,6 +15,7 @@ mod client;
 pub mod engine;
 mod garbled;
 mod layout;
+mod pairing;
 mod products;
 mod server;
 mod setup;
@@ -22,7 +24,8 @@ mod triplets;
 
 pub use channel::Traffic;
 pub use client::{Client, fetch_plan};
-pub use layout::{client_memory, prepared_memory, server_memory, small_server_memory};
+pub use layout::{client_memory, client_memory_on, prepared_memory, server_memory, small_server_memory, small_server_memory_on};
+pub use pairing::{CLIENT_PAIRING_BYTES, Pairing, PairingId, Party, SERVER_PAIRING_BYTES};
 pub use server::{Event, Server};
 pub use store::{NoStore, SliceStore, Store};
 pub use triplets::{Footprint, Prepared};

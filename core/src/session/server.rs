@@ -1,9 +1,10 @@
 //! The server: holds a network, learns nothing of the input.
 
 use super::channel::{Channel, Traffic};
-use super::client::{layer, session_hash};
+use super::client::{layer, session_key};
 use super::garbled::{self, EvaluateScratch, ExtendScratch, Garbling, Send};
-use super::layout::{Held, ServerMemory, fresh_ots, padded_ots};
+use super::layout::{Held, ServerMemory, ServerRegions, fresh_ots, padded_ots};
+use super::pairing::{self, Pairing, Party, Record};
 use super::setup::{self, Secrets};
 use super::triplets::{self, Multiplication, Prepared};
 use super::{Options, Tables, products};
@@ -29,6 +30,8 @@ pub enum Event {
     Prepared,
     /// One prediction was made.
     Predicted,
+    /// The client has kept its half of the pairing: the other one may be kept now, see [`Server::export`].
+    Keep,
     /// The client ended the session.
     Closed,
 }
@@ -45,6 +48,8 @@ pub struct Server<'a, IO> {
     sender: Sender<'a>,
     key: PublicKey<'a>,
     memory: ServerMemory<'a>,
+    /// Of the pairing; empty where the engine holds it.
+    record: Record<'a>,
     stocks: u64,
     left: u32,
     closed: bool,
@@ -71,11 +76,11 @@ pub(crate) struct OnlineScratch<'a> {
 
 impl<'a> OnlineScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
-        let mut extension = Space::measure();
+        let mut extension = Space::measure_on(space.machine());
         ExtendScratch::take(&mut extension, options)?;
         let mut workspace = extension.used();
         for op in plan.ops().filter(|op| !op.is_linear()) {
-            let mut own = Space::measure();
+            let mut own = Space::measure_on(space.machine());
             EvaluateScratch::take(&mut own, &Nonlinear::of(&op))?;
             workspace = workspace.max(own.used());
         }
@@ -97,28 +102,107 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     /// # Errors
     /// Memory, link and peer errors; the peer is told where that helps.
     pub async fn accept(io: IO, prepared: &'a Prepared<'a>, options: Options, memory: &'a mut [u8], seed: Seed) -> Result<Self> {
+        let regions = Self::regions(prepared, &options, memory)?;
+        Self::recorded(io, prepared, options, regions, seed).await
+    }
+
+    /// Handshake only: goes on with a pairing that [`Server::export`] wrote, whose [`Pairing::id`] is the one of the hello. Otherwise as
+    /// [`Server::accept`].
+    ///
+    /// # Errors
+    /// [`Error::Pairing`] for a client's half, [`Error::Option`] for another OT parameter than the pairing's; [`Error::UnknownPairing`] if the hello
+    /// names another one or none. And those of [`Server::accept`].
+    pub async fn resume(
+        io: IO,
+        prepared: &'a Prepared<'a>,
+        options: Options,
+        memory: &'a mut [u8],
+        seed: Seed,
+        pairing: &Pairing<'_>,
+    ) -> Result<Self> {
+        let regions = Self::regions(prepared, &options, memory)?;
+        pairing.load(Party::Server, &options, regions.record, regions.key)?;
+        Self::recorded(io, prepared, options, regions, seed).await
+    }
+
+    /// Its memory, once it is clear that the options are those of the prepared model.
+    pub(super) fn regions(prepared: &'a Prepared<'a>, options: &Options, memory: &'a mut [u8]) -> Result<ServerRegions<'a, 'a>> {
         options.check()?;
         if prepared.stock() != options.stock {
             return Err(Error::Option);
         }
+        ServerRegions::take(&mut Space::carve(memory)?, prepared.model().plan(), options, prepared.footprint())
+    }
+
+    /// As [`Server::open`], with the record in the session.
+    async fn recorded(io: IO, prepared: &'a Prepared<'a>, options: Options, regions: ServerRegions<'a, 'a>, seed: Seed) -> Result<Self> {
+        let ServerRegions { leaves, record, key, scratch } = regions;
+        let record = Record(record);
+        let regions = ServerRegions { leaves, record: record.0, key, scratch };
+        let server = Self::open(io, prepared, options, regions, seed).await?;
+        Ok(Self { record, ..server })
+    }
+
+    /// Handshake, and set-up unless record and key hold a pairing already. They do in the end.
+    pub(super) async fn open(
+        io: IO,
+        prepared: &'a Prepared<'a>,
+        options: Options,
+        regions: ServerRegions<'a, '_>,
+        seed: Seed,
+    ) -> Result<Self> {
+        let ServerRegions { leaves, record, key, scratch: memory } = regions;
         let mut ch = Channel::new(io);
         let plan = prepared.model().plan();
-        let (leaves, key, memory) = ServerMemory::take(&mut Space::carve(memory)?, plan, &options, prepared.footprint())?;
         let secrets = Secrets::new(&seed);
-        match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, memory).await {
+        match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, memory, record).await {
             Ok((hash, sender, key)) => {
                 let memory = ServerMemory::carve(memory, plan, &options, prepared.footprint())?;
                 let own_labels = Tmmo::new(secrets.labels.stream(Domain::Label, 1).next_u128());
-                Ok(Self { ch, prepared, options, secrets, hash, own_labels, sender, key, memory, stocks: 0, left: 0, closed: false })
+                let record = Record::default();
+                Ok(Self {
+                    ch,
+                    prepared,
+                    options,
+                    secrets,
+                    hash,
+                    own_labels,
+                    sender,
+                    key,
+                    memory,
+                    record,
+                    stocks: 0,
+                    left: 0,
+                    closed: false,
+                })
             }
             Err(error) => {
                 memory.zeroize();
+                record.zeroize();
                 ch.abort(error).await;
                 Err(error)
             }
         }
     }
 
+    /// The client's public key, for the engine's export.
+    pub(super) const fn key(&self) -> &'a [i32] {
+        self.key.b
+    }
+
+    /// Exports this party's half of the pairing, at the latest before the client ends the session. Returns the length of what was written,
+    /// [`super::SERVER_PAIRING_BYTES`]. It is secret, and the same in all sessions of a pairing.
+    ///
+    /// # Errors
+    /// [`Error::Memory`], [`Error::Closed`].
+    pub fn export(&self, out: &mut [u8]) -> Result<usize> {
+        if self.closed {
+            return Err(Error::Closed);
+        }
+        pairing::export(Party::Server, self.options.repetition, self.record.0, self.key.b, out)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing")]
     async fn set_up(
         ch: &mut Channel<IO>,
         plan: &Plan<'_>,
@@ -127,6 +211,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         leaves: &'a mut [Block],
         key: &'a mut [i32],
         scratch: &mut [u8],
+        record: &mut [Block],
     ) -> Result<(Tmmo, Sender<'a>, PublicKey<'a>)> {
         let mut hello = [0; HELLO_BYTES];
         loop {
@@ -149,13 +234,25 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         if hello.options != *options {
             return Err(Error::Refused);
         }
+        let pairing = record.first().copied().filter(|&id| id != 0);
+        if hello.pairing != pairing.map(Block::to_le_bytes) {
+            return Err(Error::UnknownPairing);
+        }
         let mut welcome = [0; WELCOME_BYTES];
         let (version, nonce) = welcome.split_first_chunk_mut::<2>().ok_or(Error::Internal)?;
         *version = VERSION.to_le_bytes();
         secrets.labels.stream(Domain::Mask, 0).fill(nonce);
-        let hash = session_hash(&hello.nonce, nonce.first_chunk().ok_or(Error::Internal)?, digest);
+        let session = session_key(pairing, &hello.nonce, nonce.first_chunk().ok_or(Error::Internal)?, digest);
+        let hash = Tmmo::new(session);
         ch.send(Tag::Welcome, &welcome).await?;
-        let (sender, key) = setup::server(ch, scratch, secrets, &hash, options.repetition, leaves, key).await?;
+        if pairing.is_some() {
+            let (sender, key) = setup::resume_server(&hash, options.repetition, leaves, key, record)?;
+            return Ok((hash, sender, key));
+        }
+        let (sender, key) = setup::server(ch, scratch, secrets, &hash, options.repetition, leaves, key, record).await?;
+        if let Some(id) = record.first_mut() {
+            *id = session;
+        }
         Ok((hash, sender, key))
     }
 
@@ -199,6 +296,10 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             self.stocks += 1;
             self.left = self.options.stock;
             Ok(Event::Prepared)
+        } else if tag == Tag::Keep as u8 {
+            Channel::<IO>::check(Tag::Keep, 0, tag, length)?;
+            self.ch.finish().await?;
+            Ok(Event::Keep)
         } else if tag == Tag::Bye as u8 {
             Channel::<IO>::check(Tag::Bye, 0, tag, length)?;
             self.ch.finish().await?;

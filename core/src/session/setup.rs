@@ -5,23 +5,26 @@
 
 use super::channel::Channel;
 use super::layout::measure;
+use super::pairing::{to_blocks, to_seed};
+use crate::backend;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::encrypt::Mask;
 use crate::lattice::evaluate::Fresh;
-use crate::lattice::rescale::{Basis, Fraction as _};
+use crate::lattice::rescale::{Basis, Fraction};
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::{Receiver, Repetition, Sender};
 use crate::params::{KAPPA, LIMB_BITS, N, PRIMES, SLOT_PRIME};
 use crate::plan::cost::{BASE_OT_BITS, base_ot_bytes, polynomial_bytes};
 use crate::plan::noise::{self, Level};
 use crate::ring::{LIMBS, Limb, SLOT};
-use crate::rng::{Domain, Seed};
-use crate::wire::{Tag, packed_len};
+use crate::rng::{Domain, Prg, Seed};
+use crate::wire::{GROUP, Tag, packed_len};
 use embedded_io_async::{Read, Write};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
 /// Moduli of the base OTs: slot differences below 2^15 in all n coefficients; the encoded bits are no uniform masks, so their rounding
 /// counts in full, ½·‖w‖₁.
@@ -35,7 +38,7 @@ const SLOTS: usize = KAPPA / 16;
 
 /// Seeds that one party derives from its own.
 pub(crate) struct Secrets {
-    /// The lattice key.
+    /// The lattice key. Its seed is what lasts as long as a pairing: a client's trees have their roots from it, too.
     pub(crate) key: SecretKey,
     /// Noise of the key's and the base OTs' ciphertexts.
     noise: Seed,
@@ -43,7 +46,7 @@ pub(crate) struct Secrets {
     public: Seed,
     /// This party's randomness as evaluator of base OTs.
     fresh: Seed,
-    /// Δ or tree roots.
+    /// The nonce, and a server's labels: Δ, its own inputs.
     pub(crate) labels: Seed,
     /// Parent of everything that later phases need.
     pub(crate) later: Seed,
@@ -59,6 +62,11 @@ impl Secrets {
             labels: seed.derive(4),
             later: seed.derive(5),
         }
+    }
+
+    /// The roots of a client's trees.
+    fn roots(&self) -> Prg {
+        self.key.seed().stream(Domain::Label, 0)
     }
 }
 
@@ -89,8 +97,9 @@ impl<'a> KeyScratch<'a> {
 }
 
 /// Bytes of the client's scratch.
-pub(crate) fn client_scratch() -> Result<usize> {
-    Ok(measure(|space| AnswerScratch::take(space).map(|_| ()))?.max(measure(|space| KeyScratch::take(space).map(|_| ()))?))
+pub(crate) fn client_scratch(machine: Machine) -> Result<usize> {
+    Ok(measure(machine, |space| AnswerScratch::take(space).map(|_| ()))?
+        .max(measure(machine, |space| KeyScratch::take(space).map(|_| ()))?))
 }
 
 /// The server's scratch.
@@ -101,7 +110,6 @@ pub(crate) struct ServerScratch<'a> {
     c0: &'a mut [u32],
     c1: &'a mut [u8],
     residues: &'a mut [i32],
-    received: &'a mut [Block],
 }
 
 impl<'a> ServerScratch<'a> {
@@ -113,7 +121,6 @@ impl<'a> ServerScratch<'a> {
             c0: space.take(N)?,
             c1: space.take(packed_len(N as u64, BASE_OT_BITS.0) as usize)?,
             residues: space.take(N)?,
-            received: space.take(KAPPA)?,
         })
     }
 }
@@ -132,26 +139,50 @@ fn words(block: Block) -> impl Iterator<Item = i32> {
     (0..SLOTS).map(move |c| ((block >> (16 * c)) & 0xffff) as i32)
 }
 
-/// Receives one limb of a polynomial and multiplies `values` (Montgomery form) by it.
-async fn get_times<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, values: &mut [i32]) -> Result<()> {
-    let mut values = values.iter_mut();
-    ch.get_values(N, LIMB_BITS, |_, x| {
-        let value = values.next().ok_or(Error::Internal)?;
-        *value = limb.mul(checked(limb, x)?, *value);
-        Ok(())
+/// Receives a limb of a polynomial, a group of coefficients at a time, with the number of the first. Coefficients that no honest peer can
+/// have sent are an error.
+async fn get_coefficients<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, mut each: impl FnMut(usize, &[i32])) -> Result<()> {
+    let mut coefficients = [0; GROUP];
+    ch.get_groups(N, LIMB_BITS, |first, values| {
+        let mut good = true;
+        for (x, &value) in coefficients.iter_mut().zip(values) {
+            good &= encrypt::is_canonical(limb, value);
+            *x = value as i32;
+        }
+        each(first, &coefficients);
+        if good { Ok(()) } else { Err(Error::Malformed) }
     })
     .await
 }
 
-/// A received coefficient, if an honest peer can have sent it.
-pub(crate) fn checked(limb: &Limb, x: u64) -> Result<i32> {
-    if encrypt::is_canonical(limb, x) { Ok(x as i32) } else { Err(Error::Malformed) }
+/// Receives one limb of a polynomial.
+pub(crate) async fn get_limb<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, out: &mut [i32]) -> Result<()> {
+    get_coefficients(ch, limb, |first, x| {
+        out.iter_mut().skip(first).zip(x).for_each(|(out, &x)| *out = x);
+    })
+    .await
+}
+
+/// Receives one limb of a polynomial and multiplies `values` (Montgomery form) by it.
+async fn get_times<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, values: &mut [i32]) -> Result<()> {
+    get_coefficients(ch, limb, |first, x| backend::limb::multiply(limb, values.get_mut(first..first + x.len()).unwrap_or_default(), x))
+        .await
 }
 
 /// Sends one limb of a polynomial in `[0, q)`.
 pub(crate) async fn put_limb<IO: Read + Write>(ch: &mut Channel<IO>, values: &[i32]) -> Result<()> {
-    let mut values = values.iter();
-    ch.put_values(N, LIMB_BITS, |_| values.next().map_or(0, |&x| x as u64)).await
+    ch.put_groups(values.len(), LIMB_BITS, |first, out| {
+        out.iter_mut().zip(values.iter().skip(first)).for_each(|(out, &x)| *out = x as u64);
+    })
+    .await
+}
+
+/// Sends sums of fractions, rounded to `bits` bits.
+pub(crate) async fn put_rounded<IO: Read + Write, F: Fraction>(ch: &mut Channel<IO>, sums: &[F], bits: u32) -> Result<()> {
+    ch.put_groups(sums.len(), bits, |first, out| {
+        out.iter_mut().zip(sums.iter().skip(first)).for_each(|(out, sum)| *out = sum.round(bits));
+    })
+    .await
 }
 
 /// Sends one limb of encryption number `number` of what stands in `poly`.
@@ -177,7 +208,7 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     leaves: &'a mut [Block],
 ) -> Result<Receiver<'a>> {
     let AnswerScratch { messages, poly, sums } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
-    let receiver = Receiver::new(repetition, &mut secrets.labels.stream(Domain::Label, 0), hash, leaves, messages)?;
+    let receiver = Receiver::new(repetition, &mut secrets.roots(), hash, hash, leaves, messages)?;
     let fresh = Fresh { seed: &secrets.fresh, number: 0, flood: LEVEL.flood };
     let mut answer = Answer { messages, poly, sums, basis: Basis::new(LEVEL.limbs), fresh };
 
@@ -188,9 +219,9 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     ch.finish().await?;
 
     ch.begin(Tag::BaseOt, base_ot_bytes()).await?;
-    answer.put(ch, BASE_OT_BITS.1).await?;
+    put_rounded(ch, answer.sums, BASE_OT_BITS.1).await?;
     answer.c1(&public);
-    answer.put(ch, BASE_OT_BITS.0).await?;
+    put_rounded(ch, answer.sums, BASE_OT_BITS.0).await?;
     ch.end().await?;
 
     scratch.zeroize();
@@ -206,6 +237,19 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     ch.end().await?;
     ch.receive(Tag::Ready, &mut []).await?;
     Ok(receiver)
+}
+
+/// The client's trees once more, for another session of the pairing `id`. `secrets` has that pairing's key.
+pub(crate) fn resume_client<'a>(
+    scratch: &mut [u8],
+    secrets: &Secrets,
+    id: Block,
+    hash: &Tmmo,
+    repetition: Repetition,
+    leaves: &'a mut [Block],
+) -> Result<Receiver<'a>> {
+    let AnswerScratch { messages, .. } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
+    Receiver::new(repetition, &mut secrets.roots(), &Tmmo::new(id), hash, leaves, messages)
 }
 
 /// The client's answer to the base OTs: the encrypted choices times the messages' differences, plus the first messages, plus a fresh
@@ -230,11 +274,10 @@ impl Answer<'_> {
             self.differences(limb);
             get_times(ch, limb, self.poly).await?;
             limb.inverse(self.poly);
-            let mut sums = self.sums.iter_mut();
-            self.fresh.finish_c0(index, &encoder, self.poly, (0..N).map(|k| (k, 0)), |x| {
-                if let Some(sum) = sums.next() {
-                    sum.add(self.basis.fraction(index, x));
-                }
+            let mut sums = &mut *self.sums;
+            let nothing = (0..N).step_by(GROUP).map(|first| (first, [0; GROUP].as_slice()));
+            self.fresh.finish_c0(index, &encoder, self.poly, nothing, |x| {
+                self.basis.add(index, x, sums.split_off_mut(..x.len()).unwrap_or_default());
             });
             encode_slots(self.messages.iter().flat_map(|&[m0, _]| words(m0)), self.poly);
             for x in self.poly.iter_mut() {
@@ -250,18 +293,14 @@ impl Answer<'_> {
         self.sums.fill(0);
         for (index, limb) in LIMBS.iter().enumerate() {
             self.fresh.ephemeral(limb, self.poly);
-            mask_times(limb, Mask::new(public, 0, index), self.poly);
+            Mask::new(public, 0, index).multiply(limb, self.poly);
             limb.inverse(self.poly);
             self.add(index);
             self.differences(limb);
-            mask_times(limb, Mask::new(public, 1, index), self.poly);
+            Mask::new(public, 1, index).multiply(limb, self.poly);
             limb.inverse(self.poly);
-            let mut sums = self.sums.iter_mut();
-            self.fresh.finish_c1(index, self.poly, |x| {
-                if let Some(sum) = sums.next() {
-                    sum.add(self.basis.fraction(index, x));
-                }
-            });
+            self.fresh.add_noise_to_c1(self.poly);
+            self.add(index);
         }
     }
 
@@ -277,26 +316,12 @@ impl Answer<'_> {
 
     /// Adds one limb's coefficients to the sums.
     fn add(&mut self, index: usize) {
-        for (sum, &x) in self.sums.iter_mut().zip(self.poly.iter()) {
-            sum.add(self.basis.fraction(index, x));
-        }
-    }
-
-    /// Sends the sums, rounded.
-    async fn put<IO: Read + Write>(&self, ch: &mut Channel<IO>, bits: u32) -> Result<()> {
-        let mut sums = self.sums.iter();
-        ch.put_values(N, bits, |_| sums.next().map_or(0, |s| s.round(bits))).await
+        self.basis.add(index, self.poly, self.sums);
     }
 }
 
-/// `values ∘ mask`, in place.
-fn mask_times(limb: &Limb, mut mask: Mask, values: &mut [i32]) {
-    for x in values {
-        *x = limb.mul(mask.next(limb), *x);
-    }
-}
-
-/// The server's set-up after the welcome. Returns the OT sender and the client's public key.
+/// The server's set-up after the welcome. Returns the OT sender and the client's public key; `record` gets all but the id.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing")]
 pub(crate) async fn server<'a, IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
@@ -305,9 +330,12 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     repetition: Repetition,
     leaves: &'a mut [Block],
     key: &'a mut [i32],
+    record: &mut [Block],
 ) -> Result<(Sender<'a>, PublicKey<'a>)> {
-    let ServerScratch { a, b, noise, c0, c1, residues, received } = ServerScratch::take(&mut Space::carve(scratch)?)?;
-    let delta = Zeroizing::new(secrets.labels.stream(Domain::Label, 0).next_u128() | 1);
+    let ServerScratch { a, b, noise, c0, c1, residues } = ServerScratch::take(&mut Space::carve(scratch)?)?;
+    let [_, delta, rest @ ..] = record else { return Err(Error::Internal) };
+    let (key_seed, received) = rest.split_first_chunk_mut().ok_or(Error::Internal)?;
+    *delta = secrets.labels.stream(Domain::Label, 0).next_u128() | 1;
 
     ch.begin(Tag::ServerKeys, 32 + 2 * polynomial_bytes()).await?;
     ch.put(&secrets.public.0).await?;
@@ -353,20 +381,30 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     for (block, slots) in received.iter_mut().zip(a.chunks_exact(SLOTS)) {
         *block = slots.iter().rev().fold(0, |block, &x| block << 16 | u128::from(SLOT.canonical(x) & 0xffff));
     }
-    let sender = Sender::new(repetition, *delta, received, hash, leaves)?;
+    let sender = Sender::new(repetition, *delta, received, hash, hash, leaves)?;
 
     ch.expect(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
     let mut seed = Seed([0; 32]);
     ch.get(&mut seed.0).await?;
     for (limb, values) in LIMBS.iter().zip(key.chunks_exact_mut(N)) {
-        let mut values = values.iter_mut();
-        ch.get_values(N, LIMB_BITS, |_, x| {
-            *values.next().ok_or(Error::Internal)? = checked(limb, x)?;
-            Ok(())
-        })
-        .await?;
+        get_limb(ch, limb, values).await?;
     }
     ch.finish().await?;
     ch.send(Tag::Ready, &[]).await?;
+    *key_seed = to_blocks(&seed);
     Ok((sender, PublicKey { seed, b: key }))
+}
+
+/// The server's half of a pairing, for another session: `record` and `key` are that pairing's.
+pub(crate) fn resume_server<'a>(
+    hash: &Tmmo,
+    repetition: Repetition,
+    leaves: &'a mut [Block],
+    key: &'a [i32],
+    record: &[Block],
+) -> Result<(Sender<'a>, PublicKey<'a>)> {
+    let [id, delta, rest @ ..] = record else { return Err(Error::Internal) };
+    let (seed, received) = rest.split_first_chunk().ok_or(Error::Internal)?;
+    let sender = Sender::new(repetition, *delta, received, &Tmmo::new(*id), hash, leaves)?;
+    Ok((sender, PublicKey { seed: to_seed(seed), b: key }))
 }

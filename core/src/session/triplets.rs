@@ -4,23 +4,26 @@
 use super::Options;
 use super::channel::Channel;
 use super::layout::measure;
-use super::setup::{checked, put_limb};
+use super::setup::{get_limb, put_limb, put_rounded};
+use crate::backend;
 use crate::error::{Error, Result};
 use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::encrypt::Mask;
-use crate::lattice::evaluate::{Fresh, accumulate, accumulate_scaled};
-use crate::lattice::rescale::{Basis, Fraction as _};
+use crate::lattice::evaluate::Fresh;
+use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::model::{Layer, Model};
-use crate::params::{LIMB_BITS, N};
+use crate::params::N;
 use crate::plan::tile::Tile;
 use crate::plan::{Op, Plan, Step};
 use crate::ring::{LIMBS, Limb, Modulus};
 use crate::rng::Seed;
-use crate::wire::{Tag, packed_len};
+use crate::wire::{GROUP, Tag, packed_len};
+use core::ops::Range;
 use embedded_io_async::{Read, Write};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// The tile of a linear operation under these options.
 pub(crate) fn tile(op: &Op, options: &Options) -> Result<Tile> {
@@ -136,31 +139,13 @@ pub(crate) enum Weights<'w> {
     Made(Layer<'w>),
 }
 
-impl Weights<'_> {
-    /// The polynomial of one group of outputs and one chunk of inputs in one limb; `scratch` is one polynomial if they are made.
-    fn get<'s>(&'s self, index: usize, tile: &Tile, group: usize, chunk: usize, scratch: &'s mut [i32]) -> Result<&'s [i32]> {
-        let len = tile.weight_len();
-        match self {
-            Self::Kept(all) => {
-                let before = index * tile.weight_polynomials() + tile.polynomials_before(group) + chunk - tile.chunks_of(group).start;
-                all.get(before * len..(before + 1) * len)
-            }
-            Self::Made(layer) => {
-                let poly = scratch.get_mut(..len).ok_or(Error::Internal)?;
-                transformed_weights(LIMBS.get(index).ok_or(Error::Internal)?, tile, layer, group, chunk, poly);
-                Some(&*poly)
-            }
-        }
-        .ok_or(Error::Internal)
-    }
-}
-
 /// Numbers that the weights of a layer take.
 fn weights_len(tile: &Tile) -> usize {
     tile.weight_polynomials().saturating_mul(tile.level.limbs * tile.weight_len())
 }
 
-/// The weight polynomial of one group of outputs and one chunk of inputs, Montgomery form, transformed unless it is constant.
+/// The weight polynomial of one group of outputs and one chunk of inputs, Montgomery form, transformed. `out`: n values, or one of a constant
+/// polynomial.
 fn transformed_weights(limb: &Limb, tile: &Tile, layer: &Layer<'_>, group: usize, chunk: usize, out: &mut [i32]) {
     out.fill(0);
     for (index, at) in tile.weights(group, chunk) {
@@ -168,8 +153,10 @@ fn transformed_weights(limb: &Limb, tile: &Tile, layer: &Layer<'_>, group: usize
             *slot = limb.to_montgomery(layer.weight(index) as i32);
         }
     }
-    if !tile.is_scalar() {
-        limb.forward(out);
+    match *out {
+        _ if !tile.is_scalar() => limb.forward(out),
+        [w, ref mut rest @ ..] => rest.fill(w),
+        [] => {}
     }
 }
 
@@ -222,13 +209,13 @@ impl<'a> ManyScratch<'a> {
 }
 
 /// Bytes of the client's scratch for one layer.
-pub(crate) fn client_scratch(tile: &Tile) -> Result<usize> {
+pub(crate) fn client_scratch(machine: Machine, tile: &Tile) -> Result<usize> {
     let decrypt = if tile.most_results() <= decrypt::FEW {
-        measure(|space| FewScratch::take(space, tile).map(|_| ()))?
+        measure(machine, |space| FewScratch::take(space, tile).map(|_| ()))?
     } else {
-        measure(|space| ManyScratch::take(space, tile).map(|_| ()))?
+        measure(machine, |space| ManyScratch::take(space, tile).map(|_| ()))?
     };
-    Ok(decrypt.max(measure(|space| EncryptScratch::take(space, tile).map(|_| ()))?))
+    Ok(decrypt.max(measure(machine, |space| EncryptScratch::take(space, tile).map(|_| ()))?))
 }
 
 /// The client's shares of all tensors of the stock.
@@ -245,6 +232,11 @@ impl<'s> Shares<'s> {
     /// Share of element `i` of all elements of `prediction`, in a ring that may be narrower than the tensor's.
     pub(crate) fn get(&self, prediction: usize, ring: Modulus, i: usize) -> u64 {
         ring.reduce(self.all.get(prediction * self.per_prediction + i).copied().unwrap_or(0))
+    }
+
+    /// Shares of `prediction` from element `i` of all on.
+    fn from(&self, prediction: usize, i: usize) -> Result<&[u64]> {
+        self.all.get(prediction * self.per_prediction + i..(prediction + 1) * self.per_prediction).ok_or(Error::Internal)
     }
 
     /// All tensors of `prediction`.
@@ -293,7 +285,6 @@ async fn send_masks<IO: Read + Write>(
 ) -> Result<()> {
     let EncryptScratch { secret, poly, noise } = EncryptScratch::take(&mut Space::carve(scratch)?, tile)?;
     let (public, noise_seed) = (seed.derive(0), seed.derive(1));
-    let modulus = Modulus::Bits(tile.ring);
     let encoder = Encoder::new(Plaintext::Bits(u32::from(tile.ring)), tile.level.limbs);
     for (number, noise) in (0..).zip(noise.chunks_exact_mut(N)) {
         encrypt::noise(&noise_seed, number, noise);
@@ -304,15 +295,30 @@ async fn send_masks<IO: Read + Write>(
         key.expand(limb, secret);
         for (number, noise) in noise.chunks_exact(N).enumerate() {
             poly.fill(0);
-            for (prediction, element, at) in tile.inputs(number) {
-                let r = shares.get(prediction, modulus, step.from + element);
-                *poly.get_mut(at).ok_or(Error::Internal)? = encoder.encode(index, r);
+            for run in tile.input_runs(number) {
+                let out = poly.get_mut(run.at..run.at + run.len).ok_or(Error::Internal)?;
+                encode_run(index, &encoder, shares.from(run.prediction, step.from + run.element)?, run.step, out);
             }
             SecretKey::encrypt_limb(index, number as u64, &public, noise, secret, poly);
             put_limb(ch, poly).await?;
         }
     }
     ch.end().await
+}
+
+/// Encodes every `step`-th of `shares`.
+fn encode_run(index: usize, encoder: &Encoder, shares: &[u64], step: usize, out: &mut [i32]) {
+    if step == 1 {
+        return encoder.encode_all(index, shares, out);
+    }
+    let (mut some, mut shares) = (Zeroizing::new([0; GROUP]), shares.iter().step_by(step));
+    for out in out.chunks_mut(GROUP) {
+        let some = some.get_mut(..out.len()).unwrap_or_default();
+        for (to, from) in some.iter_mut().zip(shares.by_ref()) {
+            *to = *from;
+        }
+        encoder.encode_all(index, some, out);
+    }
 }
 
 /// Receives `v` in ciphertexts with few results: nothing of a ciphertext is kept but these.
@@ -364,9 +370,12 @@ async fn receive_many<IO: Read + Write>(
         for (index, secret) in secrets.chunks_exact(N).enumerate() {
             decrypt::load(index, packed, bits, poly);
             decrypt::multiply_by_secret(index, secret, poly);
-            for (residue, (_, _, position)) in residues.iter_mut().zip(tile.results(number)) {
-                let slot = residue.get_mut(index).ok_or(Error::Internal)?;
-                *slot = poly.get(position).copied().ok_or(Error::Internal)?;
+            let mut residues = residues.iter_mut();
+            for run in tile.result_runs(number) {
+                let values = poly.get(run.at..run.at + run.len).ok_or(Error::Internal)?;
+                for (&value, residue) in values.iter().zip(residues.by_ref()) {
+                    *residue.get_mut(index).ok_or(Error::Internal)? = value;
+                }
             }
         }
         let mut residues = residues.iter();
@@ -403,17 +412,21 @@ pub(crate) struct ServerScratch<'a> {
     poly: &'a mut [i32],
     ephemeral: &'a mut [i32],
     z: &'a mut [i32],
+    /// [`Footprint::Small`]: empty.
+    z1: &'a mut [i32],
     sums0: &'a mut [u64],
     /// Of all results, or of one.
     sums1: &'a mut [u64],
+    /// Of `c1` of all results, or made when it is needed.
+    noise: &'a mut [i8],
 }
 
 impl<'a> ServerScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, tile: &Tile, footprint: Footprint) -> Result<Self> {
         let polynomials = |n: usize| n.saturating_mul(N);
-        let (c1, results) = match footprint {
-            Footprint::Fast => (tile.up(), tile.down()),
-            Footprint::Small => (0, 1),
+        let (c1, results, noise) = match footprint {
+            Footprint::Fast => (tile.up(), tile.down(), tile.down()),
+            Footprint::Small => (0, 1, 0),
         };
         Ok(Self {
             c0: space.take(polynomials(tile.up()))?,
@@ -421,8 +434,10 @@ impl<'a> ServerScratch<'a> {
             poly: space.take(N)?,
             ephemeral: space.take(N)?,
             z: space.take(N)?,
+            z1: space.take(if footprint == Footprint::Fast { N } else { 0 })?,
             sums0: space.take(tile.down().saturating_mul(tile.most_results()))?,
             sums1: space.take(polynomials(results))?,
+            noise: space.take(polynomials(noise))?,
         })
     }
 }
@@ -451,46 +466,51 @@ impl Multiplication<'_> {
         }
     }
 
-    /// `z = Σ x∘w` of result `number` in one limb; `inputs`: this half of all uploads.
-    fn products(&self, index: usize, number: usize, inputs: &[i32], poly: &mut [i32], z: &mut [i32]) -> Result<()> {
+    /// The uploads that result `number` is made of: the range of their coefficients, and the chunks of its group.
+    fn uploads(&self, number: usize) -> (Range<usize>, usize, Range<usize>) {
+        let (group, rest) = (number % self.tile.groups(), number / self.tile.groups());
+        let (first, chunks) = (rest * self.tile.chunks(), self.tile.chunks_of(group));
+        ((first + chunks.start) * N..(first + chunks.end) * N, group, chunks)
+    }
+
+    /// `z = Σ x∘w` of both halves of result `number` in one limb, with weights that are kept; `x`: both halves of all uploads.
+    fn products(&self, index: usize, number: usize, x: [&[i32]; 2], z: [&mut [i32]; 2]) -> Result<()> {
         let (tile, limb) = (&self.tile, LIMBS.get(index).ok_or(Error::Internal)?);
-        let (group, rest) = (number % tile.groups(), number / tile.groups());
-        let first = rest * tile.chunks();
+        let ((uploads, group, chunks), Weights::Kept(all)) = (self.uploads(number), &self.weights) else { return Err(Error::Internal) };
+        let (before, len) = (index * tile.weight_polynomials() + tile.polynomials_before(group), tile.weight_len());
+        let w = all.get(before * len..(before + chunks.len()) * len).ok_or(Error::Internal)?;
+        let x = x.map(|x| x.get(uploads.clone()).unwrap_or_default());
+        if tile.is_scalar() {
+            backend::limb::sums_of_multiples(limb, x, w, z);
+        } else {
+            backend::limb::sums_of_products(limb, x, w, z);
+        }
+        Ok(())
+    }
+
+    /// The same of one half, with weights that are made when they are needed, in `poly`.
+    fn made_products(&self, index: usize, number: usize, x: &[i32], poly: &mut [i32], z: &mut [i32]) -> Result<()> {
+        let (tile, limb) = (&self.tile, LIMBS.get(index).ok_or(Error::Internal)?);
+        let ((uploads, group, chunks), Weights::Made(layer)) = (self.uploads(number), &self.weights) else { return Err(Error::Internal) };
         z.fill(0);
-        for chunk in tile.chunks_of(group) {
-            let x = inputs.get((first + chunk) * N..(first + chunk + 1) * N).ok_or(Error::Internal)?;
-            match *self.weights.get(index, tile, group, chunk, poly)? {
-                [w] => accumulate_scaled(limb, x, w, z),
-                ref w => accumulate(limb, x.iter().copied(), w, z),
-            }
+        for (chunk, x) in chunks.zip(x.get(uploads).ok_or(Error::Internal)?.chunks_exact(N)) {
+            transformed_weights(limb, tile, layer, group, chunk, poly);
+            backend::limb::multiply_add(limb, x, poly, z);
         }
         Ok(())
     }
 
     /// Adds one limb of `c0` of result `number` to its sums; `z`: the transformed sum of products and of the encryption of zero.
-    fn finish_c0(&self, index: usize, number: usize, encoder: &Encoder, basis: &Basis, z: &mut [i32], sums: &mut [u64]) {
+    fn finish_c0(&self, index: usize, number: usize, (encoder, basis): (&Encoder, &Basis), z: &mut [i32], mut sums: &mut [u64]) {
         let Some(limb) = LIMBS.get(index) else { return };
-        let (ring, outputs) = (Modulus::Bits(self.tile.ring), self.tile.outputs());
+        let outputs = self.tile.outputs();
         limb.inverse(z);
-        let mask = |p: usize, o: usize| self.masks.get(p * outputs + o).copied().unwrap_or(0);
-        let plaintexts = self.tile.results(number).map(|(p, o, position)| (position, ring.neg(mask(p, o))));
-        let mut sums = sums.iter_mut();
-        self.fresh(number).finish_c0(index, encoder, z, plaintexts, |x| {
-            if let Some(sum) = sums.next() {
-                sum.add(basis.fraction(index, x));
-            }
+        let masks = self.tile.result_runs(number).map(|run| {
+            let first = run.prediction * outputs + run.element;
+            (run.at, self.masks.get(first..first + run.len).unwrap_or_default())
         });
-    }
-
-    /// As [`Self::finish_c0`], of `c1`.
-    fn finish_c1(&self, index: usize, number: usize, basis: &Basis, z: &mut [i32], sums: &mut [u64]) {
-        let Some(limb) = LIMBS.get(index) else { return };
-        limb.inverse(z);
-        let mut sums = sums.iter_mut();
-        self.fresh(number).finish_c1(index, z, |x| {
-            if let Some(sum) = sums.next() {
-                sum.add(basis.fraction(index, x));
-            }
+        self.fresh(number).finish_c0(index, encoder, z, masks, |x| {
+            basis.add(index, x, sums.split_off_mut(..x.len()).unwrap_or_default());
         });
     }
 }
@@ -498,31 +518,30 @@ impl Multiplication<'_> {
 /// One limb of the uniform halves of all uploads.
 fn expand_masks(limb: &Limb, index: usize, public: &Seed, c1: &mut [i32]) {
     for (number, c1) in c1.chunks_exact_mut(N).enumerate() {
-        let mut mask = Mask::new(public, number as u64, index);
-        c1.fill_with(|| mask.next(limb));
+        Mask::new(public, number as u64, index).fill(limb, c1);
     }
 }
 
 /// Server: multiplies the client's encrypted shares by the weights, subtracts the masks, answers.
 pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut [u8], m: &Multiplication<'_>) -> Result<()> {
     let (tile, key, footprint) = (&m.tile, m.key, m.footprint());
-    let ServerScratch { c0, c1, poly, ephemeral, z, sums0, sums1 } = ServerScratch::take(&mut Space::carve(scratch)?, tile, footprint)?;
+    let ServerScratch { c0, c1, poly, ephemeral, z, z1, sums0, sums1, noise } =
+        ServerScratch::take(&mut Space::carve(scratch)?, tile, footprint)?;
     let encoder = Encoder::new(Plaintext::Bits(u32::from(tile.ring)), tile.level.limbs);
     let basis = Basis::new(tile.level.limbs);
     let limbs = || LIMBS.iter().enumerate().take(tile.level.limbs);
     let most = tile.most_results();
+
+    for (number, noise) in noise.chunks_exact_mut(N).enumerate() {
+        m.fresh(number).noise_of_c1(noise);
+    }
 
     ch.expect(Tag::Upload, tile.upload_bytes()).await?;
     let mut public = Seed([0; 32]);
     ch.get(&mut public.0).await?;
     for (index, limb) in limbs() {
         for c0 in c0.chunks_exact_mut(N) {
-            let mut values = c0.iter_mut();
-            ch.get_values(N, LIMB_BITS, |_, x| {
-                *values.next().ok_or(Error::Internal)? = checked(limb, x)?;
-                Ok(())
-            })
-            .await?;
+            get_limb(ch, limb, c0).await?;
         }
         expand_masks(limb, index, &public, c1);
         if footprint == Footprint::Fast {
@@ -530,15 +549,19 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
         }
         for (number, sums0) in sums0.chunks_exact_mut(most).enumerate() {
             m.fresh(number).ephemeral(limb, ephemeral);
-            if footprint == Footprint::Fast {
-                m.products(index, number, c1, poly, z)?;
-                accumulate(limb, poly.iter().copied(), ephemeral, z);
-                let sums1 = sums1.get_mut(number * N..(number + 1) * N).ok_or(Error::Internal)?;
-                m.finish_c1(index, number, &basis, z, sums1);
+            if footprint == Footprint::Small {
+                m.made_products(index, number, c0, poly, z)?;
+            } else {
+                m.products(index, number, [c0, c1], [z, z1])?;
+                backend::limb::multiply_add(limb, poly, ephemeral, z1);
+                let all = number * N..(number + 1) * N;
+                let (noise, sums1) = noise.get(all.clone()).zip(sums1.get_mut(all)).ok_or(Error::Internal)?;
+                limb.inverse(z1);
+                backend::limb::add_small(noise, z1);
+                basis.add(index, z1, sums1);
             }
-            m.products(index, number, c0, poly, z)?;
-            accumulate(limb, key.limb(index).iter().copied(), ephemeral, z);
-            m.finish_c0(index, number, &encoder, &basis, z, sums0);
+            backend::limb::multiply_add(limb, key.limb(index), ephemeral, z);
+            m.finish_c0(index, number, (&encoder, &basis), z, sums0);
         }
     }
     ch.finish().await?;
@@ -549,21 +572,21 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
             sums1.fill(0);
             for (index, limb) in limbs() {
                 expand_masks(limb, index, &public, c0);
-                m.products(index, number, c0, poly, z)?;
+                m.made_products(index, number, c0, poly, z)?;
                 m.fresh(number).ephemeral(limb, ephemeral);
                 key.expand(index, poly);
-                accumulate(limb, poly.iter().copied(), ephemeral, z);
-                m.finish_c1(index, number, &basis, z, sums1);
+                backend::limb::multiply_add(limb, poly, ephemeral, z);
+                limb.inverse(z);
+                m.fresh(number).add_noise_to_c1(z);
+                basis.add(index, z, sums1);
             }
         }
         let sums1 = match footprint {
             Footprint::Fast => sums1.get(number * N..(number + 1) * N).ok_or(Error::Internal)?,
             Footprint::Small => &*sums1,
         };
-        let mut sums = sums1.iter();
-        ch.put_values(N, tile.c1_bits(), |_| sums.next().map_or(0, |s| s.round(tile.c1_bits()))).await?;
-        let mut sums = sums0.iter();
-        ch.put_values(tile.results(number).count(), tile.c0_bits(), |_| sums.next().map_or(0, |s| s.round(tile.c0_bits()))).await?;
+        put_rounded(ch, sums1, tile.c1_bits()).await?;
+        put_rounded(ch, sums0.get(..tile.results(number).count()).ok_or(Error::Internal)?, tile.c0_bits()).await?;
     }
     ch.end().await
 }

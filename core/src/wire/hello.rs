@@ -5,13 +5,13 @@ use crate::error::{Error, Result};
 use crate::ot::Repetition;
 use crate::params::VERSION;
 use crate::plan::DIGEST;
-use crate::session::{Options, Tables};
+use crate::session::{Options, PairingId, Tables};
 
 /// First bytes of a hello.
 const MAGIC: [u8; 8] = *b"MiniONN\0";
 
-/// Bytes of a hello's payload: magic, version, k, tables, stock, plan digest, nonce.
-pub const HELLO_BYTES: usize = 8 + 2 + 1 + 1 + 4 + DIGEST + 32;
+/// Bytes of a hello's payload: magic, version, k, tables, stock, plan digest, nonce, pairing.
+pub const HELLO_BYTES: usize = 8 + 2 + 1 + 1 + 4 + DIGEST + 32 + 16;
 
 /// What a client says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Hello {
     pub digest: [u8; DIGEST],
     /// Fresh for this session.
     pub nonce: [u8; 32],
+    /// The pairing to go on with, instead of a set-up. On the wire, zeros: none.
+    pub pairing: Option<PairingId>,
 }
 
 impl Hello {
@@ -31,7 +33,9 @@ impl Hello {
         let mut out = [0; HELLO_BYTES];
         let o = &self.options;
         let (version, stock) = (VERSION.to_le_bytes(), o.stock.to_le_bytes());
-        let fields: [&[u8]; 6] = [&MAGIC, &version, &[o.repetition.k() as u8, o.tables as u8], &stock, &self.digest, &self.nonce];
+        let pairing = self.pairing.unwrap_or_default();
+        let choices = [o.repetition.k() as u8, o.tables as u8];
+        let fields: [&[u8]; 7] = [&MAGIC, &version, &choices, &stock, &self.digest, &self.nonce, &pairing];
         for (to, from) in out.iter_mut().zip(fields.iter().flat_map(|f| f.iter())) {
             *to = *from;
         }
@@ -48,7 +52,8 @@ impl Hello {
         let ([k, tables], rest) = rest.split_first_chunk::<2>().ok_or(Error::Internal)?;
         let (stock, rest) = rest.split_first_chunk::<4>().ok_or(Error::Internal)?;
         let (digest, rest) = rest.split_first_chunk::<DIGEST>().ok_or(Error::Internal)?;
-        let nonce = rest.first_chunk::<32>().ok_or(Error::Internal)?;
+        let (nonce, rest) = rest.split_first_chunk::<32>().ok_or(Error::Internal)?;
+        let pairing = *rest.first_chunk::<16>().ok_or(Error::Internal)?;
         if *magic != MAGIC {
             return Err(Error::Malformed);
         }
@@ -63,7 +68,7 @@ impl Hello {
         let repetition = Repetition::from_k(*k).ok_or(Error::Refused)?;
         let options = Options { repetition, tables, stock: u32::from_le_bytes(*stock) };
         options.check().map_err(|_| Error::Refused)?;
-        Ok(Self { options, digest: *digest, nonce: *nonce })
+        Ok(Self { options, digest: *digest, nonce: *nonce, pairing: (pairing != [0; 16]).then_some(pairing) })
     }
 }
 

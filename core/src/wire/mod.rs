@@ -27,7 +27,7 @@ pub const OVERHEAD: usize = HEADER + TRAILER;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Tag {
-    /// Client: version, options, plan digest, nonce.
+    /// Client: version, options, plan digest, nonce, pairing.
     Hello = 1,
     /// Client: asks for the plan before the hello.
     PlanRequest = 2,
@@ -67,6 +67,8 @@ pub enum Tag {
     Output = 19,
     /// Client: the session is over.
     Bye = 20,
+    /// Client: has kept its half of the pairing; the server may keep the other.
+    Keep = 21,
     /// Either: the session ends with an error code.
     Abort = 255,
 }

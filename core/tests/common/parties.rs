@@ -6,7 +6,7 @@ use minionn_core::model::Model;
 use minionn_core::plan::Plan;
 use minionn_core::rng::Seed;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{Options, Prepared, prepared_memory};
+use minionn_core::session::{CLIENT_PAIRING_BYTES, Options, Pairing, Prepared, SERVER_PAIRING_BYTES, prepared_memory};
 use minionn_core::wire::{Checksum, HEADER, OVERHEAD, TRAILER, Tag};
 use minionn_core::{Error, Result};
 
@@ -51,42 +51,70 @@ pub fn frame(number: usize, tag: u8, payload: &[u8]) -> Frame {
     frame
 }
 
+/// Both halves of a pairing, exported: the client's, the server's.
+pub type Halves = [Vec<u8>; 2];
+
 /// A model, prepared.
 pub struct Served<'m> {
     pub prepared: Prepared<'m>,
     pub plan: Plan<'m>,
     pub options: Options,
+    /// What sessions go on with, instead of a set-up.
+    pub pairing: Option<Halves>,
 }
 
 /// Prepares a model for `options`.
 pub fn serve<T>(net: &[u8], options: Options, run: impl FnOnce(&Served<'_>) -> T) -> T {
+    serve_with(net, options, None, run)
+}
+
+/// As [`serve`], for sessions that go on with a pairing.
+pub fn serve_with<T>(net: &[u8], options: Options, pairing: Option<Halves>, run: impl FnOnce(&Served<'_>) -> T) -> T {
     let model = Model::parse(net).unwrap();
     let plan = *model.plan();
     let mut weights = Memory::new(prepared_memory(&plan, options.stock).unwrap());
     let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
-    run(&Served { prepared, plan, options })
+    run(&Served { prepared, plan, options, pairing })
+}
+
+/// Both halves of the pairing that a set-up with these options and seeds makes; which network it is for does not matter.
+pub fn pair(options: Options, client: [u8; 32], server: [u8; 32]) -> Halves {
+    serve(&crate::common::relu_net(), options, |served| served.parties_of(client, server, |p| p.export()))
 }
 
 impl Served<'_> {
     /// Runs `run` on a fresh client.
     pub fn client<T>(&self, seed: [u8; 32], run: impl FnOnce(&mut ClientEngine<'_>) -> T) -> T {
-        let buffers = Buffers::default();
+        let (buffers, seed) = (Buffers::default(), Seed(seed));
         let mut memory = Memory::new(ClientEngine::memory(&self.plan, &self.options, buffers).unwrap());
-        run(&mut ClientEngine::new(self.plan, self.options, buffers, memory.bytes(), Seed(seed)).unwrap())
+        let mut client = match &self.pairing {
+            None => ClientEngine::new(self.plan, self.options, buffers, memory.bytes(), seed),
+            Some([own, _]) => ClientEngine::resume(self.plan, self.options, buffers, memory.bytes(), seed, &Pairing::parse(own).unwrap()),
+        };
+        run(client.as_mut().unwrap())
     }
 
     /// Runs `run` on a fresh server.
     pub fn server<T>(&self, seed: [u8; 32], run: impl FnOnce(&mut ServerEngine<'_>) -> T) -> T {
-        let buffers = Buffers::default();
+        let (buffers, seed) = (Buffers::default(), Seed(seed));
         let mut memory = Memory::new(ServerEngine::memory(&self.plan, &self.options, buffers).unwrap());
-        run(&mut ServerEngine::new(&self.prepared, self.options, buffers, memory.bytes(), Seed(seed)).unwrap())
+        let mut server = match &self.pairing {
+            None => ServerEngine::new(&self.prepared, self.options, buffers, memory.bytes(), seed),
+            Some([_, own]) => {
+                ServerEngine::resume(&self.prepared, self.options, buffers, memory.bytes(), seed, &Pairing::parse(own).unwrap())
+            }
+        };
+        run(server.as_mut().unwrap())
     }
 
     /// Runs `run` on both parties.
     pub fn parties<T>(&self, run: impl FnOnce(&mut Parties<'_, '_, '_>) -> T) -> T {
-        self.client(CLIENT_SEED, |client| {
-            self.server(SERVER_SEED, move |server| run(&mut Parties { client, server, up: vec![], down: vec![] }))
-        })
+        self.parties_of(CLIENT_SEED, SERVER_SEED, run)
+    }
+
+    /// Runs `run` on both parties with these seeds.
+    pub fn parties_of<T>(&self, client: [u8; 32], server: [u8; 32], run: impl FnOnce(&mut Parties<'_, '_, '_>) -> T) -> T {
+        self.client(client, |client| self.server(server, move |server| run(&mut Parties { client, server, up: vec![], down: vec![] })))
     }
 }
 
@@ -127,6 +155,17 @@ impl Parties<'_, '_, '_> {
         assert_eq!(self.settle(), Ok(Status::Idle));
     }
 
+    /// Both halves of the pairing.
+    pub fn export(&mut self) -> Halves {
+        self.settle().unwrap();
+        let mut halves = [vec![0; CLIENT_PAIRING_BYTES], vec![0; SERVER_PAIRING_BYTES]];
+        assert_eq!(self.client.export(&mut halves[0]), Ok(CLIENT_PAIRING_BYTES));
+        assert_eq!(self.settle(), Ok(Status::Idle));
+        assert!(self.server.keep_asked());
+        assert_eq!(self.server.export(&mut halves[1]), Ok(SERVER_PAIRING_BYTES));
+        halves
+    }
+
     /// One prediction.
     pub fn predict(&mut self, x: &[i64]) -> (usize, Vec<i64>) {
         self.client.predict_quantised(x).unwrap();
@@ -142,6 +181,7 @@ impl Parties<'_, '_, '_> {
 pub enum Step {
     Prepare,
     Predict(Vec<i64>),
+    Export,
     Close,
 }
 
@@ -163,6 +203,7 @@ pub fn feed_client(client: &mut ClientEngine<'_>, steps: &[Step], mut bytes: &[u
             match steps.next() {
                 Some(Step::Prepare) => client.prepare()?,
                 Some(Step::Predict(x)) => client.predict_quantised(x)?,
+                Some(Step::Export) => drop(client.export(&mut [0; CLIENT_PAIRING_BYTES])?),
                 Some(Step::Close) => client.close()?,
                 None => return Ok(Status::Idle),
             }

@@ -6,14 +6,14 @@
 #![no_main]
 
 mod lattice;
-mod memory;
 mod network;
 mod primitives;
 mod tiny;
 
 use core::panic::PanicInfo;
-use cortex_m_rt::{ExceptionFrame, entry, exception};
-use semihosting::{println, process};
+use cortex_m_rt::entry;
+use platform::memory;
+use semihosting::println;
 
 /// A test: what it shows, and whether it holds.
 type Test = (&'static str, fn() -> bool);
@@ -35,11 +35,13 @@ const TESTS: &[Test] = &[
 
 #[entry]
 fn main() -> ! {
+    memory::guard();
     println!("minionn-core self-test, {} tests", TESTS.len());
     let failed = TESTS.iter().filter(|test| !run(test)).count();
-    let sound = memory::report();
+    let sizes = memory::sizes();
+    println!("flash {}, static RAM {}, deepest stack {} of {} bytes", sizes.flash, sizes.fixed, sizes.stack, sizes.free);
     println!("{} passed, {failed} failed", TESTS.len() - failed);
-    process::exit(i32::from(failed > 0 || !sound))
+    platform::exit(failed == 0 && sizes.sound())
 }
 
 /// Runs one test on a freshly painted stack and prints its line.
@@ -55,19 +57,5 @@ fn run(&(name, test): &Test) -> bool {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     println!("FAILED: {info}");
-    process::exit(1)
-}
-
-/// A fault is a failed self-test as well; without this the firmware would hang.
-#[exception]
-unsafe fn HardFault(frame: &ExceptionFrame) -> ! {
-    println!("FAILED: hard fault at {:#010x}", frame.pc());
-    process::exit(1)
-}
-
-/// No interrupt is enabled, so none may come.
-#[exception]
-unsafe fn DefaultHandler(number: i16) {
-    println!("FAILED: exception {number}");
-    process::exit(1)
+    platform::exit(false)
 }

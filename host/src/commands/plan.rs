@@ -1,6 +1,7 @@
 //! `minionn plan`.
 
 use crate::bench::own;
+use crate::c_header::{self, BufferArgs};
 use crate::client::{self, Settings};
 use crate::link::fresh_seed;
 use crate::plot::{self, Plot, Row};
@@ -71,6 +72,11 @@ pub struct Args {
     /// Also measure seconds, over loopback on random inputs: takes a model, whose layers are run one after the other, each several times.
     #[arg(long)]
     measure: bool,
+    /// Also write a C header for firmware: the plan's bytes, what it takes and gives, and how much memory a party needs with these options.
+    #[arg(long, value_name = "FILE.h")]
+    c_header: Option<PathBuf>,
+    #[command(flatten)]
+    buffers: BufferArgs,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -102,6 +108,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     if let Some(path) = &args.svg {
         std::fs::write(path, picture(&plan, &options, &seconds)?.svg()).with_context(|| path.display().to_string())?;
+    }
+    if let Some(path) = &args.c_header {
+        let text = c_header::plan(path, &plan, &options, args.buffers)?;
+        std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&costs)?);
@@ -146,7 +156,7 @@ fn measure(model: &Model<'_>, options: Options) -> anyhow::Result<Measured> {
 /// Seconds of one prediction, set-up left out.
 fn timed(model: &Model<'_>, options: Options) -> anyhow::Result<f64> {
     let inputs = own::inputs(model, None, options.stock as usize, &fresh_seed()?)?;
-    let settings = Settings { options, store: None };
+    let settings = Settings { options, ..Settings::default() };
     let mut seconds = Vec::new();
     loopback::with_prepared(model, options, |prepared| {
         for _ in 0..=RUNS {
@@ -197,6 +207,7 @@ pub fn costs(plan: &Plan<'_>, options: &Options) -> anyhow::Result<Value> {
         "ot": options.repetition.k(),
         "layers": layers?,
         "setup": phase(cost::setup()),
+        "resume": phase(cost::resume()),
         "offline": phase(cost::offline(plan, options)?),
         "online": phase(cost::online(plan, options)),
         "memory": {
@@ -325,7 +336,12 @@ fn table(costs: &Value) -> String {
         let _ = writeln!(out, "{}", l["seconds"].as_f64().map_or_else(String::new, |s| format!(" {:>10}", plot::seconds(s))));
     }
     out.push('\n');
-    for (name, key) in [("set-up, once per connection", "setup"), ("offline, per stock", "offline"), ("online, per prediction", "online")] {
+    for (name, key) in [
+        ("set-up, once per connection", "setup"),
+        ("  or going on with a pairing", "resume"),
+        ("offline, per stock", "offline"),
+        ("online, per prediction", "online"),
+    ] {
         let p = &costs[key];
         let _ = writeln!(
             out,

@@ -25,6 +25,12 @@ pub struct Args {
     /// Keep garbled tables in this file instead of memory.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
+    /// What set-up makes, so that it is done once: this file is read if it is there, and written if not (only its owner may read it).
+    ///
+    /// It is secret: whoever has it and what went over the wire can read the inputs of all sessions that use it. Keep it on an encrypted
+    /// medium. If the server has forgotten the pairing, that is an error: remove the file to set up anew.
+    #[arg(long, value_name = "FILE")]
+    pairing: Option<PathBuf>,
     /// Print JSON: predictions and, for each phase, seconds, bytes_sent, bytes_received, rounds.
     #[arg(long)]
     json: bool,
@@ -45,7 +51,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let rows = inputs.rows_of(plan.header().input_len as usize)?.count() as u64;
     let bar = if rows > 1 && !args.json { ProgressBar::new(rows) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} predictions, {eta} left")?);
-    let settings = Settings { options: args.session.options()?, store: args.store.as_deref() };
+    let settings = Settings { options: args.session.options()?, store: args.store.as_deref(), pairing: args.pairing.as_deref() };
     let report = client::predict(link, plan, &settings, &inputs, || bar.inc(1))?;
     bar.finish_and_clear();
     if args.json {

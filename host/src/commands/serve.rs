@@ -1,5 +1,7 @@
 //! `minionn serve`.
 
+use crate::pairings::Pairings;
+use crate::serial::{self, Line};
 use crate::server::{Limits, Service, Session, run_listener};
 use anyhow::Context as _;
 use std::io::Write as _;
@@ -16,6 +18,15 @@ pub struct Args {
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:7650")]
     listen: String,
+    /// Serve the device on this serial port instead, one session after the other.
+    #[arg(long, value_name = "PORT", conflicts_with_all = ["listen", "once"])]
+    serial: Option<String>,
+    /// Bits per second of the serial port.
+    #[arg(long, value_name = "N", default_value_t = 115_200, requires = "serial")]
+    baud: u32,
+    /// RTS and CTS of the serial port are wired: use them.
+    #[arg(long, requires = "serial")]
+    flow_control: bool,
     /// Serve one client, then exit.
     #[arg(long)]
     once: bool,
@@ -25,6 +36,13 @@ pub struct Args {
     /// Clients at a time; more are turned away.
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_clients)]
     max_clients: usize,
+    /// Keep pairings of clients in this folder (files that only the owner may read), so that they outlive this process: whoever reads these files
+    /// and what went over the wire can read the model's values in those sessions. Without it, they are kept in memory.
+    #[arg(long, value_name = "DIR")]
+    pairings: Option<PathBuf>,
+    /// Pairings kept, of 57 kB each: the one that was not used for longest goes first. 0 keeps none.
+    #[arg(long, value_name = "N", default_value_t = Pairings::MOST)]
+    max_pairings: usize,
     /// Print a JSON object for each event: listening, session.
     #[arg(long)]
     json: bool,
@@ -38,17 +56,29 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let name = args.model.display().to_string();
     let bytes = std::fs::read(&args.model).with_context(|| name.clone())?;
     let limits = Limits { max_stock: args.max_stock, max_clients: args.max_clients };
-    let service = Service::new(bytes, limits).with_context(|| name)?;
-    let listener = TcpListener::bind(&args.listen).with_context(|| format!("listening on {}", args.listen))?;
-    let address = listener.local_addr()?;
+    let pairings = match &args.pairings {
+        Some(folder) => Pairings::in_folder(folder, args.max_pairings)?,
+        None => Pairings::in_memory(args.max_pairings),
+    };
+    let service = Service::new(bytes, limits).with_context(|| name)?.keeping(pairings);
     let json = args.json;
+    if let Some(port) = &args.serial {
+        let mut line = Line::open(&serial::Settings { port: port.clone(), baud: args.baud, flow_control: args.flow_control })?;
+        announce(port, json)?;
+        return service.serve_line(&mut line, |session| tell(session, json));
+    }
+    let listener = TcpListener::bind(&args.listen).with_context(|| format!("listening on {}", args.listen))?;
+    announce(&listener.local_addr()?.to_string(), json)?;
+    run_listener(&listener, Arc::new(service), args.once, move |session| tell(session, json))
+}
+
+fn announce(address: &str, json: bool) -> std::io::Result<()> {
     if json {
-        println!("{}", serde_json::json!({"event": "listening", "address": address.to_string()}));
+        println!("{}", serde_json::json!({"event": "listening", "address": address}));
     } else {
         println!("listening on {address}");
     }
-    std::io::stdout().flush()?;
-    run_listener(&listener, Arc::new(service), args.once, move |session| tell(session, json))
+    std::io::stdout().flush()
 }
 
 fn tell(session: &Session, json: bool) {
@@ -58,7 +88,10 @@ fn tell(session: &Session, json: bool) {
         println!("{value}");
         return;
     }
-    let Session { peer, predictions, bytes_sent, bytes_received, error } = session;
+    let Session { peer, predictions, bytes_sent, bytes_received, error, warning } = session;
+    if let Some(warning) = warning {
+        eprintln!("{peer}: {warning}");
+    }
     match error {
         None => eprintln!("{peer}: {predictions} predictions, {bytes_sent} bytes sent, {bytes_received} received"),
         Some(error) => eprintln!("{peer}: {predictions} predictions, then {error}"),

@@ -30,7 +30,7 @@ pub(crate) fn predict(model: Vec<u8>, options: Options, inputs: &Array, store: O
     let mut link = client::connect(&address).unwrap();
     let plan_bytes = client::plan_from(&mut link).unwrap();
     let plan = Plan::parse(&plan_bytes).unwrap();
-    let report = client::predict(link, plan, &Settings { options, store }, inputs, || {}).unwrap();
+    let report = client::predict(link, plan, &Settings { options, store, pairing: None }, inputs, || {}).unwrap();
     server.join().unwrap();
     let phases = [&report.setup, &report.offline, &report.online];
     let bye = minionn_core::wire::OVERHEAD as u64;

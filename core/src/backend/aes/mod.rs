@@ -78,6 +78,7 @@ impl Fast {
     }
 
     #[inline]
+    #[allow(unused_variables, reason = "there is nothing to match where no path is faster")]
     fn schedule<const L: usize>(self, keys: &[Block; L], to: &mut RoundKeys<L>) {
         match self {
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
@@ -92,6 +93,7 @@ impl Fast {
     }
 
     #[inline]
+    #[allow(unused_variables, reason = "as above")]
     fn run<const L: usize>(self, job: impl Job<L>, keys: &RoundKeys<L>) {
         match self {
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]

@@ -4,9 +4,10 @@
 //! A result travels whole: no rescaling, no coefficient left out.
 
 use super::batch::{Batch, Factor, MODULUS};
+use minionn_core::backend::limb::{add_small, add_uniform, multiply};
 use minionn_core::lattice::evaluate::{Fresh, add_zero};
-use minionn_core::lattice::rescale::{Basis, Fraction as _};
-use minionn_core::lattice::sample::{self, Noise};
+use minionn_core::lattice::rescale::Basis;
+use minionn_core::lattice::sample::Noise;
 use minionn_core::lattice::{PublicKey, SecretKey, encrypt, encrypt::Mask};
 use minionn_core::params::{LIMB_BITS, N, PRIMES};
 use minionn_core::plan::noise;
@@ -118,13 +119,12 @@ impl Client {
         for (index, (limb, ((c0, c1), secret))) in LIMBS.iter().zip(parts).enumerate() {
             product.copy_from_slice(c1);
             limb.forward(&mut product);
-            for (x, &s) in product.iter_mut().zip(secret) {
-                *x = limb.mul(*x, s);
-            }
+            multiply(limb, &mut product, secret);
             limb.inverse(&mut product);
-            for (sum, (x, c0)) in fractions.iter_mut().zip(product.iter().zip(c0)) {
-                sum.add(self.basis.fraction(index, limb.reduce(x + c0)));
+            for (x, c0) in product.iter_mut().zip(c0) {
+                *x += c0;
             }
+            self.basis.add(index, &product, &mut fractions);
         }
         // phase/q is off by less than 2^-61, so N times that is harmless.
         let round = |f: u64| (((u128::from(f) * u128::from(MODULUS)) + (1 << 63)) >> 64) as u64 % MODULUS;
@@ -169,32 +169,28 @@ impl Server {
         let key = PublicKey { seed: self.public.clone(), b: &self.key };
         let fresh = Fresh { seed: &self.seed, number: self.multiplications, flood: FLOOD };
         let mut result = Download { c0: upload.c0.clone(), c1: vec![0; LIMBS.len() * N] };
-        let mut ephemeral = vec![0; N];
+        let (mut ephemeral, mut errors, mut flood) = (vec![0; N], vec![0; N], vec![[0; 2]; N]);
         let parts = result.c0.chunks_exact_mut(N).zip(result.c1.chunks_exact_mut(N)).zip(multiplier.0.chunks_exact(N));
         for (index, (limb, ((c0, c1), w))) in LIMBS.iter().zip(parts).enumerate() {
-            let mut mask = Mask::new(&self.public, upload.number, index);
-            for ((c0, c1), &w) in c0.iter_mut().zip(c1.iter_mut()).zip(w) {
-                *c0 = limb.mul(*c0, w);
-                *c1 = limb.mul(mask.next(limb), w);
-            }
+            multiply(limb, c0, w);
+            c1.copy_from_slice(w);
+            Mask::new(&self.public, upload.number, index).multiply(limb, c1);
             fresh.ephemeral(limb, &mut ephemeral);
             add_zero(index, &key, &ephemeral, c0, c1);
             limb.inverse(c0);
             limb.inverse(c1);
             // Every limb draws the same integers again.
-            let mut errors = Noise::new(self.seed.stream(Domain::Noise, fresh.number << 1));
-            let mut flood = self.seed.stream(Domain::Flood, fresh.number);
+            Noise::new(self.seed.stream(Domain::Noise, fresh.number << 1)).fill(&mut errors);
+            self.seed.stream(Domain::Flood, fresh.number).fill_u64(flood.as_flattened_mut());
+            add_small(&errors, c0);
+            add_uniform(limb, FLOOD, &flood, c0);
             for (x, &u) in c0.iter_mut().zip(summand) {
-                let sum = limb.reduce(*x + errors.draw() + self.encoder.encode(index, u));
-                *x = limb.canonical(limb.reduce(sum + sample::flood(&mut flood, FLOOD, limb))) as i32;
+                *x = limb.canonical(limb.reduce(*x + self.encoder.encode(index, u))) as i32;
             }
-            let product = c1.to_vec();
-            let mut slots = c1.iter_mut();
-            fresh.finish_c1(index, &product, |x| {
-                if let Some(slot) = slots.next() {
-                    *slot = limb.canonical(x) as i32;
-                }
-            });
+            fresh.add_noise_to_c1(c1);
+            for x in c1.iter_mut() {
+                *x = limb.canonical(limb.reduce(*x)) as i32;
+            }
         }
         result
     }

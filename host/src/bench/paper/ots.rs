@@ -69,9 +69,9 @@ impl<'l> Parties<'l> {
         leaves.client = vec![0; REPETITION.leaves()];
         leaves.server = vec![0; REPETITION.leaves()];
         let mut messages = [[0; 2]; KAPPA];
-        let receiver = Receiver::new(REPETITION, &mut random, &session, &mut leaves.client, &mut messages)?;
+        let receiver = Receiver::new(REPETITION, &mut random, &session, &session, &mut leaves.client, &mut messages)?;
         let received = messages.iter().enumerate().map(|(b, [m0, m1])| if delta >> b & 1 == 0 { *m0 } else { *m1 });
-        let sender = Sender::new(REPETITION, delta, &received.collect::<Vec<_>>(), &session, &mut leaves.server)?;
+        let sender = Sender::new(REPETITION, delta, &received.collect::<Vec<_>>(), &session, &session, &mut leaves.server)?;
         let server_random = seed.stream(Domain::Mask, 0);
         Ok(Self { receiver, sender, session, secret, server_random, layers: 0, tweak: 0 })
     }

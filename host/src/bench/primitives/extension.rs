@@ -48,12 +48,12 @@ impl Memory {
         let mut random = Seed([3; 32]).stream(Domain::Label, 0);
         let (hash, delta) = (Tmmo::new(random.next_u128()), random.next_u128() | 1);
         let mut messages = [[0; 2]; KAPPA];
-        let receiver = Receiver::new(self.repetition, &mut random, &hash, &mut self.client_leaves, &mut messages)?;
+        let receiver = Receiver::new(self.repetition, &mut random, &hash, &hash, &mut self.client_leaves, &mut messages)?;
         let mut received = [0; KAPPA];
         for (b, (to, [m0, m1])) in received.iter_mut().zip(messages).enumerate() {
             *to = if delta >> b & 1 == 0 { m0 } else { m1 };
         }
-        let sender = Sender::new(self.repetition, delta, &received, &hash, &mut self.server_leaves)?;
+        let sender = Sender::new(self.repetition, delta, &received, &hash, &hash, &mut self.server_leaves)?;
         let (receiver, sender) = (receiver.on_path(path), sender.on_path(path));
         Ok(Pair { receiver, sender, choices: &self.choices, labels: &mut self.labels, corrections: &mut self.corrections })
     }

@@ -1,0 +1,174 @@
+//! The twin without vectors. Constants of loops are opaque where a compiler would keep them in 64 bits on 32-bit machines.
+
+use super::{Encoding, LAZY};
+use crate::lattice::rescale::Reciprocal;
+use crate::params::N;
+use crate::ring::Limb;
+use core::hint::black_box;
+
+/// As [`super::forward`].
+pub fn forward(limb: &Limb, a: &mut [i32; N]) {
+    limb.forward_in_passes(a);
+}
+
+/// As [`super::inverse`].
+pub fn inverse(limb: &Limb, a: &mut [i32; N]) {
+    limb.inverse_in_passes(a);
+}
+
+/// As [`super::to_montgomery`].
+pub fn to_montgomery(limb: &Limb, a: &mut [i32]) {
+    for a in a {
+        *a = limb.to_montgomery(*a);
+    }
+}
+
+/// As [`super::to_montgomery_small`].
+#[inline(always)]
+pub fn to_montgomery_small(limb: &Limb, a: &[i8], out: &mut [i32]) {
+    let r = limb.montgomery_one();
+    for (out, &a) in out.iter_mut().zip(a) {
+        *out = i32::from(a) * r;
+    }
+}
+
+/// As [`super::add_small`].
+#[inline(always)]
+pub fn add_small(a: &[i8], out: &mut [i32]) {
+    for (out, &a) in out.iter_mut().zip(a) {
+        *out += i32::from(a);
+    }
+}
+
+/// As [`super::multiply`].
+pub fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
+    for (a, &b) in a.iter_mut().zip(b) {
+        *a = limb.mul(*a, b);
+    }
+}
+
+/// As [`super::multiply_add`].
+pub fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    let one = black_box(limb.montgomery_one());
+    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+        *out = limb.mul(*out + limb.mul(a, b), one);
+    }
+}
+
+/// As [`super::multiply_subtract`].
+pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    let one = black_box(limb.montgomery_one());
+    for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+        *out = limb.canonical(limb.mul(*out - limb.mul(a, b), one)) as i32;
+    }
+}
+
+/// As [`super::sums_of_products`].
+pub fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
+    for (x, out) in x.into_iter().zip(out) {
+        let n = out.len();
+        sum(limb, x, out, |k, first| y.iter().skip(k * n + first).copied());
+    }
+}
+
+/// As [`super::sums_of_multiples`].
+pub fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
+    for (x, out) in x.into_iter().zip(out) {
+        sum(limb, x, out, |k, _| core::iter::repeat(y.get(k).copied().unwrap_or(0)));
+    }
+}
+
+/// Sums of products of `x` with what `factors` gives for a polynomial from a coefficient on, a block of coefficients at a time.
+#[inline(always)]
+fn sum<F: Iterator<Item = i32>>(limb: &Limb, x: &[i32], out: &mut [i32], factors: impl Fn(usize, usize) -> F) {
+    const BLOCK: usize = 32;
+    let n = out.len();
+    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
+        out.fill(0);
+        for (group, x) in x.chunks(n * LAZY).enumerate() {
+            let mut sums = [0_i64; BLOCK];
+            for (k, x) in x.chunks_exact(n).enumerate() {
+                let factors = factors(group * LAZY + k, block * BLOCK);
+                for ((sum, &x), y) in sums.iter_mut().zip(x.iter().skip(block * BLOCK)).zip(factors) {
+                    *sum += i64::from(x) * i64::from(y);
+                }
+            }
+            for (out, sum) in out.iter_mut().zip(sums) {
+                *out = limb.reduce(*out + limb.montgomery(sum));
+            }
+        }
+    }
+}
+
+/// As [`super::reduce_signed`].
+pub fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) {
+    for (out, &x) in out.iter_mut().zip(x) {
+        *out = limb.reduce_wide((x << (64 - bits)) as i64 >> (64 - bits));
+    }
+}
+
+/// As [`super::encode`].
+pub fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32]) {
+    for (out, &m) in out.iter_mut().zip(m) {
+        *out = limb.mul(limb.montgomery(numerator(encoding.bits, encoding.q_mod_p, m)), encoding.inverse);
+    }
+}
+
+/// `h − ((q·m + h) mod p)` with `p = 2^bits`, `h = p/2`.
+#[inline]
+pub(crate) fn numerator(bits: u32, q_mod_p: u64, m: u64) -> i64 {
+    let half = (1 << bits) / 2;
+    let rem = q_mod_p.wrapping_mul(m).wrapping_add(half) & ((1 << bits) - 1);
+    half as i64 - rem as i64
+}
+
+/// As [`super::add_uniform`].
+pub fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut [i32]) {
+    let uniform = Uniform::new(limb, bits);
+    for (out, &word) in out.iter_mut().zip(words) {
+        *out += limb.montgomery(uniform.wide(word)) - uniform.centre;
+    }
+}
+
+/// Constants of [`add_uniform`].
+pub(super) struct Uniform {
+    /// The bits of a word that are taken.
+    pub(super) mask: [u64; 2],
+    /// `2^32, 2^64, 2^96, 2^128`, in `[0, q)`.
+    pub(super) powers: [u64; 4],
+    /// `2^bits`, as [`Uniform::wide`] gives it.
+    pub(super) centre: i32,
+}
+
+impl Uniform {
+    pub(super) fn new(limb: &Limb, bits: u32) -> Self {
+        let split = |x: u128| [x as u64, (x >> 64) as u64];
+        let (r, r2) = (limb.montgomery_one(), limb.r2);
+        let r3 = limb.mul(r2, r2);
+        let powers = [r, r2, r3, limb.mul(r3, r2)].map(|x| u64::from(limb.canonical(x)));
+        let mut uniform = Self { mask: split((2 << bits) - 1), powers, centre: 0 };
+        uniform.centre = limb.montgomery(uniform.wide(split(1 << bits)));
+        uniform
+    }
+
+    /// A word times `2^32`, below `2^61`: four of 32 bits, each times its power.
+    fn wide(&self, [low, high]: [u64; 2]) -> i64 {
+        let (low, high) = (low & self.mask[0], high & self.mask[1]);
+        let words = [low & 0xffff_ffff, low >> 32, high & 0xffff_ffff, high >> 32];
+        words.iter().zip(&self.powers).map(|(word, power)| word * power).sum::<u64>() as i64
+    }
+}
+
+/// As [`super::add_fractions`].
+pub fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, c: &[i32], sums: &mut [u64]) {
+    for (sum, &c) in sums.iter_mut().zip(c) {
+        *sum = sum.wrapping_add(fraction(limb, inverse, reciprocal, c));
+    }
+}
+
+/// What [`add_fractions`] adds.
+#[inline]
+pub(crate) fn fraction(limb: &Limb, inverse: i32, &[low, middle, high]: &Reciprocal, c: i32) -> u64 {
+    let x = u64::from(limb.canonical(limb.mul(c, inverse)));
+    ((x * low) >> 32).wrapping_add(x * middle).wrapping_add((x * high) << 32)
+}

@@ -1,0 +1,171 @@
+//! Every path against the portable one.
+
+use super::*;
+use crate::params::LIMB_BITS;
+use crate::ring::{LIMBS, SLOT};
+use crate::rng::{Domain, Seed};
+use std::vec::Vec;
+
+/// All moduli in use.
+fn limbs() -> impl Iterator<Item = &'static Limb> {
+    LIMBS.iter().chain([&SLOT])
+}
+
+/// Polynomials of values in `(−q, q)`: all at one extreme, at alternating ones, and random.
+fn inputs(limb: &Limb, len: usize) -> Vec<Vec<i32>> {
+    let top = limb.q - 1;
+    let mut inputs: Vec<Vec<i32>> = [top, -top, 0].iter().map(|&x| std::vec![x; len]).collect();
+    inputs.push((0..len).map(|i| if i % 2 == 0 { top } else { -top }).collect());
+    inputs.push((0..len).map(|i| if i.count_ones() % 2 == 0 { top } else { -top }).collect());
+    for seed in 0..3 {
+        inputs.push(random(limb, seed, len));
+    }
+    inputs
+}
+
+/// Random values in `(−q, q)`.
+fn random(limb: &Limb, seed: u64, len: usize) -> Vec<i32> {
+    let mut random = Seed([5; 32]).stream(Domain::Mask, seed);
+    let sign = |x: i32, negative: u32| if negative & 1 == 1 { -x } else { x };
+    (0..len).map(|_| sign(limb.reduce((random.next_u32() << (31 - LIMB_BITS)) as i32), random.next_u32())).collect()
+}
+
+/// The elements of `[0, q)`; asserts that representatives are within their bounds.
+fn classes(limb: &Limb, values: &[i32]) -> Vec<u32> {
+    assert!(values.iter().all(|x| x.abs() < limb.q));
+    values.iter().map(|&x| limb.canonical(x)).collect()
+}
+
+/// Lengths around every block edge.
+const LENGTHS: [usize; 13] = [0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 4096];
+
+/// Runs both twins on copies of `out` and compares classes.
+fn agree(limb: &Limb, out: &[i32], fast: impl FnOnce(&mut [i32]), portable: impl FnOnce(&mut [i32])) {
+    let (mut a, mut b) = (out.to_vec(), out.to_vec());
+    fast(&mut a);
+    portable(&mut b);
+    assert_eq!(classes(limb, &a), classes(limb, &b), "q = {}, {} values", limb.q, out.len());
+}
+
+#[test]
+fn transforms() {
+    for limb in limbs() {
+        for input in inputs(limb, N) {
+            let whole = |a: &mut [i32], run: fn(&Limb, &mut [i32; N])| run(limb, a.try_into().unwrap());
+            agree(limb, &input, |a| whole(a, forward), |a| whole(a, portable::forward));
+            agree(limb, &input, |a| whole(a, inverse), |a| whole(a, portable::inverse));
+        }
+    }
+}
+
+#[test]
+fn pointwise() {
+    for limb in limbs() {
+        for len in LENGTHS {
+            for (a, b) in inputs(limb, len).iter().zip(inputs(limb, len).iter().rev()) {
+                agree(limb, a, |a| multiply(limb, a, b), |a| portable::multiply(limb, a, b));
+                agree(limb, a, |out| multiply_add(limb, a, b, out), |out| portable::multiply_add(limb, a, b, out));
+                agree(limb, a, |out| multiply_subtract(limb, a, b, out), |out| portable::multiply_subtract(limb, a, b, out));
+                let any: Vec<i32> = a.iter().map(|x| x.wrapping_mul(16).wrapping_sub(1)).chain([i32::MIN, i32::MAX, -1]).collect();
+                agree(limb, &any, |a| to_montgomery(limb, a), |a| portable::to_montgomery(limb, a));
+            }
+        }
+    }
+}
+
+#[test]
+fn small_values() {
+    for limb in limbs() {
+        for len in LENGTHS {
+            let small: Vec<i8> = random(limb, 1, len).iter().map(|x| (x % 22) as i8).collect();
+            let ternary: Vec<i8> = small.iter().map(|x| x.signum()).collect();
+            agree(
+                limb,
+                &std::vec![5; len],
+                |a| to_montgomery_small(limb, &ternary, a),
+                |a| portable::to_montgomery_small(limb, &ternary, a),
+            );
+            let a = random(limb, 2, len).iter().map(|x| x / 2).collect::<Vec<_>>();
+            if limb.q > 1 << 20 {
+                agree(limb, &a, |a| add_small(&small, a), |a| portable::add_small(&small, a));
+            }
+        }
+    }
+}
+
+/// Words with all extremes.
+fn words(seed: u64, len: usize) -> Vec<u64> {
+    let mut random = Seed([7; 32]).stream(Domain::Mask, seed);
+    (0..len).map(|i| [0, u64::MAX, 1 << 63, u64::MAX >> 1].get(i % 9).copied().unwrap_or_else(|| random.next_u64())).collect()
+}
+
+#[test]
+fn wide_values() {
+    for (index, limb) in LIMBS.iter().enumerate() {
+        for len in LENGTHS {
+            for bits in [8, 17, 31, 32, 33, 44, 53, 58] {
+                let values: Vec<u64> = words(bits.into(), len).iter().map(|x| x >> (64 - bits)).collect();
+                let out = std::vec![3; len];
+                agree(limb, &out, |out| reduce_signed(limb, bits, &values, out), |out| portable::reduce_signed(limb, bits, &values, out));
+                for (q_mod_p, inverse) in [(0, 1), ((1 << bits.min(44)) - 1, limb.q / 2), (12345, -limb.q / 2)] {
+                    let encoding = Encoding { bits: bits.min(44), q_mod_p, inverse };
+                    let values: Vec<u64> = values.iter().map(|x| x >> (bits - encoding.bits)).collect();
+                    agree(limb, &out, |out| encode(limb, &encoding, &values, out), |out| portable::encode(limb, &encoding, &values, out));
+                }
+            }
+            for bits in [0, 20, 31, 32, 63, 64, 90, 126] {
+                let words = words(bits.into(), 2 * len);
+                let words: &[[u64; 2]] = bytemuck::cast_slice(&words);
+                let run = |add: fn(&Limb, u32, &[[u64; 2]], &mut [i32])| {
+                    let mut out = inputs(limb, len).swap_remove(3);
+                    add(limb, bits, words, &mut out);
+                    out.iter_mut().for_each(|x| *x = limb.reduce(*x));
+                    classes(limb, &out)
+                };
+                assert_eq!(run(add_uniform), run(portable::add_uniform), "{bits} bits");
+            }
+            let any: Vec<i32> = words(index as u64, len).iter().map(|&x| x as i32).collect();
+            let mut sums = [words(9, len), words(9, len)];
+            let reciprocal = [0xffff_ffff, 0x1234_5678, 32 + index as u64];
+            add_fractions(limb, limb.q / 3, &reciprocal, &any, &mut sums[0]);
+            portable::add_fractions(limb, limb.q / 3, &reciprocal, &any, &mut sums[1]);
+            assert_eq!(sums[0], sums[1]);
+        }
+    }
+}
+
+/// [`sums_of_products`], [`sums_of_multiples`].
+type Sums = fn(&Limb, [&[i32]; 2], &[i32], [&mut [i32]; 2]);
+
+#[test]
+fn sums() {
+    for limb in limbs() {
+        for (len, terms) in [(1, 3), (8, 1), (15, 2), (16, 1), (16, 0), (17, 257), (32, 255), (32, 256), (48, 257), (64, 1025)] {
+            let inputs = inputs(limb, len * terms);
+            for (x, y) in inputs.iter().zip(inputs.iter().rev()) {
+                for (multiples, y) in [(false, y.as_slice()), (true, &y[..terms])] {
+                    let (fast, portably) = if multiples {
+                        (sums_of_multiples as Sums, portable::sums_of_multiples as Sums)
+                    } else {
+                        (sums_of_products as Sums, portable::sums_of_products as Sums)
+                    };
+                    let run = |sums: Sums| {
+                        let mut out = [std::vec![7; len], std::vec![8; len]];
+                        let [a, b] = &mut out;
+                        sums(limb, [x, &inputs[3]], y, [a, b]);
+                        out.map(|out| classes(limb, &out))
+                    };
+                    let got = run(fast);
+                    assert_eq!(got, run(portably));
+                    for (x, got) in [x, &inputs[3]].into_iter().zip(&got) {
+                        for (i, &got) in got.iter().enumerate() {
+                            let y = |k: usize| if multiples { y[k] } else { y[k * len + i] };
+                            let exact: i128 = (0..terms).map(|k| i128::from(x[k * len + i]) * i128::from(y(k))).sum();
+                            assert_eq!((i128::from(limb.to_montgomery(got as i32)) - exact) % i128::from(limb.q), 0);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}

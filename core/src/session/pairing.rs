@@ -1,0 +1,238 @@
+//! Pairings: what set-up makes and both parties may keep, so that later sessions of theirs start without one.
+//!
+//! A session holds its pairing as a *record*, blocks in the caller's memory, and a server the client's public key besides:
+//!
+//! | | record |
+//! |---|---|
+//! | client | id; seed of its lattice key and of the roots of its OT trees (2 blocks) |
+//! | server | id; `Δ`; seed of the client's public key (2 blocks); the 128 messages that it received in the base OTs |
+//!
+//! The id is the session key of the session that made the pairing. Neither record ever changes, so an old copy is as good as a new one:
+//! what must be fresh in a session comes from its nonces and seeds. A pairing outlives plans and models; it is bound to `k`.
+//!
+//! Exported: `magic (8) | version u16 | k u8 | five zeros | record | server: public key, 27 bits a coefficient | SHA-256 of all that`. The
+//! digest tells damage, not forgery.
+
+use super::Options;
+use crate::error::{Error, PlanFault, Result};
+use crate::hash::Block;
+use crate::lattice::encrypt::is_canonical;
+use crate::ot::Repetition;
+use crate::params::{KAPPA, LIMB_BITS, N, PRIMES, VERSION};
+use crate::ring::LIMBS;
+use crate::rng::Seed;
+use crate::wire::{GROUP, pack, packed_len, unpack};
+use sha2::{Digest as _, Sha256};
+use zeroize::Zeroize as _;
+
+/// Names a pairing. Public; not zero.
+pub type PairingId = [u8; 16];
+
+/// Blocks of a client's record.
+pub(crate) const CLIENT_RECORD: usize = 3;
+/// Blocks of a server's record.
+pub(crate) const SERVER_RECORD: usize = 4 + KAPPA;
+
+const HEADER: usize = 16;
+const DIGEST: usize = 32;
+/// Bytes of one limb of a packed public key.
+const LIMB_BYTES: usize = packed_len(N as u64, LIMB_BITS) as usize;
+/// Bytes of [`GROUP`] packed coefficients.
+const GROUP_BYTES: usize = packed_len(GROUP as u64, LIMB_BITS) as usize;
+
+/// Bytes of a client's exported pairing.
+pub const CLIENT_PAIRING_BYTES: usize = Party::Client.bytes();
+/// Bytes of a server's exported pairing.
+pub const SERVER_PAIRING_BYTES: usize = Party::Server.bytes();
+
+/// Whose half of a pairing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Party {
+    /// The client's.
+    Client,
+    /// The server's.
+    Server,
+}
+
+impl Party {
+    const fn magic(self) -> [u8; 8] {
+        match self {
+            Self::Client => *b"MiniONNc",
+            Self::Server => *b"MiniONNs",
+        }
+    }
+
+    const fn record_bytes(self) -> usize {
+        size_of::<Block>()
+            * match self {
+                Self::Client => CLIENT_RECORD,
+                Self::Server => SERVER_RECORD,
+            }
+    }
+
+    /// Limbs of the peer's public key that are kept.
+    const fn limbs(self) -> usize {
+        match self {
+            Self::Client => 0,
+            Self::Server => PRIMES.len(),
+        }
+    }
+
+    const fn bytes(self) -> usize {
+        HEADER + self.record_bytes() + self.limbs() * LIMB_BYTES + DIGEST
+    }
+}
+
+/// An exported pairing, checked. Secret: seal it (encrypt and authenticate) wherever it is kept.
+#[derive(Clone, Copy)]
+pub struct Pairing<'b> {
+    party: Party,
+    repetition: Repetition,
+    id: PairingId,
+    record: &'b [u8],
+    key: &'b [u8],
+}
+
+impl<'b> Pairing<'b> {
+    /// Checks exported bytes.
+    ///
+    /// # Errors
+    /// [`Error::Pairing`] for anything that [`super::Client::export`] or [`super::Server::export`] of this version cannot have written.
+    pub fn parse(bytes: &'b [u8]) -> Result<Self> {
+        Self::checked(bytes).map_err(Error::Pairing)
+    }
+
+    fn checked(bytes: &'b [u8]) -> core::result::Result<Self, PlanFault> {
+        let (magic, rest) = bytes.split_first_chunk::<8>().ok_or(PlanFault::Truncated)?;
+        let party = [Party::Client, Party::Server].into_iter().find(|p| p.magic() == *magic).ok_or(PlanFault::Magic)?;
+        let (version, _) = rest.split_first_chunk::<2>().ok_or(PlanFault::Truncated)?;
+        if u16::from_le_bytes(*version) != VERSION {
+            return Err(PlanFault::Version);
+        }
+        if bytes.len() != party.bytes() {
+            return Err(PlanFault::Truncated);
+        }
+        let (content, digest) = bytes.split_last_chunk::<DIGEST>().ok_or(PlanFault::Truncated)?;
+        if <[u8; DIGEST]>::from(Sha256::digest(content)) != *digest {
+            return Err(PlanFault::Digest);
+        }
+        let (header, body) = content.split_first_chunk::<HEADER>().ok_or(PlanFault::Truncated)?;
+        let (record, key) = body.split_at_checked(party.record_bytes()).ok_or(PlanFault::Truncated)?;
+        let [.., k, 0, 0, 0, 0, 0] = *header else { return Err(PlanFault::Field) };
+        let repetition = Repetition::from_k(k).ok_or(PlanFault::Field)?;
+        let (id, secrets) = record.split_first_chunk::<16>().ok_or(PlanFault::Truncated)?;
+        let odd_delta = party == Party::Client || secrets.first().is_some_and(|low| low & 1 == 1);
+        if *id == [0; 16] || !odd_delta || !unpack_key(key, |_| ()) {
+            return Err(PlanFault::Field);
+        }
+        Ok(Self { party, repetition, id: *id, record, key })
+    }
+
+    /// Whose half it is.
+    #[must_use]
+    pub const fn party(&self) -> Party {
+        self.party
+    }
+
+    /// Its name, the same for both halves. It goes over the wire in the hello.
+    #[must_use]
+    pub const fn id(&self) -> &PairingId {
+        &self.id
+    }
+
+    /// The OT extension's parameter, which sessions of this pairing must ask for.
+    #[must_use]
+    pub const fn repetition(&self) -> Repetition {
+        self.repetition
+    }
+
+    /// Loads a session's record and the peer's public key (empty at a client).
+    pub(crate) fn load(&self, party: Party, options: &Options, record: &mut [Block], key: &mut [i32]) -> Result<()> {
+        if self.party != party {
+            return Err(Error::Pairing(PlanFault::Magic));
+        }
+        if self.repetition != options.repetition {
+            return Err(Error::Option);
+        }
+        for (block, &bytes) in record.iter_mut().zip(self.record.as_chunks().0) {
+            *block = Block::from_le_bytes(bytes);
+        }
+        let mut slots = key.iter_mut();
+        unpack_key(self.key, |x| {
+            if let Some(slot) = slots.next() {
+                *slot = x;
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Hands out the coefficients of a packed public key, limb by limb. Returns whether all are in range.
+fn unpack_key(key: &[u8], mut each: impl FnMut(i32)) -> bool {
+    let mut values = [0; GROUP];
+    for (limb, polynomial) in LIMBS.iter().zip(key.chunks(LIMB_BYTES)) {
+        for bytes in polynomial.chunks(GROUP_BYTES) {
+            if !unpack(bytes, LIMB_BITS, &mut values) || !values.iter().all(|&x| is_canonical(limb, x)) {
+                return false;
+            }
+            values.iter().for_each(|&x| each(x as i32));
+        }
+    }
+    true
+}
+
+/// Exports a session's pairing. Returns its length.
+///
+/// # Errors
+/// [`Error::Memory`] if `out` is too small, [`Error::State`] if set-up has not finished.
+pub(crate) fn export(party: Party, repetition: Repetition, record: &[Block], key: &[i32], out: &mut [u8]) -> Result<usize> {
+    if record.first().is_none_or(|&id| id == 0) || key.len() != party.limbs() * N {
+        return Err(Error::State);
+    }
+    let (need, got) = (party.bytes(), out.len());
+    let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
+    let (content, digest) = out.split_last_chunk_mut::<DIGEST>().ok_or(Error::Internal)?;
+    let (header, body) = content.split_first_chunk_mut::<HEADER>().ok_or(Error::Internal)?;
+    let (blocks, packed) = body.split_at_mut_checked(party.record_bytes()).ok_or(Error::Internal)?;
+    let version = VERSION.to_le_bytes();
+    let fields = party.magic().into_iter().chain(version).chain([repetition.k() as u8]).chain([0; 5]);
+    header.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+    for (bytes, block) in blocks.as_chunks_mut().0.iter_mut().zip(record) {
+        *bytes = block.to_le_bytes();
+    }
+    let mut values = [0; GROUP];
+    for (bytes, own) in packed.chunks_mut(GROUP_BYTES).zip(key.chunks_exact(GROUP)) {
+        values.iter_mut().zip(own).for_each(|(value, &x)| *value = x as u64);
+        pack(&values, LIMB_BITS, bytes);
+    }
+    *digest = Sha256::digest(content).into();
+    Ok(need)
+}
+
+/// A seed as two blocks of a record.
+pub(crate) fn to_blocks(seed: &Seed) -> [Block; 2] {
+    let half = |bytes: &[u8]| bytes.iter().rev().fold(0, |block, &byte| block << 8 | Block::from(byte));
+    let (low, high) = seed.0.split_at(16);
+    [half(low), half(high)]
+}
+
+/// The seed in two blocks of a record.
+pub(crate) fn to_seed(blocks: &[Block; 2]) -> Seed {
+    let mut seed = Seed([0; 32]);
+    for (bytes, block) in seed.0.as_chunks_mut().0.iter_mut().zip(blocks) {
+        *bytes = block.to_le_bytes();
+    }
+    seed
+}
+
+/// A record; wiped on drop.
+#[derive(Default)]
+pub(crate) struct Record<'a>(pub(crate) &'a mut [Block]);
+
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+const _: () = assert!(N.is_multiple_of(GROUP) && GROUP_BYTES * 8 == GROUP * LIMB_BITS as usize);

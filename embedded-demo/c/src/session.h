@@ -1,0 +1,15 @@
+/* A session over the link: moves bytes between the two, and counts the work. */
+#ifndef SESSION_H
+#define SESSION_H
+
+#include "minionn.h"
+
+#include <stdint.h>
+
+/* Works and moves bytes until the client waits for a command or has ended. Adds the clock's ticks that the library took to `*ticks`:
+ * waiting for the link is not among them.
+ *
+ * A link that is silent or busy for too long counts as gone: MINIONN_ERROR_EOF. */
+minionn_status session_settle(minionn_client *client, minionn_state *state, uint64_t *ticks);
+
+#endif

@@ -1,0 +1,63 @@
+//! Exported pairings: what set-up makes, so that later sessions start without one.
+
+use crate::pointer::{Out, slice};
+use crate::status::{Result, Status, guard, minionn_status};
+use minionn_core::session::{Pairing, Party};
+use minionn_core::wire::Greeting;
+
+/// What an exported pairing says about itself.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct minionn_pairing {
+    /// Its name, the same for both halves: a server stores its half under it. Not secret.
+    pub id: [u8; 16],
+    /// Whether it is a server's half; else a client's.
+    pub server: bool,
+    /// The repetition that sessions of it MUST ask for.
+    pub repetition: u8,
+}
+
+/// The pairing in these bytes.
+///
+/// # Safety
+/// As [`slice`].
+pub(crate) unsafe fn parse<'a>(pairing: *const u8, len: usize) -> Result<Pairing<'a>> {
+    // SAFETY: the caller's promise.
+    Ok(Pairing::parse(unsafe { slice(pairing, len) }?)?)
+}
+
+/// Checks an exported pairing and says what it is.
+///
+/// \retval MINIONN_ERROR_PAIRING damaged, or of another version.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_pairing_info(pairing: *const u8, pairing_len: usize, info: *mut minionn_pairing) -> minionn_status {
+    guard(|| {
+        // SAFETY: the caller's promise to this function.
+        let (pairing, out) = unsafe { (parse(pairing, pairing_len)?, Out::new(info)?) };
+        out.set(minionn_pairing {
+            id: *pairing.id(),
+            server: pairing.party() == Party::Server,
+            repetition: pairing.repetition().k() as u8,
+        });
+        Ok(())
+    })
+}
+
+/// Server: the pairing that a greeting of kind MINIONN_GREETING_RESUME names, MINIONN_PAIRING_ID_BYTES. If the server has kept it, the session
+/// starts with minionn_server_init_resume(); if not, the client MUST be told so: minionn_abort() with MINIONN_ERROR_UNKNOWN_PAIRING, or a session
+/// by minionn_server_init(), which does that.
+///
+/// \retval MINIONN_NEED_MORE, MINIONN_ERROR_UNEXPECTED, ... as minionn_greeting_peek().
+/// \retval MINIONN_ERROR_STATE the greeting names none.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_greeting_pairing(bytes: *const u8, len: usize, id: *mut u8) -> minionn_status {
+    guard(|| {
+        // SAFETY: the caller's promise to this function: any address is aligned for an array of bytes.
+        let (bytes, out) = unsafe { (slice(bytes, len)?, Out::new(id.cast::<[u8; 16]>())?) };
+        match Greeting::peek(bytes)?.ok_or(Status::MINIONN_NEED_MORE)? {
+            (Greeting::Hello(hello), _) => out.set(hello.pairing.ok_or(Status::MINIONN_ERROR_STATE)?),
+            (Greeting::PlanRequest, _) => return Err(Status::MINIONN_ERROR_STATE),
+        }
+        Ok(())
+    })
+}

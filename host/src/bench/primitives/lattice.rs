@@ -1,0 +1,251 @@
+//! The lattice side.
+
+use core::hint::black_box;
+use minionn_core::backend::limb::{self, portable};
+use minionn_core::lattice::encode::{Encoder, Plaintext};
+use minionn_core::lattice::evaluate::{Fresh, add_zero};
+use minionn_core::lattice::rescale::Basis;
+use minionn_core::lattice::{PublicKey, SecretKey, decrypt, encrypt, encrypt::Mask};
+use minionn_core::params::N;
+use minionn_core::ring::LIMBS;
+use minionn_core::rng::Seed;
+use minionn_core::wire::{GROUP, pack, packed_len, unpack};
+
+/// A random polynomial in `[0, q)` of the first limb.
+fn uniform(number: u64) -> Vec<i32> {
+    let mut values = vec![0; N];
+    Mask::new(&Seed([1; 32]), number, 0).fill(&LIMBS[0], &mut values);
+    values
+}
+
+/// Which code runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// What the processor offers.
+    Fastest,
+    /// The portable twin.
+    Portable,
+}
+
+/// The transform of one limb.
+pub struct Transform(Box<[i32; N]>);
+
+impl Default for Transform {
+    fn default() -> Self {
+        let mut values = Box::new([0; N]);
+        values.copy_from_slice(&uniform(0));
+        Self(values)
+    }
+}
+
+impl Transform {
+    /// Forward, in place.
+    pub fn forward(&mut self, path: Path) {
+        match path {
+            Path::Fastest => limb::forward(&LIMBS[0], black_box(&mut self.0)),
+            Path::Portable => portable::forward(&LIMBS[0], black_box(&mut self.0)),
+        }
+    }
+
+    /// Back.
+    pub fn inverse(&mut self, path: Path) {
+        match path {
+            Path::Fastest => limb::inverse(&LIMBS[0], black_box(&mut self.0)),
+            Path::Portable => portable::inverse(&LIMBS[0], black_box(&mut self.0)),
+        }
+    }
+}
+
+/// Sums of products of transformed ciphertexts and weights, four limbs each.
+pub struct Products {
+    halves: [Vec<i32>; 2],
+    weights: Vec<i32>,
+    sums: [Vec<i32>; 2],
+}
+
+impl Products {
+    /// Ciphertexts that are added up.
+    #[must_use]
+    pub fn new(ciphertexts: usize) -> Self {
+        let many = |first: usize| (first..first + ciphertexts).flat_map(|number| uniform(number as u64)).collect();
+        Self { halves: [many(0), many(1)], weights: many(2), sums: [vec![0; N], vec![0; N]] }
+    }
+
+    /// The sum.
+    pub fn run(&mut self, path: Path) {
+        let sums = if path == Path::Fastest { limb::sums_of_products } else { portable::sums_of_products };
+        let ([x0, x1], [z0, z1]) = (&self.halves, &mut self.sums);
+        for limb in &LIMBS {
+            sums(limb, black_box([x0, x1]), &self.weights, [z0, z1]);
+        }
+    }
+}
+
+/// Keys, and a ciphertext under way.
+pub struct Encryption {
+    seed: Seed,
+    public: Seed,
+    secrets: Vec<Vec<i32>>,
+    noise: Vec<i8>,
+    number: u64,
+    /// The polynomial that is worked on.
+    poly: Vec<i32>,
+    plaintext: Vec<u64>,
+    /// A received `c1`.
+    packed: Vec<u8>,
+    unfolded: Vec<i8>,
+}
+
+/// Bits of a coefficient of the `c1` that is decrypted.
+const C1_BITS: u32 = 33;
+
+impl Default for Encryption {
+    fn default() -> Self {
+        let key = SecretKey::new(Seed([2; 32]));
+        let secret = |limb| {
+            let mut secret = vec![0; N];
+            key.expand(limb, &mut secret);
+            secret
+        };
+        let mut unfolded = vec![0; decrypt::UNFOLDED];
+        decrypt::unfold(&key, &mut unfolded);
+        Self {
+            seed: Seed([4; 32]),
+            public: Seed([3; 32]),
+            secrets: LIMBS.iter().map(secret).collect(),
+            noise: vec![0; N],
+            number: 0,
+            poly: vec![0; N],
+            plaintext: (0..N as u64).collect(),
+            packed: (0..packed_len(N as u64, C1_BITS)).map(|i| (i * 37) as u8).collect(),
+            unfolded,
+        }
+    }
+}
+
+impl Encryption {
+    /// Encrypts a polynomial under the first `limbs` primes; the key is expanded already.
+    pub fn encrypt(&mut self, limbs: usize) {
+        let encoder = Encoder::new(Plaintext::Bits(20), limbs);
+        self.number += 1;
+        encrypt::noise(&self.seed, self.number, &mut self.noise);
+        for (index, secret) in self.secrets.iter().enumerate().take(limbs) {
+            encoder.encode_all(index, &self.plaintext, &mut self.poly);
+            SecretKey::encrypt_limb(index, self.number, &self.public, &self.noise, secret, &mut self.poly);
+            black_box(&mut self.poly);
+        }
+    }
+
+    /// `c1·s` of a ciphertext with many results, by transforms; the key is expanded already.
+    pub fn decrypt_many(&mut self) {
+        for (index, secret) in self.secrets.iter().enumerate().take(decrypt::limbs(C1_BITS)) {
+            decrypt::load(index, &self.packed, C1_BITS, &mut self.poly);
+            decrypt::multiply_by_secret(index, secret, &mut self.poly);
+            black_box(&mut self.poly);
+        }
+    }
+
+    /// The coefficients of `c1·s` of a ciphertext with `results` results, as inner products.
+    pub fn decrypt_few(&mut self, results: usize) {
+        let places: Vec<u16> = (0..results).map(|i| (i * N / results) as u16).collect();
+        let (mut sums, mut values) = (vec![0; results], [0; GROUP]);
+        let groups = self.packed.chunks_exact(GROUP * C1_BITS as usize / 8);
+        for (packed, first) in groups.zip((0..).step_by(GROUP)) {
+            let _whole_bytes = unpack(packed, C1_BITS, &mut values);
+            decrypt::add_products(&self.unfolded, C1_BITS, first, &values, &places, &mut sums);
+        }
+        black_box(&mut sums);
+    }
+}
+
+/// What the evaluating party does to a sum of products before it is sent.
+pub struct Results {
+    seed: Seed,
+    public: Seed,
+    /// The peer's key, both halves.
+    b: Vec<i32>,
+    number: u64,
+    z0: Vec<i32>,
+    z1: Vec<i32>,
+    ephemeral: Vec<i32>,
+    noise: Vec<i8>,
+    sums: Vec<u64>,
+}
+
+impl Default for Results {
+    fn default() -> Self {
+        Self {
+            seed: Seed([5; 32]),
+            public: Seed([6; 32]),
+            b: (0..LIMBS.len() as u64).flat_map(uniform).collect(),
+            number: 0,
+            z0: uniform(1),
+            z1: uniform(2),
+            ephemeral: vec![0; N],
+            noise: vec![0; N],
+            sums: vec![0; N],
+        }
+    }
+}
+
+impl Results {
+    /// Re-randomises, floods and rescales one ciphertext with `results` results under four limbs.
+    pub fn finish(&mut self, results: usize) {
+        let (encoder, basis) = (Encoder::new(Plaintext::Bits(24), LIMBS.len()), Basis::new(LIMBS.len()));
+        self.number += 1;
+        let fresh = Fresh { seed: &self.seed, number: self.number, flood: 62 };
+        let key = PublicKey { seed: self.public.clone(), b: &self.b };
+        fresh.noise_of_c1(&mut self.noise);
+        for (index, limb) in LIMBS.iter().enumerate() {
+            fresh.ephemeral(limb, &mut self.ephemeral);
+            add_zero(index, &key, &self.ephemeral, &mut self.z0, &mut self.z1);
+            limb.inverse(&mut self.z0);
+            limb.inverse(&mut self.z1);
+            let mut sums = self.sums.as_mut_slice();
+            let runs = (0..results.div_ceil(16)).map(|i| (i * 32, [7; 16].as_slice()));
+            fresh.finish_c0(index, &encoder, &self.z0, runs, |x| {
+                basis.add(index, x, sums.split_off_mut(..x.len()).unwrap_or_default());
+            });
+            limb::add_small(&self.noise, &mut self.z1);
+            basis.add(index, &self.z1, &mut self.sums);
+        }
+        black_box(&mut self.sums);
+    }
+}
+
+/// Integers as they travel: a polynomial of some width.
+pub struct Bits {
+    width: u32,
+    values: Vec<u64>,
+    packed: Vec<u8>,
+}
+
+impl Bits {
+    /// Of `width` bits each.
+    #[must_use]
+    pub fn new(width: u32) -> Self {
+        let values = (1..=N as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - width)).collect();
+        Self { width, values, packed: vec![0; packed_len(N as u64, width) as usize] }
+    }
+
+    /// Packed bytes.
+    #[must_use]
+    pub const fn len_bytes(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// Packs all, group by group.
+    pub fn pack(&mut self) {
+        for (values, packed) in self.values.chunks_exact(GROUP).zip(self.packed.chunks_exact_mut(GROUP * self.width as usize / 8)) {
+            pack(values, self.width, packed);
+        }
+        black_box(&mut self.packed);
+    }
+
+    /// Unpacks all.
+    pub fn unpack(&mut self) {
+        for (values, packed) in self.values.chunks_exact_mut(GROUP).zip(self.packed.chunks_exact(GROUP * self.width as usize / 8)) {
+            black_box(unpack(packed, self.width, values));
+        }
+    }
+}

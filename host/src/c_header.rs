@@ -1,0 +1,208 @@
+//! C headers for firmware: a plan with the memory and bytes that it needs; samples with the answers that the integer model gives.
+
+use crate::commands::plain::Answer;
+use anyhow::{Context as _, ensure};
+use core::fmt::{Display, Write as _};
+use minionn_core::Error;
+use minionn_core::machine::Machine;
+use minionn_core::plan::{Plan, cost};
+use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
+use minionn_core::session::{Options, Tables, prepared_memory};
+use std::path::Path;
+
+/// Bytes of the two buffers of an engine; none: what suits a microcontroller.
+#[derive(Clone, Copy, Debug, Default, clap::Args)]
+pub struct BufferArgs {
+    /// With --c-header: bytes of the buffer for bytes from the peer.
+    #[arg(long, value_name = "BYTES", requires = "c_header")]
+    pub inbox: Option<usize>,
+    /// With --c-header: bytes of the buffer for bytes to the peer.
+    #[arg(long, value_name = "BYTES", requires = "c_header")]
+    pub outbox: Option<usize>,
+}
+
+impl BufferArgs {
+    fn buffers(self) -> Buffers {
+        let usual = Buffers::of(Machine::BITS32);
+        Buffers { inbox: self.inbox.unwrap_or(usual.inbox), outbox: self.outbox.unwrap_or(usual.outbox) }
+    }
+}
+
+/// The header that `minionn plan --c-header` writes to `path`, whose file name gives all names in it.
+///
+/// # Errors
+/// If the file name is no name in C, or an option is out of range.
+pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs) -> anyhow::Result<String> {
+    let name = Name::of(path)?;
+    let Name { lower, upper } = &name;
+    let buffers = buffers.buffers();
+    let header = plan.header();
+    let mut out = name.begin("minionn plan", "A plan, and what it needs.");
+    let (major, minor, patch) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH"));
+    write!(
+        out,
+        "#include \"minionn.h\"\n\n\
+         #if MINIONN_VERSION_MAJOR != {major} || MINIONN_VERSION_MINOR != {minor} || MINIONN_VERSION_PATCH != {patch}\n\
+         #error \"made for minionn {major}.{minor}.{patch}: the sizes may be others, make it again\"\n\
+         #endif\n"
+    )?;
+    let tables = match options.tables {
+        Tables::Stored => "MINIONN_TABLES_STORED",
+        Tables::Streamed => "MINIONN_TABLES_STREAMED",
+    };
+    out.push_str("\n/* How a session runs: see minionn_options. */\n");
+    name.define(&mut out, "REPETITION", options.repetition.k())?;
+    name.define(&mut out, "TABLES", tables)?;
+    name.define(&mut out, "STOCK", options.stock)?;
+    name.define(&mut out, "INBOX", buffers.inbox)?;
+    name.define(&mut out, "OUTBOX", buffers.outbox)?;
+    out.push_str("\n/* What the network takes and gives: see minionn_info. */\n");
+    name.define(&mut out, "INPUT_LENGTH", header.input_len)?;
+    name.define(&mut out, "OUTPUT_LENGTH", header.output_len)?;
+    name.define(&mut out, "ANSWER_LENGTH", if plan.is_argmax() { 0 } else { header.output_len })?;
+    name.define(&mut out, "ARGMAX", u8::from(plan.is_argmax()))?;
+    name.define(&mut out, "INPUT_SCALE", float(header.input.scale))?;
+    name.define(&mut out, "INPUT_MIN", format_args!("({})", header.input.min))?;
+    name.define(&mut out, "INPUT_MAX", header.input.max)?;
+    name.define(&mut out, "OUTPUT_SCALE", float(header.output_scale))?;
+    out.push_str("\n/* Bytes to the server and back: once per connection, once per stock, for each prediction. See minionn_cost. */\n");
+    for (phase, cost) in [("SETUP", cost::setup()), ("OFFLINE", cost::offline(plan, options)?), ("ONLINE", cost::online(plan, options))] {
+        name.define(&mut out, &format!("{phase}_UP"), cost.up)?;
+        name.define(&mut out, &format!("{phase}_DOWN"), cost.down)?;
+    }
+    write!(
+        out,
+        "\n/* Bytes of memory, aligned to MINIONN_ALIGN, with these options: what minionn_client_memory(), minionn_server_memory() and\n \
+         * minionn_model_memory() tell on the machine that this is compiled for. Not defined where it cannot address that much. */\n"
+    )?;
+    for (condition, machine) in
+        [("#if UINTPTR_MAX > 0xffffffffu", Machine::BITS64), ("#elif defined(__wasm__)", Machine::WASM32), ("#else", Machine::BITS32)]
+    {
+        writeln!(out, "{condition}")?;
+        let handle = |bytes: usize| machine.check(bytes.saturating_add(machine.handle));
+        for (what, bytes) in [
+            ("CLIENT_MEMORY", ClientEngine::memory_on(machine, plan, options, buffers).and_then(handle)),
+            ("SERVER_MEMORY", ServerEngine::memory_on(machine, plan, options, buffers).and_then(handle)),
+            ("MODEL_MEMORY", prepared_memory(plan, options.stock).and_then(handle)),
+        ] {
+            match bytes {
+                Ok(bytes) => name.define(&mut out, what, bytes)?,
+                Err(Error::Memory { .. }) => {}
+                Err(error) => return Err(error).context("--inbox and --outbox take 64 bytes or more"),
+            }
+        }
+    }
+    let (content, digest) = plan.bytes();
+    out.push_str("#endif\n\n/* What both parties know. */\n");
+    writeln!(out, "static const uint8_t {lower}_plan[{}] = {{", plan.len_bytes())?;
+    numbers(&mut out, content.iter().chain(digest))?;
+    write!(
+        out,
+        "}};\n\n\
+         /* The options for which the sizes above hold. */\n\
+         static inline minionn_status {lower}_options(minionn_options *options) {{\n    \
+             minionn_status status = minionn_options_init(options, sizeof *options);\n    \
+             if (status != MINIONN_OK) return status;\n    \
+             options->repetition = {upper}_REPETITION;\n    \
+             options->tables = {upper}_TABLES;\n    \
+             options->stock = {upper}_STOCK;\n    \
+             options->inbox = {upper}_INBOX;\n    \
+             options->outbox = {upper}_OUTBOX;\n    \
+             return MINIONN_OK;\n\
+         }}\n"
+    )?;
+    name.end(&mut out)?;
+    Ok(out)
+}
+
+/// The header that `minionn plain --c-header` writes to `path`: the samples as floats, and what the integer model makes of them.
+///
+/// # Errors
+/// If the file name is no name in C.
+pub fn samples<'a>(path: &Path, rows: impl Iterator<Item = (&'a [f32], &'a Answer)> + Clone) -> anyhow::Result<String> {
+    let name = Name::of(path)?;
+    let lower = &name.lower;
+    let (count, columns) = (rows.clone().count(), rows.clone().next().map_or(0, |(x, _)| x.len()));
+    ensure!(count > 0, "there are no samples");
+    let answer = rows.clone().next().map_or(0, |(_, answer)| answer.integers.len());
+    let mut out = name.begin("minionn plain", "Samples, and what the integer model makes of them: a private prediction gives the same.");
+    out.push_str("#include <stdint.h>\n\n");
+    name.define(&mut out, "COUNT", count)?;
+    name.define(&mut out, "LENGTH", columns)?;
+    name.define(&mut out, "ANSWER_LENGTH", answer)?;
+    writeln!(out, "\n/* In real units. */\nstatic const float {lower}_input[{count}][{columns}] = {{")?;
+    for (x, _) in rows.clone() {
+        out.push_str("    {\n");
+        numbers(&mut out, x.iter().map(|&x| float(x)))?;
+        out.push_str("    },\n");
+    }
+    writeln!(out, "}};\n\n/* Index of the largest output. */\nstatic const uint32_t {lower}_argmax[{count}] = {{")?;
+    numbers(&mut out, rows.clone().map(|(_, answer)| answer.argmax))?;
+    out.push_str("};\n");
+    if answer > 0 {
+        writeln!(out, "\n/* The outputs, as integers. */\nstatic const int64_t {lower}_answer[{count}][{answer}] = {{")?;
+        for (_, answer) in rows {
+            out.push_str("    {\n");
+            numbers(&mut out, &answer.integers)?;
+            out.push_str("    },\n");
+        }
+        out.push_str("};\n");
+    }
+    name.end(&mut out)?;
+    Ok(out)
+}
+
+/// What all names of a header begin with, after its file.
+struct Name {
+    lower: String,
+    upper: String,
+}
+
+impl Name {
+    fn of(path: &Path) -> anyhow::Result<Self> {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        ensure!(
+            stem.starts_with(|c: char| c.is_ascii_alphabetic()) && stem.chars().all(word),
+            "{}: the file's name begins all names in it, so it must be letters, digits and underscores",
+            path.display()
+        );
+        Ok(Self { lower: stem.to_ascii_lowercase(), upper: stem.to_ascii_uppercase() })
+    }
+
+    fn begin(&self, command: &str, what: &str) -> String {
+        let upper = &self.upper;
+        format!(
+            "/* {what}\n * Written by `{command} --c-header`: make it again instead of changing it. */\n#ifndef {upper}_H\n#define {upper}_H\n\n"
+        )
+    }
+
+    fn define(&self, out: &mut String, what: &str, value: impl Display) -> core::fmt::Result {
+        writeln!(out, "#define {}_{what} {value}", self.upper)
+    }
+
+    fn end(&self, out: &mut String) -> core::fmt::Result {
+        writeln!(out, "\n#endif /* {}_H */", self.upper)
+    }
+}
+
+/// The shortest constant that is this number again.
+fn float(x: f32) -> String {
+    format!("{x:e}f")
+}
+
+/// Numbers in lines of twelve.
+fn numbers(out: &mut String, numbers: impl IntoIterator<Item: Display>) -> core::fmt::Result {
+    let mut on_line = 0;
+    for number in numbers {
+        write!(out, "{}{number},", if on_line == 0 { "    " } else { " " })?;
+        on_line = (on_line + 1) % 12;
+        if on_line == 0 {
+            out.push('\n');
+        }
+    }
+    if on_line != 0 {
+        out.push('\n');
+    }
+    Ok(())
+}

@@ -1,0 +1,255 @@
+//! C headers for firmware: they compile everywhere, and what they say is what the library says.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+
+use minionn_core::model::Model;
+use minionn_core::ot::Repetition;
+use minionn_core::plan::Plan;
+use minionn_core::session::{Options, Tables};
+use minionn_host::c_header::{self, BufferArgs};
+use minionn_host::commands::plain::answers;
+use minionn_host::npy;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const STRICT: &[&str] = &["-pedantic", "-Wall", "-Wextra", "-Werror"];
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn read(name: &str) -> Vec<u8> {
+    std::fs::read(root().join("models").join(name)).unwrap()
+}
+
+/// A folder of this test's own.
+fn folder(test: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// Runs a command; shows what it said when it fails.
+fn run(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{command:?}\n{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn exists(tool: &str) -> bool {
+    Command::new(tool).arg("--version").output().is_ok_and(|o| o.status.success())
+}
+
+fn options(repetition: Repetition, tables: Tables, stock: u32) -> Options {
+    Options { repetition, tables, stock }
+}
+
+/// The headers of a model and of its first test rows, in `folder`.
+fn write_headers(folder: &Path, name: &str, options: &Options, buffers: BufferArgs, rows: usize) {
+    let bytes = read(&format!("{name}.minionn"));
+    let model = Model::parse(&bytes).unwrap();
+    let (network, windows) = (folder.join("network.h"), folder.join("windows.h"));
+    std::fs::write(&network, c_header::plan(&network, model.plan(), options, buffers).unwrap()).unwrap();
+    let inputs = npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap();
+    let rows = inputs.rows_of(model.plan().header().input_len as usize).unwrap().take(rows);
+    let answers = answers(&model, rows.clone()).unwrap();
+    std::fs::write(&windows, c_header::samples(&windows, rows.zip(&answers)).unwrap()).unwrap();
+}
+
+const PROGRAM: &str = r#"
+#include "network.h"
+#include "windows.h"
+#include "network.h"
+#include "windows.h"
+int main(void) {
+    minionn_options options;
+    return network_options(&options) != MINIONN_OK || network_plan[0] != windows_argmax[0] || windows_input[0][0] > 0 ||
+           windows_answer[0][0] > 0 || NETWORK_CLIENT_MEMORY + NETWORK_SERVER_MEMORY + NETWORK_MODEL_MEMORY == 0;
+}
+"#;
+
+#[test]
+fn headers_compile_as_every_standard() {
+    let folder = folder("c_header_standards");
+    let (c, cpp) = (folder.join("main.c"), folder.join("main.cpp"));
+    std::fs::write(&c, PROGRAM).unwrap();
+    std::fs::write(&cpp, PROGRAM.replace("(void)", "()")).unwrap();
+    for (name, options) in
+        [("digits_relu", options(Repetition::K2, Tables::Streamed, 1)), ("fig13_cifar", options(Repetition::K8, Tables::Stored, 3))]
+    {
+        write_headers(&folder, name, &options, BufferArgs { inbox: Some(300), outbox: None }, 2);
+        let mut compilers = 0;
+        for (tool, source, standards) in [
+            ("gcc", &c, &["c99", "c11", "c17"][..]),
+            ("clang", &c, &["c99", "c11", "c17"]),
+            ("arm-none-eabi-gcc", &c, &["c99"]),
+            ("g++", &cpp, &["c++17", "c++20"]),
+            ("clang++", &cpp, &["c++17", "c++20"]),
+        ] {
+            if !exists(tool) {
+                continue;
+            }
+            compilers += 1;
+            for standard in standards {
+                let mut compiler = Command::new(tool);
+                compiler.arg(format!("-std={standard}")).args(STRICT).args(["-ffreestanding", "-fsyntax-only", "-I"]);
+                run(compiler.arg(root().join("include")).arg("-I").arg(&folder).arg(source));
+            }
+        }
+        assert!(compilers >= 2, "a C and a C++ compiler are needed");
+    }
+}
+
+/// Says what a C compiler of this machine sees in the headers, one `NAME NUMBER` a line; floats as their bits.
+const PRINTER: &str = r#"
+#include "network.h"
+#include "windows.h"
+#include <stdio.h>
+#include <string.h>
+static unsigned bits(float x) { unsigned n; memcpy(&n, &x, sizeof n); return n; }
+#define SAY(name) printf(#name " %lld\n", (long long)(name))
+#define SAY_BITS(name) printf(#name " %u\n", bits(name))
+int main(void) {
+    size_t i, k;
+    SAY(NETWORK_CLIENT_MEMORY); SAY(NETWORK_SERVER_MEMORY); SAY(NETWORK_MODEL_MEMORY);
+    SAY(NETWORK_SETUP_UP); SAY(NETWORK_SETUP_DOWN); SAY(NETWORK_OFFLINE_UP); SAY(NETWORK_OFFLINE_DOWN);
+    SAY(NETWORK_ONLINE_UP); SAY(NETWORK_ONLINE_DOWN);
+    SAY(NETWORK_REPETITION); SAY(NETWORK_TABLES); SAY(NETWORK_STOCK); SAY(NETWORK_INBOX); SAY(NETWORK_OUTBOX);
+    SAY(NETWORK_INPUT_LENGTH); SAY(NETWORK_OUTPUT_LENGTH); SAY(NETWORK_ANSWER_LENGTH); SAY(NETWORK_ARGMAX);
+    SAY(NETWORK_INPUT_MIN); SAY(NETWORK_INPUT_MAX); SAY_BITS(NETWORK_INPUT_SCALE); SAY_BITS(NETWORK_OUTPUT_SCALE);
+    for (i = 0; i < sizeof network_plan; i++) printf("plan.%u %u\n", (unsigned)i, network_plan[i]);
+    for (i = 0; i < WINDOWS_COUNT; i++) {
+        printf("argmax.%u %u\n", (unsigned)i, (unsigned)windows_argmax[i]);
+        for (k = 0; k < WINDOWS_LENGTH; k++) printf("x.%u.%u %u\n", (unsigned)i, (unsigned)k, bits(windows_input[i][k]));
+        for (k = 0; k < WINDOWS_ANSWER_LENGTH; k++) printf("y.%u.%u %lld\n", (unsigned)i, (unsigned)k, (long long)windows_answer[i][k]);
+    }
+    return 0;
+}
+"#;
+
+/// What [`PRINTER`] prints.
+fn seen_by_c(folder: &Path) -> BTreeMap<String, i64> {
+    let (source, program) = (folder.join("print.c"), folder.join("print"));
+    std::fs::write(&source, PRINTER).unwrap();
+    let mut compiler = Command::new("gcc");
+    compiler.arg("-std=c99").args(STRICT).arg("-Wno-unused-function").arg("-I").arg(root().join("include")).arg("-I").arg(folder);
+    // The options function would need the library.
+    run(compiler.arg(&source).args(["-O1", "-o"]).arg(&program));
+    let lines = run(&mut Command::new(program));
+    lines.lines().map(|line| line.split_once(' ').unwrap()).map(|(name, n)| (name.to_owned(), n.parse().unwrap())).collect()
+}
+
+#[test]
+fn macros_and_functions_agree() {
+    let folder = folder("c_header_agree");
+    let buffers = BufferArgs { inbox: Some(1000), outbox: None };
+    for (name, options) in [
+        ("digits_relu", options(Repetition::K2, Tables::Streamed, 1)),
+        ("digits_relu", options(Repetition::K8, Tables::Stored, 5)),
+        ("fig10_square", options(Repetition::K1, Tables::Streamed, 1)),
+    ] {
+        write_headers(&folder, name, &options, buffers, 3);
+        let seen = seen_by_c(&folder);
+        let plan_bytes = read(&format!("{name}.plan"));
+        let mut c_options = core::mem::MaybeUninit::uninit();
+        let mut cost = core::mem::MaybeUninit::uninit();
+        let mut info = core::mem::MaybeUninit::uninit();
+        let (mut size, mut align) = (0, 0);
+        // SAFETY: pointers of live values; what is read was written by a call that succeeded.
+        let (cost, info) = unsafe {
+            let ok = minionn::minionn_status::MINIONN_OK;
+            assert_eq!(minionn::minionn_options_init(c_options.as_mut_ptr(), size_of::<minionn::minionn_options>()), ok);
+            let mut c_options = c_options.assume_init();
+            c_options.repetition = options.repetition.k() as u8;
+            c_options.tables = options.tables as u8;
+            c_options.stock = options.stock;
+            (c_options.inbox, c_options.outbox) = (1000, 2048);
+            let (plan, len) = (plan_bytes.as_ptr(), plan_bytes.len());
+            assert_eq!(minionn::minionn_client_memory(plan, len, &c_options, &mut size, &mut align), ok);
+            assert_eq!(minionn::minionn_plan_cost(plan, len, &c_options, cost.as_mut_ptr()), ok);
+            assert_eq!(minionn::minionn_plan_info(plan, len, info.as_mut_ptr()), ok);
+            (cost.assume_init(), info.assume_init())
+        };
+        let mut expected: BTreeMap<String, i64> = [
+            ("NETWORK_CLIENT_MEMORY", size as i64),
+            ("NETWORK_SERVER_MEMORY", cost.server_memory as i64),
+            ("NETWORK_MODEL_MEMORY", cost.model_memory as i64),
+            ("NETWORK_SETUP_UP", cost.setup.up as i64),
+            ("NETWORK_SETUP_DOWN", cost.setup.down as i64),
+            ("NETWORK_OFFLINE_UP", cost.offline.up as i64),
+            ("NETWORK_OFFLINE_DOWN", cost.offline.down as i64),
+            ("NETWORK_ONLINE_UP", cost.online.up as i64),
+            ("NETWORK_ONLINE_DOWN", cost.online.down as i64),
+            ("NETWORK_REPETITION", options.repetition.k() as i64),
+            ("NETWORK_TABLES", options.tables as i64),
+            ("NETWORK_STOCK", i64::from(options.stock)),
+            ("NETWORK_INBOX", 1000),
+            ("NETWORK_OUTBOX", 2048),
+            ("NETWORK_INPUT_LENGTH", i64::from(info.input_length)),
+            ("NETWORK_OUTPUT_LENGTH", i64::from(info.output_length)),
+            ("NETWORK_ANSWER_LENGTH", i64::from(info.answer_length)),
+            ("NETWORK_ARGMAX", i64::from(info.argmax)),
+            ("NETWORK_INPUT_MIN", i64::from(info.input_min)),
+            ("NETWORK_INPUT_MAX", i64::from(info.input_max)),
+            ("NETWORK_INPUT_SCALE", i64::from(info.input_scale.to_bits())),
+            ("NETWORK_OUTPUT_SCALE", i64::from(info.output_scale.to_bits())),
+        ]
+        .map(|(name, n)| (name.to_owned(), n))
+        .into();
+        expected.extend(plan_bytes.iter().enumerate().map(|(i, &byte)| (format!("plan.{i}"), i64::from(byte))));
+        let (model, inputs) = (read(&format!("{name}.minionn")), npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap());
+        let rows = inputs.rows_of(info.input_length as usize).unwrap().take(3);
+        let answers = answers(&Model::parse(&model).unwrap(), rows.clone()).unwrap();
+        for (i, (x, answer)) in rows.zip(&answers).enumerate() {
+            expected.insert(format!("argmax.{i}"), answer.argmax as i64);
+            expected.extend(x.iter().enumerate().map(|(k, x)| (format!("x.{i}.{k}"), i64::from(x.to_bits()))));
+            expected.extend(answer.integers.iter().enumerate().map(|(k, &y)| (format!("y.{i}.{k}"), y)));
+        }
+        assert!(seen == expected, "{name}: {:?}", seen.iter().zip(&expected).find(|(a, b)| a != b));
+    }
+}
+
+#[test]
+fn what_a_small_machine_cannot_address_is_left_out() {
+    let bytes = read("fig11_conv_square.plan");
+    let plan = Plan::parse(&bytes).unwrap();
+    let all = options(Repetition::K8, Tables::Stored, 4096);
+    let text = c_header::plan(Path::new("large.h"), &plan, &all, BufferArgs::default()).unwrap();
+    let (large, small) = text.split_once("\n#elif").unwrap();
+    let of = |text: &str, name: &str| text.lines().find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name)?.trim().parse().ok());
+    assert!(of(large, "LARGE_CLIENT_MEMORY") > Some(1_u64 << 32) && of(large, "LARGE_MODEL_MEMORY") < Some(1 << 31));
+    assert!(of(small, "LARGE_CLIENT_MEMORY").is_none() && of(small, "LARGE_MODEL_MEMORY").is_some(), "gigabytes of tables");
+}
+
+#[test]
+fn what_makes_no_header_is_said() {
+    let bytes = read("digits_relu.plan");
+    let plan = Plan::parse(&bytes).unwrap();
+    for name in ["7up.h", "my-net.h", ".h", "a b.h", "ä.h"] {
+        let error = c_header::plan(Path::new(name), &plan, &Options::default(), BufferArgs::default()).unwrap_err();
+        assert!(error.to_string().contains("letters, digits and underscores"), "{name}: {error}");
+    }
+    let small = BufferArgs { inbox: Some(63), outbox: None };
+    let error = c_header::plan(Path::new("net.h"), &plan, &Options::default(), small).unwrap_err();
+    assert!(error.to_string().contains("64 bytes"), "{error}");
+    assert!(c_header::samples(Path::new("none.h"), core::iter::empty()).is_err());
+}
+
+#[test]
+fn the_commands_write_them() {
+    let folder = folder("c_header_commands");
+    let minionn = || {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_minionn"));
+        command.current_dir(root().join("models"));
+        command
+    };
+    let (network, windows) = (folder.join("network.h"), folder.join("windows.h"));
+    run(minionn().args(["plan", "digits_relu.plan", "--ot", "2", "--tables", "streamed", "--outbox", "512", "--c-header"]).arg(&network));
+    run(minionn().args(["plain", "digits_relu.minionn", "--input", "digits_relu.test.npy", "--rows", "4", "--c-header"]).arg(&windows));
+    let seen = seen_by_c(&folder);
+    assert_eq!((seen["NETWORK_INBOX"], seen["NETWORK_OUTBOX"], seen["NETWORK_TABLES"]), (2048, 512, 1));
+    assert!(seen.contains_key("argmax.3") && !seen.contains_key("argmax.4"));
+    assert!(!minionn().args(["plan", "digits_relu.plan", "--inbox", "512"]).output().unwrap().status.success(), "only with --c-header");
+}

@@ -1,0 +1,180 @@
+//! Runs of a client firmware, and what they are held against.
+
+use super::emulator::{Emulator, Machine, Output, Wiring};
+use super::firmware::Built;
+use super::limits;
+use core::time::Duration;
+use minionn_core::plan::{Plan, cost};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+#[path = "../../../embedded-demo/client/src/options.rs"]
+mod options;
+use options::OPTIONS;
+
+/// What a run of some windows may take. On an idle machine it needs a tenth; a serial port in QEMU waits for the scheduler twice for each byte.
+pub(crate) const LIMIT: Duration = Duration::from_secs(900);
+
+/// A client firmware on a board, on a link.
+#[derive(Clone, Copy)]
+pub(crate) struct Setting<'a> {
+    pub(crate) machine: Machine,
+    /// As the table says it.
+    pub(crate) language: &'static str,
+    pub(crate) firmware: &'a Built,
+    /// As the table says it.
+    pub(crate) link: &'static str,
+    pub(crate) windows: u64,
+}
+
+/// The lines `result NAME NUMBER` of a client.
+pub(crate) struct Results(BTreeMap<String, u64>);
+
+/// 32 random bytes in hexadecimal digits.
+pub(crate) fn fresh_seed() -> Result<String, String> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
+    Ok(seed.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+impl Results {
+    pub(crate) fn of(lines: &[String]) -> Self {
+        let fields = lines.iter().filter_map(|line| line.strip_prefix("result ")?.split_once(' '));
+        Self(fields.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
+    }
+
+    /// A value that every client prints.
+    pub(crate) fn get(&self, name: &str) -> Result<u64, String> {
+        self.0.get(name).copied().ok_or_else(|| format!("the firmware printed no 'result {name}'"))
+    }
+}
+
+impl Setting<'_> {
+    /// Switches the board on, with a fresh seed: QEMU has no source of randomness of its own.
+    pub(crate) fn start(&self, wiring: Wiring) -> Result<Emulator, String> {
+        self.machine.start(self.firmware, wiring, &[format!("windows={}", self.windows), format!("seed={}", fresh_seed()?)])
+    }
+
+    /// Runs it to its end, which must be a good one.
+    pub(crate) fn run(&self, wiring: Wiring) -> Result<Output, String> {
+        self.finish(self.start(wiring)?)
+    }
+
+    /// Waits for a good end.
+    pub(crate) fn finish(&self, emulator: Emulator) -> Result<Output, String> {
+        let output = emulator.finish(self.firmware, LIMIT)?;
+        let passed = output.lines.iter().filter(|line| line.starts_with("label ") && line.ends_with(": PASS")).count() as u64;
+        // After a broken session the device starts again with the first window.
+        if output.success && passed >= self.windows {
+            return Ok(output);
+        }
+        Err(format!(
+            "{}\n{} of {} windows passed on {} over {}",
+            output.lines.join("\n"),
+            passed,
+            self.windows,
+            self.machine.name,
+            self.link
+        ))
+    }
+
+    /// Holds a run against plan and limits. Returns its row of the table.
+    pub(crate) fn check(&self, output: &Output, plan: &Path) -> Result<Row, String> {
+        let results = Results::of(&output.lines);
+        let bytes = std::fs::read(plan).map_err(|error| format!("{}: {error}", plan.display()))?;
+        let plan = Plan::parse(&bytes).map_err(|error| error.to_string())?;
+        let offline = cost::offline(&plan, &OPTIONS).map_err(|error| error.to_string())?;
+        let each = self.windows;
+        for (name, phase, times) in
+            [("set-up", cost::setup(), 1), ("offline", offline, each), ("online", cost::online(&plan, &OPTIONS), each)]
+        {
+            for (way, predicted) in [("sent", phase.up), ("received", phase.down)] {
+                let (name, predicted) = (format!("{name}.{way}"), predicted * times);
+                let measured = results.get(&name)?;
+                if measured != predicted {
+                    return Err(format!("{name}: {measured} bytes, the plan predicts {predicted}"));
+                }
+            }
+        }
+        let row = Row::new(self, &results)?;
+        row.check()?;
+        Ok(row)
+    }
+}
+
+/// A row of the table.
+pub(crate) struct Row {
+    language: &'static str,
+    board: &'static str,
+    link: &'static str,
+    flash: u64,
+    fixed: u64,
+    stack: u64,
+    workspace: u64,
+    /// Set-up, offline, online; the latter for one window.
+    instructions: [u64; 3],
+    sent: [u64; 3],
+    received: [u64; 3],
+}
+
+/// The phases, as the firmware names them.
+const PHASES: [&str; 3] = ["set-up", "offline", "online"];
+
+impl Row {
+    fn new(setting: &Setting<'_>, results: &Results) -> Result<Self, String> {
+        let per_window = |what: &str| -> Result<[u64; 3], String> {
+            let mut values = [0; 3];
+            for ((value, phase), times) in values.iter_mut().zip(PHASES).zip([1, setting.windows, setting.windows]) {
+                *value = results.get(&format!("{phase}.{what}"))? / times;
+            }
+            Ok(values)
+        };
+        Ok(Self {
+            language: setting.language,
+            board: setting.machine.name,
+            link: setting.link,
+            flash: setting.firmware.elf.flash()?,
+            fixed: setting.firmware.elf.static_ram()?,
+            stack: results.get("stack")?,
+            workspace: results.get("workspace")?,
+            instructions: per_window("instructions")?,
+            sent: per_window("sent")?,
+            received: per_window("received")?,
+        })
+    }
+
+    /// Static variables and stack.
+    const fn ram(&self) -> u64 {
+        self.fixed + self.stack
+    }
+
+    /// Both ways: a session with one window.
+    pub(crate) fn bytes_of_one_window(&self) -> u64 {
+        self.sent.iter().chain(&self.received).sum()
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let limits =
+            [("flash", self.flash, limits::FLASH), ("RAM", self.ram(), limits::RAM), ("set-up", self.instructions[0], limits::SET_UP)];
+        match limits.into_iter().find(|(_, value, limit)| value > limit) {
+            None => Ok(()),
+            Some((what, value, limit)) => Err(format!("{what} on {} over {}: {value}, at most {limit} are allowed", self.board, self.link)),
+        }
+    }
+
+    /// The table, in Markdown.
+    pub(crate) fn table(rows: &[Self]) -> String {
+        let mut text =
+            "| client in | board | link | flash | static RAM | of it workspace | stack | RAM in all | instructions: set-up | offline | online | \
+                        bytes sent: set-up | offline | online | received: set-up | offline | online |\n"
+                .to_owned();
+        text += &format!("|---|---|---{}|\n", "|--:".repeat(14));
+        for row in rows {
+            let sizes = [row.flash, row.fixed, row.workspace, row.stack, row.ram()];
+            let numbers = sizes.iter().chain(&row.instructions).chain(&row.sent).chain(&row.received);
+            let numbers: Vec<String> = numbers.map(u64::to_string).collect();
+            text += &format!("| {} | {} | {} | {} |\n", row.language, row.board, row.link, numbers.join(" | "));
+        }
+        text
+    }
+}

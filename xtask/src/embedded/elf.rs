@@ -1,0 +1,46 @@
+//! What an ELF file says of a firmware: sizes and symbols.
+
+use object::read::elf::ElfFile32;
+use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SectionFlags, SectionKind, elf};
+use std::path::Path;
+
+/// Where RAM begins on every Cortex-M.
+const RAM: u64 = 0x2000_0000;
+
+/// A linked firmware.
+pub(crate) struct Elf(pub(crate) Vec<u8>);
+
+impl Elf {
+    pub(crate) fn read(path: &Path) -> Result<Self, String> {
+        std::fs::read(path).map(Self).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn parse(&self) -> Result<ElfFile32<'_>, String> {
+        ElfFile32::parse(&*self.0).map_err(|error| error.to_string())
+    }
+
+    /// Bytes that are programmed: code, constants, initial values of variables.
+    pub(crate) fn flash(&self) -> Result<u64, String> {
+        self.sum(|_, kind| kind != SectionKind::UninitializedData)
+    }
+
+    /// Bytes of static variables.
+    pub(crate) fn static_ram(&self) -> Result<u64, String> {
+        self.sum(|address, _| address >= RAM)
+    }
+
+    /// Sizes of the sections that exist on the device.
+    fn sum(&self, counts: impl Fn(u64, SectionKind) -> bool) -> Result<u64, String> {
+        let on_device = |flags| matches!(flags, SectionFlags::Elf { sh_flags } if sh_flags & u64::from(elf::SHF_ALLOC) != 0);
+        let file = self.parse()?;
+        let sections = file.sections().filter(|s| on_device(s.flags()) && counts(s.address(), s.kind()));
+        Ok(sections.map(|s| s.size()).sum())
+    }
+
+    /// Names of functions and variables that contain one of the words.
+    pub(crate) fn symbols_with(&self, words: &[&str]) -> Result<Vec<String>, String> {
+        let file = self.parse()?;
+        let names = file.symbols().filter(|s| s.is_definition()).filter_map(|s| s.name().ok());
+        Ok(names.filter(|name| words.iter().any(|word| name.contains(word))).map(str::to_owned).collect())
+    }
+}
