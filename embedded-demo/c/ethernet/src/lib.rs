@@ -6,10 +6,10 @@ use minionn as _;
 
 use embedded_io::{Read as _, ReadReady as _, Write as _};
 use platform::link::Link as _;
-use platform::link::ethernet::{Ethernet, Memory, Peer};
+use platform::link::ethernet::{Ethernet, Peer};
 
 /// What C holds on to.
-pub struct Connection(Ethernet<'static>);
+pub struct Connection(Ethernet);
 
 /// Starts the network and connects to a port of the host. `seed` varies ports and sequence numbers. NULL if there is no controller or no
 /// peer, and on a second call.
@@ -19,8 +19,7 @@ pub extern "C" fn ethernet_open(port: u16, seed: u64) -> *mut Connection {
 }
 
 fn start(port: u16, seed: u64) -> Option<&'static mut Connection> {
-    let memory = cortex_m::singleton!(: Memory<'static> = Memory::new())?;
-    let mut link = Ethernet::start(memory, Peer::Host(port), seed)?;
+    let mut link = Ethernet::start(Peer::Host(port), seed)?;
     link.open().ok()?;
     let place = cortex_m::singleton!(: Option<Connection> = None)?;
     Some(place.insert(Connection(link)))
