@@ -63,6 +63,13 @@ const SERVER: Firmware = Firmware { package: "minionn-device-server", binary: "s
 /// Boards that QEMU does not emulate: built only.
 const BOARDS: [&str; 3] = ["stm32f407", "stm32f429", "nrf52840"];
 
+/// Clippy for every program and board: a program is built for one board at a time.
+pub(crate) fn lints() -> Result<()> {
+    let boards = ["mps2-an386", "mps2-an386,ethernet", "netduinoplus2"].into_iter().chain(BOARDS);
+    let ethernet = Firmware { package: "minionn-c-ethernet", binary: "", features: "", model: MODEL };
+    boards.map(client_for).chain([SELF_TEST, SERVER, ethernet]).try_for_each(|firmware| firmware.lint())
+}
+
 /// Everything. Returns a few words and the tables.
 pub(crate) fn all() -> Result<(String, String)> {
     let minionn = host_command()?;
