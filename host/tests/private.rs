@@ -201,7 +201,7 @@ fn committed_models_are_what_the_compiler_makes() {
         let calibrate = if matches!(name, "fig11_conv_square" | "fig12_conv_relu") { "fig10_square" } else { name };
         // As the table of models/README.md has it.
         let plain = CompileOptions::default();
-        let narrow = |range| CompileOptions {
+        let narrow = |range: f32| CompileOptions {
             input_range: Some((-range, range)),
             weight_bits: 3,
             activation_bits: 6,

@@ -1,7 +1,7 @@
 //! The steps of `cargo xtask test`, one function each, and what runs them.
 
 use crate::shell::{cargo, command, root, run, target_dir};
-use crate::{embedded, tools};
+use crate::{embedded, instructions, tools};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -25,6 +25,8 @@ pub(crate) const EMBEDDED: Step = Step { title: "firmware on emulated microcontr
 pub(crate) const RESULTS: Step = Step { title: "embedded-demo/RESULTS.md", run: results };
 pub(crate) const ATTACKS: Step = Step { title: "attacks with defences stripped", run: attacks };
 pub(crate) const CPP: Step = Step { title: "C and C++", run: cpp };
+pub(crate) const BENCH: Step = Step { title: "instructions of hot paths", run: instructions::compare };
+pub(crate) const ACCEPT: Step = Step { title: "instructions of hot paths, accepted", run: instructions::accept };
 pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header };
 
 /// Everything, cheapest first.

@@ -7,6 +7,7 @@ use minionn as _;
 use embedded_io::{Read as _, ReadReady as _, Write as _};
 use platform::link::Link as _;
 use platform::link::ethernet::{Ethernet, Peer};
+use static_cell::StaticCell;
 
 /// What C holds on to.
 pub struct Connection(Ethernet);
@@ -19,10 +20,10 @@ pub extern "C" fn ethernet_open(port: u16, seed: u64) -> *mut Connection {
 }
 
 fn start(port: u16, seed: u64) -> Option<&'static mut Connection> {
+    static PLACE: StaticCell<Connection> = StaticCell::new();
     let mut link = Ethernet::start(Peer::Host(port), seed)?;
     link.open().ok()?;
-    let place = cortex_m::singleton!(: Option<Connection> = None)?;
-    Some(place.insert(Connection(link)))
+    PLACE.try_init(Connection(link))
 }
 
 /// Takes what has come, at most `capacity` bytes; never waits.
