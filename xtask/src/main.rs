@@ -18,6 +18,7 @@ Usage: cargo xtask <command>
   setup      only look for the tools that `test` needs; as root on a Debian-like machine also install what is missing
   attacks    only the tests that strip a defence and attack
   embedded   only the firmware on emulated microcontrollers
+  results    as `embedded`, and write embedded-demo/RESULTS.md anew
   log ELF F  the text of log frames that a firmware wrote to file F in a QEMU started by hand
   cpp        only the C and C++ demo
   header     write include/minionn.h anew
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         ["setup"] => steps::run_all(&[steps::SETUP]),
         ["attacks"] => steps::run_all(&[steps::ATTACKS]),
         ["embedded"] => steps::run_all(&[steps::EMBEDDED]),
+        ["results"] => steps::run_all(&[steps::RESULTS]),
         ["log", elf, frames] => ended(embedded::log(elf, frames).map(|lines| println!("{lines}"))),
         ["cpp"] => steps::run_all(&[steps::CPP]),
         ["header"] => steps::run_all(&[steps::HEADER]),

@@ -17,11 +17,8 @@ pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
 /// The link to the server on the host's port that the program was started with.
 #[cfg(feature = "ethernet")]
 pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
-    use platform::link::ethernet::{Ethernet, Memory, NO_SOCKETS, Peer, Sockets};
-    use static_cell::ConstStaticCell;
+    use platform::link::ethernet::{Ethernet, Peer};
     let port = platform::argument("port")?;
-    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
-    static SOCKETS: ConstStaticCell<Sockets> = ConstStaticCell::new(NO_SOCKETS);
     let [a, b, c, d, e, f, g, h, ..] = board.seed()?.0;
-    Ethernet::start(MEMORY.try_take()?, SOCKETS.try_take()?, Peer::Host(port), u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    Ethernet::start(Peer::Host(port), u64::from_le_bytes([a, b, c, d, e, f, g, h]))
 }

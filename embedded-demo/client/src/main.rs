@@ -8,6 +8,7 @@
 mod link;
 mod network;
 mod options;
+mod reconstruction;
 mod session;
 
 use core::panic::PanicInfo;
@@ -70,9 +71,11 @@ fn run(board: &mut Board) -> Option<()> {
 
 /// Whether an answer is the integer model's, bit for bit.
 fn judge(window: &Window, answer: &Answer) -> bool {
-    let right = answer.label == window.label && answer.outputs == window.outputs;
+    let label = window.label_of(answer.largest, &answer.outputs);
+    let same = answer.outputs.iter().zip(&window.outputs).all(|(&got, &expected)| got == i64::from(expected));
+    let right = label == window.label && same;
     let verdict = if right { "PASS" } else { "FAIL" };
-    println!("label {=usize}, expected {=usize}: {=str}", answer.label, window.label, verdict);
+    println!("label {=usize}, expected {=usize}: {=str}", label, window.label, verdict);
     right
 }
 

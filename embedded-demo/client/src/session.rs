@@ -51,18 +51,23 @@ impl AddAssign for Phase {
     }
 }
 
-/// A classified window.
+/// What the network said.
 pub(crate) struct Answer {
-    pub(crate) label: usize,
+    /// Index of the largest output.
+    pub(crate) largest: usize,
+    /// All of them, unless it opens the index only.
     pub(crate) outputs: [i64; OUTPUTS],
 }
+
+/// A session over a metered link.
+type Session<'a, L> = Client<'a, Blocking<Metered<'a, L>>, NoStore>;
 
 /// Has all `windows` classified over an opened link; `each` is told every answer.
 ///
 /// # Errors
 /// Whatever ended the session. Nothing of it is used again: the next one has another seed.
-pub(crate) fn classify(
-    link: &mut impl Link,
+pub(crate) fn classify<L: Link>(
+    link: &mut L,
     plan: Plan<'_>,
     memory: &mut [u8],
     seed: Seed,
@@ -70,8 +75,7 @@ pub(crate) fn classify(
     mut each: impl FnMut(&Window, &Answer),
 ) -> Result<Costs> {
     let engine = Stopwatch::start();
-    let link = Metered::new(link, &engine);
-    let mut client = run(Client::connect(Blocking(link), NoStore, plan, OPTIONS, memory, seed))?;
+    let mut client = connect(Metered::new(link, &engine), plan, memory, seed)?;
     let mut mark = Phase::so_far(&engine, client.traffic());
     let mut costs = Costs { set_up: mark, ..Costs::default() };
     let mut lap = |phase: &mut Phase, traffic| {
@@ -79,18 +83,36 @@ pub(crate) fn classify(
         *phase += now.since(mark);
         mark = now;
     };
+    let mut answer = Answer { largest: 0, outputs: [0; OUTPUTS] };
     for window in windows {
-        run(client.prepare())?;
+        prepare(&mut client)?;
         lap(&mut costs.offline, client.traffic());
-        let mut x = [0; INPUTS];
-        for (to, &from) in x.iter_mut().zip(&window.samples) {
-            *to = from.into();
-        }
-        let mut outputs = [0; OUTPUTS];
-        let label = run(client.predict(&x, &mut outputs))?;
+        predict(&mut client, window, &mut answer)?;
         lap(&mut costs.online, client.traffic());
-        each(window, &Answer { label, outputs });
+        each(window, &answer);
     }
     run(client.close())?;
     Ok(costs)
+}
+
+// Not inlined: so the stack holds the future of one phase at a time.
+
+#[inline(never)]
+fn connect<'a, L: Link>(link: Metered<'a, L>, plan: Plan<'a>, memory: &'a mut [u8], seed: Seed) -> Result<Session<'a, L>> {
+    run(Client::connect(Blocking(link), NoStore, plan, OPTIONS, memory, seed))
+}
+
+#[inline(never)]
+fn prepare<L: Link>(client: &mut Session<'_, L>) -> Result<()> {
+    run(client.prepare())
+}
+
+#[inline(never)]
+fn predict<L: Link>(client: &mut Session<'_, L>, window: &Window, answer: &mut Answer) -> Result<()> {
+    let mut x = [0; INPUTS];
+    for (to, &from) in x.iter_mut().zip(&window.samples) {
+        *to = from.into();
+    }
+    answer.largest = run(client.predict(&x, &mut answer.outputs))?;
+    Ok(())
 }

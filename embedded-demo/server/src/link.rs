@@ -21,10 +21,7 @@ const PORT: u16 = 7650;
 /// Where clients come from: connections to the port on which every MiniONN server listens.
 #[cfg(feature = "ethernet")]
 pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
-    use platform::link::ethernet::{Ethernet, Memory, NO_SOCKETS, Peer, Sockets};
-    use static_cell::ConstStaticCell;
-    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
-    static SOCKETS: ConstStaticCell<Sockets> = ConstStaticCell::new(NO_SOCKETS);
+    use platform::link::ethernet::{Ethernet, Peer};
     let [a, b, c, d, e, f, g, h, ..] = board.seed()?.0;
-    Ethernet::start(MEMORY.try_take()?, SOCKETS.try_take()?, Peer::Any(PORT), u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    Ethernet::start(Peer::Any(PORT), u64::from_le_bytes([a, b, c, d, e, f, g, h]))
 }

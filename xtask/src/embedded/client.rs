@@ -3,10 +3,11 @@
 use super::emulator::{Emulator, Machine, Output, Wiring};
 use super::firmware::Built;
 use super::limits;
+use crate::shell::root;
 use core::time::Duration;
 use minionn_core::plan::{Plan, cost};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::PathBuf;
 
 #[path = "../../../embedded-demo/client/src/options.rs"]
 mod options;
@@ -19,6 +20,8 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(900);
 #[derive(Clone, Copy)]
 pub(crate) struct Setting<'a> {
     pub(crate) machine: Machine,
+    /// Its name in `models/`.
+    pub(crate) model: &'static str,
     /// As the table says it.
     pub(crate) language: &'static str,
     pub(crate) firmware: &'a Built,
@@ -79,9 +82,10 @@ impl Setting<'_> {
     }
 
     /// Holds a run against plan and limits. Returns its row of the table.
-    pub(crate) fn check(&self, output: &Output, plan: &Path) -> Result<Row, String> {
+    pub(crate) fn check(&self, output: &Output) -> Result<Row, String> {
         let results = Results::of(&output.lines);
-        let bytes = std::fs::read(plan).map_err(|error| format!("{}: {error}", plan.display()))?;
+        let plan = model_file(self.model, "plan");
+        let bytes = std::fs::read(&plan).map_err(|error| format!("{}: {error}", plan.display()))?;
         let plan = Plan::parse(&bytes).map_err(|error| error.to_string())?;
         let offline = cost::offline(&plan, &OPTIONS).map_err(|error| error.to_string())?;
         let each = self.windows;
@@ -104,6 +108,7 @@ impl Setting<'_> {
 
 /// A row of the table.
 pub(crate) struct Row {
+    network: &'static str,
     language: &'static str,
     board: &'static str,
     link: &'static str,
@@ -130,6 +135,7 @@ impl Row {
             Ok(values)
         };
         Ok(Self {
+            network: setting.model,
             language: setting.language,
             board: setting.machine.name,
             link: setting.link,
@@ -154,27 +160,41 @@ impl Row {
     }
 
     fn check(&self) -> Result<(), String> {
-        let limits =
-            [("flash", self.flash, limits::FLASH), ("RAM", self.ram(), limits::RAM), ("set-up", self.instructions[0], limits::SET_UP)];
-        match limits.into_iter().find(|(_, value, limit)| value > limit) {
+        let limits::Client { flash, ram, set_up } = limits::Client::of(self.network);
+        let pairs = [("flash", self.flash, flash), ("RAM", self.ram(), ram), ("set-up", self.instructions[0], set_up)];
+        match pairs.into_iter().find(|(_, value, limit)| value > limit) {
             None => Ok(()),
-            Some((what, value, limit)) => Err(format!("{what} on {} over {}: {value}, at most {limit} are allowed", self.board, self.link)),
+            Some((what, value, limit)) => {
+                let Self { network, board, link, .. } = self;
+                Err(format!("{what} of {network} on {board} over {link}: {value}, at most {limit} are allowed"))
+            }
         }
     }
 
-    /// The table, in Markdown.
+    /// Two tables, in Markdown: sizes and instructions; bytes on the wire.
     pub(crate) fn table(rows: &[Self]) -> String {
-        let mut text =
-            "| client in | board | link | flash | static RAM | of it workspace | stack | RAM in all | instructions: set-up | offline | online | \
-                        bytes sent: set-up | offline | online | received: set-up | offline | online |\n"
-                .to_owned();
-        text += &format!("|---|---|---{}|\n", "|--:".repeat(14));
+        let name = |row: &Self| format!("{} | {} | {} | {}", row.network, row.language, row.board, row.link);
+        let line = |row: &Self, numbers: &[&[u64]]| {
+            let numbers: Vec<String> = numbers.concat().iter().map(u64::to_string).collect();
+            format!("| {} | {} |\n", name(row), numbers.join(" | "))
+        };
+        let mut text = "| network | client in | board | link | flash | static RAM | of it workspace | stack | RAM in all | \
+             instructions: set-up | offline | online |\n"
+            .to_owned();
+        text += &format!("|---|---|---|---{}|\n", "|--:".repeat(8));
         for row in rows {
-            let sizes = [row.flash, row.fixed, row.workspace, row.stack, row.ram()];
-            let numbers = sizes.iter().chain(&row.instructions).chain(&row.sent).chain(&row.received);
-            let numbers: Vec<String> = numbers.map(u64::to_string).collect();
-            text += &format!("| {} | {} | {} | {} |\n", row.language, row.board, row.link, numbers.join(" | "));
+            text += &line(row, &[&[row.flash, row.fixed, row.workspace, row.stack, row.ram()], &row.instructions]);
+        }
+        text += "\n| network | client in | board | link | sent: set-up | offline | online | received: set-up | offline | online |\n";
+        text += &format!("|---|---|---|---{}|\n", "|--:".repeat(6));
+        for row in rows {
+            text += &line(row, &[&row.sent, &row.received]);
         }
         text
     }
+}
+
+/// A file of a model.
+pub(crate) fn model_file(model: &str, kind: &str) -> PathBuf {
+    root().join(format!("models/{model}.{kind}"))
 }

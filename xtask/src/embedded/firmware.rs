@@ -3,6 +3,7 @@
 use super::elf::Elf;
 use crate::shell::{cargo, command, root, run, target_dir};
 use std::path::PathBuf;
+use std::process::Command;
 
 /// One firmware: a package for a board.
 #[derive(Clone, Copy, Debug)]
@@ -27,19 +28,32 @@ pub(crate) struct Built {
 impl Firmware {
     /// Builds it. The linker refuses what does not fit the board's `memory.x`.
     pub(crate) fn build(&self) -> Result<Built, String> {
-        let folder = target_dir().join("firmware");
-        let Self { package, binary, features, model } = self;
-        run(cargo(&format!("build --quiet --release --package {package} --target-dir"))
-            .arg(&folder)
-            .args(["--features", features])
-            .env("MINIONN_MODEL", model)
-            .current_dir(root().join("embedded-demo")))?;
+        run(&mut self.cargo("build", &[]))?;
         // The next build of the same program would overwrite it.
+        let Self { binary, features, model, .. } = self;
         let name = format!("{binary}-{model}-{}.elf", features.replace(',', "-"));
-        let (from, path) = (folder.join("thumbv7em-none-eabihf/release").join(binary), folder.join(name));
+        let (from, path) = (folder().join("thumbv7em-none-eabihf/release").join(binary), folder().join(name));
         std::fs::copy(&from, &path).map_err(|error| format!("{}: {error}", from.display()))?;
         Built::read(path)
     }
+
+    /// Clippy, which lets nothing pass.
+    pub(crate) fn lint(&self) -> Result<(), String> {
+        run(&mut self.cargo("clippy", &["--", "-D", "warnings"])).map(|_| ())
+    }
+
+    fn cargo(&self, what: &str, more: &[&str]) -> Command {
+        let Self { package, features, model, .. } = self;
+        let mut command = cargo(&format!("{what} --quiet --release --package {package}"));
+        command.arg("--target-dir").arg(folder()).args(["--features", features]).args(more);
+        command.env("MINIONN_MODEL", model).current_dir(root().join("embedded-demo"));
+        command
+    }
+}
+
+/// Where firmware is built.
+fn folder() -> PathBuf {
+    target_dir().join("firmware")
 }
 
 /// Builds the client in C, for a link, with windows of a model from `models/`.

@@ -126,7 +126,7 @@ impl Wire {
         let all = greetings.len();
         greetings.sort();
         greetings.dedup();
-        if all > 1 && greetings.len() == all { Ok(()) } else { Err(format!("of {all} greetings only {} differ", greetings.len())) }
+        if all > 0 && greetings.len() == all { Ok(()) } else { Err(format!("of {all} greetings only {} differ", greetings.len())) }
     }
 
     /// Breaks every connection now.

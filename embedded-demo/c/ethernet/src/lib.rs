@@ -6,8 +6,8 @@ use minionn as _;
 
 use embedded_io::{Read as _, ReadReady as _, Write as _};
 use platform::link::Link as _;
-use platform::link::ethernet::{Ethernet, Memory, NO_SOCKETS, Peer, Sockets};
-use static_cell::{ConstStaticCell, StaticCell};
+use platform::link::ethernet::{Ethernet, Peer};
+use static_cell::StaticCell;
 
 /// What C holds on to.
 pub struct Connection(Ethernet);
@@ -20,10 +20,8 @@ pub extern "C" fn ethernet_open(port: u16, seed: u64) -> *mut Connection {
 }
 
 fn start(port: u16, seed: u64) -> Option<&'static mut Connection> {
-    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
-    static SOCKETS: ConstStaticCell<Sockets> = ConstStaticCell::new(NO_SOCKETS);
     static PLACE: StaticCell<Connection> = StaticCell::new();
-    let mut link = Ethernet::start(MEMORY.try_take()?, SOCKETS.try_take()?, Peer::Host(port), seed)?;
+    let mut link = Ethernet::start(Peer::Host(port), seed)?;
     link.open().ok()?;
     PLACE.try_init(Connection(link))
 }

@@ -119,7 +119,7 @@ extern "C" fn UARTE0() {
         PORT.errorsrc().write(|w| w.set_overrun(true));
         RECEIVED.lose();
     }
-    if RECEIVED.is_full() {
+    if !RECEIVED.has_room() {
         PORT.intenclr().write(|w| w.set_rxdrdy(true));
     } else if PORT.events_rxdrdy().read() != 0 {
         PORT.events_rxdrdy().write_value(0);
@@ -133,7 +133,7 @@ impl Port for SerialPort {
             return Err(Fault::Overrun);
         }
         let byte = RECEIVED.pop();
-        if byte.is_none() {
+        if byte.is_none() && RECEIVED.resumes() {
             PORT.intenset().write(|w| w.set_rxdrdy(true));
         }
         Ok(byte)

@@ -12,6 +12,8 @@ pub(super) struct Ring {
     written: AtomicUsize,
     read: AtomicUsize,
     overrun: AtomicBool,
+    /// The writer has stopped for want of room.
+    waiting: AtomicBool,
 }
 
 impl Ring {
@@ -21,12 +23,26 @@ impl Ring {
             written: AtomicUsize::new(0),
             read: AtomicUsize::new(0),
             overrun: AtomicBool::new(false),
+            waiting: AtomicBool::new(false),
         }
     }
 
-    /// Whether there is no room. For the writer.
-    pub(super) fn is_full(&self) -> bool {
-        self.written.load(Relaxed).wrapping_sub(self.read.load(Acquire)) >= LEN
+    /// Whether there is room; if not, the writer stops until [`Ring::resumes`]. For the writer.
+    pub(super) fn has_room(&self) -> bool {
+        let full = self.written.load(Relaxed).wrapping_sub(self.read.load(Acquire)) >= LEN;
+        if full {
+            self.waiting.store(true, Relaxed);
+        }
+        !full
+    }
+
+    /// Whether a writer that had stopped is to go on. For the reader, who has emptied it.
+    pub(super) fn resumes(&self) -> bool {
+        let waiting = self.waiting.load(Relaxed);
+        if waiting {
+            self.waiting.store(false, Relaxed);
+        }
+        waiting
     }
 
     /// Puts a byte in. For the writer, if there is room.

@@ -8,6 +8,7 @@ use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet, Soc
 use smoltcp::socket::tcp::{Socket, SocketBuffer};
 use smoltcp::time::Instant;
 use smoltcp::wire::{EthernetAddress, IpAddress, IpCidr, Ipv4Address};
+use static_cell::ConstStaticCell;
 
 /// Bytes buffered each way. More than about 8 KiB received lets QEMU's controller drop frames.
 const RECEIVE: usize = 4096;
@@ -23,31 +24,15 @@ const EPHEMERAL: u16 = 49_152;
 /// How long the end of a connection is waited for.
 const LINGER_MS: u32 = 2_000;
 
-/// What the network needs of RAM: all zeros, so that a static one takes no flash.
-pub struct Memory {
+/// What the network needs of RAM: all zeros, so that it takes no flash.
+struct Memory {
     device: Lan9118,
     receive: [u8; RECEIVE],
     send: [u8; SEND],
 }
 
-impl Memory {
-    /// Empty.
-    #[must_use]
-    pub const fn new() -> Self {
-        Self { device: Lan9118::new(), receive: [0; RECEIVE], send: [0; SEND] }
-    }
-}
-
-impl Default for Memory {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Room for the one socket.
-pub type Sockets = [SocketStorage<'static>; 1];
-/// Room for no socket yet.
-pub const NO_SOCKETS: Sockets = [SocketStorage::EMPTY];
+static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory { device: Lan9118::new(), receive: [0; RECEIVE], send: [0; SEND] });
+static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 1]> = ConstStaticCell::new([SocketStorage::EMPTY]);
 
 /// Whom the link is with.
 #[derive(Clone, Copy, Debug)]
@@ -70,9 +55,9 @@ pub struct Ethernet {
 }
 
 impl Ethernet {
-    /// Starts controller and network. `seed` varies port and sequence numbers from start to start. `None` if there is no controller.
-    pub fn start(memory: &'static mut Memory, sockets: &'static mut Sockets, peer: Peer, seed: u64) -> Option<Self> {
-        let Memory { device, receive, send } = memory;
+    /// Starts controller and network, once. `seed` varies port and sequence numbers from start to start. `None` if there is no controller.
+    pub fn start(peer: Peer, seed: u64) -> Option<Self> {
+        let (Memory { device, receive, send }, sockets) = (MEMORY.try_take()?, SOCKETS.try_take()?);
         if !device.start(HARDWARE) {
             return None;
         }

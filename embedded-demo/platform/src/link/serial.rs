@@ -7,6 +7,11 @@ use embedded_io::{Read, Write};
 /// A line is quiet when nothing came for this long. More than a serial adapter on USB waits before it hands bytes on (16 ms).
 const QUIET_MS: u32 = 100;
 
+/// Cycles between two looks at a port, less than a byte takes on any line; and looks at it for one at the clock. Without the pause QEMU's
+/// other threads hardly get a turn.
+const PAUSE: u32 = 100;
+const LOOKS: usize = 16;
+
 /// A serial port, one byte at a time, never waiting.
 pub trait Port {
     /// The next byte, if one has come.
@@ -34,14 +39,15 @@ impl<P: Port> Serial<P> {
     /// The next byte, or `None` if the line was silent for so long.
     fn within(&mut self, milliseconds: u32) -> Result<Option<u8>, Fault> {
         let deadline = Deadline::after(milliseconds);
-        loop {
-            if let Some(byte) = self.0.receive()? {
-                return Ok(Some(byte));
-            }
-            if deadline.passed() {
-                return Ok(None);
+        while !deadline.passed() {
+            for _ in 0..LOOKS {
+                if let Some(byte) = self.0.receive()? {
+                    return Ok(Some(byte));
+                }
+                cortex_m::asm::delay(PAUSE);
             }
         }
+        Ok(None)
     }
 }
 

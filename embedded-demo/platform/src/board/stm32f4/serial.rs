@@ -3,6 +3,7 @@
 use crate::board::ring::Ring;
 use crate::link::Fault;
 use crate::link::serial::Port;
+use cortex_m::peripheral::NVIC;
 use stm32_metapac::{Interrupt, gpio, usart};
 
 #[cfg(not(feature = "stm32f429"))]
@@ -48,21 +49,27 @@ impl Usart {
             w.set_re(true);
             w.set_rxneie(true);
         });
-        // SAFETY: the handler shares nothing with the program but the ring, which is made for that.
-        unsafe { cortex_m::peripheral::NVIC::unmask(INTERRUPT) };
+        listen();
         Self(())
     }
 }
 
-/// Takes a byte, or leaves it and asks no more while there is no room: the program asks again. With room to spare for whole computations
-/// of the engine, that happens only where nobody would be overrun: in QEMU, which waits.
+/// Has received bytes taken by interrupt.
+fn listen() {
+    // SAFETY: the handler shares nothing with the program but the ring, which is made for that.
+    unsafe { NVIC::unmask(INTERRUPT) };
+}
+
+/// Takes a byte; or leaves it, and the interrupt off, while there is no room: the program switches it on again. (At the controller: QEMU's
+/// port goes on interrupting until its byte is taken, whatever its own registers say.) With room to spare for the engine's computations,
+/// that happens only where nobody is overrun: in QEMU, which waits.
 fn receive() {
     let status = PORT.sr().read();
     if status.ore() {
         RECEIVED.lose();
     }
-    if RECEIVED.is_full() {
-        PORT.cr1().modify(|w| w.set_rxneie(false));
+    if !RECEIVED.has_room() {
+        NVIC::mask(INTERRUPT);
     } else if status.rxne() || status.ore() {
         // Reading it after the status clears both flags.
         let byte = PORT.dr().read().dr();
@@ -92,8 +99,8 @@ impl Port for Usart {
             return Err(Fault::Overrun);
         }
         let byte = RECEIVED.pop();
-        if byte.is_none() && !PORT.cr1().read().rxneie() {
-            PORT.cr1().modify(|w| w.set_rxneie(true));
+        if byte.is_none() && RECEIVED.resumes() {
+            listen();
         }
         Ok(byte)
     }
