@@ -297,7 +297,7 @@ async fn send_masks<IO: Read + Write>(
             poly.fill(0);
             for run in tile.input_runs(number) {
                 let out = poly.get_mut(run.at..run.at + run.len).ok_or(Error::Internal)?;
-                encode_run(index, &encoder, shares.from(run.prediction, step.from + run.element)?, run.step, out);
+                encode_run(index, &encoder, shares.from(run.prediction, step.from + run.element)?, run.step, out)?;
             }
             SecretKey::encrypt_limb(index, number as u64, &public, noise, secret, poly);
             put_limb(ch, poly).await?;
@@ -306,19 +306,21 @@ async fn send_masks<IO: Read + Write>(
     ch.end().await
 }
 
-/// Encodes every `step`-th of `shares`.
-fn encode_run(index: usize, encoder: &Encoder, shares: &[u64], step: usize, out: &mut [i32]) {
+/// Encodes `shares`, every `step`-th of them from the first on.
+fn encode_run(index: usize, encoder: &Encoder, shares: &[u64], step: usize, out: &mut [i32]) -> Result<()> {
     if step == 1 {
-        return encoder.encode_all(index, shares, out);
+        encoder.encode_all(index, shares.get(..out.len()).ok_or(Error::Internal)?, out);
+        return Ok(());
     }
     let (mut some, mut shares) = (Zeroizing::new([0; GROUP]), shares.iter().step_by(step));
     for out in out.chunks_mut(GROUP) {
-        let some = some.get_mut(..out.len()).unwrap_or_default();
-        for (to, from) in some.iter_mut().zip(shares.by_ref()) {
-            *to = *from;
+        let some = some.get_mut(..out.len()).ok_or(Error::Internal)?;
+        for to in some.iter_mut() {
+            *to = *shares.next().ok_or(Error::Internal)?;
         }
         encoder.encode_all(index, some, out);
     }
+    Ok(())
 }
 
 /// Receives `v` in ciphertexts with few results: nothing of a ciphertext is kept but these.

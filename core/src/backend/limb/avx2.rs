@@ -360,6 +360,7 @@ pub(crate) fn add_small(a: &[i8], out: &mut [i32]) {
 /// As [`super::multiply`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
+    debug_assert_eq!(a.len(), b.len());
     let p = Prime::of(limb);
     let (pairs, a, b) = vectors!(a, b);
     for (a, b) in pairs {
@@ -371,6 +372,7 @@ pub(crate) fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
 /// As [`super::multiply_add`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    debug_assert_eq!((a.len(), b.len()), (out.len(), out.len()));
     let p = Prime::of(limb);
     let (a, a_rest) = a.as_chunks();
     let (pairs, out, b) = vectors!(out, b);
@@ -383,6 +385,7 @@ pub(crate) fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
 /// As [`super::multiply_subtract`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    debug_assert_eq!((a.len(), b.len()), (out.len(), out.len()));
     let p = Prime::of(limb);
     let (a, a_rest) = a.as_chunks();
     let (pairs, out, b) = vectors!(out, b);
@@ -466,6 +469,7 @@ fn reduce_four(p: Prime, x: __m256i, factor: __m256i) -> __m128i {
 /// As [`super::reduce_signed`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) {
+    debug_assert_eq!(x.len(), out.len());
     let (p, r2, sign) = (Prime::of(limb), _mm256_set1_epi64x(limb.r2.into()), _mm256_set1_epi64x(1 << (bits - 1)));
     let ((x, x_rest), (fours, out)) = (x.as_chunks::<4>(), out.as_chunks_mut::<4>());
     for (out, &x) in fours.iter_mut().zip(x) {
@@ -478,6 +482,7 @@ pub(crate) fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) 
 /// As [`super::encode`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32]) {
+    debug_assert_eq!(m.len(), out.len());
     let all = |x: u64| _mm256_set1_epi64x(x as i64);
     let (p, inverse, half) = (Prime::of(limb), all(i64::from(encoding.inverse) as u64), (1 << encoding.bits) / 2);
     let (half, mask, low, high) = (all(half), all((1 << encoding.bits) - 1), all(encoding.q_mod_p), all(encoding.q_mod_p >> 32));
@@ -495,6 +500,7 @@ pub(crate) fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32
 /// As [`super::add_uniform`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut [i32]) {
+    debug_assert_eq!(words.len(), out.len());
     let (p, uniform) = (Prime::of(limb), portable::Uniform::new(limb, bits));
     let all = |x: u64| _mm256_set1_epi64x(x as i64);
     let [k0, k1, k2, k3] = uniform.powers;
@@ -519,6 +525,7 @@ pub(crate) fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut 
 /// As [`super::add_fractions`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, c: &[i32], sums: &mut [u64]) {
+    debug_assert_eq!(c.len(), sums.len());
     let (p, inverses) = (Prime::of(limb), Constant::new(limb, inverse));
     let (c, c_rest) = c.as_chunks::<LANES>();
     let (eights, sums) = sums.as_chunks_mut::<LANES>();
