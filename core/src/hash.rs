@@ -4,7 +4,7 @@
 //! (Guo, Katz, Wang, Yu, "Efficient and Secure Multiparty Computation from Fixed-Key Block Ciphers", S&P 2020, §7.4).
 //! An attack costs `2^128 / calls`, so keys are changed often: one per garbled record, see SECURITY.md.
 
-use crate::backend::aes::Aes;
+use crate::backend::aes::{Aes, Job, Machine, Pass, in_flight};
 
 /// A label, key or seed of 128 bits. On the wire: 16 bytes, little-endian.
 pub type Block = u128;
@@ -18,31 +18,88 @@ impl Tmmo {
     /// Schedules the (public) key.
     #[must_use]
     pub fn new(key: Block) -> Self {
-        Self { aes: Aes::new(key) }
+        Self { aes: Aes::of(key) }
     }
 
     /// `H(x[j], tweak[j])` for all `j`, with the AES calls of one layer in one pipeline.
     #[inline]
     #[must_use]
-    pub fn hash<const M: usize>(&self, mut x: [Block; M], tweak: [Block; M]) -> [Block; M] {
-        self.aes.encrypt(&mut x);
-        let mut y = x;
-        for (y, t) in y.iter_mut().zip(tweak) {
-            *y ^= t;
-        }
-        self.aes.encrypt(&mut y);
-        for (y, x) in y.iter_mut().zip(x) {
-            *y ^= x;
-        }
-        y
+    pub fn hash<const M: usize>(&self, mut x: [Block; M], tweaks: [Block; M]) -> [Block; M] {
+        self.aes.run(Hash { x: &mut x, tweaks: &tweaks });
+        x
     }
 
     /// `π(x)`: derives public keys of records from the session's key.
     #[must_use]
     pub fn permute(&self, x: Block) -> Block {
         let mut y = [x];
-        self.aes.encrypt(&mut y);
+        self.permute_all(&mut y);
         y[0]
+    }
+
+    /// `π` of every block, in place.
+    pub fn permute_all(&self, blocks: &mut [Block]) {
+        self.aes.encrypt(0, blocks);
+    }
+}
+
+/// See [`Tmmo::hash`].
+struct Hash<'b> {
+    x: &'b mut [Block],
+    tweaks: &'b [Block],
+}
+
+impl Job<1> for Hash<'_> {
+    #[inline(always)]
+    fn run<X: Machine>(self, machine: X, keys: &X::Keys<1>) {
+        in_flight(machine, self.x, &mut HashPass::<X> { machine, keys, tweaks: self.tweaks });
+    }
+}
+
+struct HashPass<'b, X: Machine> {
+    machine: X,
+    keys: &'b X::Keys<1>,
+    tweaks: &'b [Block],
+}
+
+impl<X: Machine> Pass<X> for HashPass<'_, X> {
+    #[inline(always)]
+    fn pass<const M: usize>(&mut self, at: usize, x: &mut [X::Vector; M]) {
+        let machine = self.machine;
+        machine.encrypt(self.keys, 0, x);
+        let mut y = *x;
+        for (y, tweaks) in y.iter_mut().zip(self.tweaks.get(at..).unwrap_or_default().chunks(X::BLOCKS)) {
+            *y = machine.xor(*y, machine.load(tweaks));
+        }
+        machine.encrypt(self.keys, 0, &mut y);
+        for (x, y) in x.iter_mut().zip(&y) {
+            *x = machine.xor(*x, *y);
+        }
+    }
+}
+
+/// `H(x, tweaks[j])` under the keys of lanes, vector by vector: vector `j` of `x[g]` has tweak `j` in all lanes, and its blocks belong to the
+/// lanes from `first + g · BLOCKS` on.
+#[inline(always)]
+pub(crate) fn hash_lanes<X: Machine, const L: usize, const M: usize, const G: usize>(
+    machine: X,
+    keys: &X::Keys<L>,
+    first: usize,
+    x: &mut [[X::Vector; M]; G],
+    tweaks: [X::Vector; M],
+) {
+    machine.encrypt_lanes(keys, first, x);
+    let mut y = *x;
+    for y in &mut y {
+        for (y, tweak) in y.iter_mut().zip(&tweaks) {
+            *y = machine.xor(*y, *tweak);
+        }
+    }
+    machine.encrypt_lanes(keys, first, &mut y);
+    for (x, y) in x.iter_mut().zip(&y) {
+        for (x, y) in x.iter_mut().zip(y) {
+            *x = machine.xor(*x, *y);
+        }
     }
 }
 

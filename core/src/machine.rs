@@ -27,14 +27,14 @@ pub struct Machine {
 impl Machine {
     /// Pointers of 32 bits: microcontrollers.
     pub const BITS32: Self =
-        Self { lanes: 1, groups: 8, buffer: 2048, shared: 160, client: 4608, server: 5120, handle: 192, most: i32::MAX as usize };
+        Self { lanes: 1, groups: 8, buffer: 2048, shared: 160, client: 5120, server: 5632, handle: 192, most: i32::MAX as usize };
 
     /// WebAssembly: pointers of 32 bits, but keys as on larger machines.
-    pub const WASM32: Self = Self { client: 5888, server: 6656, ..Self::BITS32 };
+    pub const WASM32: Self = Self { client: 6656, server: 7424, ..Self::BITS32 };
 
     /// Pointers of 64 bits.
     pub const BITS64: Self =
-        Self { lanes: 8, groups: 32, buffer: 1 << 16, shared: 256, client: 6144, server: 7168, handle: 256, most: isize::MAX as usize };
+        Self { lanes: 32, groups: 32, buffer: 1 << 16, shared: 256, client: 32768, server: 36864, handle: 256, most: isize::MAX as usize };
 
     /// The one that this is compiled for.
     pub const THIS: Self = if cfg!(target_pointer_width = "64") {

@@ -7,6 +7,7 @@ use minionn_core::garble::{
     totals,
 };
 use minionn_core::hash::{Block, Tmmo};
+use minionn_core::params::LANES;
 use minionn_core::ring::Modulus;
 use minionn_core::rng::{Domain, Prg, Seed};
 use serde_json::Value;
@@ -317,27 +318,36 @@ fn whole_neurons_are_their_records() {
 }
 
 /// The largest circuits on a small stack: an overflow ends the test run.
-#[test]
-fn eight_lanes_need_less_than_64_kib_of_stack() {
+fn run_on_a_stack_of<const L: usize>(kib: usize) {
     let run = || {
         let mut prg = Seed([8; 32]).stream(Domain::Mask, 0);
         let parties = Parties::new(1);
         let (b, n) = (Modulus::Bits(44), Modulus::Odd((1 << 44) - 17));
         for (modulus_in, modulus_out) in [(b, b), (n, n), (b, n)] {
             let circuit = Max { modulus_in, modulus_out, inputs: 2, shift: 0, relu: true };
-            let inputs = random(&circuit, 8, &mut prg);
-            assert_eq!(parties.run::<_, 8, 8>(&circuit, &inputs), plainly(&circuit, &inputs));
+            let inputs = random(&circuit, L, &mut prg);
+            assert_eq!(parties.run::<_, L, L>(&circuit, &inputs), plainly(&circuit, &inputs));
         }
         let circuit = Argmax { modulus: n, inputs: 3 };
-        let inputs = random(&circuit, 8, &mut prg);
-        assert_eq!(parties.run::<_, 8, 8>(&circuit, &inputs), plainly(&circuit, &inputs));
+        let inputs = random(&circuit, L, &mut prg);
+        assert_eq!(parties.run::<_, L, L>(&circuit, &inputs), plainly(&circuit, &inputs));
         for function in [Function::Leaky { multiplier: 205, bits: 11 }, Function::Clip { lo: -5, hi: 9 }, spline(Parity::Even, true)] {
             let circuit = Neuron { function, modulus_in: b, modulus_out: b, shift: 0 };
-            let inputs = random(&circuit, 8, &mut prg);
-            assert_eq!(parties.run::<_, 8, 8>(&circuit, &inputs), plainly(&circuit, &inputs));
+            let inputs = random(&circuit, L, &mut prg);
+            assert_eq!(parties.run::<_, L, L>(&circuit, &inputs), plainly(&circuit, &inputs));
         }
     };
-    std::thread::Builder::new().stack_size(64 << 10).spawn(run).unwrap().join().unwrap();
+    std::thread::Builder::new().stack_size(kib << 10).spawn(run).unwrap().join().unwrap();
+}
+
+#[test]
+fn one_lane_needs_less_than_64_kib_of_stack() {
+    run_on_a_stack_of::<1>(64);
+}
+
+#[test]
+fn a_hosts_lanes_need_less_than_256_kib_of_stack() {
+    run_on_a_stack_of::<LANES>(256);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Writes what the firmware carries in flash: the plan, held-out windows as the network's integers, what the integer model makes of them,
 //! and the size of the workspace.
 
+use minionn_core::machine::Machine;
 use minionn_core::model::Model;
-use minionn_core::session::client_memory;
+use minionn_core::session::client_memory_on;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
@@ -15,7 +16,7 @@ const WINDOWS: usize = 10;
 const MODELS: &str = "../../models";
 
 fn main() {
-    let name = env::var("MINIONN_MODEL").unwrap_or_else(|_| "digits_relu".to_owned());
+    let name = env::var("MINIONN_MODEL").unwrap_or_else(|_| "sensor".to_owned());
     let (model, windows) = (PathBuf::from(format!("{MODELS}/{name}.minionn")), PathBuf::from(format!("{MODELS}/{name}.test.npy")));
     for input in [Path::new("build.rs"), Path::new("src/options.rs"), &model, &windows] {
         println!("cargo::rerun-if-changed={}", input.display());
@@ -35,7 +36,7 @@ fn main() {
 fn network(model: &Model<'_>, samples: &[f32]) -> String {
     let (plan, header) = (model.plan(), model.plan().header());
     let (inputs, outputs) = (header.input_len as usize, if model.plan().is_argmax() { 0 } else { header.output_len as usize });
-    let workspace = client_memory(plan, &options::OPTIONS).expect("the options are valid");
+    let workspace = client_memory_on(Machine::BITS32, plan, &options::OPTIONS).expect("the options are valid");
     let sample = if header.input.min >= i8::MIN.into() && header.input.max <= i8::MAX.into() { "i8" } else { "i16" };
     let mut text = format!(
         "pub(crate) const WORKSPACE: usize = {workspace};\n\

@@ -14,7 +14,10 @@ fn main() {
     let chosen = |board: &&&str| env::var_os(format!("CARGO_FEATURE_{}", board.to_uppercase().replace('-', "_"))).is_some();
     let Some(board) = BOARDS.iter().find(chosen) else { return };
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let memory = fs::read_to_string(format!("memory/{board}.x")).expect("every board has a memory layout");
+    let mut memory = fs::read_to_string(format!("memory/{board}.x")).expect("every board has a memory layout");
+    if env::var_os("CARGO_FEATURE_RAM_256K").is_some() {
+        memory = memory.replace("LENGTH = 128K", "LENGTH = 256K");
+    }
     fs::write(out.join("memory.x"), memory + SYMBOLS).expect("OUT_DIR can be written");
     println!("cargo::rustc-link-search={}", out.display());
 }

@@ -1,7 +1,9 @@
 //! Both parties in one process: the server on a thread of its own, TCP over the loopback interface between them.
 
+use crate::bench::shaper;
 use crate::client::{self, Report, Settings};
 use crate::link::{Link, Memory, fresh_seed};
+use crate::link_model::LinkModel;
 use crate::npy::Array;
 use anyhow::{Context as _, anyhow};
 use core::time::Duration;
@@ -45,8 +47,26 @@ pub fn session<T>(
     options: Options,
     client: impl FnOnce(Link) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
+    session_over(None, model, prepared, options, client)
+}
+
+/// [`session`] over an emulated link, if there is one.
+///
+/// # Errors
+/// As [`session`].
+pub fn session_over<T>(
+    emulated: Option<&LinkModel>,
+    model: &Model<'_>,
+    prepared: &Prepared<'_>,
+    options: Options,
+    client: impl FnOnce(Link) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
-    let near = client::connect(&listener.local_addr()?.to_string())?;
+    let mut door = listener.local_addr()?;
+    if let Some(link) = emulated {
+        door = shaper::start(door, link.clone())?;
+    }
+    let near = client::connect(&door.to_string())?;
     let far = Link::new(listener.accept()?.0, IDLE)?;
     std::thread::scope(|scope| {
         let server = scope.spawn(move || serve(far, model, prepared, options));

@@ -33,7 +33,7 @@ const PARTS: [(&str, &str); 4] =
     [("offline, up", "#0072b2"), ("offline, down", "#56b4e9"), ("online, up", "#d55e00"), ("online, down", "#e69f00")];
 const SECONDS: &str = "#009e73";
 /// Text has the same contrast to white and to black.
-const TEXT: &str = "#777";
+pub(crate) const TEXT: &str = "#777";
 
 const WIDTH: f64 = 960.0;
 const LABELS: f64 = 230.0;
@@ -146,12 +146,12 @@ fn rect(svg: &mut String, (x, y): (f64, f64), (width, height): (f64, f64), colou
     let _ = writeln!(svg, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\"/>");
 }
 
-fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
+pub(crate) fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
     let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escaped(text));
 }
 
 /// What XML allows inside of an element.
-fn escaped(text: &str) -> String {
+pub(crate) fn escaped(text: &str) -> String {
     text.chars()
         .filter(|c| !c.is_control())
         .map(|c| match c {

@@ -140,6 +140,10 @@ impl Service {
             },
         };
         let pairing = half.as_ref().map(|half| Pairing::parse(half)).transpose()?;
+        if pairing.is_some_and(|p| p.repetition() != options.repetition) {
+            refuse(link, Error::Refused);
+            bail!("refused an OT parameter that is not the pairing's");
+        }
         let greeted = (session.bytes_sent, session.bytes_received);
         let prepared = self.prepare(options.stock)?;
         let mut memory = Memory::new(server_memory(self.plan(), &options)?);

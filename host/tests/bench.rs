@@ -1,6 +1,6 @@
 //! `minionn bench`, and the method as published: counts of the paper's Table 3, triplets, answers equal to the integer model's.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
 use minionn_core::model::Model;
 use minionn_core::plan::{Convolution, Function, Header, Op, Plan, Quantisation};
@@ -9,6 +9,7 @@ use minionn_host::bench::paper::batch::{Batch, MODULUS, RING};
 use minionn_host::bench::paper::cipher::Client;
 use minionn_host::bench::paper::triplet::{Counts, Dots, uniform};
 use minionn_host::bench::paper::{self, Profile};
+use minionn_host::bench::{curves, parts};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -200,4 +201,75 @@ fn onnx_files_are_compiled_first() {
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success() && text.contains("never serves real inputs") && text.contains("times faster"), "{text}");
     assert!(!text.contains("Table 3"), "no such layer: {text}");
+}
+
+#[test]
+fn parts_stand_beside_the_limits_of_the_machine() {
+    let value = json(&["--primitives", "--json"]);
+    let rows = value["rows"].as_array().unwrap();
+    // Beside the parts, three layers offline and online.
+    assert_eq!(rows.len(), parts::PARTS.iter().filter(|part| part.again).count() + 6);
+    for row in rows {
+        let [seconds, limit, ratio] = ["seconds", "limit_seconds", "ratio"].map(|key| row[key].as_f64().unwrap());
+        assert!(seconds > 0.0 && limit > 0.0 && (ratio * limit / seconds - 1.0).abs() < 1e-9, "{row}");
+    }
+    for limit in ["block", "schedule", "cached_byte", "memory_byte", "loopback_byte", "round_trip", "transform", "random_byte"] {
+        assert!(value["limits"][limit].as_f64().unwrap() > 0.0, "{limit}");
+    }
+}
+
+#[test]
+fn parts_are_run_by_name_for_counting() {
+    let list = String::from_utf8(bench(&["--count", "list"]).stdout).unwrap();
+    assert_eq!(list.lines().collect::<Vec<_>>(), parts::PARTS.iter().map(|part| part.name).collect::<Vec<_>>());
+    for part in ["ntt", "fig10-offline", "fig10-online"] {
+        let output = bench(&["--count", part]);
+        assert!(output.status.success() && output.stdout.is_empty(), "{part}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    assert!(String::from_utf8_lossy(&bench(&["--count", "nothing"]).stderr).contains("--count list"));
+}
+
+#[test]
+fn many_clients_at_once() {
+    let value = json(&["--clients", "6", "--model", "digits_relu.minionn", "--stock", "2", "--json"]);
+    assert_eq!((value["clients"].as_u64(), value["stock"].as_u64()), (Some(6), Some(2)));
+    // A session touches most of its memory: set-up all of it, the phases after it what they share.
+    let (planned, resident) = (value["planned"].as_u64().unwrap(), value["resident"].as_u64());
+    assert!(resident.is_none_or(|resident| resident > planned / 2), "{value}");
+    assert!(!bench(&["--clients", "0"]).status.success() && !bench(&["--clients", "2", "--link", "lan"]).status.success());
+}
+
+#[test]
+fn what_cannot_be_measured_together_is_refused() {
+    for arguments in [
+        &["fig10", "--link", "lan", "--link", "wan"][..],
+        &["fig10", "--link", "dialup"],
+        &["--primitives", "--curves", "x"],
+        &["--primitives", "--link", "lan"],
+        &["--networks", "fig10"],
+        &["--profile", "paper", "--link", "lan"],
+        &["--count", "ntt", "fig10"],
+    ] {
+        let output = bench(arguments);
+        assert!(!output.status.success() && !output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn curves_show_what_was_measured() {
+    for curve in [curves::width(&[16, 32], 1), curves::channels(&[1, 2], 1), curves::stock(&[1, 2], 1)] {
+        let curve = curve.unwrap();
+        let [first, last] = &curve.points[..] else { panic!("two points") };
+        for point in [first, last] {
+            assert!(point.seconds.iter().all(|&s| s > 0.0) && point.bytes.iter().all(|&b| b > 0) && point.memory.iter().all(|&m| m > 0));
+        }
+        let each = |point: &curves::Point| point.bytes.iter().sum::<u64>() as f64;
+        match curve.name {
+            // Ciphertexts come whole, so small layers grow by their tables: no more than in proportion.
+            "width" | "channels" => assert!(each(last) > each(first) && each(last) <= 2.0 * each(first), "{curve:?}"),
+            _ => assert!(each(last) < each(first), "a stock shares ciphertexts: {curve:?}"),
+        }
+        let svg = curve.chart().svg();
+        assert_eq!(svg.matches("r=\"3\"").count(), 2 * (2 + 2 + 3), "{}", curve.name);
+    }
 }

@@ -225,7 +225,9 @@ fn the_command_prints_a_table_or_json() {
 
 #[test]
 fn committed_plots_are_what_the_command_draws() {
-    for name in ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu", "fig13_cifar", "fig14_lstm_small"] {
+    let names =
+        ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu", "fig13_cifar", "fig14_lstm_small", "sensor", "anomaly"];
+    for name in names {
         let drawn = std::env::temp_dir().join(format!("minionn-plot-{name}-{}.svg", std::process::id()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_minionn"));
         let output = command.arg("plan").arg(models().join(format!("{name}.plan"))).arg("--svg").arg(&drawn).output().unwrap();

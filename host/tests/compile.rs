@@ -491,6 +491,11 @@ fn models_fig10_square() {
 }
 
 #[test]
+fn models_sensor() {
+    accuracy("sensor", "sensor");
+}
+
+#[test]
 fn the_command_compiles_and_runs() {
     let folder = std::env::temp_dir().join(format!("minionn-compile-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();

@@ -6,16 +6,19 @@
 mod process;
 
 use minionn_core::model::Model;
+use minionn_core::ot::Repetition;
 use minionn_core::plan::{Plan, cost};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{
     CLIENT_PAIRING_BYTES, Client, NoStore, Options, Pairing, PairingId, SERVER_PAIRING_BYTES, Server, Tables, client_memory, server_memory,
 };
+use minionn_core::wire::{ABORT_BYTES, Greeting, Hello, Tag, abort, emit_frame};
 use minionn_host::link::{Link, Memory};
 use minionn_host::npy::{self, Array};
 use minionn_host::pairings::{self, Half, Pairings};
 use process::{minionn, serve};
+use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
@@ -108,6 +111,33 @@ fn the_command_pays_for_set_up_once() {
     std::fs::write(&file, bad).unwrap();
     let message = predict(&server.1, &images, &file, &[]).unwrap_err();
     assert!(message.contains("not a usable pairing") && message.contains("damaged"), "{message}");
+}
+
+/// A hello that no client of this library sends: its pairing was made with another OT parameter.
+#[test]
+fn another_ot_parameter_than_the_pairings_is_refused() {
+    let folder = folder("parameter");
+    let model = models().join("digits_relu.minionn");
+    let server = serve(&model, &[]);
+    let (images, file) = (folder.join("x.npy"), folder.join("p"));
+    npy::write(&images, &Array::new(&[1, 64], vec![0.5; 64]).unwrap()).unwrap();
+    predict(&server.1, &images, &file, &[]).unwrap();
+    let pairing = Some(id(&std::fs::read(&file).unwrap()));
+    let bytes = std::fs::read(&model).unwrap();
+    let digest = *Model::parse(&bytes).unwrap().plan().digest();
+    for (k, code) in [(8, None), (2, Some(107))] {
+        let options = Options { repetition: Repetition::from_k(k).unwrap(), ..Options::default() };
+        let mut hello = [0; Greeting::MAX];
+        emit_frame(Tag::Hello, &Hello { options, digest, nonce: [1; 32], pairing }.emit(), &mut hello).unwrap();
+        let mut stream = TcpStream::connect(&server.1).unwrap();
+        stream.write_all(&hello).unwrap();
+        let mut answer = [0; ABORT_BYTES];
+        stream.read_exact(&mut answer).unwrap();
+        match code {
+            None => assert_eq!(answer[0], Tag::Welcome as u8),
+            Some(code) => assert_eq!(answer, abort(code)),
+        }
+    }
 }
 
 #[test]

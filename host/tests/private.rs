@@ -22,7 +22,8 @@ use process::{minionn, serve};
 use session::{check, predict};
 
 /// The compiled networks in the folder of models.
-const COMMITTED: [&str; 6] = ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu", "fig13_cifar", "fig14_lstm_small"];
+const COMMITTED: [&str; 8] =
+    ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu", "fig13_cifar", "fig14_lstm_small", "sensor", "anomaly"];
 
 fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
@@ -103,6 +104,47 @@ fn fig14_a_step_of_an_lstm() {
     }
 }
 
+#[test]
+fn windows_of_an_accelerometer_and_labels_only() {
+    let model = std::fs::read(models().join("sensor.minionn")).unwrap();
+    let (windows, labels, logits) = (array("sensor.test.npy"), array("sensor.labels.npy"), array("sensor.logits.npy"));
+    let rows = windows.rows();
+    let parsed = Model::parse(&model).unwrap();
+    assert!(parsed.plan().is_argmax() && rows >= 100);
+    let answers = plain::evaluate(&parsed, &windows).unwrap().predictions;
+    let right = answers.iter().zip(labels.data()).filter(|(answer, label)| answer.argmax == **label as usize).count();
+    let float = float_right(&logits, labels.data(), rows);
+    assert!(right * 100 + rows >= float * 100 && float * 100 >= 97 * rows, "{right} of {rows} right, float {float}");
+    for (tables, repetition) in [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)] {
+        check("sensor", &model, Options { tables, repetition, stock: 4 }, &head(&windows, 8), labels.data());
+    }
+}
+
+/// The chance that a faulty window has the larger error: 0 counts as healthy.
+fn area_under_curve(errors: &[f64], labels: &[f32]) -> f64 {
+    let of = |faulty: bool| errors.iter().zip(labels).filter(move |(_, label)| (**label > 0.0) == faulty).map(|(error, _)| *error);
+    let pairs = of(true).flat_map(|faulty| of(false).map(move |healthy| f64::from(u8::from(faulty > healthy))));
+    pairs.clone().sum::<f64>() / pairs.count() as f64
+}
+
+#[test]
+fn spectra_that_a_faulty_machine_makes() {
+    let model = std::fs::read(models().join("anomaly.minionn")).unwrap();
+    let (spectra, labels, float) = (array("anomaly.test.npy"), array("anomaly.labels.npy"), array("anomaly.logits.npy"));
+    let answers = plain::evaluate(&Model::parse(&model).unwrap(), &spectra).unwrap().predictions;
+    let integers: Vec<f32> = answers.into_iter().flat_map(|answer| answer.logits.unwrap()).map(|y| y as f32).collect();
+    let auc = |made: &[f32]| {
+        let pairs = made.chunks(640).zip(spectra.data().chunks(640));
+        let error = |(y, x): (&[f32], &[f32])| y.iter().zip(x).map(|(y, x)| f64::from(y - x).powi(2)).sum::<f64>();
+        area_under_curve(&pairs.map(error).collect::<Vec<_>>(), labels.data())
+    };
+    let (integers, float) = (auc(&integers), auc(float.data()));
+    assert!(float > 0.9 && integers > float - 0.01, "{integers} by integers, {float} by floating-point numbers");
+    for (tables, repetition) in [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)] {
+        check("anomaly", &model, Options { tables, repetition, stock: 1 }, &head(&spectra, 1), &[]);
+    }
+}
+
 /// A layer with small weights that differ.
 fn linear(layer: Convolution) -> Work {
     let weights = (0..layer.weights()).map(|i| ((i * 37 + 11) % 23) as f32 / 64.0 - 0.17).collect();
@@ -159,9 +201,18 @@ fn committed_models_are_what_the_compiler_makes() {
         let calibrate = if matches!(name, "fig11_conv_square" | "fig12_conv_relu") { "fig10_square" } else { name };
         // As the table of models/README.md has it.
         let plain = CompileOptions::default();
+        let narrow = |range: f32| CompileOptions {
+            input_range: Some((-range, range)),
+            weight_bits: 3,
+            activation_bits: 6,
+            saturate: true,
+            ..plain.clone()
+        };
         let options = match name {
             "fig10_square" => CompileOptions { weight_bits: 7, per_channel: true, saturate: true, ..plain },
             "fig13_cifar" => CompileOptions { saturate: true, ..plain },
+            "sensor" => narrow(2.0),
+            "anomaly" => narrow(32.0),
             _ => plain,
         };
         let compiled = compile(&onnx, &options, Some(&array(&format!("{calibrate}.calibrate.npy")))).unwrap();

@@ -1,6 +1,7 @@
 //! `cargo xtask`: one place for what people and CI run. `cargo xtask --help` lists the commands.
 
 mod embedded;
+mod instructions;
 mod shell;
 mod steps;
 mod tools;
@@ -12,13 +13,16 @@ One place for what people and CI run.
 
 Usage: cargo xtask <command>
 
-  test       everything: tools, formatting, lints, tests, attacks, fuzz targets, no_std, embedded self-test, C and C++, documentation
+  test       everything: tools, formatting, lints, tests, attacks, fuzz targets, no_std, embedded self-test, C and C++,
+             instruction counts, documentation
   setup      only look for the tools that `test` needs; as root on a Debian-like machine also install what is missing
   attacks    only the tests that strip a defence and attack
   embedded   only the firmware on emulated microcontrollers
   log ELF F  the text of log frames that a firmware wrote to file F in a QEMU started by hand
   cpp        only the C and C++ demo
   header     write include/minionn.h anew
+  bench      count the instructions of hot paths and hold them against the committed figures; --accept writes these anew,
+             --profile PART tells what the instructions of one part are spent on
 
 Each stops at the first failure with a non-zero exit code. CARGO_TARGET_DIR is respected.";
 
@@ -30,18 +34,12 @@ fn main() -> ExitCode {
         ["setup"] => steps::run_all(&[steps::SETUP]),
         ["attacks"] => steps::run_all(&[steps::ATTACKS]),
         ["embedded"] => steps::run_all(&[steps::EMBEDDED]),
-        ["log", elf, frames] => match embedded::log(elf, frames) {
-            Ok(lines) => {
-                println!("{lines}");
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        },
+        ["log", elf, frames] => ended(embedded::log(elf, frames).map(|lines| println!("{lines}"))),
         ["cpp"] => steps::run_all(&[steps::CPP]),
         ["header"] => steps::run_all(&[steps::HEADER]),
+        ["bench"] => steps::run_all(&[steps::BENCH]),
+        ["bench", "--accept"] => steps::run_all(&[steps::ACCEPT]),
+        ["bench", "--profile", part] => ended(instructions::profile(part)),
         ["-h" | "--help" | "help"] => {
             println!("{HELP}");
             ExitCode::SUCCESS
@@ -49,6 +47,17 @@ fn main() -> ExitCode {
         _ => {
             eprintln!("{HELP}");
             ExitCode::from(2)
+        }
+    }
+}
+
+/// How a command that is no step ended.
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::FAILURE
         }
     }
 }

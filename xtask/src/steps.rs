@@ -1,7 +1,7 @@
 //! The steps of `cargo xtask test`, one function each, and what runs them.
 
 use crate::shell::{cargo, command, root, run, target_dir};
-use crate::{embedded, tools};
+use crate::{embedded, instructions, tools};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -24,6 +24,8 @@ pub(crate) const SETUP: Step = Step { title: "tools", run: setup };
 pub(crate) const EMBEDDED: Step = Step { title: "firmware on emulated microcontrollers", run: embedded };
 pub(crate) const ATTACKS: Step = Step { title: "attacks with defences stripped", run: attacks };
 pub(crate) const CPP: Step = Step { title: "C and C++", run: cpp };
+pub(crate) const BENCH: Step = Step { title: "instructions of hot paths", run: instructions::compare };
+pub(crate) const ACCEPT: Step = Step { title: "instructions of hot paths, accepted", run: instructions::accept };
 pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header };
 
 /// Everything, cheapest first.
@@ -37,6 +39,7 @@ pub(crate) const TEST: &[Step] = &[
     Step { title: "no_std build of core and C ABI", run: no_std },
     EMBEDDED,
     CPP,
+    BENCH,
     Step { title: "documentation", run: documentation },
 ];
 

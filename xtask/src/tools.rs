@@ -24,9 +24,11 @@ struct Tool {
 const TOOLS: &[Tool] = &[
     Tool { name: "qemu-system-arm", present: || version("qemu-system-arm"), source: Source::Apt("qemu-system-arm") },
     Tool { name: "cmake", present: || version("cmake"), source: Source::Apt("cmake") },
-    Tool { name: "make or ninja", present: || version("make") || version("ninja"), source: Source::Apt("make") },
+    Tool { name: "make", present: || version("make"), source: Source::Apt("make") },
+    Tool { name: "arm-none-eabi-gcc", present: || version("arm-none-eabi-gcc"), source: Source::Apt("gcc-arm-none-eabi") },
     Tool { name: "g++ or clang++", present: || compiler().is_some(), source: Source::Apt("g++") },
     Tool { name: "Boost headers", present: boost, source: Source::Apt("libboost-dev") },
+    Tool { name: "valgrind", present: || version("valgrind"), source: Source::Apt("valgrind") },
     Tool { name: "python3", present: || version("python3"), source: Source::Apt("python3") },
     Tool { name: THUMB, present: thumb, source: Source::Rustup("target add thumbv7em-none-eabihf") },
     Tool { name: "clippy", present: || works(&mut cargo("clippy --version")), source: Source::Rustup("component add clippy") },

@@ -3,7 +3,7 @@
 //! Each takes the reconstructed `y` and leaves `f(y)`, of which the low `keep` bits are needed. Constants of the function are public and
 //! fold away ([`Bit::Const`]).
 
-use super::circuits::{add, bit_length, relu, subtract};
+use super::circuits::{bit_length, relu, subtract};
 use super::function::{MAX_PIECES, Parity, Spline};
 use super::gates::{Bit, CAPACITY, Gates, Number};
 
@@ -18,9 +18,9 @@ fn span(least: i64, greatest: i64) -> (usize, Option<bool>) {
 }
 
 /// `a ∨ b`.
-fn or<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>) -> Bit<G::Wire> {
+fn or<G: Gates>(gates: &mut G, a: &Bit<G::Wire>, b: &Bit<G::Wire>) -> Bit<G::Wire> {
     let both = a.and(gates, b);
-    a.xor(gates, b).xor(gates, both)
+    a.xor(gates, b).xor(gates, &both)
 }
 
 /// Whether the signed number `y ≥ constant`. One AND for each bit above the constant's lowest 1, none if `y` can't reach the one or
@@ -35,8 +35,8 @@ fn reaches<G: Gates>(gates: &mut G, y: &Number<G::Wire>, constant: i64) -> Bit<G
     let offset = constant ^ least;
     let mut carry = Bit::Const(true);
     for i in 0..=below_sign {
-        let bit = y.bit(i).xor(gates, Bit::Const(i == below_sign));
-        carry = bit.majority(gates, Bit::Const(offset >> i & 1 == 0), carry);
+        let bit = y.bit(i).xor(gates, &Bit::Const(i == below_sign));
+        bit.majority(gates, &Bit::Const(offset >> i & 1 == 0), &mut carry);
     }
     carry
 }
@@ -46,13 +46,13 @@ fn reaches<G: Gates>(gates: &mut G, y: &Number<G::Wire>, constant: i64) -> Bit<G
 pub(super) fn clip<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, lo: i64, hi: i64, keep: usize) {
     let below = reaches(gates, y, lo).not(gates);
     let above = reaches(gates, y, hi + 1);
-    let outside = below.xor(gates, above); // never both
+    let outside = below.xor(gates, &above); // never both
     let least = -1_i64 << y.len().saturating_sub(1);
     let (bits, sign) = span(least.max(lo).min(hi), (!least).max(lo).min(hi));
     let mut clipped = Number::new();
     for i in 0..(bits + usize::from(sign.is_none())).min(keep) {
-        let bound = below.select(lo >> i & 1 == 1).xor(gates, above.select(hi >> i & 1 == 1));
-        let bit = outside.mux(gates, bound, y.bit(i));
+        let bound = below.select(lo >> i & 1 == 1).xor(gates, &above.select(hi >> i & 1 == 1));
+        let bit = outside.mux(gates, &bound, y.bit(i));
         clipped.push(bit);
     }
     if let Some(sign) = sign
@@ -67,7 +67,7 @@ pub(super) fn clip<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, lo: i64, hi
 /// one, then one AND for each bit.
 #[inline(never)] // as above
 pub(super) fn leaky<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, multiplier: u8, cut: usize, shift: usize, keep: usize) {
-    let (sign, below_sign) = (y.sign(), y.len().saturating_sub(1));
+    let (sign, below_sign) = (*y.sign(), y.len().saturating_sub(1));
     // The product only counts where y < 0: so its own sign is public, too.
     let (bits, _) = product_span(below_sign, i64::from(multiplier));
     let bits = bits.min(cut.saturating_add(keep));
@@ -79,8 +79,8 @@ pub(super) fn leaky<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, multiplier
     let mut result = Number::new();
     let (positive, negative) = (below_sign.saturating_sub(shift), bits.saturating_sub(cut));
     for i in 0..positive.max(negative).min(keep) {
-        let right = if i < positive { y.bit(i + shift) } else { Bit::Const(false) };
-        let left = if i < negative { product.bit(i + cut) } else { Bit::Const(true) };
+        let right = if i < positive { y.bit(i + shift) } else { &Bit::Const(false) };
+        let left = if i < negative { product.bit(i + cut) } else { &Bit::Const(true) };
         let bit = sign.mux(gates, left, right);
         result.push(bit);
     }
@@ -113,8 +113,13 @@ fn negative_multiple<G: Gates>(gates: &mut G, y: &Number<G::Wire>, multiplier: u
         let from = j as usize;
         for i in from..bits {
             let bit = if i < wide {
-                let (a, b, wanted) = (product.bit(i), y.bit(i - from), i + 1 < bits.min(wide));
-                if negative { subtract(gates, a, b, &mut carry, wanted) } else { add(gates, a, b, &mut carry, wanted) }
+                let (a, mut b, wanted) = (product.bit(i), *y.bit(i - from), i + 1 < bits.min(wide));
+                if negative {
+                    subtract(gates, a, &mut b, &mut carry, wanted);
+                } else {
+                    a.add(gates, &mut b, &mut carry, wanted);
+                }
+                b
             } else {
                 Bit::Const(sign == Some(true))
             };
@@ -199,9 +204,9 @@ pub(super) fn spline<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, s: &Splin
     y.resize(width);
     let mut carry = Bit::Const(false);
     for i in 0..width {
-        let v = v.bit(i).xor(gates, turned);
-        let bit = add(gates, v, y.bit(i), &mut carry, carries && i + 1 < width);
-        y.set(i, bit);
+        let mut sum = v.bit(i).xor(gates, &turned);
+        y.bit(i).add(gates, &mut sum, &mut carry, carries && i + 1 < width);
+        y.set(i, sum);
     }
 }
 
@@ -222,17 +227,17 @@ fn choose_piece<G: Gates>(
         if i < inner {
             u.push(if i + 1 < y.len() { bit } else { Bit::Const(false) });
         } else {
-            beyond = or(gates, beyond, bit);
+            beyond = or(gates, &beyond, &bit);
         }
     }
     let left = s.parity == Parity::Left;
     let other = y.sign().not(gates).select(left);
-    let outside = or(gates, beyond, other);
+    let outside = or(gates, &beyond, &other);
     // Where slopes have several ones in common it is cheaper to keep these public and to let t stop, too.
     let common = table.iter().take(s.pieces()).fold(u64::MAX, |ones, p| ones & p.slope);
     let stop = !left && common.count_ones() > 1;
     for i in if stop { 0 } else { low }..inner {
-        let bit = or(gates, u.bit(i), outside);
+        let bit = or(gates, u.bit(i), &outside);
         u.set(i, bit);
     }
     hot.push(Bit::Const(true));
@@ -242,29 +247,29 @@ fn choose_piece<G: Gates>(
     if !stop {
         // What is outside went to the last piece.
         let last = hot.len() - 1;
-        let bit = hot.bit(last).xor(gates, outside);
+        let bit = hot.bit(last).xor(gates, &outside);
         hot.set(last, bit);
-        let saturated = outside.xor(gates, other);
+        let saturated = outside.xor(gates, &other);
         hot.push(saturated);
         hot.push(other);
     }
     let falling = look_up(gates, hot, table, |p| p.falling);
     u.resize(low);
     for i in 0..low {
-        let bit = u.bit(i).xor(gates, falling);
+        let bit = u.bit(i).xor(gates, &falling);
         u.set(i, bit);
     }
 }
 
 /// Each wire of `hot` becomes two: with the next bit of the index 0, and 1. One AND each, but for the first: one of all is 1.
-fn split<G: Gates>(gates: &mut G, hot: &mut Number<G::Wire, ENTRIES>, index: Bit<G::Wire>) {
+fn split<G: Gates>(gates: &mut G, hot: &mut Number<G::Wire, ENTRIES>, index: &Bit<G::Wire>) {
     let len = hot.len();
     hot.resize(2 * len);
-    let mut rest = index;
+    let mut rest = *index;
     for i in (0..len).rev() {
         let one = if i > 0 { hot.bit(i).and(gates, index) } else { rest };
-        rest = rest.xor(gates, one);
-        let zero = hot.bit(i).xor(gates, one);
+        rest = rest.xor(gates, &one);
+        let zero = hot.bit(i).xor(gates, &one);
         hot.set(2 * i, zero);
         hot.set(2 * i + 1, one);
     }
@@ -280,11 +285,11 @@ fn look_up<G: Gates>(
     if possible(hot, table).all(|(_, piece)| bit(piece)) {
         return Bit::Const(true);
     }
-    possible(hot, table).fold(Bit::Const(false), |sum, (wire, piece)| sum.xor(gates, wire.select(bit(piece))))
+    possible(hot, table).fold(Bit::Const(false), |sum, (wire, piece)| sum.xor(gates, &wire.select(bit(piece))))
 }
 
 /// The entries that may be chosen.
-fn possible<'a, W: Copy>(hot: &'a Number<W, ENTRIES>, table: &'a [Piece; ENTRIES]) -> impl Iterator<Item = (Bit<W>, &'a Piece)> {
+fn possible<'a, W: Copy>(hot: &'a Number<W, ENTRIES>, table: &'a [Piece; ENTRIES]) -> impl Iterator<Item = (&'a Bit<W>, &'a Piece)> {
     let wires = (0..hot.len()).map(|i| hot.bit(i));
     wires.zip(table).filter(|(wire, _)| !matches!(wire, Bit::Const(false)))
 }
@@ -318,10 +323,10 @@ fn line<G: Gates>(
     let (mut v, mut carry) = (Number::new(), Bit::Const(false));
     let shift = usize::from(s.shift);
     for i in 0..shift + width {
-        let base = look_up(gates, hot, table, |p| p.base >> i & 1 == 1);
-        let bit = add(gates, base, product.bit(i), &mut carry, i + 1 < shift + width);
+        let mut sum = look_up(gates, hot, table, |p| p.base >> i & 1 == 1);
+        product.bit(i).add(gates, &mut sum, &mut carry, i + 1 < shift + width);
         if i >= shift {
-            v.push(bit);
+            v.push(sum);
         }
     }
     if let Some(sign) = sign
@@ -346,9 +351,9 @@ fn multiply<G: Gates, const A: usize, const B: usize>(
         product.resize(width + 1);
         let mut carry = Bit::Const(false);
         for i in j..width {
-            let row = if i - j < a.len() { a.bit(i - j).and(gates, b.bit(j)) } else { Bit::Const(false) };
-            let bit = add(gates, product.bit(i), row, &mut carry, i + 1 < width);
-            product.set(i, bit);
+            let mut sum = if i - j < a.len() { a.bit(i - j).and(gates, b.bit(j)) } else { Bit::Const(false) };
+            product.bit(i).add(gates, &mut sum, &mut carry, i + 1 < width);
+            product.set(i, sum);
         }
     }
     product

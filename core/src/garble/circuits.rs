@@ -69,11 +69,12 @@ impl Circuit for Neuron {
         let (keep, shift) = (kept_bits(self.modulus_out), usize::from(self.shift));
         // A product needs all bits, the others none of those that are cut off.
         let at_once = if matches!(self.function, Function::Leaky { .. }) { 0 } else { self.shift };
-        let mut y = reconstruct(gates, self.modulus_in, at_once);
+        let mut y = Number::new();
+        reconstruct(gates, self.modulus_in, at_once, &mut y);
         let mut carry = Bit::Const(true);
         if let Function::Spline(Spline { parity: Parity::Odd, .. }) = self.function {
             // −v is ¬v + 1: the 1 goes where the re-share has room for it, instead of another that the server adds.
-            carry = y.sign();
+            carry = *y.sign();
         }
         match &self.function {
             Function::Identity => {}
@@ -85,7 +86,7 @@ impl Circuit for Neuron {
             }
             Function::Spline(spline) => activation::spline(gates, &mut y, spline, keep),
         }
-        reshare(gates, &y, carry, self.modulus_out);
+        reshare(gates, &y, &mut carry, self.modulus_out);
     }
 
     fn check(&self) -> Result<()> {
@@ -130,10 +131,11 @@ impl Circuit for Max {
     }
 
     fn step<G: Gates>(&self, gates: &mut G, max: &mut Number<G::Wire>, step: usize) {
-        let y = reconstruct(gates, self.modulus_in, self.shift);
+        let mut y = Number::new();
+        reconstruct(gates, self.modulus_in, self.shift, &mut y);
         if step > 0 {
             let more = greater(gates, &y, max);
-            choose(gates, more, &y, max);
+            choose(gates, &more, &y, max);
         } else {
             *max = y;
             if self.relu {
@@ -143,7 +145,7 @@ impl Circuit for Max {
             }
         }
         if step + 1 == self.steps() {
-            reshare(gates, max, Bit::Const(true), self.modulus_out);
+            reshare(gates, max, &mut Bit::Const(true), self.modulus_out);
         }
     }
 
@@ -185,7 +187,8 @@ impl Circuit for Argmax {
     }
 
     fn step<G: Gates>(&self, gates: &mut G, leader: &mut Leader<G::Wire>, step: usize) {
-        let y = reconstruct(gates, self.modulus, 0);
+        let mut y = Number::new();
+        reconstruct(gates, self.modulus, 0, &mut y);
         let last = step + 1 == self.steps();
         if step == 0 {
             leader.value = y;
@@ -196,14 +199,14 @@ impl Circuit for Argmax {
         }
         let more = greater(gates, &y, &leader.value);
         for i in 0..leader.index.len() {
-            let index = more.mux(gates, Bit::Const(step >> i & 1 == 1), leader.index.bit(i));
+            let index = more.mux(gates, &Bit::Const(step >> i & 1 == 1), leader.index.bit(i));
             leader.index.set(i, index);
             if last {
                 index.output(gates);
             }
         }
         if !last {
-            choose(gates, more, &y, &mut leader.value);
+            choose(gates, &more, &y, &mut leader.value);
         }
     }
 
@@ -242,26 +245,24 @@ fn kept_bits(modulus: Modulus) -> usize {
     }
 }
 
-/// Takes the next element of both parties and returns `y_s + y_c` read signed, without its low `shift` bits.
+/// Takes the next element of both parties; of the empty `y` makes `y_s + y_c` read signed, without its low `shift` bits.
 /// `modulus.bits() − shift` bits, at least the sign. ANDs: `ℓ−1`, or at most `4k` for `N` of `k` bits.
 #[inline(never)] // so that its stack is free again before the next part
-fn reconstruct<G: Gates>(gates: &mut G, modulus: Modulus, shift: u8) -> Number<G::Wire> {
+fn reconstruct<G: Gates>(gates: &mut G, modulus: Modulus, shift: u8, y: &mut Number<G::Wire>) {
     let (width, shift) = (modulus.bits() as usize, usize::from(shift));
-    let mut y = Number::new();
     let mut carry = Bit::Const(false);
     for i in 0..width {
-        let (s, c) = (Bit::Wire(gates.server_input()), Bit::Wire(gates.client_input()));
+        let (s, mut sum) = (Bit::Wire(gates.server_input()), Bit::Wire(gates.client_input()));
         let odd = matches!(modulus, Modulus::Odd(_));
-        let sum = add(gates, s, c, &mut carry, odd || i + 1 < width);
+        s.add(gates, &mut sum, &mut carry, odd || i + 1 < width);
         if odd || i >= shift || i + 1 == width {
             y.push(sum);
         }
     }
     if let Modulus::Odd(n) = modulus {
         y.push(carry);
-        read_signed(gates, &mut y, n, shift);
+        read_signed(gates, y, n, shift);
     }
-    y
 }
 
 /// From the sum `t < 2N` of two elements to the signed number it stands for, without its low `shift` bits.
@@ -270,13 +271,13 @@ fn read_signed<G: Gates>(gates: &mut G, t: &mut Number<G::Wire>, n: u64, shift: 
     let h = n.div_ceil(2);
     let once = at_least(gates, t, h);
     let twice = at_least(gates, t, n + h);
-    let only_once = once.xor(gates, twice);
+    let only_once = once.xor(gates, &twice);
     let (width, mut carry) = (bit_length(n), Bit::Const(true));
     for i in 0..width {
-        let multiple = only_once.select(n >> i & 1 == 1).xor(gates, twice.select(n << 1 >> i & 1 == 1));
-        let difference = subtract(gates, t.bit(i), multiple, &mut carry, i + 1 < width);
+        let mut multiple = only_once.select(n >> i & 1 == 1).xor(gates, &twice.select(n << 1 >> i & 1 == 1));
+        subtract(gates, t.bit(i), &mut multiple, &mut carry, i + 1 < width);
         // In place and shifted: what falls below bit 0 is overwritten there.
-        t.set(i.saturating_sub(shift), difference);
+        t.set(i.saturating_sub(shift), multiple);
     }
     t.resize(width.saturating_sub(shift).max(1));
 }
@@ -286,7 +287,7 @@ pub(super) fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize
     let sign = y.len().saturating_sub(1);
     let positive = y.sign().not(gates);
     for i in 0..sign.min(keep) {
-        let bit = y.bit(i).and(gates, positive);
+        let bit = y.bit(i).and(gates, &positive);
         y.set(i, bit);
     }
     y.set(sign, Bit::Const(false));
@@ -295,17 +296,17 @@ pub(super) fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize
     }
 }
 
-/// Takes the client's mask `r` and outputs `v − r mod modulus`, with `carry` 1; for `Z_{2^ℓ}` it may be 0: then 1 less. ANDs: `ℓ'−1`; for `N` of `k` bits and `|v| < N`, `2k−1` if
+/// Takes the client's mask `r` and outputs `v − r mod modulus`, with `borrow`, in fact the first carry, 1; for `Z_{2^ℓ}` it may be 0: then 1 less. ANDs: `ℓ'−1`; for `N` of `k` bits and `|v| < N`, `2k−1` if
 /// `v` is known not to be negative, else at most `4k+2`.
 #[inline(never)] // as above
-fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, carry: Bit<G::Wire>, modulus: Modulus) {
+fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, borrow: &mut Bit<G::Wire>, modulus: Modulus) {
     let k = modulus.bits() as usize;
-    let mut borrow = carry;
     let n = match modulus {
         Modulus::Bits(_) => {
             for i in 0..k {
-                let r = Bit::Wire(gates.client_input());
-                subtract(gates, v.bit(i), r, &mut borrow, i + 1 < k).output(gates);
+                let mut r = Bit::Wire(gates.client_input());
+                subtract(gates, v.bit(i), &mut r, borrow, i + 1 < k);
+                r.output(gates);
             }
             return;
         }
@@ -318,21 +319,21 @@ fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, carry: Bit<G::Wire>, mo
     let width = bit_length((deepest - 1).max(above - 1)) + 1;
     let mut d = Number::new();
     for i in 0..width {
-        let r = if i < k { Bit::Wire(gates.client_input()) } else { Bit::Const(false) };
-        let bit = subtract(gates, v.bit(i), r, &mut borrow, i + 1 < width);
-        d.push(bit);
+        let mut r = if i < k { Bit::Wire(gates.client_input()) } else { Bit::Const(false) };
+        subtract(gates, v.bit(i), &mut r, borrow, i + 1 < width);
+        d.push(r);
     }
     // Into [0, 2^j·N) by one addition, then down to [0, N) by halves.
     let mut multiple = n;
     while multiple < deepest || multiple < above {
         multiple <<= 1;
     }
-    let negative = d.sign();
-    add_multiple(gates, &mut d, multiple, negative, false);
+    let negative = *d.sign();
+    add_multiple(gates, &mut d, multiple, &negative, false);
     while multiple > n {
         multiple >>= 1;
         let over = at_least(gates, &d, multiple);
-        add_multiple(gates, &mut d, multiple, over, true);
+        add_multiple(gates, &mut d, multiple, &over, true);
     }
     for i in 0..k {
         d.bit(i).output(gates);
@@ -340,37 +341,27 @@ fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, carry: Bit<G::Wire>, mo
 }
 
 /// `d ± multiple·condition`, known to lie in `[0, multiple)`, and as long as that needs, with a public sign.
-fn add_multiple<G: Gates>(gates: &mut G, d: &mut Number<G::Wire>, multiple: u64, condition: Bit<G::Wire>, negative: bool) {
+fn add_multiple<G: Gates>(gates: &mut G, d: &mut Number<G::Wire>, multiple: u64, condition: &Bit<G::Wire>, negative: bool) {
     let width = bit_length(multiple - 1);
     d.resize(width);
     let mut carry = Bit::Const(negative);
     for i in 0..width {
-        let addend = condition.select(multiple >> i & 1 == 1);
-        let bit = if negative {
-            subtract(gates, d.bit(i), addend, &mut carry, i + 1 < width)
+        let mut addend = condition.select(multiple >> i & 1 == 1);
+        if negative {
+            subtract(gates, d.bit(i), &mut addend, &mut carry, i + 1 < width);
         } else {
-            add(gates, d.bit(i), addend, &mut carry, i + 1 < width)
-        };
-        d.set(i, bit);
+            d.bit(i).add(gates, &mut addend, &mut carry, i + 1 < width);
+        }
+        d.set(i, addend);
     }
     d.push(Bit::Const(false));
 }
 
-/// `a + b + carry`, and the next carry if it is wanted.
+/// Of `b` makes `a − b`, as `a + ¬b` with a first carry of 1; of `carry` the next, if it is wanted.
 #[inline]
-pub(super) fn add<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) -> Bit<G::Wire> {
-    let sum = a.xor(gates, b).xor(gates, *carry);
-    if wanted {
-        *carry = a.majority(gates, b, *carry);
-    }
-    sum
-}
-
-/// `a − b`, as `a + ¬b` with a first carry of 1.
-#[inline]
-pub(super) fn subtract<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) -> Bit<G::Wire> {
-    let b = b.not(gates);
-    add(gates, a, b, carry, wanted)
+pub(super) fn subtract<G: Gates>(gates: &mut G, a: &Bit<G::Wire>, b: &mut Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) {
+    b.negate(gates);
+    a.add(gates, b, carry, wanted);
 }
 
 /// Whether the unsigned number `a ≥ constant`: the last carry of `a − constant`.
@@ -378,7 +369,7 @@ pub(super) fn subtract<G: Gates>(gates: &mut G, a: Bit<G::Wire>, b: Bit<G::Wire>
 fn at_least<G: Gates>(gates: &mut G, a: &Number<G::Wire>, constant: u64) -> Bit<G::Wire> {
     let mut carry = Bit::Const(true);
     for i in 0..a.len() {
-        carry = a.bit(i).majority(gates, Bit::Const(constant >> i & 1 == 0), carry);
+        a.bit(i).majority(gates, &Bit::Const(constant >> i & 1 == 0), &mut carry);
     }
     carry
 }
@@ -390,16 +381,17 @@ fn greater<G: Gates>(gates: &mut G, a: &Number<G::Wire>, b: &Number<G::Wire>) ->
     let mut carry = Bit::Const(false);
     for i in 0..sign {
         let not_b = b.bit(i).not(gates);
-        carry = a.bit(i).majority(gates, not_b, carry);
+        a.bit(i).majority(gates, &not_b, &mut carry);
     }
     // A sign counts the other way round: with both inverted, the order is that of unsigned numbers.
     let not_a = a.sign().not(gates);
-    not_a.majority(gates, b.sign(), carry)
+    not_a.majority(gates, b.sign(), &mut carry);
+    carry
 }
 
 /// `b = condition ? a : b`, equally long. One AND per bit; none for the sign if `b`'s is public, for then `b ≥ 0` and `a` is
 /// chosen only if it is larger.
-fn choose<G: Gates>(gates: &mut G, condition: Bit<G::Wire>, a: &Number<G::Wire>, b: &mut Number<G::Wire>) {
+fn choose<G: Gates>(gates: &mut G, condition: &Bit<G::Wire>, a: &Number<G::Wire>, b: &mut Number<G::Wire>) {
     let sign = b.len().saturating_sub(1);
     let width = if matches!(b.sign(), Bit::Const(_)) { sign } else { b.len() };
     for i in 0..width {

@@ -2,7 +2,9 @@
 
 use super::circuits::Circuit;
 use super::gates::Gates;
-use super::{Cursor, GATE_BYTES, colour_mask, lane_element, lane_records, next, record_keys, row_range};
+use super::half_gates::{EvaluateAnd, Rows, Second};
+use super::{Cursor, GATE_BYTES, Labels, lane_elements, lane_records, next, record_keys};
+use crate::backend::aes::{Lanes, Path};
 use crate::hash::{Block, Tmmo};
 use crate::{Error, Result};
 use core::ops::Range;
@@ -13,13 +15,15 @@ pub struct Evaluator<'a> {
     pub session: &'a Tmmo,
     /// Which layer of which prediction, as the garbler's.
     pub layer: u64,
+    /// How AES is done: the best way, unless it is set to another.
+    pub path: Path,
 }
 
 impl<'a> Evaluator<'a> {
     /// The evaluator of one layer.
     #[must_use]
-    pub const fn new(session: &'a Tmmo, layer: u64) -> Self {
-        Self { session, layer }
+    pub fn new(session: &'a Tmmo, layer: u64) -> Self {
+        Self { session, layer, path: Path::best() }
     }
 
     /// Evaluates record `step` of the neurons `first_neuron..first_neuron + lanes`.
@@ -34,7 +38,7 @@ impl<'a> Evaluator<'a> {
     pub fn evaluate<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
-        state: &mut C::State<[Block; L]>,
+        state: &mut C::State<Labels<L>>,
         step: usize,
         first_neuron: u64,
         lanes: usize,
@@ -44,7 +48,7 @@ impl<'a> Evaluator<'a> {
         colours: &mut [u64],
     ) -> Result<()> {
         let steps = step..step.saturating_add(1);
-        self.run::<C, L>(circuit, state, steps, first_neuron, lanes, tables, server_labels, client_labels, colours)
+        self.evaluate_steps::<C, L>(circuit, state, steps, first_neuron, lanes, tables, server_labels, client_labels, colours)
     }
 
     /// Evaluates all records of the neurons `first_neuron..first_neuron + lanes`: [`Self::evaluate`], with slices for whole
@@ -64,14 +68,15 @@ impl<'a> Evaluator<'a> {
         colours: &mut [u64],
     ) -> Result<()> {
         let (mut state, steps) = (circuit.start(), 0..circuit.steps());
-        self.run::<C, L>(circuit, &mut state, steps, first_neuron, lanes, tables, server_labels, client_labels, colours)
+        self.evaluate_steps::<C, L>(circuit, &mut state, steps, first_neuron, lanes, tables, server_labels, client_labels, colours)
     }
 
+    /// [`Self::evaluate`] for records of several `steps`, with slices for all of them in the order of the wire.
     #[expect(clippy::too_many_arguments, reason = "those of evaluate")]
-    fn run<C: Circuit, const L: usize>(
+    pub(crate) fn evaluate_steps<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
-        state: &mut C::State<[Block; L]>,
+        state: &mut C::State<Labels<L>>,
         steps: Range<usize>,
         first_neuron: u64,
         lanes: usize,
@@ -85,8 +90,10 @@ impl<'a> Evaluator<'a> {
             return Err(Error::Internal);
         }
         colours.fill(0);
+        // Built apart, it is not moved.
+        let mut keys = Lanes::on(self.path, &self.keys(circuit, first_neuron, steps.start));
         let mut run = Run::<L> {
-            keys: self.keys(circuit, first_neuron, steps.start),
+            keys: &mut keys,
             lanes,
             tables,
             table_stride: tables.len() / lanes,
@@ -99,7 +106,7 @@ impl<'a> Evaluator<'a> {
         };
         for step in steps.clone() {
             if step > steps.start {
-                run.keys = self.keys(circuit, first_neuron, step);
+                run.keys.replace(&self.keys(circuit, first_neuron, step));
                 run.cursor.gate = 0;
             }
             circuit.step(&mut run, state, step);
@@ -112,7 +119,7 @@ impl<'a> Evaluator<'a> {
         if exact { Ok(()) } else { Err(Error::Internal) }
     }
 
-    fn keys<C: Circuit, const L: usize>(&self, circuit: &C, first_neuron: u64, step: usize) -> [Tmmo; L] {
+    fn keys<C: Circuit, const L: usize>(&self, circuit: &C, first_neuron: u64, step: usize) -> [Block; L] {
         let (first, stride) = lane_records(circuit, first_neuron, step);
         record_keys(self.session, self.layer, first, stride)
     }
@@ -120,7 +127,7 @@ impl<'a> Evaluator<'a> {
 
 /// One record in all lanes. A wire is its active label.
 struct Run<'r, const L: usize> {
-    keys: [Tmmo; L],
+    keys: &'r mut Lanes<L>,
     lanes: usize,
     tables: &'r [u8],
     table_stride: usize,
@@ -133,69 +140,65 @@ struct Run<'r, const L: usize> {
 }
 
 impl<const L: usize> Run<'_, L> {
-    /// T_G and T_E of a lane's row.
     #[inline]
-    fn row(&self, lane: usize, row: usize) -> Option<(Block, Block)> {
-        let (t_g, rest) = self.tables.get(row_range(self.table_stride, lane, row)?)?.split_first_chunk()?;
-        let t_e = rest.first_chunk()?;
-        Some((Block::from_le_bytes(*t_g), Block::from_le_bytes(*t_e)))
+    fn gate(&mut self, a: &Labels<L>, b: Second<'_, L>, carry: &mut Labels<L>) {
+        self.keys.run(EvaluateAnd {
+            gate: next(&mut self.cursor.gate),
+            lanes: self.lanes,
+            a,
+            b,
+            carry,
+            rows: Rows { tables: self.tables, stride: self.table_stride, row: next(&mut self.cursor.row) },
+        });
     }
 }
 
 impl<const L: usize> Gates for Run<'_, L> {
-    type Wire = [Block; L];
+    type Wire = Labels<L>;
 
     #[inline]
-    fn server_input(&mut self) -> [Block; L] {
+    fn server_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.server_input);
-        let mut label = [0; L];
-        for (lane, label) in label.iter_mut().enumerate().take(self.lanes) {
-            *label = lane_element(self.server_labels, self.server_stride, lane, input).unwrap_or_default();
-        }
-        label
+        lane_elements(self.server_labels, self.server_stride, input)
     }
 
     #[inline]
-    fn client_input(&mut self) -> [Block; L] {
+    fn client_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.client_input);
-        let mut label = [0; L];
-        for (lane, label) in label.iter_mut().enumerate().take(self.lanes) {
-            *label = lane_element(self.client_labels, self.client_stride, lane, input).unwrap_or_default();
-        }
-        label
+        lane_elements(self.client_labels, self.client_stride, input)
     }
 
     #[inline]
-    fn xor(&mut self, a: [Block; L], b: [Block; L]) -> [Block; L] {
-        let mut c = a;
-        c.iter_mut().zip(b).for_each(|(c, b)| *c ^= b);
+    fn xor(&mut self, a: &Labels<L>, b: &Labels<L>) -> Labels<L> {
+        let mut c = *a;
+        c.0.iter_mut().zip(b.0).for_each(|(c, b)| *c ^= b);
         c
     }
 
     /// The garbler swaps the meaning of the labels.
     #[inline]
-    fn not(&mut self, a: [Block; L]) -> [Block; L] {
-        a
-    }
+    fn negate(&mut self, _a: &mut Labels<L>) {}
 
-    /// Half-gates, Figure 2 of the paper.
     #[inline]
-    fn and(&mut self, a: [Block; L], b: [Block; L]) -> [Block; L] {
-        let gate = next(&mut self.cursor.gate);
-        let row = next(&mut self.cursor.row);
-        let (j, k) = (2 * gate as Block, 2 * gate as Block + 1);
-        let mut c = [0; L];
-        for (lane, (((c, a), b), key)) in c.iter_mut().zip(a).zip(b).zip(&self.keys).enumerate().take(self.lanes) {
-            let (t_g, t_e) = self.row(lane, row).unwrap_or_default();
-            let [h_a, h_b] = key.hash([a, b], [j, k]);
-            *c = h_a ^ (colour_mask(a) & t_g) ^ h_b ^ (colour_mask(b) & (t_e ^ a));
-        }
-        c
+    fn and(&mut self, a: &Labels<L>, b: &Labels<L>) -> Labels<L> {
+        let mut both = Labels([0; L]);
+        self.gate(a, Second::Kept(b), &mut both);
+        both
     }
 
     #[inline]
-    fn output(&mut self, a: [Block; L]) {
-        for (colours, a) in self.colours.iter_mut().zip(a) {
+    fn majority(&mut self, a: &Labels<L>, b: &Labels<L>, carry: &mut Labels<L>) {
+        self.gate(a, Second::Kept(b), carry);
+    }
+
+    #[inline]
+    fn add(&mut self, a: &Labels<L>, b: &mut Labels<L>, carry: &mut Labels<L>) {
+        self.gate(a, Second::Added(b), carry);
+    }
+
+    #[inline]
+    fn output(&mut self, a: &Labels<L>) {
+        for (colours, a) in self.colours.iter_mut().zip(a.0) {
             *colours |= (a as u64 & 1).wrapping_shl(self.cursor.output);
         }
         self.cursor.output += 1;

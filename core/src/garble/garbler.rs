@@ -2,9 +2,12 @@
 
 use super::circuits::Circuit;
 use super::gates::Gates;
-use super::{Cursor, GATE_BYTES, colour_mask, lane_element, lane_records, next, record_keys, row_range};
+use super::half_gates::{GarbleAnd, Rows, Second};
+use super::{Cursor, GATE_BYTES, Labels, lane_elements, lane_records, next, record_keys};
+use crate::backend::aes::{Lanes, Path};
 use crate::hash::{Block, Tmmo};
 use crate::{Error, Result};
+use core::array;
 use core::ops::Range;
 use zeroize::Zeroize as _;
 
@@ -18,6 +21,8 @@ pub struct Garbler<'a> {
     pub delta: Block,
     /// Which layer of which prediction. Never twice under one session key.
     pub layer: u64,
+    /// How AES is done: the best way, unless it is set to another.
+    pub path: Path,
 }
 
 impl Drop for Garbler<'_> {
@@ -31,7 +36,7 @@ impl<'a> Garbler<'a> {
     #[must_use]
     pub fn new(session: &'a Tmmo, secret: &'a Tmmo, delta: Block, layer: u64) -> Self {
         debug_assert_eq!(delta & 1, 1);
-        Self { session, secret, delta, layer }
+        Self { session, secret, delta, layer, path: Path::best() }
     }
 
     /// Garbles record `step` of the neurons `first_neuron..first_neuron + lanes`.
@@ -46,7 +51,7 @@ impl<'a> Garbler<'a> {
     pub fn garble<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
-        state: &mut C::State<[Block; L]>,
+        state: &mut C::State<Labels<L>>,
         step: usize,
         first_neuron: u64,
         lanes: usize,
@@ -54,7 +59,7 @@ impl<'a> Garbler<'a> {
         tables: &mut [u8],
         decode: &mut [u64],
     ) -> Result<()> {
-        self.run::<C, L>(circuit, state, step..step.saturating_add(1), first_neuron, lanes, client_zero, tables, decode)
+        self.garble_steps::<C, L>(circuit, state, step..step.saturating_add(1), first_neuron, lanes, client_zero, tables, decode)
     }
 
     /// Garbles all records of the neurons `first_neuron..first_neuron + lanes`: [`Self::garble`], with slices for whole neurons
@@ -72,14 +77,15 @@ impl<'a> Garbler<'a> {
         decode: &mut [u64],
     ) -> Result<()> {
         let mut state = circuit.start();
-        self.run::<C, L>(circuit, &mut state, 0..circuit.steps(), first_neuron, lanes, client_zero, tables, decode)
+        self.garble_steps::<C, L>(circuit, &mut state, 0..circuit.steps(), first_neuron, lanes, client_zero, tables, decode)
     }
 
+    /// [`Self::garble`] for records of several `steps`, with slices for all of them in the order of the wire.
     #[expect(clippy::too_many_arguments, reason = "those of garble")]
-    fn run<C: Circuit, const L: usize>(
+    pub(crate) fn garble_steps<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
-        state: &mut C::State<[Block; L]>,
+        state: &mut C::State<Labels<L>>,
         steps: Range<usize>,
         first_neuron: u64,
         lanes: usize,
@@ -93,9 +99,11 @@ impl<'a> Garbler<'a> {
         }
         decode.fill(0);
         let (first_record, stride) = lane_records(circuit, first_neuron, steps.start);
+        // Built apart, it is not moved.
+        let mut keys = Lanes::on(self.path, &record_keys(self.session, self.layer, first_record, stride));
         let mut run = Run::<L> {
             garbler: self,
-            keys: record_keys(self.session, self.layer, first_record, stride),
+            keys: &mut keys,
             first_record,
             record_stride: stride,
             lanes,
@@ -122,24 +130,28 @@ impl<'a> Garbler<'a> {
     /// least significant first; `bits ≤ 64`, and as many labels in `out`.
     pub fn active_labels(&self, record: u64, first_input: usize, value: u64, bits: usize, out: &mut [Block]) {
         debug_assert!(bits <= 64 && bits == out.len());
+        for (input, label) in (first_input..).zip(out.iter_mut()) {
+            *label = self.server_input_name(record, input);
+        }
+        self.secret.permute_all(out);
         for (i, label) in out.iter_mut().enumerate().take(bits) {
             let bit = Block::from(value >> i & 1);
-            *label = self.server_zero(record, first_input + i) ^ (bit.wrapping_neg() & self.delta);
+            *label ^= bit.wrapping_neg() & self.delta;
         }
     }
 
-    /// The zero label of a server input: the secret function of layer (64 bits), record (48) and input (16).
+    /// What the secret function takes to the zero label of a server input: layer (64 bits), record (48) and input (16).
     #[inline]
-    fn server_zero(&self, record: u64, input: usize) -> Block {
+    fn server_input_name(&self, record: u64, input: usize) -> Block {
         debug_assert!(record < 1 << 48 && input < 1 << 16);
-        self.secret.permute(Block::from(self.layer) << 64 | Block::from(record) << 16 | input as Block)
+        Block::from(self.layer) << 64 | Block::from(record) << 16 | input as Block
     }
 }
 
 /// One record in all lanes. A wire is its zero label.
 struct Run<'r, const L: usize> {
     garbler: &'r Garbler<'r>,
-    keys: [Tmmo; L],
+    keys: &'r mut Lanes<L>,
     first_record: u64,
     record_stride: u64,
     lanes: usize,
@@ -155,73 +167,79 @@ impl<const L: usize> Run<'_, L> {
     /// On to the neurons' next records: their own keys, gates and server inputs from 0.
     fn next_record(&mut self) {
         self.first_record = self.first_record.wrapping_add(1);
-        self.keys = record_keys(self.garbler.session, self.garbler.layer, self.first_record, self.record_stride);
+        self.keys.replace(&record_keys(self.garbler.session, self.garbler.layer, self.first_record, self.record_stride));
         self.cursor.gate = 0;
         self.cursor.server_input = 0;
+    }
+
+    #[inline]
+    fn gate(&mut self, a: &Labels<L>, b: Second<'_, L>, carry: &mut Labels<L>) {
+        self.keys.run(GarbleAnd {
+            delta: self.garbler.delta,
+            gate: next(&mut self.cursor.gate),
+            lanes: self.lanes,
+            a,
+            b,
+            carry,
+            rows: Rows { tables: &mut *self.tables, stride: self.table_stride, row: next(&mut self.cursor.row) },
+        });
     }
 }
 
 impl<const L: usize> Gates for Run<'_, L> {
-    type Wire = [Block; L];
+    type Wire = Labels<L>;
 
     #[inline]
-    fn server_input(&mut self) -> [Block; L] {
+    fn server_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.server_input);
-        let mut zero = [0; L];
-        for (lane, zero) in zero.iter_mut().enumerate().take(self.lanes) {
-            *zero = self.garbler.server_zero(self.first_record.wrapping_add(self.record_stride.wrapping_mul(lane as u64)), input);
+        let mut zero = array::from_fn(|lane| {
+            let record = self.first_record.wrapping_add(self.record_stride.wrapping_mul(lane as u64));
+            self.garbler.server_input_name(record, input)
+        });
+        if let Some(used) = zero.get_mut(..self.lanes) {
+            self.garbler.secret.permute_all(used);
         }
-        zero
+        Labels(zero)
     }
 
     #[inline]
-    fn client_input(&mut self) -> [Block; L] {
+    fn client_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.client_input);
-        let mut zero = [0; L];
-        for (lane, zero) in zero.iter_mut().enumerate().take(self.lanes) {
-            *zero = lane_element(self.client_zero, self.client_stride, lane, input).unwrap_or_default();
-        }
-        zero
+        lane_elements(self.client_zero, self.client_stride, input)
     }
 
     #[inline]
-    fn xor(&mut self, a: [Block; L], b: [Block; L]) -> [Block; L] {
-        let mut c = a;
-        c.iter_mut().zip(b).for_each(|(c, b)| *c ^= b);
+    fn xor(&mut self, a: &Labels<L>, b: &Labels<L>) -> Labels<L> {
+        let mut c = *a;
+        c.0.iter_mut().zip(b.0).for_each(|(c, b)| *c ^= b);
         c
     }
 
     #[inline]
-    fn not(&mut self, a: [Block; L]) -> [Block; L] {
-        a.map(|a| a ^ self.garbler.delta)
-    }
-
-    /// Half-gates, Figure 2 of the paper.
-    #[inline]
-    fn and(&mut self, a: [Block; L], b: [Block; L]) -> [Block; L] {
-        let gate = next(&mut self.cursor.gate);
-        let row = next(&mut self.cursor.row);
-        let (j, k) = (2 * gate as Block, 2 * gate as Block + 1);
-        let delta = self.garbler.delta;
-        let mut c = [0; L];
-        for (lane, (((c, a), b), key)) in c.iter_mut().zip(a).zip(b).zip(&self.keys).enumerate().take(self.lanes) {
-            let [a0, a1, b0, b1] = key.hash([a, a ^ delta, b, b ^ delta], [j, j, k, k]);
-            let (permute_a, permute_b) = (colour_mask(a), colour_mask(b));
-            let t_g = a0 ^ a1 ^ (permute_b & delta);
-            let t_e = b0 ^ b1 ^ a;
-            *c = a0 ^ (permute_a & t_g) ^ b0 ^ (permute_b & (t_e ^ a));
-            let bytes = row_range(self.table_stride, lane, row).and_then(|range| self.tables.get_mut(range));
-            if let Some((first, second)) = bytes.and_then(|bytes| bytes.split_at_mut_checked(GATE_BYTES / 2)) {
-                first.copy_from_slice(&t_g.to_le_bytes());
-                second.copy_from_slice(&t_e.to_le_bytes());
-            }
-        }
-        c
+    fn negate(&mut self, a: &mut Labels<L>) {
+        a.0.iter_mut().for_each(|a| *a ^= self.garbler.delta);
     }
 
     #[inline]
-    fn output(&mut self, a: [Block; L]) {
-        for (decode, a) in self.decode.iter_mut().zip(a) {
+    fn and(&mut self, a: &Labels<L>, b: &Labels<L>) -> Labels<L> {
+        let mut both = Labels([0; L]);
+        self.gate(a, Second::Kept(b), &mut both);
+        both
+    }
+
+    #[inline]
+    fn majority(&mut self, a: &Labels<L>, b: &Labels<L>, carry: &mut Labels<L>) {
+        self.gate(a, Second::Kept(b), carry);
+    }
+
+    #[inline]
+    fn add(&mut self, a: &Labels<L>, b: &mut Labels<L>, carry: &mut Labels<L>) {
+        self.gate(a, Second::Added(b), carry);
+    }
+
+    #[inline]
+    fn output(&mut self, a: &Labels<L>) {
+        for (decode, a) in self.decode.iter_mut().zip(a.0) {
             *decode |= (a as u64 & 1).wrapping_shl(self.cursor.output);
         }
         self.cursor.output += 1;

@@ -13,13 +13,31 @@ pub trait Gates {
     /// The next input bit of the client (evaluator).
     fn client_input(&mut self) -> Self::Wire;
     /// `a ⊕ b`: free.
-    fn xor(&mut self, a: Self::Wire, b: Self::Wire) -> Self::Wire;
-    /// `¬a`: free.
-    fn not(&mut self, a: Self::Wire) -> Self::Wire;
+    fn xor(&mut self, a: &Self::Wire, b: &Self::Wire) -> Self::Wire;
+    /// `a = ¬a`: free.
+    fn negate(&mut self, a: &mut Self::Wire);
     /// `a ∧ b`: [`super::GATE_BYTES`] on the wire.
-    fn and(&mut self, a: Self::Wire, b: Self::Wire) -> Self::Wire;
+    fn and(&mut self, a: &Self::Wire, b: &Self::Wire) -> Self::Wire;
     /// Names the next output bit.
-    fn output(&mut self, a: Self::Wire);
+    fn output(&mut self, a: &Self::Wire);
+
+    /// Of `carry` makes the value that at least two of three bits have, the carry of `a + b + carry`: one AND (Kolesnikov, Sadeghi,
+    /// Schneider, CANS 2009).
+    #[inline]
+    fn majority(&mut self, a: &Self::Wire, b: &Self::Wire, carry: &mut Self::Wire) {
+        let (x, y) = (self.xor(a, carry), self.xor(b, carry));
+        let both = self.and(&x, &y);
+        *carry = self.xor(&both, carry);
+    }
+
+    /// Of `b` makes the sum `a ⊕ b ⊕ carry`, of `carry` the next carry: one AND.
+    #[inline]
+    fn add(&mut self, a: &Self::Wire, b: &mut Self::Wire, carry: &mut Self::Wire) {
+        let sum = self.xor(a, b);
+        let sum = self.xor(&sum, carry);
+        self.majority(a, b, carry);
+        *b = sum;
+    }
 }
 
 /// A bit that is either public, and then costs nothing, or on a wire. Which of the two is a function of the circuit alone, so
@@ -32,62 +50,93 @@ pub enum Bit<W> {
     Wire(W),
 }
 
+// Wires of many lanes are long: they are passed by reference.
 impl<W: Copy> Bit<W> {
     /// `self ⊕ b`.
     #[inline]
-    pub fn xor<G: Gates<Wire = W>>(self, gates: &mut G, b: Self) -> Self {
+    pub fn xor<G: Gates<Wire = W>>(&self, gates: &mut G, b: &Self) -> Self {
         match (self, b) {
             (Self::Const(a), Self::Const(b)) => Self::Const(a ^ b),
-            (Self::Const(false), x) | (x, Self::Const(false)) => x,
-            (Self::Const(true), Self::Wire(x)) | (Self::Wire(x), Self::Const(true)) => Self::Wire(gates.not(x)),
+            (Self::Const(false), x) | (x, Self::Const(false)) => *x,
+            (Self::Const(true), x) | (x, Self::Const(true)) => x.not(gates),
             (Self::Wire(a), Self::Wire(b)) => Self::Wire(gates.xor(a, b)),
         }
     }
 
     /// `¬self`.
     #[inline]
-    pub fn not<G: Gates<Wire = W>>(self, gates: &mut G) -> Self {
-        self.xor(gates, Self::Const(true))
+    pub fn not<G: Gates<Wire = W>>(&self, gates: &mut G) -> Self {
+        let mut not = *self;
+        not.negate(gates);
+        not
+    }
+
+    /// `self = ¬self`.
+    #[inline]
+    pub fn negate<G: Gates<Wire = W>>(&mut self, gates: &mut G) {
+        match self {
+            Self::Const(a) => *a = !*a,
+            Self::Wire(a) => gates.negate(a),
+        }
     }
 
     /// `self ∧ b`: one AND if both are wires.
     #[inline]
-    pub fn and<G: Gates<Wire = W>>(self, gates: &mut G, b: Self) -> Self {
+    pub fn and<G: Gates<Wire = W>>(&self, gates: &mut G, b: &Self) -> Self {
         match (self, b) {
             (Self::Const(false), _) | (_, Self::Const(false)) => Self::Const(false),
-            (Self::Const(true), x) | (x, Self::Const(true)) => x,
+            (Self::Const(true), x) | (x, Self::Const(true)) => *x,
             (Self::Wire(a), Self::Wire(b)) => Self::Wire(gates.and(a, b)),
         }
     }
 
     /// `self ? a : b`: one AND, none if `self` is public.
     #[inline]
-    pub fn mux<G: Gates<Wire = W>>(self, gates: &mut G, a: Self, b: Self) -> Self {
+    pub fn mux<G: Gates<Wire = W>>(&self, gates: &mut G, a: &Self, b: &Self) -> Self {
         let differ = a.xor(gates, b);
-        self.and(gates, differ).xor(gates, b)
+        self.and(gates, &differ).xor(gates, b)
     }
 
-    /// The value that at least two of three bits have, the carry of `self + b + c`: one AND,
-    /// none if two are public (Kolesnikov, Sadeghi, Schneider, CANS 2009).
+    /// Of `carry` makes the carry of `self + b + carry`: one AND, none if two are public.
     #[inline]
-    pub fn majority<G: Gates<Wire = W>>(self, gates: &mut G, b: Self, c: Self) -> Self {
-        if let (Self::Const(a), Self::Const(b)) = (self, b) {
-            return if a == b { Self::Const(a) } else { c };
+    pub fn majority<G: Gates<Wire = W>>(&self, gates: &mut G, b: &Self, carry: &mut Self) {
+        match (self, b, &mut *carry) {
+            (Self::Wire(a), Self::Wire(b), Self::Wire(carry)) => gates.majority(a, b, carry),
+            (Self::Const(a), Self::Const(b), _) => {
+                if a == b {
+                    *carry = Self::Const(*a);
+                }
+            }
+            _ => {
+                let (x, y) = (self.xor(gates, carry), b.xor(gates, carry));
+                *carry = x.and(gates, &y).xor(gates, carry);
+            }
         }
-        let (x, y) = (self.xor(gates, c), b.xor(gates, c));
-        x.and(gates, y).xor(gates, c)
+    }
+
+    /// Of `b` makes the sum `self ⊕ b ⊕ carry`, of `carry` the next carry, if it is wanted.
+    #[inline]
+    pub fn add<G: Gates<Wire = W>>(&self, gates: &mut G, b: &mut Self, carry: &mut Self, wanted: bool) {
+        if let (Self::Wire(a), Self::Wire(b), Self::Wire(carry), true) = (self, &mut *b, &mut *carry, wanted) {
+            return gates.add(a, b, carry);
+        }
+        let sum = self.xor(gates, b).xor(gates, carry);
+        if wanted {
+            self.majority(gates, b, carry);
+        }
+        *b = sum;
     }
 
     /// `self` where `constant` is 1, else 0: free.
     #[inline]
     #[must_use]
-    pub fn select(self, constant: bool) -> Self {
-        if constant { self } else { Self::Const(false) }
+    pub fn select(&self, constant: bool) -> Self {
+        if constant { *self } else { Self::Const(false) }
     }
 
     /// Names the next output bit. It must not be public; a circuit whose output is public has a mistake that the tests find.
     #[inline]
-    pub fn output<G: Gates<Wire = W>>(self, gates: &mut G) {
+    pub fn output<G: Gates<Wire = W>>(&self, gates: &mut G) {
         debug_assert!(matches!(self, Self::Wire(_)), "a public output");
         if let Self::Wire(w) = self {
             gates.output(w);
@@ -127,15 +176,15 @@ impl<W: Copy, const C: usize> Number<W, C> {
     /// Bit `i`; above the stored bits the top one repeats.
     #[inline]
     #[must_use]
-    pub fn bit(&self, i: usize) -> Bit<W> {
+    pub fn bit(&self, i: usize) -> &Bit<W> {
         let stored = i.min(self.len.saturating_sub(1));
-        self.bits.get(stored).copied().unwrap_or(Bit::Const(false))
+        self.bits.get(stored).unwrap_or(&Bit::Const(false))
     }
 
     /// The top bit: 1 if the number is negative.
     #[inline]
     #[must_use]
-    pub fn sign(&self) -> Bit<W> {
+    pub fn sign(&self) -> &Bit<W> {
         self.bit(self.len)
     }
 
@@ -160,7 +209,7 @@ impl<W: Copy, const C: usize> Number<W, C> {
 
     /// Makes it `len` bits: reduces mod `2^len`, or repeats the sign.
     pub fn resize(&mut self, len: usize) {
-        let sign = self.sign();
+        let sign = *self.sign();
         self.len = self.len.min(len);
         while self.len < len.min(C) {
             self.push(sign);
@@ -203,20 +252,20 @@ impl<S: Iterator<Item = bool>, C: Iterator<Item = bool>> Gates for Plain<S, C> {
         bit.unwrap_or_default()
     }
 
-    fn xor(&mut self, a: bool, b: bool) -> bool {
+    fn xor(&mut self, a: &bool, b: &bool) -> bool {
         a ^ b
     }
 
-    fn not(&mut self, a: bool) -> bool {
-        !a
+    fn negate(&mut self, a: &mut bool) {
+        *a = !*a;
     }
 
-    fn and(&mut self, a: bool, b: bool) -> bool {
+    fn and(&mut self, a: &bool, b: &bool) -> bool {
         a & b
     }
 
-    fn output(&mut self, a: bool) {
-        self.outputs |= u64::from(a).wrapping_shl(self.count);
+    fn output(&mut self, a: &bool) {
+        self.outputs |= u64::from(*a).wrapping_shl(self.count);
         self.count += 1;
     }
 }
@@ -281,15 +330,15 @@ impl Gates for Shape {
         self.client_inputs += 1;
     }
 
-    fn xor(&mut self, (): (), (): ()) {}
+    fn xor(&mut self, (): &(), (): &()) {}
 
-    fn not(&mut self, (): ()) {}
+    fn negate(&mut self, (): &mut ()) {}
 
-    fn and(&mut self, (): (), (): ()) {
+    fn and(&mut self, (): &(), (): &()) {
         self.ands += 1;
     }
 
-    fn output(&mut self, (): ()) {
+    fn output(&mut self, (): &()) {
         self.outputs += 1;
     }
 }

@@ -16,6 +16,7 @@ mod evaluator;
 mod function;
 mod garbler;
 pub mod gates;
+mod half_gates;
 
 pub use circuits::{Argmax, Circuit, Max, Neuron};
 pub use evaluator::Evaluator;
@@ -25,26 +26,22 @@ pub use gates::{Bit, Gates, Number, Shape, bits, plain, shape, shapes, totals};
 
 use crate::hash::{Block, Tmmo};
 use core::array;
-use core::ops::Range;
 
 /// Bytes of one AND gate on the wire.
 pub const GATE_BYTES: usize = 32;
 
-/// Most lanes of one call.
-pub const MAX_LANES: usize = 8;
+/// A wire of all lanes: zero labels or active labels.
+#[derive(Clone, Copy, Debug)]
+pub struct Labels<const L: usize>([Block; L]);
 
-/// The key schedules of `L` records, one `stride` apart.
-fn record_keys<const L: usize>(session: &Tmmo, layer: u64, first: u64, stride: u64) -> [Tmmo; L] {
-    array::from_fn(|lane| {
+/// The keys of `L` records, one `stride` apart.
+fn record_keys<const L: usize>(session: &Tmmo, layer: u64, first: u64, stride: u64) -> [Block; L] {
+    let mut keys = array::from_fn(|lane| {
         let record = first.wrapping_add(stride.wrapping_mul(lane as u64));
-        Tmmo::new(session.permute(Block::from(layer) << 64 | Block::from(record)))
-    })
-}
-
-/// All ones if the colour (lsb) of `label` is 1, else zero.
-#[inline(always)]
-const fn colour_mask(label: Block) -> Block {
-    (label & 1).wrapping_neg()
+        Block::from(layer) << 64 | Block::from(record)
+    });
+    session.permute_all(&mut keys);
+    keys
 }
 
 /// Which labels, rows and outputs come next in the slices handed in, and which gate of the record; the same for every lane.
@@ -63,13 +60,6 @@ fn lane_records<C: Circuit>(circuit: &C, first_neuron: u64, step: usize) -> (u64
     (first_neuron.wrapping_mul(steps).wrapping_add(step as u64), steps)
 }
 
-/// The bytes of row `row` of `lane`, if a lane's `stride` bytes hold it.
-#[inline(always)]
-fn row_range(stride: usize, lane: usize, row: usize) -> Option<Range<usize>> {
-    let (from, to) = (row * GATE_BYTES, (row + 1) * GATE_BYTES);
-    (to <= stride).then_some(lane * stride + from..lane * stride + to)
-}
-
 /// The next index of a counter.
 fn next(counter: &mut usize) -> usize {
     let index = *counter;
@@ -77,10 +67,17 @@ fn next(counter: &mut usize) -> usize {
     index
 }
 
-/// The `index`-th element of `lane`, of lane-major `[lanes][stride]`.
+/// The `index`-th element of every lane, of lane-major `[lanes][stride]`; zeros for what is not there.
 #[inline(always)]
-fn lane_element(blocks: &[Block], stride: usize, lane: usize, index: usize) -> Option<Block> {
-    if index < stride { blocks.get(lane * stride + index).copied() } else { None }
+fn lane_elements<const L: usize>(blocks: &[Block], stride: usize, index: usize) -> Labels<L> {
+    let mut from = if index < stride { blocks.get(index..).unwrap_or_default() } else { &[] };
+    let mut labels = [0; L];
+    for label in &mut labels {
+        let Some(&element) = from.first() else { break };
+        *label = element;
+        from = from.get(stride..).unwrap_or_default();
+    }
+    Labels(labels)
 }
 
 #[cfg(test)]
@@ -96,7 +93,7 @@ mod tests {
             // Records 0..64, in lanes of 8 with every stride that fits.
             for (first, stride) in [(0, 1), (8, 4), (9, 4), (10, 4), (11, 4)] {
                 for key in record_keys::<8>(&session, layer, first, stride) {
-                    assert!(seen.insert(key.permute(0)), "{layer} {first} {stride}");
+                    assert!(seen.insert(key), "{layer} {first} {stride}");
                 }
             }
         }
@@ -108,8 +105,7 @@ mod tests {
         let keys = record_keys::<4>(&session, 7, 5, 3);
         for (lane, key) in keys.iter().enumerate() {
             let [own] = record_keys::<1>(&session, 7, 5 + 3 * lane as u64, 1);
-            assert_eq!(key.permute(9), own.permute(9));
-            assert_eq!(own.permute(9), Tmmo::new(session.permute(7 << 64 | (5 + 3 * lane as u128))).permute(9));
+            assert_eq!([*key, own], [session.permute(7 << 64 | (5 + 3 * lane as u128)); 2]);
         }
     }
 }

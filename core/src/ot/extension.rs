@@ -12,17 +12,25 @@
 #![expect(clippy::indexing_slicing, reason = "hot; lengths are checked on entry, batches hold at most BATCH groups")]
 
 use super::{GROUP, Repetition, ggm, wide_mask};
-use crate::backend::aes::Aes;
+use crate::backend::aes::{Job, Lanes, Machine, Pass, Path, in_flight};
 use crate::backend::transpose::transpose;
 use crate::hash::{Block, Tmmo};
 use crate::params::KAPPA;
 use crate::rng::Prg;
 use crate::{Error, Result};
-use core::mem::ManuallyDrop;
 use zeroize::Zeroize as _;
 
 /// Groups per key schedule of a leaf. The stack holds `(2k + 1)·BATCH` blocks: 4.5 KiB at `k = 4`, 1.1 KiB on a small machine.
 const BATCH: usize = if cfg!(target_pointer_width = "64") { 32 } else { 8 };
+
+/// Levels of a tree of depth `k` whose leaves are worked on side by side: 16 leaves, on a small machine one.
+const fn depth(k: usize) -> usize {
+    match (cfg!(target_pointer_width = "64"), k) {
+        (false, _) => 0,
+        (true, k) if k < 4 => k,
+        (true, _) => 4,
+    }
+}
 
 /// The client's half of one session: chooses bits, gets `T`.
 ///
@@ -31,6 +39,7 @@ pub struct Receiver<'a> {
     repetition: Repetition,
     leaves: &'a mut [Block],
     groups: u64,
+    path: Path,
 }
 
 impl<'a> Receiver<'a> {
@@ -58,7 +67,14 @@ impl<'a> Receiver<'a> {
             ggm::expand(pairing, tree, roots.next_u128(), leaves, messages);
             ggm::refresh(session, tree, 0, false, leaves);
         }
-        Ok(Self { repetition, leaves, groups: 0 })
+        Ok(Self { repetition, leaves, groups: 0, path: Path::best() })
+    }
+
+    /// Does AES in another than the best way.
+    #[must_use]
+    pub const fn on_path(mut self, path: Path) -> Self {
+        self.path = path;
+        self
     }
 
     /// Groups done so far. The next [`Receiver::extend`] starts with the group of this number.
@@ -80,18 +96,23 @@ impl<'a> Receiver<'a> {
         let end = advance(self.groups, groups)?;
         let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks_mut().0);
         match self.repetition {
-            Repetition::K1 => self.run::<1>(choices, labels, corrections),
-            Repetition::K2 => self.run::<2>(choices, labels, corrections),
-            Repetition::K4 => self.run::<4>(choices, labels, corrections),
-            Repetition::K8 => self.run::<8>(choices, labels, corrections),
+            Repetition::K1 => self.run::<1, { 1 << depth(1) }, { depth(1) }>(choices, labels, corrections),
+            Repetition::K2 => self.run::<2, { 1 << depth(2) }, { depth(2) }>(choices, labels, corrections),
+            Repetition::K4 => self.run::<4, { 1 << depth(4) }, { depth(4) }>(choices, labels, corrections),
+            Repetition::K8 => self.run::<8, { 1 << depth(8) }, { depth(8) }>(choices, labels, corrections),
         }
         self.groups = end;
         Ok(())
     }
 
-    fn run<const K: usize>(&self, choices: &[u128], labels: &mut [[Block; GROUP]], corrections: &mut [[u8; 16]]) {
+    fn run<const K: usize, const W: usize, const D: usize>(
+        &self,
+        choices: &[u128],
+        labels: &mut [[Block; GROUP]],
+        corrections: &mut [[u8; 16]],
+    ) {
         let blocks = KAPPA / K;
-        let mut fold = Fold::<K>::new();
+        let mut fold = Fold::<K, W, D>::new(self.path);
         let mut first = self.groups;
         let batches = labels.chunks_mut(BATCH).zip(corrections.chunks_mut(BATCH * blocks)).zip(choices.chunks(BATCH));
         for ((labels, corrections), choices) in batches {
@@ -124,6 +145,7 @@ pub struct Sender<'a> {
     delta: Block,
     leaves: &'a mut [Block],
     groups: u64,
+    path: Path,
 }
 
 impl<'a> Sender<'a> {
@@ -152,7 +174,14 @@ impl<'a> Sender<'a> {
             ggm::puncture(pairing, tree, path, received, leaves);
             ggm::refresh(session, tree, path, true, leaves);
         }
-        Ok(Self { repetition, delta, leaves, groups: 0 })
+        Ok(Self { repetition, delta, leaves, groups: 0, path: Path::best() })
+    }
+
+    /// Does AES in another than the best way.
+    #[must_use]
+    pub const fn on_path(mut self, path: Path) -> Self {
+        self.path = path;
+        self
     }
 
     /// Groups done so far. The next [`Sender::extend`] starts with the group of this number.
@@ -180,18 +209,18 @@ impl<'a> Sender<'a> {
         let end = advance(self.groups, groups)?;
         let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks().0);
         match self.repetition {
-            Repetition::K1 => self.run::<1>(corrections, labels),
-            Repetition::K2 => self.run::<2>(corrections, labels),
-            Repetition::K4 => self.run::<4>(corrections, labels),
-            Repetition::K8 => self.run::<8>(corrections, labels),
+            Repetition::K1 => self.run::<1, { 1 << depth(1) }, { depth(1) }>(corrections, labels),
+            Repetition::K2 => self.run::<2, { 1 << depth(2) }, { depth(2) }>(corrections, labels),
+            Repetition::K4 => self.run::<4, { 1 << depth(4) }, { depth(4) }>(corrections, labels),
+            Repetition::K8 => self.run::<8, { 1 << depth(8) }, { depth(8) }>(corrections, labels),
         }
         self.groups = end;
         Ok(())
     }
 
-    fn run<const K: usize>(&self, corrections: &[[u8; 16]], labels: &mut [[Block; GROUP]]) {
+    fn run<const K: usize, const W: usize, const D: usize>(&self, corrections: &[[u8; 16]], labels: &mut [[Block; GROUP]]) {
         let blocks = KAPPA / K;
-        let mut fold = Fold::<K>::new();
+        let mut fold = Fold::<K, W, D>::new(self.path);
         let mut first = self.groups;
         for (labels, corrections) in labels.chunks_mut(BATCH).zip(corrections.chunks(BATCH * blocks)) {
             for (block, leaves) in self.leaves.chunks_exact(1 << K).enumerate() {
@@ -217,8 +246,10 @@ impl Drop for Sender<'_> {
     }
 }
 
-/// Sums over the leaves of one tree for up to [`BATCH`] groups at once; wiped on drop.
-struct Fold<const K: usize> {
+/// Sums over the leaves of one tree for up to [`BATCH`] groups at once; wiped on drop. `W = 2^D` leaves share a pipeline.
+struct Fold<const K: usize, const W: usize, const D: usize> {
+    /// The keys of the leaves at hand.
+    leaves: Lanes<W>,
     /// A partial sum on its way up; at the end the sum over all leaves, `u`.
     value: [Block; BATCH],
     /// Per level the partial sum that waits for its right neighbour.
@@ -227,30 +258,28 @@ struct Fold<const K: usize> {
     rows: [[Block; BATCH]; K],
 }
 
-impl<const K: usize> Fold<K> {
-    const fn new() -> Self {
-        Self { value: [0; BATCH], left: [[0; BATCH]; K], rows: [[0; BATCH]; K] }
+impl<const K: usize, const W: usize, const D: usize> Fold<K, W, D> {
+    fn new(path: Path) -> Self {
+        const { assert!(W == 1 << D && D <= K) };
+        Self { leaves: Lanes::on(path, &[0; W]), value: [0; BATCH], left: [[0; BATCH]; K], rows: [[0; BATCH]; K] }
     }
 
     /// The sums over one tree for groups `first..first + groups`, `groups ≤ BATCH`. Pairs are folded from the leaves up: `2·2^k`
     /// additions instead of `k·2^k` (Roy, CRYPTO 2022, §3.1). Slot 0 of a `punctured` tree counts as zero.
     fn sum(&mut self, leaves: &[Block], punctured: bool, first: u64, groups: usize) {
         self.rows = [[0; BATCH]; K];
-        // Each key schedule overwrites the one before; only the last is left to wipe. Wiping each cost more than the additions.
-        let mut cipher = None;
-        for (slot, &leaf) in leaves.iter().enumerate() {
-            let value = &mut self.value[..groups];
-            if punctured && slot == 0 {
+        for (part, leaves) in leaves.as_chunks::<W>().0.iter().enumerate() {
+            let skip = punctured && part == 0;
+            let (value, (low, rows)) = (&mut self.value[..groups], self.rows.split_at_mut(D));
+            if skip && W == 1 {
                 value.fill(0);
             } else {
-                for (g, value) in (0..).zip(value.iter_mut()) {
-                    *value = Block::from(first.wrapping_add(g));
-                }
-                cipher.insert(ManuallyDrop::new(Aes::new(leaf))).encrypt(value);
+                self.leaves.replace(leaves);
+                self.leaves.run(FoldLeaves::<D> { first, skip, value, rows: low });
             }
-            for (j, (left, row)) in self.left.iter_mut().zip(&mut self.rows).enumerate() {
+            for (j, (left, row)) in self.left.iter_mut().zip(rows).enumerate() {
                 let (left, row) = (&mut left[..groups], &mut row[..groups]);
-                if slot >> j & 1 == 0 {
+                if part >> j & 1 == 0 {
                     left.copy_from_slice(value);
                     break;
                 }
@@ -260,11 +289,68 @@ impl<const K: usize> Fold<K> {
                 }
             }
         }
-        drop(cipher.map(ManuallyDrop::into_inner));
     }
 }
 
-impl<const K: usize> Drop for Fold<K> {
+/// Rows of `2^D` leaves for the groups from `first` on, one for each block of `value`: `value` gets the sum over all leaves, and to
+/// `rows[j]` is added that over the leaves with bit `j` set. The first leaf counts as zero if it is to be skipped.
+struct FoldLeaves<'r, const D: usize> {
+    first: u64,
+    skip: bool,
+    value: &'r mut [Block],
+    rows: &'r mut [[Block; BATCH]],
+}
+
+impl<const W: usize, const D: usize> Job<W> for FoldLeaves<'_, D> {
+    #[inline(always)]
+    fn run<X: Machine>(self, machine: X, keys: &X::Keys<W>) {
+        let groups = (self.first..).map(Block::from);
+        self.value.iter_mut().zip(groups).for_each(|(value, group)| *value = group);
+        in_flight(machine, self.value, &mut FoldPass::<X, W, D> { machine, keys, skip: self.skip, rows: self.rows });
+    }
+}
+
+struct FoldPass<'r, X: Machine, const W: usize, const D: usize> {
+    machine: X,
+    keys: &'r X::Keys<W>,
+    skip: bool,
+    rows: &'r mut [[Block; BATCH]],
+}
+
+impl<X: Machine, const W: usize, const D: usize> Pass<X> for FoldPass<'_, X, W, D> {
+    #[inline(always)]
+    fn pass<const M: usize>(&mut self, at: usize, x: &mut [X::Vector; M]) {
+        let machine = self.machine;
+        let groups = *x;
+        let mut left = [groups; D];
+        let mut rows = [[machine.splat(0); M]; D];
+        for leaf in 0..W {
+            *x = groups;
+            if self.skip && leaf == 0 {
+                *x = [machine.splat(0); M];
+            } else {
+                machine.encrypt(self.keys, leaf, x);
+            }
+            for (j, (left, row)) in left.iter_mut().zip(&mut rows).enumerate() {
+                if leaf >> j & 1 == 0 {
+                    *left = *x;
+                    break;
+                }
+                for ((x, row), left) in x.iter_mut().zip(row).zip(left) {
+                    *row = machine.xor(*row, *x);
+                    *x = machine.xor(*x, *left);
+                }
+            }
+        }
+        for (to, row) in self.rows.iter_mut().zip(rows) {
+            for (to, row) in to[at..].chunks_mut(X::BLOCKS).zip(row) {
+                machine.store(machine.xor(machine.load(to), row), to);
+            }
+        }
+    }
+}
+
+impl<const K: usize, const W: usize, const D: usize> Drop for Fold<K, W, D> {
     fn drop(&mut self) {
         self.value.zeroize();
         self.left.zeroize();
@@ -285,6 +371,7 @@ fn advance(counter: u64, groups: usize) -> Result<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::backend::aes::Aes;
     use crate::rng::{Domain, Seed};
     use std::vec;
     use std::vec::Vec;
@@ -336,8 +423,13 @@ mod tests {
 
     /// Both parties, calls cut into `cuts` groups each: labels `T`, labels `Q`, corrections.
     fn run(setup: &mut Setup, choices: &[u128], cuts: &[usize]) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
+        run_on(Path::best(), setup, choices, cuts)
+    }
+
+    fn run_on(path: Path, setup: &mut Setup, choices: &[u128], cuts: &[usize]) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
         let (bytes, delta) = (setup.repetition.correction_bytes_per_group(), setup.delta);
-        let (mut client, mut server) = setup.parties();
+        let (client, server) = setup.parties();
+        let (mut client, mut server) = (client.on_path(path), server.on_path(path));
         let (mut t, mut q, mut sent) = (vec![], vec![], vec![]);
         let mut rest = choices;
         for &cut in cuts {
@@ -390,6 +482,18 @@ mod tests {
         }
     }
 
+    #[test]
+    fn paths_agree() {
+        for repetition in Repetition::ALL {
+            let choices = random_choices(BATCH + 13);
+            for groups in (1..14).chain([BATCH - 1, BATCH, BATCH + 13]) {
+                let run = |path| run_on(path, &mut Setup::new(repetition, deltas()[2]), &choices[..groups], &[groups]);
+                let portable = run(Path::Portable);
+                assert!(Path::ALL.into_iter().filter(|path| path.is_here()).all(|path| run(path) == portable), "{repetition:?}, {groups}");
+            }
+        }
+    }
+
     /// Labels and corrections straight from the formulas at the head of this file.
     #[test]
     fn client_is_the_definition() {
@@ -408,7 +512,7 @@ mod tests {
                     let mut u = *choices;
                     for (x, &leaf) in leaves.iter().enumerate() {
                         let mut row = [g as Block];
-                        Aes::new(leaf).encrypt(&mut row);
+                        Aes::of(leaf).encrypt(0, &mut row);
                         u ^= row[0];
                         for (label, want) in want.iter_mut().enumerate() {
                             *want ^= (x as Block * (row[0] >> label & 1)) << (i * k);

@@ -16,7 +16,7 @@ use crate::{Error, Result};
 use zeroize::Zeroizing;
 
 /// OTs hashed in one pipeline.
-const PIPELINE: usize = if cfg!(target_pointer_width = "64") { 4 } else { 1 };
+const PIPELINE: usize = if cfg!(target_pointer_width = "64") { 16 } else { 1 };
 
 /// Bits on the wire of correction `i < modulus.bits()` of a product: `ℓ − i` in `Z_{2^ℓ}`, else `ℓ`.
 #[must_use]

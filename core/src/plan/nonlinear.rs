@@ -118,6 +118,16 @@ impl Nonlinear {
         }
     }
 
+    /// Bytes of all tables and of all labels of the server's inputs of one neuron; zero if there is none.
+    #[must_use]
+    pub const fn neuron_bytes(&self) -> (usize, usize) {
+        let (tables, labels) = (self.table_bytes(), self.server_labels * LABEL_BYTES);
+        match self.neurons {
+            0 => (0, 0),
+            n => (tables as usize / n, labels as usize / n),
+        }
+    }
+
     /// Groups of OTs: an operation starts a new one.
     #[must_use]
     pub const fn groups(&self) -> usize {

@@ -4,17 +4,16 @@ use super::channel::Channel;
 use super::store::Store;
 use super::{Options, Tables};
 use crate::error::{Error, Result};
-use crate::garble::{Circuit, Evaluator, GATE_BYTES, Garbler, shapes};
+use crate::garble::{Circuit, Evaluator, Garbler, Shape, shapes};
 use crate::hash::{Block, Tmmo};
 use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
+use crate::params::LANES;
 use crate::plan::Op;
 use crate::plan::nonlinear::{Gadget, LABEL_BYTES, Nonlinear};
 use embedded_io_async::{Read, Write};
 
-/// Neurons that this machine garbles or evaluates at once.
-const LANES: usize = Machine::THIS.lanes;
 /// Groups of OTs that it makes at once.
 const CHUNK: usize = Machine::THIS.groups;
 
@@ -107,6 +106,55 @@ pub(crate) async fn extend_server<IO: Read + Write>(
     Ok(())
 }
 
+/// Most bytes of tables and labels that a party garbles or evaluates at once.
+const MOST_BYTES: usize = 1 << 20;
+/// Most records of a neuron that are made at once.
+const MOST_STEPS: usize = if cfg!(target_pointer_width = "64") { 64 } else { 1 };
+
+/// How a layer is cut: so many neurons at once, and of each all records or one.
+#[derive(Clone, Copy)]
+struct Cut {
+    lanes: usize,
+    steps: usize,
+    whole: bool,
+    /// Bytes of tables and labels of one neuron's part.
+    bytes: (usize, usize),
+}
+
+impl Cut {
+    fn of(machine: Machine, counts: &Nonlinear) -> Self {
+        let lanes = machine.lanes.min(counts.neurons).max(1);
+        if counts.steps <= 1 {
+            return Self { lanes, steps: 1, whole: true, bytes: counts.widest_record };
+        }
+        // Neurons of several records follow each other whole on the wire.
+        let (tables, labels) = counts.neuron_bytes();
+        let lanes = lanes.min(MOST_BYTES / (tables + labels).max(1));
+        if counts.steps <= MOST_STEPS && lanes > 1 {
+            Self { lanes, steps: counts.steps, whole: true, bytes: (tables, labels) }
+        } else {
+            Self { lanes: 1, steps: 1, whole: false, bytes: counts.widest_record }
+        }
+    }
+
+    /// Shapes of the records of a neuron, if all are made at once.
+    fn shapes(self, circuit: &impl Circuit) -> [Shape; MOST_STEPS] {
+        let mut known = [Shape::default(); MOST_STEPS];
+        if self.whole {
+            known.iter_mut().zip(shapes(circuit).take(self.steps)).for_each(|(to, shape)| *to = shape);
+        }
+        known
+    }
+
+    /// The shapes of the records that come next, if these are made one by one the first of `one_by_one`.
+    fn records<'k>(self, known: &'k mut [Shape; MOST_STEPS], one_by_one: &mut impl Iterator<Item = Shape>) -> Result<&'k [Shape]> {
+        if let (false, [known, ..]) = (self.whole, &mut known[..]) {
+            *known = one_by_one.next().ok_or(Error::Internal)?;
+        }
+        known.get(..self.steps).ok_or(Error::Internal)
+    }
+}
+
 /// Scratch of either party for a garbled layer.
 pub(crate) struct EvaluateScratch<'a> {
     tables: &'a mut [u8],
@@ -117,25 +165,18 @@ pub(crate) struct EvaluateScratch<'a> {
 
 impl<'a> EvaluateScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, counts: &Nonlinear) -> Result<Self> {
-        let lanes = space.machine().lanes.min(counts.neurons);
+        let Cut { lanes, bytes: (tables, labels), .. } = Cut::of(space.machine(), counts);
         Ok(Self {
-            tables: space.take(lanes * counts.widest_record.0)?,
-            labels: space.take(lanes * counts.widest_record.1 / LABEL_BYTES as usize)?,
+            tables: space.take(lanes * tables)?,
+            labels: space.take(lanes * labels / LABEL_BYTES as usize)?,
             words: space.take(counts.neurons)?,
         })
     }
 }
 
-/// Lanes, first neuron and step of every call for a layer, and the shape of its records. Circuits of several steps run in one lane.
-struct Records<'c, C> {
-    circuit: &'c C,
-    neurons: usize,
-}
-
-impl<C: Circuit> Records<'_, C> {
-    fn lanes<const L: usize>(&self, first: usize) -> usize {
-        if self.circuit.steps() == 1 { L.min(self.neurons - first) } else { 1 }
-    }
+/// The sum of records' shapes.
+fn sum(records: &[Shape]) -> Shape {
+    records.iter().fold(Shape::default(), |sum, &record| sum + record)
 }
 
 /// What a server sends of a layer.
@@ -168,7 +209,7 @@ pub(crate) async fn send<IO: Read + Write>(
     let counts = Nonlinear::of(op);
     match Gadget::of(op).ok_or(Error::Internal)? {
         Gadget::Neuron(circuit) => send_records::<_, _, LANES>(ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what).await,
-        Gadget::Max(circuit) => send_records::<_, _, 1>(ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what).await,
+        Gadget::Max(circuit) => send_records::<_, _, LANES>(ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what).await,
         Gadget::Argmax(circuit) => {
             send_records::<_, _, 1>(ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what).await?;
             if what.tables {
@@ -187,59 +228,58 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
     circuit: &C,
     counts: &Nonlinear,
     garbling: &Garbling<'_>,
-    zero: &[Block],
+    mut zero: &[Block],
     decode: &mut [u64],
     what: &Send<'_>,
 ) -> Result<()> {
     let EvaluateScratch { tables, labels, .. } = EvaluateScratch::take(&mut Space::carve(scratch)?, counts)?;
     let garbler = Garbler::new(garbling.session, garbling.secret, garbling.delta, garbling.layer);
-    let records = Records { circuit, neurons: counts.neurons };
-    let (mut first, mut at) = (0, 0);
-    while first < counts.neurons {
-        let lanes = records.lanes::<L>(first);
-        let mut state = circuit.start();
-        for (step, shape) in shapes(circuit).enumerate() {
-            let table_bytes = shape.ands as usize * GATE_BYTES;
-            let tables = tables.get_mut(..lanes * table_bytes).ok_or(Error::Internal)?;
-            let inputs = lanes * shape.client_inputs as usize;
+    let cut = Cut::of(Machine::THIS, counts);
+    let mut known = cut.shapes(circuit);
+    for first in (0..counts.neurons).step_by(cut.lanes) {
+        let lanes = cut.lanes.min(counts.neurons - first);
+        let (mut state, mut one_by_one) = (circuit.start(), shapes(circuit));
+        for step in (0..counts.steps).step_by(cut.steps) {
+            let records = cut.records(&mut known, &mut one_by_one)?;
+            let total = sum(records);
+            let tables = tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
+            let zero = zero.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
             if what.tables {
-                let zero = zero.get(at..at + inputs).ok_or(Error::Internal)?;
                 let decode = decode.get_mut(first..first + lanes).ok_or(Error::Internal)?;
-                garbler.garble::<C, L>(circuit, &mut state, step, first as u64, lanes, zero, tables, decode)?;
+                let steps = step..step + cut.steps;
+                garbler.garble_steps::<C, L>(circuit, &mut state, steps, first as u64, lanes, zero, tables, decode)?;
             }
-            at += inputs;
-            for lane in 0..lanes {
-                if what.tables {
-                    ch.put(tables.get(lane * table_bytes..(lane + 1) * table_bytes).ok_or(Error::Internal)?).await?;
-                }
-                if let Some(shares) = what.shares {
-                    let record = (first + lane) * circuit.steps() + step;
-                    let bits = shape.server_inputs as usize;
+            let Some(shares) = what.shares else {
+                ch.put(tables).await?;
+                continue;
+            };
+            let mut tables = &tables[..];
+            for neuron in first..first + lanes {
+                for (step, record) in (step..).zip(records) {
+                    if what.tables {
+                        ch.put(tables.split_off(..record.table_bytes()).ok_or(Error::Internal)?).await?;
+                    }
+                    let bits = record.server_inputs as usize;
                     let labels = labels.get_mut(..bits).ok_or(Error::Internal)?;
-                    let share = *shares.get(Nonlinear::element(op, first + lane, step)).ok_or(Error::Internal)?;
-                    garbler.active_labels(record as u64, 0, share, bits, labels);
+                    let share = *shares.get(Nonlinear::element(op, neuron, step)).ok_or(Error::Internal)?;
+                    garbler.active_labels((neuron * counts.steps + step) as u64, 0, share, bits, labels);
                     put_blocks(ch, labels).await?;
                 }
             }
         }
-        first += lanes;
     }
     Ok(())
 }
 
-async fn put_blocks<IO: Read + Write>(ch: &mut Channel<IO>, blocks: &[Block]) -> Result<()> {
-    for block in blocks {
-        ch.put(&block.to_le_bytes()).await?;
-    }
-    Ok(())
+/// Sends blocks, and leaves them as they are sent.
+async fn put_blocks<IO: Read + Write>(ch: &mut Channel<IO>, blocks: &mut [Block]) -> Result<()> {
+    blocks.iter_mut().for_each(|block| *block = block.to_le());
+    ch.put(bytemuck::must_cast_slice(blocks)).await
 }
 
 async fn get_blocks<IO: Read + Write>(ch: &mut Channel<IO>, blocks: &mut [Block]) -> Result<()> {
-    for block in blocks {
-        let mut bytes = [0; size_of::<Block>()];
-        ch.get(&mut bytes).await?;
-        *block = Block::from_le_bytes(bytes);
-    }
+    ch.get(bytemuck::must_cast_slice_mut(blocks)).await?;
+    blocks.iter_mut().for_each(|block| *block = Block::from_le(*block));
     Ok(())
 }
 
@@ -280,7 +320,7 @@ pub(crate) async fn evaluate<'a, IO: Read + Write>(
     let mut scratch = EvaluateScratch::take(&mut Space::carve(scratch)?, &counts)?;
     match Gadget::of(op).ok_or(Error::Internal)? {
         Gadget::Neuron(circuit) => evaluate_records::<_, _, LANES>(ch, &mut scratch, &circuit, &counts, evaluation, store).await?,
-        Gadget::Max(circuit) => evaluate_records::<_, _, 1>(ch, &mut scratch, &circuit, &counts, evaluation, store).await?,
+        Gadget::Max(circuit) => evaluate_records::<_, _, LANES>(ch, &mut scratch, &circuit, &counts, evaluation, store).await?,
         Gadget::Argmax(circuit) => {
             evaluate_records::<_, _, 1>(ch, &mut scratch, &circuit, &counts, evaluation, store).await?;
             let mut decode = [0; size_of::<u64>()];
@@ -303,31 +343,45 @@ async fn evaluate_records<IO: Read + Write, C: Circuit, const L: usize>(
     store: &mut impl Store,
 ) -> Result<()> {
     let evaluator = Evaluator::new(evaluation.session, evaluation.layer);
-    let records = Records { circuit, neurons: counts.neurons };
-    let (mut first, mut at) = (0, 0);
-    while first < counts.neurons {
-        let lanes = records.lanes::<L>(first);
-        let mut state = circuit.start();
-        for (step, shape) in shapes(circuit).enumerate() {
-            let (table_bytes, bits) = (shape.ands as usize * GATE_BYTES, shape.server_inputs as usize);
-            let tables = scratch.tables.get_mut(..lanes * table_bytes).ok_or(Error::Internal)?;
-            let server = scratch.labels.get_mut(..lanes * bits).ok_or(Error::Internal)?;
-            if evaluation.tables == Tables::Stored {
-                store.read(tables)?;
-            }
-            for lane in 0..lanes {
-                if evaluation.tables == Tables::Streamed {
-                    ch.get(tables.get_mut(lane * table_bytes..(lane + 1) * table_bytes).ok_or(Error::Internal)?).await?;
+    let cut = Cut::of(Machine::THIS, counts);
+    let (mut known, mut client) = (cut.shapes(circuit), evaluation.labels);
+    for first in (0..counts.neurons).step_by(cut.lanes) {
+        let lanes = cut.lanes.min(counts.neurons - first);
+        let (mut state, mut one_by_one) = (circuit.start(), shapes(circuit));
+        for step in (0..counts.steps).step_by(cut.steps) {
+            let records = cut.records(&mut known, &mut one_by_one)?;
+            let total = sum(records);
+            let tables = scratch.tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
+            let server = scratch.labels.get_mut(..lanes * total.server_inputs as usize).ok_or(Error::Internal)?;
+            let client = client.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
+            match evaluation.tables {
+                Tables::Stored => {
+                    store.read(tables)?;
+                    get_blocks(ch, server).await?;
                 }
-                get_blocks(ch, server.get_mut(lane * bits..(lane + 1) * bits).ok_or(Error::Internal)?).await?;
+                Tables::Streamed => get_records(ch, lanes, records, tables, server).await?,
             }
-            let inputs = lanes * shape.client_inputs as usize;
-            let client = evaluation.labels.get(at..at + inputs).ok_or(Error::Internal)?;
-            at += inputs;
             let colours = scratch.words.get_mut(first..first + lanes).ok_or(Error::Internal)?;
-            evaluator.evaluate::<C, L>(circuit, &mut state, step, first as u64, lanes, tables, server, client, colours)?;
+            let steps = step..step + cut.steps;
+            evaluator.evaluate_steps::<C, L>(circuit, &mut state, steps, first as u64, lanes, tables, server, client, colours)?;
         }
-        first += lanes;
+    }
+    Ok(())
+}
+
+/// Each record's tables, then its labels, of all lanes.
+async fn get_records<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    lanes: usize,
+    records: &[Shape],
+    mut tables: &mut [u8],
+    mut labels: &mut [Block],
+) -> Result<()> {
+    for _ in 0..lanes {
+        for record in records {
+            ch.get(tables.split_off_mut(..record.table_bytes()).ok_or(Error::Internal)?).await?;
+            get_blocks(ch, labels.split_off_mut(..record.server_inputs as usize).ok_or(Error::Internal)?).await?;
+        }
     }
     Ok(())
 }

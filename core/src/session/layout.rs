@@ -255,7 +255,11 @@ pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
     client_memory_on(Machine::THIS, plan, options)
 }
 
-pub(crate) fn client_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+/// As [`client_memory`], on another machine.
+///
+/// # Errors
+/// As [`client_memory`].
+pub fn client_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
     options.check()?;
     measure(machine, |space| ClientRegions::take(space, plan, options).map(|_| ()))
 }
@@ -273,7 +277,15 @@ pub fn server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
 /// # Errors
 /// As [`client_memory`].
 pub fn small_server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-    session_memory_on(Machine::THIS, plan, options, Footprint::Small)
+    small_server_memory_on(Machine::THIS, plan, options)
+}
+
+/// As [`small_server_memory`], on another machine.
+///
+/// # Errors
+/// As [`client_memory`].
+pub fn small_server_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    session_memory_on(machine, plan, options, Footprint::Small)
 }
 
 pub(crate) fn session_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {

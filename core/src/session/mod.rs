@@ -24,7 +24,7 @@ mod triplets;
 
 pub use channel::Traffic;
 pub use client::{Client, fetch_plan};
-pub use layout::{client_memory, prepared_memory, server_memory, small_server_memory};
+pub use layout::{client_memory, client_memory_on, prepared_memory, server_memory, small_server_memory, small_server_memory_on};
 pub use pairing::{CLIENT_PAIRING_BYTES, Pairing, PairingId, Party, SERVER_PAIRING_BYTES};
 pub use server::{Event, Server};
 pub use store::{NoStore, SliceStore, Store};

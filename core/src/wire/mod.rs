@@ -15,7 +15,6 @@ pub use greeting::{ABORT_BYTES, PLAN_REPLY_MAX, PLAN_REQUEST_BYTES, abort, peek_
 pub use hello::{Greeting, HELLO_BYTES, Hello};
 
 use crate::error::{Error, Result};
-use crc::{CRC_32_ISO_HDLC, Crc, Digest};
 
 /// Bytes before the payload.
 pub const HEADER: usize = 5;
@@ -74,22 +73,54 @@ pub enum Tag {
     Abort = 255,
 }
 
-#[cfg(target_pointer_width = "64")]
-type Implementation = crc::Table<16>;
-/// One kilobyte of flash instead of sixteen.
-#[cfg(not(target_pointer_width = "64"))]
-type Implementation = crc::Table<1>;
-
-static CRC: Crc<u32, Implementation> = Crc::<u32, Implementation>::new(&CRC_32_ISO_HDLC);
-
 /// A running CRC-32 (ISO-HDLC: the one of Ethernet and zip).
-pub struct Checksum(Digest<'static, u32, Implementation>);
+pub struct Checksum(crc::Running);
+
+/// Carry-less multiplication where the CPU has it.
+#[cfg(target_pointer_width = "64")]
+mod crc {
+    pub(super) struct Running(crc32fast::Hasher);
+
+    impl Running {
+        pub(super) fn new() -> Self {
+            Self(crc32fast::Hasher::new())
+        }
+        pub(super) fn update(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        pub(super) fn finish(self) -> u32 {
+            self.0.finalize()
+        }
+    }
+}
+
+/// A table of one kilobyte.
+#[cfg(not(target_pointer_width = "64"))]
+mod crc {
+    use ::crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
+
+    static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+
+    pub(super) struct Running(Digest<'static, u32, Table<1>>);
+
+    impl Running {
+        pub(super) fn new() -> Self {
+            Self(CRC.digest())
+        }
+        pub(super) fn update(&mut self, bytes: &[u8]) {
+            self.0.update(bytes);
+        }
+        pub(super) fn finish(self) -> u32 {
+            self.0.finalize()
+        }
+    }
+}
 
 impl Checksum {
     /// Of nothing yet.
     #[must_use]
     pub fn new() -> Self {
-        Self(CRC.digest())
+        Self(crc::Running::new())
     }
     /// Of a frame with this number, so far.
     #[must_use]
@@ -107,7 +138,7 @@ impl Checksum {
     /// The checksum, little-endian.
     #[must_use]
     pub fn finish(self) -> [u8; TRAILER] {
-        self.0.finalize().to_le_bytes()
+        self.0.finish().to_le_bytes()
     }
 }
 

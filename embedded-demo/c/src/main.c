@@ -28,6 +28,10 @@ struct phase {
     uint64_t times, ticks, sent, received;
 };
 
+/* What the phases took, over all windows. */
+static struct phase setup = {"set-up", 0, 0, 0, 0}, offline = {"offline", 0, 0, 0, 0}, online = {"online", 0, 0, 0, 0},
+                    closing = {"closing", 0, 0, 0, 0};
+
 static struct {
     minionn_client *client;
     minionn_traffic traffic; /* up to the end of the phase before */
@@ -41,7 +45,7 @@ static bool passed(minionn_status status, const char *what) {
     host_print(": ");
     host_print(minionn_strerror(status));
     if (status == MINIONN_ERROR_PEER_ABORTED) {
-        host_print(" ");
+        host_print("; it said: ");
         host_print(minionn_strerror(minionn_client_peer_status(session.client)));
     }
     host_print("\n");
@@ -50,7 +54,7 @@ static bool passed(minionn_status status, const char *what) {
 
 static bool holds(bool condition, const char *what) {
     if (condition) return true;
-    host_print("FAIL: ");
+    host_print("FAIL: it does not hold that ");
     host_print(what);
     host_print("\n");
     return false;
@@ -80,24 +84,31 @@ static bool settle(struct phase *phase, minionn_state want) {
     return true;
 }
 
+/* Whether an answer is the integer model's, bit for bit. */
+static bool is_expected(size_t i, const int64_t *answer, size_t label) {
+    bool right = label == windows_argmax[i];
+#if WINDOWS_ANSWER_LENGTH > 0
+    size_t k;
+    for (k = 0; k < WINDOWS_ANSWER_LENGTH; k++) right = right && answer[k] == windows_answer[i][k];
+#else
+    (void)answer;
+#endif
+    return right;
+}
+
 /* Classifies window `i` and prints how it went. Returns whether the session can go on. */
-static bool classify(size_t i, struct phase *offline, struct phase *online) {
-    static int64_t answer[NETWORK_ANSWER_LENGTH + 1];
-    size_t written, label, k;
+static bool classify(size_t i) {
+    static int64_t answer[NETWORK_ANSWER_LENGTH + 1]; /* C has no array of length 0 */
+    size_t written, label;
     bool right;
     if (minionn_client_left(session.client) == 0 &&
-        !(passed(minionn_client_prepare(session.client), offline->name) && settle(offline, MINIONN_IDLE)))
+        !(passed(minionn_client_prepare(session.client), offline.name) && settle(&offline, MINIONN_IDLE)))
         return false;
-    if (!passed(minionn_client_predict(session.client, windows_input[i], NETWORK_INPUT_LENGTH), online->name) ||
-        !settle(online, MINIONN_IDLE) ||
+    if (!passed(minionn_client_predict(session.client, windows_input[i], NETWORK_INPUT_LENGTH), online.name) ||
+        !settle(&online, MINIONN_IDLE) ||
         !passed(minionn_client_answer(session.client, answer, NETWORK_ANSWER_LENGTH, &written, &label), "answer"))
         return false;
-    right = label == windows_argmax[i];
-#if WINDOWS_ANSWER_LENGTH > 0
-    for (k = 0; k < written; k++) right = right && answer[k] == windows_answer[i][k];
-#else
-    (void)k;
-#endif
+    right = is_expected(i, answer, label);
     host_print("label ");
     host_print_number(label);
     host_print(", expected ");
@@ -133,25 +144,32 @@ static void report_memory(void) {
     result("stack", "", stack_used());
 }
 
-/* A whole session. Returns whether it came to its end, as it should. */
-static bool run(size_t windows) {
-    struct phase setup = {"set-up", 0, 0, 0, 0}, offline = {"offline", 0, 0, 0, 0}, online = {"online", 0, 0, 0, 0},
-                 end = {"close", 0, 0, 0, 0};
+static bool start(void) {
     minionn_options options;
+    return passed(network_options(&options), "options") && check_sizes(&options) &&
+           passed(minionn_client_init(workspace, sizeof workspace, network_plan, sizeof network_plan, &options, board_random, NULL,
+                                      &session.client),
+                  "start") &&
+           holds(link_open() == 0, "the server can be reached") && settle(&setup, MINIONN_IDLE);
+}
+
+static bool end(void) {
     size_t i;
-    if (!passed(network_options(&options), "options") || !check_sizes(&options) ||
-        !passed(minionn_client_init(workspace, sizeof workspace, network_plan, sizeof network_plan, &options, board_random, NULL,
-                                    &session.client),
-                "start") ||
-        !holds(link_open() == 0, "the server can be reached") || !settle(&setup, MINIONN_IDLE))
-        return false;
-    for (i = 0; i < windows; i++)
-        if (!classify(i, &offline, &online)) return false;
-    if (!passed(minionn_client_close(session.client), end.name) || !settle(&end, MINIONN_CLOSED)) return false;
+    if (!passed(minionn_client_close(session.client), closing.name) || !settle(&closing, MINIONN_CLOSED)) return false;
     link_close();
     minionn_client_wipe(session.client);
     for (i = 0; i < sizeof workspace; i++)
         if (!holds(workspace[i] == 0, "the workspace is wiped")) return false;
+    return true;
+}
+
+/* A whole session. Returns whether it came to its end, as it should. */
+static bool run(size_t windows) {
+    size_t i;
+    if (!start()) return false;
+    for (i = 0; i < windows; i++)
+        if (!classify(i)) return false;
+    if (!end()) return false;
     report_phase(&setup);
     report_phase(&offline);
     report_phase(&online);
@@ -166,7 +184,6 @@ int main(void) {
     stack_paint();
     board_init();
     if (host_argument_number("windows=", &fewer) == 0 && fewer < windows) windows = fewer;
-    host_print("WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only\n");
     ended = run(windows);
     report_memory();
     result("windows", "", windows);

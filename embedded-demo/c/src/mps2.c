@@ -25,5 +25,6 @@ int board_random(void *user, uint8_t *out, size_t len) {
     (void)user;
     if (spent) return -1;
     spent = 1;
+    host_print("WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only\n");
     return host_argument_bytes("seed=", out, len);
 }

@@ -17,9 +17,11 @@ pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
 /// The link to the server on the host's port that the program was started with.
 #[cfg(feature = "ethernet")]
 pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
-    use platform::link::ethernet::{Ethernet, Memory, Peer};
+    use platform::link::ethernet::{Ethernet, Memory, NO_SOCKETS, Peer, Sockets};
+    use static_cell::ConstStaticCell;
     let port = platform::argument("port")?;
-    let memory = cortex_m::singleton!(: Memory<'static> = Memory::new())?;
+    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
+    static SOCKETS: ConstStaticCell<Sockets> = ConstStaticCell::new(NO_SOCKETS);
     let [a, b, c, d, e, f, g, h, ..] = board.seed()?.0;
-    Ethernet::start(memory, Peer::Host(port), u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    Ethernet::start(MEMORY.try_take()?, SOCKETS.try_take()?, Peer::Host(port), u64::from_le_bytes([a, b, c, d, e, f, g, h]))
 }

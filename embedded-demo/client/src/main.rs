@@ -19,6 +19,7 @@ use platform::board::{self, Board};
 use platform::link::Link;
 use platform::memory;
 use session::{Answer, Costs, Phase};
+use static_cell::ConstStaticCell;
 
 /// Sessions that are tried before the device gives up.
 const ATTEMPTS: u32 = 5;
@@ -26,6 +27,8 @@ const ATTEMPTS: u32 = 5;
 /// What the engine carves.
 #[repr(align(16))]
 struct Workspace([u8; WORKSPACE]);
+
+static MEMORY: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace([0; WORKSPACE]));
 
 #[entry]
 fn main() -> ! {
@@ -42,7 +45,7 @@ fn run(board: &mut Board) -> Option<()> {
     if platform::SEEDED_BY_HOST {
         println!("WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only");
     }
-    let memory = cortex_m::singleton!(: Workspace = Workspace([0; WORKSPACE]))?;
+    let memory = MEMORY.try_take()?;
     let Some(mut link) = link::of(board) else { return failed("there is no link") };
     let wanted = platform::argument("windows").map_or(WINDOWS.len(), usize::from);
     let windows = WINDOWS.get(..wanted).unwrap_or(&WINDOWS);

@@ -45,8 +45,7 @@ impl Arguments {
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&[u8]> {
         let all = self.bytes.get(..self.len)?;
-        all.split(|&byte| byte == b' ' || byte == 0)
-            .find_map(|word| word.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+        all.split(|&byte| byte == b' ' || byte == 0).find_map(|word| word.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
     }
 
     /// The value of a key that is a decimal number.

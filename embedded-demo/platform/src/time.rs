@@ -1,7 +1,7 @@
 //! Ticks of the board's counter: instructions in QEMU (with `-icount shift=0`), cycles on a board.
 
-use core::cell::Cell;
 use crate::board::{TICK, TICKS_PER_SECOND, ticks};
+use core::cell::Cell;
 
 /// Counts while it runs.
 #[derive(Debug)]

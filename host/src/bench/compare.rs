@@ -85,7 +85,7 @@ pub fn compare(model: &[u8], options: Options, runs: u32, inputs: &Array, seed: 
     let mut profiles = profiles?.split_off(1);
     profiles.sort_by(|a, b| (a.offline.seconds + a.online.seconds).total_cmp(&(b.offline.seconds + b.online.seconds)));
     let profile = profiles.swap_remove(profiles.len() / 2);
-    let own = own::measure(model, options, runs, inputs)?;
+    let own = own::measure(model, options, None, runs, inputs)?;
 
     let costs = costs(plan, &options)?;
     let kinds = costs["layers"].as_array().context("costs without layers")?.iter().map(|layer| &layer["kind"]);

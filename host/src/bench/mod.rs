@@ -1,13 +1,26 @@
-//! Measuring: the project's own method over loopback, and the method as published beside it.
+//! Measuring: single parts beside the machine's limits, networks over real and emulated links, growth, and the method as published.
 //!
 //! | module | what it is |
 //! |---|---|
 //! | [`own`] | a model's set-up, offline and online seconds and bytes, one thread for each party |
+//! | [`networks`] | the paper's networks, single and stocked, over several links |
+//! | [`clients`] | many clients of one server at once |
+//! | [`curves`] | time, bytes and memory as something grows, on [`synthetic`] models |
+//! | [`primitives`] | bodies of single operations |
+//! | [`parts`], [`limits`], [`table`] | single parts of the protocol, what the machine can do at all, one beside the other |
+//! | [`shaper`] | an emulated link |
 //! | [`paper`] | the method of the paper, as a baseline |
 //! | [`compare`] | both on one model in one run |
-//! | [`primitives`] | single operations |
 
+pub mod clients;
 pub mod compare;
+pub mod curves;
+pub mod limits;
+pub mod networks;
 pub mod own;
 pub mod paper;
+pub mod parts;
 pub mod primitives;
+pub mod shaper;
+pub mod synthetic;
+pub mod table;

@@ -1,7 +1,8 @@
-//! The project's own method: one thread for each party, TCP over loopback.
+//! The project's own method: one thread for each party, TCP over loopback, bare or as an emulated link.
 
 use crate::client::{self, Phase, Report, Settings};
 use crate::commands::plain;
+use crate::link_model::LinkModel;
 use crate::loopback;
 use crate::npy::Array;
 use anyhow::{Context as _, ensure};
@@ -12,8 +13,10 @@ use minionn_core::session::Options;
 use serde::Serialize;
 
 /// Medians over all runs.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Measured {
+    /// The emulated link, if there was one.
+    pub link: Option<LinkModel>,
     /// Runs, each with a connection of its own; one more went before to warm up.
     pub runs: u32,
     /// Predictions in a stock.
@@ -24,9 +27,28 @@ pub struct Measured {
     pub offline: Phase,
     /// One prediction.
     pub online: Phase,
+    /// What the emulated link alone takes.
+    pub arithmetic: Option<Arithmetic>,
+}
+
+/// Seconds that a link takes between parties that take none.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Arithmetic {
+    /// Once for each connection.
+    pub setup: f64,
+    /// One stock.
+    pub offline: f64,
+    /// One prediction.
+    pub online: f64,
 }
 
 impl Measured {
+    /// The link for people.
+    #[must_use]
+    pub fn link_name(&self) -> &str {
+        self.link.as_ref().map_or("loopback", |link| &link.name)
+    }
+
     /// Offline and online seconds of one prediction.
     #[must_use]
     pub fn seconds(&self) -> f64 {
@@ -59,11 +81,11 @@ pub fn inputs(model: &Model<'_>, given: Option<&Array>, stock: usize, seed: &See
 }
 
 /// Measures `runs` sessions of one stock each, every answer held against the integer model and the traffic against its prediction.
-/// `inputs`: one row for each prediction of a stock.
+/// `inputs`: one row for each prediction of a stock. The run that warms up goes over bare loopback.
 ///
 /// # Errors
 /// If a session fails, an answer differs, or the traffic does.
-pub fn measure(model: &[u8], options: Options, runs: u32, inputs: &Array) -> anyhow::Result<Measured> {
+pub fn measure(model: &[u8], options: Options, link: Option<&LinkModel>, runs: u32, inputs: &Array) -> anyhow::Result<Measured> {
     let parsed = Model::parse(model)?;
     let plan = *parsed.plan();
     ensure!(inputs.rows() == options.stock as usize, "a stock takes as many rows of inputs");
@@ -72,7 +94,9 @@ pub fn measure(model: &[u8], options: Options, runs: u32, inputs: &Array) -> any
     let mut reports = Vec::new();
     loopback::with_prepared(&parsed, options, |prepared| {
         for run in 0..=runs.max(1) {
-            let report = loopback::session(&parsed, prepared, options, |link| client::predict(link, plan, &settings, inputs, || {}))?;
+            let emulated = link.filter(|_| run > 0);
+            let predict = |link| client::predict(link, plan, &settings, inputs, || {});
+            let report = loopback::session_over(emulated, &parsed, prepared, options, predict)?;
             ensure!(report.predictions == expected, "a private prediction differs from the integer model: please report this");
             if run > 0 {
                 reports.push(report);
@@ -81,12 +105,15 @@ pub fn measure(model: &[u8], options: Options, runs: u32, inputs: &Array) -> any
         Ok(())
     })?;
     let phase = |of: fn(&Report) -> Phase, predicted: cost::Phase, parts: u32| median(reports.iter().map(of), predicted, parts);
+    let (setup, offline, online) = (cost::setup(), cost::offline(&plan, &options)?, cost::online(&plan, &options));
     Ok(Measured {
+        link: link.cloned(),
         runs: runs.max(1),
         stock: options.stock,
-        setup: phase(|r| r.setup, cost::setup(), 1)?,
-        offline: phase(|r| r.offline, cost::offline(&plan, &options)?, 1)?,
-        online: phase(|r| r.online, cost::online(&plan, &options), options.stock)?,
+        setup: phase(|r| r.setup, setup, 1)?,
+        offline: phase(|r| r.offline, offline, 1)?,
+        online: phase(|r| r.online, online, options.stock)?,
+        arithmetic: link.map(|l| Arithmetic { setup: l.seconds(setup), offline: l.seconds(offline), online: l.seconds(online) }),
     })
 }
 
@@ -94,8 +121,9 @@ pub fn measure(model: &[u8], options: Options, runs: u32, inputs: &Array) -> any
 fn median(phases: impl Iterator<Item = Phase>, predicted: cost::Phase, parts: u32) -> anyhow::Result<Phase> {
     let mut seconds = Vec::new();
     for phase in phases {
-        let (up, down) = (u64::from(parts) * predicted.up, u64::from(parts) * predicted.down);
-        ensure!((phase.bytes_sent, phase.bytes_received) == (up, down), "the traffic differs from its prediction: please report this");
+        let (up, down, rounds) = (u64::from(parts) * predicted.up, u64::from(parts) * predicted.down, parts * predicted.rounds);
+        let measured = (phase.bytes_sent, phase.bytes_received, phase.rounds);
+        ensure!(measured == (up, down, rounds), "the traffic differs from its prediction: please report this");
         seconds.push(phase.seconds / f64::from(parts));
     }
     seconds.sort_by(f64::total_cmp);

@@ -1,33 +1,51 @@
 //! `minionn bench`.
 
 use super::plan::{SessionArgs, bytes};
-use crate::bench::{compare, own};
+use crate::bench::networks::{self, Request};
+use crate::bench::{clients, compare, curves, own, parts, table};
 use crate::compile::{CompileOptions, compile};
 use crate::link::fresh_seed;
+use crate::link_model::LinkModel;
 use crate::npy;
 use anyhow::{Context as _, bail};
+use core::fmt::Display;
 use minionn_core::model::{self, Model};
+use minionn_core::rng::Seed;
+use serde::Serialize;
 use std::path::{Path, PathBuf};
-
-/// The networks of the paper's Figures 10 to 12; see models/README.md.
-const NETWORKS: [(&str, &[u8]); 3] = [
-    ("fig10", include_bytes!("../../../models/fig10_square.minionn")),
-    ("fig11", include_bytes!("../../../models/fig11_conv_square.minionn")),
-    ("fig12", include_bytes!("../../../models/fig12_conv_relu.minionn")),
-];
 
 /// Arguments; what the command does stands at [`super::Command`].
 #[derive(Debug, clap::Args)]
+#[command(group = clap::ArgGroup::new("what").args(["model", "network", "profile", "primitives", "networks", "curves", "clients", "count"]).multiple(true).required(true))]
 pub struct Args {
-    /// fig10, fig11 or fig12 (the networks of the paper's figures), a model, or an ONNX file.
-    #[arg(value_name = "MODEL", required_unless_present_any = ["network", "profile"])]
+    /// fig10 to fig13 (the networks of the paper's figures), a model, or an ONNX file.
+    #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
-    /// The same, by name; without it the paper's profile takes fig10.
+    /// The same, by name; without it the paper's profile and many clients take fig10.
     #[arg(long = "model", value_name = "MODEL", conflicts_with = "model")]
     network: Option<PathBuf>,
+    /// Instead: single parts of the protocol, each beside the limit of this machine.
+    #[arg(long, conflicts_with_all = ["model", "network", "networks", "curves", "clients", "profile", "link"])]
+    primitives: bool,
+    /// Instead: the paper's Figures 10 to 13, single and, with --stock, stocked, over loopback and every --link.
+    #[arg(long, conflicts_with_all = ["model", "network", "curves", "clients"])]
+    networks: bool,
+    /// Instead: how time, bytes and memory grow with width, channels, stock and clients; a picture and JSON for each go into this folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "network", "clients", "profile", "link"])]
+    curves: Option<PathBuf>,
+    /// Instead: this many clients of one server at once, each with a stock of predictions; checks the server's memory for each.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), conflicts_with_all = ["profile", "link"])]
+    clients: Option<u32>,
+    /// Instead: run one part once, for `valgrind --tool=callgrind` (see docs/performance.md); `list` names them.
+    #[arg(long, value_name = "PART", exclusive = true)]
+    count: Option<String>,
     /// Run another method, too.
     #[arg(long, value_enum)]
     profile: Option<Profile>,
+    /// Emulate a link: lan (1 ms, 1 Gbit/s), wan (50 ms, 100 Mbit/s), uart (921600 baud), ble, or a round trip and a bandwidth such as
+    /// 20ms,50mbit. Several with --networks.
+    #[arg(long, value_name = "LINK")]
+    link: Vec<LinkModel>,
     /// Calibration rows for an ONNX file; without them its inputs range from 0 to 1.
     #[arg(long, value_name = "X.npy")]
     calibrate: Option<PathBuf>,
@@ -56,28 +74,78 @@ pub enum Profile {
 /// # Errors
 /// If the model cannot be had, a run fails, or an answer is not the integer model's.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let named = args.model.as_deref().or(args.network.as_deref()).unwrap_or(Path::new("fig10"));
-    let model = load(named, args.calibrate.as_deref()).with_context(|| named.display().to_string())?;
-    let (options, seed) = (args.session.options()?, fresh_seed()?);
-    let given = args.input.as_deref().map(array).transpose()?;
-    let inputs = own::inputs(&Model::parse(&model)?, given.as_ref(), options.stock as usize, &seed.derive(0))?;
-    if args.profile == Some(Profile::Paper) {
-        let comparison = compare::compare(&model, options, args.runs, &inputs, &seed.derive(1))?;
-        if args.json {
-            println!("{}", serde_json::to_string_pretty(&comparison)?);
-        } else {
-            print!("{comparison}");
-        }
+    if let Some(name) = &args.count {
+        return count(name);
+    }
+    if args.primitives {
+        return show(args, &table::measure()?);
+    }
+    if let Some(folder) = &args.curves {
+        return curves::write(folder, args.runs, |path| println!("{}", path.display()));
+    }
+    let seed = fresh_seed()?;
+    if args.networks { all_networks(args, &seed) } else { one_network(args, &seed) }
+}
+
+/// Runs one part once, or names them all.
+fn count(name: &str) -> anyhow::Result<()> {
+    if name == "list" {
+        parts::PARTS.iter().for_each(|part| println!("{}", part.name));
         return Ok(());
     }
-    let measured = own::measure(&model, options, args.runs, &inputs)?;
+    parts::count(parts::find(name).with_context(|| format!("no part is called '{name}': see --count list"))?)
+}
+
+fn all_networks(args: &Args, seed: &Seed) -> anyhow::Result<()> {
+    let paper = args.profile == Some(Profile::Paper);
+    let request = Request { options: args.session.options()?, links: args.link.clone(), runs: args.runs, paper };
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&networks::measure(&request, seed, |_| {})?)?);
+        return Ok(());
+    }
+    print!("{}", networks::HEADING);
+    networks::measure(&request, seed, |row| println!("{row}"))?;
+    Ok(())
+}
+
+fn one_network(args: &Args, seed: &Seed) -> anyhow::Result<()> {
+    let named = args.model.as_deref().or(args.network.as_deref()).unwrap_or(Path::new("fig10"));
+    let model = load(named, args.calibrate.as_deref()).with_context(|| named.display().to_string())?;
+    let options = args.session.options()?;
+    if let Some(count) = args.clients {
+        return show(args, &clients::measure(&model, options, count, seed)?);
+    }
+    let given = args.input.as_deref().map(array).transpose()?;
+    let inputs = own::inputs(&Model::parse(&model)?, given.as_ref(), options.stock as usize, &seed.derive(0))?;
+    let link = match &args.link[..] {
+        [] => None,
+        [link] => Some(link),
+        _ => bail!("one --link at a time, but with --networks"),
+    };
+    if args.profile == Some(Profile::Paper) {
+        if link.is_some() {
+            bail!("the method as published is measured without a link");
+        }
+        return show(args, &compare::compare(&model, options, args.runs, &inputs, &seed.derive(1))?);
+    }
+    let measured = own::measure(&model, options, link, args.runs, &inputs)?;
     let name = Model::parse(&model)?.plan().name().to_owned();
     if args.json {
         let mut value = serde_json::json!(measured);
         value["network"] = name.into();
         println!("{}", serde_json::to_string_pretty(&value)?);
     } else {
-        show(&name, &measured);
+        show_phases(&name, &measured);
+    }
+    Ok(())
+}
+
+/// As JSON if asked for, else for people.
+fn show(args: &Args, made: &(impl Serialize + Display)) -> anyhow::Result<()> {
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(made)?);
+    } else {
+        print!("{made}");
     }
     Ok(())
 }
@@ -88,8 +156,8 @@ fn array(path: &Path) -> anyhow::Result<npy::Array> {
 
 /// The bytes of a model: built in, from a file, or compiled.
 fn load(named: &Path, calibrate: Option<&Path>) -> anyhow::Result<Vec<u8>> {
-    if let Some((_, bytes)) = NETWORKS.iter().find(|(name, _)| Path::new(name) == named) {
-        return Ok(bytes.to_vec());
+    if let Some(network) = named.to_str().and_then(networks::find) {
+        return Ok(network.model.to_vec());
     }
     let bytes = std::fs::read(named)?;
     if bytes.starts_with(&model::MAGIC) {
@@ -103,17 +171,19 @@ fn load(named: &Path, calibrate: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     Ok(compile(&bytes, &CompileOptions { input_range, ..CompileOptions::default() }, rows.as_ref())?.model)
 }
 
-fn show(name: &str, measured: &own::Measured) {
-    let stock = measured.stock;
-    println!("{name}: median of {} runs over loopback TCP, one thread for each party, stock of {stock}\n", measured.runs);
-    println!("{:<28}{:>10}{:>12}{:>12}{:>8}", "phase", "seconds", "up", "down", "rounds");
+fn show_phases(name: &str, measured: &own::Measured) {
+    let (stock, link) = (measured.stock, measured.link_name());
+    println!("{name}: median of {} runs over {link}, one thread for each party, stock of {stock}\n", measured.runs);
+    println!("{:<28}{:>10}{:>12}{:>12}{:>12}{:>8}", "phase", "seconds", "link alone", "up", "down", "rounds");
+    let alone = |of: fn(&own::Arithmetic) -> f64| measured.arithmetic.as_ref().map_or_else(|| "-".into(), |a| format!("{:.4}", of(a)));
     let rows = [
-        ("set-up, per connection", &measured.setup),
-        ("offline, per stock", &measured.offline),
-        ("online, per prediction", &measured.online),
+        ("set-up, per connection", &measured.setup, alone(|a| a.setup)),
+        ("offline, per stock", &measured.offline, alone(|a| a.offline)),
+        ("online, per prediction", &measured.online, alone(|a| a.online)),
     ];
-    for (phase, p) in rows {
-        println!("{phase:<28}{:>10.4}{:>12}{:>12}{:>8}", p.seconds, bytes(p.bytes_sent), bytes(p.bytes_received), p.rounds);
+    for (phase, p, alone) in rows {
+        let (up, down) = (bytes(p.bytes_sent), bytes(p.bytes_received));
+        println!("{phase:<28}{:>10.4}{alone:>12}{up:>12}{down:>12}{:>8}", p.seconds, p.rounds);
     }
-    println!("{:<28}{:>10.4}{:>12}", "offline + online, each", measured.seconds(), bytes(measured.bytes()));
+    println!("{:<28}{:>10.4}{:>12}{:>12}", "offline + online, each", measured.seconds(), "", bytes(measured.bytes()));
 }

@@ -4,12 +4,10 @@ use super::plain::Prediction;
 use super::plan::{SessionArgs, bytes};
 use crate::client::{self, Report, Settings};
 use crate::npy;
-use anyhow::{Context as _, bail, ensure};
+use crate::served::ServerProcess;
+use anyhow::{Context as _, ensure};
 use minionn_core::model::Model;
 use minionn_core::plan::Plan;
-use std::io::{BufRead as _, BufReader};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 
 /// A network trained on handwritten digits, and held-out images with their labels; see models/README.md.
 const MODEL: &[u8] = include_bytes!("../../../models/digits_relu.minionn");
@@ -32,45 +30,6 @@ pub struct Args {
     json: bool,
 }
 
-/// The server's process, and the file it serves; both end with this value.
-struct ServerProcess {
-    child: Child,
-    model: PathBuf,
-    address: String,
-}
-
-impl Drop for ServerProcess {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_file(&self.model);
-    }
-}
-
-impl ServerProcess {
-    /// Starts `minionn serve` on a free port of the loopback interface.
-    fn start() -> anyhow::Result<Self> {
-        let model = std::env::temp_dir().join(format!("minionn-demo-{}.minionn", std::process::id()));
-        std::fs::write(&model, MODEL).with_context(|| model.display().to_string())?;
-        let program = std::env::current_exe().context("finding this program")?;
-        let child = Self::spawn(&program, &model).with_context(|| program.display().to_string())?;
-        let mut server = Self { child, model, address: String::new() };
-        let mut line = String::new();
-        let stdout = server.child.stdout.take().context("the server has no output")?;
-        BufReader::new(stdout).read_line(&mut line)?;
-        match line.trim().strip_prefix("listening on ") {
-            Some(address) => server.address = address.to_owned(),
-            None => bail!("the server did not start"),
-        }
-        Ok(server)
-    }
-
-    fn spawn(program: &Path, model: &Path) -> std::io::Result<Child> {
-        let arguments = ["--listen", "127.0.0.1:0", "--once"];
-        Command::new(program).arg("serve").arg(model).args(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()
-    }
-}
-
 /// Shows private predictions of held-out images.
 ///
 /// # Errors
@@ -80,16 +39,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let count = args.images.clamp(1, images.rows());
     let pixels = images.data().get(..count * SIDE * SIDE).context("too few images")?;
     let inputs = npy::Array::new(&[count, SIDE * SIDE], pixels.to_vec()).context("too few images")?;
-    let server = ServerProcess::start()?;
+    let server = ServerProcess::start(MODEL, &["--once"])?;
     if !args.json {
-        println!("A server process ({}) holds a network, 64-32-10 with ReLU, trained on handwritten digits.", server.child.id());
+        println!("A server process ({}) holds a network, 64-32-10 with ReLU, trained on handwritten digits.", server.id());
         println!(
             "This process ({}) holds {count} images that the network never saw. Neither shows the other what it holds.\n",
             std::process::id()
         );
     }
 
-    let mut link = client::connect(&server.address)?;
+    let mut link = client::connect(server.address())?;
     let plan_bytes = client::plan_from(&mut link)?;
     let plan = Plan::parse(&plan_bytes)?;
     let settings = Settings { options: args.session.options()?, ..Settings::default() };

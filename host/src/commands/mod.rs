@@ -40,7 +40,10 @@ pub enum Command {
     Predict(predict::Args),
     /// Show a private prediction end to end: server and client as two processes, handwritten digits, every answer checked.
     Demo(demo::Args),
-    /// Measure a network: seconds and bytes of each phase over loopback, every answer checked.
+    /// Measure a network: seconds and bytes of each phase over loopback or an emulated link, every answer checked.
+    ///
+    /// Or the paper's networks in one table (`--networks`), single parts beside what this machine can do at all (`--primitives`), how costs grow
+    /// (`--curves`), many clients at once (`--clients`). docs/performance.md says what the figures mean.
     ///
     /// With `--profile paper` the method as published in 2017 runs beside it, on the same integers: the baseline of every speed-up. That profile
     /// only measures; it never serves real inputs.

@@ -12,13 +12,15 @@ use std::path::Path;
 mod options;
 use options::OPTIONS;
 
-/// What a run of some windows may take.
-pub(crate) const LIMIT: Duration = Duration::from_secs(200);
+/// What a run of some windows may take. On an idle machine it needs a tenth; a serial port in QEMU waits for the scheduler twice for each byte.
+pub(crate) const LIMIT: Duration = Duration::from_secs(900);
 
 /// A client firmware on a board, on a link.
 #[derive(Clone, Copy)]
 pub(crate) struct Setting<'a> {
     pub(crate) machine: Machine,
+    /// As the table says it.
+    pub(crate) language: &'static str,
     pub(crate) firmware: &'a Built,
     /// As the table says it.
     pub(crate) link: &'static str,
@@ -28,8 +30,15 @@ pub(crate) struct Setting<'a> {
 /// The lines `result NAME NUMBER` of a client.
 pub(crate) struct Results(BTreeMap<String, u64>);
 
+/// 32 random bytes in hexadecimal digits.
+pub(crate) fn fresh_seed() -> Result<String, String> {
+    let mut seed = [0; 32];
+    getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
+    Ok(seed.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
 impl Results {
-    fn of(lines: &[String]) -> Self {
+    pub(crate) fn of(lines: &[String]) -> Self {
         let fields = lines.iter().filter_map(|line| line.strip_prefix("result ")?.split_once(' '));
         Self(fields.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
     }
@@ -43,10 +52,7 @@ impl Results {
 impl Setting<'_> {
     /// Switches the board on, with a fresh seed: QEMU has no source of randomness of its own.
     pub(crate) fn start(&self, wiring: Wiring) -> Result<Emulator, String> {
-        let mut seed = [0; 32];
-        getrandom::fill(&mut seed).map_err(|error| error.to_string())?;
-        let seed: String = seed.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.machine.start(self.firmware, wiring, &[format!("windows={}", self.windows), format!("seed={seed}")])
+        self.machine.start(self.firmware, wiring, &[format!("windows={}", self.windows), format!("seed={}", fresh_seed()?)])
     }
 
     /// Runs it to its end, which must be a good one.
@@ -98,6 +104,7 @@ impl Setting<'_> {
 
 /// A row of the table.
 pub(crate) struct Row {
+    language: &'static str,
     board: &'static str,
     link: &'static str,
     flash: u64,
@@ -123,6 +130,7 @@ impl Row {
             Ok(values)
         };
         Ok(Self {
+            language: setting.language,
             board: setting.machine.name,
             link: setting.link,
             flash: setting.firmware.elf.flash()?,
@@ -157,15 +165,15 @@ impl Row {
     /// The table, in Markdown.
     pub(crate) fn table(rows: &[Self]) -> String {
         let mut text =
-            "| board | link | flash | static RAM | of it workspace | stack | RAM in all | instructions: set-up | offline | online | \
+            "| client in | board | link | flash | static RAM | of it workspace | stack | RAM in all | instructions: set-up | offline | online | \
                         bytes sent: set-up | offline | online | received: set-up | offline | online |\n"
                 .to_owned();
-        text += &format!("|---|---{}|\n", "|--:".repeat(14));
+        text += &format!("|---|---|---{}|\n", "|--:".repeat(14));
         for row in rows {
             let sizes = [row.flash, row.fixed, row.workspace, row.stack, row.ram()];
             let numbers = sizes.iter().chain(&row.instructions).chain(&row.sent).chain(&row.received);
             let numbers: Vec<String> = numbers.map(u64::to_string).collect();
-            text += &format!("| {} | {} | {} |\n", row.board, row.link, numbers.join(" | "));
+            text += &format!("| {} | {} | {} | {} |\n", row.language, row.board, row.link, numbers.join(" | "));
         }
         text
     }

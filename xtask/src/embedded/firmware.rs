@@ -1,7 +1,7 @@
 //! Building firmware.
 
 use super::elf::Elf;
-use crate::shell::{cargo, root, run, target_dir};
+use crate::shell::{cargo, command, root, run, target_dir};
 use std::path::PathBuf;
 
 /// One firmware: a package for a board.
@@ -38,7 +38,25 @@ impl Firmware {
         let name = format!("{binary}-{model}-{}.elf", features.replace(',', "-"));
         let (from, path) = (folder.join("thumbv7em-none-eabihf/release").join(binary), folder.join(name));
         std::fs::copy(&from, &path).map_err(|error| format!("{}: {error}", from.display()))?;
+        Built::read(path)
+    }
+}
+
+/// Builds the client in C, for a link, with windows of a model from `models/`.
+pub(crate) fn in_c(link: &str, model: &str, windows: u64) -> Result<Built, String> {
+    let model = root().join("models").join(model).with_extension("minionn");
+    let path = target_dir().join("embedded-c").join(link).join("sensor.elf");
+    run(command("make --silent --directory embedded-demo/c")
+        .arg(format!("LINK={link}"))
+        .arg(format!("MODEL={}", model.display()))
+        .arg(format!("ROWS={windows}"))
+        .env("CARGO_TARGET_DIR", target_dir()))?;
+    Built::read(path)
+}
+
+impl Built {
+    fn read(path: PathBuf) -> Result<Self, String> {
         let elf = Elf::read(&path)?;
-        Ok(Built { path, elf })
+        Ok(Self { path, elf })
     }
 }

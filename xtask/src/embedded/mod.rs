@@ -5,9 +5,11 @@
 //! | [`firmware`], [`elf`] | building; sizes and symbols |
 //! | [`emulator`], [`server`], [`wire`] | a board, the host's server, what lies between them |
 //! | [`client`], [`power`] | a client's run and its row of the table; power loss |
+//! | [`device`] | a server on the device |
 //! | [`limits`] | what the firmware may take |
 
 mod client;
+mod device;
 mod elf;
 mod emulator;
 mod firmware;
@@ -31,7 +33,7 @@ use wire::Wire;
 type Result<T> = core::result::Result<T, String>;
 
 /// Served by the host, classified by the device.
-const MODEL: &str = "digits_relu";
+const MODEL: &str = "sensor";
 /// The self-test needs seconds.
 const SELF_TEST_LIMIT: Duration = Duration::from_secs(100);
 /// Windows over Ethernet, and over the emulated serial ports, which take some 10 kB in a second.
@@ -47,6 +49,9 @@ const fn client_for(features: &'static str) -> Firmware {
     Firmware { package: "minionn-device-client", binary: "client", features, model: MODEL }
 }
 
+/// The server, with the same model.
+const SERVER: Firmware = Firmware { package: "minionn-device-server", binary: "server", features: "mps2-an386,ethernet", model: MODEL };
+
 /// Boards that QEMU does not emulate: built only.
 const BOARDS: [&str; 3] = ["stm32f407", "stm32f429", "nrf52840"];
 
@@ -59,23 +64,34 @@ pub(crate) fn all() -> Result<(String, String)> {
     }
     let (serial, ethernet) = (client_for("mps2-an386").build()?, client_for("mps2-an386,ethernet").build()?);
     let netduino = client_for("netduinoplus2").build()?;
-    for firmware in [&serial, &ethernet, &netduino] {
+    let (c_serial, c_ethernet) = (firmware::in_c("serial", MODEL, WINDOWS)?, firmware::in_c("ethernet", MODEL, WINDOWS)?);
+    for firmware in [&serial, &ethernet, &netduino, &c_serial, &c_ethernet] {
         without("heap", firmware, limits::HEAP)?;
     }
-    for firmware in [&serial, &netduino] {
+    for firmware in [&serial, &netduino, &c_serial] {
         without("formatter", firmware, limits::FORMATTING)?;
     }
-    let over_serial = |machine, firmware| Setting { machine, firmware, link: "UART", windows: WINDOWS_SERIAL };
-    let over_ethernet = Setting { machine: MPS2, firmware: &ethernet, link: "Ethernet", windows: WINDOWS };
-    let rows = thread::scope(|scope| {
-        let first = scope.spawn(|| on_serial(&minionn, &over_serial(MPS2, &serial)));
-        let second = scope.spawn(|| on_serial(&minionn, &over_serial(NETDUINO, &netduino)));
-        let third = on_ethernet(&minionn, &over_ethernet);
-        let join = |handle: thread::ScopedJoinHandle<'_, Result<Row>>| handle.join().map_err(|_| "a run ended early".to_owned())?;
-        Ok::<_, String>([third?, join(first)?, join(second)?])
+    let device_server = SERVER.build()?;
+    let over_serial = |machine, language, firmware| Setting { machine, language, firmware, link: "UART", windows: WINDOWS_SERIAL };
+    let over_ethernet = |language, firmware| Setting { machine: MPS2, language, firmware, link: "Ethernet", windows: WINDOWS };
+    let (rows, served) = thread::scope(|scope| {
+        let (minionn, power) = (&minionn, &[Loss::Power]);
+        let others = [
+            scope.spawn(|| on_serial(minionn, &over_serial(MPS2, "Rust", &serial))),
+            scope.spawn(|| on_serial(minionn, &over_serial(NETDUINO, "Rust", &netduino))),
+            // The client in C connects once for every start.
+            scope.spawn(|| on_ethernet(minionn, &over_ethernet("C", &c_ethernet), power)),
+            scope.spawn(|| on_serial(minionn, &over_serial(MPS2, "C", &c_serial))),
+        ];
+        let serving = scope.spawn(|| device::serve(minionn, &device_server, &model("minionn")));
+        let first = on_ethernet(minionn, &over_ethernet("Rust", &ethernet), &[Loss::Power, Loss::Connection]);
+        let joined = others.into_iter().map(|run| run.join().map_err(|_| "a run ended early".to_owned())?);
+        let rows = core::iter::once(first).chain(joined).collect::<Result<Vec<Row>>>()?;
+        let served = serving.join().map_err(|_| "the device's server ended early".to_owned())??;
+        Ok::<_, String>((rows, served))
     })?;
-    let words = format!("{tested}; {} windows, {} sessions cut and survived", WINDOWS + 2 * WINDOWS_SERIAL, CUTS + 2);
-    Ok((words, Row::table(&rows)))
+    let words = format!("{tested}; {} windows, {} sessions cut and survived", 2 * WINDOWS + 3 * WINDOWS_SERIAL, 2 * CUTS + 3);
+    Ok((words, format!("{}\n{}", Row::table(&rows), served.table())))
 }
 
 /// The text of a firmware's log frames, for those who start QEMU by hand.
@@ -97,8 +113,8 @@ fn self_test() -> Result<String> {
     if output.success { Ok(format!("self-test: {last}")) } else { Err(output.lines.join("\n")) }
 }
 
-/// Ten windows; then sessions that are cut at random bytes.
-fn on_ethernet(minionn: &Path, setting: &Setting<'_>) -> Result<Row> {
+/// Ten windows; then sessions that are cut at random bytes, in these ways by turns.
+fn on_ethernet(minionn: &Path, setting: &Setting<'_>, losses: &[Loss]) -> Result<Row> {
     let server = Server::on_tcp(minionn, &model("minionn"))?;
     let wire = Wire::to_tcp(server.port()?)?;
     let wiring = Wiring::Ethernet(wire.port);
@@ -106,12 +122,12 @@ fn on_ethernet(minionn: &Path, setting: &Setting<'_>) -> Result<Row> {
     server.session()?;
     let before = server.memory();
     let one = Setting { windows: 1, ..*setting };
-    for i in 0..CUTS {
-        let loss = if i % 2 == 0 { Loss::Power } else { Loss::Connection };
+    for &loss in losses.iter().cycle().take(CUTS) {
         power::survive(&one, &server, &wire, wiring, loss, row.bytes_of_one_window())?;
     }
+    wire.all_greetings_differ()?;
     let grown = server.memory().zip(before).map_or(0, |(now, before)| now.saturating_sub(before));
-    if grown > limits::SERVER_GROWTH {
+    if grown > limits::SERVER_GROWTH * CUTS as u64 {
         return Err(format!("the server holds {grown} bytes more after {CUTS} broken sessions"));
     }
     Ok(row)
@@ -126,6 +142,7 @@ fn on_serial(minionn: &Path, setting: &Setting<'_>) -> Result<Row> {
     server.session()?;
     let one = Setting { windows: 1, ..*setting };
     power::survive(&one, &server, &wire, wiring, Loss::Power, row.bytes_of_one_window())?;
+    wire.all_greetings_differ()?;
     Ok(row)
 }
 

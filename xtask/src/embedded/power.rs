@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Instant;
 
 /// How long a cut may be waited for.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How often.
 const POLL: Duration = Duration::from_millis(5);
 

@@ -1,6 +1,7 @@
 //! Wires between an emulator and a server, which can be cut after any number of bytes.
 
 use core::time::Duration;
+use minionn_core::wire::Greeting;
 use serialport::{SerialPort as _, TTYPort};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -35,28 +36,32 @@ pub(crate) struct Wire {
     pub(crate) port: u16,
     budget: Budget,
     connected: Arc<Mutex<Vec<TcpStream>>>,
+    greetings: Greetings,
 }
+
+/// The first bytes of every connection from a device.
+type Greetings = Arc<Mutex<Vec<Vec<u8>>>>;
 
 impl Wire {
     fn listen() -> Result<(Self, TcpListener), String> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
         let port = listener.local_addr().map_err(|error| error.to_string())?.port();
-        let wire = Self { port, budget: Budget(Arc::new(AtomicU64::new(u64::MAX))), connected: Arc::default() };
+        let wire = Self { port, budget: Budget(Arc::new(AtomicU64::new(u64::MAX))), connected: Arc::default(), greetings: Arc::default() };
         Ok((wire, listener))
     }
 
     /// To a server's TCP port; each connection to a new one.
     pub(crate) fn to_tcp(server: u16) -> Result<Self, String> {
         let (wire, listener) = Self::listen()?;
-        let (budget, connected) = (wire.budget.clone(), wire.connected.clone());
+        let (budget, connected, greetings) = (wire.budget.clone(), wire.connected.clone(), wire.greetings.clone());
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
                 let (Ok(near2), Ok(far2)) = (near.try_clone(), far.try_clone()) else { continue };
                 remember(&connected, [&near, &far]);
-                let (to, fro) = (budget.clone(), budget.clone());
-                thread::spawn(move || pump(near, far, &to));
-                thread::spawn(move || pump(far2, near2, &fro));
+                let (to, fro, seen) = (budget.clone(), budget.clone(), greetings.clone());
+                thread::spawn(move || pump(near, far, &to, Some(&seen)));
+                thread::spawn(move || pump(far2, near2, &fro, None));
             }
         });
         Ok(wire)
@@ -71,12 +76,12 @@ impl Wire {
         let mut writer = near.try_clone_native().map_err(|error| error.to_string())?;
         let (up, down) = (wire.budget.clone(), wire.budget.clone());
         let device: Arc<Mutex<Option<TcpStream>>> = Arc::default();
-        let (connected, to_device) = (wire.connected.clone(), device.clone());
+        let (connected, greetings, to_device) = (wire.connected.clone(), wire.greetings.clone(), device.clone());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 remember(&connected, [&stream]);
                 *lock(&device) = stream.try_clone().ok();
-                pump(stream, &mut writer, &up);
+                pump(stream, &mut writer, &up, Some(&greetings));
                 *lock(&device) = None;
             }
         });
@@ -114,6 +119,16 @@ impl Wire {
         self.budget.is_spent()
     }
 
+    /// Whether no device began a session as another one did: each has a nonce of its own, made from its seed.
+    pub(crate) fn all_greetings_differ(&self) -> Result<(), String> {
+        let mut greetings = lock(&self.greetings).clone();
+        greetings.retain(|greeting| greeting.len() == Greeting::MAX);
+        let all = greetings.len();
+        greetings.sort();
+        greetings.dedup();
+        if all > 1 && greetings.len() == all { Ok(()) } else { Err(format!("of {all} greetings only {} differ", greetings.len())) }
+    }
+
     /// Breaks every connection now.
     pub(crate) fn cut(&self) {
         for stream in lock(&self.connected).drain(..) {
@@ -130,15 +145,19 @@ pub(crate) struct Terminal {
     _kept_open: TTYPort,
 }
 
-/// Moves bytes until one side ends or the wire is cut.
-fn pump(mut from: TcpStream, mut to: impl Write + Close, budget: &Budget) {
+/// Moves bytes until one side ends or the wire is cut. Notes the first ones.
+fn pump(mut from: TcpStream, mut to: impl Write + Close, budget: &Budget, greetings: Option<&Greetings>) {
     let mut bytes = [0; BUFFER];
+    let mut first = Vec::new();
     while let Ok(n @ 1..) = from.read(&mut bytes) {
+        let missing = Greeting::MAX - first.len();
+        first.extend(bytes.iter().take(n.min(missing)));
         let granted = budget.spend(n);
         if to.write_all(bytes.get(..granted).unwrap_or_default()).is_err() || granted < n {
             break;
         }
     }
+    greetings.into_iter().for_each(|all| lock(all).push(first.clone()));
     let _ = from.shutdown(Shutdown::Both);
     to.close();
 }

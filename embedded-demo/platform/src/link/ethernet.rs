@@ -23,27 +23,31 @@ const EPHEMERAL: u16 = 49_152;
 /// How long the end of a connection is waited for.
 const LINGER_MS: u32 = 2_000;
 
-/// What the network needs of RAM.
-pub struct Memory<'a> {
+/// What the network needs of RAM: all zeros, so that a static one takes no flash.
+pub struct Memory {
     device: Lan9118,
     receive: [u8; RECEIVE],
     send: [u8; SEND],
-    sockets: [SocketStorage<'a>; 1],
 }
 
-impl Memory<'_> {
+impl Memory {
     /// Empty.
     #[must_use]
     pub const fn new() -> Self {
-        Self { device: Lan9118::new(), receive: [0; RECEIVE], send: [0; SEND], sockets: [SocketStorage::EMPTY] }
+        Self { device: Lan9118::new(), receive: [0; RECEIVE], send: [0; SEND] }
     }
 }
 
-impl Default for Memory<'_> {
+impl Default for Memory {
     fn default() -> Self {
         Self::new()
     }
 }
+
+/// Room for the one socket.
+pub type Sockets = [SocketStorage<'static>; 1];
+/// Room for no socket yet.
+pub const NO_SOCKETS: Sockets = [SocketStorage::EMPTY];
 
 /// Whom the link is with.
 #[derive(Clone, Copy, Debug)]
@@ -55,20 +59,20 @@ pub enum Peer {
 }
 
 /// One TCP connection at a time as a link.
-pub struct Ethernet<'a> {
-    device: &'a mut Lan9118,
+pub struct Ethernet {
+    device: &'static mut Lan9118,
     interface: Interface,
-    sockets: SocketSet<'a>,
+    sockets: SocketSet<'static>,
     socket: SocketHandle,
     clock: Clock,
     peer: Peer,
     opened: u16,
 }
 
-impl<'a> Ethernet<'a> {
+impl Ethernet {
     /// Starts controller and network. `seed` varies port and sequence numbers from start to start. `None` if there is no controller.
-    pub fn start(memory: &'a mut Memory<'a>, peer: Peer, seed: u64) -> Option<Self> {
-        let Memory { device, receive, send, sockets } = memory;
+    pub fn start(memory: &'static mut Memory, sockets: &'static mut Sockets, peer: Peer, seed: u64) -> Option<Self> {
+        let Memory { device, receive, send } = memory;
         if !device.start(HARDWARE) {
             return None;
         }
@@ -92,12 +96,12 @@ impl<'a> Ethernet<'a> {
         self.interface.poll(now, self.device, &mut self.sockets)
     }
 
-    fn socket(&mut self) -> &mut Socket<'a> {
+    fn socket(&mut self) -> &mut Socket<'static> {
         self.sockets.get_mut(self.socket)
     }
 
     /// Polls until `done` says something, or the time is over.
-    fn until<T>(&mut self, milliseconds: u32, mut done: impl FnMut(&mut Socket<'a>) -> Option<Result<T, Fault>>) -> Result<T, Fault> {
+    fn until<T>(&mut self, milliseconds: u32, mut done: impl FnMut(&mut Socket<'static>) -> Option<Result<T, Fault>>) -> Result<T, Fault> {
         let deadline = Deadline::after(milliseconds);
         loop {
             if let Some(result) = done(self.socket()) {
@@ -134,11 +138,11 @@ impl<'a> Ethernet<'a> {
     }
 }
 
-impl embedded_io::ErrorType for Ethernet<'_> {
+impl embedded_io::ErrorType for Ethernet {
     type Error = Fault;
 }
 
-impl Read for Ethernet<'_> {
+impl Read for Ethernet {
     fn read(&mut self, buf: &mut [u8]) -> Result<usize, Fault> {
         self.until(PATIENCE_MS, |socket| match socket.recv_slice(buf) {
             Ok(0) if !buf.is_empty() && socket.may_recv() => None,
@@ -149,7 +153,7 @@ impl Read for Ethernet<'_> {
     }
 }
 
-impl ReadReady for Ethernet<'_> {
+impl ReadReady for Ethernet {
     /// Whether [`Read::read`] would return at once. Moves frames.
     fn read_ready(&mut self) -> Result<bool, Fault> {
         self.poll();
@@ -158,7 +162,7 @@ impl ReadReady for Ethernet<'_> {
     }
 }
 
-impl Write for Ethernet<'_> {
+impl Write for Ethernet {
     /// Fills the buffer; frames leave when it is full, or with [`Write::flush`].
     fn write(&mut self, buf: &[u8]) -> Result<usize, Fault> {
         self.until(PATIENCE_MS, |socket| match socket.send_slice(buf) {
@@ -174,7 +178,7 @@ impl Write for Ethernet<'_> {
     }
 }
 
-impl Link for Ethernet<'_> {
+impl Link for Ethernet {
     fn open(&mut self) -> Result<(), Fault> {
         self.socket().abort();
         self.poll();

@@ -6,11 +6,11 @@
 use super::batch::RING;
 use super::traffic::Cost;
 use anyhow::Context as _;
-use minionn_core::garble::{Circuit, Evaluator, GATE_BYTES, Garbler, MAX_LANES, totals};
+use minionn_core::garble::{Circuit, Evaluator, GATE_BYTES, Garbler, totals};
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::ot::product::{client_product, product_bits, server_product};
 use minionn_core::ot::{GROUP, Receiver, Repetition, Sender};
-use minionn_core::params::KAPPA;
+use minionn_core::params::{KAPPA, LANES};
 use minionn_core::rng::{Domain, Prg, Seed};
 use minionn_core::wire::packed_len;
 
@@ -102,24 +102,24 @@ impl<'l> Parties<'l> {
         let evaluator = Evaluator::new(&self.session, self.layers);
 
         let (inputs, bits) = (shape.client_inputs as usize, BITS as usize);
-        let mut tables = vec![0; MAX_LANES * shape.table_bytes()];
-        let mut active = vec![0; MAX_LANES * shape.server_inputs as usize];
+        let mut tables = vec![0; LANES * shape.table_bytes()];
+        let mut active = vec![0; LANES * shape.server_inputs as usize];
         let mut outputs = Vec::with_capacity(neurons);
-        for first in (0..neurons).step_by(MAX_LANES) {
-            let lanes = MAX_LANES.min(neurons - first);
+        for first in (0..neurons).step_by(LANES) {
+            let lanes = LANES.min(neurons - first);
             let range = first * inputs..(first + lanes) * inputs;
             let (zero, chosen) = (labels.server.get(range.clone()).context("OTs")?, labels.client.get(range).context("OTs")?);
             let tables = tables.get_mut(..lanes * shape.table_bytes()).context("tables")?;
             let active = active.get_mut(..lanes * shape.server_inputs as usize).context("labels")?;
-            let (mut decode, mut colours) = ([0; MAX_LANES], [0; MAX_LANES]);
+            let (mut decode, mut colours) = ([0; LANES], [0; LANES]);
             let (decode, colours) = (decode.get_mut(..lanes).context("lanes")?, colours.get_mut(..lanes).context("lanes")?);
-            garbler.garble_neurons::<C, MAX_LANES>(circuit, first as u64, lanes, zero, tables, decode)?;
+            garbler.garble_neurons::<C, LANES>(circuit, first as u64, lanes, zero, tables, decode)?;
             let shares = server.iter().enumerate().skip(first * steps);
             for ((record, &share), out) in shares.zip(active.chunks_exact_mut(bits)) {
                 garbler.active_labels(record as u64, 0, share, bits, out);
             }
             cost.bytes_down += (tables.len() + size_of_val(active)) as u64;
-            evaluator.evaluate_neurons::<C, MAX_LANES>(circuit, first as u64, lanes, tables, active, chosen, colours)?;
+            evaluator.evaluate_neurons::<C, LANES>(circuit, first as u64, lanes, tables, active, chosen, colours)?;
             outputs.extend(colours.iter().zip(decode).map(|(colour, decode)| colour ^ *decode));
         }
         debug_assert_eq!(shape.table_bytes(), shape.ands as usize * GATE_BYTES);

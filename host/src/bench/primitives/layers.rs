@@ -1,11 +1,12 @@
 //! One linear layer, both parties: the offline triplet over loopback, one thread for each, and the online product in the clear.
 
+use crate::bench::synthetic;
 use crate::link::{Memory, fresh_seed};
 use crate::loopback;
 use anyhow::Context as _;
 use core::hint::black_box;
 use minionn_core::model::{Layer, Model};
-use minionn_core::plan::{self, Convolution, Header, Op, Plan, Quantisation};
+use minionn_core::plan::{Convolution, Op};
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Client, Options, SliceStore, client_memory};
@@ -29,26 +30,8 @@ pub fn published() -> [(&'static str, Op); 3] {
 /// # Errors
 /// If the plan does not admit it.
 pub fn model(op: Op) -> anyhow::Result<Vec<u8>> {
-    let (ring, weight_bits, geometry) = op.linear().context("not a linear operation")?;
-    let fan_in = geometry?.layer().fan_in();
-    let header = Header {
-        input_len: op.input().1,
-        output_len: op.output().1,
-        input: Quantisation { scale: 1.0, min: -128, max: 127 },
-        output_scale: 1.0,
-        name: [0; 32],
-    };
-    let mut plan = vec![0; plan::MAX_BYTES];
-    let len = Plan::write(&header, &[op, Op::Open { ring, len: op.output().1 }], &mut plan)?;
-    plan.truncate(len);
-    let weight = |i: usize, j: usize| {
-        let mut random = Seed([7; 32]).stream(Domain::Mask, i as u64 * fan_in + j as u64);
-        (random.next_u64() % (1 << weight_bits)) as i64 - (1 << (weight_bits - 1))
-    };
-    let weights: Vec<i64> = (0..op.output().1 as usize).flat_map(|i| (0..fan_in as usize).map(move |j| weight(i, j))).collect();
-    let mut bytes = vec![0; Model::len_bytes(&Plan::parse(&plan)?)];
-    Model::write(&plan, |_, i, j| weights.get(i * fan_in as usize + j).copied().unwrap_or(0), |_, _| 0, &mut bytes)?;
-    Ok(bytes)
+    let (ring, ..) = op.linear().context("not a linear operation")?;
+    synthetic::model("layer", &[op, Op::Open { ring, len: op.output().1 }])
 }
 
 /// Seconds of the offline phase of one prediction of this model, both parties at once: the least of `runs`.

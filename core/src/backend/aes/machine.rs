@@ -1,0 +1,98 @@
+//! What a machine offers for AES on many blocks, and how work is cut for it.
+
+use crate::hash::Block;
+
+/// Vectors under one key that are worked on at once: enough to hide the latency of AES instructions, a pair on small machines
+/// (bit-sliced software does two blocks for the price of one).
+pub(crate) const FLIGHT: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
+
+/// One way to work on several blocks side by side. A value is the proof that the CPU has the instructions.
+///
+/// All methods are `#[inline(always)]`, so that they become part of a function that is compiled for these instructions.
+pub(crate) trait Vectors: Copy {
+    /// [`Self::BLOCKS`] blocks.
+    type Vector: Copy;
+
+    /// Blocks of a vector.
+    const BLOCKS: usize;
+
+    /// The first blocks of `from`, zeros behind its end.
+    fn load(self, from: &[Block]) -> Self::Vector;
+    /// Stores as many blocks as fit.
+    fn store(self, v: Self::Vector, to: &mut [Block]);
+    /// Block `i < BLOCKS` of `v`.
+    fn block(self, v: Self::Vector, i: usize) -> Block;
+    /// Two vectors, of which blocks `i` are `pair(i)`.
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [Self::Vector; 2];
+    /// `block` everywhere.
+    fn splat(self, block: Block) -> Self::Vector;
+    /// `a ⊕ b`.
+    fn xor(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a ∧ b`.
+    fn and(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// All ones in each block whose lowest bit is 1, else zeros.
+    fn colour_masks(self, v: Self::Vector) -> Self::Vector;
+}
+
+/// One way to do AES.
+pub(crate) trait Machine: Vectors {
+    /// The scheduled keys of `L` lanes.
+    type Keys<const L: usize>;
+
+    /// AES under the key of `lane`, on all vectors.
+    fn encrypt<const L: usize, const M: usize>(self, keys: &Self::Keys<L>, lane: usize, x: &mut [Self::Vector; M]);
+    /// AES under the keys of the lanes from `first` on: block `i` of every vector of `x[g]` belongs to lane `first + g · BLOCKS + i`.
+    /// What happens to lanes from `L` on is of no use.
+    fn encrypt_lanes<const L: usize, const M: usize, const G: usize>(
+        self,
+        keys: &Self::Keys<L>,
+        first: usize,
+        x: &mut [[Self::Vector; M]; G],
+    );
+}
+
+/// Work with the scheduled keys of `L` lanes that any machine can do.
+pub(crate) trait Job<const L: usize> {
+    /// Does it. `#[inline(always)]`.
+    fn run<X: Machine>(self, machine: X, keys: &X::Keys<L>);
+}
+
+/// Work on many blocks, some vectors at a time.
+pub(crate) trait Pass<X: Machine> {
+    /// Does it for the vectors that begin with block number `at`. `#[inline(always)]`.
+    fn pass<const M: usize>(&mut self, at: usize, x: &mut [X::Vector; M]);
+}
+
+/// Runs `pass` on `blocks`, in place, [`FLIGHT`] vectors at a time as long as there are as many.
+#[inline(always)]
+pub(crate) fn in_flight<X: Machine>(machine: X, blocks: &mut [Block], pass: &mut impl Pass<X>) {
+    let mut at = 0;
+    let rest = passes::<X, FLIGHT>(machine, blocks, &mut at, pass);
+    let rest = passes::<X, 4>(machine, rest, &mut at, pass);
+    for last in rest.chunks_mut(X::BLOCKS) {
+        pass_once::<X, 1>(machine, last, &mut at, pass);
+    }
+}
+
+/// As many passes over `M` vectors as fit; returns what is left.
+#[inline(always)]
+fn passes<'b, X: Machine, const M: usize>(machine: X, blocks: &'b mut [Block], at: &mut usize, pass: &mut impl Pass<X>) -> &'b mut [Block] {
+    let mut chunks = blocks.chunks_exact_mut(M * X::BLOCKS);
+    for chunk in &mut chunks {
+        pass_once::<X, M>(machine, chunk, at, pass);
+    }
+    chunks.into_remainder()
+}
+
+#[inline(always)]
+fn pass_once<X: Machine, const M: usize>(machine: X, chunk: &mut [Block], at: &mut usize, pass: &mut impl Pass<X>) {
+    let mut x = [machine.splat(0); M];
+    for (x, from) in x.iter_mut().zip(chunk.chunks(X::BLOCKS)) {
+        *x = machine.load(from);
+    }
+    pass.pass(*at, &mut x);
+    for (x, to) in x.iter().zip(chunk.chunks_mut(X::BLOCKS)) {
+        machine.store(*x, to);
+    }
+    *at += M * X::BLOCKS;
+}

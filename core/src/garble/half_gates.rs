@@ -1,0 +1,293 @@
+//! One AND gate in all lanes, garbled and evaluated: half-gates (Zahur, Rosulek, Evans, Eurocrypt 2015, Figure 2).
+//!
+//! Together with the free gates around it: `carry = (a ⊕ carry)·(b ⊕ carry) ⊕ carry`, the majority of three, and for a carry of 0 just
+//! `a·b`; and `b = a ⊕ b ⊕ carry` where the sum is wanted. So labels are read and written once.
+
+use super::{GATE_BYTES, Labels};
+use crate::backend::aes::{Job, Machine};
+use crate::hash::{Block, hash_lanes};
+
+/// The tables of some lanes, `[lanes][stride]` bytes, at one row of each.
+pub(super) struct Rows<T> {
+    pub(super) tables: T,
+    pub(super) stride: usize,
+    pub(super) row: usize,
+}
+
+impl<T> Rows<T> {
+    /// Where the row of `lane` begins, if its lane's bytes hold it.
+    #[inline(always)]
+    fn at(&self, lane: usize) -> Option<usize> {
+        let row = self.row * GATE_BYTES;
+        (row + GATE_BYTES <= self.stride).then_some(lane * self.stride + row)
+    }
+}
+
+impl Rows<&[u8]> {
+    /// T_G and T_E of a lane; zeros if there is no such row.
+    #[inline(always)]
+    fn get(&self, lane: usize) -> [Block; 2] {
+        let bytes = self.at(lane).and_then(|at| self.tables.get(at..)).and_then(<[u8]>::first_chunk::<GATE_BYTES>);
+        bytes.map_or([0; 2], |bytes| bytemuck::must_cast::<[u8; GATE_BYTES], [[u8; 16]; 2]>(*bytes).map(Block::from_le_bytes))
+    }
+}
+
+impl Rows<&mut [u8]> {
+    /// Writes T_G and T_E of a lane, if there is such a row.
+    #[inline(always)]
+    fn set(&mut self, lane: usize, row: [Block; 2]) {
+        let bytes = self.at(lane).and_then(|at| self.tables.get_mut(at..)).and_then(<[u8]>::first_chunk_mut::<GATE_BYTES>);
+        if let Some(bytes) = bytes {
+            *bytes = bytemuck::must_cast::<[[u8; 16]; 2], [u8; GATE_BYTES]>(row.map(Block::to_le_bytes));
+        }
+    }
+}
+
+/// The second summand, and what becomes of it.
+pub(super) enum Second<'r, const L: usize> {
+    /// Nothing.
+    Kept(&'r Labels<L>),
+    /// The sum.
+    Added(&'r mut Labels<L>),
+}
+
+/// Garbles: zero labels in and out; writes the row of every lane below `lanes`.
+pub(super) struct GarbleAnd<'r, const L: usize> {
+    pub(super) delta: Block,
+    pub(super) gate: usize,
+    pub(super) lanes: usize,
+    pub(super) a: &'r Labels<L>,
+    pub(super) b: Second<'r, L>,
+    pub(super) carry: &'r mut Labels<L>,
+    pub(super) rows: Rows<&'r mut [u8]>,
+}
+
+impl<const L: usize> Job<L> for GarbleAnd<'_, L> {
+    #[inline(always)]
+    fn run<X: Machine>(mut self, machine: X, keys: &X::Keys<L>) {
+        let (mut first, lanes) = (0, self.lanes.min(L));
+        while first < lanes && first + 2 * X::BLOCKS <= L {
+            self.vectors::<X, 2>(machine, keys, first);
+            first += 2 * X::BLOCKS;
+        }
+        while first < lanes {
+            self.vectors::<X, 1>(machine, keys, first);
+            first += X::BLOCKS;
+        }
+    }
+}
+
+impl<const L: usize> GarbleAnd<'_, L> {
+    /// The lanes of `G` vectors from `first` on.
+    #[inline(always)]
+    fn vectors<X: Machine, const G: usize>(&mut self, machine: X, keys: &X::Keys<L>, first: usize) {
+        let delta = machine.splat(self.delta);
+        let [j, k] = tweaks(machine, self.gate);
+        let mut labels = [[delta; 3]; G];
+        let mut hashes = [[delta; 4]; G];
+        for (g, (labels, hashes)) in labels.iter_mut().zip(&mut hashes).enumerate() {
+            *labels = take(machine, first + g * X::BLOCKS, self.a, &mut self.b, self.carry);
+            let [a, b, _] = *labels;
+            *hashes = [a, machine.xor(a, delta), b, machine.xor(b, delta)];
+        }
+        hash_lanes(machine, keys, first, &mut hashes, [j, j, k, k]);
+        for (g, (&[a, b, carry], &[a0, a1, b0, b1])) in labels.iter().zip(&hashes).enumerate() {
+            let lane = first + g * X::BLOCKS;
+            let (permute_a, permute_b) = (machine.colour_masks(a), machine.colour_masks(b));
+            let t_g = machine.xor(machine.xor(a0, a1), machine.and(permute_b, delta));
+            let t_e_a = machine.xor(b0, b1);
+            let t_e = machine.xor(t_e_a, a);
+            let generator = machine.xor(a0, machine.and(permute_a, t_g));
+            let evaluator = machine.xor(b0, machine.and(permute_b, t_e_a));
+            let both = machine.xor(generator, evaluator);
+            if let Some(to) = self.carry.0.get_mut(lane..) {
+                machine.store(machine.xor(both, carry), to);
+            }
+            for i in (0..X::BLOCKS).take_while(|i| lane + i < self.lanes) {
+                self.rows.set(lane + i, [machine.block(t_g, i), machine.block(t_e, i)]);
+            }
+        }
+    }
+}
+
+/// Evaluates: active labels in and out; reads the rows.
+pub(super) struct EvaluateAnd<'r, const L: usize> {
+    pub(super) gate: usize,
+    pub(super) lanes: usize,
+    pub(super) a: &'r Labels<L>,
+    pub(super) b: Second<'r, L>,
+    pub(super) carry: &'r mut Labels<L>,
+    pub(super) rows: Rows<&'r [u8]>,
+}
+
+impl<const L: usize> Job<L> for EvaluateAnd<'_, L> {
+    #[inline(always)]
+    fn run<X: Machine>(mut self, machine: X, keys: &X::Keys<L>) {
+        let (mut first, lanes) = (0, self.lanes.min(L));
+        while first < lanes && first + 4 * X::BLOCKS <= L {
+            self.vectors::<X, 4>(machine, keys, first);
+            first += 4 * X::BLOCKS;
+        }
+        while first < lanes {
+            self.vectors::<X, 1>(machine, keys, first);
+            first += X::BLOCKS;
+        }
+    }
+}
+
+impl<const L: usize> EvaluateAnd<'_, L> {
+    /// The lanes of `G` vectors from `first` on.
+    #[inline(always)]
+    fn vectors<X: Machine, const G: usize>(&mut self, machine: X, keys: &X::Keys<L>, first: usize) {
+        let mut labels = [[machine.splat(0); 3]; G];
+        let mut hashes = [[machine.splat(0); 2]; G];
+        for (g, (labels, hashes)) in labels.iter_mut().zip(&mut hashes).enumerate() {
+            *labels = take(machine, first + g * X::BLOCKS, self.a, &mut self.b, self.carry);
+            let [a, b, _] = *labels;
+            *hashes = [a, b];
+        }
+        hash_lanes(machine, keys, first, &mut hashes, tweaks(machine, self.gate));
+        for (g, (&[a, b, carry], &[h_a, h_b])) in labels.iter().zip(&hashes).enumerate() {
+            let lane = first + g * X::BLOCKS;
+            let [t_g, t_e] = machine.gather(|i| self.rows.get(lane + i));
+            let generator = machine.xor(h_a, machine.and(machine.colour_masks(a), t_g));
+            let evaluator = machine.xor(h_b, machine.and(machine.colour_masks(b), machine.xor(t_e, a)));
+            let both = machine.xor(generator, evaluator);
+            if let Some(to) = self.carry.0.get_mut(lane..) {
+                machine.store(machine.xor(both, carry), to);
+            }
+        }
+    }
+}
+
+/// The tweaks of a gate's two halves, in all lanes.
+#[inline(always)]
+fn tweaks<X: Machine>(machine: X, gate: usize) -> [X::Vector; 2] {
+    [machine.splat(2 * gate as Block), machine.splat(2 * gate as Block + 1)]
+}
+
+/// The factors `a ⊕ carry` and `b ⊕ carry`, and the carry, of the lanes from `lane` on.
+#[inline(always)]
+fn take<X: Machine, const L: usize>(
+    machine: X,
+    lane: usize,
+    a: &Labels<L>,
+    second: &mut Second<'_, L>,
+    carry: &Labels<L>,
+) -> [X::Vector; 3] {
+    let (a, carry) = (machine.load(from(&a.0, lane)), machine.load(from(&carry.0, lane)));
+    let a_carry = machine.xor(a, carry);
+    let b = match second {
+        Second::Kept(b) => machine.load(from(&b.0, lane)),
+        Second::Added(b) => {
+            let to = b.0.get_mut(lane..).unwrap_or_default();
+            let b = machine.load(to);
+            machine.store(machine.xor(a_carry, b), to);
+            b
+        }
+    };
+    [a_carry, machine.xor(b, carry), carry]
+}
+
+#[inline(always)]
+fn from(blocks: &[Block], at: usize) -> &[Block] {
+    blocks.get(at..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::backend::aes::{Lanes, Path};
+    use crate::rng::{Domain, Prg, Seed};
+    use core::array;
+    use std::vec;
+    use std::vec::Vec;
+
+    const DELTA: Block = 0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979;
+    const GATE: usize = 11;
+    const ROWS: usize = 3;
+
+    fn random<const L: usize>(prg: &mut Prg) -> Labels<L> {
+        Labels(array::from_fn(|_| prg.next_u128()))
+    }
+
+    /// `a`, `b` and the carry; the last two as the gate leaves them, of the lanes that count.
+    type Wires = (Vec<Block>, Vec<Block>);
+
+    fn second<const L: usize>(b: &mut Labels<L>, add: bool) -> Second<'_, L> {
+        if add { Second::Added(b) } else { Second::Kept(b) }
+    }
+
+    /// The middle row of the tables.
+    fn garbled<const L: usize>(keys: &Lanes<L>, lanes: usize, add: bool, zero: [Labels<L>; 3], tables: &mut [u8]) -> Wires {
+        let [a, mut b, mut carry] = zero;
+        let rows = Rows { tables, stride: ROWS * GATE_BYTES, row: 1 };
+        keys.run(GarbleAnd { delta: DELTA, gate: GATE, lanes, a: &a, b: second(&mut b, add), carry: &mut carry, rows });
+        (b.0[..lanes].to_vec(), carry.0[..lanes].to_vec())
+    }
+
+    fn evaluated<const L: usize>(keys: &Lanes<L>, lanes: usize, add: bool, active: [Labels<L>; 3], tables: &[u8]) -> Wires {
+        let [a, mut b, mut carry] = active;
+        let rows = Rows { tables, stride: ROWS * GATE_BYTES, row: 1 };
+        keys.run(EvaluateAnd { gate: GATE, lanes, a: &a, b: second(&mut b, add), carry: &mut carry, rows });
+        (b.0[..lanes].to_vec(), carry.0[..lanes].to_vec())
+    }
+
+    fn bits<const L: usize>(labels: &Labels<L>, bits: u64) -> Labels<L> {
+        Labels(array::from_fn(|lane| labels.0[lane] ^ (DELTA * Block::from(bits >> (lane % 64) & 1))))
+    }
+
+    /// Every path makes the portable one's bits, evaluates to the sum and the majority, and touches one row of the lanes that count.
+    fn agrees<const L: usize>() {
+        let mut prg = Seed([L as u8; 32]).stream(Domain::Label, 1);
+        let keys: [Block; L] = array::from_fn(|_| prg.next_u128());
+        let portable = Lanes::on(Path::Portable, &keys);
+        for (path, lanes) in Path::ALL.into_iter().flat_map(|path| (1..=L).map(move |lanes| (path, lanes))) {
+            let fast = Lanes::on(path, &keys);
+            let zero: [Labels<L>; 3] = array::from_fn(|_| random(&mut prg));
+            for add in [false, true] {
+                let mut tables = [vec![0xaa; L * ROWS * GATE_BYTES], vec![0xaa; L * ROWS * GATE_BYTES]];
+                let zeros = garbled(&portable, lanes, add, zero, &mut tables[0]);
+                assert_eq!(garbled(&fast, lanes, add, zero, &mut tables[1]), zeros, "{path:?}, {lanes} lanes of {L}");
+                assert_eq!(tables[0], tables[1]);
+                for (i, row) in tables[0].chunks(GATE_BYTES).enumerate() {
+                    assert_eq!(row.iter().all(|&byte| byte == 0xaa), i % ROWS != 1 || i / ROWS >= lanes);
+                }
+                let [x, y, z] = array::from_fn(|_| prg.next_u64());
+                let active = [bits(&zero[0], x), bits(&zero[1], y), bits(&zero[2], z)];
+                let got = evaluated(&fast, lanes, add, active, &tables[0]);
+                assert_eq!(got, evaluated(&portable, lanes, add, active, &tables[0]), "{path:?}, {lanes} lanes of {L}");
+                for lane in 0..lanes {
+                    let value = |bits: u64| DELTA * Block::from(bits >> (lane % 64) & 1);
+                    assert_eq!(got.0[lane] ^ zeros.0[lane], value(if add { x ^ y ^ z } else { y }));
+                    assert_eq!(got.1[lane] ^ zeros.1[lane], value((x & y) | (x & z) | (y & z)));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn paths_agree() {
+        agrees::<1>();
+        agrees::<2>();
+        agrees::<3>();
+        agrees::<8>();
+        agrees::<21>();
+        agrees::<32>();
+    }
+
+    /// Tables that are too short are read as zeros and not written: callers check the lengths.
+    #[test]
+    fn short_tables_are_harmless() {
+        let mut prg = Seed([1; 32]).stream(Domain::Label, 2);
+        let labels: [Labels<8>; 3] = array::from_fn(|_| random(&mut prg));
+        for path in Path::ALL {
+            let keys = Lanes::on(path, &array::from_fn(|_| prg.next_u128()));
+            for length in 0..ROWS * GATE_BYTES * 2 {
+                let mut tables = vec![7; length];
+                garbled(&keys, 8, true, labels, &mut tables);
+                evaluated(&keys, 8, true, labels, &tables);
+            }
+        }
+    }
+}

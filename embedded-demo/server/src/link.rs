@@ -1,0 +1,30 @@
+//! Which link: the serial port, or TCP with the feature `ethernet`.
+
+use platform::board::Board;
+use platform::link::Link;
+
+#[cfg(not(feature = "ethernet"))]
+pub(crate) const NAME: &str = "UART";
+#[cfg(feature = "ethernet")]
+pub(crate) const NAME: &str = "Ethernet";
+
+/// Where clients come from.
+#[cfg(not(feature = "ethernet"))]
+pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
+    Some(platform::link::serial::Serial(board.serial()))
+}
+
+/// Where every MiniONN server listens.
+#[cfg(feature = "ethernet")]
+const PORT: u16 = 7650;
+
+/// Where clients come from: connections to the port on which every MiniONN server listens.
+#[cfg(feature = "ethernet")]
+pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
+    use platform::link::ethernet::{Ethernet, Memory, NO_SOCKETS, Peer, Sockets};
+    use static_cell::ConstStaticCell;
+    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
+    static SOCKETS: ConstStaticCell<Sockets> = ConstStaticCell::new(NO_SOCKETS);
+    let [a, b, c, d, e, f, g, h, ..] = board.seed()?.0;
+    Ethernet::start(MEMORY.try_take()?, SOCKETS.try_take()?, Peer::Any(PORT), u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}

@@ -1,0 +1,116 @@
+//! The networks of the paper, single and stocked, over loopback and emulated links, and as published beside them.
+
+use super::compare;
+use super::own::{self, Measured};
+use crate::commands::plan::bytes;
+use crate::link_model::LinkModel;
+use core::fmt;
+use minionn_core::model::Model;
+use minionn_core::rng::Seed;
+use minionn_core::session::{Options, Tables};
+use serde::Serialize;
+
+/// A network of the paper; see models/README.md.
+#[derive(Clone, Copy, Debug)]
+pub struct Network {
+    /// The figure that shows it.
+    pub name: &'static str,
+    /// Compiled.
+    pub model: &'static [u8],
+    /// How its tables travel when it is measured: the largest does not fit a small client.
+    pub tables: Tables,
+}
+
+/// Figures 10 to 13.
+pub const NETWORKS: [Network; 4] = [
+    Network { name: "fig10", model: include_bytes!("../../../models/fig10_square.minionn"), tables: Tables::Stored },
+    Network { name: "fig11", model: include_bytes!("../../../models/fig11_conv_square.minionn"), tables: Tables::Stored },
+    Network { name: "fig12", model: include_bytes!("../../../models/fig12_conv_relu.minionn"), tables: Tables::Stored },
+    Network { name: "fig13", model: include_bytes!("../../../models/fig13_cifar.minionn"), tables: Tables::Streamed },
+];
+
+/// The network of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static Network> {
+    NETWORKS.iter().find(|network| network.name == name)
+}
+
+/// One network over one link.
+#[derive(Clone, Debug, Serialize)]
+pub struct Row {
+    /// The figure.
+    pub network: &'static str,
+    /// `stored` or `streamed`.
+    pub tables: &'static str,
+    /// What was measured.
+    pub measured: Measured,
+    /// How many times faster than the method as published, and how many times fewer bytes; over loopback, single.
+    pub against_paper: Option<[f64; 2]>,
+}
+
+/// What to measure.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// OT parameter; stock of the rows that have one.
+    pub options: Options,
+    /// Beside loopback.
+    pub links: Vec<LinkModel>,
+    /// Runs of each.
+    pub runs: u32,
+    /// Whether the method as published runs, too.
+    pub paper: bool,
+}
+
+/// Measures; `progress` is told each row.
+///
+/// # Errors
+/// As [`own::measure`].
+pub fn measure(request: &Request, seed: &Seed, mut progress: impl FnMut(&Row)) -> anyhow::Result<Vec<Row>> {
+    let links: Vec<Option<&LinkModel>> = core::iter::once(None).chain(request.links.iter().map(Some)).collect();
+    let stocks: &[u32] = if request.options.stock == 1 { &[1] } else { &[1, request.options.stock] };
+    let mut rows = vec![];
+    for network in &NETWORKS {
+        for &stock in stocks {
+            let options = Options { tables: network.tables, stock, ..request.options };
+            let inputs = own::inputs(&Model::parse(network.model)?, None, stock as usize, &seed.derive(0))?;
+            for &link in &links {
+                let single = link.is_none() && stock == 1;
+                let (measured, against_paper) = if request.paper && single {
+                    let both = compare::compare(network.model, options, request.runs, &inputs, &seed.derive(1))?;
+                    (both.own, Some([both.speed_up, both.fewer_bytes]))
+                } else {
+                    (own::measure(network.model, options, link, request.runs, &inputs)?, None)
+                };
+                let tables = if options.tables == Tables::Stored { "stored" } else { "streamed" };
+                let row = Row { network: network.name, tables, measured, against_paper };
+                progress(&row);
+                rows.push(row);
+            }
+        }
+    }
+    Ok(rows)
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let m = &self.measured;
+        write!(f, "{:<8}{:>6}  {:<14}", self.network, m.stock, m.link_name())?;
+        let offline = m.offline.seconds / f64::from(m.stock);
+        write!(f, "{:>9.4}{offline:>10.4}{:>10.4}{:>10.4}", m.setup.seconds, m.online.seconds, m.seconds())?;
+        match m.arithmetic {
+            Some(a) => write!(f, "{:>10.4}", a.offline / f64::from(m.stock) + a.online)?,
+            None => write!(f, "{:>10}", "-")?,
+        }
+        write!(f, "{:>11}{:>4}+{:<3}", bytes(m.bytes()), m.offline.rounds, m.online.rounds)?;
+        match self.against_paper {
+            Some([faster, fewer]) => write!(f, "{faster:>8.1}{fewer:>8.1}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The heading above rows.
+pub const HEADING: &str = "\
+                                                each prediction, seconds               bytes  rounds   faster   fewer
+network  stock  link             set-up   offline    online      both line only       both  off+on  than published
+";
