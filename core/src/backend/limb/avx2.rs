@@ -360,6 +360,7 @@ pub(crate) fn add_small(a: &[i8], out: &mut [i32]) {
 /// As [`super::multiply`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
+    debug_assert_eq!(a.len(), b.len());
     let p = Prime::of(limb);
     let (pairs, a, b) = vectors!(a, b);
     for (a, b) in pairs {
@@ -371,6 +372,7 @@ pub(crate) fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
 /// As [`super::multiply_add`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    debug_assert_eq!((a.len(), b.len()), (out.len(), out.len()));
     let p = Prime::of(limb);
     let (a, a_rest) = a.as_chunks();
     let (pairs, out, b) = vectors!(out, b);
@@ -383,6 +385,7 @@ pub(crate) fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
 /// As [`super::multiply_subtract`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    debug_assert_eq!((a.len(), b.len()), (out.len(), out.len()));
     let p = Prime::of(limb);
     let (a, a_rest) = a.as_chunks();
     let (pairs, out, b) = vectors!(out, b);
@@ -394,28 +397,28 @@ pub(crate) fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i3
 }
 
 /// Vectors of a sum that are made at a time.
-const BLOCK: usize = 4;
+const BLOCK: usize = 2;
 
-/// As [`super::sum_of_products`].
+/// As [`super::sums_of_products`].
 #[target_feature(enable = "avx2")]
-pub(crate) fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]) {
-    let n = out.len();
+pub(crate) fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
+    let n = out[0].len();
     if !n.is_multiple_of(BLOCK * LANES) {
-        return portable::sum_of_products(limb, x, y, out);
+        return portable::sums_of_products(limb, x, y, out);
     }
-    sum(limb, x, out, |k, first| {
-        let [y0, y1, y2, y3] = block(y, k * n + first);
-        [Factor::each(y0), Factor::each(y1), Factor::each(y2), Factor::each(y3)]
+    sums(limb, x, out, |k, first| {
+        let [y0, y1] = block(y, k * n + first);
+        [Factor::each(y0), Factor::each(y1)]
     });
 }
 
-/// As [`super::sum_of_multiples`].
+/// As [`super::sums_of_multiples`].
 #[target_feature(enable = "avx2")]
-pub(crate) fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32]) {
-    if !out.len().is_multiple_of(BLOCK * LANES) {
-        return portable::sum_of_multiples(limb, x, w, out);
+pub(crate) fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
+    if !out[0].len().is_multiple_of(BLOCK * LANES) {
+        return portable::sums_of_multiples(limb, x, y, out);
     }
-    sum(limb, x, out, |k, _| [Factor::all(w[k]); BLOCK]);
+    sums(limb, x, out, |k, _| [Factor::all(y[k]); BLOCK]);
 }
 
 /// A block of vectors from `at` on.
@@ -426,28 +429,31 @@ fn block(values: &[i32], at: usize) -> [__m256i; BLOCK] {
     bytemuck::must_cast(x)
 }
 
-/// Sums of products of `x` with what `factors` gives for a polynomial and a block of its coefficients.
+/// Sums of products of both `x` with what `factors` gives for a polynomial and a block of its coefficients.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sum(limb: &Limb, x: &[i32], out: &mut [i32], factors: impl Fn(usize, usize) -> [Factor; BLOCK]) {
-    let (p, n, zero) = (Prime::of(limb), out.len(), _mm256_setzero_si256());
-    let polynomials = x.len().checked_div(n).unwrap_or(0);
-    for (out, first) in out.as_chunks_mut::<LANES>().0.as_chunks_mut::<BLOCK>().0.iter_mut().zip((0..).step_by(BLOCK * LANES)) {
-        let mut sums = [zero; BLOCK];
+fn sums(limb: &Limb, x: [&[i32]; 2], out: [&mut [i32]; 2], factors: impl Fn(usize, usize) -> [Factor; BLOCK]) {
+    let (p, n, zero) = (Prime::of(limb), out[0].len(), _mm256_setzero_si256());
+    let polynomials = x[0].len().checked_div(n).unwrap_or(0);
+    for first in (0..n).step_by(BLOCK * LANES) {
+        let mut sums = [[zero; BLOCK]; 2];
         for lazy in (0..polynomials).step_by(LAZY) {
-            let mut wide = [[zero; 2]; BLOCK];
+            let mut wide = [[[zero; 2]; BLOCK]; 2];
             for k in lazy..polynomials.min(lazy + LAZY) {
-                let (x, y) = (block(x, k * n + first), factors(k, first));
-                for ((wide, x), y) in wide.iter_mut().zip(x).zip(y) {
-                    wide[0] = _mm256_add_epi64(wide[0], _mm256_mul_epi32(x, y.even));
-                    wide[1] = _mm256_add_epi64(wide[1], _mm256_mul_epi32(odd(x), y.odd));
+                let y = factors(k, first);
+                for (wide, x) in wide.iter_mut().zip(x) {
+                    for ((wide, x), y) in wide.iter_mut().zip(block(x, k * n + first)).zip(y) {
+                        wide[0] = _mm256_add_epi64(wide[0], _mm256_mul_epi32(x, y.even));
+                        wide[1] = _mm256_add_epi64(wide[1], _mm256_mul_epi32(odd(x), y.odd));
+                    }
                 }
             }
-            for (sum, wide) in sums.iter_mut().zip(wide) {
-                *sum = p.reduce(_mm256_add_epi32(*sum, p.montgomery(wide)));
+            for (sum, wide) in sums.as_flattened_mut().iter_mut().zip(wide.as_flattened()) {
+                *sum = p.reduce(_mm256_add_epi32(*sum, p.montgomery(*wide)));
             }
         }
-        *out = bytemuck::must_cast(sums);
+        out[0][first..first + BLOCK * LANES].copy_from_slice(&bytemuck::must_cast::<_, [i32; BLOCK * LANES]>(sums[0]));
+        out[1][first..first + BLOCK * LANES].copy_from_slice(&bytemuck::must_cast::<_, [i32; BLOCK * LANES]>(sums[1]));
     }
 }
 
@@ -463,6 +469,7 @@ fn reduce_four(p: Prime, x: __m256i, factor: __m256i) -> __m128i {
 /// As [`super::reduce_signed`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) {
+    debug_assert_eq!(x.len(), out.len());
     let (p, r2, sign) = (Prime::of(limb), _mm256_set1_epi64x(limb.r2.into()), _mm256_set1_epi64x(1 << (bits - 1)));
     let ((x, x_rest), (fours, out)) = (x.as_chunks::<4>(), out.as_chunks_mut::<4>());
     for (out, &x) in fours.iter_mut().zip(x) {
@@ -475,6 +482,7 @@ pub(crate) fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) 
 /// As [`super::encode`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32]) {
+    debug_assert_eq!(m.len(), out.len());
     let all = |x: u64| _mm256_set1_epi64x(x as i64);
     let (p, inverse, half) = (Prime::of(limb), all(i64::from(encoding.inverse) as u64), (1 << encoding.bits) / 2);
     let (half, mask, low, high) = (all(half), all((1 << encoding.bits) - 1), all(encoding.q_mod_p), all(encoding.q_mod_p >> 32));
@@ -492,6 +500,7 @@ pub(crate) fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32
 /// As [`super::add_uniform`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut [i32]) {
+    debug_assert_eq!(words.len(), out.len());
     let (p, uniform) = (Prime::of(limb), portable::Uniform::new(limb, bits));
     let all = |x: u64| _mm256_set1_epi64x(x as i64);
     let [k0, k1, k2, k3] = uniform.powers;
@@ -516,6 +525,7 @@ pub(crate) fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut 
 /// As [`super::add_fractions`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, c: &[i32], sums: &mut [u64]) {
+    debug_assert_eq!(c.len(), sums.len());
     let (p, inverses) = (Prime::of(limb), Constant::new(limb, inverse));
     let (c, c_rest) = c.as_chunks::<LANES>();
     let (eights, sums) = sums.as_chunks_mut::<LANES>();

@@ -42,6 +42,7 @@ pub fn add_small(a: &[i8], out: &mut [i32]) {
 
 /// As [`super::multiply`].
 pub fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
+    debug_assert_eq!(a.len(), b.len());
     for (a, &b) in a.iter_mut().zip(b) {
         *a = limb.mul(*a, b);
     }
@@ -49,6 +50,7 @@ pub fn multiply(limb: &Limb, a: &mut [i32], b: &[i32]) {
 
 /// As [`super::multiply_add`].
 pub fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    debug_assert_eq!((a.len(), b.len()), (out.len(), out.len()));
     let one = black_box(limb.montgomery_one());
     for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
         *out = limb.mul(*out + limb.mul(a, b), one);
@@ -57,21 +59,26 @@ pub fn multiply_add(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
 
 /// As [`super::multiply_subtract`].
 pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
+    debug_assert_eq!((a.len(), b.len()), (out.len(), out.len()));
     let one = black_box(limb.montgomery_one());
     for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
         *out = limb.canonical(limb.mul(*out - limb.mul(a, b), one)) as i32;
     }
 }
 
-/// As [`super::sum_of_products`].
-pub fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]) {
-    let n = out.len();
-    sum(limb, x, out, |k, first| y.iter().skip(k * n + first).copied());
+/// As [`super::sums_of_products`].
+pub fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
+    for (x, out) in x.into_iter().zip(out) {
+        let n = out.len();
+        sum(limb, x, out, |k, first| y.iter().skip(k * n + first).copied());
+    }
 }
 
-/// As [`super::sum_of_multiples`].
-pub fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32]) {
-    sum(limb, x, out, |k, _| core::iter::repeat(w.get(k).copied().unwrap_or(0)));
+/// As [`super::sums_of_multiples`].
+pub fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
+    for (x, out) in x.into_iter().zip(out) {
+        sum(limb, x, out, |k, _| core::iter::repeat(y.get(k).copied().unwrap_or(0)));
+    }
 }
 
 /// Sums of products of `x` with what `factors` gives for a polynomial from a coefficient on, a block of coefficients at a time.
@@ -98,6 +105,7 @@ fn sum<F: Iterator<Item = i32>>(limb: &Limb, x: &[i32], out: &mut [i32], factors
 
 /// As [`super::reduce_signed`].
 pub fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) {
+    debug_assert_eq!(x.len(), out.len());
     for (out, &x) in out.iter_mut().zip(x) {
         *out = limb.reduce_wide((x << (64 - bits)) as i64 >> (64 - bits));
     }
@@ -105,6 +113,7 @@ pub fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) {
 
 /// As [`super::encode`].
 pub fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32]) {
+    debug_assert_eq!(m.len(), out.len());
     for (out, &m) in out.iter_mut().zip(m) {
         *out = limb.mul(limb.montgomery(numerator(encoding.bits, encoding.q_mod_p, m)), encoding.inverse);
     }
@@ -120,6 +129,7 @@ pub(crate) fn numerator(bits: u32, q_mod_p: u64, m: u64) -> i64 {
 
 /// As [`super::add_uniform`].
 pub fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut [i32]) {
+    debug_assert_eq!(words.len(), out.len());
     let uniform = Uniform::new(limb, bits);
     for (out, &word) in out.iter_mut().zip(words) {
         *out += limb.montgomery(uniform.wide(word)) - uniform.centre;
@@ -157,6 +167,7 @@ impl Uniform {
 
 /// As [`super::add_fractions`].
 pub fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, c: &[i32], sums: &mut [u64]) {
+    debug_assert_eq!(c.len(), sums.len());
     for (sum, &c) in sums.iter_mut().zip(c) {
         *sum = sum.wrapping_add(fraction(limb, inverse, reciprocal, c));
     }
