@@ -30,8 +30,9 @@ use core::array;
 /// Bytes of one AND gate on the wire.
 pub const GATE_BYTES: usize = 32;
 
-/// A wire of all lanes: zero labels or active labels.
+/// A wire of all lanes: zero labels or active labels. No vector of them crosses a cache line.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(target_pointer_width = "64", repr(align(64)))]
 pub struct Labels<const L: usize>([Block; L]);
 
 /// The keys of `L` records, one `stride` apart.

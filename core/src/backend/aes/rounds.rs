@@ -10,7 +10,9 @@ use zeroize::Zeroize as _;
 /// Keys of AES-128: one for each round and one before them.
 const ROUND_KEYS: usize = 11;
 
-/// The round keys of `L` lanes, round by round: the lanes of one round stand side by side. Wiped on drop.
+/// The round keys of `L` lanes, round by round: the lanes of one round stand side by side, and no vector of them crosses a cache
+/// line. Wiped on drop.
+#[cfg_attr(target_pointer_width = "64", repr(align(64)))]
 pub(crate) struct RoundKeys<const L: usize>([[Block; L]; ROUND_KEYS]);
 
 impl<const L: usize> RoundKeys<L> {
