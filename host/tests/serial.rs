@@ -2,6 +2,7 @@
 #![cfg(unix)]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
+use core::time::Duration;
 use embedded_io::{ErrorKind, Read, Write};
 use minionn_core::model::Model;
 use minionn_core::rng::Seed;
@@ -13,7 +14,6 @@ use minionn_host::server::{Limits, Service, Session};
 use serialport::{SerialPort as _, TTYPort};
 use std::io::{Read as _, Write as _};
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
 
 const OPTIONS: Options = Options { repetition: minionn_core::ot::Repetition::K2, tables: Tables::Streamed, stock: 1 };
 const PATIENCE: Duration = Duration::from_secs(60);

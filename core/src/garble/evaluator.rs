@@ -90,8 +90,10 @@ impl<'a> Evaluator<'a> {
             return Err(Error::Internal);
         }
         colours.fill(0);
+        // Built apart, it is not moved.
+        let mut keys = Lanes::on(self.path, &self.keys(circuit, first_neuron, steps.start));
         let mut run = Run::<L> {
-            keys: Lanes::on(self.path, &self.keys(circuit, first_neuron, steps.start)),
+            keys: &mut keys,
             lanes,
             tables,
             table_stride: tables.len() / lanes,
@@ -125,7 +127,7 @@ impl<'a> Evaluator<'a> {
 
 /// One record in all lanes. A wire is its active label.
 struct Run<'r, const L: usize> {
-    keys: Lanes<L>,
+    keys: &'r mut Lanes<L>,
     lanes: usize,
     tables: &'r [u8],
     table_stride: usize,

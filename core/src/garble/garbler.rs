@@ -99,9 +99,11 @@ impl<'a> Garbler<'a> {
         }
         decode.fill(0);
         let (first_record, stride) = lane_records(circuit, first_neuron, steps.start);
+        // Built apart, it is not moved.
+        let mut keys = Lanes::on(self.path, &record_keys(self.session, self.layer, first_record, stride));
         let mut run = Run::<L> {
             garbler: self,
-            keys: Lanes::on(self.path, &record_keys(self.session, self.layer, first_record, stride)),
+            keys: &mut keys,
             first_record,
             record_stride: stride,
             lanes,
@@ -149,7 +151,7 @@ impl<'a> Garbler<'a> {
 /// One record in all lanes. A wire is its zero label.
 struct Run<'r, const L: usize> {
     garbler: &'r Garbler<'r>,
-    keys: Lanes<L>,
+    keys: &'r mut Lanes<L>,
     first_record: u64,
     record_stride: u64,
     lanes: usize,

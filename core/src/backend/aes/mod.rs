@@ -109,17 +109,27 @@ impl Fast {
 }
 
 /// AES-128 under one scheduled key.
-pub type Aes = Lanes<1>;
+pub type Aes = Lanes<1, ()>;
 
-/// AES-128 under a scheduled key for each of `L` lanes. Wiped on drop.
-pub struct Lanes<const L: usize>(Scheduled<L>);
+/// AES-128 under a scheduled key for each of `L` lanes, aligned as `A` is. Wiped on drop.
+pub struct Lanes<const L: usize, A = CacheLine>(Scheduled<L, A>);
 
-enum Scheduled<const L: usize> {
+/// An alignment: then no vector of keys crosses a cache line.
+#[derive(Clone, Copy)]
+#[cfg_attr(target_pointer_width = "64", repr(align(64)))]
+pub struct CacheLine;
+
+enum Scheduled<const L: usize, A> {
     Portable(Ciphers<L>),
-    Fast(Fast, RoundKeys<L>),
+    Fast(Fast, Aligned<A, RoundKeys<L>>),
 }
 
-impl<const L: usize> Lanes<L> {
+struct Aligned<A, T> {
+    _alignment: [A; 0],
+    value: T,
+}
+
+impl<const L: usize, A> Lanes<L, A> {
     /// Schedules `keys`, each taken as 16 little-endian bytes.
     #[must_use]
     #[inline]
@@ -131,13 +141,9 @@ impl<const L: usize> Lanes<L> {
     #[must_use]
     #[inline]
     pub fn on(path: Path, keys: &[Block; L]) -> Self {
-        let mut lanes = Self(match Fast::on(path) {
-            Some(fast) => Scheduled::Fast(fast, RoundKeys::unscheduled()),
-            None => Scheduled::Portable(Ciphers::new(keys)),
-        });
-        if let Scheduled::Fast(fast, rounds) = &mut lanes.0 {
-            fast.schedule(keys, rounds);
-        }
+        let Some(fast) = Fast::on(path) else { return Self(Scheduled::Portable(Ciphers::new(keys))) };
+        let mut lanes = Self(Scheduled::Fast(fast, Aligned { _alignment: [], value: RoundKeys::unscheduled() }));
+        lanes.replace(keys);
         lanes
     }
 
@@ -146,7 +152,7 @@ impl<const L: usize> Lanes<L> {
     pub fn replace(&mut self, keys: &[Block; L]) {
         match &mut self.0 {
             Scheduled::Portable(ciphers) => ciphers.replace(keys),
-            Scheduled::Fast(fast, rounds) => fast.schedule(keys, rounds),
+            Scheduled::Fast(fast, rounds) => fast.schedule(keys, &mut rounds.value),
         }
     }
 
@@ -162,7 +168,7 @@ impl<const L: usize> Lanes<L> {
     pub(crate) fn run(&self, job: impl Job<L>) {
         match &self.0 {
             Scheduled::Portable(ciphers) => job.run(Portable, ciphers),
-            Scheduled::Fast(fast, rounds) => fast.run(job, rounds),
+            Scheduled::Fast(fast, rounds) => fast.run(job, &rounds.value),
         }
     }
 }
@@ -225,7 +231,7 @@ mod tests {
         let keys: [Block; L] = array::from_fn(|_| random.next_u128());
         let blocks: Vec<Block> = (0..75).map(|_| random.next_u128()).collect();
         for path in Path::ALL {
-            let mut lanes = Lanes::on(path, &[random.next_u128(); L]);
+            let mut lanes = Lanes::<L>::on(path, &[random.next_u128(); L]);
             lanes.replace(&keys);
             for (lane, &key) in keys.iter().enumerate() {
                 for len in 0..blocks.len() {

@@ -11,7 +11,6 @@ use zeroize::Zeroize as _;
 const ROUND_KEYS: usize = 11;
 
 /// The round keys of `L` lanes, round by round: the lanes of one round stand side by side. Wiped on drop.
-#[repr(align(64))]
 pub(crate) struct RoundKeys<const L: usize>([[Block; L]; ROUND_KEYS]);
 
 impl<const L: usize> RoundKeys<L> {

@@ -9,12 +9,14 @@
 //! | [`aes`] | blocks and key schedules of every AES path: the limits of what follows |
 //! | [`garbling`] | garbling and evaluating many neurons |
 //! | [`extension`] | OT extension, each party |
+//! | [`streamed`] | OTs, garbling, sending and evaluating between two threads over loopback |
 
 pub mod aes;
 pub mod extension;
 pub mod garbling;
 pub mod lattice;
 pub mod layers;
+pub mod streamed;
 
 use core::time::Duration;
 use std::time::Instant;

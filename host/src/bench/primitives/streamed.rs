@@ -1,0 +1,45 @@
+//! One layer of ReLUs between two parties over loopback: OTs, garbling, sending and evaluating, all at once.
+
+use crate::bench::own;
+use anyhow::Context as _;
+use minionn_core::garble::Function;
+use minionn_core::model::Model;
+use minionn_core::ot::Repetition;
+use minionn_core::plan::nonlinear::Nonlinear;
+use minionn_core::plan::{self, Header, Op, Plan, Quantisation};
+use minionn_core::rng::Seed;
+use minionn_core::session::{Options, Tables};
+
+/// A network that is one layer of ReLUs from 22-bit to 16-bit rings.
+pub struct Network {
+    model: Vec<u8>,
+    and_gates: u64,
+}
+
+impl Network {
+    /// With so many neurons.
+    ///
+    /// # Errors
+    /// If that is more than a plan may have.
+    pub fn new(neurons: u32) -> anyhow::Result<Self> {
+        let relu = Op::Activation { function: Function::Relu, ring_in: 22, ring_out: 16, shift: 7, len: neurons };
+        let input = Quantisation { scale: 1.0, min: -1_000_000, max: 1_000_000 };
+        let header = Header { input_len: neurons, output_len: neurons, input, output_scale: 1.0, name: [0; 32] };
+        let mut bytes = vec![0; plan::MAX_BYTES];
+        let len = Plan::write(&header, &[relu, Op::Open { ring: 16, len: neurons }], &mut bytes)?;
+        let bytes = bytes.get(..len).context("a plan has its length")?;
+        let mut model = vec![0; Model::len_bytes(&Plan::parse(bytes)?)];
+        Model::write(bytes, |_, _, _| 0, |_, _| 0, &mut model)?;
+        Ok(Self { model, and_gates: Nonlinear::of(&relu).and_gates })
+    }
+
+    /// AND gates for each second of the online phase, in the median of `runs`: tables are streamed, so everything is in it.
+    ///
+    /// # Errors
+    /// If a session fails.
+    pub fn and_gates_per_second(&self, repetition: Repetition, runs: u32) -> anyhow::Result<f64> {
+        let options = Options { repetition, tables: Tables::Streamed, stock: 1 };
+        let inputs = own::inputs(&Model::parse(&self.model)?, None, 1, &Seed([7; 32]))?;
+        Ok(self.and_gates as f64 / own::measure(&self.model, options, runs, &inputs)?.online.seconds)
+    }
+}
