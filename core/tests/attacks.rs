@@ -209,8 +209,7 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
             limb.inverse(&mut c0);
             limb.inverse(&mut c1);
             let mut out0 = Vec::new();
-            let masks: Vec<[u64; 1]> = u.iter().map(|u| [u.wrapping_neg()]).collect();
-            let results = places.iter().copied().zip(masks.iter().map(|u| u.as_slice()));
+            let results = places.iter().copied().zip(u.iter().copied());
             fresh.finish_c0(index, &encoder, &c0, results, |x| out0.extend_from_slice(x));
             fresh.add_noise_to_c1(&mut c1);
             // Client: c0 + c1·s.

@@ -132,8 +132,7 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
             limb.inverse(&mut c0);
             limb.inverse(&mut c1);
             let mut sums = sums0.as_mut_slice();
-            let masks: Vec<u64> = u.iter().map(|u| u.wrapping_neg()).collect();
-            let results = [(0, masks.as_slice())].into_iter();
+            let results = u.iter().copied().enumerate();
             fresh.finish_c0(index, &encoder, &c0, results, |x| basis.add(index, x, sums.split_off_mut(..x.len()).unwrap()));
             fresh.add_noise_to_c1(&mut c1);
             basis.add(index, &c1, &mut sums1);

@@ -39,7 +39,6 @@ pub(crate) const TEST: &[Step] = &[
     Step { title: "no_std build of core and C ABI", run: no_std },
     EMBEDDED,
     CPP,
-    BENCH,
     Step { title: "documentation", run: documentation },
 ];
 

@@ -3,17 +3,16 @@
 #![allow(unsafe_code)]
 
 use crate::error::{Error, Result};
-use crate::memory::ALIGN;
 use core::future::Future;
 use core::marker::PhantomData;
 use core::pin::Pin;
 use core::ptr::NonNull;
 use zeroize::Zeroize as _;
 
-/// Moves `value` to the start of `memory`. It is never dropped: for types without a destructor.
+/// Moves `value` to the first place in `memory` that is aligned for it. It is never dropped: for types without a destructor.
 ///
 /// # Errors
-/// [`Error::Memory`] if it does not fit, [`Error::Alignment`] if `memory` is not aligned for it.
+/// [`Error::Memory`] if it does not fit.
 pub fn place<T>(memory: &mut [u8], value: T) -> Result<&mut T> {
     let pointer = check::<T>(memory)?;
     // SAFETY: `check` made sure of size and alignment; the memory is borrowed exclusively for the lifetime of the result.
@@ -24,15 +23,11 @@ pub fn place<T>(memory: &mut [u8], value: T) -> Result<&mut T> {
 }
 
 fn check<T>(memory: &mut [u8]) -> Result<NonNull<T>> {
-    let (need, got) = (size_of::<T>(), memory.len());
-    if got < need {
-        return Err(Error::Memory { need, got });
-    }
-    let pointer = memory.as_mut_ptr();
-    if pointer.align_offset(align_of::<T>()) != 0 || align_of::<T>() > ALIGN {
-        return Err(Error::Alignment);
-    }
-    NonNull::new(pointer.cast()).ok_or(Error::Internal)
+    // Round keys of wide vectors are aligned to more than the caller's memory.
+    let offset = memory.as_ptr().align_offset(align_of::<T>());
+    let (need, got) = (offset.saturating_add(size_of::<T>()), memory.len());
+    let place = memory.get_mut(offset..).filter(|_| need <= got).ok_or(Error::Memory { need, got })?;
+    NonNull::new(place.as_mut_ptr().cast()).ok_or(Error::Internal)
 }
 
 /// A future in the caller's memory: a box without an allocator. Dropped with this value, and its memory wiped.
@@ -43,7 +38,7 @@ pub struct PlacedFuture<'m, T> {
 }
 
 impl<'m, T> PlacedFuture<'m, T> {
-    /// Moves `future` to the start of `memory`.
+    /// Moves `future` to the first place in `memory` that is aligned for it.
     ///
     /// # Errors
     /// As [`place`].
@@ -107,7 +102,9 @@ mod tests {
         assert!(dropped.get());
         assert!(!memory.0.windows(6).any(|w| w == &0x5ec2_e75e_c2e7_u64.to_le_bytes()[..6]));
         assert!(PlacedFuture::new(&mut memory.0[..0], async move { memory_hog(&dropped) }).is_err());
-        assert_eq!(place(&mut memory.0[1..], 7_u64).err(), Some(Error::Alignment));
+        let (value, at) = (place(&mut memory.0[1..], 7_u64).map(|value| (*value, &raw const *value as usize % 8)), 0);
+        assert_eq!(value, Ok((7, at)));
+        assert!(matches!(place(&mut memory.0[1..8], 7_u64), Err(Error::Memory { need: 15, got: 7 })));
         assert_eq!(*place(&mut memory.0[..8], 7_u64).unwrap(), 7);
     }
 

@@ -58,7 +58,7 @@ impl Encoder {
         }
     }
 
-    /// [`Self::encode`] of many; where plaintexts are bits, of any `m` modulo p.
+    /// [`Self::encode`] of many.
     pub fn encode_all(&self, index: usize, m: &[u64], out: &mut [i32]) {
         let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else { return };
         match self.plaintext {

@@ -19,7 +19,7 @@ pub struct Fresh<'a> {
     pub flood: u32,
 }
 
-/// Values that are made at a time, on the stack.
+/// Values that are made at a time, on the stack: a divisor of n.
 const CHUNK: usize = 32;
 
 impl Fresh<'_> {
@@ -51,51 +51,47 @@ impl Fresh<'_> {
         }
         let (mut noise, mut small) = (self.noise(1), Zeroizing::new([0; CHUNK]));
         for values in values.chunks_mut(CHUNK) {
-            let Some(small) = small.get_mut(..values.len()) else { return };
-            noise.fill(small);
-            backend::limb::add_small(small, values);
+            noise.fill(small.as_mut_slice());
+            backend::limb::add_small(small.as_slice(), values);
         }
     }
 
-    /// Adds noise and flooding to the coefficients of `c0` that are results, and takes plaintexts from them: `runs` are first coefficients with
-    /// the plaintexts of those that follow. `each` takes representatives below `8q`, some at a time, in that order; so do the streams of noise
-    /// advance. `values`: all coefficients, in `(−q, q)`.
-    pub fn finish_c0<'p>(
+    /// Adds noise, flooding and an encoded plaintext to the coefficients of `c0` that are `results`: (position, plaintext). `each` takes
+    /// representatives below `8q`, some at a time, in that order; so do the streams of noise advance. `values`: all coefficients, in `(−q, q)`.
+    pub fn finish_c0(
         &self,
         index: usize,
         encoder: &Encoder,
         values: &[i32],
-        runs: impl Iterator<Item = (usize, &'p [u64])>,
+        mut results: impl Iterator<Item = (usize, u64)>,
         mut each: impl FnMut(&[i32]),
     ) {
         let Some(limb) = LIMBS.get(index) else { return };
         let (mut noise, mut flood) = (self.noise(0), self.seed.stream(Domain::Flood, self.number));
         let (rerandomise, flooding) = (!stripped(Defence::Rerandomise), !stripped(Defence::Flood));
-        let (mut sums, mut negative) = ([0; CHUNK], Zeroizing::new([0; CHUNK]));
+        let (mut places, mut plaintexts, mut sums) = ([0; CHUNK], [0; CHUNK], [0; CHUNK]);
         let (mut small, mut words) = (Zeroizing::new([0; CHUNK]), Zeroizing::new([[0; 2]; CHUNK]));
-        for (position, plaintexts) in runs {
-            let values = values.get(position..).unwrap_or_default();
-            for (plaintexts, values) in plaintexts.chunks(CHUNK).zip(values.chunks(CHUNK)) {
-                let n = plaintexts.len();
-                let (Some(sums), Some(negative)) = (sums.get_mut(..n), negative.get_mut(..n)) else { return };
-                let (Some(small), Some(words)) = (small.get_mut(..n), words.get_mut(..n)) else { return };
-                for (negative, plaintext) in negative.iter_mut().zip(plaintexts) {
-                    *negative = plaintext.wrapping_neg();
-                }
-                encoder.encode_all(index, negative, sums);
-                for (sum, value) in sums.iter_mut().zip(values) {
-                    *sum += value;
-                }
-                if rerandomise {
-                    noise.fill(small);
-                    backend::limb::add_small(small, sums);
-                }
-                if flooding {
-                    flood.fill_u64(words.as_flattened_mut());
-                    backend::limb::add_uniform(limb, self.flood, words, sums);
-                }
-                each(sums);
+        loop {
+            let mut n = 0;
+            for ((place, plaintext), result) in places.iter_mut().zip(&mut plaintexts).zip(results.by_ref()) {
+                (*place, *plaintext) = result;
+                n += 1;
             }
+            let (Some(plaintexts), Some(sums @ [_, ..])) = (plaintexts.get(..n), sums.get_mut(..n)) else { return };
+            let (Some(small), Some(words)) = (small.get_mut(..n), words.get_mut(..n)) else { return };
+            encoder.encode_all(index, plaintexts, sums);
+            for (sum, &place) in sums.iter_mut().zip(&places) {
+                *sum += values.get(place).copied().unwrap_or(0);
+            }
+            if rerandomise {
+                noise.fill(small);
+                backend::limb::add_small(small, sums);
+            }
+            if flooding {
+                flood.fill_u64(words.as_flattened_mut());
+                backend::limb::add_uniform(limb, self.flood, words, sums);
+            }
+            each(sums);
         }
     }
 }
@@ -106,8 +102,7 @@ pub fn add_zero(index: usize, key: &PublicKey<'_>, ephemeral: &[i32], c0: &mut [
     backend::limb::multiply_add(limb, key.limb(index), ephemeral, c0);
     let (mut mask, mut a) = (Mask::new(&key.seed, 0, index), [0; CHUNK]);
     for (c1, ephemeral) in c1.chunks_mut(CHUNK).zip(ephemeral.chunks(CHUNK)) {
-        let Some(a) = a.get_mut(..c1.len()) else { return };
-        mask.fill(limb, a);
-        backend::limb::multiply_add(limb, a, ephemeral, c1);
+        mask.fill(limb, &mut a);
+        backend::limb::multiply_add(limb, &a, ephemeral, c1);
     }
 }

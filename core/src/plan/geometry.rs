@@ -194,26 +194,6 @@ impl Geometry {
         if y < h as usize && x < w as usize { Some((c * h as usize + y) * w as usize + x) } else { None }
     }
 
-    /// Whether every channel is one element of the input tensor, so that those of several channels are a row.
-    #[must_use]
-    pub const fn is_row(&self) -> bool {
-        let Convolution { input: [_, h, w], stride: [down, across], pads: [top, left, ..], .. } = self.layer;
-        h * w == 1 && down * across == 1 && top + left == 0
-    }
-
-    /// As [`Self::source`] of `len` places from `x` on in a row: how many are padding before the first element, that element, and how many
-    /// there are; each is `stride[1]` behind the one before.
-    #[must_use]
-    pub fn row(&self, channel: usize, y: usize, x: usize, len: usize) -> Option<(usize, usize, usize)> {
-        let (c, a, b) = self.phase(channel);
-        let ([_, h, w], [sh, sw], [top, left, ..]) = (self.layer.input, self.layer.stride, self.layer.pads);
-        let [h, w, sh, sw, left] = [h, w, sh, sw, left].map(|n| n as usize);
-        let row = (y * sh + a).checked_sub(top as usize).filter(|&row| row < h)?;
-        let first = left.saturating_sub(b).div_ceil(sw).max(x);
-        let end = (left + w).saturating_sub(b).div_ceil(sw).min(x + len);
-        (first < end).then(|| (first - x, (c * h + row) * w + first * sw + b - left, end - first))
-    }
-
     /// Index of the weight from `channel` to `output` at `(u, v)` of the dense kernel; `None` is a zero.
     #[must_use]
     pub const fn weight(&self, output: usize, channel: usize, u: usize, v: usize) -> Option<usize> {
@@ -283,32 +263,6 @@ mod tests {
                         assert_eq!(dense, direct(&layer, &x, &w, o, y, z));
                     }
                 }
-            }
-        }
-    }
-
-    #[test]
-    fn rows_are_their_elements() {
-        for (input, kernel, stride, pads, dilation) in [
-            ([2, 6, 7], [3, 3], [1, 1], [0; 4], [1, 1]),
-            ([2, 6, 7], [3, 3], [1, 1], [3, 4, 2, 1], [1, 1]),
-            ([3, 9, 8], [3, 2], [2, 3], [1, 2, 2, 5], [1, 2]),
-            ([1, 2, 3], [2, 2], [3, 2], [4, 7, 4, 7], [2, 1]),
-            ([9, 1, 1], [1, 1], [1, 1], [0; 4], [1, 1]),
-        ] {
-            let layer = Convolution { input, outputs: 1, kernel, stride, pads, dilation, groups: 1 };
-            let g = Geometry::new(layer).unwrap();
-            for (channel, y, x, len) in
-                (0..g.channels).flat_map(|c| (0..12).flat_map(move |y| (0..12).flat_map(move |x| [1, 2, 5, 20].map(|len| (c, y, x, len)))))
-            {
-                let one_by_one: Vec<Option<usize>> = (x..x + len).map(|x| g.source(channel, y, x)).collect();
-                let mut row = std::vec![None; len];
-                if let Some((skipped, element, count)) = g.row(channel, y, x, len) {
-                    for i in 0..count {
-                        row[skipped + i] = Some(element + i * stride[1] as usize);
-                    }
-                }
-                assert_eq!(row, one_by_one, "{layer:?}, channel {channel}, row {y}, {len} from {x}");
             }
         }
     }

@@ -17,28 +17,6 @@ use crate::params::{LIMB_BITS, N};
 use crate::wire::packed_len;
 use core::ops::Range;
 
-/// Elements of a tensor and as many coefficients that follow each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// Which prediction's tensor.
-    pub prediction: usize,
-    /// The first element.
-    pub element: usize,
-    /// From one element to the next.
-    pub step: usize,
-    /// The first coefficient.
-    pub at: usize,
-    /// How many.
-    pub len: usize,
-}
-
-impl Run {
-    /// Prediction, element, coefficient of each.
-    fn each(self) -> impl Iterator<Item = (usize, usize, usize)> + Clone {
-        (0..self.len).map(move |i| (self.prediction, self.element + i * self.step, self.at + i))
-    }
-}
-
 /// The packing of one linear layer for a stock of predictions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tile {
@@ -227,11 +205,6 @@ impl Tile {
 
     /// What upload `number` packs: prediction, element of the input tensor, coefficient. Coefficients not named are zero.
     pub fn inputs(&self, number: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
-        self.input_runs(number).flat_map(Run::each)
-    }
-
-    /// The same, run by run.
-    pub fn input_runs(&self, number: usize) -> impl Iterator<Item = Run> + use<> {
         let tile = *self;
         let (chunk, rest) = (number % tile.chunks(), number / tile.chunks());
         let (piece, batch) = (rest % tile.pieces(), rest / tile.pieces());
@@ -239,32 +212,17 @@ impl Tile {
         let ([h, w], (area, s, _)) = (tile.image(), tile.strides());
         let channels = chunk * tile.n_c..min((chunk + 1) * tile.n_c, tile.geometry.channels);
         tile.predictions(batch).enumerate().flat_map(move |(b, prediction)| {
-            let all = tile.geometry.is_row().then(|| Run {
-                prediction,
-                element: channels.start,
-                step: 1,
-                at: b * tile.n_o * s,
-                len: channels.len(),
-            });
-            let rows = if all.is_some() { 0 } else { h };
-            let of_channels = channels.clone().enumerate().flat_map(move |(c, channel)| {
-                (0..rows).filter_map(move |y| {
-                    let (skipped, element, len) = tile.geometry.row(channel, top + y, left, w)?;
-                    let at = b * tile.n_o * s + c * area + y * w + skipped;
-                    Some(Run { prediction, element, step: tile.geometry.layer().stride[1] as usize, at, len })
+            channels.clone().enumerate().flat_map(move |(c, channel)| {
+                (0..h * w).filter_map(move |i| {
+                    let element = tile.geometry.source(channel, top + i / w, left + i % w)?;
+                    Some((prediction, element, b * tile.n_o * s + c * area + i))
                 })
-            });
-            all.into_iter().chain(of_channels)
+            })
         })
     }
 
     /// What download `number` carries, in the order of the wire: prediction, element of the output tensor, coefficient.
     pub fn results(&self, number: usize) -> impl Iterator<Item = (usize, usize, usize)> + Clone + use<> {
-        self.result_runs(number).flat_map(Run::each)
-    }
-
-    /// The same, run by run.
-    pub fn result_runs(&self, number: usize) -> impl Iterator<Item = Run> + Clone + use<> {
         let tile = *self;
         let (group, rest) = (number % tile.groups(), number / tile.groups());
         let (piece, batch) = (rest % tile.pieces(), rest / tile.pieces());
@@ -273,9 +231,9 @@ impl Tile {
         let outputs = group * tile.n_o..min((group + 1) * tile.n_o, tile.geometry.outputs);
         tile.predictions(batch).enumerate().flat_map(move |(b, prediction)| {
             outputs.clone().enumerate().flat_map(move |(o, output)| {
-                (0..rows).map(move |y| {
-                    let (element, at) = ((output * ho + top + y) * wo + left, (b * tile.n_o + o) * s + z + y * w);
-                    Run { prediction, element, step: 1, at, len: columns }
+                (0..rows * columns).map(move |i| {
+                    let (y, x) = (i / columns, i % columns);
+                    (prediction, (output * ho + top + y) * wo + left + x, (b * tile.n_o + o) * s + z + y * w + x)
                 })
             })
         })

@@ -14,7 +14,7 @@ use crate::backend::place::{PlacedFuture, place};
 use crate::error::{Error, Result};
 use crate::hash::Block;
 use crate::machine::Machine;
-use crate::memory::Space;
+use crate::memory::{ALIGN, Space};
 use crate::ot::Repetition;
 use crate::plan::{Plan, cost};
 use crate::rng::Seed;
@@ -233,7 +233,7 @@ impl<'m> Parts<'m> {
 
 /// Bytes of the future that `make` returns, without making one.
 const fn future_bytes<A, F: Future>(_make: &impl Fn(A) -> F) -> usize {
-    size_of::<F>()
+    size_of::<F>() + align_of::<F>().saturating_sub(ALIGN)
 }
 
 // What the compiler makes fits what is reserved for it. If this does not compile, raise the numbers of the machine.

@@ -165,8 +165,7 @@ pub(crate) async fn get_limb<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb
 
 /// Receives one limb of a polynomial and multiplies `values` (Montgomery form) by it.
 async fn get_times<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, values: &mut [i32]) -> Result<()> {
-    get_coefficients(ch, limb, |first, x| backend::limb::multiply(limb, values.get_mut(first..first + x.len()).unwrap_or_default(), x))
-        .await
+    get_coefficients(ch, limb, |first, x| backend::limb::multiply(limb, values.get_mut(first..).unwrap_or_default(), x)).await
 }
 
 /// Sends one limb of a polynomial in `[0, q)`.
@@ -275,8 +274,7 @@ impl Answer<'_> {
             get_times(ch, limb, self.poly).await?;
             limb.inverse(self.poly);
             let mut sums = &mut *self.sums;
-            let nothing = (0..N).step_by(GROUP).map(|first| (first, [0; GROUP].as_slice()));
-            self.fresh.finish_c0(index, &encoder, self.poly, nothing, |x| {
+            self.fresh.finish_c0(index, &encoder, self.poly, (0..N).map(|k| (k, 0)), |x| {
                 self.basis.add(index, x, sums.split_off_mut(..x.len()).unwrap_or_default());
             });
             encode_slots(self.messages.iter().flat_map(|&[m0, _]| words(m0)), self.poly);

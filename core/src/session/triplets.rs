@@ -20,10 +20,9 @@ use crate::plan::tile::Tile;
 use crate::plan::{Op, Plan, Step};
 use crate::ring::{LIMBS, Limb, Modulus};
 use crate::rng::Seed;
-use crate::wire::{GROUP, Tag, packed_len};
-use core::ops::Range;
+use crate::wire::{Tag, packed_len};
 use embedded_io_async::{Read, Write};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroize as _;
 
 /// The tile of a linear operation under these options.
 pub(crate) fn tile(op: &Op, options: &Options) -> Result<Tile> {
@@ -234,11 +233,6 @@ impl<'s> Shares<'s> {
         ring.reduce(self.all.get(prediction * self.per_prediction + i).copied().unwrap_or(0))
     }
 
-    /// Shares of `prediction` from element `i` of all on.
-    fn from(&self, prediction: usize, i: usize) -> Result<&[u64]> {
-        self.all.get(prediction * self.per_prediction + i..(prediction + 1) * self.per_prediction).ok_or(Error::Internal)
-    }
-
     /// All tensors of `prediction`.
     pub(crate) fn of(&mut self, prediction: usize) -> Result<&mut [u64]> {
         let first = prediction * self.per_prediction;
@@ -285,6 +279,7 @@ async fn send_masks<IO: Read + Write>(
 ) -> Result<()> {
     let EncryptScratch { secret, poly, noise } = EncryptScratch::take(&mut Space::carve(scratch)?, tile)?;
     let (public, noise_seed) = (seed.derive(0), seed.derive(1));
+    let modulus = Modulus::Bits(tile.ring);
     let encoder = Encoder::new(Plaintext::Bits(u32::from(tile.ring)), tile.level.limbs);
     for (number, noise) in (0..).zip(noise.chunks_exact_mut(N)) {
         encrypt::noise(&noise_seed, number, noise);
@@ -295,30 +290,15 @@ async fn send_masks<IO: Read + Write>(
         key.expand(limb, secret);
         for (number, noise) in noise.chunks_exact(N).enumerate() {
             poly.fill(0);
-            for run in tile.input_runs(number) {
-                let out = poly.get_mut(run.at..run.at + run.len).ok_or(Error::Internal)?;
-                encode_run(index, &encoder, shares.from(run.prediction, step.from + run.element)?, run.step, out);
+            for (prediction, element, at) in tile.inputs(number) {
+                let r = shares.get(prediction, modulus, step.from + element);
+                *poly.get_mut(at).ok_or(Error::Internal)? = encoder.encode(index, r);
             }
             SecretKey::encrypt_limb(index, number as u64, &public, noise, secret, poly);
             put_limb(ch, poly).await?;
         }
     }
     ch.end().await
-}
-
-/// Encodes every `step`-th of `shares`.
-fn encode_run(index: usize, encoder: &Encoder, shares: &[u64], step: usize, out: &mut [i32]) {
-    if step == 1 {
-        return encoder.encode_all(index, shares, out);
-    }
-    let (mut some, mut shares) = (Zeroizing::new([0; GROUP]), shares.iter().step_by(step));
-    for out in out.chunks_mut(GROUP) {
-        let some = some.get_mut(..out.len()).unwrap_or_default();
-        for (to, from) in some.iter_mut().zip(shares.by_ref()) {
-            *to = *from;
-        }
-        encoder.encode_all(index, some, out);
-    }
 }
 
 /// Receives `v` in ciphertexts with few results: nothing of a ciphertext is kept but these.
@@ -370,12 +350,9 @@ async fn receive_many<IO: Read + Write>(
         for (index, secret) in secrets.chunks_exact(N).enumerate() {
             decrypt::load(index, packed, bits, poly);
             decrypt::multiply_by_secret(index, secret, poly);
-            let mut residues = residues.iter_mut();
-            for run in tile.result_runs(number) {
-                let values = poly.get(run.at..run.at + run.len).ok_or(Error::Internal)?;
-                for (&value, residue) in values.iter().zip(residues.by_ref()) {
-                    *residue.get_mut(index).ok_or(Error::Internal)? = value;
-                }
+            for (residue, (_, _, position)) in residues.iter_mut().zip(tile.results(number)) {
+                let slot = residue.get_mut(index).ok_or(Error::Internal)?;
+                *slot = poly.get(position).copied().ok_or(Error::Internal)?;
             }
         }
         let mut residues = residues.iter();
@@ -412,8 +389,6 @@ pub(crate) struct ServerScratch<'a> {
     poly: &'a mut [i32],
     ephemeral: &'a mut [i32],
     z: &'a mut [i32],
-    /// [`Footprint::Small`]: empty.
-    z1: &'a mut [i32],
     sums0: &'a mut [u64],
     /// Of all results, or of one.
     sums1: &'a mut [u64],
@@ -434,7 +409,6 @@ impl<'a> ServerScratch<'a> {
             poly: space.take(N)?,
             ephemeral: space.take(N)?,
             z: space.take(N)?,
-            z1: space.take(if footprint == Footprint::Fast { N } else { 0 })?,
             sums0: space.take(tile.down().saturating_mul(tile.most_results()))?,
             sums1: space.take(polynomials(results))?,
             noise: space.take(polynomials(noise))?,
@@ -466,36 +440,30 @@ impl Multiplication<'_> {
         }
     }
 
-    /// The uploads that result `number` is made of: the range of their coefficients, and the chunks of its group.
-    fn uploads(&self, number: usize) -> (Range<usize>, usize, Range<usize>) {
-        let (group, rest) = (number % self.tile.groups(), number / self.tile.groups());
-        let (first, chunks) = (rest * self.tile.chunks(), self.tile.chunks_of(group));
-        ((first + chunks.start) * N..(first + chunks.end) * N, group, chunks)
-    }
-
-    /// `z = Σ x∘w` of both halves of result `number` in one limb, with weights that are kept; `x`: both halves of all uploads.
-    fn products(&self, index: usize, number: usize, x: [&[i32]; 2], z: [&mut [i32]; 2]) -> Result<()> {
+    /// `z = Σ x∘w` of result `number` in one limb; `inputs`: this half of all uploads.
+    fn products(&self, index: usize, number: usize, inputs: &[i32], poly: &mut [i32], z: &mut [i32]) -> Result<()> {
         let (tile, limb) = (&self.tile, LIMBS.get(index).ok_or(Error::Internal)?);
-        let ((uploads, group, chunks), Weights::Kept(all)) = (self.uploads(number), &self.weights) else { return Err(Error::Internal) };
-        let (before, len) = (index * tile.weight_polynomials() + tile.polynomials_before(group), tile.weight_len());
-        let w = all.get(before * len..(before + chunks.len()) * len).ok_or(Error::Internal)?;
-        let x = x.map(|x| x.get(uploads.clone()).unwrap_or_default());
-        if tile.is_scalar() {
-            backend::limb::sums_of_multiples(limb, x, w, z);
-        } else {
-            backend::limb::sums_of_products(limb, x, w, z);
-        }
-        Ok(())
-    }
-
-    /// The same of one half, with weights that are made when they are needed, in `poly`.
-    fn made_products(&self, index: usize, number: usize, x: &[i32], poly: &mut [i32], z: &mut [i32]) -> Result<()> {
-        let (tile, limb) = (&self.tile, LIMBS.get(index).ok_or(Error::Internal)?);
-        let ((uploads, group, chunks), Weights::Made(layer)) = (self.uploads(number), &self.weights) else { return Err(Error::Internal) };
-        z.fill(0);
-        for (chunk, x) in chunks.zip(x.get(uploads).ok_or(Error::Internal)?.chunks_exact(N)) {
-            transformed_weights(limb, tile, layer, group, chunk, poly);
-            backend::limb::multiply_add(limb, x, poly, z);
+        let (group, rest) = (number % tile.groups(), number / tile.groups());
+        let first = rest * tile.chunks();
+        let chunks = tile.chunks_of(group);
+        let x = inputs.get((first + chunks.start) * N..(first + chunks.end) * N).ok_or(Error::Internal)?;
+        match &self.weights {
+            Weights::Kept(all) => {
+                let (before, len) = (index * tile.weight_polynomials() + tile.polynomials_before(group), tile.weight_len());
+                let w = all.get(before * len..(before + chunks.len()) * len).ok_or(Error::Internal)?;
+                if tile.is_scalar() {
+                    backend::limb::sum_of_multiples(limb, x, w, z);
+                } else {
+                    backend::limb::sum_of_products(limb, x, w, z);
+                }
+            }
+            Weights::Made(layer) => {
+                z.fill(0);
+                for (chunk, x) in chunks.zip(x.chunks_exact(N)) {
+                    transformed_weights(limb, tile, layer, group, chunk, poly);
+                    backend::limb::multiply_add(limb, x, poly, z);
+                }
+            }
         }
         Ok(())
     }
@@ -503,13 +471,11 @@ impl Multiplication<'_> {
     /// Adds one limb of `c0` of result `number` to its sums; `z`: the transformed sum of products and of the encryption of zero.
     fn finish_c0(&self, index: usize, number: usize, (encoder, basis): (&Encoder, &Basis), z: &mut [i32], mut sums: &mut [u64]) {
         let Some(limb) = LIMBS.get(index) else { return };
-        let outputs = self.tile.outputs();
+        let (ring, outputs) = (Modulus::Bits(self.tile.ring), self.tile.outputs());
         limb.inverse(z);
-        let masks = self.tile.result_runs(number).map(|run| {
-            let first = run.prediction * outputs + run.element;
-            (run.at, self.masks.get(first..first + run.len).unwrap_or_default())
-        });
-        self.fresh(number).finish_c0(index, encoder, z, masks, |x| {
+        let mask = |p: usize, o: usize| self.masks.get(p * outputs + o).copied().unwrap_or(0);
+        let plaintexts = self.tile.results(number).map(|(p, o, position)| (position, ring.neg(mask(p, o))));
+        self.fresh(number).finish_c0(index, encoder, z, plaintexts, |x| {
             basis.add(index, x, sums.split_off_mut(..x.len()).unwrap_or_default());
         });
     }
@@ -525,7 +491,7 @@ fn expand_masks(limb: &Limb, index: usize, public: &Seed, c1: &mut [i32]) {
 /// Server: multiplies the client's encrypted shares by the weights, subtracts the masks, answers.
 pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut [u8], m: &Multiplication<'_>) -> Result<()> {
     let (tile, key, footprint) = (&m.tile, m.key, m.footprint());
-    let ServerScratch { c0, c1, poly, ephemeral, z, z1, sums0, sums1, noise } =
+    let ServerScratch { c0, c1, poly, ephemeral, z, sums0, sums1, noise } =
         ServerScratch::take(&mut Space::carve(scratch)?, tile, footprint)?;
     let encoder = Encoder::new(Plaintext::Bits(u32::from(tile.ring)), tile.level.limbs);
     let basis = Basis::new(tile.level.limbs);
@@ -549,17 +515,16 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
         }
         for (number, sums0) in sums0.chunks_exact_mut(most).enumerate() {
             m.fresh(number).ephemeral(limb, ephemeral);
-            if footprint == Footprint::Small {
-                m.made_products(index, number, c0, poly, z)?;
-            } else {
-                m.products(index, number, [c0, c1], [z, z1])?;
-                backend::limb::multiply_add(limb, poly, ephemeral, z1);
+            if footprint == Footprint::Fast {
+                m.products(index, number, c1, poly, z)?;
+                backend::limb::multiply_add(limb, poly, ephemeral, z);
                 let all = number * N..(number + 1) * N;
                 let (noise, sums1) = noise.get(all.clone()).zip(sums1.get_mut(all)).ok_or(Error::Internal)?;
-                limb.inverse(z1);
-                backend::limb::add_small(noise, z1);
-                basis.add(index, z1, sums1);
+                limb.inverse(z);
+                backend::limb::add_small(noise, z);
+                basis.add(index, z, sums1);
             }
+            m.products(index, number, c0, poly, z)?;
             backend::limb::multiply_add(limb, key.limb(index), ephemeral, z);
             m.finish_c0(index, number, (&encoder, &basis), z, sums0);
         }
@@ -572,7 +537,7 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
             sums1.fill(0);
             for (index, limb) in limbs() {
                 expand_masks(limb, index, &public, c0);
-                m.made_products(index, number, c0, poly, z)?;
+                m.products(index, number, c0, poly, z)?;
                 m.fresh(number).ephemeral(limb, ephemeral);
                 key.expand(index, poly);
                 backend::limb::multiply_add(limb, poly, ephemeral, z);

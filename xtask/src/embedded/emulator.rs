@@ -20,6 +20,7 @@ pub(crate) struct Machine {
 /// Cortex-M4F with 4 MiB of flash and of RAM, of which `memory.x` gives away less; Ethernet.
 pub(crate) const MPS2: Machine = Machine { name: "mps2-an386", unused_ports: 0 };
 /// STM32F405: 1 MiB of flash, 128 KiB of RAM. The firmware uses its second USART.
+#[expect(dead_code, reason = "not run at the moment")]
 pub(crate) const NETDUINO: Machine = Machine { name: "netduinoplus2", unused_ports: 1 };
 
 /// What a board is connected to.

@@ -394,28 +394,28 @@ pub(crate) fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i3
 }
 
 /// Vectors of a sum that are made at a time.
-const BLOCK: usize = 2;
+const BLOCK: usize = 4;
 
-/// As [`super::sums_of_products`].
+/// As [`super::sum_of_products`].
 #[target_feature(enable = "avx2")]
-pub(crate) fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
-    let n = out[0].len();
+pub(crate) fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]) {
+    let n = out.len();
     if !n.is_multiple_of(BLOCK * LANES) {
-        return portable::sums_of_products(limb, x, y, out);
+        return portable::sum_of_products(limb, x, y, out);
     }
-    sums(limb, x, out, |k, first| {
-        let [y0, y1] = block(y, k * n + first);
-        [Factor::each(y0), Factor::each(y1)]
+    sum(limb, x, out, |k, first| {
+        let [y0, y1, y2, y3] = block(y, k * n + first);
+        [Factor::each(y0), Factor::each(y1), Factor::each(y2), Factor::each(y3)]
     });
 }
 
-/// As [`super::sums_of_multiples`].
+/// As [`super::sum_of_multiples`].
 #[target_feature(enable = "avx2")]
-pub(crate) fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
-    if !out[0].len().is_multiple_of(BLOCK * LANES) {
-        return portable::sums_of_multiples(limb, x, y, out);
+pub(crate) fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32]) {
+    if !out.len().is_multiple_of(BLOCK * LANES) {
+        return portable::sum_of_multiples(limb, x, w, out);
     }
-    sums(limb, x, out, |k, _| [Factor::all(y[k]); BLOCK]);
+    sum(limb, x, out, |k, _| [Factor::all(w[k]); BLOCK]);
 }
 
 /// A block of vectors from `at` on.
@@ -426,31 +426,28 @@ fn block(values: &[i32], at: usize) -> [__m256i; BLOCK] {
     bytemuck::must_cast(x)
 }
 
-/// Sums of products of both `x` with what `factors` gives for a polynomial and a block of its coefficients.
+/// Sums of products of `x` with what `factors` gives for a polynomial and a block of its coefficients.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sums(limb: &Limb, x: [&[i32]; 2], out: [&mut [i32]; 2], factors: impl Fn(usize, usize) -> [Factor; BLOCK]) {
-    let (p, n, zero) = (Prime::of(limb), out[0].len(), _mm256_setzero_si256());
-    let polynomials = x[0].len().checked_div(n).unwrap_or(0);
-    for first in (0..n).step_by(BLOCK * LANES) {
-        let mut sums = [[zero; BLOCK]; 2];
+fn sum(limb: &Limb, x: &[i32], out: &mut [i32], factors: impl Fn(usize, usize) -> [Factor; BLOCK]) {
+    let (p, n, zero) = (Prime::of(limb), out.len(), _mm256_setzero_si256());
+    let polynomials = x.len().checked_div(n).unwrap_or(0);
+    for (out, first) in out.as_chunks_mut::<LANES>().0.as_chunks_mut::<BLOCK>().0.iter_mut().zip((0..).step_by(BLOCK * LANES)) {
+        let mut sums = [zero; BLOCK];
         for lazy in (0..polynomials).step_by(LAZY) {
-            let mut wide = [[[zero; 2]; BLOCK]; 2];
+            let mut wide = [[zero; 2]; BLOCK];
             for k in lazy..polynomials.min(lazy + LAZY) {
-                let y = factors(k, first);
-                for (wide, x) in wide.iter_mut().zip(x) {
-                    for ((wide, x), y) in wide.iter_mut().zip(block(x, k * n + first)).zip(y) {
-                        wide[0] = _mm256_add_epi64(wide[0], _mm256_mul_epi32(x, y.even));
-                        wide[1] = _mm256_add_epi64(wide[1], _mm256_mul_epi32(odd(x), y.odd));
-                    }
+                let (x, y) = (block(x, k * n + first), factors(k, first));
+                for ((wide, x), y) in wide.iter_mut().zip(x).zip(y) {
+                    wide[0] = _mm256_add_epi64(wide[0], _mm256_mul_epi32(x, y.even));
+                    wide[1] = _mm256_add_epi64(wide[1], _mm256_mul_epi32(odd(x), y.odd));
                 }
             }
-            for (sum, wide) in sums.as_flattened_mut().iter_mut().zip(wide.as_flattened()) {
-                *sum = p.reduce(_mm256_add_epi32(*sum, p.montgomery(*wide)));
+            for (sum, wide) in sums.iter_mut().zip(wide) {
+                *sum = p.reduce(_mm256_add_epi32(*sum, p.montgomery(wide)));
             }
         }
-        out[0][first..first + BLOCK * LANES].copy_from_slice(&bytemuck::must_cast::<_, [i32; BLOCK * LANES]>(sums[0]));
-        out[1][first..first + BLOCK * LANES].copy_from_slice(&bytemuck::must_cast::<_, [i32; BLOCK * LANES]>(sums[1]));
+        *out = bytemuck::must_cast(sums);
     }
 }
 

@@ -52,16 +52,16 @@ fastest! {
     /// `out − a·b / 2^32`, in `[0, q)`: bounds as in [`multiply_add`].
     pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]);
 
-    /// `Σ x_k·y_k / 2^32` for both halves `x` of ciphertexts that lie one after the other, as many as polynomials in `y`; all in `(−q, q)`.
-    pub fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]);
+    /// `Σ x_k·y_k / 2^32` of polynomials that lie one after the other in `x` and `y`, as many as fit both; all in `(−q, q)`.
+    pub fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]);
 
-    /// The same where all coefficients of a `y_k` are equal: one number for each.
-    pub fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]);
+    /// `Σ x_k·w_k / 2^32` of polynomials that lie one after the other in `x`, each with one factor for all coefficients; all in `(−q, q)`.
+    pub fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32]);
 
     /// Integers of `bits ≤ 58` bits, read signed, reduced to `(−q, q)`.
     pub fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]);
 
-    /// `round(q·m/p)` of plaintexts `m` modulo p, in `(−q, q)`.
+    /// `round(q·m/p)` of plaintexts `m < p`, in `(−q, q)`.
     pub fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32]);
 
     /// `out + x` for `x` in `[−2^bits, 2^bits)`, `bits < 127`, that random words give: their lowest `bits + 1` bits less `2^bits`.

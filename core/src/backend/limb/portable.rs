@@ -63,19 +63,15 @@ pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
     }
 }
 
-/// As [`super::sums_of_products`].
-pub fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
-    for (x, out) in x.into_iter().zip(out) {
-        let n = out.len();
-        sum(limb, x, out, |k, first| y.iter().skip(k * n + first).copied());
-    }
+/// As [`super::sum_of_products`].
+pub fn sum_of_products(limb: &Limb, x: &[i32], y: &[i32], out: &mut [i32]) {
+    let n = out.len();
+    sum(limb, x, out, |k, first| y.iter().skip(k * n + first).copied());
 }
 
-/// As [`super::sums_of_multiples`].
-pub fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
-    for (x, out) in x.into_iter().zip(out) {
-        sum(limb, x, out, |k, _| core::iter::repeat(y.get(k).copied().unwrap_or(0)));
-    }
+/// As [`super::sum_of_multiples`].
+pub fn sum_of_multiples(limb: &Limb, x: &[i32], w: &[i32], out: &mut [i32]) {
+    sum(limb, x, out, |k, _| core::iter::repeat(w.get(k).copied().unwrap_or(0)));
 }
 
 /// Sums of products of `x` with what `factors` gives for a polynomial from a coefficient on, a block of coefficients at a time.

@@ -134,36 +134,20 @@ fn wide_values() {
     }
 }
 
-/// [`sums_of_products`], [`sums_of_multiples`].
-type Sums = fn(&Limb, [&[i32]; 2], &[i32], [&mut [i32]; 2]);
-
 #[test]
 fn sums() {
     for limb in limbs() {
         for (len, terms) in [(1, 3), (8, 1), (15, 2), (16, 1), (16, 0), (17, 257), (32, 255), (32, 256), (48, 257), (64, 1025)] {
-            let inputs = inputs(limb, len * terms);
-            for (x, y) in inputs.iter().zip(inputs.iter().rev()) {
-                for (multiples, y) in [(false, y.as_slice()), (true, &y[..terms])] {
-                    let (fast, portably) = if multiples {
-                        (sums_of_multiples as Sums, portable::sums_of_multiples as Sums)
-                    } else {
-                        (sums_of_products as Sums, portable::sums_of_products as Sums)
-                    };
-                    let run = |sums: Sums| {
-                        let mut out = [std::vec![7; len], std::vec![8; len]];
-                        let [a, b] = &mut out;
-                        sums(limb, [x, &inputs[3]], y, [a, b]);
-                        out.map(|out| classes(limb, &out))
-                    };
-                    let got = run(fast);
-                    assert_eq!(got, run(portably));
-                    for (x, got) in [x, &inputs[3]].into_iter().zip(&got) {
-                        for (i, &got) in got.iter().enumerate() {
-                            let y = |k: usize| if multiples { y[k] } else { y[k * len + i] };
-                            let exact: i128 = (0..terms).map(|k| i128::from(x[k * len + i]) * i128::from(y(k))).sum();
-                            assert_eq!((i128::from(limb.to_montgomery(got as i32)) - exact) % i128::from(limb.q), 0);
-                        }
-                    }
+            for (x, y) in inputs(limb, len * terms).iter().zip(inputs(limb, len * terms)) {
+                let out = std::vec![7; len];
+                agree(limb, &out, |out| sum_of_products(limb, x, &y, out), |out| portable::sum_of_products(limb, x, &y, out));
+                let w = &y[..terms];
+                agree(limb, &out, |out| sum_of_multiples(limb, x, w, out), |out| portable::sum_of_multiples(limb, x, w, out));
+                let mut out = out;
+                portable::sum_of_products(limb, x, &y, &mut out);
+                for (i, &got) in out.iter().enumerate() {
+                    let exact: i128 = (0..terms).map(|k| i128::from(x[k * len + i]) * i128::from(y[k * len + i])).sum();
+                    assert_eq!((i128::from(limb.to_montgomery(got)) - exact) % i128::from(limb.q), 0);
                 }
             }
         }

@@ -6,10 +6,11 @@ use minionn as _;
 
 use embedded_io::{Read as _, ReadReady as _, Write as _};
 use platform::link::Link as _;
-use platform::link::ethernet::{Ethernet, Memory, Peer};
+use platform::link::ethernet::{Ethernet, Memory, NO_SOCKETS, Peer, Sockets};
+use static_cell::{ConstStaticCell, StaticCell};
 
 /// What C holds on to.
-pub struct Connection(Ethernet<'static>);
+pub struct Connection(Ethernet);
 
 /// Starts the network and connects to a port of the host. `seed` varies ports and sequence numbers. NULL if there is no controller or no
 /// peer, and on a second call.
@@ -19,11 +20,12 @@ pub extern "C" fn ethernet_open(port: u16, seed: u64) -> *mut Connection {
 }
 
 fn start(port: u16, seed: u64) -> Option<&'static mut Connection> {
-    let memory = cortex_m::singleton!(: Memory<'static> = Memory::new())?;
-    let mut link = Ethernet::start(memory, Peer::Host(port), seed)?;
+    static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory::new());
+    static SOCKETS: ConstStaticCell<Sockets> = ConstStaticCell::new(NO_SOCKETS);
+    static PLACE: StaticCell<Connection> = StaticCell::new();
+    let mut link = Ethernet::start(MEMORY.try_take()?, SOCKETS.try_take()?, Peer::Host(port), seed)?;
     link.open().ok()?;
-    let place = cortex_m::singleton!(: Option<Connection> = None)?;
-    Some(place.insert(Connection(link)))
+    PLACE.try_init(Connection(link))
 }
 
 /// Takes what has come, at most `capacity` bytes; never waits.

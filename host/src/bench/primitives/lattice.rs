@@ -60,7 +60,7 @@ impl Transform {
 pub struct Products {
     halves: [Vec<i32>; 2],
     weights: Vec<i32>,
-    sums: [Vec<i32>; 2],
+    sum: Vec<i32>,
 }
 
 impl Products {
@@ -68,15 +68,16 @@ impl Products {
     #[must_use]
     pub fn new(ciphertexts: usize) -> Self {
         let many = |first: usize| (first..first + ciphertexts).flat_map(|number| uniform(number as u64)).collect();
-        Self { halves: [many(0), many(1)], weights: many(2), sums: [vec![0; N], vec![0; N]] }
+        Self { halves: [many(0), many(1)], weights: many(2), sum: vec![0; N] }
     }
 
     /// The sum.
     pub fn run(&mut self, path: Path) {
-        let sums = if path == Path::Fastest { limb::sums_of_products } else { portable::sums_of_products };
-        let ([x0, x1], [z0, z1]) = (&self.halves, &mut self.sums);
+        let sum = if path == Path::Fastest { limb::sum_of_products } else { portable::sum_of_products };
         for limb in &LIMBS {
-            sums(limb, black_box([x0, x1]), &self.weights, [z0, z1]);
+            for half in &self.halves {
+                sum(limb, black_box(half), &self.weights, &mut self.sum);
+            }
         }
     }
 }
@@ -202,8 +203,7 @@ impl Results {
             limb.inverse(&mut self.z0);
             limb.inverse(&mut self.z1);
             let mut sums = self.sums.as_mut_slice();
-            let runs = (0..results.div_ceil(16)).map(|i| (i * 32, [7; 16].as_slice()));
-            fresh.finish_c0(index, &encoder, &self.z0, runs, |x| {
+            fresh.finish_c0(index, &encoder, &self.z0, (0..results).map(|i| (i * N / results, i as u64)), |x| {
                 basis.add(index, x, sums.split_off_mut(..x.len()).unwrap_or_default());
             });
             limb::add_small(&self.noise, &mut self.z1);
