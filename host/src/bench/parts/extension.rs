@@ -26,7 +26,7 @@ fn party(name: &str, run: fn(&mut Pair<'_>), repetition: Repetition, measure: Me
 /// # Errors
 /// Those of `measure`, as everywhere here.
 pub fn receive(repetition: Repetition, measure: Measure<'_>) -> anyhow::Result<()> {
-    party("receiver", Pair::receive, repetition, measure)
+    party("receiver", |pair| pair.receive(), repetition, measure)
 }
 
 /// The server's work.
@@ -34,5 +34,5 @@ pub fn receive(repetition: Repetition, measure: Measure<'_>) -> anyhow::Result<(
 /// # Errors
 /// As above.
 pub fn send(repetition: Repetition, measure: Measure<'_>) -> anyhow::Result<()> {
-    party("sender", Pair::send, repetition, measure)
+    party("sender", |pair| pair.send(), repetition, measure)
 }
