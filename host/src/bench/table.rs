@@ -2,18 +2,22 @@
 
 use super::limits::{Limits, fastest};
 use super::parts::{Facts, Needs, PARTS};
-use super::primitives::{layers, seconds};
+use super::primitives::{layers, seconds, streamed};
 use core::fmt;
 use core::time::Duration;
+use minionn_core::garble::GATE_BYTES;
 use minionn_core::model::Model;
+use minionn_core::ot::Repetition;
 use minionn_core::plan::{Op, cost};
 use minionn_core::session::Options;
 use serde::Serialize;
 
 /// How long each part is tried.
 const EACH: Duration = Duration::from_millis(150);
-/// Offline phases of a layer, the fastest of which counts.
-const RUNS: usize = 5;
+/// Offline phases of a layer, and predictions of a streamed one, the fastest of which counts.
+const RUNS: u32 = 5;
+/// Neurons of the streamed layer.
+const NEURONS: u32 = 1 << 15;
 
 /// One part.
 #[derive(Clone, Debug, Serialize)]
@@ -49,7 +53,7 @@ impl Row {
     }
 }
 
-/// Measures every part whose body can run again and again, and linear layers.
+/// Measures every part whose body can run again and again, linear layers, and a streamed layer of ReLUs.
 ///
 /// # Errors
 /// If one fails.
@@ -71,6 +75,14 @@ pub fn measure() -> anyhow::Result<Table> {
     for (what, op) in layers::published() {
         rows.extend(layer(what, op, &limits)?);
     }
+    let network = streamed::Network::new(NEURONS)?;
+    for repetition in Repetition::ALL {
+        let what = format!("OTs, garble, send, evaluate, k = {}", repetition.k());
+        // Bits of a correction for every OT are few beside the tables.
+        let needs = Needs { wire: GATE_BYTES as u64, ..Needs::default() };
+        let seconds = 1.0 / network.and_gates_per_second(repetition, RUNS)?;
+        rows.push(Row::new("streamed", Facts { what, units: 1, unit: "AND", needs }, seconds, &limits));
+    }
     Ok(Table { limits, rows })
 }
 
@@ -85,7 +97,7 @@ fn layer(what: &str, op: Op, limits: &Limits) -> anyhow::Result<[Row; 2]> {
     let product = Facts { what: format!("{what}, W·x"), units: 1, unit: "layer", needs: read };
     let mut online = layers::Online::new(&model)?;
     Ok([
-        Row::new("layer-offline", offline, layers::offline(&bytes, RUNS)?, limits),
+        Row::new("layer-offline", offline, layers::offline(&bytes, RUNS as usize)?, limits),
         Row::new("layer-product", product, seconds(EACH, || online.run()), limits),
     ])
 }
@@ -137,5 +149,5 @@ const NOTES: &str = "
 Garbling, evaluating and OT extension are held against the AES blocks and key schedules that they need; encryption, decryption and
 re-randomisation against their transforms and pseudo-random bytes at the speed above; transforms, products, packing, randomness and
 checksums against reading and writing their bytes once in the cache, products of layers against reading their weights; set-up, both parties in
-memory, and layers offline, a thread for each, against their bytes and round trips over loopback. Each is the fastest of many runs.
+memory, layers offline and streamed tables, a thread for each party, against their bytes and round trips over loopback. Each is the fastest of many runs.
 ";

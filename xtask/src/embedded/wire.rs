@@ -1,11 +1,11 @@
 //! Wires between an emulator and a server, which can be cut after any number of bytes.
 
+use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use core::time::Duration;
 use minionn_core::wire::Greeting;
 use serialport::{SerialPort as _, TTYPort};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
