@@ -34,7 +34,7 @@ impl Machine {
 
     /// Pointers of 64 bits.
     pub const BITS64: Self =
-        Self { lanes: 32, groups: 32, buffer: 1 << 16, shared: 256, client: 32768, server: 36864, handle: 256, most: isize::MAX as usize };
+        Self { lanes: 32, groups: 32, buffer: 1 << 16, shared: 256, client: 36864, server: 40960, handle: 256, most: isize::MAX as usize };
 
     /// The one that this is compiled for.
     pub const THIS: Self = if cfg!(target_pointer_width = "64") {

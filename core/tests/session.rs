@@ -11,7 +11,7 @@ use minionn_core::Error;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{Function, Node, Op};
+use minionn_core::plan::{Convolution, Function, Node, Op};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Options, Prepared, Server, Tables, prepared_memory, server_memory, small_server_memory};
@@ -33,6 +33,21 @@ fn stocks_share_ciphertexts() {
     for (stock, tables) in [(3, Tables::Stored), (8, Tables::Streamed)] {
         for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
             check(&net, Options { stock, tables, ..Options::default() }, 2);
+        }
+    }
+}
+
+/// Few windows, many, and one of more records than are made at once.
+#[test]
+fn pooling_windows_of_all_sizes_equal_the_integer_model() {
+    for (size, window) in [([2, 6, 6], [2, 2]), ([5, 10, 9], [1, 3]), ([2, 9, 8], [9, 8])] {
+        let layer = Convolution::window(size, window, window, [0; 4], [1, 1]);
+        let len = size.iter().product();
+        let [h, w] = layer.output_size().unwrap();
+        let pool = Op::MaxPool { function: Function::Relu, ring_in: 12, ring_out: 10, shift: 1, window: layer };
+        let net = common::model(len, &[pool, Op::Open { ring: 10, len: size[0] * h * w }], 7);
+        for tables in [Tables::Stored, Tables::Streamed] {
+            check(&net, Options { tables, ..Options::default() }, 2);
         }
     }
 }

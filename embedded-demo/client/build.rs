@@ -1,10 +1,10 @@
 //! Writes what the firmware carries in flash: the plan, held-out windows as the network's integers, what the integer model makes of them,
 //! and the size of the workspace.
 
+use core::fmt::Write as _;
 use minionn_core::machine::Machine;
 use minionn_core::model::Model;
 use minionn_core::session::client_memory_on;
-use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 

@@ -93,7 +93,8 @@ fn layer(what: &str, op: Op, limits: &Limits) -> anyhow::Result<[Row; 2]> {
     let cost = cost::offline(model.plan(), &Options::default())?;
     let wire = Needs { wire: cost.up + cost.down, rounds: cost.rounds.into(), ..Needs::default() };
     let offline = Facts { what: format!("{what}, offline"), units: 1, unit: "layer", needs: wire };
-    let read = Needs { bytes: model.layers().map(|layer| layer.weights().count() as u64).sum(), ..Needs::default() };
+    let weights: usize = model.layers().map(|layer| layer.weights().count()).sum();
+    let read = Needs { bytes: weights as u64 + 8 * u64::from(op.input().1 + op.output().1), ..Needs::default() };
     let product = Facts { what: format!("{what}, W·x"), units: 1, unit: "layer", needs: read };
     let mut online = layers::Online::new(&model)?;
     Ok([
@@ -148,6 +149,6 @@ impl fmt::Display for Table {
 const NOTES: &str = "
 Garbling, evaluating and OT extension are held against the AES blocks and key schedules that they need; encryption, decryption and
 re-randomisation against their transforms and pseudo-random bytes at the speed above; transforms, products, packing, randomness and
-checksums against reading and writing their bytes once in the cache, products of layers against reading their weights; set-up, both parties in
+checksums against reading and writing their bytes once in the cache, products of layers against reading weights and shares; set-up, both parties in
 memory, layers offline and streamed tables, a thread for each party, against their bytes and round trips over loopback. Each is the fastest of many runs.
 ";
