@@ -86,7 +86,7 @@ impl Seeds {
     }
 
     /// The next one. `None` if the host gave none: there is no other to fall back on.
-    pub fn next(&mut self) -> Option<Seed> {
+    pub fn fresh(&mut self) -> Option<Seed> {
         self.given += 1;
         Some(self.host.as_ref()?.derive(self.given))
     }

@@ -69,7 +69,7 @@ impl Board {
     /// A seed for one session, made from the host's.
     #[must_use]
     pub fn seed(&mut self) -> Option<Seed> {
-        self.seeds.next()
+        self.seeds.fresh()
     }
 }
 
