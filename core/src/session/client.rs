@@ -12,7 +12,8 @@ use crate::attack::{Defence, stripped};
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::SecretKey;
-use crate::memory::Space;
+use crate::machine::Machine;
+use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{GROUP, Receiver};
 use crate::params::VERSION;
 use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, tables_bytes};
@@ -23,7 +24,6 @@ use crate::rng::{Domain, Seed};
 use crate::wire::{Hello, Tag, packed_len};
 use embedded_io_async::{Read, Write};
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroize as _;
 
 /// Which operation of which prediction of a session: never repeats.
 pub(crate) const fn layer(prediction: u64, op: usize) -> u64 {
@@ -162,8 +162,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 Ok(Self { ch, store, plan, options, secrets, hash, receiver, memory, record, stocks: 0, left: 0, closed: false })
             }
             Err(error) => {
-                memory.zeroize();
-                record.zeroize();
+                wipe(memory);
+                wipe(record);
                 ch.abort(error).await;
                 Err(error)
             }
@@ -319,19 +319,11 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if stripped(Defence::OneTime) {
             return;
         }
-        let ots = padded_ots(&self.plan);
-        match self.options.tables {
-            Tables::Stored => {
-                if let Some(labels) = self.memory.labels.get_mut(index * ots..(index + 1) * ots) {
-                    labels.zeroize();
-                }
-            }
-            Tables::Streamed => self.memory.scratch.zeroize(),
+        let (ots, per) = (padded_ots(&self.plan), self.plan.elements());
+        if self.options.tables == Tables::Stored {
+            wipe(self.memory.labels.get_mut(index * ots..(index + 1) * ots).unwrap_or_default());
         }
-        let per = self.plan.elements();
-        if let Some(shares) = self.memory.shares.get_mut(index * per..(index + 1) * per) {
-            shares.zeroize();
-        }
+        wipe(self.memory.shares.get_mut(index * per..(index + 1) * per).unwrap_or_default());
     }
 
     async fn offline(&mut self) -> Result<()> {
@@ -391,7 +383,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             }
             ch.finish().await?;
         }
-        scratch.zeroize();
+        wipe_first(ClientMemory::offline_scratch(Machine::THIS, plan, options)?, scratch);
         ch.flush().await
     }
 
@@ -409,7 +401,9 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         ch.end().await?;
 
         let ots = padded_ots(plan);
-        let ClientOnline { labels: fresh, workspace } = ClientOnline::take(&mut Space::carve(scratch)?, plan, options)?;
+        let mut space = Space::carve(scratch)?;
+        let ClientOnline { labels: fresh, workspace } = ClientOnline::take(&mut space, plan, options)?;
+        let used = space.used();
         let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
         let mut labels = Held::new(labels, options, index, ots);
         let mut answer = 0;
@@ -469,6 +463,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 }
             }
         }
+        wipe_first(used, scratch);
         Ok(answer)
     }
 }

@@ -13,7 +13,7 @@ use crate::lattice::evaluate::Fresh;
 use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use crate::machine::Machine;
-use crate::memory::Space;
+use crate::memory::{Space, wipe_first};
 use crate::model::{Layer, Model};
 use crate::params::N;
 use crate::plan::tile::Tile;
@@ -23,7 +23,7 @@ use crate::rng::Seed;
 use crate::wire::{GROUP, Tag, packed_len};
 use core::ops::Range;
 use embedded_io_async::{Read, Write};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The tile of a linear operation under these options.
 pub(crate) fn tile(op: &Op, options: &Options) -> Result<Tile> {
@@ -263,7 +263,6 @@ pub(crate) async fn client<IO: Read + Write>(
     step: &Step,
 ) -> Result<()> {
     send_masks(ch, scratch, key, seed, tile, shares, step).await?;
-    scratch.zeroize();
     ch.expect(Tag::Download, tile.download_bytes()).await?;
     if tile.most_results() <= decrypt::FEW {
         receive_few(ch, scratch, key, tile, shares, step).await?;
@@ -273,7 +272,7 @@ pub(crate) async fn client<IO: Read + Write>(
     ch.finish().await
 }
 
-/// Encrypts and sends `r`.
+/// Encrypts and sends `r`; wipes its scratch.
 async fn send_masks<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
@@ -283,7 +282,9 @@ async fn send_masks<IO: Read + Write>(
     shares: &Shares<'_>,
     step: &Step,
 ) -> Result<()> {
-    let EncryptScratch { secret, poly, noise } = EncryptScratch::take(&mut Space::carve(scratch)?, tile)?;
+    let mut space = Space::carve(scratch)?;
+    let EncryptScratch { secret, poly, noise } = EncryptScratch::take(&mut space, tile)?;
+    let used = space.used();
     let (public, noise_seed) = (seed.derive(0), seed.derive(1));
     let encoder = Encoder::new(Plaintext::Bits(u32::from(tile.ring)), tile.level.limbs);
     for (number, noise) in (0..).zip(noise.chunks_exact_mut(N)) {
@@ -303,6 +304,7 @@ async fn send_masks<IO: Read + Write>(
             put_limb(ch, poly).await?;
         }
     }
+    wipe_first(used, scratch);
     ch.end().await
 }
 
