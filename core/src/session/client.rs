@@ -6,7 +6,7 @@ use super::layout::{ClientMemory, ClientOnline, ClientRegions, Held, padded_ots}
 use super::pairing::{self, Pairing, Party, Record, to_blocks, to_seed};
 use super::setup::{self, Secrets};
 use super::store::Store;
-use super::triplets::{self, Shares};
+use super::triplets::{self, Sharer, Shares};
 use super::{Options, Tables, products};
 use crate::attack::{Defence, stripped};
 use crate::error::{Error, Result};
@@ -22,6 +22,7 @@ use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
 use crate::wire::{Hello, Tag, packed_len};
+use crate::workers::Workers;
 use embedded_io_async::{Read, Write};
 use sha2::{Digest as _, Sha256};
 
@@ -71,6 +72,7 @@ pub struct Client<'a, IO, S> {
     secrets: Secrets,
     hash: Tmmo,
     receiver: Receiver<'a>,
+    workers: Workers<'a>,
     memory: ClientMemory<'a>,
     /// Of the pairing; empty where the engine holds it.
     record: Record<'a>,
@@ -158,8 +160,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, record).await {
             Ok((hash, receiver)) => {
                 let memory = ClientMemory::carve(memory, &plan, &options)?;
-                let record = Record::default();
-                Ok(Self { ch, store, plan, options, secrets, hash, receiver, memory, record, stocks: 0, left: 0, closed: false })
+                let (record, workers) = (Record::default(), Workers::OWN);
+                Ok(Self { ch, store, plan, options, secrets, hash, receiver, workers, memory, record, stocks: 0, left: 0, closed: false })
             }
             Err(error) => {
                 wipe(memory);
@@ -227,6 +229,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             error => error,
         };
         self.settle(result).await
+    }
+
+    /// Shares the work of what follows with these. Bytes and results are the same.
+    pub const fn share(&mut self, workers: Workers<'a>) {
+        self.receiver.share(workers);
+        self.workers = workers;
     }
 
     /// What went over the wire so far.
@@ -327,7 +335,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     }
 
     async fn offline(&mut self) -> Result<()> {
-        let Self { ch, store, plan, options, secrets, hash, receiver, memory, stocks, .. } = self;
+        let Self { ch, store, plan, options, secrets, hash, receiver, workers, memory, stocks, .. } = self;
         let ClientMemory { labels, shares, scratch } = memory;
         let stock = options.stock as usize;
         let first = *stocks * stock as u64;
@@ -345,7 +353,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             if step.op.is_linear() {
                 let tile = triplets::tile(&step.op, options)?;
                 let seed = seed.derive(step.number as u64 + 1);
-                triplets::client(ch, scratch, &secrets.key, &seed, &tile, &mut shares, &step).await?;
+                let sharer = Sharer { key: &secrets.key, seed: &seed, tile, workers: *workers };
+                triplets::client(ch, scratch, &sharer, &mut shares, &step).await?;
             }
         }
 

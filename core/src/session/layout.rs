@@ -86,7 +86,8 @@ impl<'a> ClientRegions<'a, 'a> {
 
 /// Bytes of either party's scratch for OTs, then for a circuit.
 pub(crate) fn workspace(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
-    let mut most = measure(machine, |space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
+    let groups = plan.ops().map(|op| Nonlinear::of(&op).groups()).max().unwrap_or(0);
+    let mut most = measure(machine, |space| garbled::ExtendScratch::take(space, options, groups).map(|_| ()))?;
     for op in plan.ops().filter(|op| !op.is_linear()) {
         most = most.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::of(&op)).map(|_| ()))?);
     }

@@ -21,6 +21,7 @@ use crate::plan::{Op, Plan};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
 use crate::wire::{HELLO_BYTES, Hello, Tag, packed_len};
+use crate::workers::Workers;
 use embedded_io_async::{Read, Write};
 
 /// What a server did on a client's request.
@@ -46,6 +47,7 @@ pub struct Server<'a, IO> {
     /// Keyed with a secret: labels of the server's own inputs.
     own_labels: Tmmo,
     sender: Sender<'a>,
+    workers: Workers<'a>,
     key: PublicKey<'a>,
     memory: ServerMemory<'a>,
     /// Of the pairing; empty where the engine holds it.
@@ -161,6 +163,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     hash,
                     own_labels,
                     sender,
+                    workers: Workers::OWN,
                     key,
                     memory,
                     record,
@@ -249,6 +252,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         Ok((hash, sender, key))
     }
 
+    /// Shares the work of what follows with these. Bytes and results are the same.
+    pub const fn share(&mut self, workers: Workers<'a>) {
+        self.sender.share(workers);
+        self.workers = workers;
+    }
+
     /// What went over the wire so far, as this party sees it.
     #[must_use]
     pub const fn traffic(&self) -> Traffic {
@@ -307,7 +316,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     }
 
     async fn offline(&mut self) -> Result<()> {
-        let Self { ch, prepared, options, secrets, hash, own_labels, sender, key, memory, stocks, .. } = self;
+        let Self { ch, prepared, options, secrets, hash, own_labels, sender, workers, key, memory, stocks, .. } = self;
         let ServerMemory { labels, decode, masks, products, scratch } = memory;
         let plan = prepared.model().plan();
         let stock = options.stock as usize;
@@ -324,7 +333,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 *u = ring.reduce(random.next_u64());
             }
             let seed = seed.derive(number as u64 + 1);
-            let multiplication = Multiplication { key, seed: &seed, tile, weights: prepared.layer(at)?, masks: own };
+            let multiplication =
+                Multiplication { key, seed: &seed, tile, weights: prepared.layer(at)?, masks: own, workers: *workers };
             triplets::server(ch, scratch, &multiplication).await?;
         }
 
