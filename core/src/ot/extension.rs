@@ -121,19 +121,23 @@ impl<'a> Receiver<'a> {
         let (blocks, path, all) = (KAPPA / K, self.path, &*self.leaves);
         let batches = labels.chunks_mut(BATCH).zip(corrections.chunks_mut(BATCH * blocks)).zip(choices.chunks(BATCH));
         let batches = numbers(self.groups).zip(batches);
-        self.workers.for_each(batches, || Fold::<K, W, D>::new(path), |fold, (first, ((labels, corrections), choices))| {
-            for (block, leaves) in all.chunks_exact(1 << K).enumerate() {
-                fold.sum(leaves, false, first, labels.len());
-                for (g, labels) in labels.iter_mut().enumerate() {
-                    for j in 0..K {
-                        labels[block * K + j] = fold.rows[j][g];
+        self.workers.for_each(
+            batches,
+            || Fold::<K, W, D>::new(path),
+            |fold, (first, ((labels, corrections), choices))| {
+                for (block, leaves) in all.chunks_exact(1 << K).enumerate() {
+                    fold.sum(leaves, false, first, labels.len());
+                    for (g, labels) in labels.iter_mut().enumerate() {
+                        for j in 0..K {
+                            labels[block * K + j] = fold.rows[j][g];
+                        }
+                        corrections[g * blocks + block] = (fold.value[g] ^ choices[g]).to_le_bytes();
                     }
-                    corrections[g * blocks + block] = (fold.value[g] ^ choices[g]).to_le_bytes();
                 }
-            }
-            labels.iter_mut().for_each(transpose);
-            Ok(())
-        })
+                labels.iter_mut().for_each(transpose);
+                Ok(())
+            },
+        )
     }
 }
 
@@ -233,20 +237,24 @@ impl<'a> Sender<'a> {
     fn run<const K: usize, const W: usize, const D: usize>(&self, corrections: &[[u8; 16]], labels: &mut [[Block; GROUP]]) -> Result<()> {
         let (blocks, path, all, delta) = (KAPPA / K, self.path, &*self.leaves, self.delta);
         let batches = numbers(self.groups).zip(labels.chunks_mut(BATCH).zip(corrections.chunks(BATCH * blocks)));
-        self.workers.for_each(batches, || Fold::<K, W, D>::new(path), |fold, (first, (labels, corrections))| {
-            for (block, leaves) in all.chunks_exact(1 << K).enumerate() {
-                fold.sum(leaves, true, first, labels.len());
-                for j in 0..K {
-                    let row = block * K + j;
-                    let delta = wide_mask(delta >> row);
-                    for (g, labels) in labels.iter_mut().enumerate() {
-                        labels[row] = fold.rows[j][g] ^ (delta & Block::from_le_bytes(corrections[g * blocks + block]));
+        self.workers.for_each(
+            batches,
+            || Fold::<K, W, D>::new(path),
+            |fold, (first, (labels, corrections))| {
+                for (block, leaves) in all.chunks_exact(1 << K).enumerate() {
+                    fold.sum(leaves, true, first, labels.len());
+                    for j in 0..K {
+                        let row = block * K + j;
+                        let delta = wide_mask(delta >> row);
+                        for (g, labels) in labels.iter_mut().enumerate() {
+                            labels[row] = fold.rows[j][g] ^ (delta & Block::from_le_bytes(corrections[g * blocks + block]));
+                        }
                     }
                 }
-            }
-            labels.iter_mut().for_each(transpose);
-            Ok(())
-        })
+                labels.iter_mut().for_each(transpose);
+                Ok(())
+            },
+        )
     }
 }
 

@@ -333,8 +333,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 *u = ring.reduce(random.next_u64());
             }
             let seed = seed.derive(number as u64 + 1);
-            let multiplication =
-                Multiplication { key, seed: &seed, tile, weights: prepared.layer(at)?, masks: own, workers: *workers };
+            let multiplication = Multiplication { key, seed: &seed, tile, weights: prepared.layer(at)?, masks: own, workers: *workers };
             triplets::server(ch, scratch, &multiplication).await?;
         }
 
@@ -386,8 +385,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let stock = options.stock as usize;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
         let mut space = Space::carve(scratch)?;
-        let OnlineScratch { tensors, labels: fresh, workspace, decode: fresh_decode } =
-            OnlineScratch::take(&mut space, plan, options)?;
+        let OnlineScratch { tensors, labels: fresh, workspace, decode: fresh_decode } = OnlineScratch::take(&mut space, plan, options)?;
         let used = space.used();
 
         let (ring, len) = (u32::from(plan.input_ring()), plan.header().input_len as usize);
