@@ -753,6 +753,15 @@ minionn_status minionn_client_export(struct minionn_client *client,
                                      size_t *written);
 
 /**
+ * Lends threads to a session, whose calls then use them for the phases that have not begun yet: from set-up on, if this comes before the
+ * first poll. `executor` MUST stay where it is, untouched, until minionn_client_wipe(). NULL takes the threads back.
+ *
+ * \retval MINIONN_ERROR_NULL there is no function in it.
+ */
+minionn_status minionn_client_share(struct minionn_client *client,
+                                    const minionn_executor *executor);
+
+/**
  * Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.
  */
 minionn_status minionn_client_feed(struct minionn_client *client,
@@ -971,6 +980,11 @@ minionn_status minionn_server_export(const struct minionn_server *server,
                                      uint8_t *out,
                                      size_t capacity,
                                      size_t *written);
+
+/**
+ * As minionn_client_share(), of a server's session.
+ */
+minionn_status minionn_server_share(struct minionn_server *server, const minionn_executor *executor);
 
 /**
  * Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.
