@@ -119,7 +119,11 @@ mod tests {
 
     fn squares(workers: Workers<'_>) -> Vec<u64> {
         let mut squares: Vec<u64> = (0..1000).collect();
-        workers.for_each(squares.chunks_mut(7), || 0, |_, chunk| Ok(chunk.iter_mut().for_each(|x| *x *= *x))).unwrap();
+        let square = |(): &mut (), chunk: &mut [u64]| {
+            chunk.iter_mut().for_each(|x| *x *= *x);
+            Ok(())
+        };
+        workers.for_each(squares.chunks_mut(7), || (), square).unwrap();
         squares
     }
 
@@ -134,7 +138,7 @@ mod tests {
     #[test]
     fn an_error_is_told() {
         let done = AtomicUsize::new(0);
-        let work = |_: &mut (), i: usize| {
+        let work = |(): &mut (), i: usize| {
             done.fetch_add(1, Ordering::Relaxed);
             if i == 3 { Err(Error::Malformed) } else { Ok(()) }
         };
