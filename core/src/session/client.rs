@@ -6,13 +6,14 @@ use super::layout::{ClientMemory, ClientOnline, ClientRegions, Held, padded_ots}
 use super::pairing::{self, Pairing, Party, Record, to_blocks, to_seed};
 use super::setup::{self, Secrets};
 use super::store::Store;
-use super::triplets::{self, Shares};
+use super::triplets::{self, Sharer, Shares};
 use super::{Options, Tables, products};
 use crate::attack::{Defence, stripped};
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::SecretKey;
-use crate::memory::Space;
+use crate::machine::Machine;
+use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{GROUP, Receiver};
 use crate::params::VERSION;
 use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, tables_bytes};
@@ -21,9 +22,9 @@ use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
 use crate::wire::{Hello, Tag, packed_len};
+use crate::workers::Workers;
 use embedded_io_async::{Read, Write};
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroize as _;
 
 /// Which operation of which prediction of a session: never repeats.
 pub(crate) const fn layer(prediction: u64, op: usize) -> u64 {
@@ -71,6 +72,7 @@ pub struct Client<'a, IO, S> {
     secrets: Secrets,
     hash: Tmmo,
     receiver: Receiver<'a>,
+    workers: Workers<'a>,
     memory: ClientMemory<'a>,
     /// Of the pairing; empty where the engine holds it.
     record: Record<'a>,
@@ -158,12 +160,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, record).await {
             Ok((hash, receiver)) => {
                 let memory = ClientMemory::carve(memory, &plan, &options)?;
-                let record = Record::default();
-                Ok(Self { ch, store, plan, options, secrets, hash, receiver, memory, record, stocks: 0, left: 0, closed: false })
+                let (record, workers) = (Record::default(), Workers::OWN);
+                Ok(Self { ch, store, plan, options, secrets, hash, receiver, workers, memory, record, stocks: 0, left: 0, closed: false })
             }
             Err(error) => {
-                memory.zeroize();
-                record.zeroize();
+                wipe(memory);
+                wipe(record);
                 ch.abort(error).await;
                 Err(error)
             }
@@ -227,6 +229,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             error => error,
         };
         self.settle(result).await
+    }
+
+    /// Shares the work of what follows with these. Bytes and results are the same.
+    pub const fn share(&mut self, workers: Workers<'a>) {
+        self.receiver.share(workers);
+        self.workers = workers;
     }
 
     /// What went over the wire so far.
@@ -319,23 +327,15 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if stripped(Defence::OneTime) {
             return;
         }
-        let ots = padded_ots(&self.plan);
-        match self.options.tables {
-            Tables::Stored => {
-                if let Some(labels) = self.memory.labels.get_mut(index * ots..(index + 1) * ots) {
-                    labels.zeroize();
-                }
-            }
-            Tables::Streamed => self.memory.scratch.zeroize(),
+        let (ots, per) = (padded_ots(&self.plan), self.plan.elements());
+        if self.options.tables == Tables::Stored {
+            wipe(self.memory.labels.get_mut(index * ots..(index + 1) * ots).unwrap_or_default());
         }
-        let per = self.plan.elements();
-        if let Some(shares) = self.memory.shares.get_mut(index * per..(index + 1) * per) {
-            shares.zeroize();
-        }
+        wipe(self.memory.shares.get_mut(index * per..(index + 1) * per).unwrap_or_default());
     }
 
     async fn offline(&mut self) -> Result<()> {
-        let Self { ch, store, plan, options, secrets, hash, receiver, memory, stocks, .. } = self;
+        let Self { ch, store, plan, options, secrets, hash, receiver, workers, memory, stocks, .. } = self;
         let ClientMemory { labels, shares, scratch } = memory;
         let stock = options.stock as usize;
         let first = *stocks * stock as u64;
@@ -353,7 +353,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             if step.op.is_linear() {
                 let tile = triplets::tile(&step.op, options)?;
                 let seed = seed.derive(step.number as u64 + 1);
-                triplets::client(ch, scratch, &secrets.key, &seed, &tile, &mut shares, &step).await?;
+                let sharer = Sharer { key: &secrets.key, seed: &seed, tile, workers: *workers };
+                triplets::client(ch, scratch, &sharer, &mut shares, &step).await?;
             }
         }
 
@@ -391,7 +392,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             }
             ch.finish().await?;
         }
-        scratch.zeroize();
+        wipe_first(ClientMemory::offline_scratch(Machine::THIS, plan, options)?, scratch);
         ch.flush().await
     }
 
@@ -409,7 +410,9 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         ch.end().await?;
 
         let ots = padded_ots(plan);
-        let ClientOnline { labels: fresh, workspace } = ClientOnline::take(&mut Space::carve(scratch)?, plan, options)?;
+        let mut space = Space::carve(scratch)?;
+        let ClientOnline { labels: fresh, workspace } = ClientOnline::take(&mut space, plan, options)?;
+        let used = space.used();
         let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
         let mut labels = Held::new(labels, options, index, ots);
         let mut answer = 0;
@@ -469,6 +472,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 }
             }
         }
+        wipe_first(used, scratch);
         Ok(answer)
     }
 }

@@ -24,8 +24,9 @@ pub(crate) struct ExtendScratch<'a> {
 }
 
 impl<'a> ExtendScratch<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, options: &Options) -> Result<Self> {
-        let groups = space.machine().groups;
+    /// For an operation of so many `groups`, or the most of any.
+    pub(crate) fn take(space: &mut Space<'a>, options: &Options, groups: usize) -> Result<Self> {
+        let groups = groups.min(space.machine().groups);
         Ok(Self { choices: space.take(groups)?, corrections: space.take(groups * options.repetition.correction_bytes_per_group())? })
     }
 }
@@ -68,7 +69,7 @@ pub(crate) async fn extend_client<IO: Read + Write>(
     input: impl Fn(usize) -> u64,
     output: impl Fn(usize) -> u64,
 ) -> Result<()> {
-    let ExtendScratch { choices, corrections } = ExtendScratch::take(&mut Space::carve(scratch)?, options)?;
+    let ExtendScratch { choices, corrections } = ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
     let (ring, counts) = (u32::from(op.input().0), Nonlinear::of(op));
     let (neurons, steps) = if counts.products > 0 { (counts.products, 1) } else { (counts.neurons, counts.steps) };
     // A neuron's shares of its inputs, then of its output (none goes to the server in products and argmax: no bits).
@@ -96,7 +97,7 @@ pub(crate) async fn extend_server<IO: Read + Write>(
     sender: &mut Sender<'_>,
     labels: &mut [Block],
 ) -> Result<()> {
-    let ExtendScratch { corrections, .. } = ExtendScratch::take(&mut Space::carve(scratch)?, options)?;
+    let ExtendScratch { corrections, .. } = ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
     for labels in labels.chunks_mut(CHUNK * GROUP) {
         let groups = labels.len() / GROUP;
         let corrections = corrections.get_mut(..groups * options.repetition.correction_bytes_per_group()).ok_or(Error::Internal)?;
