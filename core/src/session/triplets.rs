@@ -364,7 +364,7 @@ async fn receive_few<IO: Read + Write>(
     let FewScratch { unfolded, places, sums } = FewScratch::take(&mut Space::carve(scratch)?, tile)?;
     decrypt::unfold(key, unfolded);
     for number in 0..tile.down() {
-        let count = tile.results(number).count();
+        let count = tile.result_count(number);
         let (places, sums) = (places.get_mut(..count).ok_or(Error::Internal)?, sums.get_mut(..count).ok_or(Error::Internal)?);
         for (place, (_, _, position)) in places.iter_mut().zip(tile.results(number)) {
             *place = u16::try_from(position).map_err(|_| Error::Internal)?;
@@ -425,7 +425,7 @@ async fn receive_c0<IO: Read + Write>(
     mut product: impl FnMut() -> Option<u64>,
 ) -> Result<()> {
     let mut results = tile.results(number);
-    ch.get_values(tile.results(number).count(), tile.c0_bits(), |_, c0| {
+    ch.get_values(tile.result_count(number), tile.c0_bits(), |_, c0| {
         let (product, (prediction, output, _)) = product().zip(results.next()).ok_or(Error::Internal)?;
         let v = decrypt::round(u32::from(tile.ring), c0, product);
         *shares.of(prediction)?.get_mut(step.to + output).ok_or(Error::Internal)? = v;
@@ -649,7 +649,7 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
             Footprint::Small => &*sums1,
         };
         put_rounded(ch, sums1, tile.c1_bits()).await?;
-        put_rounded(ch, sums0.get(..tile.results(number).count()).ok_or(Error::Internal)?, tile.c0_bits()).await?;
+        put_rounded(ch, sums0.get(..tile.result_count(number)).ok_or(Error::Internal)?, tile.c0_bits()).await?;
     }
     ch.end().await
 }
