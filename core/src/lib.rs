@@ -8,6 +8,7 @@
 //! | [`session`] | the two parties: handshake, set-up, offline, online; blocking and sans-IO drivers |
 //! | [`plan`], [`model`] | the public description of a network; the server's weights; sizes before anything runs |
 //! | [`garble`] | circuits, garbling, evaluating |
+//! | [`compare`] | activations by OTs instead of circuits |
 //! | [`ot`] | base OTs, OT extension, products by OT |
 //! | [`lattice`] | packed ring-LWE encryption |
 //! | [`ring`] | integers mod 2^ℓ or N, number-theoretic transform |
@@ -23,6 +24,7 @@ extern crate std;
 
 pub mod attack;
 pub mod backend;
+pub mod compare;
 pub mod error;
 pub mod garble;
 pub mod hash;

@@ -10,7 +10,7 @@ mod bits;
 mod greeting;
 mod hello;
 
-pub use bits::{GROUP, Packer, pack, packed_len, unpack, unpack_widths};
+pub use bits::{GROUP, Packer, Reader, pack, packed_len, unpack, unpack_widths};
 pub use greeting::{ABORT_BYTES, PLAN_REPLY_MAX, PLAN_REQUEST_BYTES, abort, peek_plan, plan_reply, plan_reply_bytes, plan_request};
 pub use hello::{Greeting, HELLO_BYTES, Hello};
 
