@@ -12,7 +12,7 @@ use bytemuck::{Pod, Zeroable};
 /// What a client keeps of one element between messages.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
-pub(crate) struct Cell {
+pub(crate) struct Element {
     tree: Tree,
     /// Its random choice for the server's part of a ReLU.
     choice: u32,
@@ -25,14 +25,19 @@ pub(crate) struct Cell {
     part: u64,
 }
 
-impl Cell {
-    /// Starts an element and returns the choices of its forward OTs, the first lowest.
-    pub(crate) fn start(&mut self, c: &Comparison, share: u64, random: &mut Prg) -> u64 {
+impl Element {
+    /// Starts an element: draws the random choices of its forward OTs.
+    pub(crate) fn start(&mut self, c: &Comparison, share: u64, random: &mut Prg) {
         let (nodes, word) = (c.nodes(), random.next_u64());
         let count = nodes.count_ones();
         let choice = (word >> count) as u32 & u32::from(c.relu);
         *self = Self { tree: Tree { a: scatter(nodes, word), w: c.sign(share), ..Tree::default() }, choice, ..Self::default() };
-        share & ((1 << c.compared) - 1) | gather(nodes, self.tree.a) << c.compared | u64::from(choice) << (c.compared + count)
+    }
+
+    /// The choices of the forward OTs, the first lowest.
+    pub(crate) fn choices(&self, c: &Comparison, share: u64) -> u64 {
+        let own = gather(c.nodes(), self.tree.a) | u64::from(self.choice) << c.nodes().count_ones();
+        share & ((1 << c.compared) - 1) | own << c.compared
     }
 
     /// Uses the labels of the forward OTs.

@@ -12,7 +12,7 @@ use bytemuck::{Pod, Zeroable};
 /// What a server keeps of one element between messages.
 #[derive(Clone, Copy, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
-pub(crate) struct Cell {
+pub(crate) struct Element {
     tree: Tree,
     /// Its random choices in the backward OTs.
     choices: u32,
@@ -59,7 +59,7 @@ const fn lower_bits(mut x: u32) -> u32 {
     (x | x >> 8) & 0xffff
 }
 
-impl Cell {
+impl Element {
     /// Uses the labels of the forward OTs, whose sender the server is. Starts an element.
     pub(crate) fn forward(&mut self, c: &Comparison, hash: &Tmmo, delta: Block, tweak: Block, labels: &[Block]) {
         *self = Self::default();
@@ -85,12 +85,16 @@ impl Cell {
         }
     }
 
-    /// Draws the choices of the backward OTs, the first lowest.
-    pub(crate) fn choose(&mut self, c: &Comparison, random: &mut Prg) -> u64 {
+    /// Draws the choices of the backward OTs.
+    pub(crate) fn choose(&mut self, c: &Comparison, random: &mut Prg) {
         let (nodes, word) = (c.nodes(), random.next_u64());
         self.tree.a = scatter(nodes, word);
         self.choices = (word >> nodes.count_ones()) as u32 & ((1 << c.choices()) - 1);
-        gather(nodes, self.tree.a) | u64::from(self.choices) << nodes.count_ones()
+    }
+
+    /// The choices of the backward OTs, the first lowest.
+    pub(crate) fn choices(&self, c: &Comparison) -> u64 {
+        gather(c.nodes(), self.tree.a) | u64::from(self.choices) << c.nodes().count_ones()
     }
 
     /// Uses the labels of the backward OTs.

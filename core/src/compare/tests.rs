@@ -16,13 +16,15 @@ fn run(c: &Comparison, s: u64, share: u64, r: u64, random: &mut Prg) -> u64 {
     let (hash, back) = (Tmmo::new(1), Tmmo::new(2));
     let [delta, delta_back] = [(); 2].map(|()| random.next_u128() | 1);
     let tweak = tweak(3, 5);
-    let (mut client, mut server) = (client::Cell::default(), server::Cell::default());
-    let choices = client.start(c, share, random);
+    let (mut client, mut server) = (client::Element::default(), server::Element::default());
+    client.start(c, share, random);
+    let choices = client.choices(c, share);
     let (q, t) = transfer(choices, c.forward_ots(), delta, random);
     assert!(c.forward_ots() == 64 || choices >> c.forward_ots() == 0);
     client.forward(c, share, &hash, tweak, &t);
     server.forward(c, &hash, delta, tweak, &q);
-    let choices = server.choose(c, random);
+    server.choose(c, random);
+    let choices = server.choices(c);
     assert_eq!(choices >> c.backward_ots(), 0);
     let (q, t) = transfer(choices, c.backward_ots(), delta_back, random);
     server.backward(c, &back, tweak, &t);

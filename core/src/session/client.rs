@@ -1,22 +1,23 @@
 //! The client: holds an input, learns the prediction.
 
 use super::channel::{Channel, Traffic};
+use super::compared::Layer;
 use super::garbled::{self, Evaluation};
 use super::layout::{ClientMemory, ClientOnline, ClientRegions, Held, padded_ots};
 use super::pairing::{self, Pairing, Party, Record, to_blocks, to_seed};
 use super::setup::{self, Secrets};
 use super::store::Store;
 use super::triplets::{self, Shares};
-use super::{Options, Tables, products};
+use super::{Options, Tables, compared, products};
 use crate::attack::{Defence, stripped};
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::SecretKey;
 use crate::memory::Space;
-use crate::ot::{GROUP, Receiver};
+use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
-use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, tables_bytes};
-use crate::plan::nonlinear::Nonlinear;
+use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes};
+use crate::plan::nonlinear::{Compared, Nonlinear};
 use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
@@ -71,6 +72,8 @@ pub struct Client<'a, IO, S> {
     secrets: Secrets,
     hash: Tmmo,
     receiver: Receiver<'a>,
+    /// Of the OTs in which the server chooses; renewed with every stock.
+    backward: Sender<'a>,
     memory: ClientMemory<'a>,
     /// Of the pairing; empty where the engine holds it.
     record: Record<'a>,
@@ -157,9 +160,10 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let mut secrets = Secrets::new(&seed);
         match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, record).await {
             Ok((hash, receiver)) => {
-                let memory = ClientMemory::carve(memory, &plan, &options)?;
+                let mut memory = ClientMemory::carve(memory, &plan, &options)?;
+                let backward = Sender::empty(options.repetition, core::mem::take(&mut memory.leaves));
                 let record = Record::default();
-                Ok(Self { ch, store, plan, options, secrets, hash, receiver, memory, record, stocks: 0, left: 0, closed: false })
+                Ok(Self { ch, store, plan, options, secrets, hash, receiver, backward, memory, record, stocks: 0, left: 0, closed: false })
             }
             Err(error) => {
                 memory.zeroize();
@@ -319,14 +323,21 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if stripped(Defence::OneTime) {
             return;
         }
-        let ots = padded_ots(&self.plan);
+        let ots = padded_ots(&self.plan, &self.options);
         match self.options.tables {
             Tables::Stored => {
                 if let Some(labels) = self.memory.labels.get_mut(index * ots..(index + 1) * ots) {
                     labels.zeroize();
                 }
+                let per = compared::elements(&self.plan, &self.options);
+                if let Some(elements) = self.memory.compared.get_mut(index * per..(index + 1) * per) {
+                    bytemuck::cast_slice_mut::<_, u8>(elements).zeroize();
+                }
             }
-            Tables::Streamed => self.memory.scratch.zeroize(),
+            Tables::Streamed => {
+                self.memory.scratch.zeroize();
+                bytemuck::cast_slice_mut::<_, u8>(self.memory.compared).zeroize();
+            }
         }
         let per = self.plan.elements();
         if let Some(shares) = self.memory.shares.get_mut(index * per..(index + 1) * per) {
@@ -335,8 +346,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     }
 
     async fn offline(&mut self) -> Result<()> {
-        let Self { ch, store, plan, options, secrets, hash, receiver, memory, stocks, .. } = self;
-        let ClientMemory { labels, shares, scratch } = memory;
+        let Self { ch, store, plan, options, secrets, hash, receiver, backward, memory, stocks, .. } = self;
+        let ClientMemory { labels, shares, compared: elements, scratch, .. } = memory;
         let stock = options.stock as usize;
         let first = *stocks * stock as u64;
         let seed = secrets.later.derive(*stocks);
@@ -357,14 +368,29 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             }
         }
 
+        let mut space = Space::carve(scratch)?;
+        let base: &mut [Block] = space.take(compared::base_ots(plan, options))?;
+        let workspace = space.into_rest();
         let corrections = corrections_bytes(plan, options);
         if corrections > 0 {
             ch.begin(Tag::Corrections, corrections).await?;
+            if !base.is_empty() {
+                let scratch = compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
+                compared::client_choose_base(ch, scratch, options, receiver, &seed, base).await?;
+            }
             let mut labels = &mut labels[..];
-            for prediction in 0..stock {
+            let mut elements = Held::new(elements, options, 0, 0);
+            let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
+            for prediction in stored {
                 for step in plan.steps() {
-                    let own = labels.split_off_mut(..Nonlinear::of(&step.op).groups() * GROUP).ok_or(Error::Internal)?;
-                    extend(ch, scratch, options, receiver, &step, own, (&shares, prediction)).await?;
+                    if let Some(compared) = Compared::of(&step.op, options) {
+                        let layer = Layer { compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
+                        let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
+                        let random = (&compared::choices(&seed, step.number), prediction);
+                        layer.client_forward(ch, workspace, receiver, random, elements.take(compared.len)?, share).await?;
+                    }
+                    let own = labels.split_off_mut(..Nonlinear::under(&step.op, options).groups() * GROUP).ok_or(Error::Internal)?;
+                    extend(ch, workspace, options, receiver, &step, own, (&shares, prediction)).await?;
                 }
             }
             ch.end().await?;
@@ -374,18 +400,28 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let tables = tables_bytes(plan, options);
         if tables > 0 {
             ch.expect(Tag::Tables, tables).await?;
+            if !base.is_empty() {
+                compared::client_base(ch, hash, backward, (&seed, *stocks), base).await?;
+            }
             let mut labels = &mut labels[..];
-            for prediction in 0..stock {
+            let mut elements = Held::new(elements, options, 0, 0);
+            let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
+            for prediction in stored {
                 for step in plan.steps() {
-                    let counts = Nonlinear::of(&step.op);
+                    if let Some(compared) = Compared::of(&step.op, options) {
+                        let layer = Layer { compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
+                        layer.client_backward(ch, workspace, backward, elements.take(compared.len)?).await?;
+                        continue;
+                    }
+                    let counts = Nonlinear::under(&step.op, options);
                     let own = labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
                     if counts.products > 0 {
                         let ring = Modulus::Bits(step.op.input().0);
                         let layer = layer(first + prediction as u64, step.number);
                         let factor = |i| shares.get(prediction, ring, step.factors(i).1);
                         products::client(ch, ring, &counts, layer, hash, own, factor).await?;
-                    } else if options.tables == Tables::Stored {
-                        garbled::keep(ch, scratch, &step.op, store).await?;
+                    } else {
+                        garbled::keep(ch, workspace, &step.op, store).await?;
                     }
                 }
             }
@@ -396,8 +432,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     }
 
     async fn online(&mut self, index: usize, x: &[i64], out: &mut [i64]) -> Result<usize> {
-        let Self { ch, store, plan, options, hash, receiver, memory, stocks, .. } = self;
-        let ClientMemory { labels, shares, scratch } = memory;
+        let Self { ch, store, plan, options, secrets, hash, receiver, backward, memory, stocks, .. } = self;
+        let ClientMemory { labels, shares, compared: elements, scratch, .. } = memory;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
         let shares = Shares::new(shares, plan);
         let ring = Modulus::Bits(plan.input_ring());
@@ -408,16 +444,43 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             .await?;
         ch.end().await?;
 
-        let ots = padded_ots(plan);
+        let ots = padded_ots(plan, options);
         let ClientOnline { labels: fresh, workspace } = ClientOnline::take(&mut Space::carve(scratch)?, plan, options)?;
         let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
         let mut labels = Held::new(labels, options, index, ots);
+        let mut elements = Held::new(elements, options, index, compared::elements(plan, options));
         let mut answer = 0;
         for step in plan.steps() {
             let Step { number, op, from, .. } = step;
             let (ring, len) = (Modulus::Bits(op.input().0), op.input().1 as usize);
-            let counts = Nonlinear::of(&op);
+            let counts = Nonlinear::under(&op, options);
             let own = labels.take(counts.groups() * GROUP)?;
+            if let Some(compared) = Compared::of(&op, options) {
+                let layer = Layer { compared, layer: layer(prediction, number), hash, options, plan };
+                let elements = elements.take(compared.len)?;
+                let share = |e| shares.get(index, ring, from + e);
+                let result = |e| shares.get(index, Modulus::Bits(op.output().0), step.to + e);
+                let streamed = options.tables == Tables::Streamed;
+                if streamed {
+                    let seed = compared::choices(&secrets.later.derive(*stocks - 1), number);
+                    ch.begin(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
+                    layer.client_forward(ch, workspace, receiver, (&seed, index), elements, share).await?;
+                    ch.end().await?;
+                }
+                for message in 0..compared.comparison.rounds() {
+                    ch.expect(Tag::Compare, server_message_bytes(&op, &compared, message, options)).await?;
+                    if streamed && message == 0 {
+                        layer.client_backward(ch, workspace, backward, elements).await?;
+                    }
+                    layer.client_receive(ch, workspace, message, elements, share).await?;
+                    ch.finish().await?;
+                    let [_, bytes] = compared.message_bytes(message);
+                    ch.begin(Tag::Compare, bytes).await?;
+                    layer.client_send(ch, workspace, message, elements, share, result).await?;
+                    ch.end().await?;
+                }
+                continue;
+            }
             if late_corrections_bytes(&op, options) > 0 {
                 ch.begin(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
                 extend(ch, workspace, options, receiver, &step, own, (&shares, index)).await?;

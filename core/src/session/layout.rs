@@ -2,7 +2,8 @@
 
 use super::pairing::{CLIENT_RECORD, SERVER_RECORD};
 use super::triplets::{Footprint, Prepared};
-use super::{Options, Tables, garbled, server, setup, triplets};
+use super::{Options, Tables, compared, garbled, server, setup, triplets};
+use crate::compare;
 use crate::error::{Error, Result};
 use crate::hash::Block;
 use crate::machine::Machine;
@@ -14,14 +15,14 @@ use crate::plan::{Op, Plan};
 use zeroize::Zeroize as _;
 
 /// OTs of one prediction, every operation padded to whole groups.
-pub(crate) fn padded_ots(plan: &Plan<'_>) -> usize {
-    total(plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP))
+pub(crate) fn padded_ots(plan: &Plan<'_>, options: &Options) -> usize {
+    total(plan.ops().map(|op| Nonlinear::under(&op, options).groups() * GROUP))
 }
 
 /// OTs whose labels wait for their prediction: of the whole stock, or none where they are made just before use.
 fn kept_ots(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {
-        Tables::Stored => padded_ots(plan).saturating_mul(options.stock as usize),
+        Tables::Stored => padded_ots(plan, options).saturating_mul(options.stock as usize),
         Tables::Streamed => 0,
     }
 }
@@ -30,7 +31,7 @@ fn kept_ots(plan: &Plan<'_>, options: &Options) -> usize {
 pub(crate) fn fresh_ots(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {
         Tables::Stored => 0,
-        Tables::Streamed => plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP).max().unwrap_or(0),
+        Tables::Streamed => plan.ops().map(|op| Nonlinear::under(&op, options).groups() * GROUP).max().unwrap_or(0),
     }
 }
 
@@ -89,7 +90,7 @@ impl<'a> ClientRegions<'a, 'a> {
 pub(crate) struct ClientOnline<'a> {
     /// Active labels of one operation, where they are made just before use.
     pub(crate) labels: &'a mut [Block],
-    /// For OTs, then for a circuit.
+    /// For OTs, then for a circuit or a comparison.
     pub(crate) workspace: &'a mut [u8],
 }
 
@@ -97,8 +98,9 @@ impl<'a> ClientOnline<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let machine = space.machine();
         let mut workspace = measure(machine, |space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
+        workspace = workspace.max(measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?);
         for op in plan.ops().filter(|op| !op.is_linear()) {
-            workspace = workspace.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::of(&op)).map(|_| ()))?);
+            workspace = workspace.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::under(&op, options)).map(|_| ()))?);
         }
         Ok(Self { labels: space.take(fresh_ots(plan, options))?, workspace: space.take(workspace)? })
     }
@@ -110,6 +112,10 @@ pub(crate) struct ClientMemory<'a> {
     pub(crate) labels: &'a mut [Block],
     /// The client's share of every tensor: `[stock][elements]`.
     pub(crate) shares: &'a mut [u64],
+    /// Elements that are compared: `[stock][elements]`, or those of one operation.
+    pub(crate) compared: &'a mut [compare::client::Element],
+    /// Of the OTs in which the server chooses.
+    pub(crate) leaves: &'a mut [Block],
     /// What a phase carves for itself.
     pub(crate) scratch: &'a mut [u8],
 }
@@ -126,6 +132,8 @@ impl<'a> ClientMemory<'a> {
         Ok(Self {
             labels: space.take(kept_ots(plan, options))?,
             shares: space.take(stock.saturating_mul(plan.elements()))?,
+            compared: space.take(compared::records(plan, options))?,
+            leaves: space.take(compared::leaves(plan, options))?,
             scratch: space.take(Self::scratch(space.machine(), plan, options)?)?,
         })
     }
@@ -133,11 +141,15 @@ impl<'a> ClientMemory<'a> {
     pub(crate) fn wipe(&mut self) {
         self.labels.zeroize();
         self.shares.zeroize();
+        bytemuck::cast_slice_mut::<_, u8>(self.compared).zeroize();
+        self.leaves.zeroize();
         self.scratch.zeroize();
     }
 
     fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
-        let mut most = measure(machine, |space| ClientOnline::take(space, plan, options).map(|_| ()))?;
+        // Offline, labels of base OTs wait beside what is at work.
+        let offline = measure(machine, |space| space.take::<Block>(compared::base_ots(plan, options)).map(|_| ()))?;
+        let mut most = measure(machine, |space| ClientOnline::take(space, plan, options).map(|_| ()))? + offline;
         for op in plan.ops().filter(Op::is_linear) {
             most = most.max(triplets::client_scratch(machine, &triplets::tile(&op, options)?)?);
         }
@@ -177,6 +189,10 @@ pub(crate) struct ServerMemory<'a> {
     pub(crate) masks: &'a mut [u64],
     /// Random factor and product share of products: `[stock][products]`, or those of one operation.
     pub(crate) products: &'a mut [[u64; 2]],
+    /// Elements that are compared: `[stock][elements]`, or those of one operation.
+    pub(crate) compared: &'a mut [compare::server::Element],
+    /// Of the OTs in which the server chooses.
+    pub(crate) leaves: &'a mut [Block],
     /// What a phase carves for itself.
     pub(crate) scratch: &'a mut [u8],
 }
@@ -190,19 +206,21 @@ impl<'a> ServerMemory<'a> {
 
     fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
         let stock = options.stock as usize;
-        let sum = |each: fn(&Op) -> usize| total(plan.ops().map(|op| each(&op))).saturating_mul(stock);
+        let sum = |each: &dyn Fn(&Op) -> usize| total(plan.ops().map(|op| each(&op))).saturating_mul(stock);
         let neurons = match options.tables {
-            Tables::Stored => sum(|op| Nonlinear::of(op).neurons),
+            Tables::Stored => sum(&|op| Nonlinear::under(op, options).neurons),
             Tables::Streamed => 0,
         };
         Ok(Self {
             labels: space.take(kept_ots(plan, options))?,
             decode: space.take(neurons)?,
-            masks: space.take(sum(|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
+            masks: space.take(sum(&|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
             products: space.take(match options.tables {
-                Tables::Stored => sum(|op| Nonlinear::of(op).products),
-                Tables::Streamed => plan.ops().map(|op| Nonlinear::of(&op).products).max().unwrap_or(0),
+                Tables::Stored => sum(&|op| Nonlinear::under(op, options).products),
+                Tables::Streamed => plan.ops().map(|op| Nonlinear::under(&op, options).products).max().unwrap_or(0),
             })?,
+            compared: space.take(compared::records(plan, options))?,
+            leaves: space.take(compared::leaves(plan, options))?,
             scratch: space.take(Self::scratch(space.machine(), plan, options, footprint)?)?,
         })
     }
@@ -214,12 +232,16 @@ impl<'a> ServerMemory<'a> {
         for product in self.products.iter_mut() {
             product.zeroize();
         }
+        bytemuck::cast_slice_mut::<_, u8>(self.compared).zeroize();
+        self.leaves.zeroize();
         self.scratch.zeroize();
     }
 
     fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
+        // Offline, messages of base OTs wait beside what is at work.
+        let offline = measure(machine, |space| space.take::<[Block; 2]>(compared::base_ots(plan, options)).map(|_| ()))?;
         let mut most = measure(machine, |space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
-        most = most.max(measure(machine, |space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?);
+        most = most.max(measure(machine, |space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?) + offline;
         for op in plan.ops().filter(Op::is_linear) {
             let tile = triplets::tile(&op, options)?;
             most = most.max(measure(machine, |space| triplets::ServerScratch::take(space, &tile, footprint).map(|_| ()))?);

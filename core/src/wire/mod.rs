@@ -69,6 +69,8 @@ pub enum Tag {
     Bye = 20,
     /// Client: has kept its half of the pairing; the server may keep the other.
     Keep = 21,
+    /// Either: a message of a comparison.
+    Compare = 22,
     /// Either: the session ends with an error code.
     Abort = 255,
 }
