@@ -92,7 +92,7 @@ fn check(net: &[u8], options: Options, buffers: Buffers, step: usize) {
 fn whole_and_one_byte_at_a_time() {
     for (net, tables) in [(relu_net(), Tables::Stored), (square_net(), Tables::Streamed), (graph_net(), Tables::Stored)] {
         for (step, size) in [(1 << 16, 1 << 16), (1, Buffers::LEAST), (1000, 300)] {
-            let options = Options { repetition: Repetition::K2, tables, stock: 2 };
+            let options = Options { repetition: Repetition::K2, tables, stock: 2, ..Options::default() };
             check(&net, options, Buffers { inbox: size, outbox: size }, step);
         }
     }
@@ -102,7 +102,7 @@ fn whole_and_one_byte_at_a_time() {
 fn memory_is_wiped_when_an_engine_is_dropped() {
     let net = relu_net();
     let model = Model::parse(&net).unwrap();
-    let options = Options { tables: Tables::Stored, stock: 1, repetition: Repetition::K4 };
+    let options = Options { tables: Tables::Stored, stock: 1, repetition: Repetition::K4, ..Options::default() };
     let buffers = Buffers::default();
     let plan = *model.plan();
     let mut weights = Memory::new(prepared_memory(&plan, 1).unwrap());
@@ -143,7 +143,7 @@ fn model_a_fits_a_small_client() {
         3,
     );
     let plan = *Model::parse(&net).unwrap().plan();
-    let options = Options { repetition: Repetition::K2, tables: Tables::Streamed, stock: 1 };
+    let options = Options { repetition: Repetition::K2, tables: Tables::Streamed, stock: 1, ..Options::default() };
     let need = ClientEngine::memory_on(Machine::BITS32, &plan, &options, Buffers { inbox: 2048, outbox: 2048 }).unwrap();
     assert!(need <= 56 * 1024, "{need}");
 }

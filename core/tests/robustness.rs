@@ -15,7 +15,7 @@ use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Op, Plan, cost};
 use minionn_core::rng::Seed;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{Client, Event, MAX_STOCK, Options, Server, SliceStore, Tables, client_memory, server_memory};
+use minionn_core::session::{Client, Event, MAX_STOCK, MAX_WORTH, Options, Server, SliceStore, Tables, client_memory, server_memory};
 use minionn_core::wire::{Greeting, HEADER, Hello, OVERHEAD, TRAILER, Tag};
 use minionn_core::{Error, Result};
 use parties::{
@@ -92,7 +92,7 @@ impl Recording {
 /// Runs `check` for both receivers on recordings that hold every kind of message, one in each table mode.
 fn everywhere(check: impl Fn(&Served<'_>, &Recording, Receiver) + Sync) {
     std::thread::scope(|scope| {
-        let options = |tables| Options { repetition: Repetition::K2, tables, stock: 2 };
+        let options = |tables| Options { repetition: Repetition::K2, tables, stock: 2, ..Options::default() };
         let pairing = parties::pair(options(Tables::Stored), [3; 32], [4; 32]);
         for (net, tables, pairing) in [
             (common::relu_net(), Tables::Stored, None),
@@ -272,7 +272,7 @@ fn padding_must_be_zero() {
 #[test]
 fn an_answer_that_is_no_class_is_malformed() {
     for tables in [Tables::Stored, Tables::Streamed] {
-        serve(&common::square_net(), Options { repetition: Repetition::K2, tables, stock: 2 }, |served| {
+        serve(&common::square_net(), Options { repetition: Repetition::K2, tables, stock: 2, ..Options::default() }, |served| {
             let recording = Recording::new(served);
             // The permute bits of the index stand at the end of what carries tables.
             let tag = if tables == Tables::Stored { Tag::Tables } else { Tag::Labels };
@@ -309,13 +309,14 @@ fn a_server_says_what_is_wrong_with_a_hello() {
             (with(10, &[0]), Error::Refused, true),
             (with(10, &[3]), Error::Refused, true),
             (with(10, &[16]), Error::Refused, true),
-            (with(11, &[2]), Error::Refused, true),
+            (with(11, &[2 * (MAX_WORTH + 2)]), Error::Refused, true),
             (with(11, &[255]), Error::Refused, true),
             (with(12, &[0, 0, 0, 0]), Error::Refused, true),
             (with(12, &too_many), Error::Refused, true),
             (with(12, &[255; 4]), Error::Refused, true),
             (with(10, &[other]), Error::Refused, false),
             (with(11, &[Tables::Streamed as u8]), Error::Refused, false),
+            (with(11, &[2]), Error::Refused, false),
             (with(12, &[3]), Error::Refused, false),
             (with(16, &[!honest[16]]), Error::PlanMismatch, false),
             (with(47, &[!honest[47]]), Error::PlanMismatch, false),

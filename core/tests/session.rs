@@ -8,13 +8,15 @@ mod parties;
 
 use common::{Lcg, Memory, check, convolution_net, graph, graph_net, link, pooling_net, relu_net, square_net};
 use minionn_core::Error;
+use minionn_core::compare::Comparison;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
+use minionn_core::plan::nonlinear::Compared;
 use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Convolution, Function, Node, Op};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Options, Prepared, Server, Tables, prepared_memory, server_memory, small_server_memory};
+use minionn_core::session::{Activations, Options, Prepared, Server, Tables, prepared_memory, server_memory, small_server_memory};
 use parties::{Parties, Served, serve};
 
 #[test]
@@ -22,7 +24,7 @@ fn every_mode_equals_the_integer_model() {
     for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
         for tables in [Tables::Stored, Tables::Streamed] {
             for repetition in Repetition::ALL {
-                check(&net, Options { repetition, tables, stock: 1 }, 2);
+                check(&net, Options { repetition, tables, stock: 1, ..Options::default() }, 2);
             }
         }
     }
@@ -33,6 +35,38 @@ fn stocks_share_ciphertexts() {
     for (stock, tables) in [(3, Tables::Stored), (8, Tables::Streamed)] {
         for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
             check(&net, Options { stock, tables, ..Options::default() }, 2);
+        }
+    }
+}
+
+/// Every activation that can be is compared.
+const COMPARED: Activations = Activations::Compared { worth: 0 };
+
+#[test]
+fn compared_activations_equal_the_integer_model_in_every_mode() {
+    for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
+        for (tables, stock) in [(Tables::Stored, 1), (Tables::Streamed, 1), (Tables::Stored, 3), (Tables::Streamed, 2)] {
+            for repetition in Repetition::ALL {
+                check(&net, Options { repetition, tables, stock, activations: COMPARED }, 2);
+            }
+        }
+    }
+}
+
+/// Layers of one element, of parts of a group, and of more than are made at once.
+#[test]
+fn compared_layers_of_all_lengths_equal_the_integer_model() {
+    for (len, function) in [1, 4, 7, 64, 129, 300].into_iter().flat_map(|len| [(len, Function::Relu), (len, Function::Identity)]) {
+        for (ring_in, shift, ring_out) in [(10, 3, 12), (24, 10, 22), (9, 0, 30), (44, 20, 44), (16, 9, 8)] {
+            let activation = Op::Activation { function, ring_in, shift, ring_out, len };
+            let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
+            for tables in [Tables::Stored, Tables::Streamed] {
+                let options = Options { tables, activations: COMPARED, ..Options::default() };
+                let possible = Comparison::of(&activation).is_some();
+                assert!(possible == (function == Function::Relu || shift > 0 || ring_out > ring_in));
+                assert!(Compared::of(&activation, &options).is_some() == possible || len < 7);
+                check(&net, options, 1);
+            }
         }
     }
 }
@@ -59,7 +93,7 @@ fn graphs_equal_the_integer_model_in_every_mode() {
         let net = graph::random(&mut g);
         let tables = if round % 2 == 0 { Tables::Stored } else { Tables::Streamed };
         let repetition = Repetition::ALL[round / 2 % Repetition::ALL.len()];
-        check(&net, Options { repetition, tables, stock: 1 + g.below(3) as u32 }, 2);
+        check(&net, Options { repetition, tables, stock: 1 + g.below(3) as u32, ..Options::default() }, 2);
     }
 }
 

@@ -54,7 +54,7 @@ impl minionn_options {
             _ => return Err(Status::MINIONN_ERROR_OPTION),
         };
         let repetition = Repetition::from_k(self.repetition).ok_or(Status::MINIONN_ERROR_OPTION)?;
-        let options = Options { repetition, tables, stock: self.stock };
+        let options = Options { repetition, tables, stock: self.stock, ..Options::default() };
         options.check()?;
         Ok((options, Buffers { inbox: self.inbox, outbox: self.outbox }))
     }

@@ -87,7 +87,7 @@ fn fig12_convolutions_and_maxima() {
 #[test]
 fn fig13_nine_layers() {
     let model = std::fs::read(models().join("fig13_cifar.minionn")).unwrap();
-    let options = Options { tables: Tables::Streamed, repetition: Repetition::K2, stock: 1 };
+    let options = Options { tables: Tables::Streamed, repetition: Repetition::K2, stock: 1, ..Options::default() };
     check("fig13", &model, options, &head(&array("fig13_cifar.test.npy"), 1), &[]);
     let plan = std::fs::read(models().join("fig13_cifar.plan")).unwrap();
     let plan = Plan::parse(&plan).unwrap();
@@ -116,7 +116,7 @@ fn windows_of_an_accelerometer_and_labels_only() {
     let float = float_right(&logits, labels.data(), rows);
     assert!(right * 100 + rows >= float * 100 && float * 100 >= 97 * rows, "{right} of {rows} right, float {float}");
     for (tables, repetition) in [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)] {
-        check("sensor", &model, Options { tables, repetition, stock: 4 }, &head(&windows, 8), labels.data());
+        check("sensor", &model, Options { tables, repetition, stock: 4, ..Options::default() }, &head(&windows, 8), labels.data());
     }
 }
 
@@ -141,7 +141,7 @@ fn spectra_that_a_faulty_machine_makes() {
     let (integers, float) = (auc(&integers), auc(float.data()));
     assert!(float > 0.9 && integers > float - 0.01, "{integers} by integers, {float} by floating-point numbers");
     for (tables, repetition) in [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)] {
-        check("anomaly", &model, Options { tables, repetition, stock: 1 }, &head(&spectra, 1), &[]);
+        check("anomaly", &model, Options { tables, repetition, stock: 1, ..Options::default() }, &head(&spectra, 1), &[]);
     }
 }
 

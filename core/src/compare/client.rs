@@ -3,7 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "hot; OTs of an element are counted once, arrays are as long as there can be")]
 
 use super::tree::Tree;
-use super::{Comparison, Hashes, SECOND, bits, client_levels, gather, scatter, server_levels, spread};
+use super::{Comparison, Hashes, SECOND, bit, bits, client_levels, gather, scatter, server_levels, spread};
 use crate::hash::{Block, Tmmo};
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
@@ -50,7 +50,7 @@ impl Element {
             self.tree.p |= (pads >> 1 & 1) << digit.leaf;
         }
         for (t, &h) in bits(c.nodes()).zip(next.by_ref()) {
-            self.tree.ab.iter_mut().zip(0..).for_each(|(ab, v)| *ab ^= ((h >> v) as u32 & 1) << t);
+            self.tree.ab.iter_mut().enumerate().for_each(|(v, ab)| *ab ^= bit(h, v) << t);
         }
         if let (true, Some(&h)) = (c.relu, next.next()) {
             self.part = c.result().reduce(h as u64);
@@ -65,8 +65,8 @@ impl Element {
         for (i, t) in bits(nodes).enumerate() {
             let (h0, h1) = (both[0].0[i], both[1].0[i]);
             for (v, (b, ab)) in self.tree.b.iter_mut().zip(&mut self.tree.ab).enumerate() {
-                *b |= ((h0 ^ h1) >> v) as u32 % 2 << t;
-                *ab ^= (h0 >> v) as u32 % 2 << t;
+                *b |= bit(h0 ^ h1, v) << t;
+                *ab ^= bit(h0, v) << t;
             }
         }
         for ((b, ab), mask) in self.tree.b.iter_mut().zip(&mut self.tree.ab).zip(masks.skip(1)) {
@@ -156,7 +156,7 @@ impl Element {
             base = ring.add(base, above);
         }
         // Of both parties' shares of a bit.
-        let bit = |choice: usize, theirs: u32| spread(own >> choice & 1 ^ theirs);
+        let of_both = |choice: usize, theirs: u32| spread(own >> choice & 1 ^ theirs);
         let mut corrections = [(0, 0); 5];
         let mut slots = corrections.iter_mut();
         for (number, term) in c.terms().enumerate() {
@@ -164,9 +164,9 @@ impl Element {
             let count = if term.second.is_some() { 4 } else { 2 };
             let mut start = 0;
             for theirs in 0..count {
-                let first = bit(term.choice, theirs & 1);
+                let first = of_both(term.choice, theirs & 1);
                 let (value, pad) = match term.second {
-                    Some(second) => ((first & bit(second, theirs >> 1) & 1).wrapping_neg(), self.pair[theirs as usize]),
+                    Some(second) => ((first & of_both(second, theirs >> 1) & 1).wrapping_neg(), self.pair[theirs as usize]),
                     None if term.shift > 0 => ((first & 1).wrapping_neg(), self.single[number][theirs as usize]),
                     None if c.relu && number == 0 => (first & above, self.single[number][theirs as usize]),
                     None => (first & 1, self.single[number][theirs as usize]),

@@ -330,6 +330,11 @@ impl Drop for Hashes {
     }
 }
 
+/// One bit of a hash.
+const fn bit(h: Block, number: usize) -> u32 {
+    (h >> number) as u32 & 1
+}
+
 /// Half `number` of a hash, in constant time.
 fn half(h: Block, number: u32) -> u64 {
     let (low, high) = (h as u64, (h >> 64) as u64);

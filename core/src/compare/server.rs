@@ -3,7 +3,7 @@
 #![expect(clippy::indexing_slicing, reason = "hot; OTs of an element are counted once, arrays are as long as there can be")]
 
 use super::tree::Tree;
-use super::{Comparison, DIGIT, Digit, Hashes, MAX_LEAVES, SECOND, bits, client_levels, gather, half, scatter, server_levels, spread};
+use super::{Comparison, DIGIT, Digit, Hashes, MAX_LEAVES, SECOND, bit, bits, client_levels, gather, half, scatter, server_levels, spread};
 use crate::hash::{Block, Tmmo};
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
@@ -71,10 +71,10 @@ impl Element {
                 *pads ^= (h0 as u32 & !entries_with(b)) | (h1 as u32 & entries_with(b));
             }
         }
-        for (t, (h0, h1)) in bits(c.nodes()).zip(next.by_ref()) {
+        for (t, (&h0, &h1)) in bits(c.nodes()).zip(next.by_ref()) {
             for (v, (b, ab)) in self.tree.b.iter_mut().zip(&mut self.tree.ab).enumerate() {
-                *b |= ((h0 ^ h1) >> v) as u32 % 2 << t;
-                *ab ^= (h0 >> v) as u32 % 2 << t;
+                *b |= bit(h0 ^ h1, v) << t;
+                *ab ^= bit(h0, v) << t;
             }
         }
         let nodes = c.nodes();
@@ -101,7 +101,7 @@ impl Element {
     pub(crate) fn backward(&mut self, c: &Comparison, hash: &Tmmo, tweak: Block, labels: &[Block]) {
         let hashes = Hashes::of(hash, labels, 0, tweak);
         for (t, &h) in bits(c.nodes()).zip(&hashes.0) {
-            self.tree.ab.iter_mut().enumerate().for_each(|(v, ab)| *ab ^= (h >> v) as u32 % 2 << t);
+            self.tree.ab.iter_mut().enumerate().for_each(|(v, ab)| *ab ^= bit(h, v) << t);
         }
         for (b, ab) in self.tree.b.iter().zip(&mut self.tree.ab) {
             *ab ^= self.tree.a & b;
@@ -146,7 +146,7 @@ impl Element {
             let own = entries & 3;
             self.tree.g |= (own & 1) << digit.leaf;
             self.tree.p |= own >> 1 << digit.leaf;
-            let table = entries ^ (own * GENERATE & all_entries(*digit));
+            let table = entries ^ ((own * GENERATE) & all_entries(*digit));
             let table = if digit.leaf == 0 { lower_bits(table) >> 1 } else { table >> 2 };
             out.push(table.into(), digit.table_bits());
         }

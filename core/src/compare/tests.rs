@@ -105,7 +105,14 @@ fn all_rings_hold_at_random() {
             }
             let half = 1_i64 << (ring_in - 1);
             let magnitude = random.next_u32() % u32::from(ring_in);
-            for y in [half - 1, -half, 0, -1, (random.next_u64() & ((1 << magnitude) - 1)) as i64, -((random.next_u64() & (half as u64 - 1)) as i64)] {
+            for y in [
+                half - 1,
+                -half,
+                0,
+                -1,
+                (random.next_u64() & ((1 << magnitude) - 1)) as i64,
+                -((random.next_u64() & (half as u64 - 1)) as i64),
+            ] {
                 hold(&op, y, random.next_u64(), &mut random);
             }
         }

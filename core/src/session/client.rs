@@ -16,7 +16,9 @@ use crate::lattice::SecretKey;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
-use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes};
+use crate::plan::cost::{
+    WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes,
+};
 use crate::plan::nonlinear::{Compared, Nonlinear};
 use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;

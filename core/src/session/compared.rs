@@ -12,9 +12,9 @@ use crate::hash::{Block, Tmmo};
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::KAPPA;
+use crate::plan::Plan;
 use crate::plan::cost::compares;
 use crate::plan::nonlinear::Compared;
-use crate::plan::Plan;
 use crate::rng::{Domain, Seed};
 use crate::wire::{Packer, Reader, packed_len};
 use core::cell::Cell;
@@ -344,7 +344,8 @@ impl Layer<'_> {
         share: impl Fn(usize) -> u64,
     ) -> Result<()> {
         let c = self.comparison();
-        send(ch, self.scratch(memory)?.bytes, c.server_bits(number), elements, |e, element, out| element.send(c, share(e), number, out)).await
+        send(ch, self.scratch(memory)?.bytes, c.server_bits(number), elements, |e, element, out| element.send(c, share(e), number, out))
+            .await
     }
 
     /// Server: reads the client's message `number`. `result` takes the server's shares of the results, out of the last.
@@ -454,6 +455,7 @@ pub(crate) async fn client_base<IO: Read + Write>(
 }
 
 /// Server: the base OTs, from the start of the client's corrections. `messages` gets what to send.
+#[expect(clippy::too_many_arguments, reason = "each is a different thing")]
 pub(crate) async fn server_base<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: Scratch<'_>,

@@ -100,7 +100,8 @@ impl<'a> ClientOnline<'a> {
         let mut workspace = measure(machine, |space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
         workspace = workspace.max(measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?);
         for op in plan.ops().filter(|op| !op.is_linear()) {
-            workspace = workspace.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::under(&op, options)).map(|_| ()))?);
+            workspace = workspace
+                .max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::under(&op, options)).map(|_| ()))?);
         }
         Ok(Self { labels: space.take(fresh_ots(plan, options))?, workspace: space.take(workspace)? })
     }

@@ -15,7 +15,9 @@ use crate::lattice::PublicKey;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
-use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes};
+use crate::plan::cost::{
+    WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes,
+};
 use crate::plan::nonlinear::{Compared, Nonlinear};
 use crate::plan::{Op, Plan};
 use crate::ring::Modulus;
@@ -466,7 +468,11 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     ch.end().await?;
                     let [_, bytes] = compared.message_bytes(message);
                     ch.expect(Tag::Compare, bytes).await?;
-                    let result = |e: usize, share| y.iter_mut().skip(e).take(1).for_each(|y| *y = share);
+                    let result = |e: usize, share| {
+                        if let Some(y) = y.get_mut(e) {
+                            *y = share;
+                        }
+                    };
                     layer.server_receive(ch, workspace, message, elements, share, result).await?;
                     ch.finish().await?;
                 }

@@ -52,7 +52,7 @@ impl SessionArgs {
             TablesArg::Stored => Tables::Stored,
             TablesArg::Streamed => Tables::Streamed,
         };
-        let options = Options { repetition, tables, stock: self.stock };
+        let options = Options { repetition, tables, stock: self.stock, ..Options::default() };
         options.check().with_context(|| format!("--stock takes 1 to {}", minionn_core::session::MAX_STOCK))?;
         Ok(options)
     }
