@@ -9,6 +9,7 @@ use super::{Options, Tables};
 use crate::compare::{Comparison, client, server, tweak};
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
+use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::KAPPA;
@@ -21,7 +22,11 @@ use core::cell::Cell;
 use embedded_io_async::{Read, Write};
 
 /// Elements whose bits are packed at once; those of eight fill whole bytes.
-const BATCH: usize = if cfg!(target_pointer_width = "64") { 64 } else { 8 };
+const BATCH: usize = batch(Machine::THIS);
+
+const fn batch(machine: Machine) -> usize {
+    machine.groups.next_multiple_of(8)
+}
 
 /// Where seeds of compared operations start among those of a stock.
 const SEEDS: u64 = 1 << 32;
@@ -94,7 +99,7 @@ impl<'a> Scratch<'a> {
             labels: space.take((groups + held) * GROUP)?,
             choices: space.take(groups)?,
             corrections: space.take(groups * options.repetition.correction_bytes_per_group())?,
-            bytes: space.take(packed_len(BATCH as u64, bits) as usize)?,
+            bytes: space.take(packed_len(batch(space.machine()) as u64, bits) as usize)?,
         })
     }
 }

@@ -61,16 +61,18 @@ pub enum Activations {
 pub const MAX_WORTH: u8 = 48;
 
 impl Activations {
-    /// As a number of six bits.
-    pub(crate) const fn code(self) -> u8 {
+    /// As a number: 0 for [`Self::Garbled`], else 1 more than `worth`.
+    #[must_use]
+    pub const fn code(self) -> u8 {
         match self {
             Self::Garbled => 0,
-            Self::Compared { worth } => worth + 1,
+            Self::Compared { worth } => worth.saturating_add(1),
         }
     }
 
     /// The reverse of [`Self::code`].
-    pub(crate) const fn from_code(code: u8) -> Self {
+    #[must_use]
+    pub const fn from_code(code: u8) -> Self {
         match code {
             0 => Self::Garbled,
             code => Self::Compared { worth: code - 1 },

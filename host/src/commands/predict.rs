@@ -1,6 +1,6 @@
 //! `minionn predict`.
 
-use super::plan::SessionArgs;
+use super::plan::{LinkArgs, SessionArgs};
 use crate::client::{self, Phase, Report, Settings};
 use crate::npy;
 use anyhow::Context as _;
@@ -22,6 +22,8 @@ pub struct Args {
     plan: Option<PathBuf>,
     #[command(flatten)]
     session: SessionArgs,
+    #[command(flatten)]
+    link: LinkArgs,
     /// Keep garbled tables in this file instead of memory.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
@@ -51,7 +53,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let rows = inputs.rows_of(plan.header().input_len as usize)?.count() as u64;
     let bar = if rows > 1 && !args.json { ProgressBar::new(rows) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} predictions, {eta} left")?);
-    let settings = Settings { options: args.session.options()?, store: args.store.as_deref(), pairing: args.pairing.as_deref() };
+    let options = args.session.options_on(args.link.link.as_ref())?;
+    let settings = Settings { options, store: args.store.as_deref(), pairing: args.pairing.as_deref() };
     let report = client::predict(link, plan, &settings, &inputs, || bar.inc(1))?;
     bar.finish_and_clear();
     if args.json {
