@@ -204,7 +204,7 @@ fn committed_models_are_what_the_compiler_makes() {
         let narrow = |range: f32| CompileOptions {
             input_range: Some((-range, range)),
             weight_bits: 3,
-            activation_bits: 6,
+            activation_bits: 5,
             saturate: true,
             ..plain.clone()
         };

@@ -8,6 +8,7 @@ use minionn_core::model::Model;
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Client, NoStore, Options, Tables, client_memory};
+use minionn_core::wire::{HELLO_BYTES, OVERHEAD};
 use minionn_host::link::Memory;
 use minionn_host::serial::Line;
 use minionn_host::server::{Limits, Service, Session};
@@ -122,11 +123,12 @@ fn serves_one_session_after_the_other() {
 fn a_device_that_lost_its_power_anywhere_starts_again() {
     let (bytes, x, expected) = model();
     let (mut port, sessions) = serve(bytes.clone());
+    let hello = HELLO_BYTES + OVERHEAD;
     // Inside of the hello, at its end, in the server's keys, the client's, in triplets, tables, and before the goodbye.
-    for (seed, left) in [40, 89, 90_000, 180_000, 230_000, 300_000, 320_000].into_iter().enumerate() {
+    for (seed, left) in [hello / 2, hello, 90_000, 180_000, 230_000, 300_000, 320_000].into_iter().enumerate() {
         session(&mut port, &bytes, &x, left, seed as u8).unwrap_err();
         assert_eq!(session(&mut port, &bytes, &x, usize::MAX, seed as u8 + 100).unwrap(), expected, "after a cut at {left}");
-        if left > 40 {
+        if left >= hello {
             assert!(sessions.recv_timeout(PATIENCE).unwrap().error.is_some());
         }
         assert_eq!(sessions.recv_timeout(PATIENCE).unwrap().error, None);

@@ -92,7 +92,11 @@ fn report(costs: &Costs, windows: u32, right: u32) -> Option<()> {
     result("stack", sizes.stack as u64);
     result("windows", windows.into());
     result("right", right.into());
-    if right == windows && sizes.sound() { Some(println!("PASS")) } else { failed("see above") }
+    if right != windows || !sizes.sound() {
+        return failed("see above");
+    }
+    println!("PASS");
+    Some(())
 }
 
 fn phase(name: &str, Phase { instructions, sent, received }: &Phase) {
