@@ -8,10 +8,9 @@ mod parties;
 
 use common::{Lcg, Memory, check, convolution_net, graph, graph_net, link, pooling_net, relu_net, square_net};
 use minionn_core::Error;
-use minionn_core::compare::Comparison;
+use minionn_core::compare::{Compared, Comparison};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
-use minionn_core::plan::nonlinear::Compared;
 use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Convolution, Function, Node, Op};
 use minionn_core::rng::Seed;
@@ -62,10 +61,57 @@ fn compared_layers_of_all_lengths_equal_the_integer_model() {
             let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
             for tables in [Tables::Stored, Tables::Streamed] {
                 let options = Options { tables, activations: COMPARED, ..Options::default() };
-                let possible = Comparison::of(&activation).is_some();
+                let possible = Compared::possible(&activation).is_some();
+                assert_eq!(Comparison::of(&activation).is_some(), possible);
                 assert!(possible == (function == Function::Relu || shift > 0 || ring_out > ring_in));
                 assert!(Compared::of(&activation, &options).is_some() == possible || len < 7);
                 check(&net, options, 1);
+            }
+        }
+    }
+}
+
+/// Bounds of all kinds, of values of all magnitudes: the input is what is activated.
+#[test]
+fn compared_bounds_equal_the_integer_model() {
+    for hi in [0, 1, 7, 8, 31, 60, 99, 100, 127, 500, 1 << 20, (1 << 43) - 1] {
+        for (ring_in, shift, ring_out) in [(8, 0, 8), (8, 2, 9), (20, 3, 22), (44, 1, 44)] {
+            let len = 201;
+            let activation = Op::Activation { function: Function::Clip { lo: 0, hi }, ring_in, shift, ring_out, len };
+            let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
+            for tables in [Tables::Stored, Tables::Streamed] {
+                let options = Options { tables, activations: COMPARED, stock: 2, ..Options::default() };
+                assert!(Compared::of(&activation, &options).is_some());
+                check(&net, options, 1);
+            }
+        }
+    }
+    for (function, ring_out) in [(Function::Clip { lo: -1, hi: 9 }, 8), (Function::Clip { lo: 0, hi: 9 }, 4)] {
+        let activation = Op::Activation { function, ring_in: 8, shift: 1, ring_out, len: 3 };
+        assert!(Compared::possible(&activation).is_none());
+    }
+}
+
+/// Windows of two elements and of many, odd and even, with padding and overlap, with and without ReLU.
+#[test]
+fn compared_pooling_windows_equal_the_integer_model() {
+    for (size, window, stride, pads) in [
+        ([2, 6, 6], [2, 2], [2, 2], [0; 4]),
+        ([5, 10, 9], [1, 3], [1, 3], [0; 4]),
+        ([1, 9, 8], [3, 3], [2, 1], [1, 0, 0, 1]),
+        ([2, 9, 8], [9, 8], [9, 8], [0; 4]),
+        ([3, 7, 5], [1, 2], [3, 3], [0; 4]),
+    ] {
+        let layer = Convolution::window(size, window, stride, pads, [1, 1]);
+        let len = size.iter().product();
+        let [h, w] = layer.output_size().unwrap();
+        for (function, shift, ring_out) in [(Function::Relu, 1, 12), (Function::Relu, 0, 12), (Function::Identity, 2, 13)] {
+            let pool = Op::MaxPool { function, ring_in: 12, ring_out, shift, window: layer };
+            let net = common::model(len, &[pool, Op::Open { ring: ring_out, len: size[0] * h * w }], 7);
+            for (tables, stock) in [(Tables::Stored, 2), (Tables::Streamed, 1)] {
+                let options = Options { tables, stock, activations: COMPARED, ..Options::default() };
+                assert!(Compared::of(&pool, &options).is_some(), "{pool:?}");
+                check(&net, options, 2);
             }
         }
     }

@@ -23,15 +23,17 @@ pub(crate) struct Element {
     pair: [u64; 4],
     /// Pad of the server's part; then its share of the product.
     part: u64,
+    /// Its share of the result.
+    pub(crate) result: u64,
 }
 
 impl Element {
-    /// Starts an element: draws the random choices of its forward OTs.
-    pub(crate) fn start(&mut self, c: &Comparison, share: u64, random: &mut Prg) {
+    /// Starts an element: draws the random choices of its forward OTs. `result`: the share of the result that it is to have.
+    pub(crate) fn start(&mut self, c: &Comparison, share: u64, result: u64, random: &mut Prg) {
         let (nodes, word) = (c.nodes(), random.next_u64());
         let count = nodes.count_ones();
         let choice = (word >> count) as u32 & u32::from(c.relu);
-        *self = Self { tree: Tree { a: scatter(nodes, word), w: c.sign(share), ..Tree::default() }, choice, ..Self::default() };
+        *self = Self { tree: Tree { a: scatter(nodes, word), w: c.sign(share), ..Tree::default() }, choice, result, ..Self::default() };
     }
 
     /// The choices of the forward OTs, the first lowest.
@@ -142,11 +144,11 @@ impl Element {
         }
     }
 
-    /// Ends the client's last message: everything of the result but `result`, its own share.
-    pub(crate) fn finish(&self, c: &Comparison, share: u64, result: u64, out: &mut Packer<'_>) {
+    /// Ends the client's last message: everything of the comparison's result but `part`, its own share.
+    pub(crate) fn finish(&self, c: &Comparison, share: u64, part: u64, out: &mut Packer<'_>) {
         let ring = c.result();
         let (own, above) = (self.tree.choices(c, false), c.above(share));
-        let mut base = ring.sub(0, result);
+        let mut base = ring.sub(0, part);
         if c.relu {
             let turned = own & 1 ^ self.choice;
             out.push(u64::from(turned), 1);

@@ -7,7 +7,10 @@
 
 pub(crate) mod client;
 pub(crate) mod server;
+mod stages;
 mod tree;
+
+pub use stages::{Compared, Stage};
 
 use crate::attack::{Defence, stripped};
 use crate::hash::{Block, Tmmo};
@@ -79,17 +82,20 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// Of an operation, if it can be computed so.
+    /// Of an operation that is one comparison.
     #[must_use]
     pub fn of(op: &Op) -> Option<Self> {
-        let Op::Activation { function, ring_in, ring_out, shift, .. } = *op else { return None };
+        match *op {
+            Op::Activation { function: Function::Relu, ring_in, ring_out, shift, .. } => Self::new(true, ring_in, shift, ring_out),
+            Op::Activation { function: Function::Identity, ring_in, ring_out, shift, .. } => Self::new(false, ring_in, shift, ring_out),
+            _ => None,
+        }
+    }
+
+    /// Of truncation, with ReLU or without; `None` if nothing is to be compared.
+    fn new(relu: bool, ring_in: u8, shift: u8, ring_out: u8) -> Option<Self> {
         let (ring, cut) = (u32::from(ring_in), u32::from(shift));
-        let relu = match function {
-            Function::Relu => true,
-            Function::Identity if cut > 0 || ring_out > ring_in => false,
-            _ => return None,
-        };
-        if cut + 2 > ring {
+        if cut + 2 > ring || !relu && cut == 0 && ring_out <= ring_in {
             return None;
         }
         let compared = match relu {
@@ -238,6 +244,11 @@ impl Comparison {
     #[must_use]
     pub fn most_bits(&self) -> u32 {
         (0..self.rounds()).map(|number| self.server_bits(number).max(self.client_bits(number))).max().unwrap_or(0)
+    }
+
+    /// A number in the ring of the result.
+    pub(crate) const fn reduce(&self, x: u64) -> u64 {
+        self.result().reduce(x)
     }
 
     const fn result(&self) -> Modulus {

@@ -23,6 +23,8 @@ pub(crate) struct Element {
     terms: [u64; 3],
     /// Both pads of its part of a ReLU.
     part: [u64; 2],
+    /// Its share of the result.
+    pub(crate) result: u64,
 }
 
 /// The lower bit of every entry.

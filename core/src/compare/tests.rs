@@ -17,7 +17,7 @@ fn run(c: &Comparison, s: u64, share: u64, r: u64, random: &mut Prg) -> u64 {
     let [delta, delta_back] = [(); 2].map(|()| random.next_u128() | 1);
     let tweak = tweak(3, 5);
     let (mut client, mut server) = (client::Element::default(), server::Element::default());
-    client.start(c, share, random);
+    client.start(c, share, r, random);
     let choices = client.choices(c, share);
     let (q, t) = transfer(choices, c.forward_ots(), delta, random);
     assert!(c.forward_ots() == 64 || choices >> c.forward_ots() == 0);

@@ -1,7 +1,8 @@
 //! Bytes, rounds and store size, before anything runs. The session takes its frame lengths from here, so they can't disagree.
 
-use super::nonlinear::{Compared, DECODE_BYTES, LABEL_BYTES, Nonlinear};
+use super::nonlinear::{DECODE_BYTES, LABEL_BYTES, Nonlinear};
 use super::{Op, Plan, tile};
+use crate::compare::{Compared, Stage};
 use crate::error::Result;
 use crate::hash::Block;
 use crate::params::{KAPPA, LIMB_BITS, N, PRIMES};
@@ -146,13 +147,14 @@ pub(crate) fn late_corrections_bytes(op: &Op, options: &Options) -> u64 {
     }
 }
 
-/// Payload of the server's message `number` of a comparison, for one prediction; the first starts with corrections that were not sent before.
-pub(crate) fn server_message_bytes(op: &Op, compared: &Compared, number: u32, options: &Options) -> u64 {
+/// Payload of the server's message `number` in a stage of a comparison, for one prediction; the operation's first starts with corrections that were
+/// not sent before.
+pub(crate) fn server_message_bytes(op: &Op, stage: &Stage, number: u32, options: &Options) -> u64 {
     let late = match options.tables {
-        Tables::Streamed if number == 0 => server_corrections(op, options),
+        Tables::Streamed if stage.first == 0 && number == 0 => server_corrections(op, options),
         _ => 0,
     };
-    late + compared.message_bytes(number)[0]
+    late + stage.message_bytes(number)[0]
 }
 
 /// Payload of the frame that opens products, for one prediction: corrections that were not sent before, then every δ.
@@ -242,11 +244,12 @@ pub fn online_op(op: &Op, options: &Options) -> Phase {
         phase = phase.frame_up(late_corrections_bytes(op, options));
     }
     if let Some(compared) = Compared::of(op, options) {
-        let message = |number| {
-            let [_, up] = compared.message_bytes(number);
-            Phase::default().frame_down(server_message_bytes(op, &compared, number, options)).frame_up(up).round()
+        let message = |stage: &Stage, number| {
+            let [_, up] = stage.message_bytes(number);
+            Phase::default().frame_down(server_message_bytes(op, stage, number, options)).frame_up(up).round()
         };
-        return (0..compared.comparison.rounds()).map(message).fold(phase, Phase::plus);
+        let stage = |stage: Stage| (0..stage.comparison.rounds()).map(move |number| message(&stage, number));
+        return compared.stages().flat_map(stage).fold(phase, Phase::plus);
     }
     match *op {
         Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => phase,

@@ -1,12 +1,12 @@
 //! What an operation without weights costs one prediction: circuits, OTs, tables.
 
 use super::Op;
-use crate::compare::Comparison;
+use crate::compare::Compared;
 use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, Max, Neuron, shapes, totals};
 use crate::hash::Block;
 use crate::ot::{GROUP, Repetition, product};
 use crate::ring::Modulus;
-use crate::session::{Activations, Options};
+use crate::session::Options;
 use crate::wire::packed_len;
 
 /// Bytes of a label.
@@ -43,47 +43,6 @@ impl Gadget {
             Op::Argmax { ring, len } => Some(Self::Argmax(Argmax { modulus: Modulus::Bits(ring), inputs: len })),
             _ => None,
         }
-    }
-}
-
-/// An activation that is computed by comparison, and what that costs one prediction.
-#[derive(Clone, Copy, Debug)]
-pub struct Compared {
-    /// How.
-    pub comparison: Comparison,
-    /// Elements.
-    pub len: usize,
-}
-
-impl Compared {
-    /// Of `op` in a session with these options, if it is to be compared.
-    #[must_use]
-    pub fn of(op: &Op, options: &Options) -> Option<Self> {
-        let Activations::Compared { worth } = options.activations else { return None };
-        let new = Self { comparison: Comparison::of(op)?, len: op.input().1 as usize };
-        let circuit = Nonlinear::of(op);
-        let colours = packed_len(circuit.neurons as u64, circuit.colour_bits);
-        let garbled = circuit.correction_bytes(options.repetition) + circuit.table_bytes() + circuit.server_labels * LABEL_BYTES + colours;
-        let saved = garbled.checked_sub(new.bytes(options.repetition)).filter(|&saved| saved > 0)?;
-        (saved >= u64::from(new.comparison.rounds() - 1) << worth).then_some(new)
-    }
-
-    /// Bytes of the client's corrections, of the server's.
-    #[must_use]
-    pub fn correction_bytes(&self, repetition: Repetition) -> [u64; 2] {
-        [self.comparison.forward_ots(), self.comparison.backward_ots()]
-            .map(|each| ((self.len * each).div_ceil(GROUP) * repetition.correction_bytes_per_group()) as u64)
-    }
-
-    /// Bytes of message `number` of the server, of the client.
-    #[must_use]
-    pub fn message_bytes(&self, number: u32) -> [u64; 2] {
-        [self.comparison.server_bits(number), self.comparison.client_bits(number)].map(|bits| packed_len(self.len as u64, bits))
-    }
-
-    fn bytes(&self, repetition: Repetition) -> u64 {
-        let messages = (0..self.comparison.rounds()).flat_map(|number| self.message_bytes(number));
-        messages.chain(self.correction_bytes(repetition)).sum()
     }
 }
 

@@ -10,6 +10,7 @@ use super::store::Store;
 use super::triplets::{self, Shares};
 use super::{Options, Tables, compared, products};
 use crate::attack::{Defence, stripped};
+use crate::compare::Compared;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::SecretKey;
@@ -19,7 +20,7 @@ use crate::params::VERSION;
 use crate::plan::cost::{
     WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes,
 };
-use crate::plan::nonlinear::{Compared, Nonlinear};
+use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
@@ -389,7 +390,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                         let layer = Layer { compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
                         let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
                         let random = (&compared::choices(&seed, step.number), prediction);
-                        layer.client_forward(ch, workspace, receiver, random, elements.take(compared.len)?, share).await?;
+                        let output = |e| shares.get(prediction, Modulus::Bits(step.op.output().0), step.to + e);
+                        layer.client_forward(ch, workspace, receiver, random, elements.take(compared.len())?, share, output).await?;
                     }
                     let own = labels.split_off_mut(..Nonlinear::under(&step.op, options).groups() * GROUP).ok_or(Error::Internal)?;
                     extend(ch, workspace, options, receiver, &step, own, (&shares, prediction)).await?;
@@ -412,7 +414,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 for step in plan.steps() {
                     if let Some(compared) = Compared::of(&step.op, options) {
                         let layer = Layer { compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
-                        layer.client_backward(ch, workspace, backward, elements.take(compared.len)?).await?;
+                        layer.client_backward(ch, workspace, backward, elements.take(compared.len())?).await?;
                         continue;
                     }
                     let counts = Nonlinear::under(&step.op, options);
@@ -459,27 +461,29 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             let own = labels.take(counts.groups() * GROUP)?;
             if let Some(compared) = Compared::of(&op, options) {
                 let layer = Layer { compared, layer: layer(prediction, number), hash, options, plan };
-                let elements = elements.take(compared.len)?;
+                let elements = elements.take(compared.len())?;
                 let share = |e| shares.get(index, ring, from + e);
-                let result = |e| shares.get(index, Modulus::Bits(op.output().0), step.to + e);
+                let output = |e| shares.get(index, Modulus::Bits(op.output().0), step.to + e);
                 let streamed = options.tables == Tables::Streamed;
                 if streamed {
                     let seed = compared::choices(&secrets.later.derive(*stocks - 1), number);
                     ch.begin(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
-                    layer.client_forward(ch, workspace, receiver, (&seed, index), elements, share).await?;
+                    layer.client_forward(ch, workspace, receiver, (&seed, index), elements, share, output).await?;
                     ch.end().await?;
                 }
-                for message in 0..compared.comparison.rounds() {
-                    ch.expect(Tag::Compare, server_message_bytes(&op, &compared, message, options)).await?;
-                    if streamed && message == 0 {
-                        layer.client_backward(ch, workspace, backward, elements).await?;
+                for stage in compared.stages() {
+                    for message in 0..stage.comparison.rounds() {
+                        ch.expect(Tag::Compare, server_message_bytes(&op, &stage, message, options)).await?;
+                        if streamed && stage.first == 0 && message == 0 {
+                            layer.client_backward(ch, workspace, backward, elements).await?;
+                        }
+                        layer.client_receive(ch, workspace, (&stage, message), elements, share).await?;
+                        ch.finish().await?;
+                        let [_, bytes] = stage.message_bytes(message);
+                        ch.begin(Tag::Compare, bytes).await?;
+                        layer.client_send(ch, workspace, (&stage, message), elements, share).await?;
+                        ch.end().await?;
                     }
-                    layer.client_receive(ch, workspace, message, elements, share).await?;
-                    ch.finish().await?;
-                    let [_, bytes] = compared.message_bytes(message);
-                    ch.begin(Tag::Compare, bytes).await?;
-                    layer.client_send(ch, workspace, message, elements, share, result).await?;
-                    ch.end().await?;
                 }
                 continue;
             }

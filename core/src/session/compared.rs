@@ -6,7 +6,7 @@
 use super::channel::Channel;
 use super::garbled::Choices;
 use super::{Options, Tables};
-use crate::compare::{Comparison, client, server, tweak};
+use crate::compare::{Compared, Stage, client, server, tweak};
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::machine::Machine;
@@ -15,7 +15,6 @@ use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::KAPPA;
 use crate::plan::Plan;
 use crate::plan::cost::compares;
-use crate::plan::nonlinear::Compared;
 use crate::rng::{Domain, Seed};
 use crate::wire::{Packer, Reader, packed_len};
 use core::cell::Cell;
@@ -63,7 +62,7 @@ pub(crate) fn records(plan: &Plan<'_>, options: &Options) -> usize {
 }
 
 fn lengths(plan: &Plan<'_>, options: &Options) -> impl Iterator<Item = usize> {
-    plan.ops().filter_map(move |op| Compared::of(&op, options)).map(|compared| compared.len)
+    plan.ops().filter_map(move |op| Compared::of(&op, options)).map(|compared| compared.len())
 }
 
 /// Leaves of the trees for the other direction.
@@ -88,7 +87,7 @@ impl<'a> Scratch<'a> {
     /// For all compared operations of a plan, and for their base OTs.
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let (mut groups, mut bits) = (0, 0);
-        for Compared { comparison, len } in plan.ops().filter_map(|op| Compared::of(&op, options)) {
+        for Stage { comparison, len, .. } in plan.ops().filter_map(|op| Compared::of(&op, options)).flat_map(|compared| compared.stages()) {
             let ots = comparison.forward_ots().max(comparison.backward_ots());
             groups = groups.max(len.saturating_mul(ots).div_ceil(GROUP)).min(space.machine().groups);
             bits = bits.max(comparison.most_bits());
@@ -204,16 +203,34 @@ pub(crate) struct Layer<'s> {
     pub(crate) plan: &'s Plan<'s>,
 }
 
-impl Layer<'_> {
-    fn comparison(&self) -> &Comparison {
-        &self.compared.comparison
-    }
+/// A stage's elements, behind those of the stages before.
+fn part<'e, E>(stage: &Stage, elements: &'e mut [E]) -> Result<(&'e [E], &'e mut [E])> {
+    let (before, rest) = elements.split_at_mut_checked(stage.first).ok_or(Error::Internal)?;
+    Ok((before, rest.get_mut(..stage.len).ok_or(Error::Internal)?))
+}
 
+impl Layer<'_> {
     fn scratch<'a>(&self, memory: &'a mut [u8]) -> Result<Scratch<'a>> {
         Scratch::take(&mut Space::carve(memory)?, self.plan, self.options)
     }
 
-    /// Client: OTs in which it chooses, of elements with these shares. `random`: a stream for its random choices.
+    /// First tweak of an element of a stage.
+    const fn tweak(&self, stage: &Stage, e: usize) -> Block {
+        tweak(self.layer, stage.first + e)
+    }
+
+    /// Client: what it has of an element's input, and of what the result is added to. `tensor`: its shares of the operation's input.
+    fn client_shares(&self, stage: &Stage, e: usize, tensor: impl Fn(usize) -> u64, before: &[client::Element]) -> [u64; 2] {
+        self.compared.shares(stage, e, false, tensor, |i| before.get(i).map_or(0, |element| element.result))
+    }
+
+    /// Server: the same.
+    fn server_shares(&self, stage: &Stage, e: usize, tensor: impl Fn(usize) -> u64, before: &[server::Element]) -> [u64; 2] {
+        self.compared.shares(stage, e, true, tensor, |i| before.get(i).map_or(0, |element| element.result))
+    }
+
+    /// Client: OTs in which it chooses. `seed` and prediction: of its random choices; `tensor`, `output`: its shares of the operation's input and output.
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing")]
     pub(crate) async fn client_forward<IO: Read + Write>(
         &self,
         ch: &mut Channel<IO>,
@@ -221,21 +238,31 @@ impl Layer<'_> {
         receiver: &mut Receiver<'_>,
         (seed, prediction): (&Seed, usize),
         elements: &mut [client::Element],
-        share: impl Fn(usize) -> u64,
+        tensor: impl Fn(usize) -> u64,
+        output: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let c = self.comparison();
         let mut random = seed.stream(Domain::Mask, prediction as u64);
-        elements.iter_mut().enumerate().for_each(|(e, element)| element.start(c, share(e), &mut random));
-        let elements = Cell::from_mut(elements).as_slice_of_cells();
-        let word = |e: usize| elements.get(e).map_or(0, |element| element.get().choices(c, share(e)));
-        let take = |e: usize, labels: &[Block]| {
-            if let Some(cell) = elements.get(e) {
-                let mut element = cell.get();
-                element.forward(c, share(e), self.hash, tweak(self.layer, e), labels);
-                cell.set(element);
+        for stage in self.compared.stages() {
+            let (c, (before, elements)) = (&stage.comparison, part(&stage, elements)?);
+            for (e, element) in elements.iter_mut().enumerate() {
+                let fresh = c.reduce(random.next_u64());
+                let result = if stage.is_last() { output(e) } else { fresh };
+                let [share, _] = self.client_shares(&stage, e, &tensor, before);
+                element.start(c, share, result, &mut random);
             }
-        };
-        choose(ch, self.scratch(memory)?, self.options, receiver, c.forward_ots(), elements.len(), word, take).await
+            let elements = Cell::from_mut(elements).as_slice_of_cells();
+            let share = |e: usize| self.client_shares(&stage, e, &tensor, before)[0];
+            let word = |e: usize| elements.get(e).map_or(0, |element| element.get().choices(c, share(e)));
+            let take = |e: usize, labels: &[Block]| {
+                if let Some(cell) = elements.get(e) {
+                    let mut element = cell.get();
+                    element.forward(c, share(e), self.hash, self.tweak(&stage, e), labels);
+                    cell.set(element);
+                }
+            };
+            choose(ch, self.scratch(memory)?, self.options, receiver, c.forward_ots(), stage.len, word, take).await?;
+        }
+        Ok(())
     }
 
     /// Server: the same OTs.
@@ -246,14 +273,17 @@ impl Layer<'_> {
         sender: &mut Sender<'_>,
         elements: &mut [server::Element],
     ) -> Result<()> {
-        let (c, delta) = (self.comparison(), sender.delta());
-        let len = elements.len();
-        let take = |e: usize, labels: &[Block]| {
-            if let Some(element) = elements.get_mut(e) {
-                element.forward(c, self.hash, delta, tweak(self.layer, e), labels);
-            }
-        };
-        offer(ch, self.scratch(memory)?, self.options, sender, c.forward_ots(), len, take).await
+        let delta = sender.delta();
+        for stage in self.compared.stages() {
+            let (c, (_, elements)) = (&stage.comparison, part(&stage, elements)?);
+            let take = |e: usize, labels: &[Block]| {
+                if let Some(element) = elements.get_mut(e) {
+                    element.forward(c, self.hash, delta, self.tweak(&stage, e), labels);
+                }
+            };
+            offer(ch, self.scratch(memory)?, self.options, sender, c.forward_ots(), stage.len, take).await?;
+        }
+        Ok(())
     }
 
     /// Server: OTs in which it chooses.
@@ -265,19 +295,23 @@ impl Layer<'_> {
         (seed, prediction): (&Seed, usize),
         elements: &mut [server::Element],
     ) -> Result<()> {
-        let (c, hash) = (self.comparison(), backward_hash(self.hash));
+        let hash = backward_hash(self.hash);
         let mut random = seed.stream(Domain::Mask, prediction as u64);
-        elements.iter_mut().for_each(|element| element.choose(c, &mut random));
-        let elements = Cell::from_mut(elements).as_slice_of_cells();
-        let word = |e: usize| elements.get(e).map_or(0, |element| element.get().choices(c));
-        let take = |e: usize, labels: &[Block]| {
-            if let Some(cell) = elements.get(e) {
-                let mut element = cell.get();
-                element.backward(c, &hash, tweak(self.layer, e), labels);
-                cell.set(element);
-            }
-        };
-        choose(ch, self.scratch(memory)?, self.options, receiver, c.backward_ots(), elements.len(), word, take).await
+        for stage in self.compared.stages() {
+            let (c, (_, elements)) = (&stage.comparison, part(&stage, elements)?);
+            elements.iter_mut().for_each(|element| element.choose(c, &mut random));
+            let elements = Cell::from_mut(elements).as_slice_of_cells();
+            let word = |e: usize| elements.get(e).map_or(0, |element| element.get().choices(c));
+            let take = |e: usize, labels: &[Block]| {
+                if let Some(cell) = elements.get(e) {
+                    let mut element = cell.get();
+                    element.backward(c, &hash, self.tweak(&stage, e), labels);
+                    cell.set(element);
+                }
+            };
+            choose(ch, self.scratch(memory)?, self.options, receiver, c.backward_ots(), stage.len, word, take).await?;
+        }
+        Ok(())
     }
 
     /// Client: the same OTs.
@@ -288,29 +322,33 @@ impl Layer<'_> {
         sender: &mut Sender<'_>,
         elements: &mut [client::Element],
     ) -> Result<()> {
-        let (c, hash, delta) = (self.comparison(), backward_hash(self.hash), sender.delta());
-        let len = elements.len();
-        let take = |e: usize, labels: &[Block]| {
-            if let Some(element) = elements.get_mut(e) {
-                element.backward(c, &hash, delta, tweak(self.layer, e), labels);
-            }
-        };
-        offer(ch, self.scratch(memory)?, self.options, sender, c.backward_ots(), len, take).await
+        let (hash, delta) = (backward_hash(self.hash), sender.delta());
+        for stage in self.compared.stages() {
+            let (c, (_, elements)) = (&stage.comparison, part(&stage, elements)?);
+            let take = |e: usize, labels: &[Block]| {
+                if let Some(element) = elements.get_mut(e) {
+                    element.backward(c, &hash, delta, self.tweak(&stage, e), labels);
+                }
+            };
+            offer(ch, self.scratch(memory)?, self.options, sender, c.backward_ots(), stage.len, take).await?;
+        }
+        Ok(())
     }
 
-    /// Client: reads the server's message `number`.
+    /// Client: reads the server's message `number` of a stage.
     pub(crate) async fn client_receive<IO: Read + Write>(
         &self,
         ch: &mut Channel<IO>,
         memory: &mut [u8],
-        number: u32,
+        (stage, number): (&Stage, u32),
         elements: &mut [client::Element],
-        share: impl Fn(usize) -> u64,
+        tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let c = self.comparison();
+        let (c, (before, elements)) = (&stage.comparison, part(stage, elements)?);
         let last = number + 1 == c.rounds();
         receive(ch, self.scratch(memory)?.bytes, c.server_bits(number), elements, |e, element, input| {
-            element.receive(c, share(e), number, input);
+            let share = if number == 0 { self.client_shares(stage, e, &tensor, before)[0] } else { 0 };
+            element.receive(c, share, number, input);
             if last {
                 element.selected(c, input);
             }
@@ -318,57 +356,60 @@ impl Layer<'_> {
         .await
     }
 
-    /// Client: writes its message `number`. `result`: its shares of the results.
+    /// Client: writes its message `number` of a stage.
     pub(crate) async fn client_send<IO: Read + Write>(
         &self,
         ch: &mut Channel<IO>,
         memory: &mut [u8],
-        number: u32,
+        (stage, number): (&Stage, u32),
         elements: &mut [client::Element],
-        share: impl Fn(usize) -> u64,
-        result: impl Fn(usize) -> u64,
+        tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let c = self.comparison();
+        let (c, (before, elements)) = (&stage.comparison, part(stage, elements)?);
         let last = number + 1 == c.rounds();
         send(ch, self.scratch(memory)?.bytes, c.client_bits(number), elements, |e, element, out| {
             element.send(c, number, out);
             if last {
-                element.finish(c, share(e), result(e), out);
+                let [share, base] = self.client_shares(stage, e, &tensor, before);
+                element.finish(c, share, stage.part(base, element.result), out);
             }
         })
         .await
     }
 
-    /// Server: writes its message `number`.
+    /// Server: writes its message `number` of a stage.
     pub(crate) async fn server_send<IO: Read + Write>(
         &self,
         ch: &mut Channel<IO>,
         memory: &mut [u8],
-        number: u32,
+        (stage, number): (&Stage, u32),
         elements: &mut [server::Element],
-        share: impl Fn(usize) -> u64,
+        tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let c = self.comparison();
-        send(ch, self.scratch(memory)?.bytes, c.server_bits(number), elements, |e, element, out| element.send(c, share(e), number, out))
-            .await
+        let (c, (before, elements)) = (&stage.comparison, part(stage, elements)?);
+        send(ch, self.scratch(memory)?.bytes, c.server_bits(number), elements, |e, element, out| {
+            let [share, _] = self.server_shares(stage, e, &tensor, before);
+            element.send(c, share, number, out);
+        })
+        .await
     }
 
-    /// Server: reads the client's message `number`. `result` takes the server's shares of the results, out of the last.
+    /// Server: reads the client's message `number` of a stage, and has its shares of the results with the last.
     pub(crate) async fn server_receive<IO: Read + Write>(
         &self,
         ch: &mut Channel<IO>,
         memory: &mut [u8],
-        number: u32,
+        (stage, number): (&Stage, u32),
         elements: &mut [server::Element],
-        share: impl Fn(usize) -> u64,
-        mut result: impl FnMut(usize, u64),
+        tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let c = self.comparison();
+        let (c, (before, elements)) = (&stage.comparison, part(stage, elements)?);
         let last = number + 1 == c.rounds();
         receive(ch, self.scratch(memory)?.bytes, c.client_bits(number), elements, |e, element, input| {
             element.receive(c, number, input);
             if last {
-                result(e, element.finish(c, share(e), input));
+                let [share, base] = self.server_shares(stage, e, &tensor, before);
+                element.result = stage.combine(base, element.finish(c, share, input));
             }
         })
         .await

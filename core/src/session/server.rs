@@ -9,6 +9,7 @@ use super::pairing::{self, Pairing, Party, Record};
 use super::setup::{self, Secrets};
 use super::triplets::{self, Multiplication, Prepared};
 use super::{Options, Tables, compared, products};
+use crate::compare::Compared;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::PublicKey;
@@ -18,7 +19,7 @@ use crate::params::VERSION;
 use crate::plan::cost::{
     WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes,
 };
-use crate::plan::nonlinear::{Compared, Nonlinear};
+use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{Op, Plan};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
@@ -361,7 +362,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 for (number, op) in plan.ops().enumerate() {
                     if let Some(compared) = Compared::of(&op, options) {
                         let layer = Layer { compared, layer: layer(first + prediction as u64, number), hash, options, plan };
-                        layer.server_forward(ch, workspace, sender, elements.take(compared.len)?).await?;
+                        layer.server_forward(ch, workspace, sender, elements.take(compared.len())?).await?;
                         continue;
                     }
                     let own = labels.split_off_mut(..Nonlinear::under(&op, options).groups() * GROUP).ok_or(Error::Internal)?;
@@ -383,7 +384,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     if let Some(compared) = Compared::of(&op, options) {
                         let layer = Layer { compared, layer: layer(first + prediction as u64, number), hash, options, plan };
                         let random = (&compared::choices(&seed, number), prediction);
-                        layer.server_backward(ch, workspace, backward, random, elements.take(compared.len)?).await?;
+                        layer.server_backward(ch, workspace, backward, random, elements.take(compared.len())?).await?;
                         continue;
                     }
                     let counts = Nonlinear::under(&op, options);
@@ -449,7 +450,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let own = labels.take(counts.groups() * GROUP)?;
             if let Some(compared) = Compared::of(&op, options) {
                 let layer = Layer { compared, layer: layer(prediction, step.number), hash, options, plan };
-                let elements = elements.take(compared.len)?;
+                let elements = elements.take(compared.len())?;
                 let (x, y) = step.split(tensors)?;
                 let share = |e: usize| x.get(e).map_or(0, |&x| ring.reduce(x));
                 let streamed = options.tables == Tables::Streamed;
@@ -458,23 +459,24 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     layer.server_forward(ch, workspace, sender, elements).await?;
                     ch.finish().await?;
                 }
-                for message in 0..compared.comparison.rounds() {
-                    ch.begin(Tag::Compare, server_message_bytes(&op, &compared, message, options)).await?;
-                    if streamed && message == 0 {
-                        let seed = compared::choices(&secrets.later.derive(*stocks - 1), step.number);
-                        layer.server_backward(ch, workspace, backward, (&seed, index), elements).await?;
-                    }
-                    layer.server_send(ch, workspace, message, elements, share).await?;
-                    ch.end().await?;
-                    let [_, bytes] = compared.message_bytes(message);
-                    ch.expect(Tag::Compare, bytes).await?;
-                    let result = |e: usize, share| {
-                        if let Some(y) = y.get_mut(e) {
-                            *y = share;
+                for stage in compared.stages() {
+                    for message in 0..stage.comparison.rounds() {
+                        ch.begin(Tag::Compare, server_message_bytes(&op, &stage, message, options)).await?;
+                        if streamed && stage.first == 0 && message == 0 {
+                            let seed = compared::choices(&secrets.later.derive(*stocks - 1), step.number);
+                            layer.server_backward(ch, workspace, backward, (&seed, index), elements).await?;
                         }
-                    };
-                    layer.server_receive(ch, workspace, message, elements, share, result).await?;
-                    ch.finish().await?;
+                        layer.server_send(ch, workspace, (&stage, message), elements, share).await?;
+                        ch.end().await?;
+                        let [_, bytes] = stage.message_bytes(message);
+                        ch.expect(Tag::Compare, bytes).await?;
+                        layer.server_receive(ch, workspace, (&stage, message), elements, share).await?;
+                        ch.finish().await?;
+                    }
+                    if stage.is_last() {
+                        let results = elements.iter().skip(stage.first).map(|element| element.result);
+                        y.iter_mut().zip(results).for_each(|(y, result)| *y = result);
+                    }
                 }
                 continue;
             }

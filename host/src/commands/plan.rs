@@ -8,10 +8,11 @@ use crate::link_model::LinkModel;
 use crate::plot::{self, Plot, Row};
 use crate::{loopback, prefix};
 use anyhow::{Context as _, anyhow};
+use minionn_core::compare::Compared;
 use minionn_core::model::{self, Model};
 use minionn_core::ot::Repetition;
 use minionn_core::plan::cost::{self, Phase};
-use minionn_core::plan::nonlinear::{Compared, Nonlinear};
+use minionn_core::plan::nonlinear::Nonlinear;
 use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Function, Op, Plan};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
@@ -285,7 +286,7 @@ fn on_link(plan: &Plan<'_>, options: &Options, link: &LinkModel) -> anyhow::Resu
 fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
     let n = Nonlinear::under(op, options);
     let compared = Compared::of(op, options);
-    let ots = compared.map_or(n.ots, |c| c.len * (c.comparison.forward_ots() + c.comparison.backward_ots()));
+    let ots = compared.map_or(n.ots, |compared| compared.ots());
     let ((ring, inputs), (ring_out, outputs)) = (op.input(), op.output());
     let mut value = json!({
         "kind": kind(op), "ring": ring, "ring_out": ring_out, "inputs": inputs, "outputs": outputs,
