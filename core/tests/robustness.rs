@@ -12,10 +12,12 @@ use core::task::{Context, Poll, Waker};
 use minionn_core::ot::Repetition;
 use minionn_core::params::{N, PRIMES};
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{Op, Plan, cost};
+use minionn_core::plan::{Convolution, Function, Op, Plan, cost};
 use minionn_core::rng::Seed;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{Client, Event, MAX_STOCK, MAX_WORTH, Options, Server, SliceStore, Tables, client_memory, server_memory};
+use minionn_core::session::{
+    Activations, Client, Event, MAX_STOCK, MAX_WORTH, Options, Server, SliceStore, Tables, client_memory, server_memory,
+};
 use minionn_core::wire::{Greeting, HEADER, Hello, OVERHEAD, TRAILER, Tag};
 use minionn_core::{Error, Result};
 use parties::{
@@ -89,19 +91,33 @@ impl Recording {
     }
 }
 
+/// Max-pool, then a bound: comparisons of several stages.
+fn small_pool() -> Vec<u8> {
+    let window = Convolution::window([1, 4, 6], [2, 2], [2, 2], [0; 4], [1, 1]);
+    let ops = [
+        Op::MaxPool { function: Function::Relu, ring_in: 12, ring_out: 14, shift: 1, window },
+        Op::Activation { function: Function::Clip { lo: 0, hi: 20 }, ring_in: 14, ring_out: 14, shift: 1, len: 6 },
+        Op::Open { ring: 14, len: 6 },
+    ];
+    common::model(24, &ops, 4)
+}
+
 /// Runs `check` for both receivers on recordings that hold every kind of message, one in each table mode.
 fn everywhere(check: impl Fn(&Served<'_>, &Recording, Receiver) + Sync) {
     std::thread::scope(|scope| {
-        let options = |tables| Options { repetition: Repetition::K2, tables, stock: 2, ..Options::default() };
-        let pairing = parties::pair(options(Tables::Stored), [3; 32], [4; 32]);
-        for (net, tables, pairing) in [
-            (common::relu_net(), Tables::Stored, None),
-            (common::square_net(), Tables::Streamed, Some(pairing)),
-            (common::graph_net(), Tables::Streamed, None),
+        let compared = Activations::Compared { worth: 0 };
+        let options = |tables, activations| Options { repetition: Repetition::K2, tables, stock: 2, activations };
+        let pairing = parties::pair(options(Tables::Stored, compared), [3; 32], [4; 32]);
+        for (net, tables, activations, pairing) in [
+            (common::relu_net(), Tables::Stored, Activations::Garbled, None),
+            (common::square_net(), Tables::Streamed, Activations::Garbled, Some(pairing.clone())),
+            (common::graph_net(), Tables::Streamed, Activations::Garbled, None),
+            (common::relu_net(), Tables::Stored, compared, Some(pairing)),
+            (small_pool(), Tables::Streamed, compared, None),
         ] {
             let check = &check;
             scope.spawn(move || {
-                serve_with(&net, options(tables), pairing, |served| {
+                serve_with(&net, options(tables, activations), pairing, |served| {
                     let recording = Recording::new(served);
                     for receiver in [Receiver::Client, Receiver::Server] {
                         let all = recording.to(receiver).concat();

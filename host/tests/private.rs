@@ -5,7 +5,7 @@
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::{Convolution, Plan};
-use minionn_core::session::{Options, Tables, client_memory, prepared_memory, server_memory};
+use minionn_core::session::{Activations, Options, Tables, client_memory, prepared_memory, server_memory};
 use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};
 use minionn_host::network::{Activation, Linear, Network, Node, Work};
@@ -117,6 +117,28 @@ fn windows_of_an_accelerometer_and_labels_only() {
     assert!(right * 100 + rows >= float * 100 && float * 100 >= 97 * rows, "{right} of {rows} right, float {float}");
     for (tables, repetition) in [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)] {
         check("sensor", &model, Options { tables, repetition, stock: 4, ..Options::default() }, &head(&windows, 8), labels.data());
+    }
+}
+
+/// By comparison instead of circuits: the same answers.
+#[test]
+fn networks_with_compared_activations() {
+    let activations = Activations::Compared { worth: 0 };
+    for (name, inputs, tables, repetition) in [
+        ("digits_relu", "digits_relu", Tables::Stored, Repetition::K8),
+        ("fig12_conv_relu", "fig10_square", Tables::Stored, Repetition::K4),
+        ("fig12_conv_relu", "fig10_square", Tables::Streamed, Repetition::K8),
+        ("fig13_cifar", "fig13_cifar", Tables::Streamed, Repetition::K8),
+        ("sensor", "sensor", Tables::Streamed, Repetition::K2),
+        ("anomaly", "anomaly", Tables::Stored, Repetition::K2),
+    ] {
+        let model = std::fs::read(models().join(format!("{name}.minionn"))).unwrap();
+        let options = Options { tables, repetition, stock: 1, activations };
+        let parsed = Model::parse(&model).unwrap();
+        let garbled = Options { activations: Activations::Garbled, ..options };
+        let online = |options| minionn_core::plan::cost::online(parsed.plan(), options);
+        assert!(2 * (online(&options).up + online(&options).down) < online(&garbled).up + online(&garbled).down, "{name}");
+        check(name, &model, options, &head(&array(&format!("{inputs}.test.npy")), 1), &[]);
     }
 }
 
