@@ -50,7 +50,12 @@ pub struct Stage {
 impl Compared {
     /// Of `op` in a session with these options, if it is to be compared.
     #[must_use]
+    #[inline]
     pub fn of(op: &Op, options: &Options) -> Option<Self> {
+        // Known while compiling, so that nothing else of this stays.
+        if !cfg!(feature = "compare") {
+            return None;
+        }
         let Activations::Compared { worth } = options.activations else { return None };
         let new = Self::possible(op)?;
         let circuit = Nonlinear::of(op);

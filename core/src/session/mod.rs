@@ -104,7 +104,8 @@ impl Options {
     pub const fn check(&self) -> Result<()> {
         let worth = match self.activations {
             Activations::Garbled => 0,
-            Activations::Compared { worth } => worth,
+            Activations::Compared { worth } if cfg!(feature = "compare") => worth,
+            Activations::Compared { .. } => return Err(Error::Option),
         };
         if self.stock == 0 || self.stock > MAX_STOCK || worth > MAX_WORTH { Err(Error::Option) } else { Ok(()) }
     }
