@@ -9,6 +9,7 @@ mod parties;
 use common::{Lcg, Memory};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
+use minionn_core::compare::Compared;
 use minionn_core::ot::Repetition;
 use minionn_core::params::{N, PRIMES};
 use minionn_core::plan::tile::Tile;
@@ -283,6 +284,34 @@ fn padding_must_be_zero() {
         }
     });
     assert!(tried.into_inner() > 15);
+}
+
+#[test]
+fn padding_of_comparisons_must_be_zero() {
+    let options = Options { repetition: Repetition::K2, stock: 2, activations: Activations::Compared { worth: 0 }, ..Options::default() };
+    serve(&small_pool(), options, |served| {
+        let recording = Recording::new(served);
+        // Bits of each frame, the server's and the client's, in the order in which they travel.
+        let mut bits = [vec![], vec![]];
+        for stage in served.plan.ops().filter_map(|op| Compared::of(&op, &options)).flat_map(|compared| compared.stages()) {
+            for number in 0..stage.comparison.rounds() {
+                bits[0].push(stage.len * stage.comparison.server_bits(number) as usize);
+                bits[1].push(stage.len * stage.comparison.client_bits(number) as usize);
+            }
+        }
+        let mut tried = 0;
+        for (receiver, bits) in [Receiver::Client, Receiver::Server].into_iter().zip(bits) {
+            let compared = recording.to(receiver).iter().enumerate().filter(|(_, f)| f[0] == Tag::Compare as u8);
+            for ((at, honest), _) in compared.zip(bits.iter().cycle()).filter(|(_, bits)| *bits % 8 > 0) {
+                let mut payload = parties::payload(honest).to_vec();
+                *payload.last_mut().unwrap() |= 0x80;
+                let end = recording.feed_with(served, receiver, at, &[&frame(at, honest[0], &payload)]);
+                assert_eq!(end, Err(Error::Malformed), "{receiver:?}, frame {at}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 10, "{tried}");
+    });
 }
 
 #[test]
