@@ -1,4 +1,4 @@
-//! An operation as comparisons one after the other: `max(a, b) = b + max(a − b, 0)` for a tournament over a window, `min(v, h) = v − max(v − h, 0)` for
+//! An operation as comparisons one after the other: `max(a, b) = b + max(a − b, 0)` for a tournament over a window, `min(v, h) = h − max(h − v, 0)` for
 //! a bound. Every stage re-shares, so each party's shares of what it compares are known when the stage before is done, the client's offline.
 
 use super::Comparison;
@@ -14,8 +14,10 @@ use crate::wire::packed_len;
 pub struct Compared {
     /// Of the elements that go in.
     first: Comparison,
-    /// Of differences, later.
-    later: Option<Comparison>,
+    /// Of the differences of a tournament.
+    pairs: Option<Comparison>,
+    /// Of differences to a bound. What comes before stays in the ring of the difference: the bound takes its place in the result.
+    last: Option<Comparison>,
     inputs: usize,
     outputs: usize,
     window: Option<Convolution>,
@@ -86,15 +88,20 @@ impl Compared {
         if window.is_some_and(|window| window.window_len() < 2) {
             return None;
         }
-        let (first, pooled) = (Comparison::new(relu, ring_in, shift, ring_out)?, window.is_some());
         let difference = if relu { bits } else { bits + 1 };
-        let later = match pooled || bound.is_some() {
-            true if difference > ring_out => return None,
-            true => Some(Comparison::new(true, difference, 0, ring_out)?),
-            false => None,
+        let ring = if bound.is_some() { difference } else { ring_out };
+        let pairs = match window {
+            Some(_) if difference > ring => return None,
+            Some(_) => Some(Comparison::new(true, difference, 0, ring)?),
+            None => None,
         };
+        let last = match bound {
+            Some(_) => Some(Comparison::new(true, difference, 0, ring_out)?),
+            None => None,
+        };
+        let first = Comparison::new(relu, ring_in, shift, ring)?;
         let ((_, inputs), (_, outputs)) = (op.input(), op.output());
-        Some(Self { first, later, inputs: inputs as usize, outputs: outputs as usize, window, bound })
+        Some(Self { first, pairs, last, inputs: inputs as usize, outputs: outputs as usize, window, bound })
     }
 
     /// Elements of a window that are left after so many rounds.
@@ -117,8 +124,8 @@ impl Compared {
         (0..count).map_while(move |number| {
             let (comparison, len, input) = match (number, this.bound) {
                 (0, _) => (this.first, this.inputs, Input::Tensor),
-                (round, _) if round <= rounds => (this.later?, this.outputs * (this.left(round - 1) / 2), Input::Pair(round)),
-                (_, bound) => (this.later?, this.outputs, Input::Bound(bound?)),
+                (round, _) if round <= rounds => (this.pairs?, this.outputs * (this.left(round - 1) / 2), Input::Pair(round)),
+                (_, bound) => (this.last?, this.outputs, Input::Bound(bound?)),
             };
             let stage = Stage { comparison, len, first, input, last: number + 1 == count };
             first += len;
@@ -180,7 +187,7 @@ impl Compared {
         }
     }
 
-    /// A party's share of what element `e` of a stage compares, and of what its result is added to (or taken from). `tensor`: its shares of the
+    /// A party's share of what element `e` of a stage compares, and of what its result is added to, or taken from. `tensor`: its shares of the
     /// operation's input; `result`: of results of elements before, by number. The server has all of the bound.
     pub(crate) fn shares(
         &self,
@@ -199,8 +206,8 @@ impl Compared {
                 [ring.reduce(a.wrapping_sub(b)), b]
             }
             Input::Bound(bound) => {
-                let value = result(self.place(self.tournament(), e, 0));
-                [ring.reduce(value.wrapping_sub(if server { bound } else { 0 })), value]
+                let own = if server { bound } else { 0 };
+                [ring.reduce(own.wrapping_sub(result(self.place(self.tournament(), e, 0)))), own]
             }
         }
     }
