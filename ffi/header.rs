@@ -3,7 +3,8 @@
 use std::path::Path;
 
 /// Files of ffi/src in reading order: a header for people, and nothing of other crates.
-const FILES: &[&str] = &["version", "status", "random", "options", "plan", "greeting", "pairing", "session", "client", "model", "server"];
+const FILES: &[&str] =
+    &["version", "status", "random", "options", "plan", "greeting", "pairing", "executor", "session", "client", "model", "server"];
 
 /// Writes the header. Leaves `out` alone if it is the same already.
 pub(crate) fn write(root: &Path, out: &Path) {

@@ -504,6 +504,27 @@ typedef struct minionn_pairing {
 typedef int (*minionn_random)(void *user, uint8_t *out, size_t len);
 
 /**
+ * Work to be called with its argument.
+ */
+typedef void (*minionn_job)(void *argument);
+
+/**
+ * Threads to lend to sessions, see minionn_client_share(). Results and bytes on the wire do not depend on them. Any number of sessions may
+ * share one, each on its own thread.
+ */
+typedef struct minionn_executor {
+    /**
+     * Calls job(argument) on as many threads as it likes, its own included, at the same time or not, and returns when all calls have returned.
+     * A call returns at once when there is nothing left to do. MUST NOT call this library otherwise, and MUST NOT throw.
+     */
+    void (*run)(void *user, minionn_job job, void *argument);
+    /**
+     * Handed to `run`.
+     */
+    void *user;
+} minionn_executor;
+
+/**
  * What went over the wire, as this party sees it.
  */
 typedef struct minionn_traffic {
@@ -768,6 +789,15 @@ minionn_status minionn_client_export(struct minionn_client *client,
                                      size_t *written);
 
 /**
+ * Lends threads to a session, whose calls then use them for the phases that have not begun yet: from set-up on, if this comes before the
+ * first poll. `executor` MUST stay where it is, untouched, until minionn_client_wipe(). NULL takes the threads back.
+ *
+ * \retval MINIONN_ERROR_NULL there is no function in it.
+ */
+minionn_status minionn_client_share(struct minionn_client *client,
+                                    const struct minionn_executor *executor);
+
+/**
  * Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.
  */
 minionn_status minionn_client_feed(struct minionn_client *client,
@@ -986,6 +1016,11 @@ minionn_status minionn_server_export(const struct minionn_server *server,
                                      uint8_t *out,
                                      size_t capacity,
                                      size_t *written);
+
+/**
+ * As minionn_client_share(), of a server's session.
+ */
+minionn_status minionn_server_share(struct minionn_server *server, const struct minionn_executor *executor);
 
 /**
  * Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.

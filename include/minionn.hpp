@@ -283,6 +283,8 @@ class Client {
         return answer;
     }
 
+    /// Shares the work with threads that `executor` lends until the session ends; null: no longer.
+    void share(const minionn_executor* executor) { check(minionn_client_share(get(), executor)); }
     std::uint32_t left() const noexcept { return minionn_client_left(get()); }
     void close() { check(minionn_client_close(get())); }
 
@@ -395,6 +397,8 @@ class Server {
         return out;
     }
 
+    /// Shares the work with threads that `executor` lends until the session ends; null: no longer.
+    void share(const minionn_executor* executor) { check(minionn_server_share(get(), executor)); }
     std::uint64_t predictions() const noexcept { return minionn_server_predictions(get()); }
 
     Traffic traffic() const {

@@ -226,6 +226,53 @@ fn both_parties_predict_and_every_state_error_is_told() {
     }
 }
 
+/// Calls a job on this thread and another, and counts.
+unsafe extern "C" fn run_twice(user: *mut core::ffi::c_void, job: minionn_job, argument: *mut core::ffi::c_void) {
+    struct Lent(*mut core::ffi::c_void);
+    // SAFETY: a job's argument may be used by any thread.
+    unsafe impl Send for Lent {}
+    // SAFETY: the test's counter; a session calls from one thread at a time.
+    unsafe { *user.cast::<u32>() += 1 };
+    let (job, lent) = (job.unwrap(), Lent(argument));
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let Lent(argument) = { lent };
+            // SAFETY: as the library asks.
+            unsafe { job(argument) }
+        });
+        // SAFETY: as above.
+        unsafe { job(argument) }
+    });
+}
+
+#[test]
+fn threads_are_lent() {
+    let mut pair = Pair::new(&options(3, 1 << 16));
+    let mut calls = [0_u32; 2];
+    let [client, server] = calls.each_mut().map(|calls| minionn_executor { run: Some(run_twice), user: core::ptr::from_mut(calls).cast() });
+    let none = minionn_executor { run: None, ..client };
+    let x: Vec<i64> = (0..64).map(|i| i % 13).collect();
+    let (mut logits, mut written, mut argmax) = ([7; 12], 99, 99);
+    // SAFETY: live handles, executors and buffers.
+    unsafe {
+        assert_eq!(minionn_client_share(pair.client, &none), MINIONN_ERROR_NULL);
+        assert_eq!(minionn_server_share(null_mut(), &server), MINIONN_ERROR_NULL);
+        assert_eq!(minionn_client_share(pair.client, &client), MINIONN_OK);
+        assert_eq!(minionn_server_share(pair.server, &server), MINIONN_OK);
+        pair.idle(1 << 16);
+        assert_eq!(minionn_client_prepare(pair.client), MINIONN_OK);
+        pair.idle(1 << 16);
+        assert_eq!(minionn_client_share(pair.client, null_mut()), MINIONN_OK);
+        assert_eq!(minionn_client_predict_quantised(pair.client, x.as_ptr(), 64), MINIONN_OK);
+        pair.idle(1 << 16);
+        assert_eq!(minionn_client_answer(pair.client, logits.as_mut_ptr(), 12, &mut written, &mut argmax), MINIONN_OK);
+    }
+    let (best, all) = expected(&x);
+    assert_eq!((argmax, &logits[..written]), (best, &all[..]));
+    drop(pair);
+    assert!(calls.iter().all(|&calls| calls > 0));
+}
+
 /// Both halves of a pairing, exported by a session.
 fn export(pair: &mut Pair) -> [Vec<u8>; 2] {
     let (mut own, mut peers) = (vec![7; MINIONN_CLIENT_PAIRING_BYTES], vec![7; MINIONN_SERVER_PAIRING_BYTES]);

@@ -13,7 +13,7 @@
 //! | [`lattice`] | packed ring-LWE encryption |
 //! | [`ring`] | integers mod 2^ℓ or N, number-theoretic transform |
 //! | [`wire`] | frames, packed bits |
-//! | [`hash`], [`rng`], [`memory`], [`machine`], [`params`] | shared primitives |
+//! | [`hash`], [`rng`], [`memory`], [`machine`], [`workers`], [`params`] | shared primitives |
 //! | [`backend`] | the only place for `unsafe` |
 #![no_std]
 #![deny(unsafe_code)]
@@ -39,5 +39,6 @@ pub mod ring;
 pub mod rng;
 pub mod session;
 pub mod wire;
+pub mod workers;
 
 pub use error::{Error, Result};

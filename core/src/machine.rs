@@ -8,8 +8,10 @@ use crate::error::{Error, Result};
 pub struct Machine {
     /// Records (neurons) garbled or evaluated at once. Only speed and memory depend on it, never the bytes on the wire.
     pub(crate) lanes: usize,
-    /// Groups of OTs in one call of the extension: at most as many as share one key schedule.
+    /// Groups of OTs in one call of the extension: as many as share one key schedule, or several times that, for several threads.
     pub(crate) groups: usize,
+    /// Ciphertexts of one limb encrypted at once.
+    pub(crate) ciphertexts: usize,
     /// Usual bytes of an engine's inbox, and of its outbox.
     pub(crate) buffer: usize,
     /// Reserved for what an engine shares with its caller.
@@ -26,15 +28,33 @@ pub struct Machine {
 
 impl Machine {
     /// Pointers of 32 bits: microcontrollers.
-    pub const BITS32: Self =
-        Self { lanes: 1, groups: 8, buffer: 2048, shared: 160, client: 5120, server: 5632, handle: 192, most: i32::MAX as usize };
+    pub const BITS32: Self = Self {
+        lanes: 1,
+        groups: 8,
+        ciphertexts: 1,
+        buffer: 2048,
+        shared: 160,
+        client: 5120,
+        server: 5632,
+        handle: 192,
+        most: i32::MAX as usize,
+    };
 
     /// WebAssembly: pointers of 32 bits, but keys as on larger machines.
     pub const WASM32: Self = Self { client: 6656, server: 7424, ..Self::BITS32 };
 
     /// Pointers of 64 bits.
-    pub const BITS64: Self =
-        Self { lanes: 32, groups: 32, buffer: 1 << 16, shared: 256, client: 36864, server: 40960, handle: 256, most: isize::MAX as usize };
+    pub const BITS64: Self = Self {
+        lanes: 32,
+        groups: 128,
+        ciphertexts: 8,
+        buffer: 1 << 16,
+        shared: 256,
+        client: 36864,
+        server: 40960,
+        handle: 256,
+        most: isize::MAX as usize,
+    };
 
     /// The one that this is compiled for.
     pub const THIS: Self = if cfg!(target_pointer_width = "64") {

@@ -3,6 +3,7 @@
 use crate::error::{Error, Result};
 use crate::machine::Machine;
 use bytemuck::Pod;
+use zeroize::Zeroize as _;
 
 /// Alignment of every region, and of the memory that a caller hands in.
 pub const ALIGN: usize = 16;
@@ -81,6 +82,20 @@ impl<'a> Space<'a> {
     }
 }
 
+/// Wipes, a word at a time: byte by byte, as slices of bytes are wiped by themselves, takes longer than all arithmetic on large memory.
+pub(crate) fn wipe<T: Pod>(values: &mut [T]) {
+    let (head, words, tail) = bytemuck::pod_align_to_mut::<T, u64>(values);
+    words.zeroize();
+    for rest in [head, tail] {
+        bytemuck::cast_slice_mut::<T, u8>(rest).zeroize();
+    }
+}
+
+/// Wipes the first `n` bytes.
+pub(crate) fn wipe_first(n: usize, bytes: &mut [u8]) {
+    wipe(bytes.get_mut(..n).unwrap_or_default());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +116,18 @@ mod tests {
         assert_eq!((a.len(), b.len(), a[2], b[4]), (3, 5, 0, 0));
         assert_eq!(layout(&mut Space::carve(&mut memory.0[..47]).unwrap()).err(), Some(Error::Memory { need: 48, got: 47 }));
         assert_eq!(Space::carve(&mut memory.0[1..]).err(), Some(Error::Alignment));
+    }
+
+    #[test]
+    fn wipes_all_and_nothing_else() {
+        for (from, to) in [(0, 64), (1, 64), (3, 5), (7, 25), (8, 40), (9, 9)] {
+            let mut memory = Memory([0xff; 64]);
+            wipe(&mut memory.0[from..to]);
+            assert!(memory.0.iter().enumerate().all(|(i, &byte)| (byte == 0) == (from..to).contains(&i)));
+        }
+        let mut blocks = [u128::MAX; 3];
+        wipe(&mut blocks[1..]);
+        wipe_first(9, bytemuck::cast_slice_mut(&mut blocks[..1]));
+        assert_eq!(blocks, [u128::MAX << 72, 0, 0]);
     }
 }

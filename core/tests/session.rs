@@ -16,6 +16,7 @@ use minionn_core::plan::{Convolution, Function, Node, Op};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Activations, Options, Prepared, Server, Tables, prepared_memory, server_memory, small_server_memory};
+use minionn_core::workers::{Executor, Workers};
 use parties::{Parties, Served, serve};
 
 #[test]
@@ -163,6 +164,44 @@ fn the_largest_stock_multiplies_by_numbers() {
     let plan = *Model::parse(&net).unwrap().plan();
     assert_eq!(prepared_memory(&plan, stock).unwrap(), 3 * 4 * 3 * size_of::<i32>(), "three limbs");
     check(&net, Options { stock, tables: Tables::Streamed, ..Options::default() }, 1);
+}
+
+/// So many threads beside the session's own.
+struct Threads(usize);
+
+impl Executor for Threads {
+    fn run(&self, job: &(dyn Fn() + Sync)) {
+        std::thread::scope(|scope| (0..self.0).for_each(|_| drop(scope.spawn(job))));
+    }
+}
+
+/// However many threads either party has, both say the same, byte for byte.
+#[test]
+fn threads_change_nothing_on_the_wire() {
+    for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
+        for (stock, tables, repetition, activations) in [
+            (9, Tables::Stored, Repetition::K4, Activations::Garbled),
+            (1, Tables::Streamed, Repetition::K8, Activations::Garbled),
+            (2, Tables::Stored, Repetition::K8, COMPARED),
+        ] {
+            let options = Options { repetition, tables, stock, activations };
+            let x = common::input(Model::parse(&net).unwrap().plan().header().input_len as usize, 1);
+            let session = |[client, server]: [Workers<'static>; 2]| {
+                serve(&net, options, |served| {
+                    served.parties(|parties| {
+                        parties.client.share(client);
+                        parties.server.share(server);
+                        parties.prepare();
+                        (parties.predict(&x), parties.up.clone(), parties.down.clone())
+                    })
+                })
+            };
+            let alone = session([Workers::OWN; 2]);
+            for threads in [[Workers::lent(&Threads(0)), Workers::lent(&Threads(3))], [Workers::lent(&Threads(2)), Workers::OWN]] {
+                assert!(session(threads) == alone);
+            }
+        }
+    }
 }
 
 /// A server with little memory says the same, byte for byte.

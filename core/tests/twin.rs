@@ -189,7 +189,7 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
         (0, b'm', "magic"),
         (8, 2, "version"),
         (10, 3, "k is 1, 2, 4 or 8"),
-        (11, 2, "tables is 0 or 1"),
+        (11, 100, "modes of no options"),
         (12, 0, "a stock of 0"),
         (13, 0x10, "a stock of 4099"),
     ] {

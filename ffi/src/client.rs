@@ -1,5 +1,6 @@
 //! A client's session.
 
+use crate::executor::{self, minionn_executor};
 use crate::handle::{self, Opaque};
 use crate::options::{minionn_options, read};
 use crate::pairing;
@@ -143,6 +144,16 @@ pub unsafe extern "C" fn minionn_client_export(
         written.set(unsafe { handle::with(client, |c| Ok(c.engine.export(out)?)) }?);
         Ok(())
     })
+}
+
+/// Lends threads to a session, whose calls then use them for the phases that have not begun yet: from set-up on, if this comes before the
+/// first poll. `executor` MUST stay where it is, untouched, until minionn_client_wipe(). NULL takes the threads back.
+///
+/// \retval MINIONN_ERROR_NULL there is no function in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_client_share(client: *mut minionn_client, executor: *const minionn_executor) -> minionn_status {
+    // SAFETY: the caller's promise to this function.
+    unsafe { executor::share(client, executor) }
 }
 
 /// Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.

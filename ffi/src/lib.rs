@@ -7,6 +7,7 @@
 //! | [`plan`] | the public description of a network, its costs, how a client fetches it |
 //! | [`greeting`] | what a server looks at before it has a session |
 //! | [`pairing`] | what set-up makes, kept for later sessions |
+//! | [`executor`] | threads that a program lends |
 //! | [`options`], [`random`], [`status`], [`version`] | what all of them use |
 //! | `handle`, `pointer` | the boundary: handles in foreign memory, checked pointers |
 //!
@@ -18,6 +19,7 @@
 #![allow(clippy::doc_markdown, reason = "the comments become C documentation")]
 
 pub mod client;
+pub mod executor;
 pub mod greeting;
 mod handle;
 pub mod model;
@@ -32,6 +34,7 @@ pub mod status;
 pub mod version;
 
 pub use client::*;
+pub use executor::*;
 pub use greeting::*;
 pub use model::*;
 pub use options::*;

@@ -1,5 +1,6 @@
 //! One session of a server.
 
+use crate::executor::{self, minionn_executor};
 use crate::handle::{self, Opaque};
 use crate::model::{Ready, minionn_model};
 use crate::options::{minionn_options, read};
@@ -147,6 +148,13 @@ pub unsafe extern "C" fn minionn_server_export(
         written.set(unsafe { handle::shared(server) }?.engine.export(out)?);
         Ok(())
     })
+}
+
+/// As minionn_client_share(), of a server's session.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_server_share(server: *mut minionn_server, executor: *const minionn_executor) -> minionn_status {
+    // SAFETY: the caller's promise to this function.
+    unsafe { executor::share(server, executor) }
 }
 
 /// Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.

@@ -6,6 +6,7 @@ use crate::status::{Result, Status, guard, guard_number, minionn_status};
 use minionn_core::Error;
 use minionn_core::session::Traffic;
 use minionn_core::session::engine::{self, ClientEngine, ServerEngine};
+use minionn_core::workers::Workers;
 
 /// What a session wants next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub(crate) trait Engine: 'static {
     fn want(&self) -> usize;
     fn poll(&mut self) -> minionn_core::Result<engine::Status>;
     fn traffic(&self) -> Traffic;
+    fn share(&mut self, workers: Workers<'static>);
 }
 
 macro_rules! engine {
@@ -77,6 +79,9 @@ macro_rules! engine {
             }
             fn traffic(&self) -> Traffic {
                 self.traffic()
+            }
+            fn share(&mut self, workers: Workers<'static>) {
+                self.share(workers);
             }
         }
     };

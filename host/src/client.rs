@@ -10,6 +10,7 @@ use minionn_core::Error;
 use minionn_core::plan::{self, Plan, cost};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{CLIENT_PAIRING_BYTES, Client, Options, Pairing, SliceStore, Store, Traffic, client_memory, fetch_plan};
+use minionn_core::workers::Workers;
 use serde::Serialize;
 use std::net::{TcpStream, ToSocketAddrs as _};
 use std::path::Path;
@@ -97,6 +98,8 @@ pub struct Settings<'s> {
     pub store: Option<&'s Path>,
     /// File for what set-up makes, so that it is done once: read if it is there, written if not. Secret.
     pub pairing: Option<&'s Path>,
+    /// To share the work with.
+    pub workers: Workers<'s>,
 }
 
 /// Predicts every row of `inputs`, a stock at a time. `progress` is told after each prediction.
@@ -164,6 +167,7 @@ fn session(
         _ => run(Client::connect(io, store, plan, *options, memory.bytes(), seed)).map_err(Into::into),
     }
     .context("set-up")?;
+    client.share(settings.workers);
     if let (None, Some(path)) = (&half, settings.pairing) {
         let mut half = Zeroizing::new(vec![0; CLIENT_PAIRING_BYTES]);
         run(client.export(&mut half)).context("exporting the pairing")?;

@@ -7,6 +7,7 @@
 //! | [`mod@bench`] | measuring; the method as published |
 //! | [`mod@check`] | the float network, the integer model and the private run, layer by layer |
 //! | [`client`], [`server`], [`served`], [`link`], [`serial`] | the protocol over TCP; the server over a serial line |
+//! | [`threads`] | a pool that sessions share |
 //! | [`link_model`] | round trip and bandwidth of a link |
 //! | [`pairings`] | what set-up makes, kept for later sessions |
 //! | [`loopback`], [`prefix`] | both parties in one process; the first operations of a model |
@@ -36,3 +37,4 @@ pub mod prefix;
 pub mod serial;
 pub mod served;
 pub mod server;
+pub mod threads;

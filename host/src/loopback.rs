@@ -10,6 +10,7 @@ use core::time::Duration;
 use minionn_core::model::Model;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Event, Options, Prepared, Server, prepared_memory, server_memory};
+use minionn_core::workers::Workers;
 use std::net::TcpListener;
 
 /// How long one party waits for the other.
@@ -47,15 +48,16 @@ pub fn session<T>(
     options: Options,
     client: impl FnOnce(Link) -> anyhow::Result<T>,
 ) -> anyhow::Result<T> {
-    session_over(None, model, prepared, options, client)
+    session_over(None, Workers::OWN, model, prepared, options, client)
 }
 
-/// [`session`] over an emulated link, if there is one.
+/// [`session`] over an emulated link, if there is one; the server shares its work with `workers`.
 ///
 /// # Errors
 /// As [`session`].
 pub fn session_over<T>(
     emulated: Option<&LinkModel>,
+    workers: Workers<'_>,
     model: &Model<'_>,
     prepared: &Prepared<'_>,
     options: Options,
@@ -69,7 +71,7 @@ pub fn session_over<T>(
     let near = client::connect(&door.to_string())?;
     let far = Link::new(listener.accept()?.0, IDLE)?;
     std::thread::scope(|scope| {
-        let server = scope.spawn(move || serve(far, model, prepared, options));
+        let server = scope.spawn(move || serve(far, workers, model, prepared, options));
         let made = client(near);
         let served = server.join().map_err(|_| anyhow!("the server's thread ended early"))?;
         match (made, served) {
@@ -80,9 +82,10 @@ pub fn session_over<T>(
     })
 }
 
-fn serve(mut link: Link, model: &Model<'_>, prepared: &Prepared<'_>, options: Options) -> anyhow::Result<()> {
+fn serve(mut link: Link, workers: Workers<'_>, model: &Model<'_>, prepared: &Prepared<'_>, options: Options) -> anyhow::Result<()> {
     let mut memory = Memory::new(server_memory(model.plan(), &options)?);
     let mut server = run(Server::accept(Blocking(&mut link), prepared, options, memory.bytes(), fresh_seed()?)).context("set-up")?;
+    server.share(workers);
     while run(server.serve()).context("session")? != Event::Closed {}
     Ok(())
 }

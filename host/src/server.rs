@@ -3,6 +3,7 @@
 use crate::link::{Connection, Link, Memory, fresh_seed};
 use crate::pairings::{Half, Pairings};
 use crate::serial::Line;
+use crate::threads::Threads;
 use anyhow::{Context as _, bail};
 use core::time::Duration;
 use minionn_core::model::Model;
@@ -57,6 +58,7 @@ pub struct Service {
     limits: Limits,
     prepared: Mutex<HashMap<u32, Arc<Prepared<'static>>>>,
     pairings: Pairings,
+    threads: Threads,
 }
 
 impl Service {
@@ -66,7 +68,8 @@ impl Service {
     /// If the bytes are no model.
     pub fn new(bytes: Vec<u8>, limits: Limits) -> anyhow::Result<Self> {
         let model = Model::parse(bytes.leak())?;
-        let service = Self { model, limits, prepared: Mutex::default(), pairings: Pairings::in_memory(Pairings::MOST) };
+        let service =
+            Self { model, limits, prepared: Mutex::default(), pairings: Pairings::in_memory(Pairings::MOST), threads: Threads::new(1)? };
         service.prepare(1)?;
         Ok(service)
     }
@@ -75,6 +78,12 @@ impl Service {
     #[must_use]
     pub fn keeping(self, pairings: Pairings) -> Self {
         Self { pairings, ..self }
+    }
+
+    /// The same, with threads that all sessions share, beside one each.
+    #[must_use]
+    pub fn sharing(self, threads: Threads) -> Self {
+        Self { threads, ..self }
     }
 
     /// The plan that clients may fetch.
@@ -153,6 +162,7 @@ impl Service {
             Some(pairing) => run(Server::resume(io, &prepared, options, memory.bytes(), seed, pairing)),
         }
         .context("set-up")?;
+        server.share(self.threads.workers());
         loop {
             let event = run(server.serve());
             session.bytes_sent = greeted.0 + server.traffic().sent;

@@ -40,6 +40,7 @@ pub(crate) const TEST: &[Step] = &[
     Step { title: "no_std build of core and C ABI", run: no_std },
     EMBEDDED,
     CPP,
+    BENCH,
     Step { title: "documentation", run: documentation },
 ];
 

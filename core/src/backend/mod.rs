@@ -7,6 +7,9 @@ pub mod matrix;
 pub mod place;
 pub mod sample;
 pub mod transpose;
-// What has a hardware float ABI and no operating system has these instructions, too.
-#[cfg(all(target_arch = "arm", target_abi = "eabihf", target_os = "none", target_endian = "little", not(feature = "force-portable")))]
-pub mod thumb;
+// What has a hardware float ABI and no operating system has the instructions of `thumb.rs`, too.
+#[cfg_attr(
+    all(target_arch = "arm", target_abi = "eabihf", target_os = "none", target_endian = "little", not(feature = "force-portable")),
+    path = "thumb.rs"
+)]
+pub(crate) mod layers;

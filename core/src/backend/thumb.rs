@@ -1,11 +1,12 @@
-//! The number-theoretic transform for Cortex-M4, M7, M33 and up, where a compiler runs out of registers: two layers of all blocks.
+//! The number-theoretic transform for Cortex-M4, M7, M33 and up, where a compiler runs out of registers: `layers.rs` in assembly.
 
 #![allow(unsafe_code)]
 
+use crate::ring::limb::{Limb, Run};
 use core::arch::global_asm;
 
 // r0: next value of the first quarter; r1: bytes of a quarter; r2, r3, r4: factors; r5: q; r6: −q^-1; r7: where the quarter or all ends;
-// r8 to r11: four values. On the stack: next entry of `lefts`; `root`; where all ends.
+// r8 to r11: four values. On the stack: factor of the block before; `root`; number of the block; `steps`; where all ends.
 //
 // A product x·ζ/2^32 is three instructions: the low word of x·ζ + (x·ζ·(−q^-1) mod 2^32)·q is zero, the high word the result.
 global_asm!(
@@ -16,13 +17,17 @@ global_asm!(
     "mul lr, r12, r6",
     "smlal r12, \\x, lr, r5",
     ".endm",
-    // [ζ, left, right] in r2, r3, r4.
+    // The next of a run, its square and its product with `root` in r3, r2, r4.
     ".macro minionn_zetas",
-    "ldr r12, [sp]",
-    "ldr r3, [r12], #4",
-    "str r12, [sp]",
+    "ldm sp, {{r3, r4, r8, r9}}",
+    "rbit r10, r8",
+    "clz r10, r10",
+    "add r8, r8, #1",
+    "ldr r10, [r9, r10, lsl #2]",
+    "minionn_times r3, r10",
+    "str r3, [sp]",
+    "str r8, [sp, #8]",
     "mov r2, r3",
-    "ldr r4, [sp, #4]",
     "minionn_times r2, r3",
     "minionn_times r4, r3",
     ".endm",
@@ -54,15 +59,15 @@ global_asm!(
     "add r10, r10, r11",
     "sub r11, r10, r11, lsl #1",
     ".endm",
-    // (values, bytes of a quarter, lefts, [q, −q^-1, root, end])
+    // (values, bytes of a quarter, constants)
     ".section .text.minionn_forward_pass, \"ax\", %progbits",
     ".global minionn_forward_pass",
     ".type minionn_forward_pass, %function",
     ".thumb_func",
     "minionn_forward_pass:",
     "push {{r4-r11, lr}}",
-    "ldm r3, {{r5, r6, r7, r8}}",
-    "push {{r2, r7, r8}}",
+    "ldm r2, {{r5-r11}}",
+    "push {{r7-r11}}",
     "2:",
     "minionn_zetas",
     "add r7, r0, r1",
@@ -72,24 +77,24 @@ global_asm!(
     "minionn_store",
     "cmp r0, r7",
     "bne 1b",
-    "ldr r12, [sp, #8]",
+    "ldr r12, [sp, #16]",
     "add r0, r0, r1",
     "add r0, r0, r1, lsl #1",
     "cmp r0, r12",
     "bne 2b",
-    "add sp, sp, #12",
+    "add sp, sp, #20",
     "pop {{r4-r11, pc}}",
     ".size minionn_forward_pass, . - minionn_forward_pass",
-    // (values, 2^32 mod q, lefts, [q, −q^-1, root, end])
+    // (values, 2^32 mod q, constants)
     ".section .text.minionn_forward_last, \"ax\", %progbits",
     ".global minionn_forward_last",
     ".type minionn_forward_last, %function",
     ".thumb_func",
     "minionn_forward_last:",
     "push {{r4-r11, lr}}",
-    "ldm r3, {{r5, r6, r7, r8}}",
-    "push {{r2, r7}}",
-    "mov r7, r8",
+    "ldm r2, {{r5-r11}}",
+    "push {{r7-r10}}",
+    "mov r7, r11",
     "1:",
     "minionn_zetas",
     "ldm r0, {{r8-r11}}",
@@ -101,29 +106,23 @@ global_asm!(
     "stm r0!, {{r8-r11}}",
     "cmp r0, r7",
     "bne 1b",
-    "add sp, sp, #8",
+    "add sp, sp, #16",
     "pop {{r4-r11, pc}}",
     ".size minionn_forward_last, . - minionn_forward_last",
-    // (values, bytes of a quarter, behind the lefts, [q, −q^-1, root, end, 2^32 mod q]); on the stack also where the quarter ends
+    // (values, bytes of a quarter, constants); on the stack also where the quarter ends
     ".section .text.minionn_inverse_pass, \"ax\", %progbits",
     ".global minionn_inverse_pass",
     ".type minionn_inverse_pass, %function",
     ".thumb_func",
     "minionn_inverse_pass:",
     "push {{r4-r11, lr}}",
-    "ldm r3, {{r5, r6, r7, r8, r9}}",
-    "push {{r2, r7, r8, r9}}",
-    "mov r7, r9",
+    "ldm r2, {{r5-r12}}",
+    "push {{r7-r12}}",
+    "mov r7, r12",
     "2:",
-    "ldr r12, [sp]",
-    "ldr r3, [r12, #-4]!",
-    "str r12, [sp]",
-    "mov r2, r3",
-    "ldr r4, [sp, #4]",
-    "minionn_times r2, r3",
-    "minionn_times r4, r3",
+    "minionn_zetas",
     "add r12, r0, r1",
-    "str r12, [sp, #12]",
+    "str r12, [sp, #20]",
     "1:",
     "minionn_load",
     "add r8, r8, r9",
@@ -140,15 +139,15 @@ global_asm!(
     "minionn_times r10, r2",
     "minionn_times r11, r2",
     "minionn_store",
-    "ldr r12, [sp, #12]",
+    "ldr r12, [sp, #20]",
     "cmp r0, r12",
     "bne 1b",
-    "ldr r12, [sp, #8]",
+    "ldr r12, [sp, #16]",
     "add r0, r0, r1",
     "add r0, r0, r1, lsl #1",
     "cmp r0, r12",
     "bne 2b",
-    "add sp, sp, #16",
+    "add sp, sp, #24",
     "pop {{r4-r11, pc}}",
     ".size minionn_inverse_pass, . - minionn_inverse_pass",
     ".purgem minionn_times",
@@ -163,7 +162,12 @@ global_asm!(
 struct Constants {
     q: i32,
     minus_inverse: i32,
+    /// Factor of the block before the first.
+    before: i32,
     root: i32,
+    /// Number of the first block.
+    block: usize,
+    steps: *const i32,
     /// Behind the last value.
     end: *const i32,
     /// 2^32 mod q.
@@ -171,60 +175,40 @@ struct Constants {
 }
 
 unsafe extern "C" {
-    fn minionn_forward_pass(values: *mut i32, quarter: usize, lefts: *const i32, constants: *const Constants);
-    fn minionn_forward_last(values: *mut i32, one: i32, lefts: *const i32, constants: *const Constants);
-    fn minionn_inverse_pass(values: *mut i32, quarter: usize, behind_lefts: *const i32, constants: *const Constants);
+    fn minionn_forward_pass(values: *mut i32, quarter: usize, constants: *const Constants);
+    fn minionn_forward_last(values: *mut i32, one: i32, constants: *const Constants);
+    fn minionn_inverse_pass(values: *mut i32, quarter: usize, constants: *const Constants);
 }
 
-/// The numbers of one limb.
-pub struct Transform {
-    /// The prime.
-    pub q: i32,
-    /// `−q^-1 mod 2^32`.
-    pub minus_inverse: i32,
-    /// Square root of −1, Montgomery form.
-    pub root: i32,
-    /// Montgomery form of 1.
-    pub one: i32,
+impl Constants {
+    /// And the bytes of a quarter of each of so many blocks. None if the numbers do not go together.
+    fn new(limb: &Limb, values: &[i32], block: usize, run: &Run) -> Option<(Self, usize)> {
+        let Limb { q, minus_inverse, root, .. } = *limb;
+        let quarter = values.len().checked_div(4 * block)?;
+        let before = *run.before.get(block.trailing_zeros() as usize)?;
+        let (steps, end) = (run.steps.as_ptr(), values.as_ptr_range().end);
+        let constants = Self { q, minus_inverse, before, root, block, steps, end, one: limb.montgomery_one() };
+        (block.is_power_of_two() && quarter > 0 && quarter * 4 * block == values.len()).then_some((constants, quarter * size_of::<i32>()))
+    }
 }
 
-impl Transform {
-    const fn constants(&self, values: &[i32]) -> Constants {
-        let Self { q, minus_inverse, root, one } = *self;
-        Constants { q, minus_inverse, root, end: values.as_ptr_range().end, one }
-    }
-
-    /// Two layers forward on `lefts.len()` blocks, which are all of `values`; if they have four values each, these are reduced.
-    /// False, and nothing was done, if the lengths do not go together.
-    pub fn forward(&self, values: &mut [i32], lefts: &[i32]) -> bool {
-        let constants = self.constants(values);
-        match quarter(values, lefts) {
-            None => return false,
-            // SAFETY: it reads and writes `values`, up to `end`, reads one of `lefts` for every four of them and the constants, and
-            // keeps to the procedure call standard.
-            Some(1) => unsafe { minionn_forward_last(values.as_mut_ptr(), self.one, lefts.as_ptr(), &raw const constants) },
-            // SAFETY: as above, one of `lefts` for every four quarters.
-            Some(quarter) => unsafe {
-                minionn_forward_pass(values.as_mut_ptr(), quarter * size_of::<i32>(), lefts.as_ptr(), &raw const constants);
-            },
-        }
-        true
-    }
-
-    /// Undoes [`Self::forward`] but for a factor of 4; `lefts` are read from the last to the first.
-    pub fn inverse(&self, values: &mut [i32], lefts: &[i32]) -> bool {
-        let constants = self.constants(values);
-        let Some(quarter) = quarter(values, lefts) else { return false };
+/// Two layers forward on so many blocks, a power of two, which are all of `a`; if they have four values each, these are reduced.
+pub(crate) fn forward(limb: &Limb, a: &mut [i32], blocks: usize) {
+    match Constants::new(limb, a, blocks, &limb.forward) {
+        None => debug_assert!(false, "blocks of another length"),
+        // SAFETY: it reads and writes `a`, up to `end`, and reads the constants and of `steps` as many entries as zeros trail in a
+        // block's number, at most those that trail in the first, for which there is an entry. It keeps to the procedure call standard.
+        Some((constants, 4)) => unsafe { minionn_forward_last(a.as_mut_ptr(), constants.one, &raw const constants) },
         // SAFETY: as above.
-        unsafe {
-            minionn_inverse_pass(values.as_mut_ptr(), quarter * size_of::<i32>(), lefts.as_ptr_range().end, &raw const constants);
-        }
-        true
+        Some((constants, quarter)) => unsafe { minionn_forward_pass(a.as_mut_ptr(), quarter, &raw const constants) },
     }
 }
 
-/// Values in a quarter of a block.
-fn quarter(values: &[i32], lefts: &[i32]) -> Option<usize> {
-    let quarter = values.len().checked_div(4 * lefts.len())?;
-    (quarter > 0 && quarter * 4 * lefts.len() == values.len()).then_some(quarter)
+/// Undoes [`forward`] but for a factor of 4.
+pub(crate) fn inverse(limb: &Limb, a: &mut [i32], blocks: usize) {
+    match Constants::new(limb, a, blocks, &limb.inverse) {
+        None => debug_assert!(false, "blocks of another length"),
+        // SAFETY: as above.
+        Some((constants, quarter)) => unsafe { minionn_inverse_pass(a.as_mut_ptr(), quarter, &raw const constants) },
+    }
 }

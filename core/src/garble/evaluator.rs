@@ -1,7 +1,7 @@
 //! The evaluator: the client's side.
 
 use super::circuits::Circuit;
-use super::gates::Gates;
+use super::gates::{Gates, Shape};
 use super::half_gates::{EvaluateAnd, Rows, Second};
 use super::{Cursor, GATE_BYTES, Labels, lane_elements, lane_records, next, record_keys};
 use crate::backend::aes::{Lanes, Path};
@@ -93,7 +93,7 @@ impl<'a> Evaluator<'a> {
         // Built apart, it is not moved.
         let mut keys = Lanes::on(self.path, &self.keys(circuit, first_neuron, steps.start));
         let mut run = Run::<L> {
-            keys: &mut keys,
+            keys: Some(&mut keys),
             lanes,
             tables,
             table_stride: tables.len() / lanes,
@@ -106,7 +106,9 @@ impl<'a> Evaluator<'a> {
         };
         for step in steps.clone() {
             if step > steps.start {
-                run.keys.replace(&self.keys(circuit, first_neuron, step));
+                if let Some(keys) = &mut run.keys {
+                    keys.replace(&self.keys(circuit, first_neuron, step));
+                }
                 run.cursor.gate = 0;
             }
             circuit.step(&mut run, state, step);
@@ -125,9 +127,30 @@ impl<'a> Evaluator<'a> {
     }
 }
 
+/// What record `step` holds: an evaluation without tables, labels and hashes. A reading of its own would be every circuit a second time in a
+/// client's flash.
+pub(crate) fn count<C: Circuit, const L: usize>(circuit: &C, state: &mut C::State<Labels<L>>, step: usize) -> Shape {
+    let mut run = Run::<L> {
+        keys: None,
+        lanes: 0,
+        tables: &[],
+        table_stride: 0,
+        server_labels: &[],
+        server_stride: 0,
+        client_labels: &[],
+        client_stride: 0,
+        colours: &mut [],
+        cursor: Cursor::default(),
+    };
+    circuit.step(&mut run, state, step);
+    let Cursor { server_input, client_input, row, output, .. } = run.cursor;
+    Shape { ands: row as u32, server_inputs: server_input as u32, client_inputs: client_input as u32, outputs: output }
+}
+
 /// One record in all lanes. A wire is its active label.
 struct Run<'r, const L: usize> {
-    keys: &'r mut Lanes<L>,
+    /// Without keys, everything is only counted.
+    keys: Option<&'r mut Lanes<L>>,
     lanes: usize,
     tables: &'r [u8],
     table_stride: usize,
@@ -142,14 +165,11 @@ struct Run<'r, const L: usize> {
 impl<const L: usize> Run<'_, L> {
     #[inline]
     fn gate(&mut self, a: &Labels<L>, b: Second<'_, L>, carry: &mut Labels<L>) {
-        self.keys.run(EvaluateAnd {
-            gate: next(&mut self.cursor.gate),
-            lanes: self.lanes,
-            a,
-            b,
-            carry,
-            rows: Rows { tables: self.tables, stride: self.table_stride, row: next(&mut self.cursor.row) },
-        });
+        let (gate, row) = (next(&mut self.cursor.gate), next(&mut self.cursor.row));
+        if let Some(keys) = &mut self.keys {
+            let rows = Rows { tables: self.tables, stride: self.table_stride, row };
+            keys.run(EvaluateAnd { gate, lanes: self.lanes, a, b, carry, rows });
+        }
     }
 }
 

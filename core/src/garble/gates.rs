@@ -1,6 +1,7 @@
-//! The alphabet of circuits: gates, bits that may be public constants, numbers; and two readings, plain bits and counts.
+//! The alphabet of circuits: gates, bits that may be public constants, numbers; a reading as plain bits; and how circuits are counted.
 
 use super::circuits::Circuit;
+use super::evaluator;
 use crate::{Error, Result};
 
 /// One party's or a tool's reading of a circuit. Input calls fix the order of labels on the wire.
@@ -50,10 +51,11 @@ pub enum Bit<W> {
     Wire(W),
 }
 
-// Wires of many lanes are long: they are passed by reference.
+// Wires of many lanes are long: they are passed by reference. Where flash is scarce, calls are cheaper than copies of the code.
 impl<W: Copy> Bit<W> {
     /// `self ⊕ b`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn xor<G: Gates<Wire = W>>(&self, gates: &mut G, b: &Self) -> Self {
         match (self, b) {
             (Self::Const(a), Self::Const(b)) => Self::Const(a ^ b),
@@ -64,7 +66,8 @@ impl<W: Copy> Bit<W> {
     }
 
     /// `¬self`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn not<G: Gates<Wire = W>>(&self, gates: &mut G) -> Self {
         let mut not = *self;
         not.negate(gates);
@@ -72,7 +75,8 @@ impl<W: Copy> Bit<W> {
     }
 
     /// `self = ¬self`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn negate<G: Gates<Wire = W>>(&mut self, gates: &mut G) {
         match self {
             Self::Const(a) => *a = !*a,
@@ -81,7 +85,8 @@ impl<W: Copy> Bit<W> {
     }
 
     /// `self ∧ b`: one AND if both are wires.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn and<G: Gates<Wire = W>>(&self, gates: &mut G, b: &Self) -> Self {
         match (self, b) {
             (Self::Const(false), _) | (_, Self::Const(false)) => Self::Const(false),
@@ -91,14 +96,16 @@ impl<W: Copy> Bit<W> {
     }
 
     /// `self ? a : b`: one AND, none if `self` is public.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn mux<G: Gates<Wire = W>>(&self, gates: &mut G, a: &Self, b: &Self) -> Self {
         let differ = a.xor(gates, b);
         self.and(gates, &differ).xor(gates, b)
     }
 
     /// Of `carry` makes the carry of `self + b + carry`: one AND, none if two are public.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn majority<G: Gates<Wire = W>>(&self, gates: &mut G, b: &Self, carry: &mut Self) {
         match (self, b, &mut *carry) {
             (Self::Wire(a), Self::Wire(b), Self::Wire(carry)) => gates.majority(a, b, carry),
@@ -115,7 +122,8 @@ impl<W: Copy> Bit<W> {
     }
 
     /// Of `b` makes the sum `self ⊕ b ⊕ carry`, of `carry` the next carry, if it is wanted.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn add<G: Gates<Wire = W>>(&self, gates: &mut G, b: &mut Self, carry: &mut Self, wanted: bool) {
         if let (Self::Wire(a), Self::Wire(b), Self::Wire(carry), true) = (self, &mut *b, &mut *carry, wanted) {
             return gates.add(a, b, carry);
@@ -174,7 +182,8 @@ impl<W: Copy, const C: usize> Number<W, C> {
     }
 
     /// Bit `i`; above the stored bits the top one repeats.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     #[must_use]
     pub fn bit(&self, i: usize) -> &Bit<W> {
         let stored = i.min(self.len.saturating_sub(1));
@@ -182,14 +191,16 @@ impl<W: Copy, const C: usize> Number<W, C> {
     }
 
     /// The top bit: 1 if the number is negative.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     #[must_use]
     pub fn sign(&self) -> &Bit<W> {
         self.bit(self.len)
     }
 
     /// Appends the next higher bit. [`Circuit::check`] admits no circuit that exceeds the capacity.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn push(&mut self, bit: Bit<W>) {
         debug_assert!(self.len < C);
         if let Some(slot) = self.bits.get_mut(self.len) {
@@ -199,7 +210,8 @@ impl<W: Copy, const C: usize> Number<W, C> {
     }
 
     /// Replaces the stored bit `i`.
-    #[inline]
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn set(&mut self, i: usize, bit: Bit<W>) {
         debug_assert!(i < self.len);
         if let Some(slot) = self.bits.get_mut(i) {
@@ -318,39 +330,10 @@ impl core::ops::Add for Shape {
     }
 }
 
-/// The counting reading is the shape so far.
-impl Gates for Shape {
-    type Wire = ();
-
-    fn server_input(&mut self) {
-        self.server_inputs += 1;
-    }
-
-    fn client_input(&mut self) {
-        self.client_inputs += 1;
-    }
-
-    fn xor(&mut self, (): &(), (): &()) {}
-
-    fn negate(&mut self, (): &mut ()) {}
-
-    fn and(&mut self, (): &(), (): &()) {
-        self.ands += 1;
-    }
-
-    fn output(&mut self, (): &()) {
-        self.outputs += 1;
-    }
-}
-
 /// The shapes of a neuron's records, in order.
 pub fn shapes<T: Circuit>(circuit: &T) -> impl Iterator<Item = Shape> + '_ {
     let mut state = circuit.start();
-    (0..circuit.steps()).map(move |step| {
-        let mut shape = Shape::default();
-        circuit.step(&mut shape, &mut state, step);
-        shape
-    })
+    (0..circuit.steps()).map(move |step| evaluator::count::<_, 1>(circuit, &mut state, step))
 }
 
 /// The shape of record `step`; empty if there is no such step. Takes time linear in `step`: to see all, use [`shapes`].

@@ -1,7 +1,7 @@
 //! Garbled circuits: half-gates (Zahur, Rosulek, Evans, Eurocrypt 2015) with free XOR and point-and-permute.
 //!
 //! A non-linear layer is many copies (neurons) of one small [`Circuit`]. A circuit is written once, over [`Gates`], and read
-//! as plain bits, as counts, by the [`Garbler`] (the server) and by the [`Evaluator`] (the client).
+//! as plain bits, by the [`Garbler`] (the server) and by the [`Evaluator`] (the client), which also counts.
 //!
 //! One neuron takes `steps` *records*; record `neuron · steps + step` has its own AES key `π_session(layer·2^64 + record)`
 //! and gates numbered from 0, gate `j` with the tweaks `2j` and `2j + 1`. So a key sees 8 AES calls per AND, 2^8 to 2^13 in all
@@ -20,6 +20,7 @@ mod half_gates;
 
 pub use circuits::{Argmax, Circuit, Max, Neuron};
 pub use evaluator::Evaluator;
+pub(crate) use evaluator::count;
 pub use function::{Function, MAX_PIECES, Parity, Spline};
 pub use garbler::Garbler;
 pub use gates::{Bit, Gates, Number, Shape, bits, plain, shape, shapes, totals};

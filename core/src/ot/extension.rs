@@ -17,6 +17,7 @@ use crate::backend::transpose::transpose;
 use crate::hash::{Block, Tmmo};
 use crate::params::KAPPA;
 use crate::rng::Prg;
+use crate::workers::Workers;
 use crate::{Error, Result};
 use zeroize::Zeroize as _;
 
@@ -40,6 +41,7 @@ pub struct Receiver<'a> {
     leaves: &'a mut [Block],
     groups: u64,
     path: Path,
+    workers: Workers<'a>,
 }
 
 impl<'a> Receiver<'a> {
@@ -68,7 +70,7 @@ impl<'a> Receiver<'a> {
     /// A half without trees, for [`Receiver::renew`].
     #[must_use]
     pub fn empty(repetition: Repetition, leaves: &'a mut [Block]) -> Self {
-        Self { repetition, leaves, groups: 0, path: Path::best() }
+        Self { repetition, leaves, groups: 0, path: Path::best(), workers: Workers::OWN }
     }
 
     /// Grows other trees, as [`Receiver::new`] does; groups are numbered from 0 again.
@@ -94,6 +96,11 @@ impl<'a> Receiver<'a> {
         self
     }
 
+    /// Shares the work of [`Receiver::extend`] with these.
+    pub const fn share(&mut self, workers: Workers<'a>) {
+        self.workers = workers;
+    }
+
     /// Groups done so far. The next [`Receiver::extend`] starts with the group of this number.
     #[must_use]
     pub const fn groups(&self) -> u64 {
@@ -117,7 +124,7 @@ impl<'a> Receiver<'a> {
             Repetition::K2 => self.run::<2, { 1 << depth(2) }, { depth(2) }>(choices, labels, corrections),
             Repetition::K4 => self.run::<4, { 1 << depth(4) }, { depth(4) }>(choices, labels, corrections),
             Repetition::K8 => self.run::<8, { 1 << depth(8) }, { depth(8) }>(choices, labels, corrections),
-        }
+        }?;
         self.groups = end;
         Ok(())
     }
@@ -127,24 +134,27 @@ impl<'a> Receiver<'a> {
         choices: &[u128],
         labels: &mut [[Block; GROUP]],
         corrections: &mut [[u8; 16]],
-    ) {
-        let blocks = KAPPA / K;
-        let mut fold = Fold::<K, W, D>::new(self.path);
-        let mut first = self.groups;
+    ) -> Result<()> {
+        let (blocks, path, all) = (KAPPA / K, self.path, &*self.leaves);
         let batches = labels.chunks_mut(BATCH).zip(corrections.chunks_mut(BATCH * blocks)).zip(choices.chunks(BATCH));
-        for ((labels, corrections), choices) in batches {
-            for (block, leaves) in self.leaves.chunks_exact(1 << K).enumerate() {
-                fold.sum(leaves, false, first, labels.len());
-                for (g, labels) in labels.iter_mut().enumerate() {
-                    for j in 0..K {
-                        labels[block * K + j] = fold.rows[j][g];
+        let batches = numbers(self.groups).zip(batches);
+        self.workers.for_each(
+            batches,
+            || Fold::<K, W, D>::new(path),
+            |fold, (first, ((labels, corrections), choices))| {
+                for (block, leaves) in all.chunks_exact(1 << K).enumerate() {
+                    fold.sum(leaves, false, first, labels.len());
+                    for (g, labels) in labels.iter_mut().enumerate() {
+                        for j in 0..K {
+                            labels[block * K + j] = fold.rows[j][g];
+                        }
+                        corrections[g * blocks + block] = (fold.value[g] ^ choices[g]).to_le_bytes();
                     }
-                    corrections[g * blocks + block] = (fold.value[g] ^ choices[g]).to_le_bytes();
                 }
-            }
-            labels.iter_mut().for_each(transpose);
-            first = first.wrapping_add(labels.len() as u64);
-        }
+                labels.iter_mut().for_each(transpose);
+                Ok(())
+            },
+        )
     }
 }
 
@@ -163,6 +173,7 @@ pub struct Sender<'a> {
     leaves: &'a mut [Block],
     groups: u64,
     path: Path,
+    workers: Workers<'a>,
 }
 
 impl<'a> Sender<'a> {
@@ -188,7 +199,7 @@ impl<'a> Sender<'a> {
     /// A half without trees, for [`Sender::renew`].
     #[must_use]
     pub fn empty(repetition: Repetition, leaves: &'a mut [Block]) -> Self {
-        Self { repetition, delta: 0, leaves, groups: 0, path: Path::best() }
+        Self { repetition, delta: 0, leaves, groups: 0, path: Path::best(), workers: Workers::OWN }
     }
 
     /// Rebuilds the leaves of other trees, as [`Sender::new`] does; groups are numbered from 0 again.
@@ -216,6 +227,11 @@ impl<'a> Sender<'a> {
     pub const fn on_path(mut self, path: Path) -> Self {
         self.path = path;
         self
+    }
+
+    /// Shares the work of [`Sender::extend`] with these.
+    pub const fn share(&mut self, workers: Workers<'a>) {
+        self.workers = workers;
     }
 
     /// Groups done so far. The next [`Sender::extend`] starts with the group of this number.
@@ -247,29 +263,32 @@ impl<'a> Sender<'a> {
             Repetition::K2 => self.run::<2, { 1 << depth(2) }, { depth(2) }>(corrections, labels),
             Repetition::K4 => self.run::<4, { 1 << depth(4) }, { depth(4) }>(corrections, labels),
             Repetition::K8 => self.run::<8, { 1 << depth(8) }, { depth(8) }>(corrections, labels),
-        }
+        }?;
         self.groups = end;
         Ok(())
     }
 
-    fn run<const K: usize, const W: usize, const D: usize>(&self, corrections: &[[u8; 16]], labels: &mut [[Block; GROUP]]) {
-        let blocks = KAPPA / K;
-        let mut fold = Fold::<K, W, D>::new(self.path);
-        let mut first = self.groups;
-        for (labels, corrections) in labels.chunks_mut(BATCH).zip(corrections.chunks(BATCH * blocks)) {
-            for (block, leaves) in self.leaves.chunks_exact(1 << K).enumerate() {
-                fold.sum(leaves, true, first, labels.len());
-                for j in 0..K {
-                    let row = block * K + j;
-                    let delta = wide_mask(self.delta >> row);
-                    for (g, labels) in labels.iter_mut().enumerate() {
-                        labels[row] = fold.rows[j][g] ^ (delta & Block::from_le_bytes(corrections[g * blocks + block]));
+    fn run<const K: usize, const W: usize, const D: usize>(&self, corrections: &[[u8; 16]], labels: &mut [[Block; GROUP]]) -> Result<()> {
+        let (blocks, path, all, delta) = (KAPPA / K, self.path, &*self.leaves, self.delta);
+        let batches = numbers(self.groups).zip(labels.chunks_mut(BATCH).zip(corrections.chunks(BATCH * blocks)));
+        self.workers.for_each(
+            batches,
+            || Fold::<K, W, D>::new(path),
+            |fold, (first, (labels, corrections))| {
+                for (block, leaves) in all.chunks_exact(1 << K).enumerate() {
+                    fold.sum(leaves, true, first, labels.len());
+                    for j in 0..K {
+                        let row = block * K + j;
+                        let delta = wide_mask(delta >> row);
+                        for (g, labels) in labels.iter_mut().enumerate() {
+                            labels[row] = fold.rows[j][g] ^ (delta & Block::from_le_bytes(corrections[g * blocks + block]));
+                        }
                     }
                 }
-            }
-            labels.iter_mut().for_each(transpose);
-            first = first.wrapping_add(labels.len() as u64);
-        }
+                labels.iter_mut().for_each(transpose);
+                Ok(())
+            },
+        )
     }
 }
 
@@ -390,6 +409,11 @@ impl<const K: usize, const W: usize, const D: usize> Drop for Fold<K, W, D> {
         self.left.zeroize();
         self.rows.zeroize();
     }
+}
+
+/// The numbers of the batches' first groups.
+fn numbers(first: u64) -> impl Iterator<Item = u64> + Send {
+    core::iter::successors(Some(first), |first| Some(first.wrapping_add(BATCH as u64)))
 }
 
 /// A slice must have exactly the length needed.

@@ -339,11 +339,7 @@ impl Node {
         read.push(numbers(first));
         let [kind, a, b, c, code, flags, ..] = *first;
         let [_, _, x, y] = numbers(first);
-        let mut next = || {
-            let record = numbers(records.next().ok_or(Error::Plan(PlanFault::Truncated))?);
-            read.push(record);
-            Ok(record)
-        };
+        let mut next = || read.next(records);
         let (mut from, mut also) = (None, 0);
         if flags != 0 {
             let [f, s, ..] = next()?;
@@ -459,6 +455,14 @@ impl Records {
             *slot = record;
             self.len += 1;
         }
+    }
+
+    /// Reads one more.
+    #[inline(never)] // read in many places
+    fn next<'r>(&mut self, records: &mut impl Iterator<Item = &'r [u8; OP]>) -> Result<[u32; 4]> {
+        let record = numbers(records.next().ok_or(Error::Plan(PlanFault::Truncated))?);
+        self.push(record);
+        Ok(record)
     }
 
     pub(super) const fn len(&self) -> usize {

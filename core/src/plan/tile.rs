@@ -263,6 +263,15 @@ impl Tile {
         self.result_runs(number).flat_map(Run::each)
     }
 
+    /// How many these are.
+    #[must_use]
+    pub fn result_count(&self, number: usize) -> usize {
+        let (group, rest) = (number % self.groups(), number / self.groups());
+        let (_, [rows, columns]) = self.corner(rest % self.pieces());
+        let outputs = min((group + 1) * self.n_o, self.geometry.outputs) - group * self.n_o;
+        self.predictions(rest / self.pieces()).len() * outputs * rows * columns
+    }
+
     /// The same, run by run.
     pub fn result_runs(&self, number: usize) -> impl Iterator<Item = Run> + Clone + use<> {
         let tile = *self;
@@ -448,6 +457,7 @@ mod tests {
                 }
             }
             assert!(tile.results(number).count() <= tile.most_results());
+            assert_eq!(tile.results(number).count(), tile.result_count(number));
             for (p, output, at) in tile.results(number) {
                 assert!(seen.insert((p, output)), "twice: {p} {output}");
                 assert_eq!(sum[at], direct(&tile, p, output, &x, &w), "{op:?} prediction {p} output {output}");

@@ -4,9 +4,8 @@
 //! The transform is plain (no Montgomery factor): index `i` of the output is the value at `ψ^(2·brv(i) + 1)`,
 //! with brv over `log2(n)` bits and ψ as in [`Limb::new`]. Signed Montgomery arithmetic with R = 2^32 (Seiler, ePrint 2018/039).
 
-use crate::backend;
+use crate::backend::{self, layers};
 use crate::params::{LOG_N, N, PRIMES, SLOT_PRIME};
-use core::hint::black_box;
 
 /// A prime modulus with its constants and twiddle factors.
 #[derive(Debug)]
@@ -18,12 +17,29 @@ pub struct Limb {
     /// `2^64 mod q`, centred: turns a value into Montgomery form.
     pub(crate) r2: i32,
     /// `ψ^(N/2)`, a square root of −1, Montgomery form, centred.
-    root: i32,
-    /// `ψ^brv(2m) · 2^32 mod q`, centred; entry 0 is unused. See [`Limb::zetas`] for the others.
-    lefts: [i32; N / 2],
+    pub(crate) root: i32,
+    /// Factors `ψ^brv(2m)` of blocks, for the transform: the others follow, see `backend/layers.rs`.
+    pub(crate) forward: Run,
+    /// Factors `ψ^(N/2 − brv(2m)) = −ψ^-brv(2m + 1)`, for its inverse.
+    pub(crate) inverse: Run,
     /// All factors, as vectors take them.
     #[cfg(target_arch = "x86_64")]
     pub(crate) vectors: backend::limb::avx2::Factors,
+}
+
+/// Layers of the transform but for the last, whose blocks find their factors in those before.
+const LAYERS: usize = LOG_N as usize - 1;
+
+/// The factors of consecutive blocks, each from the one before: all of them would take 8 kB of flash a modulus.
+///
+/// From block `m − 1` to `m`, `brv(2m)` over LOG_N bits loses the ones that trail in `m − 1` and gains the bit behind them, so what the factor is
+/// multiplied by depends on their number alone, the number of zeros that trail in `m`. Montgomery form, centred.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// By the logarithm of a layer's number of blocks: the factor of the block before its first.
+    pub(crate) before: [i32; LAYERS],
+    /// By the number of zeros that trail in a block's number.
+    pub(crate) steps: [i32; LAYERS],
 }
 
 /// The limbs of the ciphertext modulus.
@@ -83,26 +99,31 @@ impl Limb {
         }
         let psi = pow(g, (q - 1) / (2 * N as u64), q);
         let r = (1_u64 << 32) % q;
-        let mut lefts = [0; N / 2];
-        let (mut power, mut i) = (r, 0_u32);
-        while i < N as u32 / 2 {
-            lefts[(i.reverse_bits() >> (33 - LOG_N)) as usize] = centred(power, q);
-            power = power * psi % q;
+        let [mut forward, mut inverse] = [Run { before: [0; LAYERS], steps: [0; LAYERS] }; 2];
+        let (half, mut i) = (N as u64 / 2, 0);
+        while i < LAYERS {
+            let (last, gained) = (half >> i, half >> (i + 1));
+            // Exponents of ψ, whose order is 2N.
+            forward.before[i] = centred(pow(psi, half - last, q) * r % q, q);
+            forward.steps[i] = centred(pow(psi, 4 * half + 3 * gained - half, q) * r % q, q);
+            inverse.before[i] = centred(pow(psi, last, q) * r % q, q);
+            inverse.steps[i] = centred(pow(psi, 4 * half + half - 3 * gained, q) * r % q, q);
             i += 1;
         }
-        let mut inverse = 1_u32; // Newton: each step doubles the number of right bits
+        let mut reciprocal = 1_u32; // Newton: each step doubles the number of right bits
         let mut step = 0;
         while step < 5 {
-            inverse = inverse.wrapping_mul(2_u32.wrapping_sub(prime.wrapping_mul(inverse)));
+            reciprocal = reciprocal.wrapping_mul(2_u32.wrapping_sub(prime.wrapping_mul(reciprocal)));
             step += 1;
         }
-        let minus_inverse = inverse.wrapping_neg() as i32;
+        let minus_inverse = reciprocal.wrapping_neg() as i32;
         Self {
             q: prime as i32,
             minus_inverse,
             r2: centred(r * r % q, q),
-            root: centred(power, q),
-            lefts,
+            root: centred(pow(psi, half, q) * r % q, q),
+            forward,
+            inverse,
             #[cfg(target_arch = "x86_64")]
             vectors: backend::limb::avx2::Factors::new(&all_factors(psi, q), minus_inverse),
         }
@@ -148,10 +169,10 @@ impl Limb {
         self.mul(a, self.montgomery_one())
     }
 
-    /// `2^32 / n` for a power of two: with [`Limb::mul`], divides by n.
+    /// `2^32 / n` for a power of two from 4, below `0.52q`: with [`Limb::mul`], divides by n.
     #[inline(always)]
     pub(crate) const fn scale(&self, n: usize) -> i32 {
-        ((1_u64 << (32 - n.ilog2())) % self.q as u64) as i32
+        self.reduce(1 << (32 - n.trailing_zeros()))
     }
 
     /// The element of `[0, q)`, from a representative in `(−q, q)`.
@@ -193,30 +214,12 @@ impl Limb {
     pub(crate) fn forward_in_passes(&self, a: &mut [i32]) {
         debug_assert!(a.len().is_power_of_two() && (4..=N).contains(&a.len()));
         let mut blocks = 1;
-        if a.len().ilog2() % 2 == 1 {
+        if a.len().trailing_zeros() % 2 == 1 {
             self.forward_layer(a);
             blocks = 2;
         }
         while blocks <= a.len() / 4 {
-            #[cfg(all(
-                target_arch = "arm",
-                target_abi = "eabihf",
-                target_os = "none",
-                target_endian = "little",
-                not(feature = "force-portable")
-            ))]
-            if self.thumb().forward(a, self.lefts.get(blocks..2 * blocks).unwrap_or_default()) {
-                blocks *= 4;
-                continue;
-            }
-            match a.len() / (4 * blocks) {
-                1 => self.forward_pass::<1>(a, blocks),
-                4 => self.forward_pass::<4>(a, blocks),
-                16 => self.forward_pass::<16>(a, blocks),
-                64 => self.forward_pass::<64>(a, blocks),
-                256 => self.forward_pass::<256>(a, blocks),
-                _ => self.forward_pass::<1024>(a, blocks),
-            }
+            layers::forward(self, a, blocks);
             blocks *= 4;
         }
     }
@@ -237,84 +240,15 @@ impl Limb {
         debug_assert!(a.len().is_power_of_two() && (4..=N).contains(&a.len()));
         let mut blocks = a.len() / 4;
         while blocks > 0 {
-            #[cfg(all(
-                target_arch = "arm",
-                target_abi = "eabihf",
-                target_os = "none",
-                target_endian = "little",
-                not(feature = "force-portable")
-            ))]
-            if self.thumb().inverse(a, self.lefts.get(blocks..2 * blocks).unwrap_or_default()) {
-                blocks /= 4;
-                continue;
-            }
-            match a.len() / (4 * blocks) {
-                1 => self.inverse_pass::<1>(a, blocks),
-                4 => self.inverse_pass::<4>(a, blocks),
-                16 => self.inverse_pass::<16>(a, blocks),
-                64 => self.inverse_pass::<64>(a, blocks),
-                256 => self.inverse_pass::<256>(a, blocks),
-                _ => self.inverse_pass::<1024>(a, blocks),
-            }
+            layers::inverse(self, a, blocks);
             blocks /= 4;
         }
-        if a.len().ilog2() % 2 == 1 {
+        if a.len().trailing_zeros() % 2 == 1 {
             self.inverse_layer(a);
         }
         let scale = self.scale(a.len());
         for x in a {
             *x = self.mul(*x, scale);
-        }
-    }
-
-    #[cfg(all(target_arch = "arm", target_abi = "eabihf", target_os = "none", target_endian = "little", not(feature = "force-portable")))]
-    const fn thumb(&self) -> crate::backend::thumb::Transform {
-        let Self { q, minus_inverse, root, .. } = *self;
-        crate::backend::thumb::Transform { q, minus_inverse, root, one: self.montgomery_one() }
-    }
-
-    /// Factors of block `m` of all layers' blocks, counted from 1: `ζ_m`, and those of the two blocks it falls into, `ζ_2m` and `ζ_(2m+1)`,
-    /// where `ζ_k = ψ^brv(k)`. One is stored: `brv(m) = 2·brv(2m)` and `brv(2m + 1) = brv(2m) + N/2`.
-    #[inline(always)]
-    fn zetas(&self, left: i32) -> [i32; 3] {
-        // Opaque: else the compiler keeps them in 64 bits on 32-bit machines, and every product takes three multiplications more.
-        black_box([self.mul(left, left), left, self.mul(left, self.root)])
-    }
-
-    /// Two layers on `blocks` blocks of `4·Q` values: the length of a quarter is known to the compiler.
-    #[inline(never)] // registers of its own
-    fn forward_pass<const Q: usize>(&self, a: &mut [i32], blocks: usize) {
-        let r = black_box(self.montgomery_one());
-        for (block, &left) in a.as_chunks_mut::<Q>().0.as_chunks_mut().0.iter_mut().zip(self.lefts.iter().skip(blocks)) {
-            let [zeta, left, right] = self.zetas(left);
-            let [q0, q1, q2, q3] = block;
-            for (((x0, x1), x2), x3) in q0.iter_mut().zip(q1).zip(q2).zip(q3) {
-                let (t2, t3) = (self.mul(*x2, zeta), self.mul(*x3, zeta));
-                let (y0, y1, y2, y3) = (*x0 + t2, *x1 + t3, *x0 - t2, *x1 - t3);
-                let (t1, t3) = (self.mul(y1, left), self.mul(y3, right));
-                [*x0, *x1, *x2, *x3] = [y0 + t1, y0 - t1, y2 + t3, y2 - t3];
-                if Q == 1 {
-                    // The last layers: below q again.
-                    [*x0, *x1, *x2, *x3] = [*x0, *x1, *x2, *x3].map(|x| self.mul(x, r));
-                }
-            }
-        }
-    }
-
-    /// Undoes [`Self::forward_pass`] but for a factor of 4.
-    #[inline(never)] // as above
-    fn inverse_pass<const Q: usize>(&self, a: &mut [i32], blocks: usize) {
-        let r = black_box(self.montgomery_one());
-        // ψ^-brv(k) = −ψ^brv(k') with k' mirrored inside its layer: left and right change places.
-        let mirrored = self.lefts.iter().take(2 * blocks).rev();
-        for (block, &left) in a.as_chunks_mut::<Q>().0.as_chunks_mut().0.iter_mut().zip(mirrored) {
-            let [zeta, right, left] = self.zetas(left);
-            let [q0, q1, q2, q3] = block;
-            for (((x0, x1), x2), x3) in q0.iter_mut().zip(q1).zip(q2).zip(q3) {
-                let (s0, d0) = (*x0 + *x1, self.mul(*x1 - *x0, left));
-                let (s1, d1) = (*x2 + *x3, self.mul(*x3 - *x2, right));
-                [*x0, *x1, *x2, *x3] = [self.mul(s0 + s1, r), d0 + d1, self.mul(s1 - s0, zeta), self.mul(d1 - d0, zeta)];
-            }
         }
     }
 
@@ -418,7 +352,7 @@ mod tests {
     fn transform_is_evaluation_at_odd_powers() {
         let limb = &LIMBS[0];
         let q = limb.q as u64;
-        let psi = u64::from(limb.canonical(limb.mul(limb.lefts[N / 4], 1)));
+        let psi = (2..).map(|g| pow(g, (q - 1) / (2 * N as u64), q)).find(|&psi| pow(psi, N as u64, q) == q - 1).unwrap();
         assert_eq!(pow(psi, N as u64 / 2, q), u64::from(limb.canonical(limb.mul(limb.root, 1))));
         assert_eq!(pow(psi, N as u64, q), q - 1);
         let mut a = [0; N];

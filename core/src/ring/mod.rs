@@ -1,6 +1,6 @@
 //! Integer arithmetic: share rings and the number-theoretic transform of the lattice's limbs.
 
-mod limb;
+pub(crate) mod limb;
 mod modulus;
 
 pub use limb::{LIMBS, Limb, SLOT, montgomery_inverse};

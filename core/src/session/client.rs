@@ -7,14 +7,15 @@ use super::layout::{ClientMemory, ClientOnline, ClientRegions, Held, padded_ots}
 use super::pairing::{self, Pairing, Party, Record, to_blocks, to_seed};
 use super::setup::{self, Secrets};
 use super::store::Store;
-use super::triplets::{self, Shares};
+use super::triplets::{self, Sharer, Shares};
 use super::{Options, Tables, compared, products};
 use crate::attack::{Defence, stripped};
 use crate::compare::Compared;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::SecretKey;
-use crate::memory::Space;
+use crate::machine::Machine;
+use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
 use crate::plan::cost::{
@@ -25,9 +26,9 @@ use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
 use crate::wire::{Hello, Tag, packed_len};
+use crate::workers::Workers;
 use embedded_io_async::{Read, Write};
 use sha2::{Digest as _, Sha256};
-use zeroize::Zeroize as _;
 
 /// Which operation of which prediction of a session: never repeats.
 pub(crate) const fn layer(prediction: u64, op: usize) -> u64 {
@@ -77,6 +78,7 @@ pub struct Client<'a, IO, S> {
     receiver: Receiver<'a>,
     /// Of the OTs in which the server chooses; renewed with every stock.
     backward: Sender<'a>,
+    workers: Workers<'a>,
     memory: ClientMemory<'a>,
     /// Of the pairing; empty where the engine holds it.
     record: Record<'a>,
@@ -165,12 +167,27 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             Ok((hash, receiver)) => {
                 let mut memory = ClientMemory::carve(memory, &plan, &options)?;
                 let backward = Sender::empty(options.repetition, core::mem::take(&mut memory.leaves));
-                let record = Record::default();
-                Ok(Self { ch, store, plan, options, secrets, hash, receiver, backward, memory, record, stocks: 0, left: 0, closed: false })
+                let (record, workers) = (Record::default(), Workers::OWN);
+                Ok(Self {
+                    ch,
+                    store,
+                    plan,
+                    options,
+                    secrets,
+                    hash,
+                    receiver,
+                    backward,
+                    workers,
+                    memory,
+                    record,
+                    stocks: 0,
+                    left: 0,
+                    closed: false,
+                })
             }
             Err(error) => {
-                memory.zeroize();
-                record.zeroize();
+                wipe(memory);
+                wipe(record);
                 ch.abort(error).await;
                 Err(error)
             }
@@ -234,6 +251,13 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             error => error,
         };
         self.settle(result).await
+    }
+
+    /// Shares the work of what follows with these. Bytes and results are the same.
+    pub const fn share(&mut self, workers: Workers<'a>) {
+        self.receiver.share(workers);
+        self.backward.share(workers);
+        self.workers = workers;
     }
 
     /// What went over the wire so far.
@@ -326,30 +350,20 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if stripped(Defence::OneTime) {
             return;
         }
-        let ots = padded_ots(&self.plan, &self.options);
+        let (ots, per) = (padded_ots(&self.plan, &self.options), self.plan.elements());
         match self.options.tables {
             Tables::Stored => {
-                if let Some(labels) = self.memory.labels.get_mut(index * ots..(index + 1) * ots) {
-                    labels.zeroize();
-                }
-                let per = compared::elements(&self.plan, &self.options);
-                if let Some(elements) = self.memory.compared.get_mut(index * per..(index + 1) * per) {
-                    bytemuck::cast_slice_mut::<_, u8>(elements).zeroize();
-                }
+                wipe(self.memory.labels.get_mut(index * ots..(index + 1) * ots).unwrap_or_default());
+                let compared = compared::elements(&self.plan, &self.options);
+                wipe(self.memory.compared.get_mut(index * compared..(index + 1) * compared).unwrap_or_default());
             }
-            Tables::Streamed => {
-                self.memory.scratch.zeroize();
-                bytemuck::cast_slice_mut::<_, u8>(self.memory.compared).zeroize();
-            }
+            Tables::Streamed => wipe(self.memory.compared),
         }
-        let per = self.plan.elements();
-        if let Some(shares) = self.memory.shares.get_mut(index * per..(index + 1) * per) {
-            shares.zeroize();
-        }
+        wipe(self.memory.shares.get_mut(index * per..(index + 1) * per).unwrap_or_default());
     }
 
     async fn offline(&mut self) -> Result<()> {
-        let Self { ch, store, plan, options, secrets, hash, receiver, backward, memory, stocks, .. } = self;
+        let Self { ch, store, plan, options, secrets, hash, receiver, backward, workers, memory, stocks, .. } = self;
         let ClientMemory { labels, shares, compared: elements, scratch, .. } = memory;
         let stock = options.stock as usize;
         let first = *stocks * stock as u64;
@@ -367,7 +381,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             if step.op.is_linear() {
                 let tile = triplets::tile(&step.op, options)?;
                 let seed = seed.derive(step.number as u64 + 1);
-                triplets::client(ch, scratch, &secrets.key, &seed, &tile, &mut shares, &step).await?;
+                let sharer = Sharer { key: &secrets.key, seed: &seed, tile, workers: *workers };
+                triplets::client(ch, scratch, &sharer, &mut shares, &step).await?;
             }
         }
 
@@ -431,7 +446,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             }
             ch.finish().await?;
         }
-        scratch.zeroize();
+        wipe_first(ClientMemory::offline_scratch(Machine::THIS, plan, options)?, scratch);
         ch.flush().await
     }
 
@@ -449,7 +464,9 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         ch.end().await?;
 
         let ots = padded_ots(plan, options);
-        let ClientOnline { labels: fresh, workspace } = ClientOnline::take(&mut Space::carve(scratch)?, plan, options)?;
+        let mut space = Space::carve(scratch)?;
+        let ClientOnline { labels: fresh, workspace } = ClientOnline::take(&mut space, plan, options)?;
+        let used = space.used();
         let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
         let mut labels = Held::new(labels, options, index, ots);
         let mut elements = Held::new(elements, options, index, compared::elements(plan, options));
@@ -538,6 +555,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 }
             }
         }
+        wipe_first(used, scratch);
         Ok(answer)
     }
 }

@@ -18,6 +18,7 @@ use crate::memory::{ALIGN, Space};
 use crate::ot::Repetition;
 use crate::plan::{Plan, cost};
 use crate::rng::Seed;
+use crate::workers::Workers;
 use core::cell::{Cell, Ref, RefCell};
 use core::future::{Future, poll_fn};
 use core::task::{Context, Poll, Waker};
@@ -129,6 +130,7 @@ struct Shared<'m> {
     key: Cell<&'m [i32]>,
     /// Whether the client asked the server to keep its half of the pairing.
     keep: Cell<bool>,
+    workers: Cell<Workers<'m>>,
 }
 
 #[derive(Clone, Copy)]
@@ -226,6 +228,7 @@ impl<'m> Parts<'m> {
             record: RefCell::new(record),
             key: Cell::new(&[]),
             keep: Cell::new(false),
+            workers: Cell::new(Workers::OWN),
         };
         place(self.shared, shared).map(|s| &*s)
     }
@@ -326,6 +329,12 @@ macro_rules! byte_calls {
             self.engine.poll()
         }
 
+        /// Shares the work of the phases that have not begun yet with these, from the first one if this is called before the first poll. Bytes
+        /// and results are the same.
+        pub fn share(&mut self, workers: Workers<'m>) {
+            self.engine.shared.workers.set(workers);
+        }
+
         /// What went over the wire up to the end of the last phase: set-up, stock or prediction.
         #[must_use]
         pub fn traffic(&self) -> Traffic {
@@ -347,7 +356,9 @@ async fn client_life((shared, plan, options, [scratch, tables], leaves, seed): C
     };
     loop {
         shared.traffic.set(client.traffic());
-        match shared.next_command().await {
+        let command = shared.next_command().await;
+        client.share(shared.workers.get());
+        match command {
             Command::Prepare => client.prepare().await?,
             Command::Predict => {
                 let answer = {
@@ -606,6 +617,7 @@ async fn server_life((shared, prepared, options, leaves, key, scratch, seed): Se
     shared.key.set(server.key());
     loop {
         shared.traffic.set(server.traffic());
+        server.share(shared.workers.get());
         match server.serve().await? {
             Event::Prepared => {}
             Event::Keep => shared.keep.set(true),

@@ -4,7 +4,7 @@ use super::channel::Channel;
 use super::store::Store;
 use super::{Options, Tables};
 use crate::error::{Error, Result};
-use crate::garble::{Circuit, Evaluator, Garbler, Shape, shapes};
+use crate::garble::{Circuit, Evaluator, Garbler, Shape, count, shapes};
 use crate::hash::{Block, Tmmo};
 use crate::machine::Machine;
 use crate::memory::Space;
@@ -24,8 +24,9 @@ pub(crate) struct ExtendScratch<'a> {
 }
 
 impl<'a> ExtendScratch<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, options: &Options) -> Result<Self> {
-        let groups = space.machine().groups;
+    /// For an operation of so many `groups`, or the most of any.
+    pub(crate) fn take(space: &mut Space<'a>, options: &Options, groups: usize) -> Result<Self> {
+        let groups = groups.min(space.machine().groups);
         Ok(Self { choices: space.take(groups)?, corrections: space.take(groups * options.repetition.correction_bytes_per_group())? })
     }
 }
@@ -73,7 +74,7 @@ pub(crate) async fn extend_client<IO: Read + Write>(
     input: impl Fn(usize) -> u64,
     output: impl Fn(usize) -> u64,
 ) -> Result<()> {
-    let ExtendScratch { choices, corrections } = ExtendScratch::take(&mut Space::carve(scratch)?, options)?;
+    let ExtendScratch { choices, corrections } = ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
     let (ring, counts) = (u32::from(op.input().0), Nonlinear::of(op));
     let (neurons, steps) = if counts.products > 0 { (counts.products, 1) } else { (counts.neurons, counts.steps) };
     // A neuron's shares of its inputs, then of its output (none goes to the server in products and argmax: no bits).
@@ -101,7 +102,7 @@ pub(crate) async fn extend_server<IO: Read + Write>(
     sender: &mut Sender<'_>,
     labels: &mut [Block],
 ) -> Result<()> {
-    let ExtendScratch { corrections, .. } = ExtendScratch::take(&mut Space::carve(scratch)?, options)?;
+    let ExtendScratch { corrections, .. } = ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
     for labels in labels.chunks_mut(CHUNK * GROUP) {
         let groups = labels.len() / GROUP;
         let corrections = corrections.get_mut(..groups * options.repetition.correction_bytes_per_group()).ok_or(Error::Internal)?;
@@ -151,10 +152,10 @@ impl Cut {
         known
     }
 
-    /// The shapes of the records that come next, if these are made one by one the first of `one_by_one`.
-    fn records<'k>(self, known: &'k mut [Shape; MOST_STEPS], one_by_one: &mut impl Iterator<Item = Shape>) -> Result<&'k [Shape]> {
+    /// The shapes of the records that come next, if these are made one by one the `next`.
+    fn records(self, known: &mut [Shape; MOST_STEPS], next: impl FnOnce() -> Shape) -> Result<&[Shape]> {
         if let (false, [known, ..]) = (self.whole, &mut known[..]) {
-            *known = one_by_one.next().ok_or(Error::Internal)?;
+            *known = next();
         }
         known.get(..self.steps).ok_or(Error::Internal)
     }
@@ -243,9 +244,11 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
     let mut known = cut.shapes(circuit);
     for first in (0..counts.neurons).step_by(cut.lanes) {
         let lanes = cut.lanes.min(counts.neurons - first);
-        let (mut state, mut one_by_one) = (circuit.start(), shapes(circuit));
+        let mut state = circuit.start();
         for step in (0..counts.steps).step_by(cut.steps) {
-            let records = cut.records(&mut known, &mut one_by_one)?;
+            // Where nothing is garbled, counting is what moves the state on.
+            let next = || if what.tables { count(circuit, &mut state.clone(), step) } else { count(circuit, &mut state, step) };
+            let records = cut.records(&mut known, next)?;
             let total = sum(records);
             let tables = tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
             let zero = zero.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
@@ -352,9 +355,9 @@ async fn evaluate_records<IO: Read + Write, C: Circuit, const L: usize>(
     let (mut known, mut client) = (cut.shapes(circuit), evaluation.labels);
     for first in (0..counts.neurons).step_by(cut.lanes) {
         let lanes = cut.lanes.min(counts.neurons - first);
-        let (mut state, mut one_by_one) = (circuit.start(), shapes(circuit));
+        let mut state = circuit.start();
         for step in (0..counts.steps).step_by(cut.steps) {
-            let records = cut.records(&mut known, &mut one_by_one)?;
+            let records = cut.records(&mut known, || count(circuit, &mut state.clone(), step))?;
             let total = sum(records);
             let tables = scratch.tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
             let server = scratch.labels.get_mut(..lanes * total.server_inputs as usize).ok_or(Error::Internal)?;

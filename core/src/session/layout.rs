@@ -7,12 +7,11 @@ use crate::compare;
 use crate::error::{Error, Result};
 use crate::hash::Block;
 use crate::machine::Machine;
-use crate::memory::Space;
+use crate::memory::{Space, wipe};
 use crate::ot::GROUP;
 use crate::params::{N, PRIMES};
 use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{Op, Plan};
-use zeroize::Zeroize as _;
 
 /// OTs of one prediction, every operation padded to whole groups.
 pub(crate) fn padded_ots(plan: &Plan<'_>, options: &Options) -> usize {
@@ -86,6 +85,17 @@ impl<'a> ClientRegions<'a, 'a> {
     }
 }
 
+/// Bytes of either party's scratch for OTs, then for a circuit.
+pub(crate) fn workspace(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    let groups = plan.ops().map(|op| Nonlinear::under(&op, options).groups()).max().unwrap_or(0);
+    let mut most = measure(machine, |space| garbled::ExtendScratch::take(space, options, groups).map(|_| ()))?;
+    most = most.max(measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?);
+    for op in plan.ops().filter(|op| !op.is_linear()) {
+        most = most.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::under(&op, options)).map(|_| ()))?);
+    }
+    Ok(most)
+}
+
 /// A client's scratch for one prediction.
 pub(crate) struct ClientOnline<'a> {
     /// Active labels of one operation, where they are made just before use.
@@ -96,13 +106,7 @@ pub(crate) struct ClientOnline<'a> {
 
 impl<'a> ClientOnline<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
-        let machine = space.machine();
-        let mut workspace = measure(machine, |space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
-        workspace = workspace.max(measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?);
-        for op in plan.ops().filter(|op| !op.is_linear()) {
-            workspace = workspace
-                .max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::under(&op, options)).map(|_| ()))?);
-        }
+        let workspace = workspace(space.machine(), plan, options)?;
         Ok(Self { labels: space.take(fresh_ots(plan, options))?, workspace: space.take(workspace)? })
     }
 }
@@ -124,8 +128,11 @@ pub(crate) struct ClientMemory<'a> {
 impl<'a> ClientMemory<'a> {
     /// What the phases after set-up use.
     pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options) -> Result<Self> {
-        memory.zeroize();
-        Self::layout(&mut Space::carve(memory)?, plan, options)
+        // What is taken is zeroed.
+        let mut space = Space::carve(memory)?;
+        let own = Self::layout(&mut space, plan, options)?;
+        wipe(space.into_rest());
+        Ok(own)
     }
 
     fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
@@ -140,17 +147,23 @@ impl<'a> ClientMemory<'a> {
     }
 
     pub(crate) fn wipe(&mut self) {
-        self.labels.zeroize();
-        self.shares.zeroize();
-        bytemuck::cast_slice_mut::<_, u8>(self.compared).zeroize();
-        self.leaves.zeroize();
-        self.scratch.zeroize();
+        wipe(self.labels);
+        wipe(self.shares);
+        wipe(self.compared);
+        wipe(self.leaves);
+        wipe(self.scratch);
     }
 
     fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
-        // Offline, labels of base OTs wait beside what is at work.
-        let offline = measure(machine, |space| space.take::<Block>(compared::base_ots(plan, options)).map(|_| ()))?;
-        let mut most = measure(machine, |space| ClientOnline::take(space, plan, options).map(|_| ()))? + offline;
+        let online = measure(machine, |space| ClientOnline::take(space, plan, options).map(|_| ()))?;
+        Ok(online.max(Self::offline_scratch(machine, plan, options)?))
+    }
+
+    /// Bytes of scratch that the offline phase uses.
+    pub(crate) fn offline_scratch(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+        // Labels of base OTs wait beside what is at work.
+        let base = measure(machine, |space| space.take::<Block>(compared::base_ots(plan, options)).map(|_| ()))?;
+        let mut most = base + workspace(machine, plan, options)?;
         for op in plan.ops().filter(Op::is_linear) {
             most = most.max(triplets::client_scratch(machine, &triplets::tile(&op, options)?)?);
         }
@@ -201,8 +214,11 @@ pub(crate) struct ServerMemory<'a> {
 impl<'a> ServerMemory<'a> {
     /// What the phases after set-up use.
     pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
-        memory.zeroize();
-        Self::layout(&mut Space::carve(memory)?, plan, options, footprint)
+        // What is taken is zeroed.
+        let mut space = Space::carve(memory)?;
+        let own = Self::layout(&mut space, plan, options, footprint)?;
+        wipe(space.into_rest());
+        Ok(own)
     }
 
     fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
@@ -227,22 +243,25 @@ impl<'a> ServerMemory<'a> {
     }
 
     pub(crate) fn wipe(&mut self) {
-        self.labels.zeroize();
-        self.decode.zeroize();
-        self.masks.zeroize();
-        for product in self.products.iter_mut() {
-            product.zeroize();
-        }
-        bytemuck::cast_slice_mut::<_, u8>(self.compared).zeroize();
-        self.leaves.zeroize();
-        self.scratch.zeroize();
+        wipe(self.labels);
+        wipe(self.decode);
+        wipe(self.masks);
+        wipe(self.products);
+        wipe(self.compared);
+        wipe(self.leaves);
+        wipe(self.scratch);
     }
 
     fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
-        // Offline, messages of base OTs wait beside what is at work.
-        let offline = measure(machine, |space| space.take::<[Block; 2]>(compared::base_ots(plan, options)).map(|_| ()))?;
-        let mut most = measure(machine, |space| garbled::ExtendScratch::take(space, options).map(|_| ()))?;
-        most = most.max(measure(machine, |space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?) + offline;
+        let online = measure(machine, |space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?;
+        Ok(online.max(Self::offline_scratch(machine, plan, options, footprint)?))
+    }
+
+    /// Bytes of scratch that the offline phase uses.
+    pub(crate) fn offline_scratch(machine: Machine, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
+        // Messages of base OTs wait beside what is at work.
+        let base = measure(machine, |space| space.take::<[Block; 2]>(compared::base_ots(plan, options)).map(|_| ()))?;
+        let mut most = base + workspace(machine, plan, options)?;
         for op in plan.ops().filter(Op::is_linear) {
             let tile = triplets::tile(&op, options)?;
             most = most.max(measure(machine, |space| triplets::ServerScratch::take(space, &tile, footprint).map(|_| ()))?);

@@ -3,8 +3,8 @@
 use super::channel::{Channel, Traffic};
 use super::client::{layer, session_key};
 use super::compared::Layer;
-use super::garbled::{self, EvaluateScratch, ExtendScratch, Garbling, Send};
-use super::layout::{Held, ServerMemory, ServerRegions, fresh_ots, padded_ots};
+use super::garbled::{self, Garbling, Send};
+use super::layout::{Held, ServerMemory, ServerRegions, fresh_ots, padded_ots, workspace};
 use super::pairing::{self, Pairing, Party, Record};
 use super::setup::{self, Secrets};
 use super::triplets::{self, Multiplication, Prepared};
@@ -13,7 +13,8 @@ use crate::compare::Compared;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::PublicKey;
-use crate::memory::Space;
+use crate::machine::Machine;
+use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
 use crate::plan::cost::{
@@ -24,8 +25,8 @@ use crate::plan::{Op, Plan};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
 use crate::wire::{HELLO_BYTES, Hello, Tag, packed_len};
+use crate::workers::Workers;
 use embedded_io_async::{Read, Write};
-use zeroize::Zeroize as _;
 
 /// What a server did on a client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +53,7 @@ pub struct Server<'a, IO> {
     sender: Sender<'a>,
     /// Of the OTs in which the server chooses; renewed with every stock.
     backward: Receiver<'a>,
+    workers: Workers<'a>,
     key: PublicKey<'a>,
     memory: ServerMemory<'a>,
     /// Of the pairing; empty where the engine holds it.
@@ -82,16 +84,7 @@ pub(crate) struct OnlineScratch<'a> {
 
 impl<'a> OnlineScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
-        let mut extension = Space::measure_on(space.machine());
-        ExtendScratch::take(&mut extension, options)?;
-        let mut compared = Space::measure_on(space.machine());
-        compared::Scratch::take(&mut compared, plan, options)?;
-        let mut workspace = extension.used().max(compared.used());
-        for op in plan.ops().filter(|op| !op.is_linear()) {
-            let mut own = Space::measure_on(space.machine());
-            EvaluateScratch::take(&mut own, &Nonlinear::under(&op, options))?;
-            workspace = workspace.max(own.used());
-        }
+        let workspace = workspace(space.machine(), plan, options)?;
         let neurons = plan.ops().map(|op| Nonlinear::under(&op, options).neurons).max().unwrap_or(0);
         Ok(Self {
             tensors: space.take(plan.elements())?,
@@ -178,6 +171,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     own_labels,
                     sender,
                     backward,
+                    workers: Workers::OWN,
                     key,
                     memory,
                     record,
@@ -187,8 +181,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 })
             }
             Err(error) => {
-                memory.zeroize();
-                record.zeroize();
+                wipe(memory);
+                wipe(record);
                 ch.abort(error).await;
                 Err(error)
             }
@@ -266,6 +260,13 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         Ok((hash, sender, key))
     }
 
+    /// Shares the work of what follows with these. Bytes and results are the same.
+    pub const fn share(&mut self, workers: Workers<'a>) {
+        self.sender.share(workers);
+        self.backward.share(workers);
+        self.workers = workers;
+    }
+
     /// What went over the wire so far, as this party sees it.
     #[must_use]
     pub const fn traffic(&self) -> Traffic {
@@ -324,7 +325,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     }
 
     async fn offline(&mut self) -> Result<()> {
-        let Self { ch, prepared, options, secrets, hash, own_labels, sender, backward, key, memory, stocks, .. } = self;
+        let Self { ch, prepared, options, secrets, hash, own_labels, sender, backward, workers, key, memory, stocks, .. } = self;
         let ServerMemory { labels, decode, masks, products, compared: elements, scratch, .. } = memory;
         let plan = prepared.model().plan();
         let stock = options.stock as usize;
@@ -341,7 +342,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 *u = ring.reduce(random.next_u64());
             }
             let seed = seed.derive(number as u64 + 1);
-            let multiplication = Multiplication { key, seed: &seed, tile, weights: prepared.layer(at)?, masks: own };
+            let multiplication = Multiplication { key, seed: &seed, tile, weights: prepared.layer(at)?, masks: own, workers: *workers };
             triplets::server(ch, scratch, &multiplication).await?;
         }
 
@@ -404,7 +405,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             ch.end().await?;
             ch.flush().await?;
         }
-        scratch.zeroize();
+        wipe_first(ServerMemory::offline_scratch(Machine::THIS, plan, options, prepared.footprint())?, scratch);
         Ok(())
     }
 
@@ -415,8 +416,9 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let plan = model.plan();
         let stock = options.stock as usize;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
-        let OnlineScratch { tensors, labels: fresh, workspace, decode: fresh_decode } =
-            OnlineScratch::take(&mut Space::carve(scratch)?, plan, options)?;
+        let mut space = Space::carve(scratch)?;
+        let OnlineScratch { tensors, labels: fresh, workspace, decode: fresh_decode } = OnlineScratch::take(&mut space, plan, options)?;
+        let used = space.used();
 
         let (ring, len) = (u32::from(plan.input_ring()), plan.header().input_len as usize);
         let mut slots = tensors.iter_mut();
@@ -544,7 +546,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 }
             }
         }
-        scratch.zeroize();
+        wipe_first(used, scratch);
         ch.flush().await
     }
 }

@@ -15,7 +15,7 @@ use crate::lattice::evaluate::Fresh;
 use crate::lattice::rescale::{Basis, Fraction};
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use crate::machine::Machine;
-use crate::memory::Space;
+use crate::memory::{Space, wipe_first};
 use crate::ot::{Receiver, Repetition, Sender};
 use crate::params::{KAPPA, LIMB_BITS, N, PRIMES, SLOT_PRIME};
 use crate::plan::cost::{BASE_OT_BITS, base_ot_bytes, polynomial_bytes};
@@ -24,7 +24,6 @@ use crate::ring::{LIMBS, Limb, SLOT};
 use crate::rng::{Domain, Prg, Seed};
 use crate::wire::{GROUP, Tag, packed_len};
 use embedded_io_async::{Read, Write};
-use zeroize::Zeroize as _;
 
 /// Moduli of the base OTs: slot differences below 2^15 in all n coefficients; the encoded bits are no uniform masks, so their rounding
 /// counts in full, ½·‖w‖₁.
@@ -224,7 +223,7 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     put_rounded(ch, answer.sums, BASE_OT_BITS.0).await?;
     ch.end().await?;
 
-    scratch.zeroize();
+    wipe_first(client_scratch(Machine::THIS)?, scratch);
     let KeyScratch { secret, poly, noise } = KeyScratch::take(&mut Space::carve(scratch)?)?;
     encrypt::noise(&secrets.noise, 0, noise);
     ch.begin(Tag::ClientKeys, 32 + polynomial_bytes()).await?;

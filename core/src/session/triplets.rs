@@ -13,7 +13,7 @@ use crate::lattice::evaluate::Fresh;
 use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use crate::machine::Machine;
-use crate::memory::Space;
+use crate::memory::{Space, wipe_first};
 use crate::model::{Layer, Model};
 use crate::params::N;
 use crate::plan::tile::Tile;
@@ -21,9 +21,10 @@ use crate::plan::{Op, Plan, Step};
 use crate::ring::{LIMBS, Limb, Modulus};
 use crate::rng::Seed;
 use crate::wire::{GROUP, Tag, packed_len};
+use crate::workers::Workers;
 use core::ops::Range;
 use embedded_io_async::{Read, Write};
-use zeroize::{Zeroize as _, Zeroizing};
+use zeroize::Zeroizing;
 
 /// The tile of a linear operation under these options.
 pub(crate) fn tile(op: &Op, options: &Options) -> Result<Tile> {
@@ -163,14 +164,16 @@ fn transformed_weights(limb: &Limb, tile: &Tile, layer: &Layer<'_>, group: usize
 /// The client's scratch to encrypt for one layer.
 struct EncryptScratch<'a> {
     secret: &'a mut [i32],
-    poly: &'a mut [i32],
+    /// As many ciphertexts as are encrypted at once.
+    polys: &'a mut [i32],
     /// Of every ciphertext.
     noise: &'a mut [i8],
 }
 
 impl<'a> EncryptScratch<'a> {
     fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
-        Ok(Self { secret: space.take(N)?, poly: space.take(N)?, noise: space.take(tile.up().saturating_mul(N))? })
+        let at_once = tile.up().clamp(1, space.machine().ciphertexts);
+        Ok(Self { secret: space.take(N)?, polys: space.take(at_once * N)?, noise: space.take(tile.up().saturating_mul(N))? })
     }
 }
 
@@ -251,19 +254,25 @@ impl<'s> Shares<'s> {
     }
 }
 
+/// What a client needs for the triplets of one layer.
+pub(crate) struct Sharer<'s> {
+    pub(crate) key: &'s SecretKey,
+    /// Fresh for this layer and stock.
+    pub(crate) seed: &'s Seed,
+    pub(crate) tile: Tile,
+    pub(crate) workers: Workers<'s>,
+}
+
 /// Client: encrypts its shares `r` of the tensor that `step` reads, receives `v` into the one that it makes.
-/// `seed` is fresh for this layer and stock.
 pub(crate) async fn client<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
-    key: &SecretKey,
-    seed: &Seed,
-    tile: &Tile,
+    sharer: &Sharer<'_>,
     shares: &mut Shares<'_>,
     step: &Step,
 ) -> Result<()> {
-    send_masks(ch, scratch, key, seed, tile, shares, step).await?;
-    scratch.zeroize();
+    send_masks(ch, scratch, sharer, shares, step).await?;
+    let Sharer { key, tile, .. } = sharer;
     ch.expect(Tag::Download, tile.download_bytes()).await?;
     if tile.most_results() <= decrypt::FEW {
         receive_few(ch, scratch, key, tile, shares, step).await?;
@@ -273,36 +282,56 @@ pub(crate) async fn client<IO: Read + Write>(
     ch.finish().await
 }
 
-/// Encrypts and sends `r`.
+/// Encrypts and sends `r`; wipes its scratch.
 async fn send_masks<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
-    key: &SecretKey,
-    seed: &Seed,
-    tile: &Tile,
+    sharer: &Sharer<'_>,
     shares: &Shares<'_>,
     step: &Step,
 ) -> Result<()> {
-    let EncryptScratch { secret, poly, noise } = EncryptScratch::take(&mut Space::carve(scratch)?, tile)?;
+    let Sharer { key, seed, tile, workers } = sharer;
+    let mut space = Space::carve(scratch)?;
+    let EncryptScratch { secret, polys, noise } = EncryptScratch::take(&mut space, tile)?;
+    let used = space.used();
     let (public, noise_seed) = (seed.derive(0), seed.derive(1));
     let encoder = Encoder::new(Plaintext::Bits(u32::from(tile.ring)), tile.level.limbs);
-    for (number, noise) in (0..).zip(noise.chunks_exact_mut(N)) {
-        encrypt::noise(&noise_seed, number, noise);
-    }
+    workers.for_each(
+        (0..).zip(noise.chunks_exact_mut(N)),
+        || (),
+        |(), (number, noise)| {
+            encrypt::noise(&noise_seed, number, noise);
+            Ok(())
+        },
+    )?;
     ch.begin(Tag::Upload, tile.upload_bytes()).await?;
     ch.put(&public.0).await?;
     for (index, limb) in LIMBS.iter().enumerate().take(tile.level.limbs) {
         key.expand(limb, secret);
-        for (number, noise) in noise.chunks_exact(N).enumerate() {
-            poly.fill(0);
-            for run in tile.input_runs(number) {
-                let out = poly.get_mut(run.at..run.at + run.len).ok_or(Error::Internal)?;
-                encode_run(index, &encoder, shares.from(run.prediction, step.from + run.element)?, run.step, out)?;
+        let secret = &*secret;
+        for first in (0..tile.up()).step_by(polys.len() / N) {
+            let noise = noise.get(first * N..).ok_or(Error::Internal)?;
+            let ciphertexts = (first..).zip(polys.chunks_exact_mut(N).zip(noise.chunks_exact(N)));
+            let count = ciphertexts.size_hint().0;
+            workers.for_each(
+                ciphertexts,
+                || (),
+                |(), (number, (poly, noise))| {
+                    poly.fill(0);
+                    for run in tile.input_runs(number) {
+                        let out = poly.get_mut(run.at..run.at + run.len).ok_or(Error::Internal)?;
+                        encode_run(index, &encoder, shares.from(run.prediction, step.from + run.element)?, run.step, out)?;
+                    }
+                    SecretKey::encrypt_limb(index, number as u64, &public, noise, secret, poly);
+                    Ok(())
+                },
+            )?;
+            for poly in polys.chunks_exact(N).take(count) {
+                put_limb(ch, poly).await?;
             }
-            SecretKey::encrypt_limb(index, number as u64, &public, noise, secret, poly);
-            put_limb(ch, poly).await?;
         }
     }
+    wipe_first(used, scratch);
     ch.end().await
 }
 
@@ -335,7 +364,7 @@ async fn receive_few<IO: Read + Write>(
     let FewScratch { unfolded, places, sums } = FewScratch::take(&mut Space::carve(scratch)?, tile)?;
     decrypt::unfold(key, unfolded);
     for number in 0..tile.down() {
-        let count = tile.results(number).count();
+        let count = tile.result_count(number);
         let (places, sums) = (places.get_mut(..count).ok_or(Error::Internal)?, sums.get_mut(..count).ok_or(Error::Internal)?);
         for (place, (_, _, position)) in places.iter_mut().zip(tile.results(number)) {
             *place = u16::try_from(position).map_err(|_| Error::Internal)?;
@@ -396,7 +425,7 @@ async fn receive_c0<IO: Read + Write>(
     mut product: impl FnMut() -> Option<u64>,
 ) -> Result<()> {
     let mut results = tile.results(number);
-    ch.get_values(tile.results(number).count(), tile.c0_bits(), |_, c0| {
+    ch.get_values(tile.result_count(number), tile.c0_bits(), |_, c0| {
         let (product, (prediction, output, _)) = product().zip(results.next()).ok_or(Error::Internal)?;
         let v = decrypt::round(u32::from(tile.ring), c0, product);
         *shares.of(prediction)?.get_mut(step.to + output).ok_or(Error::Internal)? = v;
@@ -454,6 +483,7 @@ pub(crate) struct Multiplication<'s> {
     pub(crate) weights: Weights<'s>,
     /// `u`, `[stock][outputs]`.
     pub(crate) masks: &'s [u64],
+    pub(crate) workers: Workers<'s>,
 }
 
 impl Multiplication<'_> {
@@ -518,10 +548,35 @@ impl Multiplication<'_> {
 }
 
 /// One limb of the uniform halves of all uploads.
-fn expand_masks(limb: &Limb, index: usize, public: &Seed, c1: &mut [i32]) {
-    for (number, c1) in c1.chunks_exact_mut(N).enumerate() {
-        Mask::new(public, number as u64, index).fill(limb, c1);
+fn expand_masks(workers: Workers<'_>, limb: &Limb, index: usize, public: &Seed, c1: &mut [i32]) -> Result<()> {
+    workers.for_each(
+        (0..).zip(c1.chunks_exact_mut(N)),
+        || (),
+        |(), (number, c1)| {
+            Mask::new(public, number, index).fill(limb, c1);
+            Ok(())
+        },
+    )
+}
+
+/// Calls `work` for every item, with three polynomials to work on: `own`, or where several threads work, some on each one's stack.
+fn with_polynomials<I: Iterator + Send>(
+    workers: Workers<'_>,
+    mut items: I,
+    [p0, p1, p2]: [&mut [i32]; 3],
+    work: impl Fn([&mut [i32]; 3], I::Item) -> Result<()> + Sync,
+) -> Result<()> {
+    if workers.are_lent() {
+        return workers.for_each(
+            items,
+            || Zeroizing::new([[0; N]; 3]),
+            |own, item| {
+                let [p0, p1, p2] = &mut **own;
+                work([p0, p1, p2], item)
+            },
+        );
     }
+    items.try_for_each(|item| work([p0, p1, p2], item))
 }
 
 /// Server: multiplies the client's encrypted shares by the weights, subtracts the masks, answers.
@@ -534,9 +589,11 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
     let limbs = || LIMBS.iter().enumerate().take(tile.level.limbs);
     let most = tile.most_results();
 
-    for (number, noise) in noise.chunks_exact_mut(N).enumerate() {
+    let each_noise = |(): &mut (), (number, noise): (usize, &mut [i8])| {
         m.fresh(number).noise_of_c1(noise);
-    }
+        Ok(())
+    };
+    m.workers.for_each(noise.chunks_exact_mut(N).enumerate(), || (), each_noise)?;
 
     ch.expect(Tag::Upload, tile.upload_bytes()).await?;
     let mut public = Seed([0; 32]);
@@ -545,23 +602,27 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
         for c0 in c0.chunks_exact_mut(N) {
             get_limb(ch, limb, c0).await?;
         }
-        expand_masks(limb, index, &public, c1);
         if footprint == Footprint::Fast {
+            expand_masks(m.workers, limb, index, &public, c1)?;
             key.expand(index, poly);
-        }
-        for (number, sums0) in sums0.chunks_exact_mut(most).enumerate() {
-            m.fresh(number).ephemeral(limb, ephemeral);
-            if footprint == Footprint::Small {
-                m.made_products(index, number, c0, poly, z)?;
-            } else {
+            let (c0, c1, a) = (&*c0, &*c1, &*poly);
+            let results = noise.chunks_exact(N).zip(sums1.chunks_exact_mut(N)).zip(sums0.chunks_exact_mut(most)).enumerate();
+            with_polynomials(m.workers, results, [ephemeral, z, z1], |[ephemeral, z, z1], (number, ((noise, sums1), sums0))| {
+                m.fresh(number).ephemeral(limb, ephemeral);
                 m.products(index, number, [c0, c1], [z, z1])?;
-                backend::limb::multiply_add(limb, poly, ephemeral, z1);
-                let all = number * N..(number + 1) * N;
-                let (noise, sums1) = noise.get(all.clone()).zip(sums1.get_mut(all)).ok_or(Error::Internal)?;
+                backend::limb::multiply_add(limb, a, ephemeral, z1);
                 limb.inverse(z1);
                 backend::limb::add_small(noise, z1);
                 basis.add(index, z1, sums1);
-            }
+                backend::limb::multiply_add(limb, key.limb(index), ephemeral, z);
+                m.finish_c0(index, number, (&encoder, &basis), z, sums0);
+                Ok(())
+            })?;
+            continue;
+        }
+        for (number, sums0) in sums0.chunks_exact_mut(most).enumerate() {
+            m.fresh(number).ephemeral(limb, ephemeral);
+            m.made_products(index, number, c0, poly, z)?;
             backend::limb::multiply_add(limb, key.limb(index), ephemeral, z);
             m.finish_c0(index, number, (&encoder, &basis), z, sums0);
         }
@@ -573,7 +634,7 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
         if footprint == Footprint::Small {
             sums1.fill(0);
             for (index, limb) in limbs() {
-                expand_masks(limb, index, &public, c0);
+                expand_masks(Workers::OWN, limb, index, &public, c0)?;
                 m.made_products(index, number, c0, poly, z)?;
                 m.fresh(number).ephemeral(limb, ephemeral);
                 key.expand(index, poly);
@@ -588,7 +649,7 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
             Footprint::Small => &*sums1,
         };
         put_rounded(ch, sums1, tile.c1_bits()).await?;
-        put_rounded(ch, sums0.get(..tile.results(number).count()).ok_or(Error::Internal)?, tile.c0_bits()).await?;
+        put_rounded(ch, sums0.get(..tile.result_count(number)).ok_or(Error::Internal)?, tile.c0_bits()).await?;
     }
     ch.end().await
 }

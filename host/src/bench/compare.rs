@@ -13,6 +13,7 @@ use minionn_core::plan::Op;
 use minionn_core::plan::tile::Tile;
 use minionn_core::rng::Seed;
 use minionn_core::session::Options;
+use minionn_core::workers::Workers;
 use serde::Serialize;
 
 /// The layer of the paper's Table 3: inputs, outputs.
@@ -85,7 +86,7 @@ pub fn compare(model: &[u8], options: Options, runs: u32, inputs: &Array, seed: 
     let mut profiles = profiles?.split_off(1);
     profiles.sort_by(|a, b| (a.offline.seconds + a.online.seconds).total_cmp(&(b.offline.seconds + b.online.seconds)));
     let profile = profiles.swap_remove(profiles.len() / 2);
-    let own = own::measure(model, options, None, runs, inputs)?;
+    let own = own::measure(model, options, None, Workers::OWN, runs, inputs)?;
 
     let costs = costs(plan, &options)?;
     let kinds = costs["layers"].as_array().context("costs without layers")?.iter().map(|layer| &layer["kind"]);

@@ -12,6 +12,7 @@ use minionn_core::model::Model;
 use minionn_core::plan::{Convolution, Op};
 use minionn_core::rng::Seed;
 use minionn_core::session::{Options, Tables, client_memory, prepared_memory, server_memory};
+use minionn_core::workers::Workers;
 use serde::Serialize;
 use std::path::Path;
 
@@ -118,7 +119,7 @@ fn point(x: u32, model: &[u8], options: Options, runs: u32) -> anyhow::Result<Po
     let parsed = Model::parse(model)?;
     let plan = parsed.plan();
     let inputs = own::inputs(&parsed, None, options.stock as usize, &Seed([9; 32]))?;
-    let m = own::measure(model, options, None, runs, &inputs)?;
+    let m = own::measure(model, options, None, Workers::OWN, runs, &inputs)?;
     let stock = options.stock;
     let memory = [client_memory(plan, &options)?, server_memory(plan, &options)?, prepared_memory(plan, stock)?];
     Ok(Point {

@@ -8,6 +8,7 @@ use core::fmt;
 use minionn_core::model::Model;
 use minionn_core::rng::Seed;
 use minionn_core::session::{Options, Tables};
+use minionn_core::workers::Workers;
 use serde::Serialize;
 
 /// A network of the paper; see models/README.md.
@@ -79,7 +80,7 @@ pub fn measure(request: &Request, seed: &Seed, mut progress: impl FnMut(&Row)) -
                     let both = compare::compare(network.model, options, request.runs, &inputs, &seed.derive(1))?;
                     (both.own, Some([both.speed_up, both.fewer_bytes]))
                 } else {
-                    (own::measure(network.model, options, link, request.runs, &inputs)?, None)
+                    (own::measure(network.model, options, link, Workers::OWN, request.runs, &inputs)?, None)
                 };
                 let tables = if options.tables == Tables::Stored { "stored" } else { "streamed" };
                 let row = Row { network: network.name, tables, measured, against_paper };

@@ -10,6 +10,7 @@ use minionn_core::model::Model;
 use minionn_core::plan::cost;
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::session::Options;
+use minionn_core::workers::Workers;
 use serde::Serialize;
 
 /// Medians over all runs.
@@ -81,22 +82,29 @@ pub fn inputs(model: &Model<'_>, given: Option<&Array>, stock: usize, seed: &See
 }
 
 /// Measures `runs` sessions of one stock each, every answer held against the integer model and the traffic against its prediction.
-/// `inputs`: one row for each prediction of a stock. The run that warms up goes over bare loopback.
+/// `inputs`: one row for each prediction of a stock. Both parties share their work with `workers`. The run that warms up goes over bare loopback.
 ///
 /// # Errors
 /// If a session fails, an answer differs, or the traffic does.
-pub fn measure(model: &[u8], options: Options, link: Option<&LinkModel>, runs: u32, inputs: &Array) -> anyhow::Result<Measured> {
+pub fn measure(
+    model: &[u8],
+    options: Options,
+    link: Option<&LinkModel>,
+    workers: Workers<'_>,
+    runs: u32,
+    inputs: &Array,
+) -> anyhow::Result<Measured> {
     let parsed = Model::parse(model)?;
     let plan = *parsed.plan();
     ensure!(inputs.rows() == options.stock as usize, "a stock takes as many rows of inputs");
     let expected = plain::evaluate(&parsed, inputs)?.predictions;
-    let settings = Settings { options, ..Settings::default() };
+    let settings = Settings { options, workers, ..Settings::default() };
     let mut reports = Vec::new();
     loopback::with_prepared(&parsed, options, |prepared| {
         for run in 0..=runs.max(1) {
             let emulated = link.filter(|_| run > 0);
             let predict = |link| client::predict(link, plan, &settings, inputs, || {});
-            let report = loopback::session_over(emulated, &parsed, prepared, options, predict)?;
+            let report = loopback::session_over(emulated, workers, &parsed, prepared, options, predict)?;
             ensure!(report.predictions == expected, "a private prediction differs from the integer model: please report this");
             if run > 0 {
                 reports.push(report);

@@ -7,6 +7,7 @@ use crate::compile::{CompileOptions, compile};
 use crate::link::fresh_seed;
 use crate::link_model::LinkModel;
 use crate::npy;
+use crate::threads::Threads;
 use anyhow::{Context as _, bail};
 use core::fmt::Display;
 use minionn_core::model::{self, Model};
@@ -52,6 +53,9 @@ pub struct Args {
     /// Inputs; without them random ones in the model's range. They decide whether all integers fit the paper's N, nothing else.
     #[arg(long, value_name = "X.npy")]
     input: Option<PathBuf>,
+    /// Threads of each party, for one network.
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["primitives", "networks", "curves", "clients", "profile"])]
+    threads: usize,
     /// How many runs, after one to warm up; seconds are medians.
     #[arg(long, value_name = "R", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     runs: u32,
@@ -128,14 +132,15 @@ fn one_network(args: &Args, seed: &Seed) -> anyhow::Result<()> {
         }
         return show(args, &compare::compare(&model, options, args.runs, &inputs, &seed.derive(1))?);
     }
-    let measured = own::measure(&model, options, link, args.runs, &inputs)?;
+    let threads = Threads::new(args.threads)?;
+    let measured = own::measure(&model, options, link, threads.workers(), args.runs, &inputs)?;
     let name = Model::parse(&model)?.plan().name().to_owned();
     if args.json {
         let mut value = serde_json::json!(measured);
         value["network"] = name.into();
         println!("{}", serde_json::to_string_pretty(&value)?);
     } else {
-        show_phases(&name, &measured);
+        show_phases(&name, &measured, args.threads);
     }
     Ok(())
 }
@@ -171,9 +176,9 @@ fn load(named: &Path, calibrate: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     Ok(compile(&bytes, &CompileOptions { input_range, ..CompileOptions::default() }, rows.as_ref())?.model)
 }
 
-fn show_phases(name: &str, measured: &own::Measured) {
+fn show_phases(name: &str, measured: &own::Measured, threads: usize) {
     let (stock, link) = (measured.stock, measured.link_name());
-    println!("{name}: median of {} runs over {link}, one thread for each party, stock of {stock}\n", measured.runs);
+    println!("{name}: median of {} runs over {link}, threads of each party: {threads}, stock of {stock}\n", measured.runs);
     println!("{:<28}{:>10}{:>12}{:>12}{:>12}{:>8}", "phase", "seconds", "link alone", "up", "down", "rounds");
     let alone = |of: fn(&own::Arithmetic) -> f64| measured.arithmetic.as_ref().map_or_else(|| "-".into(), |a| format!("{:.4}", of(a)));
     let rows = [

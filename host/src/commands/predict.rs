@@ -3,6 +3,7 @@
 use super::plan::{LinkArgs, SessionArgs};
 use crate::client::{self, Phase, Report, Settings};
 use crate::npy;
+use crate::threads::Threads;
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use minionn_core::plan::Plan;
@@ -33,6 +34,9 @@ pub struct Args {
     /// medium. If the server has forgotten the pairing, that is an error: remove the file to set up anew.
     #[arg(long, value_name = "FILE")]
     pairing: Option<PathBuf>,
+    /// Threads; without it as many as there are processors.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
     /// Print JSON: predictions and, for each phase, seconds, bytes_sent, bytes_received, rounds.
     #[arg(long)]
     json: bool,
@@ -53,8 +57,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let rows = inputs.rows_of(plan.header().input_len as usize)?.count() as u64;
     let bar = if rows > 1 && !args.json { ProgressBar::new(rows) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} predictions, {eta} left")?);
-    let options = args.session.options_on(args.link.link.as_ref())?;
-    let settings = Settings { options, store: args.store.as_deref(), pairing: args.pairing.as_deref() };
+    let threads = Threads::new(args.threads.unwrap_or_else(Threads::here))?;
+    let settings = Settings {
+        options: args.session.options_on(args.link.link.as_ref())?,
+        store: args.store.as_deref(),
+        pairing: args.pairing.as_deref(),
+        workers: threads.workers(),
+    };
     let report = client::predict(link, plan, &settings, &inputs, || bar.inc(1))?;
     bar.finish_and_clear();
     if args.json {

@@ -3,6 +3,7 @@
 use crate::pairings::Pairings;
 use crate::serial::{self, Line};
 use crate::server::{Limits, Service, Session, run_listener};
+use crate::threads::Threads;
 use anyhow::Context as _;
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -43,6 +44,9 @@ pub struct Args {
     /// Pairings kept, of 57 kB each: the one that was not used for longest goes first. 0 keeps none.
     #[arg(long, value_name = "N", default_value_t = Pairings::MOST)]
     max_pairings: usize,
+    /// Threads of each session: its own, and what all sessions share beside. Without it as many as there are processors.
+    #[arg(long, value_name = "N")]
+    threads: Option<usize>,
     /// Print a JSON object for each event: listening, session.
     #[arg(long)]
     json: bool,
@@ -60,7 +64,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(folder) => Pairings::in_folder(folder, args.max_pairings)?,
         None => Pairings::in_memory(args.max_pairings),
     };
-    let service = Service::new(bytes, limits).with_context(|| name)?.keeping(pairings);
+    let threads = Threads::new(args.threads.unwrap_or_else(Threads::here))?;
+    let service = Service::new(bytes, limits).with_context(|| name)?.keeping(pairings).sharing(threads);
     let json = args.json;
     if let Some(port) = &args.serial {
         let mut line = Line::open(&serial::Settings { port: port.clone(), baud: args.baud, flow_control: args.flow_control })?;

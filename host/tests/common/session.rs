@@ -3,6 +3,7 @@
 use minionn_core::model::Model;
 use minionn_core::plan::{Plan, cost};
 use minionn_core::session::Options;
+use minionn_core::workers::Workers;
 use minionn_host::client::{self, Report, Settings};
 use minionn_host::commands::plain;
 use minionn_host::npy::Array;
@@ -30,7 +31,7 @@ pub(crate) fn predict(model: Vec<u8>, options: Options, inputs: &Array, store: O
     let mut link = client::connect(&address).unwrap();
     let plan_bytes = client::plan_from(&mut link).unwrap();
     let plan = Plan::parse(&plan_bytes).unwrap();
-    let report = client::predict(link, plan, &Settings { options, store, pairing: None }, inputs, || {}).unwrap();
+    let report = client::predict(link, plan, &Settings { options, store, pairing: None, workers: Workers::OWN }, inputs, || {}).unwrap();
     server.join().unwrap();
     let phases = [&report.setup, &report.offline, &report.online];
     let bye = minionn_core::wire::OVERHEAD as u64;

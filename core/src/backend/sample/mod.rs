@@ -18,10 +18,10 @@ fastest! {
     /// Takes a time that depends on the words.
     pub fn keep_below_vartime(words: &mut [i32], bits: u32, bound: i32) -> usize;
 
-    /// The first 16 digits to base 3 of fractions of `2^64`, each less 1: [`DIGITS`] for each 64 bits, of which the low word comes first.
+    /// The first 16 digits to base 3 of fractions of `2^64`, each less 1: `DIGITS` for each 64 bits, of which the low word comes first.
     pub fn ternary(words: &[[u32; 2]], out: &mut [i8]);
 
-    /// The number of ones, less 21, of three times 42 of 128 bits, the lowest first: [`EACH`] for each 128 bits.
+    /// The number of ones, less 21, of three times 42 of 128 bits, the lowest first: `EACH` for each 128 bits.
     pub fn binomial(words: &[[u32; 4]], out: &mut [i8]);
 }
 

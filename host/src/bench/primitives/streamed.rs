@@ -9,6 +9,7 @@ use minionn_core::plan::nonlinear::Nonlinear;
 use minionn_core::plan::{self, Header, Op, Plan, Quantisation};
 use minionn_core::rng::Seed;
 use minionn_core::session::{Options, Tables};
+use minionn_core::workers::Workers;
 
 /// A network that is one layer of ReLUs from 22-bit to 16-bit rings.
 pub struct Network {
@@ -40,6 +41,6 @@ impl Network {
     pub fn and_gates_per_second(&self, repetition: Repetition, runs: u32) -> anyhow::Result<f64> {
         let options = Options { repetition, tables: Tables::Streamed, stock: 1, ..Options::default() };
         let inputs = own::inputs(&Model::parse(&self.model)?, None, 1, &Seed([7; 32]))?;
-        Ok(self.and_gates as f64 / own::measure(&self.model, options, None, runs, &inputs)?.online.seconds)
+        Ok(self.and_gates as f64 / own::measure(&self.model, options, None, Workers::OWN, runs, &inputs)?.online.seconds)
     }
 }
