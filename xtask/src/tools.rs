@@ -3,8 +3,12 @@
 use crate::shell::{cargo, command, run, works};
 use std::process::Command;
 
-/// The target on which the core must build.
+/// The target of the firmware.
 pub(crate) const THUMB: &str = "thumbv7em-none-eabihf";
+
+/// Targets on which the core must build.
+pub(crate) const TARGETS: [&str; 5] =
+    [THUMB, "thumbv6m-none-eabi", "thumbv8m.main-none-eabihf", "riscv32imac-unknown-none-elf", "wasm32-unknown-unknown"];
 
 /// How to get a tool.
 #[derive(Clone, Copy)]
@@ -30,7 +34,13 @@ const TOOLS: &[Tool] = &[
     Tool { name: "Boost headers", present: boost, source: Source::Apt("libboost-dev") },
     Tool { name: "valgrind", present: || version("valgrind"), source: Source::Apt("valgrind") },
     Tool { name: "python3", present: || version("python3"), source: Source::Apt("python3") },
-    Tool { name: THUMB, present: thumb, source: Source::Rustup("target add thumbv7em-none-eabihf") },
+    Tool {
+        name: "targets of microcontrollers and WebAssembly",
+        present: targets,
+        source: Source::Rustup(
+            "target add thumbv7em-none-eabihf thumbv6m-none-eabi thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf wasm32-unknown-unknown",
+        ),
+    },
     Tool { name: "clippy", present: || works(&mut cargo("clippy --version")), source: Source::Rustup("component add clippy") },
     Tool { name: "rustfmt", present: || works(&mut cargo("fmt --version")), source: Source::Rustup("component add rustfmt") },
 ];
@@ -48,9 +58,10 @@ fn boost() -> bool {
     compiler().is_some_and(|name| works(&mut command(&format!("{name} -x c++ -E -include boost/asio.hpp /dev/null"))))
 }
 
-/// Whether the target's core library is installed, by rustup or otherwise.
-fn thumb() -> bool {
-    run(&mut command(&format!("rustc --print target-libdir --target {THUMB}"))).is_ok_and(|dir| std::path::Path::new(dir.trim()).is_dir())
+/// Whether all targets' core libraries are installed, by rustup or otherwise.
+fn targets() -> bool {
+    let libraries = |target| run(&mut command(&format!("rustc --print target-libdir --target {target}")));
+    TARGETS.into_iter().all(|target| libraries(target).is_ok_and(|dir| std::path::Path::new(dir.trim()).is_dir()))
 }
 
 /// Looks for every tool and installs what is missing if this may be done here.

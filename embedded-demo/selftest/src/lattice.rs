@@ -1,9 +1,7 @@
-//! The transform of a limb, and a garbled neuron.
+//! The transform of a limb.
 
-use minionn_core::garble::{Evaluator, Function, Garbler, Neuron, totals};
-use minionn_core::hash::Tmmo;
 use minionn_core::params::N;
-use minionn_core::ring::{LIMBS, Modulus};
+use minionn_core::ring::LIMBS;
 use sha2::{Digest as _, Sha256};
 
 /// The generator of tests/vectors/make.py.
@@ -45,31 +43,4 @@ pub(crate) fn product() -> bool {
         hash.update(u64::from(limb.canonical(x)).to_le_bytes());
     }
     hash.finalize().starts_with(&PRODUCT)
-}
-
-/// ReLU and truncation of shared values, garbled and evaluated, against the integers.
-pub(crate) fn neuron() -> bool {
-    const BITS: u8 = 16;
-    let ring = Modulus::Bits(BITS);
-    let circuit = Neuron { function: Function::Relu, modulus_in: ring, modulus_out: ring, shift: 5 };
-    let shape = totals(&circuit);
-    let (session, secret, delta) = (Tmmo::new(1), Tmmo::new(2), 0x1234_5678_9abc_def1_u128);
-    let (mut tables, mut server) = ([0; 2048], [0; BITS as usize]);
-    let Some(tables) = tables.get_mut(..shape.ands as usize * 32) else { return false };
-    [(40_000_u64, 1_234_u64), (-5_000_i64 as u64, 7), (31_000, 65_535)].into_iter().enumerate().all(|(layer, (y, r))| {
-        let (y, share) = (ring.reduce(y), 0x5a5a);
-        let zero: [u128; 2 * BITS as usize] = core::array::from_fn(|i| ((i as u128 + 99) << 64) | (0x77 * i as u128));
-        let mut decode = [0];
-        let garbler = Garbler::new(&session, &secret, delta, layer as u64);
-        if garbler.garble_neurons::<_, 1>(&circuit, 0, 1, &zero, tables, &mut decode).is_err() {
-            return false;
-        }
-        garbler.active_labels(0, 0, ring.sub(y, share), BITS.into(), &mut server);
-        let chosen = share | (r << BITS);
-        let client: [u128; 2 * BITS as usize] = core::array::from_fn(|i| zero[i] ^ (delta * u128::from((chosen >> i) & 1)));
-        let mut colours = [0];
-        let evaluator = Evaluator::new(&session, layer as u64);
-        let done = evaluator.evaluate_neurons::<_, 1>(&circuit, 0, 1, tables, &server, &client, &mut colours);
-        done.is_ok() && ring.add(colours[0] ^ decode[0], r) == ring.from_signed(ring.to_signed(y).max(0) >> 5)
-    })
 }

@@ -5,6 +5,8 @@
 #![no_std]
 #![no_main]
 
+mod garbled;
+mod instructions;
 mod lattice;
 mod network;
 mod primitives;
@@ -12,6 +14,7 @@ mod tiny;
 
 use core::panic::PanicInfo;
 use cortex_m_rt::entry;
+use platform::board::Board;
 use platform::memory;
 use semihosting::println;
 
@@ -26,16 +29,21 @@ const TESTS: &[Test] = &[
     ("arithmetic mod 2^44", primitives::power_of_two_ring),
     ("arithmetic mod N", primitives::prime_ring),
     ("NTT: product of degree 4096", lattice::product),
-    ("garbled ReLU and truncation", lattice::neuron),
+    ("garbled ReLU and truncation", garbled::neurons),
     ("plan: SHA-256 digest", network::plan_digest),
     ("plan: same bytes as on the host", network::plan_bytes),
     ("plan: a damaged byte is refused", network::damage),
     ("model: integers in the clear", network::evaluation),
+    ("encryption", instructions::encryption),
+    ("decryption", instructions::decryption),
+    ("an AND gate, evaluated", instructions::and_gate),
 ];
 
 #[entry]
 fn main() -> ! {
     memory::guard();
+    // It starts the counter.
+    let _board = Board::start();
     println!("minionn-core self-test, {} tests", TESTS.len());
     let failed = TESTS.iter().filter(|test| !run(test)).count();
     let sizes = memory::sizes();

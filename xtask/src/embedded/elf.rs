@@ -37,10 +37,10 @@ impl Elf {
         Ok(sections.map(|s| s.size()).sum())
     }
 
-    /// Names of functions and variables that contain one of the words.
-    pub(crate) fn symbols_with(&self, words: &[&str]) -> Result<Vec<String>, String> {
+    /// Names and sizes of functions and variables that contain one of the words.
+    pub(crate) fn symbols_with(&self, words: &[&str]) -> Result<Vec<(String, u64)>, String> {
         let file = self.parse()?;
-        let names = file.symbols().filter(|s| s.is_definition()).filter_map(|s| s.name().ok());
-        Ok(names.filter(|name| words.iter().any(|word| name.contains(word))).map(str::to_owned).collect())
+        let symbols = file.symbols().filter(|s| s.is_definition()).filter_map(|s| Some((s.name().ok()?.to_owned(), s.size())));
+        Ok(symbols.filter(|(name, _)| words.iter().any(|word| name.contains(word))).collect())
     }
 }

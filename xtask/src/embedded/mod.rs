@@ -86,6 +86,7 @@ pub(crate) fn all() -> Result<(String, String)> {
     }
     for firmware in [&serial, &netduino, &c_serial] {
         without("formatter", firmware, limits::FORMATTING)?;
+        panics_in_few_bytes(firmware)?;
     }
     let device_server = SERVER.build()?;
     let client = |machine, language, firmware, link, windows| Setting { machine, model: MODEL, language, firmware, link, windows };
@@ -179,6 +180,13 @@ fn on_serial(minionn: &Path, setting: &Setting<'_>) -> Result<Row> {
 
 /// Refuses a firmware with such symbols.
 fn without(what: &str, firmware: &Built, words: &[&str]) -> Result<()> {
-    let found = firmware.elf.symbols_with(words)?;
+    let found: Vec<_> = firmware.elf.symbols_with(words)?.into_iter().map(|(name, _)| name).collect();
     if found.is_empty() { Ok(()) } else { Err(format!("{} has a {what}: {}", firmware.path.display(), found.join(", "))) }
+}
+
+/// Refuses a firmware in which more is left of panics than jumps to the handler.
+fn panics_in_few_bytes(firmware: &Built) -> Result<()> {
+    let found = firmware.elf.symbols_with(limits::PANICS)?;
+    let bytes: u64 = found.iter().map(|(_, size)| size).sum();
+    if bytes <= limits::PANIC { Ok(()) } else { Err(format!("{}: {bytes} bytes for panics: {found:?}", firmware.path.display())) }
 }

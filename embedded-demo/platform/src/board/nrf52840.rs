@@ -133,7 +133,8 @@ impl Port for SerialPort {
             return Err(Fault::Overrun);
         }
         let byte = RECEIVED.pop();
-        if byte.is_none() && RECEIVED.resumes() {
+        if byte.is_none() {
+            // There is room again, if there was none.
             PORT.intenset().write(|w| w.set_rxdrdy(true));
         }
         Ok(byte)

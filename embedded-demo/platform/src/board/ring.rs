@@ -12,8 +12,6 @@ pub(super) struct Ring {
     written: AtomicUsize,
     read: AtomicUsize,
     overrun: AtomicBool,
-    /// The writer has stopped for want of room.
-    waiting: AtomicBool,
 }
 
 impl Ring {
@@ -23,26 +21,12 @@ impl Ring {
             written: AtomicUsize::new(0),
             read: AtomicUsize::new(0),
             overrun: AtomicBool::new(false),
-            waiting: AtomicBool::new(false),
         }
     }
 
-    /// Whether there is room; if not, the writer stops until [`Ring::resumes`]. For the writer.
+    /// Whether there is room. For the writer.
     pub(super) fn has_room(&self) -> bool {
-        let full = self.written.load(Relaxed).wrapping_sub(self.read.load(Acquire)) >= LEN;
-        if full {
-            self.waiting.store(true, Relaxed);
-        }
-        !full
-    }
-
-    /// Whether a writer that had stopped is to go on. For the reader, who has emptied it.
-    pub(super) fn resumes(&self) -> bool {
-        let waiting = self.waiting.load(Relaxed);
-        if waiting {
-            self.waiting.store(false, Relaxed);
-        }
-        waiting
+        self.written.load(Relaxed).wrapping_sub(self.read.load(Acquire)) < LEN
     }
 
     /// Puts a byte in. For the writer, if there is room.

@@ -60,9 +60,9 @@ fn listen() {
     unsafe { NVIC::unmask(INTERRUPT) };
 }
 
-/// Takes a byte; or leaves it, and the interrupt off, while there is no room: the program switches it on again. (At the controller: QEMU's
-/// port goes on interrupting until its byte is taken, whatever its own registers say.) With room to spare for the engine's computations,
-/// that happens only where nobody is overrun: in QEMU, which waits.
+/// Takes a byte; or leaves it, and the interrupt off, while there is no room: the program switches it on again when it has taken all. (At the
+/// controller: QEMU's port goes on interrupting until its byte is taken, whatever its own registers say.) With room to spare for the engine's
+/// computations, that happens only where nobody is overrun: in QEMU, which waits.
 fn receive() {
     let status = PORT.sr().read();
     if status.ore() {
@@ -98,11 +98,15 @@ impl Port for Usart {
         if RECEIVED.lost() {
             return Err(Fault::Overrun);
         }
-        let byte = RECEIVED.pop();
-        if byte.is_none() && RECEIVED.resumes() {
-            listen();
+        if let Some(byte) = RECEIVED.pop() {
+            return Ok(Some(byte));
         }
-        Ok(byte)
+        // Looks for itself: the handler stopped listening when there was no room, and QEMU's port withdraws the interrupt of a byte that
+        // comes while the one before is taken.
+        NVIC::mask(INTERRUPT);
+        receive();
+        listen();
+        Ok(RECEIVED.pop())
     }
 
     fn send(&mut self, byte: u8) -> bool {
