@@ -392,6 +392,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let corrections = corrections_bytes(plan, options);
         if corrections > 0 {
             ch.begin(Tag::Corrections, corrections).await?;
+            #[cfg(feature = "compare")]
             if !base.is_empty() {
                 let scratch = compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
                 compared::client_choose_base(ch, scratch, options, receiver, &seed, base).await?;
@@ -401,6 +402,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
             for prediction in stored {
                 for step in plan.steps() {
+                    #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&step.op, options) {
                         let layer = Layer { compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
                         let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
@@ -419,6 +421,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let tables = tables_bytes(plan, options);
         if tables > 0 {
             ch.expect(Tag::Tables, tables).await?;
+            #[cfg(feature = "compare")]
             if !base.is_empty() {
                 compared::client_base(ch, hash, backward, (&seed, *stocks), base).await?;
             }
@@ -427,6 +430,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
             for prediction in stored {
                 for step in plan.steps() {
+                    #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&step.op, options) {
                         let layer = Layer { compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
                         layer.client_backward(ch, workspace, backward, elements.take(compared.len())?).await?;
@@ -476,6 +480,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             let (ring, len) = (Modulus::Bits(op.input().0), op.input().1 as usize);
             let counts = Nonlinear::under(&op, options);
             let own = labels.take(counts.groups() * GROUP)?;
+            #[cfg(feature = "compare")]
             if let Some(compared) = Compared::of(&op, options) {
                 let layer = Layer { compared, layer: layer(prediction, number), hash, options, plan };
                 let elements = elements.take(compared.len())?;

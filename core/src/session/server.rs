@@ -352,6 +352,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let corrections = corrections_bytes(plan, options);
         if corrections > 0 {
             ch.expect(Tag::Corrections, corrections).await?;
+            #[cfg(feature = "compare")]
             if !base.is_empty() {
                 let scratch = compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
                 compared::server_base(ch, scratch, options, sender, backward, hash, (&seed, *stocks), base).await?;
@@ -361,6 +362,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
             for prediction in stored {
                 for (number, op) in plan.ops().enumerate() {
+                    #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&op, options) {
                         let layer = Layer { compared, layer: layer(first + prediction as u64, number), hash, options, plan };
                         layer.server_forward(ch, workspace, sender, elements.take(compared.len())?).await?;
@@ -382,6 +384,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
             for prediction in stored {
                 for (number, op) in plan.ops().enumerate() {
+                    #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&op, options) {
                         let layer = Layer { compared, layer: layer(first + prediction as u64, number), hash, options, plan };
                         let random = (&compared::choices(&seed, number), prediction);
@@ -450,6 +453,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let (len, len_out) = (op.input().1 as usize, op.output().1 as usize);
             let counts = Nonlinear::under(&op, options);
             let own = labels.take(counts.groups() * GROUP)?;
+            #[cfg(feature = "compare")]
             if let Some(compared) = Compared::of(&op, options) {
                 let layer = Layer { compared, layer: layer(prediction, step.number), hash, options, plan };
                 let elements = elements.take(compared.len())?;
