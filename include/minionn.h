@@ -112,6 +112,17 @@
 #define MINIONN_TABLES_STREAMED 1
 
 /**
+ * Activations are computed by garbled circuits.
+ */
+#define MINIONN_ACTIVATIONS_GARBLED 0
+
+/**
+ * Activations are computed by comparison with OTs, where there is one for the function and it saves bytes. Plus `n`, at most 48: where it saves 2^n bytes
+ * for each further round trip, so `n` is the logarithm of the bytes that the link carries in one.
+ */
+#define MINIONN_ACTIVATIONS_COMPARED 1
+
+/**
  * What a call returns. The numbers are fixed for ever: 1-99 the caller's fault, 100-199 the peer's or the link's, 200 a bug.
  */
 enum minionn_status
@@ -318,7 +329,7 @@ typedef struct minionn_model minionn_model;
 typedef struct minionn_server minionn_server;
 
 /**
- * How a session runs. The client chooses; the server takes repetition, tables and stock from the client's greeting.
+ * How a session runs. The client chooses; the server takes repetition, tables, activations and stock from the client's greeting.
  * MUST be filled by minionn_options_init() before fields are set: later versions append fields.
  */
 typedef struct minionn_options {
@@ -334,6 +345,10 @@ typedef struct minionn_options {
      * MINIONN_TABLES_STORED or MINIONN_TABLES_STREAMED.
      */
     uint8_t tables;
+    /**
+     * MINIONN_ACTIVATIONS_GARBLED, or MINIONN_ACTIVATIONS_COMPARED plus a number. The result is the same.
+     */
+    uint8_t activations;
     /**
      * Predictions prepared at once, 1 to MINIONN_STOCK_MAX.
      */
@@ -592,7 +607,7 @@ size_t minionn_server_pairing_bytes(void);
 const char *minionn_strerror(int32_t status);
 
 /**
- * Fills in the defaults: repetition 8, stored tables, a stock of 1, buffers that suit the machine.
+ * Fills in the defaults: repetition 8, stored tables, garbled activations, a stock of 1, buffers that suit the machine.
  *
  * `size` MUST be `sizeof(minionn_options)`.
  *

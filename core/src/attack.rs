@@ -19,6 +19,8 @@ pub enum Defence {
     OwnFactor = 8,
     /// Both nonces in the key of a session that goes on with a pairing.
     Nonces = 16,
+    /// The hash that makes pads and masks of comparisons from labels of OTs.
+    LabelHash = 32,
 }
 
 #[cfg(feature = "attack")]

@@ -8,6 +8,7 @@
 //! | [`session`] | the two parties: handshake, set-up, offline, online; blocking and sans-IO drivers |
 //! | [`plan`], [`model`] | the public description of a network; the server's weights; sizes before anything runs |
 //! | [`garble`] | circuits, garbling, evaluating |
+//! | [`compare`] | activations by OTs instead of circuits |
 //! | [`ot`] | base OTs, OT extension, products by OT |
 //! | [`lattice`] | packed ring-LWE encryption |
 //! | [`ring`] | integers mod 2^ℓ or N, number-theoretic transform |
@@ -16,6 +17,8 @@
 //! | [`backend`] | the only place for `unsafe` |
 #![no_std]
 #![deny(unsafe_code)]
+// Without comparisons, what serves them alone is left to the linker.
+#![cfg_attr(not(feature = "compare"), allow(dead_code, unused_imports, unused_mut, unused_variables))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(test)]
@@ -23,6 +26,7 @@ extern crate std;
 
 pub mod attack;
 pub mod backend;
+pub mod compare;
 pub mod error;
 pub mod garble;
 pub mod hash;

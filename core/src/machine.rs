@@ -61,6 +61,9 @@ impl Machine {
         Self::BITS64
     } else if cfg!(target_family = "wasm") {
         Self::WASM32
+    } else if cfg!(feature = "compare") {
+        // Not on devices as they come: see the feature.
+        Self { client: 12288, server: 12288, ..Self::BITS32 }
     } else {
         Self::BITS32
     };

@@ -11,6 +11,7 @@ mod parties;
 use common::Lcg;
 use minionn_core::attack::{Defence, strip};
 use minionn_core::backend::limb::multiply_add;
+use minionn_core::compare::Comparison;
 use minionn_core::garble::{Evaluator, Function, Garbler, Neuron, totals};
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::lattice::encode::{Encoder, Plaintext};
@@ -19,6 +20,7 @@ use minionn_core::lattice::evaluate::{Fresh, add_zero};
 use minionn_core::lattice::rescale::Basis;
 use minionn_core::lattice::{PublicKey, SecretKey, encrypt};
 use minionn_core::model::Model;
+use minionn_core::ot::Receiver;
 use minionn_core::params::N;
 use minionn_core::plan::noise::modulus;
 use minionn_core::plan::nonlinear::Nonlinear;
@@ -27,10 +29,11 @@ use minionn_core::plan::{Node, Op, cost};
 use minionn_core::ring::{LIMBS, Modulus};
 use minionn_core::rng::{Domain, Prg, Seed};
 use minionn_core::session::engine::Status;
-use minionn_core::session::{Options, Tables};
-use minionn_core::wire::{OVERHEAD, Tag, unpack};
+use minionn_core::session::{Activations, Options, Tables};
+use minionn_core::wire::{OVERHEAD, Reader, Tag, unpack};
 use minionn_core::{Error, Result};
 use parties::{CLIENT_SEED, Frame, feed_server, find, frame, frames, pair, payload, serve, serve_with};
+use sha2::{Digest as _, Sha256};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Takes defences away until dropped. Switches are global to the process, so tests take turns.
@@ -595,6 +598,99 @@ fn with_nonces_two_sessions_of_a_pairing_tell_nothing() {
     println!("{told} of {all} bits agree");
     assert!(fair(told, all));
     assert!(offsets(&sessions).iter().all(|&offset| offset != 0 && offset != delta));
+}
+
+// --- The hash over labels of a comparison ---------------------------------------------------------------------------------------------
+
+/// Elements of the compared layer under attack.
+const ELEMENTS: usize = 60;
+
+/// A hidden value of 16 bits; the low 3 are cut off, so its next digits are bits 3 to 6, 7 to 10, 11 to 14.
+fn compared_ops() -> [Op; 3] {
+    let len = ELEMENTS as u32;
+    let relu = |ring_in, shift, ring_out| Op::Activation { function: Function::Relu, ring_in, shift, ring_out, len };
+    [relu(14, 1, 16), relu(16, 3, 14), Op::Open { ring: 14, len }]
+}
+
+/// The digits of the server's shares that are consistent with what a client sees: for each element and digit the candidates, and the truth. The client
+/// knows its labels, so the pads of every entry that differs from its own in an even number of bits, if labels are pads: then `Δ` cancels out.
+fn digits_of_the_server() -> Vec<(Vec<u32>, u32)> {
+    let ops = compared_ops();
+    let net = common::model(ELEMENTS as u32, &ops, 3);
+    let model = Model::parse(&net).unwrap();
+    let x = common::input(ELEMENTS, 4);
+    let mut scratch = vec![0; Model::scratch_len(model.plan())];
+    model.evaluate(&x, &mut scratch, &mut vec![0; ELEMENTS]).unwrap();
+    let options = Options { activations: Activations::Compared { worth: 0 }, ..Options::default() };
+    let (up, down) = serve(&net, options, |served| {
+        served.parties(|p| {
+            p.prepare();
+            assert_eq!(p.predict(&x), common::expected(&model, &x));
+            (frames(&p.up), frames(&p.down))
+        })
+    });
+    // The client's labels: of the base OTs, of the first layer, of the second.
+    let (hello, welcome) = (payload(find(&up, Tag::Hello)), payload(find(&down, Tag::Welcome)));
+    let key = Sha256::new().chain_update(b"MiniONN session").chain_update(&hello[48..80]).chain_update(&welcome[2..]);
+    let key = key.chain_update(model.plan().digest()).finalize();
+    let hash = Tmmo::new(Block::from_le_bytes(*key.first_chunk().unwrap()));
+    let (mut leaves, mut messages) = (vec![0; options.repetition.leaves()], vec![[0; 2]; 128]);
+    let mut roots = Seed(CLIENT_SEED).derive(0).stream(Domain::Label, 0);
+    let mut receiver = Receiver::new(options.repetition, &mut roots, &hash, &hash, &mut leaves, &mut messages).unwrap();
+    let mut labels = |ots: usize| {
+        let groups = ots.div_ceil(128);
+        let mut labels = vec![0; groups * 128];
+        let mut corrections = vec![0; groups * options.repetition.correction_bytes_per_group()];
+        receiver.extend(&vec![0; groups], &mut labels, &mut corrections).unwrap();
+        labels
+    };
+    let [first, second] = [&ops[0], &ops[1]].map(|op| Comparison::of(op).unwrap());
+    labels(128);
+    labels(ELEMENTS * first.forward_ots());
+    let labels = labels(ELEMENTS * second.forward_ots());
+    // The client's shares: of the input, of the first result.
+    let mut masks = Seed(CLIENT_SEED).derive(5).derive(0).stream(Domain::Mask, 0);
+    let shares: Vec<u64> = (0..2 * ELEMENTS).map(|_| masks.next_u64() & 0xffff).skip(ELEMENTS).collect();
+    let messages: Vec<&Frame> = down.iter().filter(|f| f[0] == Tag::Compare as u8).collect();
+    let tables = payload(messages[first.rounds() as usize]);
+    let mut tables = Reader::new(tables);
+    let mut seen = Vec::new();
+    for (e, &share) in shares.iter().enumerate() {
+        let hidden = scratch[ELEMENTS + e];
+        let server = hidden.wrapping_sub(share) & 0xffff;
+        tables.take(7);
+        for from in [3, 7, 11] {
+            let own = (share >> from) as u32 & 15;
+            let pads = (from..from + 4).fold(0, |sum, bit| sum ^ labels[e * second.forward_ots() + bit] as u32);
+            let entries = (tables.take(30) as u32) << 2 ^ pads;
+            let entry = |digit: u32, i: u32| u32::from(i + digit >= 16) | u32::from(i + digit == 15) << 1;
+            let open = |i: &u32| (i ^ own).count_ones() % 2 == 0;
+            let fits = |digit, own_bits| (0..16).filter(open).all(|i| entries >> (2 * i) & 3 == entry(digit, i) ^ own_bits);
+            let candidates = (0..16).filter(|&digit| (0..4).any(|own_bits| fits(digit, own_bits))).collect();
+            seen.push((candidates, (server >> from) as u32 & 15));
+        }
+        tables.take(second.server_bits(0) - 97);
+    }
+    seen
+}
+
+#[test]
+fn without_the_hash_of_labels_a_client_reads_the_servers_share_of_a_hidden_value() {
+    let _stripped = Stripped::of(&[Defence::LabelHash]);
+    let seen = digits_of_the_server();
+    let left: usize = seen.iter().map(|(candidates, _)| candidates.len()).sum();
+    println!("{left} candidates for {} digits of four bits", seen.len());
+    assert!(seen.iter().all(|(candidates, truth)| candidates.contains(truth)) && left <= 2 * seen.len());
+}
+
+#[test]
+fn with_the_hash_of_labels_tables_tell_a_client_nothing() {
+    let _all = Stripped::of(&[]);
+    let seen = digits_of_the_server();
+    let (found, all) = (seen.iter().filter(|(candidates, truth)| candidates.contains(truth)).count(), seen.len());
+    // Fourteen random bits hardly ever fit.
+    println!("{found} of {all} digits are among their candidates");
+    assert!(found <= 2);
 }
 
 // --- One-time use of offline material ------------------------------------------------------------------------------------------------

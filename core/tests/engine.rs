@@ -4,14 +4,14 @@
 
 mod common;
 
-use common::{Memory, expected, graph_net, input, relu_net, square_net};
+use common::{Memory, expected, graph_net, input, pooling_net, relu_net, square_net};
 use minionn_core::Error;
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::rng::Seed;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{Options, Prepared, Tables, prepared_memory};
+use minionn_core::session::{Activations, Options, Prepared, Tables, prepared_memory};
 
 /// Moves bytes both ways, `step` at a time, until the client is idle or closed.
 fn settle(client: &mut ClientEngine<'_>, server: &mut ServerEngine<'_>, step: usize) -> Status {
@@ -90,9 +90,16 @@ fn check(net: &[u8], options: Options, buffers: Buffers, step: usize) {
 
 #[test]
 fn whole_and_one_byte_at_a_time() {
-    for (net, tables) in [(relu_net(), Tables::Stored), (square_net(), Tables::Streamed), (graph_net(), Tables::Stored)] {
+    let compared = Activations::Compared { worth: 0 };
+    for (net, tables, activations) in [
+        (relu_net(), Tables::Stored, Activations::Garbled),
+        (square_net(), Tables::Streamed, Activations::Garbled),
+        (graph_net(), Tables::Stored, Activations::Garbled),
+        (relu_net(), Tables::Stored, compared),
+        (pooling_net(), Tables::Streamed, compared),
+    ] {
         for (step, size) in [(1 << 16, 1 << 16), (1, Buffers::LEAST), (1000, 300)] {
-            let options = Options { repetition: Repetition::K2, tables, stock: 2 };
+            let options = Options { repetition: Repetition::K2, tables, stock: 2, activations };
             check(&net, options, Buffers { inbox: size, outbox: size }, step);
         }
     }
@@ -100,9 +107,14 @@ fn whole_and_one_byte_at_a_time() {
 
 #[test]
 fn memory_is_wiped_when_an_engine_is_dropped() {
+    wiped(Activations::Garbled);
+    wiped(Activations::Compared { worth: 0 });
+}
+
+fn wiped(activations: Activations) {
     let net = relu_net();
     let model = Model::parse(&net).unwrap();
-    let options = Options { tables: Tables::Stored, stock: 1, repetition: Repetition::K4 };
+    let options = Options { tables: Tables::Stored, stock: 1, repetition: Repetition::K4, activations };
     let buffers = Buffers::default();
     let plan = *model.plan();
     let mut weights = Memory::new(prepared_memory(&plan, 1).unwrap());
@@ -143,7 +155,7 @@ fn model_a_fits_a_small_client() {
         3,
     );
     let plan = *Model::parse(&net).unwrap().plan();
-    let options = Options { repetition: Repetition::K2, tables: Tables::Streamed, stock: 1 };
+    let options = Options { repetition: Repetition::K2, tables: Tables::Streamed, stock: 1, ..Options::default() };
     let need = ClientEngine::memory_on(Machine::BITS32, &plan, &options, Buffers { inbox: 2048, outbox: 2048 }).unwrap();
     assert!(need <= 56 * 1024, "{need}");
 }

@@ -26,7 +26,7 @@ use parties::{CLIENT_SEED, Halves, Parties, SERVER_SEED, Step, feed_client, feed
 use sha2::{Digest as _, Sha256};
 
 fn options(repetition: Repetition) -> Options {
-    Options { repetition, tables: Tables::Streamed, stock: 1 }
+    Options { repetition, tables: Tables::Streamed, stock: 1, ..Options::default() }
 }
 
 fn halves() -> Halves {
@@ -108,11 +108,12 @@ fn later_sessions_need_no_set_up_and_answer_alike() {
     }
     let nets = [common::relu_net(), common::square_net(), common::graph_net()];
     for repetition in Repetition::ALL {
-        let first = session(&nets[0], Options { repetition, tables: Tables::Stored, stock: 1 }, 1, None);
+        let first = session(&nets[0], Options { repetition, tables: Tables::Stored, stock: 1, ..Options::default() }, 1, None);
         // Other networks, tables and stocks; the halves never change.
         for (round, net) in (2..).zip(&nets) {
             let tables = if round % 2 == 0 { Tables::Streamed } else { Tables::Stored };
-            let again = session(net, Options { repetition, tables, stock: u32::from(round) - 1 }, round, Some(&first));
+            let again =
+                session(net, Options { repetition, tables, stock: u32::from(round) - 1, ..Options::default() }, round, Some(&first));
             assert!(again == first, "{repetition:?}, session {round}");
         }
         let [client, server] = parse(&first);

@@ -291,7 +291,7 @@ fn random_ops(g: &mut Lcg) -> (u32, Vec<Op>) {
 fn random_options(g: &mut Lcg) -> Options {
     let repetition = [Repetition::K1, Repetition::K2, Repetition::K4][g.below(3) as usize];
     let tables = if g.below(2) == 0 { Tables::Stored } else { Tables::Streamed };
-    Options { repetition, tables, stock: 1 + g.below(4) as u32 }
+    Options { repetition, tables, stock: 1 + g.below(4) as u32, ..Options::default() }
 }
 
 /// A model with such operations, or a graph, whose input range fits its ring.

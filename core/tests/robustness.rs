@@ -9,13 +9,16 @@ mod parties;
 use common::{Lcg, Memory};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
+use minionn_core::compare::Compared;
 use minionn_core::ot::Repetition;
 use minionn_core::params::{N, PRIMES};
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{Op, Plan, cost};
+use minionn_core::plan::{Convolution, Function, Op, Plan, cost};
 use minionn_core::rng::Seed;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{Client, Event, MAX_STOCK, Options, Server, SliceStore, Tables, client_memory, server_memory};
+use minionn_core::session::{
+    Activations, Client, Event, MAX_STOCK, MAX_WORTH, Options, Server, SliceStore, Tables, client_memory, server_memory,
+};
 use minionn_core::wire::{Greeting, HEADER, Hello, OVERHEAD, TRAILER, Tag};
 use minionn_core::{Error, Result};
 use parties::{
@@ -89,19 +92,33 @@ impl Recording {
     }
 }
 
+/// Max-pool, then a bound: comparisons of several stages.
+fn small_pool() -> Vec<u8> {
+    let window = Convolution::window([1, 4, 6], [2, 2], [2, 2], [0; 4], [1, 1]);
+    let ops = [
+        Op::MaxPool { function: Function::Relu, ring_in: 12, ring_out: 14, shift: 1, window },
+        Op::Activation { function: Function::Clip { lo: 0, hi: 20 }, ring_in: 14, ring_out: 14, shift: 1, len: 6 },
+        Op::Open { ring: 14, len: 6 },
+    ];
+    common::model(24, &ops, 4)
+}
+
 /// Runs `check` for both receivers on recordings that hold every kind of message, one in each table mode.
 fn everywhere(check: impl Fn(&Served<'_>, &Recording, Receiver) + Sync) {
     std::thread::scope(|scope| {
-        let options = |tables| Options { repetition: Repetition::K2, tables, stock: 2 };
-        let pairing = parties::pair(options(Tables::Stored), [3; 32], [4; 32]);
-        for (net, tables, pairing) in [
-            (common::relu_net(), Tables::Stored, None),
-            (common::square_net(), Tables::Streamed, Some(pairing)),
-            (common::graph_net(), Tables::Streamed, None),
+        let compared = Activations::Compared { worth: 0 };
+        let options = |tables, activations| Options { repetition: Repetition::K2, tables, stock: 2, activations };
+        let pairing = parties::pair(options(Tables::Stored, compared), [3; 32], [4; 32]);
+        for (net, tables, activations, pairing) in [
+            (common::relu_net(), Tables::Stored, Activations::Garbled, None),
+            (common::square_net(), Tables::Streamed, Activations::Garbled, Some(pairing.clone())),
+            (common::graph_net(), Tables::Streamed, Activations::Garbled, None),
+            (common::relu_net(), Tables::Stored, compared, Some(pairing)),
+            (small_pool(), Tables::Streamed, compared, None),
         ] {
             let check = &check;
             scope.spawn(move || {
-                serve_with(&net, options(tables), pairing, |served| {
+                serve_with(&net, options(tables, activations), pairing, |served| {
                     let recording = Recording::new(served);
                     for receiver in [Receiver::Client, Receiver::Server] {
                         let all = recording.to(receiver).concat();
@@ -270,9 +287,37 @@ fn padding_must_be_zero() {
 }
 
 #[test]
+fn padding_of_comparisons_must_be_zero() {
+    let options = Options { repetition: Repetition::K2, stock: 2, activations: Activations::Compared { worth: 0 }, ..Options::default() };
+    serve(&small_pool(), options, |served| {
+        let recording = Recording::new(served);
+        // Bits of each frame, the server's and the client's, in the order in which they travel.
+        let mut bits = [vec![], vec![]];
+        for stage in served.plan.ops().filter_map(|op| Compared::of(&op, &options)).flat_map(|compared| compared.stages()) {
+            for number in 0..stage.comparison.rounds() {
+                bits[0].push(stage.len * stage.comparison.server_bits(number) as usize);
+                bits[1].push(stage.len * stage.comparison.client_bits(number) as usize);
+            }
+        }
+        let mut tried = 0;
+        for (receiver, bits) in [Receiver::Client, Receiver::Server].into_iter().zip(bits) {
+            let compared = recording.to(receiver).iter().enumerate().filter(|(_, f)| f[0] == Tag::Compare as u8);
+            for ((at, honest), _) in compared.zip(bits.iter().cycle()).filter(|(_, bits)| *bits % 8 > 0) {
+                let mut payload = parties::payload(honest).to_vec();
+                *payload.last_mut().unwrap() |= 0x80;
+                let end = recording.feed_with(served, receiver, at, &[&frame(at, honest[0], &payload)]);
+                assert_eq!(end, Err(Error::Malformed), "{receiver:?}, frame {at}");
+                tried += 1;
+            }
+        }
+        assert!(tried > 10, "{tried}");
+    });
+}
+
+#[test]
 fn an_answer_that_is_no_class_is_malformed() {
     for tables in [Tables::Stored, Tables::Streamed] {
-        serve(&common::square_net(), Options { repetition: Repetition::K2, tables, stock: 2 }, |served| {
+        serve(&common::square_net(), Options { repetition: Repetition::K2, tables, stock: 2, ..Options::default() }, |served| {
             let recording = Recording::new(served);
             // The permute bits of the index stand at the end of what carries tables.
             let tag = if tables == Tables::Stored { Tag::Tables } else { Tag::Labels };
@@ -309,13 +354,14 @@ fn a_server_says_what_is_wrong_with_a_hello() {
             (with(10, &[0]), Error::Refused, true),
             (with(10, &[3]), Error::Refused, true),
             (with(10, &[16]), Error::Refused, true),
-            (with(11, &[2]), Error::Refused, true),
+            (with(11, &[2 * (MAX_WORTH + 2)]), Error::Refused, true),
             (with(11, &[255]), Error::Refused, true),
             (with(12, &[0, 0, 0, 0]), Error::Refused, true),
             (with(12, &too_many), Error::Refused, true),
             (with(12, &[255; 4]), Error::Refused, true),
             (with(10, &[other]), Error::Refused, false),
             (with(11, &[Tables::Streamed as u8]), Error::Refused, false),
+            (with(11, &[2]), Error::Refused, false),
             (with(12, &[3]), Error::Refused, false),
             (with(16, &[!honest[16]]), Error::PlanMismatch, false),
             (with(47, &[!honest[47]]), Error::PlanMismatch, false),

@@ -8,13 +8,14 @@ mod parties;
 
 use common::{Lcg, Memory, check, convolution_net, graph, graph_net, link, pooling_net, relu_net, square_net};
 use minionn_core::Error;
+use minionn_core::compare::{Compared, Comparison};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Convolution, Function, Node, Op};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Options, Prepared, Server, Tables, prepared_memory, server_memory, small_server_memory};
+use minionn_core::session::{Activations, Options, Prepared, Server, Tables, prepared_memory, server_memory, small_server_memory};
 use minionn_core::workers::{Executor, Workers};
 use parties::{Parties, Served, serve};
 
@@ -23,7 +24,7 @@ fn every_mode_equals_the_integer_model() {
     for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
         for tables in [Tables::Stored, Tables::Streamed] {
             for repetition in Repetition::ALL {
-                check(&net, Options { repetition, tables, stock: 1 }, 2);
+                check(&net, Options { repetition, tables, stock: 1, ..Options::default() }, 2);
             }
         }
     }
@@ -34,6 +35,83 @@ fn stocks_share_ciphertexts() {
     for (stock, tables) in [(3, Tables::Stored), (8, Tables::Streamed)] {
         for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
             check(&net, Options { stock, tables, ..Options::default() }, 2);
+        }
+    }
+}
+
+/// Every activation that can be is compared.
+const COMPARED: Activations = Activations::Compared { worth: 0 };
+
+#[test]
+fn compared_activations_equal_the_integer_model_in_every_mode() {
+    for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
+        for (tables, stock) in [(Tables::Stored, 1), (Tables::Streamed, 1), (Tables::Stored, 3), (Tables::Streamed, 2)] {
+            for repetition in Repetition::ALL {
+                check(&net, Options { repetition, tables, stock, activations: COMPARED }, 2);
+            }
+        }
+    }
+}
+
+/// Layers of one element, of parts of a group, and of more than are made at once.
+#[test]
+fn compared_layers_of_all_lengths_equal_the_integer_model() {
+    for (len, function) in [1, 4, 7, 64, 129, 300].into_iter().flat_map(|len| [(len, Function::Relu), (len, Function::Identity)]) {
+        for (ring_in, shift, ring_out) in [(10, 3, 12), (24, 10, 22), (9, 0, 30), (44, 20, 44), (16, 9, 8)] {
+            let activation = Op::Activation { function, ring_in, shift, ring_out, len };
+            let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
+            for tables in [Tables::Stored, Tables::Streamed] {
+                let options = Options { tables, activations: COMPARED, ..Options::default() };
+                let possible = Compared::possible(&activation).is_some();
+                assert_eq!(Comparison::of(&activation).is_some(), possible);
+                assert!(possible == (function == Function::Relu || shift > 0 || ring_out > ring_in));
+                assert!(Compared::of(&activation, &options).is_some() == possible || len < 7);
+                check(&net, options, 1);
+            }
+        }
+    }
+}
+
+/// Bounds of all kinds, of values of all magnitudes: the input is what is activated.
+#[test]
+fn compared_bounds_equal_the_integer_model() {
+    for hi in [0, 1, 7, 8, 31, 60, 99, 100, 127, 500, 1 << 20, (1 << 43) - 1] {
+        for (ring_in, shift, ring_out) in [(8, 0, 8), (8, 2, 9), (20, 3, 22), (20, 4, 9), (44, 1, 44)] {
+            let len = 201;
+            let activation = Op::Activation { function: Function::Clip { lo: 0, hi }, ring_in, shift, ring_out, len };
+            let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
+            for tables in [Tables::Stored, Tables::Streamed] {
+                let options = Options { tables, activations: COMPARED, stock: 2, ..Options::default() };
+                assert!(Compared::of(&activation, &options).is_some());
+                check(&net, options, 1);
+            }
+        }
+    }
+    let below_zero = Op::Activation { function: Function::Clip { lo: -1, hi: 9 }, ring_in: 8, shift: 1, ring_out: 8, len: 3 };
+    assert!(Compared::possible(&below_zero).is_none());
+}
+
+/// Windows of two elements and of many, odd and even, with padding and overlap, with and without ReLU.
+#[test]
+fn compared_pooling_windows_equal_the_integer_model() {
+    for (size, window, stride, pads) in [
+        ([2, 6, 6], [2, 2], [2, 2], [0; 4]),
+        ([5, 10, 9], [1, 3], [1, 3], [0; 4]),
+        ([1, 9, 8], [3, 3], [2, 1], [1, 0, 0, 1]),
+        ([2, 9, 8], [9, 8], [9, 8], [0; 4]),
+        ([3, 7, 5], [1, 2], [3, 3], [0; 4]),
+    ] {
+        let layer = Convolution::window(size, window, stride, pads, [1, 1]);
+        let len = size.iter().product();
+        let [h, w] = layer.output_size().unwrap();
+        for (function, shift, ring_out) in [(Function::Relu, 1, 12), (Function::Relu, 0, 12), (Function::Identity, 2, 13)] {
+            let pool = Op::MaxPool { function, ring_in: 12, ring_out, shift, window: layer };
+            let net = common::model(len, &[pool, Op::Open { ring: ring_out, len: size[0] * h * w }], 7);
+            for (tables, stock) in [(Tables::Stored, 2), (Tables::Streamed, 1)] {
+                let options = Options { tables, stock, activations: COMPARED, ..Options::default() };
+                assert!(Compared::of(&pool, &options).is_some(), "{pool:?}");
+                check(&net, options, 2);
+            }
         }
     }
 }
@@ -60,7 +138,7 @@ fn graphs_equal_the_integer_model_in_every_mode() {
         let net = graph::random(&mut g);
         let tables = if round % 2 == 0 { Tables::Stored } else { Tables::Streamed };
         let repetition = Repetition::ALL[round / 2 % Repetition::ALL.len()];
-        check(&net, Options { repetition, tables, stock: 1 + g.below(3) as u32 }, 2);
+        check(&net, Options { repetition, tables, stock: 1 + g.below(3) as u32, ..Options::default() }, 2);
     }
 }
 
@@ -101,8 +179,12 @@ impl Executor for Threads {
 #[test]
 fn threads_change_nothing_on_the_wire() {
     for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
-        for (stock, tables, repetition) in [(9, Tables::Stored, Repetition::K4), (1, Tables::Streamed, Repetition::K8)] {
-            let options = Options { repetition, tables, stock };
+        for (stock, tables, repetition, activations) in [
+            (9, Tables::Stored, Repetition::K4, Activations::Garbled),
+            (1, Tables::Streamed, Repetition::K8, Activations::Garbled),
+            (2, Tables::Stored, Repetition::K8, COMPARED),
+        ] {
+            let options = Options { repetition, tables, stock, activations };
             let x = common::input(Model::parse(&net).unwrap().plan().header().input_len as usize, 1);
             let session = |[client, server]: [Workers<'static>; 2]| {
                 serve(&net, options, |served| {

@@ -189,7 +189,7 @@ fn cases() -> Vec<(&'static str, Vec<Value>)> {
         (0, b'm', "magic"),
         (8, 2, "version"),
         (10, 3, "k is 1, 2, 4 or 8"),
-        (11, 2, "tables is 0 or 1"),
+        (11, 100, "modes of no options"),
         (12, 0, "a stock of 0"),
         (13, 0x10, "a stock of 4099"),
     ] {
@@ -775,7 +775,8 @@ fn engines<T>(
     let model = Model::parse(&bytes).unwrap();
     let plan = *model.plan();
     let tables = if case.0["streamed"] == true { Tables::Streamed } else { Tables::Stored };
-    let options = Options { repetition: Repetition::from_k(case.u8("k")).unwrap(), tables, stock: case.u64("stock") as u32 };
+    let options =
+        Options { repetition: Repetition::from_k(case.u8("k")).unwrap(), tables, stock: case.u64("stock") as u32, ..Options::default() };
     let buffers = Buffers::default();
     let mut weights = Memory::new(prepared_memory(&plan, options.stock).unwrap());
     let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
@@ -1007,7 +1008,7 @@ fn answer(prepared: &Prepared<'_>, options: Options, bytes: &[u8]) -> twin::Mess
 fn the_engine_refuses_with_the_documented_codes() {
     let net = network("relu");
     let bytes = net.model();
-    let options = Options { repetition: Repetition::K4, tables: Tables::Streamed, stock: 3 };
+    let options = Options { repetition: Repetition::K4, tables: Tables::Streamed, stock: 3, ..Options::default() };
     let mut weights = Memory::new(prepared_memory(Model::parse(&bytes).unwrap().plan(), 3).unwrap());
     let prepared = Prepared::new(Model::parse(&bytes).unwrap(), 3, weights.bytes()).unwrap();
     let abort = |code: u16| twin::Message { up: false, tag: 255, payload: code.to_le_bytes().to_vec() };

@@ -4,14 +4,20 @@ use crate::pointer::checked;
 use crate::status::{Result, Status, guard};
 use minionn_core::ot::Repetition;
 use minionn_core::session::engine::Buffers;
-use minionn_core::session::{Options, Tables};
+use minionn_core::session::{Activations, Options, Tables};
 
 /// OTs are made and garbled tables travel offline, into the client's memory.
 pub const MINIONN_TABLES_STORED: u8 = 0;
 /// OTs are made and garbled tables travel online, just before use: for clients without storage.
 pub const MINIONN_TABLES_STREAMED: u8 = 1;
 
-/// How a session runs. The client chooses; the server takes repetition, tables and stock from the client's greeting.
+/// Activations are computed by garbled circuits.
+pub const MINIONN_ACTIVATIONS_GARBLED: u8 = 0;
+/// Activations are computed by comparison with OTs, where there is one for the function and it saves bytes. Plus `n`, at most 48: where it saves 2^n bytes
+/// for each further round trip, so `n` is the logarithm of the bytes that the link carries in one.
+pub const MINIONN_ACTIVATIONS_COMPARED: u8 = 1;
+
+/// How a session runs. The client chooses; the server takes repetition, tables, activations and stock from the client's greeting.
 /// MUST be filled by minionn_options_init() before fields are set: later versions append fields.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -22,6 +28,8 @@ pub struct minionn_options {
     pub repetition: u8,
     /// MINIONN_TABLES_STORED or MINIONN_TABLES_STREAMED.
     pub tables: u8,
+    /// MINIONN_ACTIVATIONS_GARBLED, or MINIONN_ACTIVATIONS_COMPARED plus a number. The result is the same.
+    pub activations: u8,
     /// Predictions prepared at once, 1 to MINIONN_STOCK_MAX.
     pub stock: u32,
     /// Bytes of this party's buffer for bytes from the peer, at least MINIONN_BUFFER_MIN. Need not be the peer's.
@@ -36,6 +44,7 @@ impl minionn_options {
             size: size_of::<Self>(),
             repetition: options.repetition.k() as u8,
             tables: options.tables as u8,
+            activations: options.activations.code(),
             stock: options.stock,
             inbox: buffers.inbox,
             outbox: buffers.outbox,
@@ -54,7 +63,8 @@ impl minionn_options {
             _ => return Err(Status::MINIONN_ERROR_OPTION),
         };
         let repetition = Repetition::from_k(self.repetition).ok_or(Status::MINIONN_ERROR_OPTION)?;
-        let options = Options { repetition, tables, stock: self.stock };
+        let activations = Activations::from_code(self.activations);
+        let options = Options { repetition, tables, stock: self.stock, activations };
         options.check()?;
         Ok((options, Buffers { inbox: self.inbox, outbox: self.outbox }))
     }
@@ -75,7 +85,7 @@ pub(crate) unsafe fn read(options: *const minionn_options) -> Result<minionn_opt
     }
 }
 
-/// Fills in the defaults: repetition 8, stored tables, a stock of 1, buffers that suit the machine.
+/// Fills in the defaults: repetition 8, stored tables, garbled activations, a stock of 1, buffers that suit the machine.
 ///
 /// `size` MUST be `sizeof(minionn_options)`.
 ///

@@ -70,7 +70,7 @@ pub fn greeting(data: &[u8]) {
 /// A pairing of sessions with this OT parameter.
 fn halves() -> &'static Halves {
     static HALVES: OnceLock<Halves> = OnceLock::new();
-    HALVES.get_or_init(|| pair(Options { repetition: Repetition::K1, tables: Tables::Stored, stock: 1 }, [3; 32], [4; 32]))
+    HALVES.get_or_init(|| pair(Options { repetition: Repetition::K1, tables: Tables::Stored, stock: 1, ..Options::default() }, [3; 32], [4; 32]))
 }
 
 /// An exported pairing, as it is and with a digest that matches; if it parses, it goes on with the other half of an honest one.
@@ -79,7 +79,7 @@ pub fn pairing(data: &[u8]) {
     let mut bytes = data.to_vec();
     seal(&mut bytes);
     let Ok(pairing) = Pairing::parse(&bytes) else { return };
-    let options = Options { repetition: pairing.repetition(), tables: Tables::Streamed, stock: 1 };
+    let options = Options { repetition: pairing.repetition(), tables: Tables::Streamed, stock: 1, ..Options::default() };
     let [own, peers] = halves().clone();
     let server = pairing.party() == Party::Server;
     if Pairing::parse(&own).is_ok_and(|p| p.repetition() == options.repetition) {
@@ -110,7 +110,7 @@ fn recordings() -> &'static [Recording; 4] {
     static RECORDINGS: OnceLock<[Recording; 4]> = OnceLock::new();
     RECORDINGS.get_or_init(|| {
         [(Tables::Stored, false), (Tables::Streamed, false), (Tables::Stored, true), (Tables::Streamed, true)].map(|(tables, paired)| {
-            let options = Options { repetition: Repetition::K1, tables, stock: 1 };
+            let options = Options { repetition: Repetition::K1, tables, stock: 1, ..Options::default() };
             let pairing = paired.then(|| halves().clone());
             let x = common::input(20, 1);
             serve_with(net(), options, pairing.clone(), |served| {

@@ -53,6 +53,7 @@ pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs
     out.push_str("\n/* How a session runs: see minionn_options. */\n");
     name.define(&mut out, "REPETITION", options.repetition.k())?;
     name.define(&mut out, "TABLES", tables)?;
+    name.define(&mut out, "ACTIVATIONS", options.activations.code())?;
     name.define(&mut out, "STOCK", options.stock)?;
     name.define(&mut out, "INBOX", buffers.inbox)?;
     name.define(&mut out, "OUTBOX", buffers.outbox)?;
@@ -105,6 +106,7 @@ pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs
              if (status != MINIONN_OK) return status;\n    \
              options->repetition = {upper}_REPETITION;\n    \
              options->tables = {upper}_TABLES;\n    \
+             options->activations = {upper}_ACTIVATIONS;\n    \
              options->stock = {upper}_STOCK;\n    \
              options->inbox = {upper}_INBOX;\n    \
              options->outbox = {upper}_OUTBOX;\n    \

@@ -4,6 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 use minionn_core::plan::cost::Phase;
+use minionn_core::session::{Activations, MAX_WORTH};
 use serde::{Serialize, Serializer};
 
 /// A link that carries bytes both ways at once, each direction alike.
@@ -71,6 +72,15 @@ impl LinkModel {
         self.bits_per_second / 8.0
     }
 
+    /// When activations are to be compared on this link, rather than garbled: where each further round trip saves the bytes that go over the link
+    /// meanwhile, rounded up to a power of two.
+    #[must_use]
+    pub fn activations(&self) -> Activations {
+        let bytes = self.round_trip.as_secs_f64() * self.bytes_per_second();
+        let worth = bytes.max(1.0).log2().ceil() as u8; // saturates
+        Activations::Compared { worth: worth.min(MAX_WORTH) }
+    }
+
     /// What a phase takes on this link when both parties take no time: parties that send in turn wait for every byte of either.
     #[must_use]
     pub fn seconds(&self, phase: Phase) -> f64 {
@@ -132,6 +142,14 @@ mod tests {
             "1ms,1gbit,1",
         ] {
             assert_eq!(text.parse::<LinkModel>(), Err(ParseError), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_round_trip_is_worth_what_the_link_carries_meanwhile() {
+        // 125 kB, 625 kB, 184 B, 2625 B, nothing.
+        for (text, worth) in [("lan", 17), ("wan", 20), ("uart", 8), ("ble", 12), ("0s,1gbit", 0)] {
+            assert_eq!(text.parse::<LinkModel>().unwrap().activations(), Activations::Compared { worth }, "{text}");
         }
     }
 

@@ -43,7 +43,7 @@ fn exists(tool: &str) -> bool {
 }
 
 fn options(repetition: Repetition, tables: Tables, stock: u32) -> Options {
-    Options { repetition, tables, stock }
+    Options { repetition, tables, stock, ..Options::default() }
 }
 
 /// The headers of a model and of its first test rows, in `folder`.

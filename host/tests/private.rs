@@ -5,7 +5,7 @@
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::{Convolution, Plan};
-use minionn_core::session::{Options, Tables, client_memory, prepared_memory, server_memory};
+use minionn_core::session::{Activations, Options, Tables, client_memory, prepared_memory, server_memory};
 use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};
 use minionn_host::network::{Activation, Linear, Network, Node, Work};
@@ -87,7 +87,7 @@ fn fig12_convolutions_and_maxima() {
 #[test]
 fn fig13_nine_layers() {
     let model = std::fs::read(models().join("fig13_cifar.minionn")).unwrap();
-    let options = Options { tables: Tables::Streamed, repetition: Repetition::K2, stock: 1 };
+    let options = Options { tables: Tables::Streamed, repetition: Repetition::K2, stock: 1, ..Options::default() };
     check("fig13", &model, options, &head(&array("fig13_cifar.test.npy"), 1), &[]);
     let plan = std::fs::read(models().join("fig13_cifar.plan")).unwrap();
     let plan = Plan::parse(&plan).unwrap();
@@ -116,7 +116,29 @@ fn windows_of_an_accelerometer_and_labels_only() {
     let float = float_right(&logits, labels.data(), rows);
     assert!(right * 100 + rows >= float * 100 && float * 100 >= 97 * rows, "{right} of {rows} right, float {float}");
     for (tables, repetition) in [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)] {
-        check("sensor", &model, Options { tables, repetition, stock: 4 }, &head(&windows, 8), labels.data());
+        check("sensor", &model, Options { tables, repetition, stock: 4, ..Options::default() }, &head(&windows, 8), labels.data());
+    }
+}
+
+/// By comparison instead of circuits: the same answers.
+#[test]
+fn networks_with_compared_activations() {
+    let activations = Activations::Compared { worth: 0 };
+    for (name, inputs, tables, repetition) in [
+        ("digits_relu", "digits_relu", Tables::Stored, Repetition::K8),
+        ("fig12_conv_relu", "fig10_square", Tables::Stored, Repetition::K4),
+        ("fig12_conv_relu", "fig10_square", Tables::Streamed, Repetition::K8),
+        ("fig13_cifar", "fig13_cifar", Tables::Streamed, Repetition::K8),
+        ("sensor", "sensor", Tables::Streamed, Repetition::K2),
+        ("anomaly", "anomaly", Tables::Stored, Repetition::K2),
+    ] {
+        let model = std::fs::read(models().join(format!("{name}.minionn"))).unwrap();
+        let options = Options { tables, repetition, stock: 1, activations };
+        let parsed = Model::parse(&model).unwrap();
+        let garbled = Options { activations: Activations::Garbled, ..options };
+        let online = |options| minionn_core::plan::cost::online(parsed.plan(), options);
+        assert!(2 * (online(&options).up + online(&options).down) < online(&garbled).up + online(&garbled).down, "{name}");
+        check(name, &model, options, &head(&array(&format!("{inputs}.test.npy")), 1), &[]);
     }
 }
 
@@ -141,7 +163,7 @@ fn spectra_that_a_faulty_machine_makes() {
     let (integers, float) = (auc(&integers), auc(float.data()));
     assert!(float > 0.9 && integers > float - 0.01, "{integers} by integers, {float} by floating-point numbers");
     for (tables, repetition) in [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)] {
-        check("anomaly", &model, Options { tables, repetition, stock: 1 }, &head(&spectra, 1), &[]);
+        check("anomaly", &model, Options { tables, repetition, stock: 1, ..Options::default() }, &head(&spectra, 1), &[]);
     }
 }
 

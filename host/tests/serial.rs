@@ -16,7 +16,12 @@ use serialport::{SerialPort as _, TTYPort};
 use std::io::{Read as _, Write as _};
 use std::sync::mpsc::{Receiver, channel};
 
-const OPTIONS: Options = Options { repetition: minionn_core::ot::Repetition::K2, tables: Tables::Streamed, stock: 1 };
+const OPTIONS: Options = Options {
+    repetition: minionn_core::ot::Repetition::K2,
+    tables: Tables::Streamed,
+    stock: 1,
+    activations: minionn_core::session::Activations::Garbled,
+};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A device on the line that loses its power when so many bytes have gone through, both ways counted.

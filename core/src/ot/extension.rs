@@ -62,14 +62,31 @@ impl<'a> Receiver<'a> {
         leaves: &'a mut [Block],
         messages: &mut [[Block; 2]],
     ) -> Result<Self> {
-        check(repetition.leaves(), leaves.len())?;
+        let mut new = Self::empty(repetition, leaves);
+        new.renew(roots, pairing, session, messages)?;
+        Ok(new)
+    }
+
+    /// A half without trees, for [`Receiver::renew`].
+    #[must_use]
+    pub fn empty(repetition: Repetition, leaves: &'a mut [Block]) -> Self {
+        Self { repetition, leaves, groups: 0, path: Path::best(), workers: Workers::OWN }
+    }
+
+    /// Grows other trees, as [`Receiver::new`] does; groups are numbered from 0 again.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::new`].
+    pub fn renew(&mut self, roots: &mut Prg, pairing: &Tmmo, session: &Tmmo, messages: &mut [[Block; 2]]) -> Result<()> {
+        check(self.repetition.leaves(), self.leaves.len())?;
         check(KAPPA, messages.len())?;
-        let k = repetition.k();
-        for (tree, (leaves, messages)) in (0..).zip(leaves.chunks_exact_mut(1 << k).zip(messages.chunks_exact_mut(k))) {
+        let k = self.repetition.k();
+        for (tree, (leaves, messages)) in (0..).zip(self.leaves.chunks_exact_mut(1 << k).zip(messages.chunks_exact_mut(k))) {
             ggm::expand(pairing, tree, roots.next_u128(), leaves, messages);
             ggm::refresh(session, tree, 0, false, leaves);
         }
-        Ok(Self { repetition, leaves, groups: 0, path: Path::best(), workers: Workers::OWN })
+        self.groups = 0;
+        Ok(())
     }
 
     /// Does AES in another than the best way.
@@ -174,18 +191,35 @@ impl<'a> Sender<'a> {
         session: &Tmmo,
         leaves: &'a mut [Block],
     ) -> Result<Self> {
-        check(repetition.leaves(), leaves.len())?;
+        let mut new = Self::empty(repetition, leaves);
+        new.renew(delta, received, pairing, session)?;
+        Ok(new)
+    }
+
+    /// A half without trees, for [`Sender::renew`].
+    #[must_use]
+    pub fn empty(repetition: Repetition, leaves: &'a mut [Block]) -> Self {
+        Self { repetition, delta: 0, leaves, groups: 0, path: Path::best(), workers: Workers::OWN }
+    }
+
+    /// Rebuilds the leaves of other trees, as [`Sender::new`] does; groups are numbered from 0 again.
+    ///
+    /// # Errors
+    /// Those of [`Sender::new`].
+    pub fn renew(&mut self, delta: Block, received: &[Block], pairing: &Tmmo, session: &Tmmo) -> Result<()> {
+        check(self.repetition.leaves(), self.leaves.len())?;
         check(KAPPA, received.len())?;
         if delta & 1 == 0 {
             return Err(Error::Internal);
         }
-        let k = repetition.k();
-        for (tree, (leaves, received)) in (0..).zip(leaves.chunks_exact_mut(1 << k).zip(received.chunks_exact(k))) {
+        let k = self.repetition.k();
+        for (tree, (leaves, received)) in (0..).zip(self.leaves.chunks_exact_mut(1 << k).zip(received.chunks_exact(k))) {
             let path = (delta >> (usize::from(tree) * k)) as u16 & ((1 << k) - 1);
             ggm::puncture(pairing, tree, path, received, leaves);
             ggm::refresh(session, tree, path, true, leaves);
         }
-        Ok(Self { repetition, delta, leaves, groups: 0, path: Path::best(), workers: Workers::OWN })
+        (self.delta, self.groups) = (delta, 0);
+        Ok(())
     }
 
     /// Does AES in another than the best way.

@@ -84,7 +84,7 @@ impl Repetition {
 }
 
 /// All ones if the lowest bit of `bit` is set, else zero. The barrier inside keeps the compiler from branching on it.
-fn mask(bit: u64) -> u64 {
+pub(crate) fn mask(bit: u64) -> u64 {
     u64::conditional_select(&0, &u64::MAX, Choice::from((bit & 1) as u8))
 }
 

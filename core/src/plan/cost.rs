@@ -2,8 +2,10 @@
 
 use super::nonlinear::{DECODE_BYTES, LABEL_BYTES, Nonlinear};
 use super::{Op, Plan, tile};
+use crate::compare::{Compared, Stage};
 use crate::error::Result;
-use crate::params::{LIMB_BITS, N, PRIMES};
+use crate::hash::Block;
+use crate::params::{KAPPA, LIMB_BITS, N, PRIMES};
 use crate::session::{Options, Tables};
 use crate::wire::{HELLO_BYTES, OVERHEAD, packed_len};
 
@@ -86,11 +88,39 @@ pub fn fetch_plan(plan: &Plan<'_>) -> Phase {
     Phase::default().frame_up(2).round().frame_down(plan.len_bytes() as u64)
 }
 
+/// Bytes of the client's OT corrections for an operation and one prediction.
+fn client_corrections(op: &Op, options: &Options) -> u64 {
+    match Compared::of(op, options) {
+        Some(compared) => compared.correction_bytes(options.repetition)[0],
+        None => Nonlinear::of(op).correction_bytes(options.repetition),
+    }
+}
+
+/// Bytes of the server's.
+pub(crate) fn server_corrections(op: &Op, options: &Options) -> u64 {
+    Compared::of(op, options).map_or(0, |compared| compared.correction_bytes(options.repetition)[1])
+}
+
+/// Whether any operation is compared.
+pub(crate) fn compares(plan: &Plan<'_>, options: &Options) -> bool {
+    plan.ops().any(|op| Compared::of(&op, options).is_some())
+}
+
+/// Bytes of the base OTs of OTs in which the server chooses: corrections up, messages down.
+fn turn_bytes(plan: &Plan<'_>, options: &Options) -> [u64; 2] {
+    if compares(plan, options) {
+        [options.repetition.correction_bytes_per_group() as u64, (2 * KAPPA * size_of::<Block>()) as u64]
+    } else {
+        [0; 2]
+    }
+}
+
 /// Payload of the offline corrections frame, for the whole stock.
 pub(crate) fn corrections_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
-    match options.tables {
+    let [turn, _] = turn_bytes(plan, options);
+    turn + match options.tables {
         Tables::Stored => {
-            let one: u64 = plan.ops().map(|op| Nonlinear::of(&op).correction_bytes(options.repetition)).sum();
+            let one: u64 = plan.ops().map(|op| client_corrections(&op, options)).sum();
             one * u64::from(options.stock)
         }
         Tables::Streamed => 0,
@@ -99,10 +129,11 @@ pub(crate) fn corrections_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
 
 /// Payload of the offline tables frame, for the whole stock.
 pub(crate) fn tables_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
-    match options.tables {
+    let [_, turn] = turn_bytes(plan, options);
+    turn + match options.tables {
         Tables::Stored => {
-            let products: u64 = plan.ops().map(|op| Nonlinear::of(&op).products_bytes()).sum();
-            products * u64::from(options.stock) + store_bytes(plan, options)
+            let one = |op: Op| Nonlinear::of(&op).products_bytes() + server_corrections(&op, options);
+            plan.ops().map(one).sum::<u64>() * u64::from(options.stock) + store_bytes(plan, options)
         }
         Tables::Streamed => 0,
     }
@@ -112,8 +143,18 @@ pub(crate) fn tables_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
 pub(crate) fn late_corrections_bytes(op: &Op, options: &Options) -> u64 {
     match options.tables {
         Tables::Stored => 0,
-        Tables::Streamed => Nonlinear::of(op).correction_bytes(options.repetition),
+        Tables::Streamed => client_corrections(op, options),
     }
+}
+
+/// Payload of the server's message `number` in a stage of a comparison, for one prediction; the operation's first starts with corrections that were
+/// not sent before.
+pub(crate) fn server_message_bytes(op: &Op, stage: &Stage, number: u32, options: &Options) -> u64 {
+    let late = match options.tables {
+        Tables::Streamed if stage.first == 0 && number == 0 => server_corrections(op, options),
+        _ => 0,
+    };
+    late + stage.message_bytes(number)[0]
 }
 
 /// Payload of the frame that opens products, for one prediction: corrections that were not sent before, then every δ.
@@ -131,8 +172,8 @@ pub(crate) fn opening_bytes(op: &Op, options: &Options) -> u64 {
 pub fn store_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
     match options.tables {
         Tables::Stored => {
-            let one = |op: Op| Nonlinear::of(&op).table_bytes() + Nonlinear::of(&op).decode_bytes;
-            plan.ops().map(one).sum::<u64>() * u64::from(options.stock)
+            let one = plan.ops().map(|op| Nonlinear::under(&op, options));
+            one.map(|n| n.table_bytes() + n.decode_bytes).sum::<u64>() * u64::from(options.stock)
         }
         Tables::Streamed => 0,
     }
@@ -140,7 +181,7 @@ pub fn store_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
 
 /// Payload of an operation's labels frame, for one prediction.
 pub(crate) fn labels_bytes(op: &Op, options: &Options) -> u64 {
-    let n = Nonlinear::of(op);
+    let n = Nonlinear::under(op, options);
     n.server_labels * LABEL_BYTES
         + match options.tables {
             Tables::Stored => 0,
@@ -157,11 +198,12 @@ pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
     for op in plan.ops() {
         phase = phase.plus(offline_op(&op, options)?);
     }
+    let [up, down] = turn_bytes(plan, options);
     if corrections_bytes(plan, options) > 0 {
-        phase = phase.frame_up(0);
+        phase = phase.frame_up(up);
     }
     if tables_bytes(plan, options) > 0 {
-        phase = phase.frame_down(0).round();
+        phase = phase.frame_down(down).round();
     }
     Ok(phase)
 }
@@ -177,9 +219,9 @@ pub fn offline_op(op: &Op, options: &Options) -> Result<Phase> {
     }
     match options.tables {
         Tables::Stored => {
-            let (n, stock) = (Nonlinear::of(op), u64::from(options.stock));
-            let down = n.products_bytes() + n.table_bytes() + n.decode_bytes;
-            Ok(Phase { up: n.correction_bytes(options.repetition) * stock, down: down * stock, rounds: 0 })
+            let (n, stock) = (Nonlinear::under(op, options), u64::from(options.stock));
+            let down = n.products_bytes() + n.table_bytes() + n.decode_bytes + server_corrections(op, options);
+            Ok(Phase { up: client_corrections(op, options) * stock, down: down * stock, rounds: 0 })
         }
         Tables::Streamed => Ok(Phase::default()),
     }
@@ -200,6 +242,14 @@ pub fn online_op(op: &Op, options: &Options) -> Phase {
     if late_corrections_bytes(op, options) > 0 {
         // On the way with what the client has just sent: no round of its own.
         phase = phase.frame_up(late_corrections_bytes(op, options));
+    }
+    if let Some(compared) = Compared::of(op, options) {
+        let message = |stage: &Stage, number| {
+            let [_, up] = stage.message_bytes(number);
+            Phase::default().frame_down(server_message_bytes(op, stage, number, options)).frame_up(up).round()
+        };
+        let stage = |stage: Stage| (0..stage.comparison.rounds()).map(move |number| message(&stage, number));
+        return compared.stages().flat_map(stage).fold(phase, Phase::plus);
     }
     match *op {
         Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => phase,

@@ -1,10 +1,12 @@
 //! What an operation without weights costs one prediction: circuits, OTs, tables.
 
 use super::Op;
+use crate::compare::Compared;
 use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, Max, Neuron, shapes, totals};
 use crate::hash::Block;
 use crate::ot::{GROUP, Repetition, product};
 use crate::ring::Modulus;
+use crate::session::Options;
 use crate::wire::packed_len;
 
 /// Bytes of a label.
@@ -90,6 +92,12 @@ impl Nonlinear {
             },
             _ => Self::default(),
         }
+    }
+
+    /// Of `op` in a session with these options: nothing where it is compared.
+    #[must_use]
+    pub fn under(op: &Op, options: &Options) -> Self {
+        if Compared::of(op, options).is_some() { Self::default() } else { Self::of(op) }
     }
 
     fn circuit<C: Circuit>(circuit: &C, neurons: usize) -> Self {

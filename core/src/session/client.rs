@@ -1,22 +1,26 @@
 //! The client: holds an input, learns the prediction.
 
 use super::channel::{Channel, Traffic};
+use super::compared::Layer;
 use super::garbled::{self, Evaluation};
 use super::layout::{ClientMemory, ClientOnline, ClientRegions, Held, padded_ots};
 use super::pairing::{self, Pairing, Party, Record, to_blocks, to_seed};
 use super::setup::{self, Secrets};
 use super::store::Store;
 use super::triplets::{self, Sharer, Shares};
-use super::{Options, Tables, products};
+use super::{Options, Tables, compared, products};
 use crate::attack::{Defence, stripped};
+use crate::compare::Compared;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::SecretKey;
 use crate::machine::Machine;
 use crate::memory::{Space, wipe, wipe_first};
-use crate::ot::{GROUP, Receiver};
+use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
-use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, tables_bytes};
+use crate::plan::cost::{
+    WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes,
+};
 use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
@@ -72,6 +76,8 @@ pub struct Client<'a, IO, S> {
     secrets: Secrets,
     hash: Tmmo,
     receiver: Receiver<'a>,
+    /// Of the OTs in which the server chooses; renewed with every stock.
+    backward: Sender<'a>,
     workers: Workers<'a>,
     memory: ClientMemory<'a>,
     /// Of the pairing; empty where the engine holds it.
@@ -159,9 +165,25 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let mut secrets = Secrets::new(&seed);
         match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, record).await {
             Ok((hash, receiver)) => {
-                let memory = ClientMemory::carve(memory, &plan, &options)?;
+                let mut memory = ClientMemory::carve(memory, &plan, &options)?;
+                let backward = Sender::empty(options.repetition, core::mem::take(&mut memory.leaves));
                 let (record, workers) = (Record::default(), Workers::OWN);
-                Ok(Self { ch, store, plan, options, secrets, hash, receiver, workers, memory, record, stocks: 0, left: 0, closed: false })
+                Ok(Self {
+                    ch,
+                    store,
+                    plan,
+                    options,
+                    secrets,
+                    hash,
+                    receiver,
+                    backward,
+                    workers,
+                    memory,
+                    record,
+                    stocks: 0,
+                    left: 0,
+                    closed: false,
+                })
             }
             Err(error) => {
                 wipe(memory);
@@ -234,6 +256,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     /// Shares the work of what follows with these. Bytes and results are the same.
     pub const fn share(&mut self, workers: Workers<'a>) {
         self.receiver.share(workers);
+        self.backward.share(workers);
         self.workers = workers;
     }
 
@@ -327,16 +350,21 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if stripped(Defence::OneTime) {
             return;
         }
-        let (ots, per) = (padded_ots(&self.plan), self.plan.elements());
-        if self.options.tables == Tables::Stored {
-            wipe(self.memory.labels.get_mut(index * ots..(index + 1) * ots).unwrap_or_default());
+        let (ots, per) = (padded_ots(&self.plan, &self.options), self.plan.elements());
+        match self.options.tables {
+            Tables::Stored => {
+                wipe(self.memory.labels.get_mut(index * ots..(index + 1) * ots).unwrap_or_default());
+                let compared = compared::elements(&self.plan, &self.options);
+                wipe(self.memory.compared.get_mut(index * compared..(index + 1) * compared).unwrap_or_default());
+            }
+            Tables::Streamed => wipe(self.memory.compared),
         }
         wipe(self.memory.shares.get_mut(index * per..(index + 1) * per).unwrap_or_default());
     }
 
     async fn offline(&mut self) -> Result<()> {
-        let Self { ch, store, plan, options, secrets, hash, receiver, workers, memory, stocks, .. } = self;
-        let ClientMemory { labels, shares, scratch } = memory;
+        let Self { ch, store, plan, options, secrets, hash, receiver, backward, workers, memory, stocks, .. } = self;
+        let ClientMemory { labels, shares, compared: elements, scratch, .. } = memory;
         let stock = options.stock as usize;
         let first = *stocks * stock as u64;
         let seed = secrets.later.derive(*stocks);
@@ -358,14 +386,32 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             }
         }
 
+        let mut space = Space::carve(scratch)?;
+        let base: &mut [Block] = space.take(compared::base_ots(plan, options))?;
+        let workspace = space.into_rest();
         let corrections = corrections_bytes(plan, options);
         if corrections > 0 {
             ch.begin(Tag::Corrections, corrections).await?;
+            #[cfg(feature = "compare")]
+            if !base.is_empty() {
+                let scratch = compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
+                compared::client_choose_base(ch, scratch, options, receiver, &seed, base).await?;
+            }
             let mut labels = &mut labels[..];
-            for prediction in 0..stock {
+            let mut elements = Held::new(elements, options, 0, 0);
+            let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
+            for prediction in stored {
                 for step in plan.steps() {
-                    let own = labels.split_off_mut(..Nonlinear::of(&step.op).groups() * GROUP).ok_or(Error::Internal)?;
-                    extend(ch, scratch, options, receiver, &step, own, (&shares, prediction)).await?;
+                    #[cfg(feature = "compare")]
+                    if let Some(compared) = Compared::of(&step.op, options) {
+                        let layer = Layer { compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
+                        let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
+                        let random = (&compared::choices(&seed, step.number), prediction);
+                        let output = |e| shares.get(prediction, Modulus::Bits(step.op.output().0), step.to + e);
+                        layer.client_forward(ch, workspace, receiver, random, elements.take(compared.len())?, share, output).await?;
+                    }
+                    let own = labels.split_off_mut(..Nonlinear::under(&step.op, options).groups() * GROUP).ok_or(Error::Internal)?;
+                    extend(ch, workspace, options, receiver, &step, own, (&shares, prediction)).await?;
                 }
             }
             ch.end().await?;
@@ -375,18 +421,30 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let tables = tables_bytes(plan, options);
         if tables > 0 {
             ch.expect(Tag::Tables, tables).await?;
+            #[cfg(feature = "compare")]
+            if !base.is_empty() {
+                compared::client_base(ch, hash, backward, (&seed, *stocks), base).await?;
+            }
             let mut labels = &mut labels[..];
-            for prediction in 0..stock {
+            let mut elements = Held::new(elements, options, 0, 0);
+            let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
+            for prediction in stored {
                 for step in plan.steps() {
-                    let counts = Nonlinear::of(&step.op);
+                    #[cfg(feature = "compare")]
+                    if let Some(compared) = Compared::of(&step.op, options) {
+                        let layer = Layer { compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
+                        layer.client_backward(ch, workspace, backward, elements.take(compared.len())?).await?;
+                        continue;
+                    }
+                    let counts = Nonlinear::under(&step.op, options);
                     let own = labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
                     if counts.products > 0 {
                         let ring = Modulus::Bits(step.op.input().0);
                         let layer = layer(first + prediction as u64, step.number);
                         let factor = |i| shares.get(prediction, ring, step.factors(i).1);
                         products::client(ch, ring, &counts, layer, hash, own, factor).await?;
-                    } else if options.tables == Tables::Stored {
-                        garbled::keep(ch, scratch, &step.op, store).await?;
+                    } else {
+                        garbled::keep(ch, workspace, &step.op, store).await?;
                     }
                 }
             }
@@ -397,8 +455,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     }
 
     async fn online(&mut self, index: usize, x: &[i64], out: &mut [i64]) -> Result<usize> {
-        let Self { ch, store, plan, options, hash, receiver, memory, stocks, .. } = self;
-        let ClientMemory { labels, shares, scratch } = memory;
+        let Self { ch, store, plan, options, secrets, hash, receiver, backward, memory, stocks, .. } = self;
+        let ClientMemory { labels, shares, compared: elements, scratch, .. } = memory;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
         let shares = Shares::new(shares, plan);
         let ring = Modulus::Bits(plan.input_ring());
@@ -409,18 +467,48 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             .await?;
         ch.end().await?;
 
-        let ots = padded_ots(plan);
+        let ots = padded_ots(plan, options);
         let mut space = Space::carve(scratch)?;
         let ClientOnline { labels: fresh, workspace } = ClientOnline::take(&mut space, plan, options)?;
         let used = space.used();
         let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
         let mut labels = Held::new(labels, options, index, ots);
+        let mut elements = Held::new(elements, options, index, compared::elements(plan, options));
         let mut answer = 0;
         for step in plan.steps() {
             let Step { number, op, from, .. } = step;
             let (ring, len) = (Modulus::Bits(op.input().0), op.input().1 as usize);
-            let counts = Nonlinear::of(&op);
+            let counts = Nonlinear::under(&op, options);
             let own = labels.take(counts.groups() * GROUP)?;
+            #[cfg(feature = "compare")]
+            if let Some(compared) = Compared::of(&op, options) {
+                let layer = Layer { compared, layer: layer(prediction, number), hash, options, plan };
+                let elements = elements.take(compared.len())?;
+                let share = |e| shares.get(index, ring, from + e);
+                let output = |e| shares.get(index, Modulus::Bits(op.output().0), step.to + e);
+                let streamed = options.tables == Tables::Streamed;
+                if streamed {
+                    let seed = compared::choices(&secrets.later.derive(*stocks - 1), number);
+                    ch.begin(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
+                    layer.client_forward(ch, workspace, receiver, (&seed, index), elements, share, output).await?;
+                    ch.end().await?;
+                }
+                for stage in compared.stages() {
+                    for message in 0..stage.comparison.rounds() {
+                        ch.expect(Tag::Compare, server_message_bytes(&op, &stage, message, options)).await?;
+                        if streamed && stage.first == 0 && message == 0 {
+                            layer.client_backward(ch, workspace, backward, elements).await?;
+                        }
+                        layer.client_receive(ch, workspace, (&stage, message), elements, share).await?;
+                        ch.finish().await?;
+                        let [_, bytes] = stage.message_bytes(message);
+                        ch.begin(Tag::Compare, bytes).await?;
+                        layer.client_send(ch, workspace, (&stage, message), elements, share).await?;
+                        ch.end().await?;
+                    }
+                }
+                continue;
+            }
             if late_corrections_bytes(&op, options) > 0 {
                 ch.begin(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
                 extend(ch, workspace, options, receiver, &step, own, (&shares, index)).await?;

@@ -32,14 +32,19 @@ impl<'a> ExtendScratch<'a> {
 }
 
 /// A run of bits from values of any widths, cut into groups.
-struct Choices<I> {
+pub(crate) struct Choices<I> {
     values: I,
     pending: (u64, u32),
 }
 
 impl<I: Iterator<Item = (u64, u32)>> Choices<I> {
+    /// Values with their widths.
+    pub(crate) const fn new(values: I) -> Self {
+        Self { values, pending: (0, 0) }
+    }
+
     /// The next 128 bits, the first lowest; zeros behind the end.
-    fn group(&mut self) -> u128 {
+    pub(crate) fn group(&mut self) -> u128 {
         let (mut group, mut filled) = (0, 0);
         while filled < GROUP as u32 {
             if self.pending.1 == 0 {
@@ -77,7 +82,7 @@ pub(crate) async fn extend_client<IO: Read + Write>(
         let inputs = (0..steps).map(move |step| Nonlinear::element(op, n, step)).map(|element| (input(element), ring));
         inputs.chain(core::iter::once((output(n), counts.colour_bits)))
     });
-    let mut run = Choices { values, pending: (0, 0) };
+    let mut run = Choices::new(values);
     for labels in labels.chunks_mut(CHUNK * GROUP) {
         let groups = labels.len() / GROUP;
         let choices = choices.get_mut(..groups).ok_or(Error::Internal)?;
@@ -396,7 +401,7 @@ mod tests {
     #[test]
     fn choices_are_the_bits_in_order() {
         let values = [(0b101, 3), (0, 0), (u64::MAX, 64), (0x5555, 16), (1, 44), (0, 44)];
-        let mut run = Choices { values: values.into_iter(), pending: (0, 0) };
+        let mut run = Choices::new(values.into_iter());
         let first = run.group();
         let expected = 0b101_u128 | u128::from(u64::MAX) << 3 | 0x5555 << 67 | 1 << 83;
         assert_eq!((first, run.group(), run.group()), (expected, 0, 0));

@@ -2,7 +2,8 @@
 
 use super::pairing::{CLIENT_RECORD, SERVER_RECORD};
 use super::triplets::{Footprint, Prepared};
-use super::{Options, Tables, garbled, server, setup, triplets};
+use super::{Options, Tables, compared, garbled, server, setup, triplets};
+use crate::compare;
 use crate::error::{Error, Result};
 use crate::hash::Block;
 use crate::machine::Machine;
@@ -13,14 +14,14 @@ use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{Op, Plan};
 
 /// OTs of one prediction, every operation padded to whole groups.
-pub(crate) fn padded_ots(plan: &Plan<'_>) -> usize {
-    total(plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP))
+pub(crate) fn padded_ots(plan: &Plan<'_>, options: &Options) -> usize {
+    total(plan.ops().map(|op| Nonlinear::under(&op, options).groups() * GROUP))
 }
 
 /// OTs whose labels wait for their prediction: of the whole stock, or none where they are made just before use.
 fn kept_ots(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {
-        Tables::Stored => padded_ots(plan).saturating_mul(options.stock as usize),
+        Tables::Stored => padded_ots(plan, options).saturating_mul(options.stock as usize),
         Tables::Streamed => 0,
     }
 }
@@ -29,7 +30,7 @@ fn kept_ots(plan: &Plan<'_>, options: &Options) -> usize {
 pub(crate) fn fresh_ots(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {
         Tables::Stored => 0,
-        Tables::Streamed => plan.ops().map(|op| Nonlinear::of(&op).groups() * GROUP).max().unwrap_or(0),
+        Tables::Streamed => plan.ops().map(|op| Nonlinear::under(&op, options).groups() * GROUP).max().unwrap_or(0),
     }
 }
 
@@ -86,10 +87,11 @@ impl<'a> ClientRegions<'a, 'a> {
 
 /// Bytes of either party's scratch for OTs, then for a circuit.
 pub(crate) fn workspace(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
-    let groups = plan.ops().map(|op| Nonlinear::of(&op).groups()).max().unwrap_or(0);
+    let groups = plan.ops().map(|op| Nonlinear::under(&op, options).groups()).max().unwrap_or(0);
     let mut most = measure(machine, |space| garbled::ExtendScratch::take(space, options, groups).map(|_| ()))?;
+    most = most.max(measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?);
     for op in plan.ops().filter(|op| !op.is_linear()) {
-        most = most.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::of(&op)).map(|_| ()))?);
+        most = most.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::under(&op, options)).map(|_| ()))?);
     }
     Ok(most)
 }
@@ -98,7 +100,7 @@ pub(crate) fn workspace(machine: Machine, plan: &Plan<'_>, options: &Options) ->
 pub(crate) struct ClientOnline<'a> {
     /// Active labels of one operation, where they are made just before use.
     pub(crate) labels: &'a mut [Block],
-    /// For OTs, then for a circuit.
+    /// For OTs, then for a circuit or a comparison.
     pub(crate) workspace: &'a mut [u8],
 }
 
@@ -115,6 +117,10 @@ pub(crate) struct ClientMemory<'a> {
     pub(crate) labels: &'a mut [Block],
     /// The client's share of every tensor: `[stock][elements]`.
     pub(crate) shares: &'a mut [u64],
+    /// Elements that are compared: `[stock][elements]`, or those of one operation.
+    pub(crate) compared: &'a mut [compare::client::Element],
+    /// Of the OTs in which the server chooses.
+    pub(crate) leaves: &'a mut [Block],
     /// What a phase carves for itself.
     pub(crate) scratch: &'a mut [u8],
 }
@@ -134,6 +140,8 @@ impl<'a> ClientMemory<'a> {
         Ok(Self {
             labels: space.take(kept_ots(plan, options))?,
             shares: space.take(stock.saturating_mul(plan.elements()))?,
+            compared: space.take(compared::records(plan, options))?,
+            leaves: space.take(compared::leaves(plan, options))?,
             scratch: space.take(Self::scratch(space.machine(), plan, options)?)?,
         })
     }
@@ -141,6 +149,8 @@ impl<'a> ClientMemory<'a> {
     pub(crate) fn wipe(&mut self) {
         wipe(self.labels);
         wipe(self.shares);
+        wipe(self.compared);
+        wipe(self.leaves);
         wipe(self.scratch);
     }
 
@@ -151,7 +161,9 @@ impl<'a> ClientMemory<'a> {
 
     /// Bytes of scratch that the offline phase uses.
     pub(crate) fn offline_scratch(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
-        let mut most = workspace(machine, plan, options)?;
+        // Labels of base OTs wait beside what is at work.
+        let base = measure(machine, |space| space.take::<Block>(compared::base_ots(plan, options)).map(|_| ()))?;
+        let mut most = base + workspace(machine, plan, options)?;
         for op in plan.ops().filter(Op::is_linear) {
             most = most.max(triplets::client_scratch(machine, &triplets::tile(&op, options)?)?);
         }
@@ -191,6 +203,10 @@ pub(crate) struct ServerMemory<'a> {
     pub(crate) masks: &'a mut [u64],
     /// Random factor and product share of products: `[stock][products]`, or those of one operation.
     pub(crate) products: &'a mut [[u64; 2]],
+    /// Elements that are compared: `[stock][elements]`, or those of one operation.
+    pub(crate) compared: &'a mut [compare::server::Element],
+    /// Of the OTs in which the server chooses.
+    pub(crate) leaves: &'a mut [Block],
     /// What a phase carves for itself.
     pub(crate) scratch: &'a mut [u8],
 }
@@ -207,19 +223,21 @@ impl<'a> ServerMemory<'a> {
 
     fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
         let stock = options.stock as usize;
-        let sum = |each: fn(&Op) -> usize| total(plan.ops().map(|op| each(&op))).saturating_mul(stock);
+        let sum = |each: &dyn Fn(&Op) -> usize| total(plan.ops().map(|op| each(&op))).saturating_mul(stock);
         let neurons = match options.tables {
-            Tables::Stored => sum(|op| Nonlinear::of(op).neurons),
+            Tables::Stored => sum(&|op| Nonlinear::under(op, options).neurons),
             Tables::Streamed => 0,
         };
         Ok(Self {
             labels: space.take(kept_ots(plan, options))?,
             decode: space.take(neurons)?,
-            masks: space.take(sum(|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
+            masks: space.take(sum(&|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
             products: space.take(match options.tables {
-                Tables::Stored => sum(|op| Nonlinear::of(op).products),
-                Tables::Streamed => plan.ops().map(|op| Nonlinear::of(&op).products).max().unwrap_or(0),
+                Tables::Stored => sum(&|op| Nonlinear::under(op, options).products),
+                Tables::Streamed => plan.ops().map(|op| Nonlinear::under(&op, options).products).max().unwrap_or(0),
             })?,
+            compared: space.take(compared::records(plan, options))?,
+            leaves: space.take(compared::leaves(plan, options))?,
             scratch: space.take(Self::scratch(space.machine(), plan, options, footprint)?)?,
         })
     }
@@ -229,6 +247,8 @@ impl<'a> ServerMemory<'a> {
         wipe(self.decode);
         wipe(self.masks);
         wipe(self.products);
+        wipe(self.compared);
+        wipe(self.leaves);
         wipe(self.scratch);
     }
 
@@ -239,7 +259,9 @@ impl<'a> ServerMemory<'a> {
 
     /// Bytes of scratch that the offline phase uses.
     pub(crate) fn offline_scratch(machine: Machine, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
-        let mut most = workspace(machine, plan, options)?;
+        // Messages of base OTs wait beside what is at work.
+        let base = measure(machine, |space| space.take::<[Block; 2]>(compared::base_ots(plan, options)).map(|_| ()))?;
+        let mut most = base + workspace(machine, plan, options)?;
         for op in plan.ops().filter(Op::is_linear) {
             let tile = triplets::tile(&op, options)?;
             most = most.max(measure(machine, |space| triplets::ServerScratch::take(space, &tile, footprint).map(|_| ()))?);

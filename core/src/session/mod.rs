@@ -12,6 +12,7 @@
 pub mod blocking;
 mod channel;
 mod client;
+mod compared;
 pub mod engine;
 mod garbled;
 mod layout;
@@ -43,6 +44,42 @@ pub enum Tables {
     Streamed = 1,
 }
 
+/// How activations are computed. Both give the same result, bit for bit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activations {
+    /// By garbled circuits: one round trip, most bytes.
+    Garbled,
+    /// By comparison with OTs ([`crate::compare`]) where there is one for the function and it saves bytes: at least `2^worth` for each further
+    /// round trip. So `worth` is the logarithm of what the link carries in one round trip's time.
+    Compared {
+        /// At most [`MAX_WORTH`]; 0: whatever saves a byte.
+        worth: u8,
+    },
+}
+
+/// Largest [`Activations::Compared`].
+pub const MAX_WORTH: u8 = 48;
+
+impl Activations {
+    /// As a number: 0 for [`Self::Garbled`], else 1 more than `worth`.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Garbled => 0,
+            Self::Compared { worth } => worth.saturating_add(1),
+        }
+    }
+
+    /// The reverse of [`Self::code`].
+    #[must_use]
+    pub const fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::Garbled,
+            code => Self::Compared { worth: code - 1 },
+        }
+    }
+}
+
 /// How a session runs; the client chooses, the server may refuse.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -52,6 +89,8 @@ pub struct Options {
     pub tables: Tables,
     /// Predictions prepared at once, `1..=`[`MAX_STOCK`].
     pub stock: u32,
+    /// How activations are computed.
+    pub activations: Activations,
 }
 
 /// Largest stock.
@@ -63,12 +102,17 @@ impl Options {
     /// # Errors
     /// [`Error::Option`].
     pub const fn check(&self) -> Result<()> {
-        if self.stock == 0 || self.stock > MAX_STOCK { Err(Error::Option) } else { Ok(()) }
+        let worth = match self.activations {
+            Activations::Garbled => 0,
+            Activations::Compared { worth } if cfg!(feature = "compare") => worth,
+            Activations::Compared { .. } => return Err(Error::Option),
+        };
+        if self.stock == 0 || self.stock > MAX_STOCK || worth > MAX_WORTH { Err(Error::Option) } else { Ok(()) }
     }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { repetition: Repetition::K8, tables: Tables::Stored, stock: 1 }
+        Self { repetition: Repetition::K8, tables: Tables::Stored, stock: 1, activations: Activations::Garbled }
     }
 }

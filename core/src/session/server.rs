@@ -2,20 +2,24 @@
 
 use super::channel::{Channel, Traffic};
 use super::client::{layer, session_key};
+use super::compared::Layer;
 use super::garbled::{self, Garbling, Send};
 use super::layout::{Held, ServerMemory, ServerRegions, fresh_ots, padded_ots, workspace};
 use super::pairing::{self, Pairing, Party, Record};
 use super::setup::{self, Secrets};
 use super::triplets::{self, Multiplication, Prepared};
-use super::{Options, Tables, products};
+use super::{Options, Tables, compared, products};
+use crate::compare::Compared;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::PublicKey;
 use crate::machine::Machine;
 use crate::memory::{Space, wipe, wipe_first};
-use crate::ot::{GROUP, Sender};
+use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
-use crate::plan::cost::{WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, tables_bytes};
+use crate::plan::cost::{
+    WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes,
+};
 use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{Op, Plan};
 use crate::ring::Modulus;
@@ -47,6 +51,8 @@ pub struct Server<'a, IO> {
     /// Keyed with a secret: labels of the server's own inputs.
     own_labels: Tmmo,
     sender: Sender<'a>,
+    /// Of the OTs in which the server chooses; renewed with every stock.
+    backward: Receiver<'a>,
     workers: Workers<'a>,
     key: PublicKey<'a>,
     memory: ServerMemory<'a>,
@@ -71,7 +77,7 @@ pub(crate) struct OnlineScratch<'a> {
     tensors: &'a mut [u64],
     /// Zero labels of one operation, where they are made just before use.
     labels: &'a mut [Block],
-    /// For OTs, then for a circuit.
+    /// For OTs, then for a circuit or a comparison.
     workspace: &'a mut [u8],
     decode: &'a mut [u64],
 }
@@ -79,7 +85,7 @@ pub(crate) struct OnlineScratch<'a> {
 impl<'a> OnlineScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let workspace = workspace(space.machine(), plan, options)?;
-        let neurons = plan.ops().map(|op| Nonlinear::of(&op).neurons).max().unwrap_or(0);
+        let neurons = plan.ops().map(|op| Nonlinear::under(&op, options).neurons).max().unwrap_or(0);
         Ok(Self {
             tensors: space.take(plan.elements())?,
             labels: space.take(fresh_ots(plan, options))?,
@@ -152,7 +158,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let secrets = Secrets::new(&seed);
         match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, memory, record).await {
             Ok((hash, sender, key)) => {
-                let memory = ServerMemory::carve(memory, plan, &options, prepared.footprint())?;
+                let mut memory = ServerMemory::carve(memory, plan, &options, prepared.footprint())?;
+                let backward = Receiver::empty(options.repetition, core::mem::take(&mut memory.leaves));
                 let own_labels = Tmmo::new(secrets.labels.stream(Domain::Label, 1).next_u128());
                 let record = Record::default();
                 Ok(Self {
@@ -163,6 +170,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     hash,
                     own_labels,
                     sender,
+                    backward,
                     workers: Workers::OWN,
                     key,
                     memory,
@@ -255,6 +263,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     /// Shares the work of what follows with these. Bytes and results are the same.
     pub const fn share(&mut self, workers: Workers<'a>) {
         self.sender.share(workers);
+        self.backward.share(workers);
         self.workers = workers;
     }
 
@@ -316,8 +325,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     }
 
     async fn offline(&mut self) -> Result<()> {
-        let Self { ch, prepared, options, secrets, hash, own_labels, sender, workers, key, memory, stocks, .. } = self;
-        let ServerMemory { labels, decode, masks, products, scratch } = memory;
+        let Self { ch, prepared, options, secrets, hash, own_labels, sender, backward, workers, key, memory, stocks, .. } = self;
+        let ServerMemory { labels, decode, masks, products, compared: elements, scratch, .. } = memory;
         let plan = prepared.model().plan();
         let stock = options.stock as usize;
         let first = *stocks * stock as u64;
@@ -337,14 +346,30 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             triplets::server(ch, scratch, &multiplication).await?;
         }
 
+        let mut space = Space::carve(scratch)?;
+        let base: &mut [[Block; 2]] = space.take(compared::base_ots(plan, options))?;
+        let workspace = space.into_rest();
         let corrections = corrections_bytes(plan, options);
         if corrections > 0 {
             ch.expect(Tag::Corrections, corrections).await?;
+            #[cfg(feature = "compare")]
+            if !base.is_empty() {
+                let scratch = compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
+                compared::server_base(ch, scratch, options, sender, backward, hash, (&seed, *stocks), base).await?;
+            }
             let mut labels = &mut labels[..];
-            for _ in 0..stock {
-                for op in plan.ops() {
-                    let own = labels.split_off_mut(..Nonlinear::of(&op).groups() * GROUP).ok_or(Error::Internal)?;
-                    garbled::extend_server(ch, scratch, options, sender, own).await?;
+            let mut elements = Held::new(elements, options, 0, 0);
+            let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
+            for prediction in stored {
+                for (number, op) in plan.ops().enumerate() {
+                    #[cfg(feature = "compare")]
+                    if let Some(compared) = Compared::of(&op, options) {
+                        let layer = Layer { compared, layer: layer(first + prediction as u64, number), hash, options, plan };
+                        layer.server_forward(ch, workspace, sender, elements.take(compared.len())?).await?;
+                        continue;
+                    }
+                    let own = labels.split_off_mut(..Nonlinear::under(&op, options).groups() * GROUP).ok_or(Error::Internal)?;
+                    garbled::extend_server(ch, workspace, options, sender, own).await?;
                 }
             }
             ch.finish().await?;
@@ -353,20 +378,30 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let tables = tables_bytes(plan, options);
         if tables > 0 {
             ch.begin(Tag::Tables, tables).await?;
+            ch.put(bytemuck::cast_slice(base)).await?;
             let (mut labels, mut decode, mut products) = (&labels[..], &mut decode[..], &mut products[..]);
-            for prediction in 0..stock {
+            let mut elements = Held::new(elements, options, 0, 0);
+            let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
+            for prediction in stored {
                 for (number, op) in plan.ops().enumerate() {
-                    let counts = Nonlinear::of(&op);
+                    #[cfg(feature = "compare")]
+                    if let Some(compared) = Compared::of(&op, options) {
+                        let layer = Layer { compared, layer: layer(first + prediction as u64, number), hash, options, plan };
+                        let random = (&compared::choices(&seed, number), prediction);
+                        layer.server_backward(ch, workspace, backward, random, elements.take(compared.len())?).await?;
+                        continue;
+                    }
+                    let counts = Nonlinear::under(&op, options);
                     let own = labels.split_off(..counts.groups() * GROUP).ok_or(Error::Internal)?;
                     let layer = layer(first + prediction as u64, number);
                     if counts.products > 0 {
                         let ring = Modulus::Bits(op.input().0);
                         let keep = products.split_off_mut(..counts.products).ok_or(Error::Internal)?;
                         products::server(ch, ring, &counts, layer, hash, sender.delta(), own, &mut random, keep).await?;
-                    } else if options.tables == Tables::Stored && counts.neurons > 0 {
+                    } else if counts.neurons > 0 {
                         let decode = decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?;
                         let garbling = Garbling { session: hash, secret: own_labels, delta: sender.delta(), layer };
-                        garbled::send(ch, scratch, &op, &garbling, own, decode, Send { tables: true, shares: None }).await?;
+                        garbled::send(ch, workspace, &op, &garbling, own, decode, Send { tables: true, shares: None }).await?;
                     }
                 }
             }
@@ -378,8 +413,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     }
 
     async fn online(&mut self, index: usize) -> Result<()> {
-        let Self { ch, prepared, options, secrets, hash, own_labels, sender, memory, stocks, .. } = self;
-        let ServerMemory { labels, decode, masks, products, scratch } = memory;
+        let Self { ch, prepared, options, secrets, hash, own_labels, sender, backward, memory, stocks, .. } = self;
+        let ServerMemory { labels, decode, masks, products, compared: elements, scratch, .. } = memory;
         let model = prepared.model();
         let plan = model.plan();
         let stock = options.stock as usize;
@@ -397,16 +432,17 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         .await?;
         ch.finish().await?;
 
-        let ots = padded_ots(plan);
+        let ots = padded_ots(plan, options);
         let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
         let mut labels = Held::new(labels, options, index, ots);
-        let neurons: usize = plan.ops().map(|op| Nonlinear::of(&op).neurons).sum();
+        let neurons: usize = plan.ops().map(|op| Nonlinear::under(&op, options).neurons).sum();
         let mut decode = match options.tables {
             Tables::Stored => decode.get_mut(index * neurons..(index + 1) * neurons).ok_or(Error::Internal)?,
             Tables::Streamed => &mut [],
         };
-        let per: usize = plan.ops().map(|op| Nonlinear::of(&op).products).sum();
+        let per: usize = plan.ops().map(|op| Nonlinear::under(&op, options).products).sum();
         let mut products = Held::new(products, options, index, per);
+        let mut elements = Held::new(elements, options, index, compared::elements(plan, options));
         // Factors of products that are made now.
         let mut random = secrets.later.derive(*stocks - 1).derive(0).stream(Domain::Mask, index as u64);
         let mut masks = &masks[..];
@@ -415,8 +451,41 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let op = step.op;
             let (ring, ring_out) = (Modulus::Bits(op.input().0), Modulus::Bits(op.output().0));
             let (len, len_out) = (op.input().1 as usize, op.output().1 as usize);
-            let counts = Nonlinear::of(&op);
+            let counts = Nonlinear::under(&op, options);
             let own = labels.take(counts.groups() * GROUP)?;
+            #[cfg(feature = "compare")]
+            if let Some(compared) = Compared::of(&op, options) {
+                let layer = Layer { compared, layer: layer(prediction, step.number), hash, options, plan };
+                let elements = elements.take(compared.len())?;
+                let (x, y) = step.split(tensors)?;
+                let share = |e: usize| x.get(e).map_or(0, |&x| ring.reduce(x));
+                let streamed = options.tables == Tables::Streamed;
+                if streamed {
+                    ch.expect(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
+                    layer.server_forward(ch, workspace, sender, elements).await?;
+                    ch.finish().await?;
+                }
+                for stage in compared.stages() {
+                    for message in 0..stage.comparison.rounds() {
+                        ch.begin(Tag::Compare, server_message_bytes(&op, &stage, message, options)).await?;
+                        if streamed && stage.first == 0 && message == 0 {
+                            let seed = compared::choices(&secrets.later.derive(*stocks - 1), step.number);
+                            layer.server_backward(ch, workspace, backward, (&seed, index), elements).await?;
+                        }
+                        layer.server_send(ch, workspace, (&stage, message), elements, share).await?;
+                        ch.end().await?;
+                        let [_, bytes] = stage.message_bytes(message);
+                        ch.expect(Tag::Compare, bytes).await?;
+                        layer.server_receive(ch, workspace, (&stage, message), elements, share).await?;
+                        ch.finish().await?;
+                    }
+                    if stage.is_last() {
+                        let results = elements.iter().skip(stage.first).map(|element| element.result);
+                        y.iter_mut().zip(results).for_each(|(y, result)| *y = result);
+                    }
+                }
+                continue;
+            }
             if late_corrections_bytes(&op, options) > 0 {
                 ch.expect(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
                 garbled::extend_server(ch, workspace, options, sender, own).await?;

@@ -35,11 +35,11 @@ pub fn unpack(bytes: &[u8], bits: u32, values: &mut [u64]) -> bool {
 #[must_use]
 #[inline]
 pub fn unpack_widths(bytes: &[u8], width: impl Fn(usize) -> u32, values: &mut [u64]) -> bool {
-    let mut reader = Reader { bytes, word: 0, left: 0 };
+    let mut reader = Reader::new(bytes);
     for (i, value) in values.iter_mut().enumerate() {
         *value = reader.take(width(i));
     }
-    reader.word == 0 && reader.bytes.iter().all(|&b| b == 0)
+    reader.finish()
 }
 
 /// A run of values of any widths, written into bytes. What does not fit is left out.
@@ -101,17 +101,31 @@ impl<'a> Packer<'a> {
 }
 
 /// Reads a run of values; behind the end are zeros.
-struct Reader<'a> {
+#[derive(Debug)]
+pub struct Reader<'a> {
     bytes: &'a [u8],
     /// Bits that were read from `bytes` and not yet taken, `left` of them.
     word: Word,
     left: u32,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    /// Starts at the front of `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, word: 0, left: 0 }
+    }
+
+    /// Whether what is left is zero, as an honest sender leaves the padding.
+    #[must_use]
+    pub fn finish(self) -> bool {
+        self.word == 0 && self.bytes.iter().all(|&b| b == 0)
+    }
+
+    /// The next value, of 1 to 64 bits.
     #[inline]
     #[allow(clippy::useless_conversion, reason = "words are narrower on small machines")]
-    fn take(&mut self, bits: u32) -> u64 {
+    pub fn take(&mut self, bits: u32) -> u64 {
         if bits <= Word::BITS {
             return u64::from(self.take_word(bits));
         }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::ot::Repetition;
 use crate::params::VERSION;
 use crate::plan::DIGEST;
-use crate::session::{Options, PairingId, Tables};
+use crate::session::{Activations, Options, PairingId, Tables};
 
 /// First bytes of a hello.
 const MAGIC: [u8; 8] = *b"MiniONN\0";
@@ -34,7 +34,7 @@ impl Hello {
         let o = &self.options;
         let (version, stock) = (VERSION.to_le_bytes(), o.stock.to_le_bytes());
         let pairing = self.pairing.unwrap_or_default();
-        let choices = [o.repetition.k() as u8, o.tables as u8];
+        let choices = [o.repetition.k() as u8, o.tables as u8 | o.activations.code() << 1];
         let fields: [&[u8]; 7] = [&MAGIC, &version, &choices, &stock, &self.digest, &self.nonce, &pairing];
         for (to, from) in out.iter_mut().zip(fields.iter().flat_map(|f| f.iter())) {
             *to = *from;
@@ -49,7 +49,7 @@ impl Hello {
     pub fn parse(bytes: &[u8; HELLO_BYTES]) -> Result<Self> {
         let (magic, rest) = bytes.split_first_chunk::<8>().ok_or(Error::Internal)?;
         let (version, rest) = rest.split_first_chunk::<2>().ok_or(Error::Internal)?;
-        let ([k, tables], rest) = rest.split_first_chunk::<2>().ok_or(Error::Internal)?;
+        let ([k, modes], rest) = rest.split_first_chunk::<2>().ok_or(Error::Internal)?;
         let (stock, rest) = rest.split_first_chunk::<4>().ok_or(Error::Internal)?;
         let (digest, rest) = rest.split_first_chunk::<DIGEST>().ok_or(Error::Internal)?;
         let (nonce, rest) = rest.split_first_chunk::<32>().ok_or(Error::Internal)?;
@@ -60,13 +60,10 @@ impl Hello {
         if u16::from_le_bytes(*version) != VERSION {
             return Err(Error::Version);
         }
-        let tables = match tables {
-            0 => Tables::Stored,
-            1 => Tables::Streamed,
-            _ => return Err(Error::Refused),
-        };
+        let tables = if modes & 1 == 0 { Tables::Stored } else { Tables::Streamed };
+        let activations = Activations::from_code(modes >> 1);
         let repetition = Repetition::from_k(*k).ok_or(Error::Refused)?;
-        let options = Options { repetition, tables, stock: u32::from_le_bytes(*stock) };
+        let options = Options { repetition, tables, stock: u32::from_le_bytes(*stock), activations };
         options.check().map_err(|_| Error::Refused)?;
         Ok(Self { options, digest: *digest, nonce: *nonce, pairing: (pairing != [0; 16]).then_some(pairing) })
     }

@@ -10,7 +10,7 @@ mod bits;
 mod greeting;
 mod hello;
 
-pub use bits::{GROUP, Packer, pack, packed_len, unpack, unpack_widths};
+pub use bits::{GROUP, Packer, Reader, pack, packed_len, unpack, unpack_widths};
 pub use greeting::{ABORT_BYTES, PLAN_REPLY_MAX, PLAN_REQUEST_BYTES, abort, peek_plan, plan_reply, plan_reply_bytes, plan_request};
 pub use hello::{Greeting, HELLO_BYTES, Hello};
 
@@ -69,6 +69,8 @@ pub enum Tag {
     Bye = 20,
     /// Client: has kept its half of the pairing; the server may keep the other.
     Keep = 21,
+    /// Either: a message of a comparison.
+    Compare = 22,
     /// Either: the session ends with an error code.
     Abort = 255,
 }

@@ -115,7 +115,7 @@ fn all_networks(args: &Args, seed: &Seed) -> anyhow::Result<()> {
 fn one_network(args: &Args, seed: &Seed) -> anyhow::Result<()> {
     let named = args.model.as_deref().or(args.network.as_deref()).unwrap_or(Path::new("fig10"));
     let model = load(named, args.calibrate.as_deref()).with_context(|| named.display().to_string())?;
-    let options = args.session.options()?;
+    let options = args.session.options_on(args.link.first())?;
     if let Some(count) = args.clients {
         return show(args, &clients::measure(&model, options, count, seed)?);
     }

@@ -4,9 +4,11 @@ use crate::bench::own;
 use crate::c_header::{self, BufferArgs};
 use crate::client::{self, Settings};
 use crate::link::fresh_seed;
+use crate::link_model::LinkModel;
 use crate::plot::{self, Plot, Row};
 use crate::{loopback, prefix};
 use anyhow::{Context as _, anyhow};
+use minionn_core::compare::Compared;
 use minionn_core::model::{self, Model};
 use minionn_core::ot::Repetition;
 use minionn_core::plan::cost::{self, Phase};
@@ -14,7 +16,7 @@ use minionn_core::plan::nonlinear::Nonlinear;
 use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Function, Op, Plan};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
-use minionn_core::session::{Options, Tables, client_memory, prepared_memory, server_memory};
+use minionn_core::session::{Activations, Options, Tables, client_memory, prepared_memory, server_memory};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -30,6 +32,30 @@ pub struct SessionArgs {
     /// OT extension: 1, 2, 4 or 8; more saves bytes and costs work.
     #[arg(long, value_name = "K", default_value_t = 8)]
     pub ot: u8,
+    /// How activations are computed: by garbled circuits (one round trip, most bytes), by comparison with OTs where there is one (up to three more round trips, a
+    /// tenth of the bytes), or whichever of the two the link makes faster, layer by layer.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = ActivationArg::Gc)]
+    pub activation: ActivationArg,
+}
+
+/// Which link `--activation auto` is to suit.
+#[derive(Clone, Debug, clap::Args)]
+pub struct LinkArgs {
+    /// The link that the session is for, which decides with --activation auto: lan (1 ms, 1 Gbit/s), wan (50 ms, 100 Mbit/s), uart (921600 baud), ble, or a round
+    /// trip and a bandwidth such as 20ms,50mbit. Without it: no round trip costs anything.
+    #[arg(long, value_name = "LINK")]
+    pub link: Option<LinkModel>,
+}
+
+/// [`Activations`] for the command line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum ActivationArg {
+    /// By garbled circuits.
+    Gc,
+    /// By comparison, where there is one for the function and it saves bytes.
+    Ot,
+    /// By comparison where it saves time on the --link.
+    Auto,
 }
 
 /// [`Tables`] for the command line.
@@ -47,12 +73,25 @@ impl SessionArgs {
     /// # Errors
     /// If one is out of range.
     pub fn options(&self) -> anyhow::Result<Options> {
+        self.options_on(None)
+    }
+
+    /// The same on a link.
+    ///
+    /// # Errors
+    /// If one is out of range.
+    pub fn options_on(&self, link: Option<&LinkModel>) -> anyhow::Result<Options> {
         let repetition = Repetition::from_k(self.ot).ok_or_else(|| anyhow!("--ot takes 1, 2, 4 or 8"))?;
         let tables = match self.tables {
             TablesArg::Stored => Tables::Stored,
             TablesArg::Streamed => Tables::Streamed,
         };
-        let options = Options { repetition, tables, stock: self.stock };
+        let activations = match (self.activation, link) {
+            (ActivationArg::Gc, _) => Activations::Garbled,
+            (ActivationArg::Auto, Some(link)) => link.activations(),
+            (ActivationArg::Ot | ActivationArg::Auto, _) => Activations::Compared { worth: 0 },
+        };
+        let options = Options { repetition, tables, stock: self.stock, activations };
         options.check().with_context(|| format!("--stock takes 1 to {}", minionn_core::session::MAX_STOCK))?;
         Ok(options)
     }
@@ -66,6 +105,8 @@ pub struct Args {
     file: PathBuf,
     #[command(flatten)]
     session: SessionArgs,
+    #[command(flatten)]
+    link: LinkArgs,
     /// Also draw the bytes of every layer, for one prediction.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -94,8 +135,11 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(model) => *model.plan(),
         None => Plan::parse(&bytes).context(name)?,
     };
-    let options = args.session.options()?;
+    let options = args.session.options_on(args.link.link.as_ref())?;
     let mut costs = costs(&plan, &options)?;
+    if let Some(link) = &args.link.link {
+        costs["link"] = on_link(&plan, &options, link)?;
+    }
     let mut seconds = Vec::new();
     if args.measure {
         let model = model.context("--measure takes a model: a plan has no weights to run")?;
@@ -205,6 +249,7 @@ pub fn costs(plan: &Plan<'_>, options: &Options) -> anyhow::Result<Value> {
         "stock": options.stock,
         "tables": if options.tables == Tables::Stored { "stored" } else { "streamed" },
         "ot": options.repetition.k(),
+        "activations": options.activations.code(),
         "layers": layers?,
         "setup": phase(cost::setup()),
         "resume": phase(cost::resume()),
@@ -221,12 +266,32 @@ pub fn costs(plan: &Plan<'_>, options: &Options) -> anyhow::Result<Value> {
     }))
 }
 
+/// What a prediction takes on a link with either way to compute activations, and with the way that suits it; the parties' own work left out.
+fn on_link(plan: &Plan<'_>, options: &Options, link: &LinkModel) -> anyhow::Result<Value> {
+    let ways = [("gc", Activations::Garbled), ("ot", Activations::Compared { worth: 0 }), ("auto", link.activations())];
+    let mut all = json!({"name": link.name});
+    for (name, activations) in ways {
+        let options = Options { activations, ..*options };
+        let (offline, online) = (cost::offline(plan, &options)?, cost::online(plan, &options));
+        let compared = plan.ops().filter(|op| Compared::of(op, &options).is_some()).count();
+        all[name] = json!({
+            "layers_by_ot": compared,
+            "offline_seconds": link.seconds(offline), "offline_bytes": offline.up + offline.down, "offline_rounds": offline.rounds,
+            "online_seconds": link.seconds(online), "online_bytes": online.up + online.down, "online_rounds": online.rounds,
+        });
+    }
+    Ok(all)
+}
+
 fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
-    let n = Nonlinear::of(op);
+    let n = Nonlinear::under(op, options);
+    let compared = Compared::of(op, options);
+    let ots = compared.map_or(n.ots, |compared| compared.ots());
     let ((ring, inputs), (ring_out, outputs)) = (op.input(), op.output());
     let mut value = json!({
         "kind": kind(op), "ring": ring, "ring_out": ring_out, "inputs": inputs, "outputs": outputs,
-        "and_gates": n.and_gates, "ots": n.ots, "products": n.products,
+        "activation": if compared.is_some() { "ot" } else if n.neurons > 0 { "gc" } else { "none" },
+        "and_gates": n.and_gates, "ots": ots, "products": n.products,
         "offline": phase(cost::offline_op(op, options)?),
         "online": phase(cost::online_op(op, options)),
     });
@@ -325,7 +390,7 @@ fn table(costs: &Value) -> String {
             dash(&l["limbs"]),
             dash(&l["ciphertexts_up"]),
             dash(&l["ciphertexts_down"]),
-            u(&l["and_gates"]),
+            if l["activation"] == "ot" { "by OT".to_owned() } else { l["and_gates"].to_string() },
             u(&l["ots"]),
             u(&l["offline"]["rounds"]) + u(&l["online"]["rounds"]),
             b(&l["offline"]["bytes_up"]),
@@ -365,6 +430,23 @@ fn table(costs: &Value) -> String {
             "time of one prediction",
             plot::seconds(s)
         );
+    }
+    for (way, label) in [("gc", "circuits"), ("ot", "comparison"), ("auto", "auto")] {
+        let l = &costs["link"][way];
+        if let (Some(off), Some(on)) = (l["offline_seconds"].as_f64(), l["online_seconds"].as_f64()) {
+            let _ = writeln!(
+                out,
+                "{:<28} {:>10} offline ({}, {} rounds), {} online ({}, {} rounds), {} layers by OT",
+                format!("on {} by {label}", costs["link"]["name"].as_str().unwrap_or_default()),
+                plot::seconds(off),
+                b(&l["offline_bytes"]),
+                u(&l["offline_rounds"]),
+                plot::seconds(on),
+                b(&l["online_bytes"]),
+                u(&l["online_rounds"]),
+                u(&l["layers_by_ot"])
+            );
+        }
     }
     let m = &costs["memory"];
     let _ = writeln!(

@@ -1,6 +1,6 @@
 //! `minionn predict`.
 
-use super::plan::SessionArgs;
+use super::plan::{LinkArgs, SessionArgs};
 use crate::client::{self, Phase, Report, Settings};
 use crate::npy;
 use crate::threads::Threads;
@@ -23,6 +23,8 @@ pub struct Args {
     plan: Option<PathBuf>,
     #[command(flatten)]
     session: SessionArgs,
+    #[command(flatten)]
+    link: LinkArgs,
     /// Keep garbled tables in this file instead of memory.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
@@ -57,7 +59,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} predictions, {eta} left")?);
     let threads = Threads::new(args.threads.unwrap_or_else(Threads::here))?;
     let settings = Settings {
-        options: args.session.options()?,
+        options: args.session.options_on(args.link.link.as_ref())?,
         store: args.store.as_deref(),
         pairing: args.pairing.as_deref(),
         workers: threads.workers(),

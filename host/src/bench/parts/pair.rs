@@ -74,7 +74,7 @@ impl<'m> Pair<'m> {
 /// Runs `then` on a network of the paper, its weights prepared, as it is measured there and with k = 8.
 fn with_network(name: &str, then: impl FnOnce(&Model<'_>, &Prepared<'_>, Options) -> anyhow::Result<()>) -> anyhow::Result<()> {
     let network = networks::find(name).context("no such network")?;
-    let options = Options { tables: network.tables, repetition: Repetition::K8, stock: 1 };
+    let options = Options { tables: network.tables, repetition: Repetition::K8, stock: 1, ..Options::default() };
     let model = Model::parse(network.model)?;
     let mut memory = Memory::new(prepared_memory(model.plan(), options.stock)?);
     let prepared = Prepared::new(model, options.stock, memory.bytes())?;

@@ -39,7 +39,7 @@ impl Network {
     /// # Errors
     /// If a session fails.
     pub fn and_gates_per_second(&self, repetition: Repetition, runs: u32) -> anyhow::Result<f64> {
-        let options = Options { repetition, tables: Tables::Streamed, stock: 1 };
+        let options = Options { repetition, tables: Tables::Streamed, stock: 1, ..Options::default() };
         let inputs = own::inputs(&Model::parse(&self.model)?, None, 1, &Seed([7; 32]))?;
         Ok(self.and_gates as f64 / own::measure(&self.model, options, None, Workers::OWN, runs, &inputs)?.online.seconds)
     }

@@ -1,0 +1,241 @@
+//! An operation as comparisons one after the other: `max(a, b) = b + max(a − b, 0)` for a tournament over a window, `min(v, h) = h − max(h − v, 0)` for
+//! a bound. Every stage re-shares, so each party's shares of what it compares are known when the stage before is done, the client's offline.
+
+use super::Comparison;
+use crate::ot::{GROUP, Repetition};
+use crate::plan::nonlinear::{LABEL_BYTES, Nonlinear};
+use crate::plan::{Convolution, Function, Op};
+use crate::ring::Modulus;
+use crate::session::{Activations, Options};
+use crate::wire::packed_len;
+
+/// An operation that is computed by comparison, and what that costs one prediction.
+#[derive(Clone, Copy, Debug)]
+pub struct Compared {
+    /// Of the elements that go in.
+    first: Comparison,
+    /// Of the differences of a tournament.
+    pairs: Option<Comparison>,
+    /// Of differences to a bound. What comes before stays in the ring of the difference: the bound takes its place in the result.
+    last: Option<Comparison>,
+    inputs: usize,
+    outputs: usize,
+    window: Option<Convolution>,
+    /// Largest result, if there is a bound.
+    bound: Option<u64>,
+}
+
+/// What a stage compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Input {
+    /// The elements of the tensor.
+    Tensor,
+    /// Two of each window's that are left, of this round of the tournament, from 1 on.
+    Pair(u32),
+    /// What is left of each window, and the bound.
+    Bound(u64),
+}
+
+/// One comparison of many elements.
+#[derive(Clone, Copy, Debug)]
+pub struct Stage {
+    /// How they are compared.
+    pub comparison: Comparison,
+    /// Elements.
+    pub len: usize,
+    /// Number of its first element among those of all stages.
+    pub first: usize,
+    input: Input,
+    last: bool,
+}
+
+impl Compared {
+    /// Of `op` in a session with these options, if it is to be compared.
+    #[must_use]
+    #[inline]
+    pub fn of(op: &Op, options: &Options) -> Option<Self> {
+        // Known while compiling, so that nothing else of this stays.
+        if !cfg!(feature = "compare") {
+            return None;
+        }
+        let Activations::Compared { worth } = options.activations else { return None };
+        let new = Self::possible(op)?;
+        let circuit = Nonlinear::of(op);
+        let colours = packed_len(circuit.neurons as u64, circuit.colour_bits);
+        let garbled = circuit.correction_bytes(options.repetition) + circuit.table_bytes() + circuit.server_labels * LABEL_BYTES + colours;
+        let saved = garbled.checked_sub(new.bytes(options.repetition)).filter(|&saved| saved > 0)?;
+        (saved >= u64::from(new.rounds() - 1) << worth).then_some(new)
+    }
+
+    /// Of `op`, if it can be compared at all.
+    #[must_use]
+    pub fn possible(op: &Op) -> Option<Self> {
+        let (function, ring_in, ring_out, shift, window) = match *op {
+            Op::Activation { function, ring_in, ring_out, shift, .. } => (function, ring_in, ring_out, shift, None),
+            Op::MaxPool { function, ring_in, ring_out, shift, window } => (function, ring_in, ring_out, shift, Some(window)),
+            _ => return None,
+        };
+        let (relu, bound) = match function {
+            Function::Identity => (false, None),
+            Function::Relu => (true, None),
+            Function::Clip { lo: 0, hi } => (true, Some((hi >> shift) as u64)),
+            _ => return None,
+        };
+        // Results have so many bits, with a sign if there is one; a bound beyond them is none.
+        let bits = ring_in.checked_sub(shift).filter(|&bits| bits >= 2)?;
+        let bound = bound.filter(|&bound| bound >> (bits - 1) == 0);
+        // A window of one element would leave out the others.
+        if window.is_some_and(|window| window.window_len() < 2) {
+            return None;
+        }
+        let difference = if relu { bits } else { bits + 1 };
+        let ring = if bound.is_some() { difference } else { ring_out };
+        let pairs = match window {
+            Some(_) if difference > ring => return None,
+            Some(_) => Some(Comparison::new(true, difference, 0, ring)?),
+            None => None,
+        };
+        let last = match bound {
+            Some(_) => Some(Comparison::new(true, difference, 0, ring_out)?),
+            None => None,
+        };
+        let first = Comparison::new(relu, ring_in, shift, ring)?;
+        let ((_, inputs), (_, outputs)) = (op.input(), op.output());
+        Some(Self { first, pairs, last, inputs: inputs as usize, outputs: outputs as usize, window, bound })
+    }
+
+    /// Elements of a window that are left after so many rounds.
+    fn left(&self, round: u32) -> usize {
+        let width = self.window.map_or(1, |window| window.window_len());
+        (0..round).fold(width, |left, _| left.div_ceil(2))
+    }
+
+    /// Rounds of the tournament.
+    fn tournament(&self) -> u32 {
+        (0..usize::BITS).find(|&round| self.left(round) <= 1).unwrap_or(0)
+    }
+
+    /// The stages in order.
+    pub fn stages(&self) -> impl Iterator<Item = Stage> + use<> {
+        let this = *self;
+        let rounds = this.tournament();
+        let count = 1 + rounds + u32::from(this.bound.is_some());
+        let mut first = 0;
+        (0..count).map_while(move |number| {
+            let (comparison, len, input) = match (number, this.bound) {
+                (0, _) => (this.first, this.inputs, Input::Tensor),
+                (round, _) if round <= rounds => (this.pairs?, this.outputs * (this.left(round - 1) / 2), Input::Pair(round)),
+                (_, bound) => (this.last?, this.outputs, Input::Bound(bound?)),
+            };
+            let stage = Stage { comparison, len, first, input, last: number + 1 == count };
+            first += len;
+            Some(stage)
+        })
+    }
+
+    /// Elements of all stages.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.stages().map(|stage| stage.len).fold(0, usize::saturating_add)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// OTs, without padding.
+    #[must_use]
+    pub fn ots(&self) -> usize {
+        self.stages().map(|stage| stage.len * (stage.comparison.forward_ots() + stage.comparison.backward_ots())).sum()
+    }
+
+    /// Round trips.
+    #[must_use]
+    pub fn rounds(&self) -> u32 {
+        self.stages().map(|stage| stage.comparison.rounds()).sum()
+    }
+
+    /// Bytes of the client's corrections, of the server's.
+    #[must_use]
+    pub fn correction_bytes(&self, repetition: Repetition) -> [u64; 2] {
+        self.stages().fold([0; 2], |[up, down], stage| {
+            let [u, d] = [stage.comparison.forward_ots(), stage.comparison.backward_ots()]
+                .map(|each| ((stage.len * each).div_ceil(GROUP) * repetition.correction_bytes_per_group()) as u64);
+            [up + u, down + d]
+        })
+    }
+
+    fn bytes(&self, repetition: Repetition) -> u64 {
+        let messages = self.stages().flat_map(|stage| (0..stage.comparison.rounds()).flat_map(move |number| stage.message_bytes(number)));
+        messages.chain(self.correction_bytes(repetition)).sum()
+    }
+
+    /// The number, among elements of all stages, of the one whose result is number `i` of what is left of window `output` after a round.
+    fn place(&self, round: u32, output: usize, i: usize) -> usize {
+        let before = round.checked_sub(1).map(|before| (before, self.left(before)));
+        match before {
+            None => self.window.map_or(output, |window| window.window_element(output, i)),
+            // The odd one goes on as it is.
+            Some((before, left)) if i == left / 2 => self.place(before, output, left - 1),
+            Some((before, left)) => {
+                let first = self.inputs + (1..round).map(|round| self.outputs * (self.left(round - 1) / 2)).sum::<usize>();
+                debug_assert!(before < round);
+                first + output * (left / 2) + i
+            }
+        }
+    }
+
+    /// A party's share of what element `e` of a stage compares, and of what its result is added to, or taken from. `tensor`: its shares of the
+    /// operation's input; `result`: of results of elements before, by number. The server has all of the bound.
+    pub(crate) fn shares(
+        &self,
+        stage: &Stage,
+        e: usize,
+        server: bool,
+        tensor: impl Fn(usize) -> u64,
+        result: impl Fn(usize) -> u64,
+    ) -> [u64; 2] {
+        let ring = Modulus::Bits(stage.comparison.ring_in);
+        match stage.input {
+            Input::Tensor => [ring.reduce(tensor(e)), 0],
+            Input::Pair(round) => {
+                let pairs = self.left(round - 1) / 2;
+                let [a, b] = [1, 0].map(|i| result(self.place(round - 1, e / pairs, 2 * (e % pairs) + i)));
+                [ring.reduce(a.wrapping_sub(b)), b]
+            }
+            Input::Bound(bound) => {
+                let own = if server { bound } else { 0 };
+                [ring.reduce(own.wrapping_sub(result(self.place(self.tournament(), e, 0)))), own]
+            }
+        }
+    }
+}
+
+impl Stage {
+    /// Bytes of message `number` of the server, of the client.
+    #[must_use]
+    pub fn message_bytes(&self, number: u32) -> [u64; 2] {
+        [self.comparison.server_bits(number), self.comparison.client_bits(number)].map(|bits| packed_len(self.len as u64, bits))
+    }
+
+    /// Whether its results are the operation's.
+    #[must_use]
+    pub const fn is_last(&self) -> bool {
+        self.last
+    }
+
+    /// The result of an element from that of the comparison, or the reverse: shares in the ring of the result.
+    pub(crate) fn combine(&self, base: u64, share: u64) -> u64 {
+        let ring = self.comparison.result();
+        let share = if matches!(self.input, Input::Bound(_)) { base.wrapping_sub(share) } else { base.wrapping_add(share) };
+        ring.reduce(share)
+    }
+
+    /// The comparison's result that [`Self::combine`] makes `share` of.
+    pub(crate) fn part(&self, base: u64, share: u64) -> u64 {
+        let ring = self.comparison.result();
+        ring.reduce(if matches!(self.input, Input::Bound(_)) { base.wrapping_sub(share) } else { share.wrapping_sub(base) })
+    }
+}
