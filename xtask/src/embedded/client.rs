@@ -160,7 +160,7 @@ impl Row {
     }
 
     fn check(&self) -> Result<(), String> {
-        let limits::Client { flash, ram, set_up } = limits::Client::of(self.network, self.language);
+        let limits::Client { flash, ram, set_up } = limits::Client::of(self.network, self.language, self.link);
         let pairs = [("flash", self.flash, flash), ("RAM", self.ram(), ram), ("set-up", self.instructions[0], set_up)];
         match pairs.into_iter().find(|(_, value, limit)| value > limit) {
             None => Ok(()),

@@ -13,6 +13,8 @@ use std::thread;
 const BUFFER: usize = 1 << 12;
 /// How often a silent pseudo-terminal is asked again.
 const POLL: Duration = Duration::from_millis(50);
+/// How long a terminal may stay full.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How many bytes a wire still carries, both ways together.
 #[derive(Clone, Debug)]
@@ -74,6 +76,8 @@ impl Wire {
         let (mut near, far) = TTYPort::pair().map_err(|error| error.to_string())?;
         near.set_timeout(POLL).map_err(|error| error.to_string())?;
         let mut writer = near.try_clone_native().map_err(|error| error.to_string())?;
+        // A server that computes reads nothing, and a terminal holds 4 kB.
+        writer.set_timeout(PATIENCE).map_err(|error| error.to_string())?;
         let (up, down) = (wire.budget.clone(), wire.budget.clone());
         let device: Arc<Mutex<Option<TcpStream>>> = Arc::default();
         let (connected, greetings, to_device) = (wire.connected.clone(), wire.greetings.clone(), device.clone());
