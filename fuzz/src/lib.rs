@@ -70,7 +70,9 @@ pub fn greeting(data: &[u8]) {
 /// A pairing of sessions with this OT parameter.
 fn halves() -> &'static Halves {
     static HALVES: OnceLock<Halves> = OnceLock::new();
-    HALVES.get_or_init(|| pair(Options { repetition: Repetition::K1, tables: Tables::Stored, stock: 1, ..Options::default() }, [3; 32], [4; 32]))
+    HALVES.get_or_init(|| {
+        pair(Options { repetition: Repetition::K1, tables: Tables::Stored, stock: 1, ..Options::default() }, [3; 32], [4; 32])
+    })
 }
 
 /// An exported pairing, as it is and with a digest that matches; if it parses, it goes on with the other half of an honest one.

@@ -4,4 +4,5 @@ use minionn_core::ot::Repetition;
 use minionn_core::session::{Options, Tables};
 
 /// Least memory: one prediction at a time, and only one operation's labels.
-pub(crate) const OPTIONS: Options = Options { repetition: Repetition::K2, tables: Tables::Streamed, stock: 1, activations: minionn_core::session::Activations::Garbled };
+pub(crate) const OPTIONS: Options =
+    Options { repetition: Repetition::K2, tables: Tables::Streamed, stock: 1, activations: minionn_core::session::Activations::Garbled };
