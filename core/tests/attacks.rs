@@ -664,7 +664,7 @@ fn digits_of_the_server() -> Vec<(Vec<u32>, u32)> {
             let pads = (from..from + 4).fold(0, |sum, bit| sum ^ labels[e * second.forward_ots() + bit] as u32);
             let entries = (tables.take(30) as u32) << 2 ^ pads;
             let entry = |digit: u32, i: u32| u32::from(i + digit >= 16) | u32::from(i + digit == 15) << 1;
-            let open = |i: &u32| (i ^ own).count_ones() % 2 == 0;
+            let open = |i: &u32| (i ^ own).count_ones().is_multiple_of(2);
             let fits = |digit, own_bits| (0..16).filter(open).all(|i| entries >> (2 * i) & 3 == entry(digit, i) ^ own_bits);
             let candidates = (0..16).filter(|&digit| (0..4).any(|own_bits| fits(digit, own_bits))).collect();
             seen.push((candidates, (server >> from) as u32 & 15));
