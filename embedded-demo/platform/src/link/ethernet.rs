@@ -12,7 +12,7 @@ use static_cell::ConstStaticCell;
 
 /// Bytes buffered each way. More than about 8 KiB received lets QEMU's controller drop frames.
 const RECEIVE: usize = 4096;
-const SEND: usize = 2048;
+const SEND: usize = 4096;
 /// A locally administered address.
 const HARDWARE: EthernetAddress = EthernetAddress([0x02, 0x4d, 0x69, 0x6e, 0x69, 0x4f]);
 /// The device in QEMU's user network, and its gateway, which is the host's loopback interface.
