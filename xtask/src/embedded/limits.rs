@@ -42,6 +42,6 @@ pub(crate) const PANICS: &[&str] = &["panic", "unwind"];
 /// Bytes of all of these. Branches that the compiler puts at the end of an asynchronous function and before a division end there, in a jump to the
 /// handler, without a message, a place, or unwinding.
 pub(crate) const PANIC: u64 = 96;
-/// Bytes that the server's process may grow by for each session that is cut off. One holds more than twice as much, buffers included; some
-/// stay with the allocator.
-pub(crate) const SERVER_GROWTH: u64 = 256 << 10;
+/// Bytes that the server's process may grow by for each of the first sessions that are cut off. One holds more; some stay with the allocator: after
+/// twenty there are 3 MB, and no more after a hundred.
+pub(crate) const SERVER_GROWTH: u64 = 512 << 10;
