@@ -409,6 +409,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                         let random = (&compared::choices(&seed, step.number), prediction);
                         let output = |e| shares.get(prediction, Modulus::Bits(step.op.output().0), step.to + e);
                         layer.client_forward(ch, workspace, receiver, random, elements.take(compared.len())?, share, output).await?;
+                        continue;
                     }
                     let own = labels.split_off_mut(..Nonlinear::under(&step.op, options).groups() * GROUP).ok_or(Error::Internal)?;
                     extend(ch, workspace, options, receiver, &step, own, (&shares, prediction)).await?;
