@@ -52,12 +52,12 @@ pub struct Stage {
 impl Compared {
     /// Of `op` in a session with these options, if it is to be compared.
     #[must_use]
-    #[inline]
+    #[inline(always)] // Without the feature it is known while compiling, so that nothing else of this stays.
     pub fn of(op: &Op, options: &Options) -> Option<Self> {
-        // Known while compiling, so that nothing else of this stays.
-        if !cfg!(feature = "compare") {
-            return None;
-        }
+        if cfg!(feature = "compare") { Self::chosen(op, options) } else { None }
+    }
+
+    fn chosen(op: &Op, options: &Options) -> Option<Self> {
         let Activations::Compared { worth } = options.activations else { return None };
         let new = Self::possible(op)?;
         let circuit = Nonlinear::of(op);

@@ -50,6 +50,9 @@ pub(crate) fn backward_hash(hash: &Tmmo) -> Tmmo {
 
 /// Elements of one prediction that are compared, in all.
 pub(crate) fn elements(plan: &Plan<'_>, options: &Options) -> usize {
+    if !cfg!(feature = "compare") {
+        return 0;
+    }
     lengths(plan, options).fold(0, usize::saturating_add)
 }
 
@@ -87,10 +90,12 @@ impl<'a> Scratch<'a> {
     /// For all compared operations of a plan, and for their base OTs.
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let (mut groups, mut bits) = (0, 0);
-        for Stage { comparison, len, .. } in plan.ops().filter_map(|op| Compared::of(&op, options)).flat_map(|compared| compared.stages()) {
-            let ots = comparison.forward_ots().max(comparison.backward_ots());
-            groups = groups.max(len.saturating_mul(ots).div_ceil(GROUP)).min(space.machine().groups);
-            bits = bits.max(comparison.most_bits());
+        for compared in plan.ops().filter_map(|op| Compared::of(&op, options)) {
+            for Stage { comparison, len, .. } in compared.stages() {
+                let ots = comparison.forward_ots().max(comparison.backward_ots());
+                groups = groups.max(len.saturating_mul(ots).div_ceil(GROUP)).min(space.machine().groups);
+                bits = bits.max(comparison.most_bits());
+            }
         }
         // What is left of a call is less than an element's, which is less than a group.
         let held = usize::from(groups > 1);

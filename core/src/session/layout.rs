@@ -87,12 +87,16 @@ impl<'a> ClientRegions<'a, 'a> {
 
 /// Bytes of either party's scratch for OTs, then for a circuit.
 pub(crate) fn workspace(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
-    let groups = plan.ops().map(|op| Nonlinear::under(&op, options).groups()).max().unwrap_or(0);
-    let mut most = measure(machine, |space| garbled::ExtendScratch::take(space, options, groups).map(|_| ()))?;
-    most = most.max(measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?);
-    for op in plan.ops().filter(|op| !op.is_linear()) {
-        most = most.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &Nonlinear::under(&op, options)).map(|_| ()))?);
+    let mut most = measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?;
+    let mut groups = 0;
+    for op in plan.ops() {
+        let counts = Nonlinear::under(&op, options);
+        groups = groups.max(counts.groups());
+        if !op.is_linear() {
+            most = most.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &counts).map(|_| ()))?);
+        }
     }
+    most = most.max(measure(machine, |space| garbled::ExtendScratch::take(space, options, groups).map(|_| ()))?);
     Ok(most)
 }
 
