@@ -117,35 +117,43 @@ pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs
     Ok(out)
 }
 
-/// The header that `minionn plain --c-header` writes to `path`: the samples as floats, and what the integer model makes of them.
+/// The header that `minionn plain --c-header` writes to `path`: the samples as a network's integers, and what the integer model makes of them.
 ///
 /// # Errors
 /// If the file name is no name in C.
-pub fn samples<'a>(path: &Path, rows: impl Iterator<Item = (&'a [f32], &'a Answer)> + Clone) -> anyhow::Result<String> {
+pub fn samples(path: &Path, plan: &Plan<'_>, answers: &[Answer]) -> anyhow::Result<String> {
     let name = Name::of(path)?;
     let lower = &name.lower;
-    let (count, columns) = (rows.clone().count(), rows.clone().next().map_or(0, |(x, _)| x.len()));
-    ensure!(count > 0, "there are no samples");
-    let answer = rows.clone().next().map_or(0, |(_, answer)| answer.integers.len());
+    let first = answers.first().context("there are no samples")?;
+    let (count, columns, answer) = (answers.len(), first.input.len(), first.integers.len());
+    let (min, max) = (plan.header().input.min, plan.header().input.max);
+    let of = |least: i32, most: i32| min >= least && max <= most;
+    let integer = match () {
+        () if of(i8::MIN.into(), i8::MAX.into()) => "int8_t",
+        () if of(i16::MIN.into(), i16::MAX.into()) => "int16_t",
+        () => "int32_t",
+    };
     let mut out = name.begin("minionn plain", "Samples, and what the integer model makes of them: a private prediction gives the same.");
     out.push_str("#include <stdint.h>\n\n");
     name.define(&mut out, "COUNT", count)?;
     name.define(&mut out, "LENGTH", columns)?;
     name.define(&mut out, "ANSWER_LENGTH", answer)?;
-    writeln!(out, "\n/* In real units. */\nstatic const float {lower}_input[{count}][{columns}] = {{")?;
-    for (x, _) in rows.clone() {
+    name.define(&mut out, "SCALE", float(plan.header().input.scale))?;
+    writeln!(out, "\n/* Quantised; times {}_SCALE in real units. */", name.upper)?;
+    writeln!(out, "static const {integer} {lower}_input[{count}][{columns}] = {{")?;
+    for Answer { input, .. } in answers {
         out.push_str("    {\n");
-        numbers(&mut out, x.iter().map(|&x| float(x)))?;
+        numbers(&mut out, input)?;
         out.push_str("    },\n");
     }
     writeln!(out, "}};\n\n/* Index of the largest output. */\nstatic const uint32_t {lower}_argmax[{count}] = {{")?;
-    numbers(&mut out, rows.clone().map(|(_, answer)| answer.argmax))?;
+    numbers(&mut out, answers.iter().map(|answer| answer.argmax))?;
     out.push_str("};\n");
     if answer > 0 {
         writeln!(out, "\n/* The outputs, as integers. */\nstatic const int64_t {lower}_answer[{count}][{answer}] = {{")?;
-        for (_, answer) in rows {
+        for Answer { integers, .. } in answers {
             out.push_str("    {\n");
-            numbers(&mut out, &answer.integers)?;
+            numbers(&mut out, integers)?;
             out.push_str("    },\n");
         }
         out.push_str("};\n");

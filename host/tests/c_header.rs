@@ -54,8 +54,8 @@ fn write_headers(folder: &Path, name: &str, options: &Options, buffers: BufferAr
     std::fs::write(&network, c_header::plan(&network, model.plan(), options, buffers).unwrap()).unwrap();
     let inputs = npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap();
     let rows = inputs.rows_of(model.plan().header().input_len as usize).unwrap().take(rows);
-    let answers = answers(&model, rows.clone()).unwrap();
-    std::fs::write(&windows, c_header::samples(&windows, rows.zip(&answers)).unwrap()).unwrap();
+    let answers = answers(&model, rows).unwrap();
+    std::fs::write(&windows, c_header::samples(&windows, model.plan(), &answers).unwrap()).unwrap();
 }
 
 const PROGRAM: &str = r#"
@@ -120,9 +120,10 @@ int main(void) {
     SAY(NETWORK_INPUT_LENGTH); SAY(NETWORK_OUTPUT_LENGTH); SAY(NETWORK_ANSWER_LENGTH); SAY(NETWORK_ARGMAX);
     SAY(NETWORK_INPUT_MIN); SAY(NETWORK_INPUT_MAX); SAY_BITS(NETWORK_INPUT_SCALE); SAY_BITS(NETWORK_OUTPUT_SCALE);
     for (i = 0; i < sizeof network_plan; i++) printf("plan.%u %u\n", (unsigned)i, network_plan[i]);
+    SAY_BITS(WINDOWS_SCALE);
     for (i = 0; i < WINDOWS_COUNT; i++) {
         printf("argmax.%u %u\n", (unsigned)i, (unsigned)windows_argmax[i]);
-        for (k = 0; k < WINDOWS_LENGTH; k++) printf("x.%u.%u %u\n", (unsigned)i, (unsigned)k, bits(windows_input[i][k]));
+        for (k = 0; k < WINDOWS_LENGTH; k++) printf("x.%u.%u %d\n", (unsigned)i, (unsigned)k, (int)windows_input[i][k]);
         for (k = 0; k < WINDOWS_ANSWER_LENGTH; k++) printf("y.%u.%u %lld\n", (unsigned)i, (unsigned)k, (long long)windows_answer[i][k]);
     }
     return 0;
@@ -195,16 +196,17 @@ fn macros_and_functions_agree() {
             ("NETWORK_INPUT_MAX", i64::from(info.input_max)),
             ("NETWORK_INPUT_SCALE", i64::from(info.input_scale.to_bits())),
             ("NETWORK_OUTPUT_SCALE", i64::from(info.output_scale.to_bits())),
+            ("WINDOWS_SCALE", i64::from(info.input_scale.to_bits())),
         ]
         .map(|(name, n)| (name.to_owned(), n))
         .into();
         expected.extend(plan_bytes.iter().enumerate().map(|(i, &byte)| (format!("plan.{i}"), i64::from(byte))));
         let (model, inputs) = (read(&format!("{name}.minionn")), npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap());
         let rows = inputs.rows_of(info.input_length as usize).unwrap().take(3);
-        let answers = answers(&Model::parse(&model).unwrap(), rows.clone()).unwrap();
-        for (i, (x, answer)) in rows.zip(&answers).enumerate() {
+        let answers = answers(&Model::parse(&model).unwrap(), rows).unwrap();
+        for (i, answer) in answers.iter().enumerate() {
             expected.insert(format!("argmax.{i}"), answer.argmax as i64);
-            expected.extend(x.iter().enumerate().map(|(k, x)| (format!("x.{i}.{k}"), i64::from(x.to_bits()))));
+            expected.extend(answer.input.iter().enumerate().map(|(k, &x)| (format!("x.{i}.{k}"), x)));
             expected.extend(answer.integers.iter().enumerate().map(|(k, &y)| (format!("y.{i}.{k}"), y)));
         }
         assert!(seen == expected, "{name}: {:?}", seen.iter().zip(&expected).find(|(a, b)| a != b));
@@ -234,7 +236,7 @@ fn what_makes_no_header_is_said() {
     let small = BufferArgs { inbox: Some(63), outbox: None };
     let error = c_header::plan(Path::new("net.h"), &plan, &Options::default(), small).unwrap_err();
     assert!(error.to_string().contains("64 bytes"), "{error}");
-    assert!(c_header::samples(Path::new("none.h"), core::iter::empty()).is_err());
+    assert!(c_header::samples(Path::new("none.h"), &plan, &[]).is_err());
 }
 
 #[test]

@@ -71,6 +71,11 @@ const fn parts(total: usize, size: usize) -> [(usize, usize); 2] {
     [(total / size, size), (!total.is_multiple_of(size) as usize, total % size)]
 }
 
+/// Counts through three nested loops; the last is the innermost.
+fn nested([a, b, c]: [usize; 3]) -> impl Iterator<Item = [usize; 3]> + Clone {
+    (0..a * b * c).map(move |i| [i / (b * c), i / c % b, i % c])
+}
+
 const fn min(a: usize, b: usize) -> usize {
     if a < b { a } else { b }
 }
@@ -237,24 +242,19 @@ impl Tile {
         let (piece, batch) = (rest % tile.pieces(), rest / tile.pieces());
         let ([top, left], _) = tile.corner(piece);
         let ([h, w], (area, s, _)) = (tile.image(), tile.strides());
-        let channels = chunk * tile.n_c..min((chunk + 1) * tile.n_c, tile.geometry.channels);
-        tile.predictions(batch).enumerate().flat_map(move |(b, prediction)| {
-            let all = tile.geometry.is_row().then(|| Run {
-                prediction,
-                element: channels.start,
-                step: 1,
-                at: b * tile.n_o * s,
-                len: channels.len(),
-            });
-            let rows = if all.is_some() { 0 } else { h };
-            let of_channels = channels.clone().enumerate().flat_map(move |(c, channel)| {
-                (0..rows).filter_map(move |y| {
-                    let (skipped, element, len) = tile.geometry.row(channel, top + y, left, w)?;
-                    let at = b * tile.n_o * s + c * area + y * w + skipped;
-                    Some(Run { prediction, element, step: tile.geometry.layer().stride[1] as usize, at, len })
-                })
-            });
-            all.into_iter().chain(of_channels)
+        let (first, end) = (chunk * tile.n_c, min((chunk + 1) * tile.n_c, tile.geometry.channels));
+        let predictions = tile.predictions(batch);
+        // A row of channels is one run.
+        let row = tile.geometry.is_row();
+        let [channels, rows] = if row { [1, 1] } else { [end - first, h] };
+        nested([predictions.len(), channels, rows]).filter_map(move |[b, c, y]| {
+            let (prediction, at) = (predictions.start + b, b * tile.n_o * s);
+            if row {
+                return Some(Run { prediction, element: first, step: 1, at, len: end - first });
+            }
+            let (skipped, element, len) = tile.geometry.row(first + c, top + y, left, w)?;
+            let step = tile.geometry.layer().stride[1] as usize;
+            Some(Run { prediction, element, step, at: at + c * area + y * w + skipped, len })
         })
     }
 
@@ -279,14 +279,11 @@ impl Tile {
         let (piece, batch) = (rest % tile.pieces(), rest / tile.pieces());
         let ([top, left], [rows, columns]) = tile.corner(piece);
         let ([_, w], (_, s, z), [ho, wo]) = (tile.image(), tile.strides(), tile.geometry.size);
-        let outputs = group * tile.n_o..min((group + 1) * tile.n_o, tile.geometry.outputs);
-        tile.predictions(batch).enumerate().flat_map(move |(b, prediction)| {
-            outputs.clone().enumerate().flat_map(move |(o, output)| {
-                (0..rows).map(move |y| {
-                    let (element, at) = ((output * ho + top + y) * wo + left, (b * tile.n_o + o) * s + z + y * w);
-                    Run { prediction, element, step: 1, at, len: columns }
-                })
-            })
+        let (first, end) = (group * tile.n_o, min((group + 1) * tile.n_o, tile.geometry.outputs));
+        let predictions = tile.predictions(batch);
+        nested([predictions.len(), end - first, rows]).map(move |[b, o, y]| {
+            let (element, at) = (((first + o) * ho + top + y) * wo + left, (b * tile.n_o + o) * s + z + y * w);
+            Run { prediction: predictions.start + b, element, step: 1, at, len: columns }
         })
     }
 

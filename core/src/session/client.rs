@@ -283,12 +283,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         Ok(())
     }
 
-    /// One prediction. `x`: quantised input in the plan's range. `out`: receives the opened tensor, signed; empty for an argmax plan.
+    /// One prediction. `x`: quantised input in the plan's range, of whatever type of integer a sensor has. `out`: receives the opened tensor, signed; empty for an argmax plan.
     /// Returns the index of the largest output. One prepared prediction is used up, whatever happens.
     ///
     /// # Errors
     /// [`Error::Exhausted`], [`Error::Length`] and [`Error::Input`] leave the session as it was; link and peer errors end it.
-    pub async fn predict(&mut self, x: &[i64], out: &mut [i64]) -> Result<usize> {
+    pub async fn predict<T: Copy + Into<i64>>(&mut self, x: &[T], out: &mut [i64]) -> Result<usize> {
         if self.closed {
             return Err(Error::Closed);
         }
@@ -299,7 +299,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 return Err(Error::Length { need, got });
             }
         }
-        if x.iter().any(|&v| v < i64::from(header.input.min) || v > i64::from(header.input.max)) {
+        let range = i64::from(header.input.min)..=i64::from(header.input.max);
+        if !x.iter().all(|&v| range.contains(&v.into())) {
             return Err(Error::Input);
         }
         let index = self.options.stock.checked_sub(self.left).filter(|&i| i < self.options.stock).ok_or(Error::Exhausted)?;
@@ -455,7 +456,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         ch.flush().await
     }
 
-    async fn online(&mut self, index: usize, x: &[i64], out: &mut [i64]) -> Result<usize> {
+    async fn online<T: Copy + Into<i64>>(&mut self, index: usize, x: &[T], out: &mut [i64]) -> Result<usize> {
         let Self { ch, store, plan, options, secrets, hash, receiver, backward, memory, stocks, .. } = self;
         let ClientMemory { labels, shares, compared: elements, scratch, .. } = memory;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
@@ -464,8 +465,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let bits = ring.bits();
         ch.begin(Tag::Input, packed_len(x.len() as u64, bits)).await?;
         let mut masked = x.iter().enumerate();
-        ch.put_values(x.len(), bits, |_| masked.next().map_or(0, |(i, &x)| ring.sub(ring.from_signed(x), shares.get(index, ring, i))))
-            .await?;
+        let mask = |(i, &x): (usize, &T)| ring.sub(ring.from_signed(x.into()), shares.get(index, ring, i));
+        ch.put_values(x.len(), bits, |_| masked.next().map_or(0, mask)).await?;
         ch.end().await?;
 
         let ots = padded_ots(plan, options);

@@ -120,7 +120,7 @@ struct Shared<'m> {
     command: Cell<Option<Command>>,
     answer: Cell<Option<Result<usize>>>,
     left: Cell<u32>,
-    input: RefCell<&'m mut [i64]>,
+    input: RefCell<&'m mut [i32]>,
     output: RefCell<&'m mut [i64]>,
     predictions: Cell<u64>,
     traffic: Cell<Traffic>,
@@ -206,7 +206,7 @@ struct Parts<'m> {
     shared: &'m mut [u8],
     inbox: &'m mut [u8],
     outbox: &'m mut [u8],
-    input: &'m mut [i64],
+    input: &'m mut [i32],
     output: &'m mut [i64],
 }
 
@@ -283,9 +283,8 @@ impl Drop for Engine<'_> {
         for ring in [&self.shared.inbox, &self.shared.outbox] {
             ring.borrow_mut().bytes.zeroize();
         }
-        for tensor in [&self.shared.input, &self.shared.output] {
-            tensor.borrow_mut().zeroize();
-        }
+        self.shared.input.borrow_mut().zeroize();
+        self.shared.output.borrow_mut().zeroize();
         self.shared.record.borrow_mut().zeroize();
     }
 }
@@ -347,6 +346,7 @@ macro_rules! byte_calls {
 type ClientArguments<'m> = (&'m Shared<'m>, Plan<'m>, Options, [&'m mut [u8]; 2], &'m mut [Block], Seed);
 
 /// The client's whole life: set-up, then commands.
+#[inline]
 #[expect(clippy::await_holding_refcell_ref, reason = "calls of the owner try to borrow, and are told that it is not their turn")]
 async fn client_life((shared, plan, options, [scratch, tables], leaves, seed): ClientArguments<'_>) -> Result<()> {
     let mut client = {
@@ -428,6 +428,7 @@ impl<'m> ClientEngine<'m> {
     ///
     /// # Errors
     /// [`Error::Memory`], [`Error::Alignment`], [`Error::Option`].
+    #[inline]
     pub fn new(plan: Plan<'m>, options: Options, buffers: Buffers, memory: &'m mut [u8], seed: Seed) -> Result<Self> {
         Self::start(plan, options, buffers, memory, seed, None)
     }
@@ -438,6 +439,7 @@ impl<'m> ClientEngine<'m> {
     /// # Errors
     /// As [`ClientEngine::new`]; [`Error::Pairing`] for a server's half, [`Error::Option`] for another OT parameter than the pairing's. If the server
     /// has not kept its half, poll returns [`Error::PeerAborted`] with the code of [`Error::UnknownPairing`].
+    #[inline]
     pub fn resume(
         plan: Plan<'m>,
         options: Options,
@@ -449,6 +451,7 @@ impl<'m> ClientEngine<'m> {
         Self::start(plan, options, buffers, memory, seed, Some(pairing))
     }
 
+    #[inline]
     fn start(
         plan: Plan<'m>,
         options: Options,
@@ -520,8 +523,8 @@ impl<'m> ClientEngine<'m> {
     ///
     /// # Errors
     /// As [`ClientEngine::predict`].
-    pub fn predict_quantised(&mut self, x: &[i64]) -> Result<()> {
-        self.predict_with(x.len(), |i| x.get(i).copied().ok_or(Error::Internal))
+    pub fn predict_quantised<T: Copy + Into<i64>>(&mut self, x: &[T]) -> Result<()> {
+        self.predict_with(x.len(), |i| x.get(i).map(|&x| x.into()).ok_or(Error::Internal))
     }
 
     fn predict_with(&mut self, got: usize, mut value: impl FnMut(usize) -> Result<i64>) -> Result<()> {
@@ -538,7 +541,7 @@ impl<'m> ClientEngine<'m> {
                 return Err(Error::Length { need: input.len(), got });
             }
             for (i, slot) in input.iter_mut().enumerate() {
-                *slot = value(i)?;
+                *slot = i32::try_from(value(i)?).map_err(|_| Error::Input)?;
             }
         }
         shared.answer.set(None);
@@ -607,6 +610,7 @@ impl<'m> ClientEngine<'m> {
 type ServerArguments<'m> = (&'m Shared<'m>, &'m Prepared<'m>, Options, &'m mut [Block], &'m mut [i32], &'m mut [u8], Seed);
 
 /// The server's whole life: set-up, then the client's requests.
+#[inline]
 #[expect(clippy::await_holding_refcell_ref, reason = "calls of the owner try to borrow, and are told that it is not their turn")]
 async fn server_life((shared, prepared, options, leaves, key, scratch, seed): ServerArguments<'_>) -> Result<()> {
     let mut server = {
@@ -675,6 +679,7 @@ impl<'m> ServerEngine<'m> {
     ///
     /// # Errors
     /// [`Error::Memory`], [`Error::Alignment`], [`Error::Option`].
+    #[inline]
     pub fn new(prepared: &'m Prepared<'m>, options: Options, buffers: Buffers, memory: &'m mut [u8], seed: Seed) -> Result<Self> {
         Self::start(prepared, options, buffers, memory, seed, None)
     }
@@ -684,6 +689,7 @@ impl<'m> ServerEngine<'m> {
     ///
     /// # Errors
     /// As [`ServerEngine::new`]; [`Error::Pairing`] for a client's half, [`Error::Option`] for another OT parameter than the pairing's.
+    #[inline]
     pub fn resume(
         prepared: &'m Prepared<'m>,
         options: Options,
@@ -695,6 +701,7 @@ impl<'m> ServerEngine<'m> {
         Self::start(prepared, options, buffers, memory, seed, Some(pairing))
     }
 
+    #[inline]
     fn start(
         prepared: &'m Prepared<'m>,
         options: Options,

@@ -78,9 +78,9 @@ pub(crate) async fn extend_client<IO: Read + Write>(
     let (ring, counts) = (u32::from(op.input().0), Nonlinear::of(op));
     let (neurons, steps) = if counts.products > 0 { (counts.products, 1) } else { (counts.neurons, counts.steps) };
     // A neuron's shares of its inputs, then of its output (none goes to the server in products and argmax: no bits).
-    let values = (0..neurons).flat_map(|n| {
-        let inputs = (0..steps).map(move |step| Nonlinear::element(op, n, step)).map(|element| (input(element), ring));
-        inputs.chain(core::iter::once((output(n), counts.colour_bits)))
+    let values = (0..neurons * (steps + 1)).map(|i| match (i / (steps + 1), i % (steps + 1)) {
+        (n, step) if step == steps => (output(n), counts.colour_bits),
+        (n, step) => (input(Nonlinear::element(op, n, step)), ring),
     });
     let mut run = Choices::new(values);
     for labels in labels.chunks_mut(CHUNK * GROUP) {

@@ -366,8 +366,11 @@ async fn receive_few<IO: Read + Write>(
     for number in 0..tile.down() {
         let count = tile.result_count(number);
         let (places, sums) = (places.get_mut(..count).ok_or(Error::Internal)?, sums.get_mut(..count).ok_or(Error::Internal)?);
-        for (place, (_, _, position)) in places.iter_mut().zip(tile.results(number)) {
-            *place = u16::try_from(position).map_err(|_| Error::Internal)?;
+        let mut slots = places.iter_mut();
+        for run in tile.result_runs(number) {
+            for (position, place) in (run.at..run.at + run.len).zip(slots.by_ref()) {
+                *place = u16::try_from(position).map_err(|_| Error::Internal)?;
+            }
         }
         sums.fill(0);
         ch.get_groups(N, tile.c1_bits(), |first, c1| {

@@ -1,7 +1,7 @@
 //! Integers of any width up to 64 bits, packed little-endian, the first in the lowest bits. A run is padded with zero bits to a byte.
 
-/// Values packed or unpacked at a time: 64 values of b bits are 8·b bytes exactly.
-pub const GROUP: usize = 64;
+/// Values packed or unpacked at a time, a multiple of eight: so a group takes whole bytes. Small machines keep it on their stack.
+pub const GROUP: usize = if cfg!(target_pointer_width = "64") { 64 } else { 16 };
 
 /// Bytes of `count` values of `bits` bits.
 #[must_use]

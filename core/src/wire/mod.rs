@@ -99,11 +99,11 @@ mod crc {
 /// A table of one kilobyte.
 #[cfg(not(target_pointer_width = "64"))]
 mod crc {
-    use ::crc::{CRC_32_ISO_HDLC, Crc, Digest, Table};
+    use ::crc::{CRC_32_ISO_HDLC, Crc, Digest, NoTable};
 
-    static CRC: Crc<u32, Table<1>> = Crc::<u32, Table<1>>::new(&CRC_32_ISO_HDLC);
+    static CRC: Crc<u32, NoTable> = Crc::<u32, NoTable>::new(&CRC_32_ISO_HDLC);
 
-    pub(super) struct Running(Digest<'static, u32, Table<1>>);
+    pub(super) struct Running(Digest<'static, u32, NoTable>);
 
     impl Running {
         pub(super) fn new() -> Self {

@@ -98,13 +98,15 @@ static bool is_expected(size_t i, const int64_t *answer, size_t label) {
 
 /* Classifies window `i` and prints how it went. Returns whether the session can go on. */
 static bool classify(size_t i) {
+    static float samples[NETWORK_INPUT_LENGTH];
     static int64_t answer[NETWORK_ANSWER_LENGTH + 1]; /* C has no array of length 0 */
-    size_t written, label;
+    size_t written, label, k;
     bool right;
+    for (k = 0; k < NETWORK_INPUT_LENGTH; k++) samples[k] = WINDOWS_SCALE * windows_input[i][k];
     if (minionn_client_left(session.client) == 0 &&
         !(passed(minionn_client_prepare(session.client), offline.name) && settle(&offline, MINIONN_IDLE)))
         return false;
-    if (!passed(minionn_client_predict(session.client, windows_input[i], NETWORK_INPUT_LENGTH), online.name) ||
+    if (!passed(minionn_client_predict(session.client, samples, NETWORK_INPUT_LENGTH), online.name) ||
         !settle(&online, MINIONN_IDLE) ||
         !passed(minionn_client_answer(session.client, answer, NETWORK_ANSWER_LENGTH, &written, &label), "answer"))
         return false;

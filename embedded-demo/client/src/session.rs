@@ -1,6 +1,6 @@
 //! One session with the server: set-up, then offline and online phase for every window.
 
-use crate::network::{INPUTS, OUTPUTS, Window};
+use crate::network::{OUTPUTS, Window};
 use crate::options::OPTIONS;
 use core::ops::AddAssign;
 use minionn_core::Result;
@@ -109,10 +109,6 @@ fn prepare<L: Link>(client: &mut Session<'_, L>) -> Result<()> {
 
 #[inline(never)]
 fn predict<L: Link>(client: &mut Session<'_, L>, window: &Window, answer: &mut Answer) -> Result<()> {
-    let mut x = [0; INPUTS];
-    for (to, &from) in x.iter_mut().zip(&window.samples) {
-        *to = from.into();
-    }
-    answer.largest = run(client.predict(&x, &mut answer.outputs))?;
+    answer.largest = run(client.predict(&window.samples, &mut answer.outputs))?;
     Ok(())
 }

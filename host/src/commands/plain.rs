@@ -45,6 +45,8 @@ pub struct Predictions {
 /// What the integer model gives for one input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
+    /// The input, quantised.
+    pub input: Vec<i64>,
     /// The outputs; empty if the plan gives the index only.
     pub integers: Vec<i64>,
     /// Index of the largest output, the first one on a tie.
@@ -65,7 +67,7 @@ pub fn answers<'a>(model: &Model<'_>, rows: impl Iterator<Item = &'a [f32]>) -> 
         let x = x.with_context(|| format!("row {i}"))?;
         let argmax = model.evaluate(&x, &mut scratch, &mut out)?;
         let integers = if model.plan().is_argmax() { Vec::new() } else { out.clone() };
-        answers.push(Answer { integers, argmax });
+        answers.push(Answer { input: x, integers, argmax });
     }
     Ok(answers)
 }
@@ -77,7 +79,7 @@ pub fn answers<'a>(model: &Model<'_>, rows: impl Iterator<Item = &'a [f32]>) -> 
 pub fn evaluate(model: &Model<'_>, inputs: &npy::Array) -> anyhow::Result<Predictions> {
     let header = model.plan().header();
     let scale = f64::from(header.output_scale);
-    let real = |Answer { integers, argmax }| {
+    let real = |Answer { integers, argmax, .. }| {
         let logits = (!model.plan().is_argmax()).then(|| integers.iter().map(|&y| y as f64 * scale).collect());
         Prediction { logits, argmax }
     };
@@ -94,8 +96,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let inputs = npy::read(&args.input).with_context(|| args.input.display().to_string())?;
     if let Some(path) = &args.c_header {
         let rows = inputs.rows_of(model.plan().header().input_len as usize)?.take(args.rows.unwrap_or(usize::MAX));
-        let answers = answers(&model, rows.clone()).with_context(|| args.input.display().to_string())?;
-        let text = c_header::samples(path, rows.zip(&answers))?;
+        let answers = answers(&model, rows).with_context(|| args.input.display().to_string())?;
+        let text = c_header::samples(path, model.plan(), &answers)?;
         return std::fs::write(path, text).with_context(|| path.display().to_string());
     }
     let result = evaluate(&model, &inputs).with_context(|| args.input.display().to_string())?;
