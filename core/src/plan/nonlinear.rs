@@ -2,7 +2,7 @@
 
 use super::Op;
 use crate::compare::Compared;
-use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, Max, Neuron, shapes, totals};
+use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, Max, Neuron, Shape, shapes};
 use crate::hash::Block;
 use crate::ot::{GROUP, Repetition, product};
 use crate::ring::Modulus;
@@ -100,16 +100,18 @@ impl Nonlinear {
         if Compared::of(op, options).is_some() { Self::default() } else { Self::of(op) }
     }
 
+    #[inline(never)] // its wires leave the stack again
     fn circuit<C: Circuit>(circuit: &C, neurons: usize) -> Self {
-        let all = totals(circuit);
-        let steps = circuit.steps();
-        let widest = shapes(circuit)
-            .fold((0, 0), |(t, l), s| (t.max(s.ands as usize * GATE_BYTES), l.max(s.server_inputs as usize * LABEL_BYTES as usize)));
+        let (mut all, mut widest) = (Shape::default(), (0, 0));
+        for shape in shapes(circuit) {
+            all = all + shape;
+            widest = (widest.0.max(shape.table_bytes()), widest.1.max(shape.server_inputs as usize * LABEL_BYTES as usize));
+        }
         Self {
             ots: neurons * all.client_inputs as usize,
             and_gates: neurons as u64 * u64::from(all.ands),
             neurons,
-            steps,
+            steps: circuit.steps(),
             server_labels: neurons as u64 * u64::from(all.server_inputs),
             widest_record: widest,
             ..Self::default()
