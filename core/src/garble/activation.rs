@@ -317,8 +317,12 @@ fn line<G: Gates>(
     } else {
         multiply(gates, &slope, t, |rows| steepest * mask(rows))
     };
-    let values = || possible(hot, table).flat_map(|(_, p)| [p.at(0, s.shift), p.at(mask(t.len()) as i64, s.shift)]);
-    let (bits, sign) = span(values().min().unwrap_or(0), values().max().unwrap_or(0));
+    let ends = possible(hot, table).map(|(_, p)| {
+        let ends = [0, mask(t.len()) as i64].map(|t| p.at(t, s.shift));
+        (ends[0].min(ends[1]), ends[0].max(ends[1]))
+    });
+    let (least, greatest) = ends.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1))).unwrap_or_default();
+    let (bits, sign) = span(least, greatest);
     let width = (bits + usize::from(sign.is_none())).min(keep);
     let (mut v, mut carry) = (Number::new(), Bit::Const(false));
     let shift = usize::from(s.shift);

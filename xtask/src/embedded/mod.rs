@@ -79,7 +79,7 @@ pub(crate) fn all() -> Result<(String, String)> {
     }
     let (serial, ethernet) = (client_for("mps2-an386").build()?, client_for("mps2-an386,ethernet").build()?);
     let netduino = client_for("netduinoplus2").build()?;
-    let anomaly = client_of(ANOMALY, "mps2-an386,ethernet,ram-256k").build()?;
+    let anomaly = client_of(ANOMALY, "mps2-an386,ethernet").build()?;
     let (c_serial, c_ethernet) = (firmware::in_c("serial", MODEL, WINDOWS)?, firmware::in_c("ethernet", MODEL, WINDOWS)?);
     for firmware in [&serial, &ethernet, &netduino, &anomaly, &c_serial, &c_ethernet] {
         without("heap", firmware, limits::HEAP)?;
