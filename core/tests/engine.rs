@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod common;
+use crate::common;
 
 use common::{Memory, expected, graph_net, input, pooling_net, relu_net, square_net};
 use minionn_core::Error;

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod common;
+use crate::common;
 
 use common::Lcg;
 use minionn_core::model::Model;

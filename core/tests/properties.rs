@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
-mod common;
-#[path = "common/parties.rs"]
-mod parties;
+use crate::common;
+use crate::parties;
 
 use common::{Lcg, Memory};
 use minionn_core::Error;

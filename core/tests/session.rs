@@ -2,9 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-mod common;
-#[path = "common/parties.rs"]
-mod parties;
+use crate::common;
+use crate::parties;
 
 use common::{Lcg, Memory, check, convolution_net, graph, graph_net, link, pooling_net, relu_net, square_net};
 use minionn_core::Error;

@@ -6,7 +6,7 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
-mod common;
+use crate::common;
 #[path = "../../tests/twin/twin.rs"]
 #[allow(dead_code, unreachable_pub, reason = "the twin is complete, not every part is called")]
 mod twin;

@@ -9,6 +9,7 @@ use minionn_host::check::{Settings, check};
 use minionn_host::compile::{CompileOptions, Compiled, compile};
 use minionn_host::npy::{self, Array};
 use minionn_host::prefix;
+use rayon::prelude::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -112,26 +113,29 @@ fn from_onnxruntime(name: &str, compiled: &Compiled, x: &Array) -> bool {
 #[test]
 fn the_importer_agrees_with_an_independent_engine() {
     let index: Value = serde_json::from_slice(&std::fs::read(graphs().join("index.json")).unwrap()).unwrap();
-    let (mut compared, mut far, mut cannot) = (0, vec![], vec![]);
     let all: Vec<&str> = index.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
-    for name in &all {
+    // Whether it was compared, and what was far.
+    let compare = |name: &&str| {
         // What the importer refuses is a matter for tests/graphs.rs.
-        let Some((onnx, compiled, x)) = read(name) else { continue };
+        let (onnx, compiled, x) = read(name)?;
         let report = check(&onnx, &compiled, &x, &Settings { private: false, ..Settings::default() }).unwrap();
-        compared += usize::from(from_tract(&report) > 0);
-        if from_tract(&report) == 0 {
-            cannot.push(format!("{name}: {:?}", report.notes));
-        }
+        let compared = if from_tract(&report) > 0 { Ok(()) } else { Err(format!("{name}: {:?}", report.notes)) };
         let differs = report.layers.iter().find(|layer| layer.import_relative.is_some_and(|part| part > 1e-4));
         assert_eq!(differs.is_some(), report.notes.iter().any(|note| note.contains("please report")), "{name}");
         if TRACT_IS_OFF.contains(name) {
             assert!(differs.is_some() && from_onnxruntime(name, &compiled, &x), "{name}: {report}");
-        } else if let Some(layer) = differs {
-            far.push(format!("{name}: tract and the import differ, {layer:?}"));
-        } else if let Some(layer) = report.first_far() {
-            far.push(format!("{name}: {layer:?}"));
+            return Some((compared, None));
         }
-    }
+        let far = match (differs, report.first_far()) {
+            (Some(layer), _) => Some(format!("{name}: tract and the import differ, {layer:?}")),
+            (None, far) => far.map(|layer| format!("{name}: {layer:?}")),
+        };
+        Some((compared, far))
+    };
+    let (results, far): (Vec<_>, Vec<_>) = all.par_iter().filter_map(compare).unzip();
+    let (far, cannot): (Vec<String>, Vec<String>) =
+        (far.into_iter().flatten().collect(), results.iter().filter_map(|r| r.clone().err()).collect());
+    let compared = results.len() - cannot.len();
     println!("{compared} of {} graphs compared with tract; not:\n{}", all.len(), cannot.join("\n"));
     assert!(far.is_empty(), "{}", far.join("\n"));
     assert!(compared * 10 >= all.len() * 8, "{compared} of {}:\n{}", all.len(), cannot.join("\n"));

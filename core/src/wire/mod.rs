@@ -107,13 +107,14 @@ mod whole_words {
 mod half_bytes {
     const POLYNOMIAL: u32 = 0xedb8_8320;
 
+    #[expect(clippy::indexing_slicing, reason = "at compile time")]
     static REMAINDERS: [u32; 16] = {
         let mut table = [0; 16];
         let mut i = 0;
         while i < 16 {
             let (mut remainder, mut bit) = (i as u32, 0);
             while bit < 4 {
-                remainder = remainder >> 1 ^ POLYNOMIAL * (remainder & 1);
+                remainder = (remainder >> 1) ^ (POLYNOMIAL * (remainder & 1));
                 bit += 1;
             }
             table[i] = remainder;
@@ -132,7 +133,7 @@ mod half_bytes {
             for &byte in bytes {
                 self.0 ^= u32::from(byte);
                 for _ in 0..2 {
-                    self.0 = self.0 >> 4 ^ REMAINDERS.get(self.0 as usize % 16).copied().unwrap_or(0);
+                    self.0 = (self.0 >> 4) ^ REMAINDERS.get(self.0 as usize % 16).copied().unwrap_or(0);
                 }
             }
         }

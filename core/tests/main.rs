@@ -1,0 +1,17 @@
+//! The tests of the public interface, in one program: protocols are compiled once for all of them. `attacks.rs` is another one, with the
+//! feature `attack`.
+
+mod circuits;
+mod common;
+mod engine;
+mod linear;
+mod ot;
+mod pairing;
+#[path = "common/parties.rs"]
+mod parties;
+mod plans;
+mod properties;
+mod robustness;
+mod session;
+#[path = "twin.rs"]
+mod with_twin;
