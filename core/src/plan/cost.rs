@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::hash::Block;
 use crate::params::{KAPPA, LIMB_BITS, N, PRIMES};
 use crate::session::{Options, Tables};
-use crate::wire::{HELLO_BYTES, OVERHEAD, packed_len};
+use crate::wire::{HELLO_BYTES, framed, packed_len};
 
 /// Bits of a coefficient of the base OTs' `c1` and `c0`: the slot prime has 17.
 pub(crate) const BASE_OT_BITS: (u32, u32) = (17 + super::noise::C1_EXTRA, 17 + super::noise::C0_EXTRA);
@@ -25,11 +25,11 @@ pub struct Phase {
 
 impl Phase {
     const fn frame_up(mut self, payload: u64) -> Self {
-        self.up += payload + OVERHEAD as u64;
+        self.up += framed(payload);
         self
     }
     const fn frame_down(mut self, payload: u64) -> Self {
-        self.down += payload + OVERHEAD as u64;
+        self.down += framed(payload);
         self
     }
     const fn round(mut self) -> Self {
@@ -198,12 +198,15 @@ pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
     for op in plan.ops() {
         phase = phase.plus(offline_op(&op, options)?);
     }
+    // Operations count what is theirs of a frame that they share; the rest of it is what the whole frame takes more.
     let [up, down] = turn_bytes(plan, options);
-    if corrections_bytes(plan, options) > 0 {
-        phase = phase.frame_up(up);
+    let (corrections, tables) = (corrections_bytes(plan, options), tables_bytes(plan, options));
+    if corrections > 0 {
+        phase.up += framed(corrections) - (corrections - up);
     }
-    if tables_bytes(plan, options) > 0 {
-        phase = phase.frame_down(down).round();
+    if tables > 0 {
+        phase.down += framed(tables) - (tables - down);
+        phase = phase.round();
     }
     Ok(phase)
 }

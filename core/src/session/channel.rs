@@ -1,7 +1,7 @@
 //! Frames over a byte stream.
 
 use crate::error::{Error, Result};
-use crate::wire::{Checksum, GROUP, HEADER, TRAILER, Tag, pack, packed_len, unpack};
+use crate::wire::{Checksum, GROUP, HEADER, MOST_PAYLOAD, TRAILER, Tag, pack, packed_len, unpack};
 use embedded_io_async::{Read, Write};
 
 /// What went over the wire, seen from one party.
@@ -29,19 +29,40 @@ struct Frame {
     left: u64,
 }
 
+/// What frames that follow will hold of a payload that is longer than a frame can be.
+#[derive(Clone, Copy)]
+struct Rest {
+    tag: Tag,
+    bytes: u64,
+}
+
+/// Whether there can be such payloads: where there cannot, the code is not either.
+const LONG: bool = cfg!(target_pointer_width = "64");
+
 /// A byte stream that speaks in frames. At most one frame is under way in each direction.
 pub(crate) struct Channel<IO> {
     io: IO,
     traffic: Traffic,
     sending: bool,
     frame: Option<Frame>,
+    rest: Rest,
+    /// Most payload of a frame.
+    most: u64,
     /// Numbers of the next frames, out and in.
     numbers: [u64; 2],
 }
 
 impl<IO: Read + Write> Channel<IO> {
     pub(crate) const fn new(io: IO) -> Self {
-        Self { io, traffic: Traffic { sent: 0, received: 0, rounds: 0 }, sending: false, frame: None, numbers: [0; 2] }
+        Self {
+            io,
+            traffic: Traffic { sent: 0, received: 0, rounds: 0 },
+            sending: false,
+            frame: None,
+            rest: Rest { tag: Tag::Abort, bytes: 0 },
+            most: MOST_PAYLOAD,
+            numbers: [0; 2],
+        }
     }
 
     pub(crate) const fn traffic(&self) -> Traffic {
@@ -61,20 +82,48 @@ impl<IO: Read + Write> Channel<IO> {
         }
     }
 
-    /// Starts a frame of `len` payload bytes; exactly that many must follow.
+    /// Starts a frame of `len` payload bytes; exactly that many must follow. What one frame cannot hold goes into as many as it takes.
     pub(crate) async fn begin(&mut self, tag: Tag, len: u64) -> Result<()> {
-        let length = u32::try_from(len).map_err(|_| Error::Option)?;
+        let length = self.first_of(tag, len)?;
+        self.sending = true;
+        self.begin_frame(tag, length).await
+    }
+
+    /// How much of `len` bytes the next frame holds. Notes what is left for others.
+    fn first_of(&mut self, tag: Tag, len: u64) -> Result<u32> {
+        let first = if LONG { len.min(self.most) } else { len };
+        self.rest = Rest { tag, bytes: len - first };
+        u32::try_from(first).map_err(|_| Error::Option)
+    }
+
+    async fn begin_frame(&mut self, tag: Tag, length: u32) -> Result<()> {
         let mut header = [0; HEADER];
         for (to, from) in header.iter_mut().zip([tag as u8].into_iter().chain(length.to_le_bytes())) {
             *to = from;
         }
-        self.sending = true;
-        self.start(0, len + HEADER as u64);
-        self.put(&header).await
+        self.start(0, u64::from(length) + HEADER as u64);
+        self.put_within(&header).await
+    }
+
+    /// If `len` bytes are more than is left of this frame, and others follow: how many it still takes.
+    fn frame_ends_within(&self, len: usize) -> Option<usize> {
+        let left = self.frame.as_ref().map_or(0, |frame| frame.left);
+        (LONG && self.rest.bytes > 0 && len as u64 > left).then_some(left as usize)
     }
 
     /// Sends payload.
-    pub(crate) async fn put(&mut self, bytes: &[u8]) -> Result<()> {
+    pub(crate) async fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while let Some(left) = self.frame_ends_within(bytes.len()) {
+            self.put_within(bytes.split_off(..left).ok_or(Error::Internal)?).await?;
+            self.end_frame().await?;
+            let Rest { tag, bytes } = self.rest;
+            let length = self.first_of(tag, bytes)?;
+            self.begin_frame(tag, length).await?;
+        }
+        self.put_within(bytes).await
+    }
+
+    async fn put_within(&mut self, bytes: &[u8]) -> Result<()> {
         let frame = self.frame.as_mut().ok_or(Error::Internal)?;
         frame.left = frame.left.checked_sub(bytes.len() as u64).ok_or(Error::Internal)?;
         frame.checksum.update(bytes);
@@ -84,6 +133,13 @@ impl<IO: Read + Write> Channel<IO> {
 
     /// Sends the checksum.
     pub(crate) async fn end(&mut self) -> Result<()> {
+        if LONG && self.rest.bytes > 0 {
+            return Err(Error::Internal);
+        }
+        self.end_frame().await
+    }
+
+    async fn end_frame(&mut self) -> Result<()> {
         let frame = self.frame.take().filter(|f| f.left == 0).ok_or(Error::Internal)?;
         self.traffic.sent += TRAILER as u64;
         self.io.write_all(&frame.checksum.finish()).await.map_err(|_| Error::Io)
@@ -130,7 +186,7 @@ impl<IO: Read + Write> Channel<IO> {
         }
         let mut header = [0; HEADER];
         self.start(1, HEADER as u64);
-        self.get(&mut header).await?;
+        self.get_within(&mut header).await?;
         let [tag, length @ ..] = header;
         let length = u32::from_le_bytes(length);
         if let Some(frame) = self.frame.as_mut() {
@@ -138,8 +194,8 @@ impl<IO: Read + Write> Channel<IO> {
         }
         if tag == Tag::Abort as u8 && length == 2 {
             let mut code = [0; 2];
-            self.get(&mut code).await?;
-            self.finish().await?;
+            self.get_within(&mut code).await?;
+            self.finish_frame().await?;
             return Err(Error::PeerAborted(u16::from_le_bytes(code)));
         }
         Ok((tag, length))
@@ -147,8 +203,9 @@ impl<IO: Read + Write> Channel<IO> {
 
     /// Expects a frame of this kind and length.
     pub(crate) async fn expect(&mut self, tag: Tag, len: u64) -> Result<()> {
+        let first = self.first_of(tag, len)?;
         let (got, length) = self.header().await?;
-        Self::check(tag, len, got, length)
+        Self::check(tag, first.into(), got, length)
     }
 
     /// Whether a header is the one that is due.
@@ -163,7 +220,17 @@ impl<IO: Read + Write> Channel<IO> {
     }
 
     /// Receives payload.
-    pub(crate) async fn get(&mut self, bytes: &mut [u8]) -> Result<()> {
+    pub(crate) async fn get(&mut self, mut bytes: &mut [u8]) -> Result<()> {
+        while let Some(left) = self.frame_ends_within(bytes.len()) {
+            self.get_within(bytes.split_off_mut(..left).ok_or(Error::Internal)?).await?;
+            self.finish_frame().await?;
+            let Rest { tag, bytes } = self.rest;
+            self.expect(tag, bytes).await?;
+        }
+        self.get_within(bytes).await
+    }
+
+    async fn get_within(&mut self, bytes: &mut [u8]) -> Result<()> {
         let frame = self.frame.as_mut().ok_or(Error::Internal)?;
         frame.left = frame.left.checked_sub(bytes.len() as u64).ok_or(Error::Internal)?;
         self.io.read_exact(bytes).await.map_err(|e| match e {
@@ -177,6 +244,13 @@ impl<IO: Read + Write> Channel<IO> {
 
     /// Receives and compares the checksum.
     pub(crate) async fn finish(&mut self) -> Result<()> {
+        if LONG && self.rest.bytes > 0 {
+            return Err(Error::Internal);
+        }
+        self.finish_frame().await
+    }
+
+    async fn finish_frame(&mut self) -> Result<()> {
         let frame = self.frame.take().filter(|f| f.left == 0).ok_or(Error::Internal)?;
         let mut trailer = [0; TRAILER];
         self.io.read_exact(&mut trailer).await.map_err(|_| Error::Eof)?;
@@ -220,5 +294,79 @@ impl<IO: Read + Write> Channel<IO> {
         if !peer_is_gone && !mid_frame && self.send(Tag::Abort, &error.code().to_le_bytes()).await.is_ok() {
             let _ = self.flush().await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::blocking::{Blocking, run};
+    use crate::wire::OVERHEAD;
+    use std::vec::Vec;
+
+    /// What is written can be read.
+    #[derive(Default)]
+    struct Memory(Vec<u8>);
+
+    impl embedded_io::ErrorType for Memory {
+        type Error = core::convert::Infallible;
+    }
+    impl embedded_io::Write for Memory {
+        fn write(&mut self, bytes: &[u8]) -> core::result::Result<usize, Self::Error> {
+            self.0.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> core::result::Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+    impl embedded_io::Read for Memory {
+        fn read(&mut self, out: &mut [u8]) -> core::result::Result<usize, Self::Error> {
+            let n = out.len().min(self.0.len());
+            out[..n].copy_from_slice(&self.0[..n]);
+            self.0.drain(..n);
+            Ok(n)
+        }
+    }
+
+    fn channel(most: u64) -> Channel<Blocking<Memory>> {
+        Channel { most, ..Channel::new(Blocking(Memory::default())) }
+    }
+
+    /// Sends `len` bytes in parts, receives them in others.
+    fn carry(len: usize, [sent, received]: [u64; 2], [put, got]: [usize; 2]) -> Result<u64> {
+        let bytes: Vec<u8> = (0..len).map(|i| (i * 7 + i / 256) as u8).collect();
+        let (mut from, mut to) = (channel(sent), channel(received));
+        run(async {
+            from.begin(Tag::Tables, len as u64).await?;
+            for part in bytes.chunks(put) {
+                from.put(part).await?;
+            }
+            from.end().await?;
+            from.send(Tag::Bye, &[]).await?;
+            to.io = from.io;
+            to.expect(Tag::Tables, len as u64).await?;
+            let mut copy = std::vec![0; len];
+            for part in copy.chunks_mut(got) {
+                to.get(part).await?;
+            }
+            to.finish().await?;
+            assert_eq!(copy, bytes);
+            to.receive(Tag::Bye, &mut []).await?;
+            assert_eq!(from.traffic.sent, to.traffic.received);
+            Ok(from.traffic.sent - OVERHEAD as u64)
+        })
+    }
+
+    #[test]
+    fn what_no_frame_can_hold_goes_into_several() {
+        for len in [0_usize, 1, 99, 100, 101, 200, 250, 1000] {
+            for parts in [[1, 1000], [1000, 1], [33, 101], [250, 7]] {
+                let frames = len.div_ceil(100).max(1);
+                assert_eq!(carry(len, [100, 100], parts), Ok((len + frames * OVERHEAD) as u64), "{len} {parts:?}");
+            }
+        }
+        assert_eq!(carry(200, [100, 101], [9, 9]), Err(Error::FrameLength { need: 101, got: 100 }));
+        assert_eq!(carry(200, [100, 200], [9, 9]), Err(Error::FrameLength { need: 200, got: 100 }));
     }
 }

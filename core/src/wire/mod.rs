@@ -22,6 +22,14 @@ pub const HEADER: usize = 5;
 pub const TRAILER: usize = 4;
 /// Bytes of a frame around its payload.
 pub const OVERHEAD: usize = HEADER + TRAILER;
+/// Most payload of a frame: a longer one is sent in several frames with the same tag, all full but the last.
+pub const MOST_PAYLOAD: u64 = u32::MAX as u64;
+
+/// Bytes of the frames that carry a payload.
+pub(crate) const fn framed(payload: u64) -> u64 {
+    let frames = if payload <= MOST_PAYLOAD { 1 } else { payload.div_ceil(MOST_PAYLOAD) };
+    payload + frames * OVERHEAD as u64
+}
 
 /// Kind of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
