@@ -120,7 +120,7 @@ pub fn predict(link: Link, plan: Plan<'_>, settings: &Settings<'_>, inputs: &npy
             let file = file.with_context(|| path.display().to_string())?;
             session(link, FileStore::new(file), plan, settings, &rows, progress)
         }
-        None => session(link, SliceStore::new(&mut vec![0; bytes]), plan, settings, &rows, progress),
+        None => session(link, SliceStore::new(Memory::new(bytes).bytes()), plan, settings, &rows, progress),
     }
 }
 

@@ -100,21 +100,42 @@ impl embedded_io::Write for Link {
     }
 }
 
-/// Zeroed memory with the alignment that the engine asks for.
-pub struct Memory(Vec<u128>, usize);
+/// Zeroed memory with the alignment that the engine asks for. What is large comes from the system in large pages where there are some, and
+/// goes back to it at once: a large stock would spend most of its time on faults of small ones.
+pub struct Memory(Pages, usize);
+
+enum Pages {
+    Own(Vec<u128>),
+    Mapped(memmap2::MmapMut),
+}
 
 impl Memory {
+    /// From so many bytes on it is mapped: two large pages.
+    const LARGE: usize = 4 << 20;
+
     /// `bytes` bytes.
     #[must_use]
     pub fn new(bytes: usize) -> Self {
-        Self(vec![0; bytes.div_ceil(size_of::<u128>())], bytes)
+        let own = || Pages::Own(vec![0; bytes.div_ceil(size_of::<u128>())]);
+        Self(if bytes < Self::LARGE { own() } else { mapped(bytes).map_or_else(own, Pages::Mapped) }, bytes)
     }
 
     /// The memory.
     pub fn bytes(&mut self) -> &mut [u8] {
-        let all: &mut [u8] = bytemuck::cast_slice_mut(&mut self.0);
+        let all: &mut [u8] = match &mut self.0 {
+            Pages::Own(words) => bytemuck::cast_slice_mut(words),
+            Pages::Mapped(pages) => pages,
+        };
         all.get_mut(..self.1).unwrap_or_default()
     }
+}
+
+/// Memory of its own, if the system has it to give.
+fn mapped(bytes: usize) -> Option<memmap2::MmapMut> {
+    let pages = memmap2::MmapMut::map_anon(bytes).ok()?;
+    #[cfg(target_os = "linux")]
+    let _ = pages.advise(memmap2::Advice::HugePage); // a wish: without it, it only takes longer
+    Some(pages)
 }
 
 /// A fresh seed from the operating system.

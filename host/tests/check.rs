@@ -9,6 +9,7 @@ use minionn_host::check::{Settings, check};
 use minionn_host::compile::{CompileOptions, Compiled, compile};
 use minionn_host::npy::{self, Array};
 use minionn_host::prefix;
+#[cfg(feature = "check")]
 use rayon::prelude::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
