@@ -2,12 +2,12 @@
 
 use super::limits::{Limits, fastest};
 use super::parts::{Facts, Needs, PARTS};
-use super::primitives::{layers, seconds, streamed};
+use super::primitives::{extension, layers, seconds, streamed};
 use core::fmt;
 use core::time::Duration;
 use minionn_core::garble::GATE_BYTES;
 use minionn_core::model::Model;
-use minionn_core::ot::Repetition;
+use minionn_core::ot::{GROUP, Repetition};
 use minionn_core::plan::{Op, cost};
 use minionn_core::session::Options;
 use serde::Serialize;
@@ -16,6 +16,8 @@ use serde::Serialize;
 const EACH: Duration = Duration::from_millis(150);
 /// Offline phases of a layer, and predictions of a streamed one, the fastest of which counts.
 const RUNS: u32 = 5;
+/// Runs of OTs over loopback: 4 million OTs.
+const CHUNKS: usize = 128;
 /// Neurons of the streamed layer.
 const NEURONS: u32 = 1 << 15;
 
@@ -74,6 +76,12 @@ pub fn measure() -> anyhow::Result<Table> {
     }
     for (what, op) in layers::published() {
         rows.extend(layer(what, op, &limits)?);
+    }
+    for repetition in Repetition::ALL {
+        let (ots, seconds) = extension::over_loopback(repetition, CHUNKS, RUNS)?;
+        let needs = Needs { wire: (ots / GROUP * repetition.correction_bytes_per_group()) as u64, ..Needs::default() };
+        let what = format!("OT extension, both parties over loopback, k = {}", repetition.k());
+        rows.push(Row::new("extension", Facts { what, units: ots as u64, unit: "OT", needs }, seconds, &limits));
     }
     let network = streamed::Network::new(NEURONS)?;
     for repetition in Repetition::ALL {

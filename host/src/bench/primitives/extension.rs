@@ -1,10 +1,14 @@
-//! OT extension, each party by itself.
+//! OT extension, each party by itself, and both over loopback.
 
 use minionn_core::backend::aes::Path;
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::ot::{GROUP, Receiver, Repetition, Sender};
 use minionn_core::params::KAPPA;
 use minionn_core::rng::{Domain, Seed};
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Instant;
 
 /// What both parties keep, and what passes between them.
 pub struct Memory {
@@ -76,5 +80,72 @@ impl Pair<'_> {
     pub fn send(&mut self) {
         let done = self.sender.extend(self.corrections, self.labels);
         debug_assert!(done.is_ok());
+    }
+}
+
+/// Groups of OTs that a party makes between two calls of the system.
+const CHUNK: usize = 256;
+
+/// Seconds for `chunks` times [`CHUNK`] groups, both parties over loopback with a thread each: the least of `runs`. Returns the number of OTs, too.
+///
+/// # Errors
+/// If there is no loopback.
+pub fn over_loopback(repetition: Repetition, chunks: usize, runs: u32) -> anyhow::Result<(usize, f64)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let mut near = TcpStream::connect(listener.local_addr()?)?;
+    let (mut far, _) = listener.accept()?;
+    near.set_nodelay(true)?;
+    // The same seeds: one's receiver and the other's sender belong together.
+    let (mut client, mut server) = (Memory::new(repetition, CHUNK), Memory::new(repetition, CHUNK));
+    let (mut client, mut server) = (client.pair(Path::best())?, server.pair(Path::best())?);
+    let mut best = f64::MAX;
+    for _ in 0..runs {
+        let began = Instant::now();
+        thread::scope(|scope| {
+            let sender = scope.spawn(|| {
+                (0..chunks).try_for_each(|_| {
+                    far.read_exact(server.corrections)?;
+                    server.send();
+                    Ok::<_, std::io::Error>(())
+                })
+            });
+            for _ in 0..chunks {
+                client.receive();
+                near.write_all(client.corrections)?;
+            }
+            sender.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
+        best = best.min(began.elapsed().as_secs_f64());
+    }
+    Ok((chunks * client.ots(), best))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_parties_over_loopback_make_ots() {
+        for repetition in Repetition::ALL {
+            let (mut a, mut b) = (Memory::new(repetition, CHUNK), Memory::new(repetition, CHUNK));
+            let (mut client, mut server) = (a.pair(Path::best()).unwrap(), b.pair(Path::best()).unwrap());
+            let mut delta = None;
+            for _ in 0..2 {
+                client.receive();
+                server.corrections.copy_from_slice(client.corrections);
+                server.send();
+                for (i, (m, zero)) in client.labels.iter().zip(&*server.labels).enumerate() {
+                    let choice = client.choices[i / GROUP] >> (i % GROUP) & 1;
+                    let difference = m ^ zero;
+                    assert_eq!(difference != 0, choice == 1, "{repetition:?} {i}");
+                    if choice == 1 {
+                        assert_eq!(*delta.get_or_insert(difference), difference);
+                    }
+                }
+            }
+            let (ots, seconds) = over_loopback(repetition, 2, 1).unwrap();
+            assert!(ots == 2 * CHUNK * GROUP && seconds > 0.0);
+        }
     }
 }
