@@ -10,6 +10,7 @@ use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};
 use minionn_host::network::{Activation, Linear, Network, Node, Work};
 use minionn_host::npy::{self, Array};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
@@ -272,6 +273,50 @@ fn the_command_serves_several_clients_at_once() {
         }
     }
     drop(silent);
+    std::fs::remove_file(&images).unwrap();
+}
+
+/// Where a client finds the server; so many bytes go up and down, then none any more, and both connections stay open. Ends only with the test.
+fn stalling(server: &str, most: [u64; 2]) -> String {
+    let (listener, server) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), server.to_owned());
+    let address = listener.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let (client, server) = (listener.accept().unwrap().0, std::net::TcpStream::connect(server).unwrap());
+        for ((from, to), most) in [(&client, &server), (&server, &client)].into_iter().zip(most) {
+            let (from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
+            std::thread::spawn(move || {
+                let _ = std::io::copy(&mut from.take(most), &mut to);
+                std::thread::park();
+            });
+        }
+        std::thread::park();
+    });
+    address
+}
+
+#[test]
+fn clients_that_stall_hold_no_other() {
+    // Work of all sessions is shared among two threads.
+    let server = serve(&models().join("fig12_conv_relu.minionn"), &["--threads", "2"]);
+    let images = std::env::temp_dir().join(format!("minionn-stalled-{}.npy", std::process::id()));
+    npy::write(&images, &head(&array("fig10_square.test.npy"), 1)).unwrap();
+    let predict = |address: &str| {
+        minionn().args(["predict", address, "--json", "--input"]).arg(&images).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    // In the set-up, in the midst of its uploads, and where the server has more to send than the link takes: 13 MB of tables.
+    let all = u64::MAX;
+    let mut stalled: Vec<Child> =
+        [[60_000, all], [400_000, all], [all, 2_000_000]].iter().map(|&most| predict(&stalling(&server.1, most))).collect();
+    std::thread::sleep(core::time::Duration::from_secs(1));
+    let began = std::time::Instant::now();
+    let output = predict(&server.1).wait_with_output().unwrap();
+    let seconds = began.elapsed().as_secs();
+    assert!(output.status.success() && seconds < 15, "{seconds} s");
+    for client in &mut stalled {
+        assert!(client.try_wait().unwrap().is_none(), "it was meant to stall");
+        client.kill().unwrap();
+        client.wait().unwrap();
+    }
     std::fs::remove_file(&images).unwrap();
 }
 
