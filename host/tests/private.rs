@@ -300,9 +300,8 @@ fn clients_that_stall_hold_no_other() {
     let server = serve(&models().join("fig12_conv_relu.minionn"), &["--threads", "2"]);
     let images = std::env::temp_dir().join(format!("minionn-stalled-{}.npy", std::process::id()));
     npy::write(&images, &head(&array("fig10_square.test.npy"), 1)).unwrap();
-    let predict = |address: &str| {
-        minionn().args(["predict", address, "--json", "--input"]).arg(&images).stdout(Stdio::piped()).spawn().unwrap()
-    };
+    let predict =
+        |address: &str| minionn().args(["predict", address, "--json", "--input"]).arg(&images).stdout(Stdio::piped()).spawn().unwrap();
     // In the set-up, in the midst of its uploads, and where the server has more to send than the link takes: 13 MB of tables.
     let all = u64::MAX;
     let mut stalled: Vec<Child> =
