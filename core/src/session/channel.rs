@@ -1,7 +1,7 @@
 //! Frames over a byte stream.
 
 use crate::error::{Error, Result};
-use crate::wire::{Checksum, GROUP, HEADER, MOST_PAYLOAD, TRAILER, Tag, pack, packed_len, unpack};
+use crate::wire::{Checksum, GROUP, HEADER, TRAILER, Tag, pack, packed_len, unpack};
 use embedded_io_async::{Read, Write};
 
 /// What went over the wire, seen from one party.
@@ -29,15 +29,13 @@ struct Frame {
     left: u64,
 }
 
-/// What frames that follow will hold of a payload that is longer than a frame can be.
+/// What frames that follow will hold of a payload that is longer than a frame can be. On 32 bits there are no such payloads, nor code for them.
+#[cfg(target_pointer_width = "64")]
 #[derive(Clone, Copy)]
 struct Rest {
     tag: Tag,
     bytes: u64,
 }
-
-/// Whether there can be such payloads: where there cannot, the code is not either.
-const LONG: bool = cfg!(target_pointer_width = "64");
 
 /// A byte stream that speaks in frames. At most one frame is under way in each direction.
 pub(crate) struct Channel<IO> {
@@ -45,8 +43,10 @@ pub(crate) struct Channel<IO> {
     traffic: Traffic,
     sending: bool,
     frame: Option<Frame>,
+    #[cfg(target_pointer_width = "64")]
     rest: Rest,
     /// Most payload of a frame.
+    #[cfg(target_pointer_width = "64")]
     most: u64,
     /// Numbers of the next frames, out and in.
     numbers: [u64; 2],
@@ -59,8 +59,10 @@ impl<IO: Read + Write> Channel<IO> {
             traffic: Traffic { sent: 0, received: 0, rounds: 0 },
             sending: false,
             frame: None,
+            #[cfg(target_pointer_width = "64")]
             rest: Rest { tag: Tag::Abort, bytes: 0 },
-            most: MOST_PAYLOAD,
+            #[cfg(target_pointer_width = "64")]
+            most: crate::wire::MOST_PAYLOAD,
             numbers: [0; 2],
         }
     }
@@ -89,13 +91,6 @@ impl<IO: Read + Write> Channel<IO> {
         self.begin_frame(tag, length).await
     }
 
-    /// How much of `len` bytes the next frame holds. Notes what is left for others.
-    fn first_of(&mut self, tag: Tag, len: u64) -> Result<u32> {
-        let first = if LONG { len.min(self.most) } else { len };
-        self.rest = Rest { tag, bytes: len - first };
-        u32::try_from(first).map_err(|_| Error::Option)
-    }
-
     async fn begin_frame(&mut self, tag: Tag, length: u32) -> Result<()> {
         let mut header = [0; HEADER];
         for (to, from) in header.iter_mut().zip([tag as u8].into_iter().chain(length.to_le_bytes())) {
@@ -105,24 +100,7 @@ impl<IO: Read + Write> Channel<IO> {
         self.put_within(&header).await
     }
 
-    /// If `len` bytes are more than is left of this frame, and others follow: how many it still takes.
-    fn frame_ends_within(&self, len: usize) -> Option<usize> {
-        let left = self.frame.as_ref().map_or(0, |frame| frame.left);
-        (LONG && self.rest.bytes > 0 && len as u64 > left).then_some(left as usize)
-    }
-
-    /// Sends payload.
-    pub(crate) async fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while let Some(left) = self.frame_ends_within(bytes.len()) {
-            self.put_within(bytes.split_off(..left).ok_or(Error::Internal)?).await?;
-            self.end_frame().await?;
-            let Rest { tag, bytes } = self.rest;
-            let length = self.first_of(tag, bytes)?;
-            self.begin_frame(tag, length).await?;
-        }
-        self.put_within(bytes).await
-    }
-
+    /// Sends payload that belongs to this frame.
     async fn put_within(&mut self, bytes: &[u8]) -> Result<()> {
         let frame = self.frame.as_mut().ok_or(Error::Internal)?;
         frame.left = frame.left.checked_sub(bytes.len() as u64).ok_or(Error::Internal)?;
@@ -132,13 +110,6 @@ impl<IO: Read + Write> Channel<IO> {
     }
 
     /// Sends the checksum.
-    pub(crate) async fn end(&mut self) -> Result<()> {
-        if LONG && self.rest.bytes > 0 {
-            return Err(Error::Internal);
-        }
-        self.end_frame().await
-    }
-
     async fn end_frame(&mut self) -> Result<()> {
         let frame = self.frame.take().filter(|f| f.left == 0).ok_or(Error::Internal)?;
         self.traffic.sent += TRAILER as u64;
@@ -219,17 +190,7 @@ impl<IO: Read + Write> Channel<IO> {
         Ok(())
     }
 
-    /// Receives payload.
-    pub(crate) async fn get(&mut self, mut bytes: &mut [u8]) -> Result<()> {
-        while let Some(left) = self.frame_ends_within(bytes.len()) {
-            self.get_within(bytes.split_off_mut(..left).ok_or(Error::Internal)?).await?;
-            self.finish_frame().await?;
-            let Rest { tag, bytes } = self.rest;
-            self.expect(tag, bytes).await?;
-        }
-        self.get_within(bytes).await
-    }
-
+    /// Receives payload of this frame.
     async fn get_within(&mut self, bytes: &mut [u8]) -> Result<()> {
         let frame = self.frame.as_mut().ok_or(Error::Internal)?;
         frame.left = frame.left.checked_sub(bytes.len() as u64).ok_or(Error::Internal)?;
@@ -243,13 +204,6 @@ impl<IO: Read + Write> Channel<IO> {
     }
 
     /// Receives and compares the checksum.
-    pub(crate) async fn finish(&mut self) -> Result<()> {
-        if LONG && self.rest.bytes > 0 {
-            return Err(Error::Internal);
-        }
-        self.finish_frame().await
-    }
-
     async fn finish_frame(&mut self) -> Result<()> {
         let frame = self.frame.take().filter(|f| f.left == 0).ok_or(Error::Internal)?;
         let mut trailer = [0; TRAILER];
@@ -294,6 +248,86 @@ impl<IO: Read + Write> Channel<IO> {
         if !peer_is_gone && !mid_frame && self.send(Tag::Abort, &error.code().to_le_bytes()).await.is_ok() {
             let _ = self.flush().await;
         }
+    }
+}
+
+/// Payloads of any length, in one frame or several.
+#[cfg(target_pointer_width = "64")]
+impl<IO: Read + Write> Channel<IO> {
+    /// How much of `len` bytes the next frame holds. Notes what is left for others.
+    fn first_of(&mut self, tag: Tag, len: u64) -> Result<u32> {
+        let first = len.min(self.most);
+        self.rest = Rest { tag, bytes: len - first };
+        u32::try_from(first).map_err(|_| Error::Option)
+    }
+
+    /// If `len` bytes are more than is left of this frame, and others follow: how many it still takes.
+    fn frame_ends_within(&self, len: usize) -> Option<usize> {
+        let left = self.frame.as_ref().map_or(0, |frame| frame.left);
+        (self.rest.bytes > 0 && len as u64 > left).then_some(left as usize)
+    }
+
+    /// Sends payload.
+    pub(crate) async fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
+        while let Some(left) = self.frame_ends_within(bytes.len()) {
+            self.put_within(bytes.split_off(..left).ok_or(Error::Internal)?).await?;
+            self.end_frame().await?;
+            let Rest { tag, bytes } = self.rest;
+            let length = self.first_of(tag, bytes)?;
+            self.begin_frame(tag, length).await?;
+        }
+        self.put_within(bytes).await
+    }
+
+    /// Ends what was begun.
+    pub(crate) async fn end(&mut self) -> Result<()> {
+        if self.rest.bytes > 0 {
+            return Err(Error::Internal);
+        }
+        self.end_frame().await
+    }
+
+    /// Receives payload.
+    pub(crate) async fn get(&mut self, mut bytes: &mut [u8]) -> Result<()> {
+        while let Some(left) = self.frame_ends_within(bytes.len()) {
+            self.get_within(bytes.split_off_mut(..left).ok_or(Error::Internal)?).await?;
+            self.finish_frame().await?;
+            let Rest { tag, bytes } = self.rest;
+            self.expect(tag, bytes).await?;
+        }
+        self.get_within(bytes).await
+    }
+
+    /// Ends what was expected.
+    pub(crate) async fn finish(&mut self) -> Result<()> {
+        if self.rest.bytes > 0 {
+            return Err(Error::Internal);
+        }
+        self.finish_frame().await
+    }
+}
+
+/// Every payload in one frame.
+#[cfg(not(target_pointer_width = "64"))]
+impl<IO: Read + Write> Channel<IO> {
+    fn first_of(&mut self, _: Tag, len: u64) -> Result<u32> {
+        u32::try_from(len).map_err(|_| Error::Option)
+    }
+
+    pub(crate) fn put(&mut self, bytes: &[u8]) -> impl Future<Output = Result<()>> {
+        self.put_within(bytes)
+    }
+
+    pub(crate) fn end(&mut self) -> impl Future<Output = Result<()>> {
+        self.end_frame()
+    }
+
+    pub(crate) fn get(&mut self, bytes: &mut [u8]) -> impl Future<Output = Result<()>> {
+        self.get_within(bytes)
+    }
+
+    pub(crate) fn finish(&mut self) -> impl Future<Output = Result<()>> {
+        self.finish_frame()
     }
 }
 
