@@ -98,17 +98,17 @@ fn every_pairing_predicts_what_the_integer_model_says() {
     let (network, rows) = (model("digits_relu.minionn"), rows("digits_relu", 64, 5));
     let plain = plain(&network, &rows);
     let mut reports = Vec::new();
-    for tables in ["stored", "streamed"] {
+    for (tables, activation) in [("stored", "gc"), ("streamed", "gc"), ("stored", "ot"), ("streamed", "ot")] {
         let mut of_mode = Vec::new();
         for pair in PAIRS {
-            let report = pairing(pair, &network, &rows, &["--stock", "2", "--tables", tables]);
-            assert_eq!(report["predictions"], plain["predictions"], "{pair:?}, {tables}");
+            let report = pairing(pair, &network, &rows, &["--stock", "2", "--tables", tables, "--activation", activation]);
+            assert_eq!(report["predictions"], plain["predictions"], "{pair:?}, {tables}, {activation}");
             of_mode.push(without_time(&report));
         }
         assert!(of_mode.windows(2).all(|pair| pair[0] == pair[1]), "the same bytes and rounds: {of_mode:?}");
         reports.push(of_mode);
     }
-    assert_ne!(reports[0], reports[1], "stored and streamed tables differ in their phases");
+    assert!((0..4).all(|i| !reports[..i].contains(&reports[i])), "tables and activations differ in their phases");
 }
 
 /// What a client keeps of a set-up, a server of either language goes on with; and a client of the other language, too.
@@ -154,8 +154,10 @@ fn every_network_runs_in_cpp_unchanged() {
         // The largest one once: it takes seconds.
         let pairs = if name == "fig13_cifar" { &PAIRS[3..] } else { &PAIRS[1..] };
         for &pair in pairs {
-            let report = pairing(pair, &network, &rows, &["--tables", "streamed"]);
-            assert_eq!(report["predictions"], plain["predictions"], "{name}: {pair:?}");
+            for activation in ["gc", "ot"] {
+                let report = pairing(pair, &network, &rows, &["--tables", "streamed", "--activation", activation]);
+                assert_eq!(report["predictions"], plain["predictions"], "{name}: {pair:?}, {activation}");
+            }
         }
     }
 }

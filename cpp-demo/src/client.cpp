@@ -10,9 +10,10 @@
 namespace {
 
 constexpr const char *HELP = "Usage: minionn-client ADDR:PORT --input X.npy [--plan FILE] [--stock K] [--tables stored|streamed]\n"
-                             "                      [--pairing FILE]\n\n"
+                             "                      [--activation gc|ot] [--pairing FILE]\n\n"
                              "Predicts every row and prints JSON: predictions, and what each phase took.\n"
                              "Without --plan, the server is asked for its plan.\n"
+                             "--activation: by garbled circuits, or by comparison with OTs where that saves bytes; the same result.\n"
                              "--pairing keeps what set-up makes in a file, so that it is done once. The file is secret.\n";
 
 minionn::Options options(const Arguments &arguments) {
@@ -21,6 +22,9 @@ minionn::Options options(const Arguments &arguments) {
     const auto tables = arguments.get("--tables", "stored");
     if (tables != "stored" && tables != "streamed") throw std::runtime_error("--tables: stored or streamed");
     options.tables = tables == "stored" ? MINIONN_TABLES_STORED : MINIONN_TABLES_STREAMED;
+    const auto activation = arguments.get("--activation", "gc");
+    if (activation != "gc" && activation != "ot") throw std::runtime_error("--activation: gc or ot");
+    options.activations = activation == "gc" ? MINIONN_ACTIVATIONS_GARBLED : MINIONN_ACTIVATIONS_COMPARED;
     return options;
 }
 
@@ -36,7 +40,7 @@ std::optional<minionn::Plan> plan(const Arguments &arguments) {
 
 int main(int argc, char **argv) {
     try {
-        const Arguments arguments(argc, argv, {"--input", "--plan", "--stock", "--tables", "--pairing"}, {"--help"});
+        const Arguments arguments(argc, argv, {"--input", "--plan", "--stock", "--tables", "--activation", "--pairing"}, {"--help"});
         if (arguments.has("--help") || arguments.positional().empty() || !arguments.has("--input")) {
             std::cerr << HELP;
             return arguments.has("--help") ? 0 : 2;

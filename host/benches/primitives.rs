@@ -29,7 +29,7 @@ fn main() -> anyhow::Result<()> {
             println!("OT k={k} {path:?}: received {:.1} M/s, sent {:.1} M/s", ots / receive / 1e6, ots / send / 1e6);
         }
     }
-    let network = streamed::Network::new(1 << 15)?;
+    let network = streamed::Network::new(1 << 15, [22, 16], 7)?;
     for repetition in Repetition::ALL {
         let rate = network.and_gates_per_second(repetition, 7)?;
         println!("OTs, garbled, sent, evaluated over loopback, k={}: {:.1} M AND/s", repetition.k(), rate / 1e6);

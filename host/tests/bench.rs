@@ -207,8 +207,8 @@ fn onnx_files_are_compiled_first() {
 fn parts_stand_beside_the_limits_of_the_machine() {
     let value = json(&["--primitives", "--json"]);
     let rows = value["rows"].as_array().unwrap();
-    // Beside the parts, three layers offline and online, and one streamed with every k.
-    assert_eq!(rows.len(), parts::PARTS.iter().filter(|part| part.again).count() + 6 + 4);
+    // Beside the parts, three layers offline and online; with every k, OTs over loopback, a layer streamed, and one compared.
+    assert_eq!(rows.len(), parts::PARTS.iter().filter(|part| part.again).count() + 6 + 3 * 4);
     for row in rows {
         let [seconds, limit, ratio] = ["seconds", "limit_seconds", "ratio"].map(|key| row[key].as_f64().unwrap());
         assert!(seconds > 0.0 && limit > 0.0 && (ratio * limit / seconds - 1.0).abs() < 1e-9, "{row}");

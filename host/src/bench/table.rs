@@ -83,13 +83,24 @@ pub fn measure() -> anyhow::Result<Table> {
         let what = format!("OT extension, both parties over loopback, k = {}", repetition.k());
         rows.push(Row::new("extension", Facts { what, units: ots as u64, unit: "OT", needs }, seconds, &limits));
     }
-    let network = streamed::Network::new(NEURONS)?;
+    let network = streamed::Network::new(NEURONS, [22, 16], 7)?;
     for repetition in Repetition::ALL {
         let what = format!("OTs, garble, send, evaluate, k = {}", repetition.k());
         // Bits of a correction for every OT are few beside the tables.
         let needs = Needs { wire: GATE_BYTES as u64, ..Needs::default() };
         let seconds = 1.0 / network.and_gates_per_second(repetition, RUNS)?;
         rows.push(Row::new("streamed", Facts { what, units: 1, unit: "AND", needs }, seconds, &limits));
+    }
+    let network = streamed::Network::new(NEURONS, [24, 22], 10)?;
+    for repetition in Repetition::ALL {
+        let (seconds, bytes) = network.compared(repetition, RUNS)?;
+        let what = format!("ReLU, truncation of 24 bits, by comparison, k = {}", repetition.k());
+        rows.push(Row::new(
+            "compared",
+            Facts { what, units: 1, unit: "ReLU", needs: Needs { wire: bytes, ..Needs::default() } },
+            seconds,
+            &limits,
+        ));
     }
     Ok(Table { limits, rows })
 }
