@@ -74,20 +74,37 @@ fn compared_layers_of_all_lengths_equal_the_integer_model() {
 /// Bounds of all kinds, of values of all magnitudes: the input is what is activated.
 #[test]
 fn compared_bounds_equal_the_integer_model() {
-    for hi in [0, 1, 7, 8, 31, 60, 99, 100, 127, 500, 1 << 20, (1 << 43) - 1] {
+    let bounds = [0, 1, 7, 8, 31, 60, 99, 100, 127, 500, 1 << 20, (1 << 43) - 1].map(|hi| (0, hi));
+    let others = [
+        (-1, 9),
+        (-100, -3),
+        (-128, 127),
+        (-127, 126),
+        (5, 90),
+        (3, 3),
+        (1, 2),
+        (-(1 << 43), 50),
+        (-77, (1 << 43) - 1),
+        (-(1 << 20), 1 << 20),
+    ];
+    for (lo, hi) in bounds.into_iter().chain(others) {
         for (ring_in, shift, ring_out) in [(8, 0, 8), (8, 2, 9), (20, 3, 22), (20, 4, 9), (44, 1, 44)] {
             let len = 201;
-            let activation = Op::Activation { function: Function::Clip { lo: 0, hi }, ring_in, shift, ring_out, len };
+            let activation = Op::Activation { function: Function::Clip { lo, hi }, ring_in, shift, ring_out, len };
             let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
             for tables in [Tables::Stored, Tables::Streamed] {
                 let options = Options { tables, activations: COMPARED, stock: 2, ..Options::default() };
-                assert!(Compared::of(&activation, &options).is_some());
+                let nothing = shift == 0 && ring_out <= ring_in && lo < -127 && hi > 127;
+                assert_eq!(Compared::possible(&activation).is_none(), nothing, "{activation:?}");
                 check(&net, options, 1);
             }
         }
     }
-    let below_zero = Op::Activation { function: Function::Clip { lo: -1, hi: 9 }, ring_in: 8, shift: 1, ring_out: 8, len: 3 };
-    assert!(Compared::possible(&below_zero).is_none());
+    // What can only be a constant.
+    for (lo, hi) in [(1 << 30, 1 << 31), (-(1 << 31), -(1 << 30))] {
+        let constant = Op::Activation { function: Function::Clip { lo, hi }, ring_in: 8, shift: 1, ring_out: 8, len: 3 };
+        assert!(Compared::possible(&constant).is_none());
+    }
 }
 
 /// Windows of two elements and of many, odd and even, with padding and overlap, with and without ReLU.

@@ -1,5 +1,5 @@
-//! An operation as comparisons one after the other: `max(a, b) = b + max(a − b, 0)` for a tournament over a window, `min(v, h) = h − max(h − v, 0)` for
-//! a bound. Every stage re-shares, so each party's shares of what it compares are known when the stage before is done, the client's offline.
+//! An operation as comparisons one after the other: `max(a, b) = b + max(a − b, 0)` for a tournament over a window and for a lower bound,
+//! `min(v, h) = h − max(h − v, 0)` for an upper one. Every stage re-shares, so each party's shares of what it compares are known when the stage before is done, the client's offline.
 
 use super::Comparison;
 use crate::ot::{GROUP, Repetition};
@@ -16,13 +16,14 @@ pub struct Compared {
     first: Comparison,
     /// Of the differences of a tournament.
     pairs: Option<Comparison>,
-    /// Of differences to a bound. What comes before stays in the ring of the difference: the bound takes its place in the result.
-    last: Option<Comparison>,
+    /// Of differences to the lower, to the upper bound. What comes before stays in the ring of the difference: the bound takes its place in the
+    /// result.
+    bounded: [Option<Comparison>; 2],
     inputs: usize,
     outputs: usize,
     window: Option<Convolution>,
-    /// Largest result, if there is a bound.
-    bound: Option<u64>,
+    /// Least and largest result, if these are bounds of their own: zero below is a ReLU.
+    bounds: [Option<i64>; 2],
 }
 
 /// What a stage compares.
@@ -32,8 +33,10 @@ enum Input {
     Tensor,
     /// Two of each window's that are left, of this round of the tournament, from 1 on.
     Pair(u32),
-    /// What is left of each window, and the bound.
-    Bound(u64),
+    /// What is left of each window, and the lower bound.
+    Floor(i64),
+    /// What is left of that, and the upper bound.
+    Bound(i64),
 }
 
 /// One comparison of many elements.
@@ -75,33 +78,39 @@ impl Compared {
             Op::MaxPool { function, ring_in, ring_out, shift, window } => (function, ring_in, ring_out, shift, Some(window)),
             _ => return None,
         };
-        let (relu, bound) = match function {
-            Function::Identity => (false, None),
-            Function::Relu => (true, None),
-            Function::Clip { lo: 0, hi } => (true, Some((hi >> shift) as u64)),
+        let (relu, lo, hi) = match function {
+            Function::Identity => (false, None, None),
+            Function::Relu => (true, None, None),
+            Function::Clip { lo, hi } => {
+                let lo = lo.checked_shr(shift.into())?;
+                (lo == 0, (lo != 0).then_some(lo), Some(hi.checked_shr(shift.into())?))
+            }
             _ => return None,
         };
-        // Results have so many bits, with a sign if there is one; a bound beyond them is none.
+        // Results have so many bits, with a sign if there is one; a bound beyond them is none, or all that is left.
         let bits = ring_in.checked_sub(shift).filter(|&bits| bits >= 2)?;
-        let bound = bound.filter(|&bound| bound >> (bits - 1) == 0);
+        let (least, most) = (-1 << (bits - 1), (1 << (bits - 1)) - 1);
+        if lo.is_some_and(|lo| lo > most) || hi.is_some_and(|hi| hi < least) {
+            return None;
+        }
+        let bounds = [lo.filter(|&lo| lo > least), hi.filter(|&hi| hi <= most)];
         // A window of one element would leave out the others.
         if window.is_some_and(|window| window.window_len() < 2) {
             return None;
         }
         let difference = if relu { bits } else { bits + 1 };
-        let ring = if bound.is_some() { difference } else { ring_out };
+        let [floor, bound] = bounds.map(|bound| bound.is_some());
+        let ring = if floor || bound { difference } else { ring_out };
         let pairs = match window {
             Some(_) if difference > ring => return None,
             Some(_) => Some(Comparison::new(true, difference, 0, ring)?),
             None => None,
         };
-        let last = match bound {
-            Some(_) => Some(Comparison::new(true, difference, 0, ring_out)?),
-            None => None,
-        };
+        let difference_to = |is_one: bool, ring| if is_one { Comparison::new(true, difference, 0, ring).map(Some) } else { Some(None) };
+        let bounded = [difference_to(floor, if bound { difference } else { ring_out })?, difference_to(bound, ring_out)?];
         let first = Comparison::new(relu, ring_in, shift, ring)?;
         let ((_, inputs), (_, outputs)) = (op.input(), op.output());
-        Some(Self { first, pairs, last, inputs: inputs as usize, outputs: outputs as usize, window, bound })
+        Some(Self { first, pairs, bounded, inputs: inputs as usize, outputs: outputs as usize, window, bounds })
     }
 
     /// Elements of a window that are left after so many rounds.
@@ -119,13 +128,16 @@ impl Compared {
     pub fn stages(&self) -> impl Iterator<Item = Stage> + use<> {
         let this = *self;
         let rounds = this.tournament();
-        let count = 1 + rounds + u32::from(this.bound.is_some());
+        let [floor, bound] = this.bounds;
+        let count = 1 + rounds + this.bounds.iter().flatten().count() as u32;
         let mut first = 0;
         (0..count).map_while(move |number| {
-            let (comparison, len, input) = match (number, this.bound) {
-                (0, _) => (this.first, this.inputs, Input::Tensor),
-                (round, _) if round <= rounds => (this.pairs?, this.outputs * (this.left(round - 1) / 2), Input::Pair(round)),
-                (_, bound) => (this.last?, this.outputs, Input::Bound(bound?)),
+            let [below, above] = this.bounded;
+            let (comparison, len, input) = match (number, floor, bound) {
+                (0, ..) => (this.first, this.inputs, Input::Tensor),
+                (round, ..) if round <= rounds => (this.pairs?, this.outputs * (this.left(round - 1) / 2), Input::Pair(round)),
+                (number, Some(lo), _) if number == rounds + 1 => (below?, this.outputs, Input::Floor(lo)),
+                (_, _, hi) => (above?, this.outputs, Input::Bound(hi?)),
             };
             let stage = Stage { comparison, len, first, input, last: number + 1 == count };
             first += len;
@@ -172,6 +184,11 @@ impl Compared {
         messages.chain(self.correction_bytes(repetition)).sum()
     }
 
+    /// Elements of the stages before this round of the tournament.
+    fn before(&self, round: u32) -> usize {
+        self.inputs + (1..round).map(|round| self.outputs * (self.left(round - 1) / 2)).sum::<usize>()
+    }
+
     /// The number, among elements of all stages, of the one whose result is number `i` of what is left of window `output` after a round.
     fn place(&self, round: u32, output: usize, i: usize) -> usize {
         let before = round.checked_sub(1).map(|before| (before, self.left(before)));
@@ -180,9 +197,8 @@ impl Compared {
             // The odd one goes on as it is.
             Some((before, left)) if i == left / 2 => self.place(before, output, left - 1),
             Some((before, left)) => {
-                let first = self.inputs + (1..round).map(|round| self.outputs * (self.left(round - 1) / 2)).sum::<usize>();
                 debug_assert!(before < round);
-                first + output * (left / 2) + i
+                self.before(round) + output * (left / 2) + i
             }
         }
     }
@@ -205,9 +221,15 @@ impl Compared {
                 let [a, b] = [1, 0].map(|i| result(self.place(round - 1, e / pairs, 2 * (e % pairs) + i)));
                 [ring.reduce(a.wrapping_sub(b)), b]
             }
-            Input::Bound(bound) => {
-                let own = if server { bound } else { 0 };
-                [ring.reduce(own.wrapping_sub(result(self.place(self.tournament(), e, 0)))), own]
+            Input::Floor(lo) => {
+                let own = if server { lo as u64 } else { 0 };
+                [ring.reduce(result(self.place(self.tournament(), e, 0)).wrapping_sub(own)), own]
+            }
+            Input::Bound(hi) => {
+                let own = if server { hi as u64 } else { 0 };
+                let [floor, _] = self.bounds;
+                let place = if floor.is_some() { self.before(self.tournament() + 1) + e } else { self.place(self.tournament(), e, 0) };
+                [ring.reduce(own.wrapping_sub(result(place))), own]
             }
         }
     }
