@@ -20,7 +20,9 @@ use zeroize::Zeroize as _;
 
 /// Most bits of a digit.
 const DIGIT: u32 = 4;
-/// Most leaves: 44 bits in two parts.
+/// Most bits of a ring whose elements are truncated.
+const MAX_RING: u8 = 44;
+/// Most leaves: as many bits in two parts.
 const MAX_LEAVES: usize = 12;
 /// Number of the first leaf of the high part; that of the root, too.
 const HIGH: u32 = 16;

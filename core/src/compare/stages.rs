@@ -1,7 +1,7 @@
 //! An operation as comparisons one after the other: `max(a, b) = b + max(a − b, 0)` for a tournament over a window and for a lower bound,
-//! `min(v, h) = h − max(h − v, 0)` for an upper one. Every stage re-shares, so each party's shares of what it compares are known when the stage before is done, the client's offline.
+//! `min(v, h) = h − max(h − v, 0)` for an upper one. A leaky ReLU is the larger of two truncations. Every stage re-shares, so each party's shares of what it compares are known when the stage before is done, the client's offline.
 
-use super::Comparison;
+use super::{Comparison, MAX_RING};
 use crate::ot::{GROUP, Repetition};
 use crate::plan::nonlinear::{LABEL_BYTES, Nonlinear};
 use crate::plan::{Convolution, Function, Op};
@@ -22,8 +22,21 @@ pub struct Compared {
     inputs: usize,
     outputs: usize,
     window: Option<Convolution>,
+    leak: Option<Leak>,
     /// Least and largest result, if these are bounds of their own: zero below is a ReLU.
     bounds: [Option<i64>; 2],
+}
+
+/// Of a slope for negative inputs, at most 1: the result is the larger of `⌊y/2^f⌋` and `⌊y·m/2^c⌋`, whatever the sign.
+#[derive(Clone, Copy, Debug)]
+struct Leak {
+    multiplier: u8,
+    /// Of the elements, into a ring that has room for the product.
+    extended: Comparison,
+    /// Of the product.
+    scaled: Comparison,
+    /// Of the difference of both.
+    larger: Comparison,
 }
 
 /// What a stage compares.
@@ -31,6 +44,10 @@ pub struct Compared {
 enum Input {
     /// The elements of the tensor.
     Tensor,
+    /// The elements in the wider ring, times this.
+    Product(u8),
+    /// Both truncations of an element.
+    Larger,
     /// Two of each window's that are left, of this round of the tournament, from 1 on.
     Pair(u32),
     /// What is left of each window, and the lower bound.
@@ -79,6 +96,7 @@ impl Compared {
             _ => return None,
         };
         let (relu, lo, hi) = match function {
+            Function::Leaky { multiplier, bits } => return Self::leaky(op, multiplier, bits),
             Function::Identity => (false, None, None),
             Function::Relu => (true, None, None),
             Function::Clip { lo, hi } => {
@@ -110,7 +128,26 @@ impl Compared {
         let bounded = [difference_to(floor, if bound { difference } else { ring_out })?, difference_to(bound, ring_out)?];
         let first = Comparison::new(relu, ring_in, shift, ring)?;
         let ((_, inputs), (_, outputs)) = (op.input(), op.output());
-        Some(Self { first, pairs, bounded, inputs: inputs as usize, outputs: outputs as usize, window, bounds })
+        Some(Self { first, pairs, bounded, inputs: inputs as usize, outputs: outputs as usize, window, leak: None, bounds })
+    }
+
+    fn leaky(op: &Op, multiplier: u8, bits: u8) -> Option<Self> {
+        let Op::Activation { ring_in, ring_out, shift, len, .. } = *op else { return None };
+        let wide = ring_in.checked_add((u8::BITS - multiplier.leading_zeros()) as u8)?;
+        if u32::from(multiplier) > 1 << bits || wide > MAX_RING {
+            return None;
+        }
+        // A difference takes one bit more than what is left of an element.
+        let difference = ring_in.checked_sub(shift)? + 1;
+        let leak = Leak {
+            multiplier,
+            extended: Comparison::new(false, ring_in, 0, wide)?,
+            scaled: Comparison::new(false, wide, shift.checked_add(bits)?, difference.max(ring_out))?,
+            larger: Comparison::new(true, difference, 0, ring_out)?,
+        };
+        let first = Comparison::new(false, ring_in, shift, difference)?;
+        let len = len as usize;
+        Some(Self { first, pairs: None, bounded: [None; 2], inputs: len, outputs: len, window: None, leak: Some(leak), bounds: [None; 2] })
     }
 
     /// Elements of a window that are left after so many rounds.
@@ -129,15 +166,18 @@ impl Compared {
         let this = *self;
         let rounds = this.tournament();
         let [floor, bound] = this.bounds;
-        let count = 1 + rounds + this.bounds.iter().flatten().count() as u32;
+        let count = if this.leak.is_some() { 4 } else { 1 + rounds + this.bounds.iter().flatten().count() as u32 };
         let mut first = 0;
         (0..count).map_while(move |number| {
             let [below, above] = this.bounded;
-            let (comparison, len, input) = match (number, floor, bound) {
+            let (comparison, len, input) = match (number, this.leak, floor, bound) {
                 (0, ..) => (this.first, this.inputs, Input::Tensor),
+                (1, Some(leak), ..) => (leak.extended, this.inputs, Input::Tensor),
+                (2, Some(leak), ..) => (leak.scaled, this.inputs, Input::Product(leak.multiplier)),
+                (_, Some(leak), ..) => (leak.larger, this.inputs, Input::Larger),
                 (round, ..) if round <= rounds => (this.pairs?, this.outputs * (this.left(round - 1) / 2), Input::Pair(round)),
-                (number, Some(lo), _) if number == rounds + 1 => (below?, this.outputs, Input::Floor(lo)),
-                (_, _, hi) => (above?, this.outputs, Input::Bound(hi?)),
+                (number, _, Some(lo), _) if number == rounds + 1 => (below?, this.outputs, Input::Floor(lo)),
+                (.., hi) => (above?, this.outputs, Input::Bound(hi?)),
             };
             let stage = Stage { comparison, len, first, input, last: number + 1 == count };
             first += len;
@@ -219,6 +259,11 @@ impl Compared {
             Input::Pair(round) => {
                 let pairs = self.left(round - 1) / 2;
                 let [a, b] = [1, 0].map(|i| result(self.place(round - 1, e / pairs, 2 * (e % pairs) + i)));
+                [ring.reduce(a.wrapping_sub(b)), b]
+            }
+            Input::Product(multiplier) => [ring.reduce(result(self.inputs + e).wrapping_mul(multiplier.into())), 0],
+            Input::Larger => {
+                let [a, b] = [0, 2].map(|stage| result(stage * self.inputs + e));
                 [ring.reduce(a.wrapping_sub(b)), b]
             }
             Input::Floor(lo) => {
