@@ -7,7 +7,7 @@
 mod session;
 
 use minionn_core::model::Model;
-use minionn_core::session::{Options, Tables};
+use minionn_core::session::{Activations, Options, Tables};
 use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Compiled, compile};
 use minionn_host::npy::{self, Array};
@@ -137,7 +137,9 @@ fn private_predictions_are_the_integer_model() {
         let compiled = compile(&case.onnx, &options(case, 8), Some(&case.x)).unwrap();
         let tables = if i % 2 == 0 { Tables::Stored } else { Tables::Streamed };
         let rows = Array::new(&[2, case.x.columns()], case.x.data()[..2 * case.x.columns()].to_vec()).unwrap();
-        let options = Options { tables, stock: 1 + i as u32 % 2, ..Options::default() };
-        session::check(&case.name, &compiled.model, options, &rows, &[]);
+        for activations in [Activations::Garbled, Activations::Compared { worth: 0 }] {
+            let options = Options { tables, activations, stock: 1 + i as u32 % 2, ..Options::default() };
+            session::check(&case.name, &compiled.model, options, &rows, &[]);
+        }
     }
 }
