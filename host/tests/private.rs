@@ -4,10 +4,11 @@
 
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
-use minionn_core::plan::{Convolution, Plan};
+use minionn_core::plan::{Convolution, Plan, cost};
 use minionn_core::session::{Activations, Options, Tables, client_memory, prepared_memory, server_memory};
 use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};
+use minionn_host::link_model::LinkModel;
 use minionn_host::network::{Activation, Linear, Network, Node, Work};
 use minionn_host::npy::{self, Array};
 use std::io::Read as _;
@@ -365,4 +366,23 @@ fn costs_are_the_committed_ones() {
         std::fs::write(&path, &text).unwrap();
     }
     assert!(text == std::fs::read_to_string(&path).unwrap(), "costs have changed: look at them with `minionn plan`, then bless them");
+}
+
+/// By bytes and round trips alone, whole predictions: the choice is made layer by layer, by a power of two.
+#[test]
+fn the_automatic_choice_is_near_the_better_one() {
+    for name in COMMITTED {
+        let plan = std::fs::read(models().join(format!("{name}.plan"))).unwrap();
+        let plan = Plan::parse(&plan).unwrap();
+        for link in ["lan", "wan", "uart", "ble"] {
+            let link: LinkModel = link.parse().unwrap();
+            let [garbled, compared, automatic] =
+                [Activations::Garbled, Activations::Compared { worth: 0 }, link.activations()].map(|activations| {
+                    let options = Options { activations, ..Options::default() };
+                    link.seconds(cost::offline(&plan, &options).unwrap()) + link.seconds(cost::online(&plan, &options))
+                });
+            let better = garbled.min(compared);
+            assert!(automatic <= 1.1 * better, "{name} over {}: {automatic} s, {better} s", link.name);
+        }
+    }
 }
