@@ -41,7 +41,7 @@ impl Machine {
     };
 
     /// WebAssembly: pointers of 32 bits, but keys as on larger machines.
-    pub const WASM32: Self = Self { client: 6656, server: 7424, ..Self::BITS32 };
+    pub const WASM32: Self = Self { client: 8704, server: 9216, ..Self::BITS32 };
 
     /// Pointers of 64 bits.
     pub const BITS64: Self = Self {
