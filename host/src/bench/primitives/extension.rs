@@ -83,10 +83,10 @@ impl Pair<'_> {
     }
 }
 
-/// Groups of OTs that a party makes between two calls of the system.
+/// Groups of OTs that a party makes between two calls of the system, a run.
 const CHUNK: usize = 256;
 
-/// Seconds for `chunks` times [`CHUNK`] groups, both parties over loopback with a thread each: the least of `runs`. Returns the number of OTs, too.
+/// Seconds for `chunks` runs of 256 groups, both parties over loopback with a thread each: the least of `runs`. Returns the number of OTs, too.
 ///
 /// # Errors
 /// If there is no loopback.
