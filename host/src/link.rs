@@ -101,7 +101,7 @@ impl embedded_io::Write for Link {
 }
 
 /// Zeroed memory with the alignment that the engine asks for. What is large comes from the system in large pages where there are some, and
-/// goes back to it at once: a large stock would spend most of its time on faults of small ones.
+/// goes back to it at once: a large stock would fault on millions of small ones.
 pub struct Memory(Pages, usize);
 
 enum Pages {

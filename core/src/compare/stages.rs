@@ -1,5 +1,6 @@
 //! An operation as comparisons one after the other: `max(a, b) = b + max(a − b, 0)` for a tournament over a window and for a lower bound,
-//! `min(v, h) = h − max(h − v, 0)` for an upper one. A leaky ReLU is the larger of two truncations. Every stage re-shares, so each party's shares of what it compares are known when the stage before is done, the client's offline.
+//! `min(v, h) = h − max(h − v, 0)` for an upper one. A leaky ReLU is the larger of two truncations. Every stage re-shares, so each party's
+//! shares of what it compares are known when the stage before is done, the client's offline.
 
 use super::{Comparison, MAX_RING};
 use crate::ot::{GROUP, Repetition};

@@ -346,7 +346,7 @@ macro_rules! byte_calls {
 type ClientArguments<'m> = (&'m Shared<'m>, Plan<'m>, Options, [&'m mut [u8]; 2], &'m mut [Block], Seed);
 
 /// The client's whole life: set-up, then commands.
-#[inline]
+#[inline] // compiled where it is used: firmware wants it small, whatever the core is optimised for
 #[expect(clippy::await_holding_refcell_ref, reason = "calls of the owner try to borrow, and are told that it is not their turn")]
 async fn client_life((shared, plan, options, [scratch, tables], leaves, seed): ClientArguments<'_>) -> Result<()> {
     let mut client = {

@@ -110,7 +110,7 @@ mod whole_words {
 }
 
 /// Half a byte at a time, with a table of 64 bytes: one of the usual kilobyte is more flash than a device can spare, and going bit by bit
-/// takes a fifth of a whole set-up's instructions.
+/// takes a sixth of a whole set-up's instructions.
 #[cfg(any(not(target_pointer_width = "64"), test))]
 mod half_bytes {
     const POLYNOMIAL: u32 = 0xedb8_8320;
