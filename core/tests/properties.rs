@@ -23,7 +23,7 @@ use minionn_core::plan::{self, Function, Op, Plan, cost};
 use minionn_core::ring::LIMBS;
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{MAX_STOCK, Options, Prepared, Tables, client_memory, prepared_memory, server_memory};
+use minionn_core::session::{Activations, MAX_STOCK, Options, Prepared, Tables, client_memory, prepared_memory, server_memory};
 use minionn_core::wire::{pack, packed_len, unpack};
 use parties::serve;
 use sha2::{Digest as _, Sha256};
@@ -290,7 +290,8 @@ fn random_ops(g: &mut Lcg) -> (u32, Vec<Op>) {
 fn random_options(g: &mut Lcg) -> Options {
     let repetition = [Repetition::K1, Repetition::K2, Repetition::K4][g.below(3) as usize];
     let tables = if g.below(2) == 0 { Tables::Stored } else { Tables::Streamed };
-    Options { repetition, tables, stock: 1 + g.below(4) as u32, ..Options::default() }
+    let activations = if g.below(2) == 0 { Activations::Garbled } else { Activations::Compared { worth: g.below(12) as u8 } };
+    Options { repetition, tables, stock: 1 + g.below(4) as u32, activations }
 }
 
 /// A model with such operations, or a graph, whose input range fits its ring.

@@ -107,27 +107,46 @@ fn compared_bounds_equal_the_integer_model() {
     }
 }
 
-/// Slopes of all sizes up to 1, from rings that leave room for the product.
+/// Two classes and many, with equal values among them, in rings of all widths; what does not fit a ring stays a circuit.
+#[test]
+fn compared_argmax_equals_the_integer_model() {
+    for (ring, len) in [2, 3, 4, 5, 10, 63, 64, 300].into_iter().flat_map(|len| [8, 9, 22, 40, 44].map(|ring| (ring, len))) {
+        let argmax = Op::Argmax { ring, len };
+        let wide = u32::from(ring) + 1 + len.next_power_of_two().trailing_zeros();
+        assert_eq!(Compared::possible(&argmax).is_some(), wide <= 44, "{argmax:?}");
+        let net = common::model(len, &[argmax], 7);
+        for (tables, stock) in [(Tables::Stored, 2), (Tables::Streamed, 1)] {
+            let options = Options { tables, activations: COMPARED, stock, ..Options::default() };
+            assert_eq!(Compared::of(&argmax, &options).is_some(), wide <= 44, "{argmax:?}");
+            check(&net, options, if len < 10 { 4 } else { 1 });
+        }
+    }
+    assert!(Compared::possible(&Op::Argmax { ring: 8, len: 1 }).is_none());
+}
+
+/// Slopes of all sizes, from rings that leave room for the product.
 #[test]
 fn compared_leaky_activations_equal_the_integer_model() {
-    for (multiplier, bits) in [(1, 1), (1, 7), (77, 8), (255, 8), (128, 7), (255, 15), (1, 15), (3, 2)] {
+    for (multiplier, bits) in [(1, 1), (1, 7), (77, 8), (255, 8), (128, 7), (255, 15), (1, 15), (3, 2), (129, 7), (3, 1), (255, 1), (5, 0)]
+    {
         for (ring_in, shift, ring_out) in [(10, 0, 10), (9, 2, 12), (20, 3, 22), (20, 4, 9), (36, 11, 20), (36, 1, 44)] {
             let len = 201;
             let activation = Op::Activation { function: Function::Leaky { multiplier, bits }, ring_in, shift, ring_out, len };
             let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
             // A product that is cut off nearly whole stays a circuit.
             let wide = ring_in + (8 - multiplier.leading_zeros() as u8);
-            assert_eq!(Compared::possible(&activation).is_some(), shift + bits + 2 <= wide, "{activation:?}");
+            let steep = u32::from(multiplier) > 1 << bits;
+            let possible = shift + bits + 2 <= wide && !(steep && shift + bits == 0);
+            assert_eq!(Compared::possible(&activation).is_some(), possible, "{activation:?}");
             let options = Options { activations: COMPARED, ..Options::default() };
-            assert_eq!(Compared::of(&activation, &options).is_some(), shift + bits + 2 <= wide, "{activation:?}");
+            assert_eq!(Compared::of(&activation, &options).is_some(), possible, "{activation:?}");
             for (tables, stock) in [(Tables::Stored, 2), (Tables::Streamed, 1)] {
                 check(&net, Options { tables, activations: COMPARED, stock, ..Options::default() }, 1);
             }
         }
     }
-    let steep = Op::Activation { function: Function::Leaky { multiplier: 129, bits: 7 }, ring_in: 20, shift: 4, ring_out: 20, len: 3 };
     let wide = Op::Activation { function: Function::Leaky { multiplier: 77, bits: 8 }, ring_in: 38, shift: 4, ring_out: 20, len: 3 };
-    assert!(Compared::possible(&steep).is_none() && Compared::possible(&wide).is_none());
+    assert!(Compared::possible(&wide).is_none());
 }
 
 /// Windows of two elements and of many, odd and even, with padding and overlap, with and without ReLU.

@@ -1,6 +1,7 @@
 //! An operation as comparisons one after the other: `max(a, b) = b + max(a − b, 0)` for a tournament over a window and for a lower bound,
-//! `min(v, h) = h − max(h − v, 0)` for an upper one. A leaky ReLU is the larger of two truncations. Every stage re-shares, so each party's
-//! shares of what it compares are known when the stage before is done, the client's offline.
+//! `min(v, h) = h − max(h − v, 0)` for an upper one. A leaky ReLU is the larger of two truncations, or the smaller. An argmax is a tournament of
+//! values with their ranks as low bits. Every stage re-shares, so each party's shares of what it compares are known when the stage before is
+//! done, the client's offline.
 
 use super::{Comparison, MAX_RING};
 use crate::ot::{GROUP, Repetition};
@@ -23,21 +24,32 @@ pub struct Compared {
     inputs: usize,
     outputs: usize,
     window: Option<Convolution>,
+    ranks: Option<Ranks>,
     leak: Option<Leak>,
     /// Least and largest result, if these are bounds of their own: zero below is a ReLU.
     bounds: [Option<i64>; 2],
 }
 
-/// Of a slope for negative inputs, at most 1: the result is the larger of `⌊y/2^f⌋` and `⌊y·m/2^c⌋`, whatever the sign.
+/// Of an argmax: values are multiplied by `2^bits`, and what elements are behind one is added: so of equal ones the first is the largest, and
+/// the low bits of the largest tell its place.
+#[derive(Clone, Copy, Debug)]
+struct Ranks {
+    bits: u8,
+    /// Of the last difference: of its result, only the rank is needed.
+    last: Comparison,
+}
+
+/// Of a slope for negative inputs: the result is the larger of `⌊y/2^f⌋` and `⌊y·m/2^c⌋`, whatever the sign; of a slope above 1, the smaller.
 #[derive(Clone, Copy, Debug)]
 struct Leak {
     multiplier: u8,
+    steep: bool,
     /// Of the elements, into a ring that has room for the product.
     extended: Comparison,
     /// Of the product.
     scaled: Comparison,
     /// Of the difference of both.
-    larger: Comparison,
+    difference: Comparison,
 }
 
 /// What a stage compares.
@@ -49,6 +61,8 @@ enum Input {
     Product(u8),
     /// Both truncations of an element.
     Larger,
+    /// Dito, for the smaller.
+    Smaller,
     /// Two of each window's that are left, of this round of the tournament, from 1 on.
     Pair(u32),
     /// What is left of each window, and the lower bound.
@@ -83,9 +97,12 @@ impl Compared {
         let new = Self::possible(op)?;
         let circuit = Nonlinear::of(op);
         let colours = packed_len(circuit.neurons as u64, circuit.colour_bits);
-        let garbled = circuit.correction_bytes(options.repetition) + circuit.table_bytes() + circuit.server_labels * LABEL_BYTES + colours;
+        let tables = circuit.table_bytes() + circuit.decode_bytes;
+        let garbled = circuit.correction_bytes(options.repetition) + tables + circuit.server_labels * LABEL_BYTES + colours;
         let saved = garbled.checked_sub(new.bytes(options.repetition)).filter(|&saved| saved > 0)?;
-        (saved >= u64::from(new.rounds() - 1) << worth).then_some(new)
+        // A circuit whose result the client learns ends with the server's message.
+        let rounds = new.rounds() - u32::from(!op.is_output());
+        (saved >= u64::from(rounds) << worth).then_some(new)
     }
 
     /// Of `op`, if it can be compared at all.
@@ -94,6 +111,7 @@ impl Compared {
         let (function, ring_in, ring_out, shift, window) = match *op {
             Op::Activation { function, ring_in, ring_out, shift, .. } => (function, ring_in, ring_out, shift, None),
             Op::MaxPool { function, ring_in, ring_out, shift, window } => (function, ring_in, ring_out, shift, Some(window)),
+            Op::Argmax { ring, len } => return Self::argmax(ring, len),
             _ => return None,
         };
         let (relu, lo, hi) = match function {
@@ -129,31 +147,48 @@ impl Compared {
         let bounded = [difference_to(floor, if bound { difference } else { ring_out })?, difference_to(bound, ring_out)?];
         let first = Comparison::new(relu, ring_in, shift, ring)?;
         let ((_, inputs), (_, outputs)) = (op.input(), op.output());
-        Some(Self { first, pairs, bounded, inputs: inputs as usize, outputs: outputs as usize, window, leak: None, bounds })
+        Some(Self { pairs, bounded, window, bounds, ..Self::elementwise(first, inputs as usize, outputs as usize) })
+    }
+
+    /// One stage.
+    const fn elementwise(first: Comparison, inputs: usize, outputs: usize) -> Self {
+        let (bounded, bounds) = ([None; 2], [None; 2]);
+        Self { first, pairs: None, bounded, inputs, outputs, window: None, ranks: None, leak: None, bounds }
+    }
+
+    fn argmax(ring: u8, len: u32) -> Option<Self> {
+        let bits = (u32::BITS - len.checked_sub(1)?.leading_zeros()) as u8;
+        // Differences take one bit more than values.
+        let wide = ring.checked_add(bits + 1).filter(|&wide| bits > 0 && wide <= MAX_RING)?;
+        let pairs = Some(Comparison::new(true, wide, 0, wide)?);
+        let ranks = Some(Ranks { bits, last: Comparison::new(true, wide, 0, bits)? });
+        let first = Comparison::new(false, ring, 0, ring + 1)?;
+        Some(Self { pairs, ranks, ..Self::elementwise(first, len as usize, 1) })
     }
 
     fn leaky(op: &Op, multiplier: u8, bits: u8) -> Option<Self> {
         let Op::Activation { ring_in, ring_out, shift, len, .. } = *op else { return None };
-        let wide = ring_in.checked_add((u8::BITS - multiplier.leading_zeros()) as u8)?;
-        if u32::from(multiplier) > 1 << bits || wide > MAX_RING {
-            return None;
-        }
-        // A difference takes one bit more than what is left of an element.
-        let difference = ring_in.checked_sub(shift)? + 1;
+        let wide = ring_in.checked_add((u8::BITS - multiplier.leading_zeros()) as u8).filter(|&wide| wide <= MAX_RING)?;
+        let (cut, steep) = (shift.checked_add(bits)?, u32::from(multiplier) > 1 << bits);
+        // One bit more than what is left of an element, or what is left of the product, in which the difference lies.
+        let ring = if steep { wide.checked_sub(cut)? } else { ring_in.checked_sub(shift)? + 1 };
+        // What the difference is added to, or taken from, needs the bits of the result.
+        let base = ring.max(ring_out);
+        let [first, scaled] = if steep { [base, ring] } else { [ring, base] };
         let leak = Leak {
             multiplier,
+            steep,
             extended: Comparison::new(false, ring_in, 0, wide)?,
-            scaled: Comparison::new(false, wide, shift.checked_add(bits)?, difference.max(ring_out))?,
-            larger: Comparison::new(true, difference, 0, ring_out)?,
+            scaled: Comparison::new(false, wide, cut, scaled)?,
+            difference: Comparison::new(true, ring, 0, ring_out)?,
         };
-        let first = Comparison::new(false, ring_in, shift, difference)?;
-        let len = len as usize;
-        Some(Self { first, pairs: None, bounded: [None; 2], inputs: len, outputs: len, window: None, leak: Some(leak), bounds: [None; 2] })
+        let first = Comparison::new(false, ring_in, shift, first)?;
+        Some(Self { leak: Some(leak), ..Self::elementwise(first, len as usize, len as usize) })
     }
 
     /// Elements of a window that are left after so many rounds.
     fn left(&self, round: u32) -> usize {
-        let width = self.window.map_or(1, |window| window.window_len());
+        let width = if self.ranks.is_some() { self.inputs } else { self.window.map_or(1, |window| window.window_len()) };
         (0..round).fold(width, |left, _| left.div_ceil(2))
     }
 
@@ -175,12 +210,15 @@ impl Compared {
                 (0, ..) => (this.first, this.inputs, Input::Tensor),
                 (1, Some(leak), ..) => (leak.extended, this.inputs, Input::Tensor),
                 (2, Some(leak), ..) => (leak.scaled, this.inputs, Input::Product(leak.multiplier)),
-                (_, Some(leak), ..) => (leak.larger, this.inputs, Input::Larger),
-                (round, ..) if round <= rounds => (this.pairs?, this.outputs * (this.left(round - 1) / 2), Input::Pair(round)),
+                (_, Some(leak), ..) => (leak.difference, this.inputs, if leak.steep { Input::Smaller } else { Input::Larger }),
+                (round, ..) if round <= rounds => {
+                    let last = this.ranks.filter(|_| round == rounds).map(|ranks| ranks.last);
+                    (last.or(this.pairs)?, this.outputs * (this.left(round - 1) / 2), Input::Pair(round))
+                }
                 (number, _, Some(lo), _) if number == rounds + 1 => (below?, this.outputs, Input::Floor(lo)),
                 (.., hi) => (above?, this.outputs, Input::Bound(hi?)),
             };
-            let stage = Stage { comparison, len, first, input, last: number + 1 == count };
+            let stage = Stage { comparison, len, first, input, last: number + 1 == count && this.ranks.is_none() };
             first += len;
             Some(stage)
         })
@@ -222,7 +260,25 @@ impl Compared {
 
     fn bytes(&self, repetition: Repetition) -> u64 {
         let messages = self.stages().flat_map(|stage| (0..stage.comparison.rounds()).flat_map(move |number| stage.message_bytes(number)));
-        messages.chain(self.correction_bytes(repetition)).sum()
+        messages.chain(self.correction_bytes(repetition)).chain([self.answer_bytes()]).sum()
+    }
+
+    /// Bits of the answer that the server sends to the client in the end: the rank of the largest element, in an argmax only.
+    #[must_use]
+    pub fn answer_bits(&self) -> u32 {
+        self.ranks.map_or(0, |ranks| ranks.bits.into())
+    }
+
+    /// Bytes of this answer.
+    #[must_use]
+    pub fn answer_bytes(&self) -> u64 {
+        packed_len(1, self.answer_bits())
+    }
+
+    /// The place of the largest element, from both parties' shares of its rank; `None`: there is no such element.
+    pub(crate) fn answer(&self, shares: [u64; 2]) -> Option<usize> {
+        let rank = shares.iter().fold(0, |sum: u64, &share| sum.wrapping_add(share)) & ((1 << self.answer_bits()) - 1);
+        self.inputs.checked_sub(1 + rank as usize)
     }
 
     /// Elements of the stages before this round of the tournament.
@@ -234,6 +290,7 @@ impl Compared {
     fn place(&self, round: u32, output: usize, i: usize) -> usize {
         let before = round.checked_sub(1).map(|before| (before, self.left(before)));
         match before {
+            None if self.ranks.is_some() => i,
             None => self.window.map_or(output, |window| window.window_element(output, i)),
             // The odd one goes on as it is.
             Some((before, left)) if i == left / 2 => self.place(before, output, left - 1),
@@ -241,6 +298,17 @@ impl Compared {
                 debug_assert!(before < round);
                 self.before(round) + output * (left / 2) + i
             }
+        }
+    }
+
+    /// A party's share of a result by its number, as a tournament takes it.
+    fn ranked(&self, number: usize, server: bool, result: impl Fn(usize) -> u64) -> u64 {
+        match self.ranks {
+            Some(Ranks { bits, .. }) if number < self.inputs => {
+                let behind = if server { self.inputs - 1 - number } else { 0 };
+                (result(number) << bits).wrapping_add(behind as u64)
+            }
+            _ => result(number),
         }
     }
 
@@ -259,13 +327,17 @@ impl Compared {
             Input::Tensor => [ring.reduce(tensor(e)), 0],
             Input::Pair(round) => {
                 let pairs = self.left(round - 1) / 2;
-                let [a, b] = [1, 0].map(|i| result(self.place(round - 1, e / pairs, 2 * (e % pairs) + i)));
+                let [a, b] = [1, 0].map(|i| self.ranked(self.place(round - 1, e / pairs, 2 * (e % pairs) + i), server, &result));
                 [ring.reduce(a.wrapping_sub(b)), b]
             }
             Input::Product(multiplier) => [ring.reduce(result(self.inputs + e).wrapping_mul(multiplier.into())), 0],
             Input::Larger => {
                 let [a, b] = [0, 2].map(|stage| result(stage * self.inputs + e));
                 [ring.reduce(a.wrapping_sub(b)), b]
+            }
+            Input::Smaller => {
+                let [a, b] = [0, 2].map(|stage| result(stage * self.inputs + e));
+                [ring.reduce(a.wrapping_sub(b)), a]
             }
             Input::Floor(lo) => {
                 let own = if server { lo as u64 } else { 0 };
@@ -288,7 +360,7 @@ impl Stage {
         [self.comparison.server_bits(number), self.comparison.client_bits(number)].map(|bits| packed_len(self.len as u64, bits))
     }
 
-    /// Whether its results are the operation's.
+    /// Whether its results are the operation's output tensor.
     #[must_use]
     pub const fn is_last(&self) -> bool {
         self.last
@@ -297,13 +369,17 @@ impl Stage {
     /// The result of an element from that of the comparison, or the reverse: shares in the ring of the result.
     pub(crate) fn combine(&self, base: u64, share: u64) -> u64 {
         let ring = self.comparison.result();
-        let share = if matches!(self.input, Input::Bound(_)) { base.wrapping_sub(share) } else { base.wrapping_add(share) };
-        ring.reduce(share)
+        ring.reduce(if self.is_taken() { base.wrapping_sub(share) } else { base.wrapping_add(share) })
     }
 
     /// The comparison's result that [`Self::combine`] makes `share` of.
     pub(crate) fn part(&self, base: u64, share: u64) -> u64 {
         let ring = self.comparison.result();
-        ring.reduce(if matches!(self.input, Input::Bound(_)) { base.wrapping_sub(share) } else { share.wrapping_sub(base) })
+        ring.reduce(if self.is_taken() { base.wrapping_sub(share) } else { share.wrapping_sub(base) })
+    }
+
+    /// Whether the comparison's result is taken from what it would be added to: of two, the smaller.
+    const fn is_taken(&self) -> bool {
+        matches!(self.input, Input::Bound(_) | Input::Smaller)
     }
 }

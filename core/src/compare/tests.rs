@@ -1,5 +1,7 @@
 use super::*;
+use crate::plan::cost::{offline_op, online_op};
 use crate::rng::{Domain, Prg, Seed};
+use crate::session::{Activations, Options};
 use crate::wire::{Packer, Reader, packed_len};
 use std::vec;
 use std::vec::Vec;
@@ -146,6 +148,19 @@ fn a_relu_with_truncation_costs_what_the_documentation_says() {
     let online: u32 = (0..3).map(|i| c.server_bits(i) + c.client_bits(i)).sum();
     assert_eq!(online, 268, "33.5 bytes");
     assert_eq!(2 * (c.forward_ots() + c.backward_ots()), 78, "bytes offline at k = 8");
+}
+
+#[test]
+fn an_argmax_costs_what_the_documentation_says() {
+    let op = Op::Argmax { ring: 23, len: 10 };
+    let options = Options { activations: Activations::Compared { worth: 0 }, ..Options::default() };
+    let garbled = Options { activations: Activations::Garbled, ..options };
+    let [compared, garbled] = [options, garbled].map(|options| {
+        let [offline, online] = [offline_op(&op, &options).unwrap(), online_op(&op, &options)];
+        [offline.up + offline.down, online.up + online.down, online.rounds.into()]
+    });
+    assert_eq!(compared, [3328, 870, 15]);
+    assert_eq!(garbled, [20_744, 3689, 0]);
 }
 
 #[test]

@@ -252,7 +252,8 @@ pub fn online_op(op: &Op, options: &Options) -> Phase {
             Phase::default().frame_down(server_message_bytes(op, stage, number, options)).frame_up(up).round()
         };
         let stage = |stage: Stage| (0..stage.comparison.rounds()).map(move |number| message(&stage, number));
-        return compared.stages().flat_map(stage).fold(phase, Phase::plus);
+        let phase = compared.stages().flat_map(stage).fold(phase, Phase::plus);
+        return if op.is_output() { phase.frame_down(compared.answer_bytes()) } else { phase };
     }
     match *op {
         Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => phase,

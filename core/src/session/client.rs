@@ -509,6 +509,17 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                         ch.end().await?;
                     }
                 }
+                if op.is_output() {
+                    let own = elements.last().map_or(0, |element| element.result);
+                    let bits = compared.answer_bits();
+                    ch.expect(Tag::Output, compared.answer_bytes()).await?;
+                    ch.get_values(1, bits, |_, share| {
+                        answer = compared.answer([own, share]).ok_or(Error::Malformed)?;
+                        Ok(())
+                    })
+                    .await?;
+                    ch.finish().await?;
+                }
                 continue;
             }
             if late_corrections_bytes(&op, options) > 0 {

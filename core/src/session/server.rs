@@ -457,8 +457,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             if let Some(compared) = Compared::of(&op, options) {
                 let layer = Layer { compared, layer: layer(prediction, step.number), hash, options, plan };
                 let elements = elements.take(compared.len())?;
-                let (x, y) = step.split(tensors)?;
-                let share = |e: usize| x.get(e).map_or(0, |&x| ring.reduce(x));
+                let share = |e: usize| tensors.get(step.from + e).map_or(0, |&x| ring.reduce(x));
                 let streamed = options.tables == Tables::Streamed;
                 if streamed {
                     ch.expect(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
@@ -479,10 +478,16 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                         layer.server_receive(ch, workspace, (&stage, message), elements, share).await?;
                         ch.finish().await?;
                     }
-                    if stage.is_last() {
-                        let results = elements.iter().skip(stage.first).map(|element| element.result);
-                        y.iter_mut().zip(results).for_each(|(y, result)| *y = result);
-                    }
+                }
+                if op.is_output() {
+                    let own = elements.last().map_or(0, |element| element.result);
+                    ch.begin(Tag::Output, compared.answer_bytes()).await?;
+                    ch.put_values(1, compared.answer_bits(), |_| own).await?;
+                    ch.end().await?;
+                } else {
+                    let results = elements.iter().skip(elements.len().saturating_sub(len_out));
+                    let y = tensors.iter_mut().skip(step.to);
+                    y.zip(results).for_each(|(y, element)| *y = element.result);
                 }
                 continue;
             }
