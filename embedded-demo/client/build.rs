@@ -4,11 +4,12 @@
 use core::fmt::Write as _;
 use minionn_core::machine::Machine;
 use minionn_core::model::Model;
+use minionn_core::plan::cost::store_bytes;
 use minionn_core::session::client_memory_on;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
-#[path = "src/options.rs"]
+#[path = "../options.rs"]
 mod options;
 #[path = "src/reconstruction.rs"]
 mod reconstruction;
@@ -24,7 +25,7 @@ const USUAL: usize = 95;
 fn main() {
     let name = env::var("MINIONN_MODEL").unwrap_or_else(|_| "sensor".to_owned());
     let [model, windows, training] = ["minionn", "test.npy", "calibrate.npy"].map(|kind| PathBuf::from(format!("{MODELS}/{name}.{kind}")));
-    let sources = ["build.rs", "src/options.rs", "src/reconstruction.rs"].map(Path::new);
+    let sources = ["build.rs", "../options.rs", "src/reconstruction.rs"].map(Path::new);
     for input in sources.into_iter().chain([&*model, &windows, &training]) {
         println!("cargo::rerun-if-changed={}", input.display());
     }
@@ -74,7 +75,9 @@ impl Network<'_> {
     fn source(&self, samples: &[f32], reconstruction: Option<Reconstruction>) -> String {
         let (plan, header) = (self.0.plan(), self.0.plan().header());
         let (inputs, outputs) = (header.input_len as usize, if plan.is_argmax() { 0 } else { header.output_len as usize });
-        let workspace = client_memory_on(Machine::BITS32, plan, &options::OPTIONS).expect("the options are valid");
+        let options = options::options(cfg!(feature = "compare"));
+        let workspace = client_memory_on(Machine::BITS32, plan, &options).expect("the options are valid");
+        assert_eq!(store_bytes(plan, &options), 0, "an activation of this network has no comparison: build without the feature 'compare'");
         let sample = if header.input.min >= i8::MIN.into() && header.input.max <= i8::MAX.into() { "i8" } else { "i16" };
         let mut text = format!(
             "pub(crate) const WORKSPACE: usize = {workspace};\n\

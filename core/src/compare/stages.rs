@@ -200,28 +200,36 @@ impl Compared {
     /// The stages in order.
     pub fn stages(&self) -> impl Iterator<Item = Stage> + use<> {
         let this = *self;
-        let rounds = this.tournament();
-        let [floor, bound] = this.bounds;
-        let count = if this.leak.is_some() { 4 } else { 1 + rounds + this.bounds.iter().flatten().count() as u32 };
         let mut first = 0;
-        (0..count).map_while(move |number| {
-            let [below, above] = this.bounded;
-            let (comparison, len, input) = match (number, this.leak, floor, bound) {
-                (0, ..) => (this.first, this.inputs, Input::Tensor),
-                (1, Some(leak), ..) => (leak.extended, this.inputs, Input::Tensor),
-                (2, Some(leak), ..) => (leak.scaled, this.inputs, Input::Product(leak.multiplier)),
-                (_, Some(leak), ..) => (leak.difference, this.inputs, if leak.steep { Input::Smaller } else { Input::Larger }),
-                (round, ..) if round <= rounds => {
-                    let last = this.ranks.filter(|_| round == rounds).map(|ranks| ranks.last);
-                    (last.or(this.pairs)?, this.outputs * (this.left(round - 1) / 2), Input::Pair(round))
-                }
-                (number, _, Some(lo), _) if number == rounds + 1 => (below?, this.outputs, Input::Floor(lo)),
-                (.., hi) => (above?, this.outputs, Input::Bound(hi?)),
-            };
-            let stage = Stage { comparison, len, first, input, last: number + 1 == count && this.ranks.is_none() };
-            first += len;
+        (0..).map_while(move |number| {
+            let stage = this.stage(number, first)?;
+            first += stage.len;
             Some(stage)
         })
+    }
+
+    /// Stage `number`, whose first element has this number.
+    pub(crate) fn stage(&self, number: u32, first: usize) -> Option<Stage> {
+        let rounds = self.tournament();
+        let [floor, bound] = self.bounds;
+        let [below, above] = self.bounded;
+        let count = if self.leak.is_some() { 4 } else { 1 + rounds + self.bounds.iter().flatten().count() as u32 };
+        if number >= count {
+            return None;
+        }
+        let (comparison, len, input) = match (number, self.leak, floor, bound) {
+            (0, ..) => (self.first, self.inputs, Input::Tensor),
+            (1, Some(leak), ..) => (leak.extended, self.inputs, Input::Tensor),
+            (2, Some(leak), ..) => (leak.scaled, self.inputs, Input::Product(leak.multiplier)),
+            (_, Some(leak), ..) => (leak.difference, self.inputs, if leak.steep { Input::Smaller } else { Input::Larger }),
+            (round, ..) if round <= rounds => {
+                let last = self.ranks.filter(|_| round == rounds).map(|ranks| ranks.last);
+                (last.or(self.pairs)?, self.outputs * (self.left(round - 1) / 2), Input::Pair(round))
+            }
+            (number, _, Some(lo), _) if number == rounds + 1 => (below?, self.outputs, Input::Floor(lo)),
+            (.., hi) => (above?, self.outputs, Input::Bound(hi?)),
+        };
+        Some(Stage { comparison, len, first, input, last: number + 1 == count && self.ranks.is_none() })
     }
 
     /// Elements of all stages.
@@ -236,10 +244,12 @@ impl Compared {
         self.len() == 0
     }
 
-    /// OTs, without padding.
+    /// OTs in which the client chooses, in which the server does, without padding.
     #[must_use]
-    pub fn ots(&self) -> usize {
-        self.stages().map(|stage| stage.len * (stage.comparison.forward_ots() + stage.comparison.backward_ots())).sum()
+    pub fn ots(&self) -> [usize; 2] {
+        self.stages().fold([0usize; 2], |[forward, backward], Stage { comparison: c, len, .. }| {
+            [forward.saturating_add(len.saturating_mul(c.forward_ots())), backward.saturating_add(len.saturating_mul(c.backward_ots()))]
+        })
     }
 
     /// Round trips.
@@ -251,11 +261,7 @@ impl Compared {
     /// Bytes of the client's corrections, of the server's.
     #[must_use]
     pub fn correction_bytes(&self, repetition: Repetition) -> [u64; 2] {
-        self.stages().fold([0; 2], |[up, down], stage| {
-            let [u, d] = [stage.comparison.forward_ots(), stage.comparison.backward_ots()]
-                .map(|each| ((stage.len * each).div_ceil(GROUP) * repetition.correction_bytes_per_group()) as u64);
-            [up + u, down + d]
-        })
+        self.ots().map(|ots| (ots.div_ceil(GROUP) * repetition.correction_bytes_per_group()) as u64)
     }
 
     fn bytes(&self, repetition: Repetition) -> u64 {

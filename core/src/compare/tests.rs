@@ -159,7 +159,7 @@ fn an_argmax_costs_what_the_documentation_says() {
         let [offline, online] = [offline_op(&op, &options).unwrap(), online_op(&op, &options)];
         [offline.up + offline.down, online.up + online.down, online.rounds.into()]
     });
-    assert_eq!(compared, [3328, 870, 15]);
+    assert_eq!(compared, [1792, 870, 15]);
     assert_eq!(garbled, [20_744, 3689, 0]);
 }
 

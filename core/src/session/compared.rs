@@ -91,11 +91,9 @@ impl<'a> Scratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let (mut groups, mut bits) = (0, 0);
         for compared in plan.ops().filter_map(|op| Compared::of(&op, options)) {
-            for Stage { comparison, len, .. } in compared.stages() {
-                let ots = comparison.forward_ots().max(comparison.backward_ots());
-                groups = groups.max(len.saturating_mul(ots).div_ceil(GROUP)).min(space.machine().groups);
-                bits = bits.max(comparison.most_bits());
-            }
+            let [forward, backward] = compared.ots();
+            groups = groups.max(forward.max(backward).div_ceil(GROUP)).min(space.machine().groups);
+            bits = compared.stages().fold(bits, |bits, stage| bits.max(stage.comparison.most_bits()));
         }
         // What is left of a call is less than an element's, which is less than a group.
         let held = usize::from(groups > 1);
@@ -108,22 +106,73 @@ impl<'a> Scratch<'a> {
     }
 }
 
+/// Who chooses in an OT.
+#[derive(Clone, Copy)]
+enum Direction {
+    /// The client.
+    Forward,
+    /// The server.
+    Backward,
+}
+
+/// The elements of an operation, stage by stage.
+struct Walk<'c> {
+    compared: &'c Compared,
+    direction: Direction,
+    /// The next element: its stage with number, its own number in it, its OTs.
+    stage: Option<Stage>,
+    number: u32,
+    e: usize,
+    each: usize,
+}
+
+impl<'c> Walk<'c> {
+    fn new(compared: &'c Compared, direction: Direction) -> Self {
+        let mut walk = Self { compared, direction, stage: None, number: 0, e: 0, each: 0 };
+        walk.enter(0, 0);
+        walk
+    }
+
+    /// Goes to a stage.
+    fn enter(&mut self, number: u32, first: usize) {
+        (self.number, self.e) = (number, 0);
+        self.stage = self.compared.stage(number, first);
+        self.each = self.stage.map_or(0, |Stage { comparison, .. }| match self.direction {
+            Direction::Forward => comparison.forward_ots(),
+            Direction::Backward => comparison.backward_ots(),
+        });
+    }
+
+    /// Calls `f` with the next element, and goes on behind it. `None` at the end.
+    fn step<T>(&mut self, f: impl FnOnce(&Stage, usize) -> T) -> Option<T> {
+        let stage = self.stage.as_ref()?;
+        let result = f(stage, self.e);
+        self.e += 1;
+        if self.e >= stage.len {
+            self.enter(self.number + 1, stage.first + stage.len);
+        }
+        Some(result)
+    }
+}
+
 /// Cuts labels of OTs, which come in groups, into those of elements.
 struct Run<'a> {
     labels: &'a mut [Block],
     /// Labels that wait for the rest of their element.
     held: usize,
-    /// OTs of an element; the next element, and how many there are.
-    each: usize,
-    next: usize,
-    len: usize,
     /// OTs that are still to be made.
     left: usize,
+    walk: Walk<'a>,
 }
 
 impl<'a> Run<'a> {
-    const fn new(labels: &'a mut [Block], each: usize, len: usize) -> Self {
-        Self { labels, held: 0, each, next: 0, len, left: len * each }
+    fn new(labels: &'a mut [Block], compared: &'a Compared, direction: Direction) -> Self {
+        let [forward, backward] = compared.ots();
+        let left = match direction {
+            Direction::Forward => forward,
+            Direction::Backward => backward,
+        };
+        Self { labels, held: 0, left, walk: Walk::new(compared, direction) }
     }
 
     /// Where the labels of the next groups go; at most `most` of them. `None` at the end.
@@ -133,37 +182,40 @@ impl<'a> Run<'a> {
     }
 
     /// Uses what `groups` new groups complete.
-    fn deal(&mut self, groups: usize, mut element: impl FnMut(usize, &[Block])) {
+    fn deal(&mut self, groups: usize, mut element: impl FnMut(&Stage, usize, &[Block])) {
         self.left = self.left.saturating_sub(groups * GROUP);
         let there = self.held + groups * GROUP;
         let mut used = 0;
-        while self.next < self.len && used + self.each <= there {
-            element(self.next, self.labels.get(used..used + self.each).unwrap_or_default());
-            self.next += 1;
-            used += self.each;
+        while used + self.walk.each <= there {
+            let labels = self.labels.get(used..used + self.walk.each).unwrap_or_default();
+            let more = self.walk.step(|stage, e| element(stage, e, labels));
+            if more.is_none() {
+                return;
+            }
+            used += labels.len();
         }
-        self.held = if self.next == self.len { 0 } else { there - used };
-        if self.held > 0 {
-            self.labels.copy_within(used..there, 0);
-        }
+        self.held = there - used;
+        self.labels.copy_within(used..there, 0);
     }
 }
 
 /// OTs in which this party chooses: `word` gives an element's choices, `element` uses its labels.
-#[expect(clippy::too_many_arguments, reason = "each is a different thing; a struct would be built only for this call")]
 async fn choose<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: Scratch<'_>,
     options: &Options,
     receiver: &mut Receiver<'_>,
-    each: usize,
-    len: usize,
-    word: impl Fn(usize) -> u64,
-    mut element: impl FnMut(usize, &[Block]),
+    (compared, direction): (&Compared, Direction),
+    word: impl Fn(&Stage, usize) -> u64,
+    mut element: impl FnMut(&Stage, usize, &[Block]),
 ) -> Result<()> {
     let Scratch { labels, choices, corrections, .. } = scratch;
-    let mut bits = Choices::new((0..len).map(|e| (word(e), each as u32)));
-    let (mut run, most) = (Run::new(labels, each, len), choices.len());
+    let mut walk = Walk::new(compared, direction);
+    let mut bits = Choices::new(core::iter::from_fn(|| {
+        let each = walk.each as u32;
+        walk.step(|stage, e| (word(stage, e), each))
+    }));
+    let (mut run, most) = (Run::new(labels, compared, direction), choices.len());
     while let Some(labels) = run.fresh(most) {
         let groups = labels.len() / GROUP;
         let choices = choices.get_mut(..groups).ok_or(Error::Internal)?;
@@ -182,12 +234,11 @@ async fn offer<IO: Read + Write>(
     scratch: Scratch<'_>,
     options: &Options,
     sender: &mut Sender<'_>,
-    each: usize,
-    len: usize,
-    mut element: impl FnMut(usize, &[Block]),
+    (compared, direction): (&Compared, Direction),
+    mut element: impl FnMut(&Stage, usize, &[Block]),
 ) -> Result<()> {
     let Scratch { labels, choices, corrections, .. } = scratch;
-    let (mut run, most) = (Run::new(labels, each, len), choices.len());
+    let (mut run, most) = (Run::new(labels, compared, direction), choices.len());
     while let Some(labels) = run.fresh(most) {
         let groups = labels.len() / GROUP;
         let corrections = corrections.get_mut(..groups * options.repetition.correction_bytes_per_group()).ok_or(Error::Internal)?;
@@ -255,19 +306,21 @@ impl Layer<'_> {
                 let [share, _] = self.client_shares(&stage, e, &tensor, before);
                 element.start(c, share, result, &mut random);
             }
-            let elements = Cell::from_mut(elements).as_slice_of_cells();
-            let share = |e: usize| self.client_shares(&stage, e, &tensor, before)[0];
-            let word = |e: usize| elements.get(e).map_or(0, |element| element.get().choices(c, share(e)));
-            let take = |e: usize, labels: &[Block]| {
-                if let Some(cell) = elements.get(e) {
-                    let mut element = cell.get();
-                    element.forward(c, share(e), self.hash, self.tweak(&stage, e), labels);
-                    cell.set(element);
-                }
-            };
-            choose(ch, self.scratch(memory)?, self.options, receiver, c.forward_ots(), stage.len, word, take).await?;
         }
-        Ok(())
+        let elements = Cell::from_mut(elements).as_slice_of_cells();
+        let result = |i: usize| elements.get(i).map_or(0, |element| element.get().result);
+        let share = |stage: &Stage, e: usize| self.compared.shares(stage, e, false, &tensor, result)[0];
+        let at = |stage: &Stage, e: usize| elements.get(stage.first + e);
+        let word = |stage: &Stage, e: usize| at(stage, e).map_or(0, |element| element.get().choices(&stage.comparison, share(stage, e)));
+        let take = |stage: &Stage, e: usize, labels: &[Block]| {
+            if let Some(cell) = at(stage, e) {
+                let mut element = cell.get();
+                element.forward(&stage.comparison, share(stage, e), self.hash, self.tweak(stage, e), labels);
+                cell.set(element);
+            }
+        };
+        let what = (&self.compared, Direction::Forward);
+        choose(ch, self.scratch(memory)?, self.options, receiver, what, word, take).await
     }
 
     /// Server: the same OTs.
@@ -279,16 +332,12 @@ impl Layer<'_> {
         elements: &mut [server::Element],
     ) -> Result<()> {
         let delta = sender.delta();
-        for stage in self.compared.stages() {
-            let (c, (_, elements)) = (&stage.comparison, part(&stage, elements)?);
-            let take = |e: usize, labels: &[Block]| {
-                if let Some(element) = elements.get_mut(e) {
-                    element.forward(c, self.hash, delta, self.tweak(&stage, e), labels);
-                }
-            };
-            offer(ch, self.scratch(memory)?, self.options, sender, c.forward_ots(), stage.len, take).await?;
-        }
-        Ok(())
+        let take = |stage: &Stage, e: usize, labels: &[Block]| {
+            if let Some(element) = elements.get_mut(stage.first + e) {
+                element.forward(&stage.comparison, self.hash, delta, self.tweak(stage, e), labels);
+            }
+        };
+        offer(ch, self.scratch(memory)?, self.options, sender, (&self.compared, Direction::Forward), take).await
     }
 
     /// Server: OTs in which it chooses.
@@ -303,20 +352,21 @@ impl Layer<'_> {
         let hash = backward_hash(self.hash);
         let mut random = seed.stream(Domain::Mask, prediction as u64);
         for stage in self.compared.stages() {
-            let (c, (_, elements)) = (&stage.comparison, part(&stage, elements)?);
-            elements.iter_mut().for_each(|element| element.choose(c, &mut random));
-            let elements = Cell::from_mut(elements).as_slice_of_cells();
-            let word = |e: usize| elements.get(e).map_or(0, |element| element.get().choices(c));
-            let take = |e: usize, labels: &[Block]| {
-                if let Some(cell) = elements.get(e) {
-                    let mut element = cell.get();
-                    element.backward(c, &hash, self.tweak(&stage, e), labels);
-                    cell.set(element);
-                }
-            };
-            choose(ch, self.scratch(memory)?, self.options, receiver, c.backward_ots(), stage.len, word, take).await?;
+            let (_, elements) = part(&stage, elements)?;
+            elements.iter_mut().for_each(|element| element.choose(&stage.comparison, &mut random));
         }
-        Ok(())
+        let elements = Cell::from_mut(elements).as_slice_of_cells();
+        let at = |stage: &Stage, e: usize| elements.get(stage.first + e);
+        let word = |stage: &Stage, e: usize| at(stage, e).map_or(0, |element| element.get().choices(&stage.comparison));
+        let take = |stage: &Stage, e: usize, labels: &[Block]| {
+            if let Some(cell) = at(stage, e) {
+                let mut element = cell.get();
+                element.backward(&stage.comparison, &hash, self.tweak(stage, e), labels);
+                cell.set(element);
+            }
+        };
+        let what = (&self.compared, Direction::Backward);
+        choose(ch, self.scratch(memory)?, self.options, receiver, what, word, take).await
     }
 
     /// Client: the same OTs.
@@ -328,16 +378,12 @@ impl Layer<'_> {
         elements: &mut [client::Element],
     ) -> Result<()> {
         let (hash, delta) = (backward_hash(self.hash), sender.delta());
-        for stage in self.compared.stages() {
-            let (c, (_, elements)) = (&stage.comparison, part(&stage, elements)?);
-            let take = |e: usize, labels: &[Block]| {
-                if let Some(element) = elements.get_mut(e) {
-                    element.backward(c, &hash, delta, self.tweak(&stage, e), labels);
-                }
-            };
-            offer(ch, self.scratch(memory)?, self.options, sender, c.backward_ots(), stage.len, take).await?;
-        }
-        Ok(())
+        let take = |stage: &Stage, e: usize, labels: &[Block]| {
+            if let Some(element) = elements.get_mut(stage.first + e) {
+                element.backward(&stage.comparison, &hash, delta, self.tweak(stage, e), labels);
+            }
+        };
+        offer(ch, self.scratch(memory)?, self.options, sender, (&self.compared, Direction::Backward), take).await
     }
 
     /// Client: reads the server's message `number` of a stage.

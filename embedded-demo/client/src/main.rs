@@ -7,6 +7,7 @@
 
 mod link;
 mod network;
+#[path = "../../options.rs"]
 mod options;
 mod reconstruction;
 mod session;

@@ -1,15 +1,18 @@
 //! One session with the server: set-up, then offline and online phase for every window.
 
 use crate::network::{OUTPUTS, Window};
-use crate::options::OPTIONS;
+use crate::options::options;
 use core::ops::AddAssign;
 use minionn_core::Result;
 use minionn_core::plan::Plan;
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Client, NoStore, Traffic};
+use minionn_core::session::{Client, NoStore, Options, Traffic};
 use platform::link::{Link, Metered};
 use platform::time::Stopwatch;
+
+/// By comparison or by circuits.
+const OPTIONS: Options = options(cfg!(feature = "compare"));
 
 /// What the phases took, over all windows.
 #[derive(Default)]

@@ -7,6 +7,7 @@
 
 mod link;
 mod model;
+#[path = "../../options.rs"]
 mod options;
 
 use core::panic::PanicInfo;
@@ -16,14 +17,17 @@ use minionn_core::Result;
 use minionn_core::model::Model;
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Event, Prepared, Server};
+use minionn_core::session::{Event, Options, Prepared, Server};
 use model::{MODEL, WORKSPACE};
-use options::OPTIONS;
+use options::options;
 use platform::board::{self, Board};
 use platform::link::{Link, Metered};
 use platform::memory;
 use platform::time::Stopwatch;
 use static_cell::ConstStaticCell;
+
+/// What this server offers: a client that asks for anything else is refused.
+const OPTIONS: Options = options(cfg!(feature = "compare"));
 
 /// What the engine carves.
 #[repr(align(16))]

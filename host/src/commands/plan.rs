@@ -286,7 +286,7 @@ fn on_link(plan: &Plan<'_>, options: &Options, link: &LinkModel) -> anyhow::Resu
 fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
     let n = Nonlinear::under(op, options);
     let compared = Compared::of(op, options);
-    let ots = compared.map_or(n.ots, |compared| compared.ots());
+    let ots = compared.map_or(n.ots, |compared| compared.ots().iter().sum());
     let ((ring, inputs), (ring_out, outputs)) = (op.input(), op.output());
     let mut value = json!({
         "kind": kind(op), "ring": ring, "ring_out": ring_out, "inputs": inputs, "outputs": outputs,

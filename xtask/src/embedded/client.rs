@@ -9,9 +9,9 @@ use minionn_core::plan::{Plan, cost};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-#[path = "../../../embedded-demo/client/src/options.rs"]
+#[path = "../../../embedded-demo/options.rs"]
 mod options;
-use options::OPTIONS;
+use options::options;
 
 /// What a run of some windows may take. On an idle machine it needs a tenth; a serial port in QEMU waits for the scheduler twice for each byte.
 pub(crate) const LIMIT: Duration = Duration::from_secs(900);
