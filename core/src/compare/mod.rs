@@ -66,6 +66,23 @@ struct Term {
     shift: u32,
 }
 
+/// What one comparison computes: shares of `y` become shares of `⌊y/2^shift⌋`, in a ReLU of `max(⌊y/2^shift⌋, 0)`.
+#[derive(Clone, Copy, Debug)]
+struct Truncation {
+    relu: bool,
+    ring_in: u8,
+    shift: u8,
+    ring_out: u8,
+}
+
+impl Truncation {
+    /// `None` if nothing is to be compared.
+    const fn new(relu: bool, ring_in: u8, shift: u8, ring_out: u8) -> Option<Self> {
+        let nothing = shift as u32 + 2 > ring_in as u32 || !relu && shift == 0 && ring_out <= ring_in;
+        if nothing { None } else { Some(Self { relu, ring_in, shift, ring_out }) }
+    }
+}
+
 /// How one activation is compared: what both parties derive from the plan.
 #[derive(Clone, Copy, Debug)]
 pub struct Comparison {
@@ -87,19 +104,18 @@ impl Comparison {
     /// Of an operation that is one comparison.
     #[must_use]
     pub fn of(op: &Op) -> Option<Self> {
-        match *op {
-            Op::Activation { function: Function::Relu, ring_in, ring_out, shift, .. } => Self::new(true, ring_in, shift, ring_out),
-            Op::Activation { function: Function::Identity, ring_in, ring_out, shift, .. } => Self::new(false, ring_in, shift, ring_out),
+        let truncation = match *op {
+            Op::Activation { function: Function::Relu, ring_in, ring_out, shift, .. } => Truncation::new(true, ring_in, shift, ring_out),
+            Op::Activation { function: Function::Identity, ring_in, ring_out, shift, .. } => {
+                Truncation::new(false, ring_in, shift, ring_out)
+            }
             _ => None,
-        }
+        };
+        truncation.map(Self::new)
     }
 
-    /// Of truncation, with ReLU or without; `None` if nothing is to be compared.
-    fn new(relu: bool, ring_in: u8, shift: u8, ring_out: u8) -> Option<Self> {
+    fn new(Truncation { relu, ring_in, shift, ring_out }: Truncation) -> Self {
         let (ring, cut) = (u32::from(ring_in), u32::from(shift));
-        if cut + 2 > ring || !relu && cut == 0 && ring_out <= ring_in {
-            return None;
-        }
         let compared = match relu {
             true => ring - 1,
             false if u32::from(ring_out) > ring - cut => ring,
@@ -119,7 +135,7 @@ impl Comparison {
         new.cut(0, cut, 0);
         new.cut(cut, compared, if cut > 0 { HIGH } else { 0 });
         new.grow();
-        Some(new)
+        new
     }
 
     /// Adds the digits of bits `from..to`.

@@ -3,7 +3,7 @@
 //! values with their ranks as low bits. Every stage re-shares, so each party's shares of what it compares are known when the stage before is
 //! done, the client's offline.
 
-use super::{Comparison, MAX_RING};
+use super::{Comparison, MAX_RING, Truncation};
 use crate::ot::{GROUP, Repetition};
 use crate::plan::nonlinear::{LABEL_BYTES, Nonlinear};
 use crate::plan::{Convolution, Function, Op};
@@ -15,12 +15,12 @@ use crate::wire::packed_len;
 #[derive(Clone, Copy, Debug)]
 pub struct Compared {
     /// Of the elements that go in.
-    first: Comparison,
+    first: Truncation,
     /// Of the differences of a tournament.
-    pairs: Option<Comparison>,
+    pairs: Option<Truncation>,
     /// Of differences to the lower, to the upper bound. What comes before stays in the ring of the difference: the bound takes its place in the
     /// result.
-    bounded: [Option<Comparison>; 2],
+    bounded: [Option<Truncation>; 2],
     inputs: usize,
     outputs: usize,
     window: Option<Convolution>,
@@ -36,7 +36,7 @@ pub struct Compared {
 struct Ranks {
     bits: u8,
     /// Of the last difference: of its result, only the rank is needed.
-    last: Comparison,
+    last: Truncation,
 }
 
 /// Of a slope for negative inputs: the result is the larger of `⌊y/2^f⌋` and `⌊y·m/2^c⌋`, whatever the sign; of a slope above 1, the smaller.
@@ -45,11 +45,11 @@ struct Leak {
     multiplier: u8,
     steep: bool,
     /// Of the elements, into a ring that has room for the product.
-    extended: Comparison,
+    extended: Truncation,
     /// Of the product.
-    scaled: Comparison,
+    scaled: Truncation,
     /// Of the difference of both.
-    difference: Comparison,
+    difference: Truncation,
 }
 
 /// What a stage compares.
@@ -140,18 +140,18 @@ impl Compared {
         let ring = if floor || bound { difference } else { ring_out };
         let pairs = match window {
             Some(_) if difference > ring => return None,
-            Some(_) => Some(Comparison::new(true, difference, 0, ring)?),
+            Some(_) => Some(Truncation::new(true, difference, 0, ring)?),
             None => None,
         };
-        let difference_to = |is_one: bool, ring| if is_one { Comparison::new(true, difference, 0, ring).map(Some) } else { Some(None) };
+        let difference_to = |is_one: bool, ring| if is_one { Truncation::new(true, difference, 0, ring).map(Some) } else { Some(None) };
         let bounded = [difference_to(floor, if bound { difference } else { ring_out })?, difference_to(bound, ring_out)?];
-        let first = Comparison::new(relu, ring_in, shift, ring)?;
+        let first = Truncation::new(relu, ring_in, shift, ring)?;
         let ((_, inputs), (_, outputs)) = (op.input(), op.output());
         Some(Self { pairs, bounded, window, bounds, ..Self::elementwise(first, inputs as usize, outputs as usize) })
     }
 
     /// One stage.
-    const fn elementwise(first: Comparison, inputs: usize, outputs: usize) -> Self {
+    const fn elementwise(first: Truncation, inputs: usize, outputs: usize) -> Self {
         let (bounded, bounds) = ([None; 2], [None; 2]);
         Self { first, pairs: None, bounded, inputs, outputs, window: None, ranks: None, leak: None, bounds }
     }
@@ -160,9 +160,9 @@ impl Compared {
         let bits = (u32::BITS - len.checked_sub(1)?.leading_zeros()) as u8;
         // Differences take one bit more than values.
         let wide = ring.checked_add(bits + 1).filter(|&wide| bits > 0 && wide <= MAX_RING)?;
-        let pairs = Some(Comparison::new(true, wide, 0, wide)?);
-        let ranks = Some(Ranks { bits, last: Comparison::new(true, wide, 0, bits)? });
-        let first = Comparison::new(false, ring, 0, ring + 1)?;
+        let pairs = Some(Truncation::new(true, wide, 0, wide)?);
+        let ranks = Some(Ranks { bits, last: Truncation::new(true, wide, 0, bits)? });
+        let first = Truncation::new(false, ring, 0, ring + 1)?;
         Some(Self { pairs, ranks, ..Self::elementwise(first, len as usize, 1) })
     }
 
@@ -178,11 +178,11 @@ impl Compared {
         let leak = Leak {
             multiplier,
             steep,
-            extended: Comparison::new(false, ring_in, 0, wide)?,
-            scaled: Comparison::new(false, wide, cut, scaled)?,
-            difference: Comparison::new(true, ring, 0, ring_out)?,
+            extended: Truncation::new(false, ring_in, 0, wide)?,
+            scaled: Truncation::new(false, wide, cut, scaled)?,
+            difference: Truncation::new(true, ring, 0, ring_out)?,
         };
-        let first = Comparison::new(false, ring_in, shift, first)?;
+        let first = Truncation::new(false, ring_in, shift, first)?;
         Some(Self { leak: Some(leak), ..Self::elementwise(first, len as usize, len as usize) })
     }
 
@@ -217,7 +217,7 @@ impl Compared {
         if number >= count {
             return None;
         }
-        let (comparison, len, input) = match (number, self.leak, floor, bound) {
+        let (truncation, len, input) = match (number, self.leak, floor, bound) {
             (0, ..) => (self.first, self.inputs, Input::Tensor),
             (1, Some(leak), ..) => (leak.extended, self.inputs, Input::Tensor),
             (2, Some(leak), ..) => (leak.scaled, self.inputs, Input::Product(leak.multiplier)),
@@ -229,7 +229,7 @@ impl Compared {
             (number, _, Some(lo), _) if number == rounds + 1 => (below?, self.outputs, Input::Floor(lo)),
             (.., hi) => (above?, self.outputs, Input::Bound(hi?)),
         };
-        Some(Stage { comparison, len, first, input, last: number + 1 == count && self.ranks.is_none() })
+        Some(Stage { comparison: Comparison::new(truncation), len, first, input, last: number + 1 == count && self.ranks.is_none() })
     }
 
     /// Elements of all stages.
