@@ -34,14 +34,14 @@ impl Machine {
         ciphertexts: 1,
         buffer: 2048,
         shared: 160,
-        client: 4608,
+        client: 4864,
         server: 5632,
         handle: 192,
         most: i32::MAX as usize,
     };
 
     /// WebAssembly: pointers of 32 bits, but keys as on larger machines.
-    pub const WASM32: Self = Self { client: 8704, server: 9216, ..Self::BITS32 };
+    pub const WASM32: Self = Self { client: 7168, server: 7680, ..Self::BITS32 };
 
     /// Pointers of 64 bits.
     pub const BITS64: Self = Self {
@@ -61,9 +61,6 @@ impl Machine {
         Self::BITS64
     } else if cfg!(target_family = "wasm") {
         Self::WASM32
-    } else if cfg!(feature = "compare") {
-        // Not on devices as they come: see the feature.
-        Self { client: 12288, server: 12288, ..Self::BITS32 }
     } else {
         Self::BITS32
     };
