@@ -293,9 +293,9 @@ fn padding_of_comparisons_must_be_zero() {
         // Bits of each frame, the server's and the client's, in the order in which they travel.
         let mut bits = [vec![], vec![]];
         for stage in served.plan.ops().filter_map(|op| Compared::of(&op, &options)).flat_map(|compared| compared.stages()) {
-            for number in 0..stage.comparison.rounds() {
-                bits[0].push(stage.len * stage.comparison.server_bits(number) as usize);
-                bits[1].push(stage.len * stage.comparison.client_bits(number) as usize);
+            for number in 0..stage.method.rounds() {
+                bits[0].push(stage.len * stage.method.server_bits(number) as usize);
+                bits[1].push(stage.len * stage.method.client_bits(number) as usize);
             }
         }
         let mut tried = 0;

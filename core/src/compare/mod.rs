@@ -6,10 +6,15 @@
 //! all of it works on one record of fixed size for each element, and on runs of bits.
 
 pub(crate) mod client;
+mod curve;
+mod line;
+mod method;
 pub(crate) mod server;
 mod stages;
 mod tree;
 
+pub use line::Line;
+pub use method::Method;
 pub use stages::{Compared, Stage};
 
 use crate::attack::{Defence, stripped};
@@ -256,17 +261,6 @@ impl Comparison {
         let terms = || self.terms().map(|term| if term.second.is_some() { 3 * term.bits } else { term.bits }).sum::<u32>();
         let last = if number + 1 == self.rounds() { u32::from(self.relu) + u32::from(self.ring_out) + terms() } else { 0 };
         client_levels(number).map(|level| self.opening_bits(level)).sum::<u32>() + last
-    }
-
-    /// Most bits of an element in any message.
-    #[must_use]
-    pub fn most_bits(&self) -> u32 {
-        (0..self.rounds()).map(|number| self.server_bits(number).max(self.client_bits(number))).max().unwrap_or(0)
-    }
-
-    /// A number in the ring of the result.
-    pub(crate) const fn reduce(&self, x: u64) -> u64 {
-        self.result().reduce(x)
     }
 
     const fn result(&self) -> Modulus {
