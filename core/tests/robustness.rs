@@ -12,7 +12,7 @@ use minionn_core::compare::Compared;
 use minionn_core::ot::Repetition;
 use minionn_core::params::{N, PRIMES};
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{Convolution, Function, Op, Plan, cost};
+use minionn_core::plan::{Convolution, Function, Op, Parity, Plan, cost};
 use minionn_core::rng::Seed;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{
@@ -102,6 +102,13 @@ fn small_pool() -> Vec<u8> {
     common::model(24, &ops, 4)
 }
 
+/// A curve of eight elements: no frame is padded, so what damage is noticed by depends on no bits.
+fn small_curve() -> Vec<u8> {
+    let function = Function::Spline(common::spline(Parity::Odd, true, [6, 2, 4], 1));
+    let ops = [Op::Activation { function, ring_in: 16, ring_out: 14, shift: 1, len: 8 }, Op::Open { ring: 14, len: 8 }];
+    common::model(8, &ops, 4)
+}
+
 /// Runs `check` for both receivers on recordings that hold every kind of message, one in each table mode.
 fn everywhere(check: impl Fn(&Served<'_>, &Recording, Receiver) + Sync) {
     std::thread::scope(|scope| {
@@ -114,7 +121,7 @@ fn everywhere(check: impl Fn(&Served<'_>, &Recording, Receiver) + Sync) {
             (common::graph_net(), Tables::Streamed, Activations::Garbled, None),
             (common::relu_net(), Tables::Stored, compared, Some(pairing)),
             (small_pool(), Tables::Streamed, compared, None),
-            (common::curve_net(), Tables::Stored, compared, None),
+            (small_curve(), Tables::Stored, compared, None),
         ] {
             let check = &check;
             scope.spawn(move || {
