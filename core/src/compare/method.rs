@@ -8,7 +8,6 @@ use crate::wire::{Packer, Reader};
 
 /// What a stage does with every element. All of it is derived from the plan.
 #[derive(Clone, Copy, Debug)]
-#[expect(clippy::large_enum_variant, reason = "one at a time, and there is no heap")]
 pub enum Method {
     /// Truncation, with ReLU or without.
     Comparison(Comparison),

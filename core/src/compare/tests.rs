@@ -248,3 +248,41 @@ fn curves_in_large_rings_hold_at_random() {
     }
     assert!(clamped * 4 > all && clamped * 4 < 3 * all, "{clamped} of {all}");
 }
+
+/// Bytes of 1024 elements offline and online, and round trips, compared and garbled.
+fn costs(function: Function) -> [[u64; 3]; 2] {
+    let op = Op::Activation { function, ring_in: 24, ring_out: 20, shift: 10, len: 1024 };
+    [Activations::Compared { worth: 0 }, Activations::Garbled].map(|activations| {
+        let options = Options { activations, ..Options::default() };
+        let [offline, online] = [offline_op(&op, &options).unwrap(), online_op(&op, &options)];
+        [offline.up + offline.down, online.up + online.down, online.rounds.into()]
+    })
+}
+
+/// 16 pieces of 1/2 up to 8, the input in steps of 2^-8, 256 steps of output.
+#[test]
+fn curves_cost_what_the_documentation_says() {
+    let at = |i: i16| 127.5 * (2.0 / (1.0 + (-f64::from(i) / 2.0).exp()) - 1.0);
+    let (mut offsets, mut slopes) = ([0; MAX_PIECES], [0; MAX_PIECES]);
+    for (i, (offset, slope)) in (0..16_i16).zip(offsets.iter_mut().zip(&mut slopes)) {
+        (*offset, *slope) = (at(i) as i16, ((at(i + 1) - at(i)) * 2.0) as i16);
+    }
+    let sigmoid = Spline { parity: Parity::Odd, tail: false, input_bits: 11, index_bits: 4, shift: 8, centre: 128, offsets, slopes };
+    let compared =
+        Compared::possible(&Op::Activation { function: Function::Spline(sigmoid), ring_in: 24, ring_out: 20, shift: 10, len: 1 }).unwrap();
+    let of = |m: Method| {
+        let messages = (0..m.rounds()).map(|number| m.server_bits(number) + m.client_bits(number));
+        [m.forward_ots() as u32, m.backward_ots() as u32, messages.sum(), m.rounds()]
+    };
+    let stages: Vec<[u32; 4]> = compared.stages().map(|stage| of(stage.method)).collect();
+    // The value, its two bounds, its piece's number, the line, and its truncation.
+    assert_eq!(stages, [[30, 8, 194, 3], [18, 4, 131, 2], [17, 5, 131, 2], [8, 2, 44, 2], [5, 16, 1160, 1], [19, 5, 173, 2]]);
+    assert_eq!(costs(Function::Spline(sigmoid)), [[280_576, 234_840, 12], [4_710_400, 395_794, 1]]);
+    let bump = Spline { parity: Parity::Even, tail: true, ..sigmoid };
+    assert_eq!(costs(Function::Spline(bump)), [[321_536, 241_788, 14], [5_562_368, 395_794, 1]]);
+    // Pieces reach every value: no bounds. Steps: no slopes, no truncation.
+    let wide = Spline { input_bits: 13, ..sigmoid };
+    assert_eq!(costs(Function::Spline(wide)), [[206_848, 212_002, 9], [5_300_224, 395_794, 1]]);
+    let steps = Spline { input_bits: 4, slopes: [0; MAX_PIECES], ..sigmoid };
+    assert_eq!(costs(Function::Spline(steps)), [[176_128, 134_928, 8], [2_220_032, 395_794, 1]]);
+}
