@@ -1,9 +1,9 @@
-//! Activations by comparison: ReLU and exact truncation by OTs alone, without tables (docs/protocol.md, section 12).
+//! Activations by comparison: ReLU, exact truncation and all that is made of them by OTs alone, without tables (docs/protocol.md, section 12).
 //!
 //! What lies between shares and sign is a carry, which `tree` computes from digits of four bits, after Rathee et al., "CrypTFlow2" (CCS 2020,
 //! §3): leaves by OTs of one in sixteen, joined by products of shared bits. The carry out of the bits that are cut off is an inner node. The
 //! client's share is known offline, and so is its side of every leaf. What each party does for one element is in `client` and `server`;
-//! all of it works on one record of fixed size for each element, and on runs of bits.
+//! all of it works on one record of fixed size for each element, and on runs of bits. `line` is for pieces of curves, on the same records.
 
 pub(crate) mod client;
 mod curve;
