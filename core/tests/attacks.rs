@@ -614,7 +614,6 @@ fn compared_ops() -> [Op; 3] {
 
 /// What a client sees of the second of two compared layers, whose input is hidden.
 struct Compares {
-    hash: Tmmo,
     /// Its labels of the second layer's OTs.
     labels: Vec<Block>,
     /// Its shares of the layer's input, and the truth that they hide.
@@ -662,7 +661,7 @@ fn compares(ops: &[Op; 3]) -> Compares {
     let mut masks = Seed(CLIENT_SEED).derive(5).derive(0).stream(Domain::Mask, 0);
     let shares = (0..2 * ELEMENTS).map(|_| ring.reduce(masks.next_u64())).skip(ELEMENTS).collect();
     let messages = down.into_iter().filter(|f| f[0] == Tag::Compare as u8).skip(first.rounds() as usize).collect();
-    Compares { hash, labels, shares, hidden: scratch[ELEMENTS..2 * ELEMENTS].to_vec(), messages }
+    Compares { labels, shares, hidden: scratch[ELEMENTS..2 * ELEMENTS].to_vec(), messages }
 }
 
 /// The digits of the server's shares that are consistent with what a client sees: for each element and digit the candidates, and the truth. The client
@@ -722,7 +721,7 @@ fn curved_ops() -> ([Op; 3], Spline) {
 /// those of every entry that differs from its own in an even number of bits.
 fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
     let (ops, steps) = curved_ops();
-    let Compares { hash, labels, hidden, messages, .. } = compares(&ops);
+    let Compares { labels, hidden, messages, .. } = compares(&ops);
     let [value, line] = *Compared::possible(&ops[1]).unwrap().stages().collect::<Vec<_>>() else { unreachable!() };
     let labels = &labels[ELEMENTS * value.method.forward_ots()..];
     // The client's shares of the numbers, as it drew them.
@@ -733,15 +732,9 @@ fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
         let share = own.next_u64() & 63;
         own.next_u64();
         let key = labels[6 * e..6 * e + 6].iter().fold(0, |key, label| key ^ label);
-        let tweak = 1 << 40 | ((ELEMENTS + e) as Block) << 8;
         // What the client would have of each entry, up to the same mask.
-        let entries: Vec<u64> = (0..64)
-            .map(|i| (i, if i > 0 { tables.take(14) } else { 0 }))
-            .map(|(i, entry)| {
-                let [pad] = hash.hash([key], [tweak + 128 + i]);
-                entry.wrapping_add(pad as u64)
-            })
-            .collect();
+        let entries: Vec<u64> =
+            (0..64).map(|i| if i > 0 { tables.take(14) } else { 0 }).map(|entry| entry.wrapping_add(key as u64)).collect();
         let result = |number: u64| steps.apply(((number << 58) as i64) >> 58) as u64;
         let open = |i: &u64| (i ^ share).count_ones().is_multiple_of(2);
         let mask = |server: u64, i: u64| result(server.wrapping_add(i)).wrapping_sub(entries[i as usize]) & 0x3fff;

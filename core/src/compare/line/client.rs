@@ -50,7 +50,7 @@ impl Line {
     ) {
         let key = Hashes::of(hash, labels, 0, tweak).0.iter().zip(labels).fold(0, |key, (h, _)| key ^ h);
         let [index, _] = self.split(share);
-        let pad = Hashes::one(hash, key, tweak + Block::from(ENTRIES) + Block::from(index));
+        let [pad, ..] = Hashes::of(hash, &[key], 0, tweak + ENTRIES + Block::from(index)).0;
         Self::client(element).entry = [pad as u64, (pad >> 64) as u64];
     }
 

@@ -6,17 +6,19 @@
 pub(super) mod client;
 pub(super) mod server;
 
-use super::spread;
+use super::{MAX_OTS, spread};
+use crate::hash::Block;
 use crate::plan::{Parity, Spline};
 
 /// Most bits of a piece's number.
 pub(super) const MAX_INDEX: u8 = 6;
 /// Most pieces, those beyond the knots included.
 const MAX_ENTRIES: usize = 1 << MAX_INDEX;
+const _: () = assert!(MAX_ENTRIES <= MAX_OTS, "pads of all entries are hashed as those of OTs");
 /// Most bits of a sloped line's result: of a product of 30 bits, and of offsets as wide as all their differences, shifted.
 const MAX_SLOPED: u32 = 33;
 /// Tweak of entry 0's pads, behind those of labels and of their second hashes.
-const ENTRIES: u32 = 128;
+const ENTRIES: Block = 128;
 
 /// Where a value lies among the pieces of a [`Spline`], and what is computed of it: what both parties derive from the plan.
 #[derive(Clone, Copy, Debug)]

@@ -1,7 +1,7 @@
 //! What the server does for one element of a line.
 
 use super::{ENTRIES, Line, MAX_ENTRIES, MAX_INDEX};
-use crate::compare::{Hashes, PIPELINE, server, spread};
+use crate::compare::{Hashes, MAX_OTS, server, spread};
 use crate::hash::{Block, Tmmo};
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
@@ -107,28 +107,24 @@ impl Line {
             *entry = [slope.wrapping_mul(value).wrapping_add(intercept), slope];
         }
         table.rotate(index, self.index_bits());
-        let (mut key, mut mask) = (whole(own.key), 0);
-        for (first, entries) in (0..self.entries()).step_by(PIPELINE).zip(table.0.chunks(PIPELINE)) {
-            let mut keys = [0; PIPELINE];
-            let numbers = first..(first + PIPELINE as u32).min(self.entries());
-            for (slot, number) in keys.iter_mut().zip(numbers.clone()) {
-                *slot = key;
-                // From a number to the next, its trailing ones and the zero in front of them change.
-                let changed = own.differences.iter().take(1 + number.trailing_ones() as usize);
-                key = changed.fold(key, |key, &difference| key ^ whole(difference));
+        let (mut keys, mut key) = (Hashes([0; MAX_OTS]), whole(own.key));
+        for (slot, number) in keys.0.iter_mut().zip(0..self.entries()) {
+            *slot = key;
+            // From a number to the next, its trailing ones and the zero in front of them change.
+            let changed = own.differences.iter().take(1 + number.trailing_ones() as usize);
+            key = changed.fold(key, |key, &difference| key ^ whole(difference));
+        }
+        let pads = Hashes::of(hash, keys.0.get(..self.entries() as usize).unwrap_or_default(), 0, tweak + ENTRIES);
+        let mut mask = 0;
+        for (number, (pad, &[part, slope])) in (0..self.entries()).zip(pads.0.iter().copied().map(halves).zip(&table.0)) {
+            let part = part.wrapping_sub(pad[0]);
+            if number == 0 {
+                mask = part;
+            } else {
+                out.push(self.reduce(part.wrapping_sub(mask)), bits);
             }
-            let tweaks = core::array::from_fn(|i| tweak + Block::from(ENTRIES + first) + i as Block);
-            let pads = hash.hash(keys, tweaks);
-            for ((number, pad), &[part, slope]) in numbers.zip(pads.map(halves)).zip(entries) {
-                let part = part.wrapping_sub(pad[0]);
-                if number == 0 {
-                    mask = part;
-                } else {
-                    out.push(self.reduce(part.wrapping_sub(mask)), bits);
-                }
-                if self.sloped {
-                    out.push(self.reduce(slope.wrapping_sub(own.slope).wrapping_sub(pad[1])), bits);
-                }
+            if self.sloped {
+                out.push(self.reduce(slope.wrapping_sub(own.slope).wrapping_sub(pad[1])), bits);
             }
         }
         own.sum = own.sum.wrapping_add(mask);
