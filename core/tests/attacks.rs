@@ -11,7 +11,7 @@ mod parties;
 use common::Lcg;
 use minionn_core::attack::{Defence, strip};
 use minionn_core::backend::limb::multiply_add;
-use minionn_core::compare::Comparison;
+use minionn_core::compare::{Compared, Comparison};
 use minionn_core::garble::{Evaluator, Function, Garbler, Neuron, totals};
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::lattice::encode::{Encoder, Plaintext};
@@ -25,7 +25,7 @@ use minionn_core::params::N;
 use minionn_core::plan::noise::modulus;
 use minionn_core::plan::nonlinear::Nonlinear;
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{Node, Op, cost};
+use minionn_core::plan::{Node, Op, Parity, Spline, cost};
 use minionn_core::ring::{LIMBS, Modulus};
 use minionn_core::rng::{Domain, Prg, Seed};
 use minionn_core::session::engine::Status;
@@ -612,11 +612,19 @@ fn compared_ops() -> [Op; 3] {
     [relu(14, 1, 16), relu(16, 3, 14), Op::Open { ring: 14, len }]
 }
 
-/// The digits of the server's shares that are consistent with what a client sees: for each element and digit the candidates, and the truth. The client
-/// knows its labels, so the pads of every entry that differs from its own in an even number of bits, if labels are pads: then `Δ` cancels out.
-fn digits_of_the_server() -> Vec<(Vec<u32>, u32)> {
-    let ops = compared_ops();
-    let net = common::model(ELEMENTS as u32, &ops, 3);
+/// What a client sees of the second of two compared layers, whose input is hidden.
+struct Compares {
+    /// Its labels of the second layer's OTs.
+    labels: Vec<Block>,
+    /// Its shares of the layer's input, and the truth that they hide.
+    shares: Vec<u64>,
+    hidden: Vec<u64>,
+    /// The server's messages, from the second layer's first on.
+    messages: Vec<Frame>,
+}
+
+fn compares(ops: &[Op; 3]) -> Compares {
+    let net = common::model(ELEMENTS as u32, ops, 3);
     let model = Model::parse(&net).unwrap();
     let x = common::input(ELEMENTS, 4);
     let mut scratch = vec![0; Model::scratch_len(model.plan())];
@@ -644,19 +652,27 @@ fn digits_of_the_server() -> Vec<(Vec<u32>, u32)> {
         receiver.extend(&vec![0; groups], &mut labels, &mut corrections).unwrap();
         labels
     };
-    let [first, second] = [&ops[0], &ops[1]].map(|op| Comparison::of(op).unwrap());
+    let [first, second] = [&ops[0], &ops[1]].map(|op| Compared::of(op, &options).unwrap());
     labels(128);
-    labels(ELEMENTS * first.forward_ots());
-    let labels = labels(ELEMENTS * second.forward_ots());
+    labels(first.ots()[0]);
+    let labels = labels(second.ots()[0]);
     // The client's shares: of the input, of the first result.
+    let ring = Modulus::Bits(ops[0].output().0);
     let mut masks = Seed(CLIENT_SEED).derive(5).derive(0).stream(Domain::Mask, 0);
-    let shares: Vec<u64> = (0..2 * ELEMENTS).map(|_| masks.next_u64() & 0xffff).skip(ELEMENTS).collect();
-    let messages: Vec<&Frame> = down.iter().filter(|f| f[0] == Tag::Compare as u8).collect();
-    let tables = payload(messages[first.rounds() as usize]);
-    let mut tables = Reader::new(tables);
+    let shares = (0..2 * ELEMENTS).map(|_| ring.reduce(masks.next_u64())).skip(ELEMENTS).collect();
+    let messages = down.into_iter().filter(|f| f[0] == Tag::Compare as u8).skip(first.rounds() as usize).collect();
+    Compares { labels, shares, hidden: scratch[ELEMENTS..2 * ELEMENTS].to_vec(), messages }
+}
+
+/// The digits of the server's shares that are consistent with what a client sees: for each element and digit the candidates, and the truth. The client
+/// knows its labels, so the pads of every entry that differs from its own in an even number of bits, if labels are pads: then `Δ` cancels out.
+fn digits_of_the_server() -> Vec<(Vec<u32>, u32)> {
+    let ops = compared_ops();
+    let Compares { labels, shares, hidden, messages, .. } = compares(&ops);
+    let second = Comparison::of(&ops[1]).unwrap();
+    let mut tables = Reader::new(payload(&messages[0]));
     let mut seen = Vec::new();
-    for (e, &share) in shares.iter().enumerate() {
-        let hidden = scratch[ELEMENTS + e];
+    for (e, (&share, hidden)) in shares.iter().zip(hidden).enumerate() {
         let server = hidden.wrapping_sub(share) & 0xffff;
         tables.take(7);
         for from in [3, 7, 11] {
@@ -691,6 +707,58 @@ fn with_the_hash_of_labels_tables_tell_a_client_nothing() {
     // Fourteen random bits hardly ever fit.
     println!("{found} of {all} digits are among their candidates");
     assert!(found <= 2);
+}
+
+/// A hidden value of 8 bits, the low 2 of which are cut off, on a curve of steps: each is an entry of its own.
+fn curved_ops() -> ([Op; 3], Spline) {
+    let len = ELEMENTS as u32;
+    let steps = common::spline(Parity::Odd, false, [5, 5, 0], 9);
+    let activation = |function, ring_in, shift, ring_out| Op::Activation { function, ring_in, shift, ring_out, len };
+    ([activation(Function::Relu, 14, 0, 8), activation(Function::Spline(steps), 8, 2, 14), Op::Open { ring: 14, len }], steps)
+}
+
+/// The server's shares of pieces' numbers that are consistent with what a client sees, and the truth. If labels are keys of entries, the client has
+/// those of every entry that differs from its own in an even number of bits.
+fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
+    let (ops, steps) = curved_ops();
+    let Compares { labels, hidden, messages, .. } = compares(&ops);
+    let [value, line] = *Compared::possible(&ops[1]).unwrap().stages().collect::<Vec<_>>() else { unreachable!() };
+    let labels = &labels[ELEMENTS * value.method.forward_ots()..];
+    // The client's shares of the numbers, as it drew them.
+    let mut own = Seed(CLIENT_SEED).derive(5).derive(0).derive((1 << 32) + 1).stream(Domain::Mask, 0);
+    let mut tables = Reader::new(payload(&messages[value.method.rounds() as usize]));
+    let mut seen = Vec::new();
+    for (e, hidden) in hidden.into_iter().enumerate() {
+        let share = own.next_u64() & 63;
+        own.next_u64();
+        let key = labels[6 * e..6 * e + 6].iter().fold(0, |key, label| key ^ label);
+        // What the client would have of each entry, up to the same mask.
+        let entries: Vec<u64> =
+            (0..64).map(|i| if i > 0 { tables.take(14) } else { 0 }).map(|entry| entry.wrapping_add(key as u64)).collect();
+        let result = |number: u64| steps.apply(((number << 58) as i64) >> 58) as u64;
+        let open = |i: &u64| (i ^ share).count_ones().is_multiple_of(2);
+        let mask = |server: u64, i: u64| result(server.wrapping_add(i)).wrapping_sub(entries[i as usize]) & 0x3fff;
+        let fits = |&server: &u64| (0..64).filter(open).all(|i| mask(server, i) == mask(server, share));
+        let truth = (hidden as i64 >> 2) as u64;
+        seen.push(((0..64).filter(fits).collect(), truth.wrapping_sub(share) & 63));
+    }
+    assert_eq!(line.method.server_bits(0), 63 * 14);
+    seen
+}
+
+#[test]
+fn without_the_hash_of_labels_a_client_reads_the_servers_share_of_a_piece() {
+    let _stripped = Stripped::of(&[Defence::LabelHash]);
+    let seen = pieces_of_the_server();
+    println!("{} of {} shares found", seen.iter().filter(|(candidates, truth)| candidates == &[*truth]).count(), seen.len());
+    assert!(seen.iter().all(|(candidates, truth)| candidates == &[*truth]));
+}
+
+#[test]
+fn with_the_hash_of_labels_entries_tell_a_client_nothing() {
+    let _all = Stripped::of(&[]);
+    let seen = pieces_of_the_server();
+    assert!(seen.iter().all(|(candidates, _)| candidates.is_empty()));
 }
 
 // --- One-time use of offline material ------------------------------------------------------------------------------------------------

@@ -4,7 +4,7 @@
 
 use crate::common;
 
-use common::{Memory, expected, graph_net, input, pooling_net, relu_net, square_net};
+use common::{Memory, curve_net, expected, graph_net, input, pooling_net, relu_net, square_net};
 use minionn_core::Error;
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
@@ -97,6 +97,7 @@ fn whole_and_one_byte_at_a_time() {
         (graph_net(), Tables::Stored, Activations::Garbled),
         (relu_net(), Tables::Stored, compared),
         (pooling_net(), Tables::Streamed, compared),
+        (curve_net(), Tables::Streamed, compared),
     ] {
         for (step, size) in [(1 << 16, 1 << 16), (1, Buffers::LEAST), (1000, 300)] {
             let options = Options { repetition: Repetition::K2, tables, stock: 2, activations };
@@ -107,13 +108,13 @@ fn whole_and_one_byte_at_a_time() {
 
 #[test]
 fn memory_is_wiped_when_an_engine_is_dropped() {
-    wiped(Activations::Garbled);
-    wiped(Activations::Compared { worth: 0 });
+    wiped(&relu_net(), Activations::Garbled);
+    wiped(&relu_net(), Activations::Compared { worth: 0 });
+    wiped(&curve_net(), Activations::Compared { worth: 0 });
 }
 
-fn wiped(activations: Activations) {
-    let net = relu_net();
-    let model = Model::parse(&net).unwrap();
+fn wiped(net: &[u8], activations: Activations) {
+    let model = Model::parse(net).unwrap();
     let options = Options { tables: Tables::Stored, stock: 1, repetition: Repetition::K4, activations };
     let buffers = Buffers::default();
     let plan = *model.plan();

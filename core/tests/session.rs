@@ -5,13 +5,13 @@
 use crate::common;
 use crate::parties;
 
-use common::{Lcg, Memory, check, convolution_net, graph, graph_net, link, pooling_net, relu_net, square_net};
+use common::{Lcg, Memory, check, convolution_net, curve_net, graph, graph_net, link, pooling_net, relu_net, spline, square_net};
 use minionn_core::Error;
 use minionn_core::compare::{Compared, Comparison};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{Convolution, Function, Node, Op};
+use minionn_core::plan::{Convolution, Function, Node, Op, Parity};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Activations, Options, Prepared, Server, Tables, prepared_memory, server_memory, small_server_memory};
@@ -43,7 +43,7 @@ const COMPARED: Activations = Activations::Compared { worth: 0 };
 
 #[test]
 fn compared_activations_equal_the_integer_model_in_every_mode() {
-    for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
+    for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net(), curve_net()] {
         for (tables, stock) in [(Tables::Stored, 1), (Tables::Streamed, 1), (Tables::Stored, 3), (Tables::Streamed, 2)] {
             for repetition in Repetition::ALL {
                 check(&net, Options { repetition, tables, stock, activations: COMPARED }, 2);
@@ -149,6 +149,38 @@ fn compared_leaky_activations_equal_the_integer_model() {
     assert!(Compared::possible(&wide).is_none());
 }
 
+/// Curves of every parity, with and without tail, that stop at their knots or go beyond, with steps and with all bits of the product, and layers of all
+/// lengths: the input is what is activated.
+#[test]
+fn compared_curves_equal_the_integer_model() {
+    let mut seed = 0;
+    for (parity, tail) in [Parity::Odd, Parity::Even, Parity::Left].into_iter().flat_map(|parity| [(parity, false), (parity, true)]) {
+        for (bits, ring_in, shift, ring_out) in [
+            ([6, 3, 5], 8, 0, 8),
+            ([7, 5, 3], 24, 2, 20),
+            ([4, 2, 9], 20, 1, 10),
+            ([5, 5, 4], 16, 2, 30),
+            ([6, 0, 0], 10, 0, 12),
+            ([14, 5, 15], 44, 0, 44),
+            ([13, 1, 2], 9, 7, 8),
+        ] {
+            seed += 1;
+            let len = [201, 1, 7, 64][seed % 4];
+            let function = Function::Spline(spline(parity, tail, bits, seed as u64));
+            let activation = Op::Activation { function, ring_in, shift, ring_out, len };
+            let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
+            for (tables, stock) in [(Tables::Stored, 2), (Tables::Streamed, 1)] {
+                let options = Options { tables, stock, activations: COMPARED, ..Options::default() };
+                assert!(Compared::of(&activation, &options).is_some() || len == 1, "{activation:?}");
+                check(&net, options, 1);
+            }
+        }
+    }
+    // One bit that is left is no comparison.
+    let function = Function::Spline(spline(Parity::Odd, false, [6, 3, 5], 1));
+    assert!(Compared::possible(&Op::Activation { function, ring_in: 20, shift: 19, ring_out: 20, len: 3 }).is_none());
+}
+
 /// Windows of two elements and of many, odd and even, with padding and overlap, with and without ReLU.
 #[test]
 fn compared_pooling_windows_equal_the_integer_model() {
@@ -236,7 +268,7 @@ impl Executor for Threads {
 /// However many threads either party has, both say the same, byte for byte.
 #[test]
 fn threads_change_nothing_on_the_wire() {
-    for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net()] {
+    for net in [relu_net(), square_net(), convolution_net(), pooling_net(), graph_net(), curve_net()] {
         for (stock, tables, repetition, activations) in [
             (9, Tables::Stored, Repetition::K4, Activations::Garbled),
             (1, Tables::Streamed, Repetition::K8, Activations::Garbled),

@@ -1,15 +1,20 @@
-//! Activations by comparison: ReLU and exact truncation by OTs alone, without tables (docs/protocol.md, section 12).
+//! Activations by comparison: ReLU, exact truncation and all that is made of them by OTs alone, without tables (docs/protocol.md, section 12).
 //!
 //! What lies between shares and sign is a carry, which `tree` computes from digits of four bits, after Rathee et al., "CrypTFlow2" (CCS 2020,
 //! §3): leaves by OTs of one in sixteen, joined by products of shared bits. The carry out of the bits that are cut off is an inner node. The
 //! client's share is known offline, and so is its side of every leaf. What each party does for one element is in `client` and `server`;
-//! all of it works on one record of fixed size for each element, and on runs of bits.
+//! all of it works on one record of fixed size for each element, and on runs of bits. `line` is for pieces of curves, on the same records.
 
 pub(crate) mod client;
+mod curve;
+mod line;
+mod method;
 pub(crate) mod server;
 mod stages;
 mod tree;
 
+pub use line::Line;
+pub use method::Method;
 pub use stages::{Compared, Stage};
 
 use crate::attack::{Defence, stripped};
@@ -256,17 +261,6 @@ impl Comparison {
         let terms = || self.terms().map(|term| if term.second.is_some() { 3 * term.bits } else { term.bits }).sum::<u32>();
         let last = if number + 1 == self.rounds() { u32::from(self.relu) + u32::from(self.ring_out) + terms() } else { 0 };
         client_levels(number).map(|level| self.opening_bits(level)).sum::<u32>() + last
-    }
-
-    /// Most bits of an element in any message.
-    #[must_use]
-    pub fn most_bits(&self) -> u32 {
-        (0..self.rounds()).map(|number| self.server_bits(number).max(self.client_bits(number))).max().unwrap_or(0)
-    }
-
-    /// A number in the ring of the result.
-    pub(crate) const fn reduce(&self, x: u64) -> u64 {
-        self.result().reduce(x)
     }
 
     const fn result(&self) -> Modulus {

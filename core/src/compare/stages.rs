@@ -3,19 +3,19 @@
 //! values with their ranks as low bits. Every stage re-shares, so each party's shares of what it compares are known when the stage before is
 //! done, the client's offline.
 
-use super::{Comparison, MAX_RING, Truncation};
+use super::curve::{Curve, Part};
+use super::{Comparison, MAX_RING, Method, Truncation};
 use crate::ot::{GROUP, Repetition};
 use crate::plan::nonlinear::{LABEL_BYTES, Nonlinear};
 use crate::plan::{Convolution, Function, Op};
-use crate::ring::Modulus;
 use crate::session::{Activations, Options};
 use crate::wire::packed_len;
 
 /// An operation that is computed by comparison, and what that costs one prediction.
 #[derive(Clone, Copy, Debug)]
 pub struct Compared {
-    /// Of the elements that go in.
-    first: Truncation,
+    /// Of the elements that go in; those of a curve are in `curve`.
+    first: Option<Truncation>,
     /// Of the differences of a tournament.
     pairs: Option<Truncation>,
     /// Of differences to the lower, to the upper bound. What comes before stays in the ring of the difference: the bound takes its place in the
@@ -26,6 +26,7 @@ pub struct Compared {
     window: Option<Convolution>,
     ranks: Option<Ranks>,
     leak: Option<Leak>,
+    curve: Option<Curve>,
     /// Least and largest result, if these are bounds of their own: zero below is a ReLU.
     bounds: [Option<i64>; 2],
 }
@@ -69,13 +70,15 @@ enum Input {
     Floor(i64),
     /// What is left of that, and the upper bound.
     Bound(i64),
+    /// Of a curve.
+    Curve(Part),
 }
 
-/// One comparison of many elements.
+/// The same for many elements.
 #[derive(Clone, Copy, Debug)]
 pub struct Stage {
-    /// How they are compared.
-    pub comparison: Comparison,
+    /// What is done with them.
+    pub method: Method,
     /// Elements.
     pub len: usize,
     /// Number of its first element among those of all stages.
@@ -122,7 +125,7 @@ impl Compared {
                 let lo = lo.checked_shr(shift.into())?;
                 (lo == 0, (lo != 0).then_some(lo), Some(hi.checked_shr(shift.into())?))
             }
-            _ => return None,
+            Function::Spline(_) => return Self::curve(op),
         };
         // Results have so many bits, with a sign if there is one; a bound beyond them is none, or all that is left.
         let bits = ring_in.checked_sub(shift).filter(|&bits| bits >= 2)?;
@@ -147,13 +150,13 @@ impl Compared {
         let bounded = [difference_to(floor, if bound { difference } else { ring_out })?, difference_to(bound, ring_out)?];
         let first = Truncation::new(relu, ring_in, shift, ring)?;
         let ((_, inputs), (_, outputs)) = (op.input(), op.output());
-        Some(Self { pairs, bounded, window, bounds, ..Self::elementwise(first, inputs as usize, outputs as usize) })
+        Some(Self { pairs, bounded, window, bounds, ..Self::elementwise(Some(first), inputs as usize, outputs as usize) })
     }
 
-    /// One stage.
-    const fn elementwise(first: Truncation, inputs: usize, outputs: usize) -> Self {
+    /// One stage, or none.
+    const fn elementwise(first: Option<Truncation>, inputs: usize, outputs: usize) -> Self {
         let (bounded, bounds) = ([None; 2], [None; 2]);
-        Self { first, pairs: None, bounded, inputs, outputs, window: None, ranks: None, leak: None, bounds }
+        Self { first, pairs: None, bounded, inputs, outputs, window: None, ranks: None, leak: None, curve: None, bounds }
     }
 
     fn argmax(ring: u8, len: u32) -> Option<Self> {
@@ -163,7 +166,7 @@ impl Compared {
         let pairs = Some(Truncation::new(true, wide, 0, wide)?);
         let ranks = Some(Ranks { bits, last: Truncation::new(true, wide, 0, bits)? });
         let first = Truncation::new(false, ring, 0, ring + 1)?;
-        Some(Self { pairs, ranks, ..Self::elementwise(first, len as usize, 1) })
+        Some(Self { pairs, ranks, ..Self::elementwise(Some(first), len as usize, 1) })
     }
 
     fn leaky(op: &Op, multiplier: u8, bits: u8) -> Option<Self> {
@@ -183,7 +186,12 @@ impl Compared {
             difference: Truncation::new(true, ring, 0, ring_out)?,
         };
         let first = Truncation::new(false, ring_in, shift, first)?;
-        Some(Self { leak: Some(leak), ..Self::elementwise(first, len as usize, len as usize) })
+        Some(Self { leak: Some(leak), ..Self::elementwise(Some(first), len as usize, len as usize) })
+    }
+
+    fn curve(op: &Op) -> Option<Self> {
+        let (curve, len) = (Some(Curve::of(op)?), op.output().1 as usize);
+        Some(Self { curve, ..Self::elementwise(None, len, len) })
     }
 
     /// Elements of a window that are left after so many rounds.
@@ -210,6 +218,10 @@ impl Compared {
 
     /// Stage `number`, whose first element has this number.
     pub(crate) fn stage(&self, number: u32, first: usize) -> Option<Stage> {
+        if let Some(curve) = self.curve {
+            let (part, method, last) = curve.stage(number)?;
+            return Some(Stage { method, len: self.inputs, first, input: Input::Curve(part), last });
+        }
         let rounds = self.tournament();
         let [floor, bound] = self.bounds;
         let [below, above] = self.bounded;
@@ -218,7 +230,7 @@ impl Compared {
             return None;
         }
         let (truncation, len, input) = match (number, self.leak, floor, bound) {
-            (0, ..) => (self.first, self.inputs, Input::Tensor),
+            (0, ..) => (self.first?, self.inputs, Input::Tensor),
             (1, Some(leak), ..) => (leak.extended, self.inputs, Input::Tensor),
             (2, Some(leak), ..) => (leak.scaled, self.inputs, Input::Product(leak.multiplier)),
             (_, Some(leak), ..) => (leak.difference, self.inputs, if leak.steep { Input::Smaller } else { Input::Larger }),
@@ -229,7 +241,8 @@ impl Compared {
             (number, _, Some(lo), _) if number == rounds + 1 => (below?, self.outputs, Input::Floor(lo)),
             (.., hi) => (above?, self.outputs, Input::Bound(hi?)),
         };
-        Some(Stage { comparison: Comparison::new(truncation), len, first, input, last: number + 1 == count && self.ranks.is_none() })
+        let method = Method::Comparison(Comparison::new(truncation));
+        Some(Stage { method, len, first, input, last: number + 1 == count && self.ranks.is_none() })
     }
 
     /// Elements of all stages.
@@ -247,15 +260,15 @@ impl Compared {
     /// OTs in which the client chooses, in which the server does, without padding.
     #[must_use]
     pub fn ots(&self) -> [usize; 2] {
-        self.stages().fold([0usize; 2], |[forward, backward], Stage { comparison: c, len, .. }| {
-            [forward.saturating_add(len.saturating_mul(c.forward_ots())), backward.saturating_add(len.saturating_mul(c.backward_ots()))]
+        self.stages().fold([0usize; 2], |[forward, backward], Stage { method: m, len, .. }| {
+            [forward.saturating_add(len.saturating_mul(m.forward_ots())), backward.saturating_add(len.saturating_mul(m.backward_ots()))]
         })
     }
 
     /// Round trips.
     #[must_use]
     pub fn rounds(&self) -> u32 {
-        self.stages().map(|stage| stage.comparison.rounds()).sum()
+        self.stages().map(|stage| stage.method.rounds()).sum()
     }
 
     /// Bytes of the client's corrections, of the server's.
@@ -265,7 +278,7 @@ impl Compared {
     }
 
     fn bytes(&self, repetition: Repetition) -> u64 {
-        let messages = self.stages().flat_map(|stage| (0..stage.comparison.rounds()).flat_map(move |number| stage.message_bytes(number)));
+        let messages = self.stages().flat_map(|stage| (0..stage.method.rounds()).flat_map(move |number| stage.message_bytes(number)));
         messages.chain(self.correction_bytes(repetition)).chain([self.answer_bytes()]).sum()
     }
 
@@ -319,7 +332,7 @@ impl Compared {
     }
 
     /// A party's share of what element `e` of a stage compares, and of what its result is added to, or taken from. `tensor`: its shares of the
-    /// operation's input; `result`: of results of elements before, by number. The server has all of the bound.
+    /// operation's input; `result`: of results of elements before, by number. The server has all that is public.
     pub(crate) fn shares(
         &self,
         stage: &Stage,
@@ -328,8 +341,12 @@ impl Compared {
         tensor: impl Fn(usize) -> u64,
         result: impl Fn(usize) -> u64,
     ) -> [u64; 2] {
-        let ring = Modulus::Bits(stage.comparison.ring_in);
+        let ring = stage.method.argument();
         match stage.input {
+            Input::Curve(part) => {
+                let [argument, base] = self.curve.map_or([0; 2], |curve| curve.shares(part, (e, self.inputs), server, tensor, result));
+                [ring.reduce(argument), base]
+            }
             Input::Tensor => [ring.reduce(tensor(e)), 0],
             Input::Pair(round) => {
                 let pairs = self.left(round - 1) / 2;
@@ -363,7 +380,7 @@ impl Stage {
     /// Bytes of message `number` of the server, of the client.
     #[must_use]
     pub fn message_bytes(&self, number: u32) -> [u64; 2] {
-        [self.comparison.server_bits(number), self.comparison.client_bits(number)].map(|bits| packed_len(self.len as u64, bits))
+        [self.method.server_bits(number), self.method.client_bits(number)].map(|bits| packed_len(self.len as u64, bits))
     }
 
     /// Whether its results are the operation's output tensor.
@@ -372,20 +389,20 @@ impl Stage {
         self.last
     }
 
-    /// The result of an element from that of the comparison, or the reverse: shares in the ring of the result.
+    /// The result of an element from that of the method, or the reverse: shares in the ring of the result.
     pub(crate) fn combine(&self, base: u64, share: u64) -> u64 {
-        let ring = self.comparison.result();
+        let ring = self.method.result();
         ring.reduce(if self.is_taken() { base.wrapping_sub(share) } else { base.wrapping_add(share) })
     }
 
-    /// The comparison's result that [`Self::combine`] makes `share` of.
+    /// The method's result that [`Self::combine`] makes `share` of.
     pub(crate) fn part(&self, base: u64, share: u64) -> u64 {
-        let ring = self.comparison.result();
+        let ring = self.method.result();
         ring.reduce(if self.is_taken() { base.wrapping_sub(share) } else { share.wrapping_sub(base) })
     }
 
-    /// Whether the comparison's result is taken from what it would be added to: of two, the smaller.
+    /// Whether the method's result is taken from what it would be added to: of two, the smaller.
     const fn is_taken(&self) -> bool {
-        matches!(self.input, Input::Bound(_) | Input::Smaller)
+        matches!(self.input, Input::Bound(_) | Input::Smaller | Input::Curve(Part::Bound))
     }
 }

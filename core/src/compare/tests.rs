@@ -1,5 +1,6 @@
 use super::*;
 use crate::plan::cost::{offline_op, online_op};
+use crate::plan::{MAX_PIECES, Parity, Spline};
 use crate::rng::{Domain, Prg, Seed};
 use crate::session::{Activations, Options};
 use crate::wire::{Packer, Reader, packed_len};
@@ -14,47 +15,41 @@ fn transfer(choices: u64, count: usize, delta: Block, random: &mut Prg) -> (Vec<
 }
 
 /// One element from shares to the server's share of the result, with the client's share `r` of it.
-fn run(c: &Comparison, s: u64, share: u64, r: u64, random: &mut Prg) -> u64 {
+pub(super) fn run(m: &Method, s: u64, share: u64, r: u64, random: &mut Prg) -> u64 {
     let (hash, back) = (Tmmo::new(1), Tmmo::new(2));
     let [delta, delta_back] = [(); 2].map(|()| random.next_u128() | 1);
     let tweak = tweak(3, 5);
     let (mut client, mut server) = (client::Element::default(), server::Element::default());
-    client.start(c, share, r, random);
-    let choices = client.choices(c, share);
-    let (q, t) = transfer(choices, c.forward_ots(), delta, random);
-    assert!(c.forward_ots() == 64 || choices >> c.forward_ots() == 0);
-    client.forward(c, share, &hash, tweak, &t);
-    server.forward(c, &hash, delta, tweak, &q);
-    server.choose(c, random);
-    let choices = server.choices(c);
-    assert_eq!(choices >> c.backward_ots(), 0);
-    let (q, t) = transfer(choices, c.backward_ots(), delta_back, random);
-    server.backward(c, &back, tweak, &t);
-    client.backward(c, &back, delta_back, tweak, &q);
-    for number in 0..c.rounds() {
-        let last = number + 1 == c.rounds();
-        let mut bytes = vec![0; packed_len(1, c.server_bits(number)) as usize + 1];
+    m.client_start(&mut client, share, r, random);
+    let choices = m.client_choices(&client, share);
+    let (q, t) = transfer(choices, m.forward_ots(), delta, random);
+    assert!(m.forward_ots() == 64 || choices >> m.forward_ots() == 0);
+    m.client_forward(&mut client, share, &hash, tweak, &t);
+    m.server_forward(&mut server, (&hash, delta), tweak, &q);
+    m.server_choose(&mut server, random);
+    let choices = m.server_choices(&server);
+    assert_eq!(choices >> m.backward_ots(), 0);
+    let (q, t) = transfer(choices, m.backward_ots(), delta_back, random);
+    m.server_backward(&mut server, &back, tweak, &t);
+    m.client_backward(&mut client, share, (&back, delta_back), tweak, &q);
+    for number in 0..m.rounds() {
+        // A message has exactly its bits: one more of them are zeros that do not fill a byte.
+        let mut bytes = vec![0; packed_len(1, m.server_bits(number)) as usize];
         let mut out = Packer::new(&mut bytes);
-        server.send(c, s, number, &mut out);
+        m.server_send(&mut server, s, number, (&hash, tweak), &mut out);
         out.finish();
         let mut input = Reader::new(&bytes);
-        client.receive(c, share, number, &mut input);
-        if last {
-            client.selected(c, &mut input);
-        }
+        m.client_receive(&mut client, share, number, &mut input);
         assert!(input.finish());
-        let mut bytes = vec![0; packed_len(1, c.client_bits(number)) as usize + 1];
+        let mut bytes = vec![0; packed_len(1, m.client_bits(number)) as usize];
         let mut out = Packer::new(&mut bytes);
-        client.send(c, number, &mut out);
-        if last {
-            client.finish(c, share, r, &mut out);
-        }
+        m.client_send(&mut client, [share, r], number, &mut out);
         out.finish();
         let mut input = Reader::new(&bytes);
-        server.receive(c, number, &mut input);
-        let result = if last { server.finish(c, s, &mut input) } else { 0 };
+        let result = m.server_receive(&mut server, s, number, &mut input);
         assert!(input.finish());
-        if last {
+        assert_eq!(result.is_some(), number + 1 == m.rounds());
+        if let Some(result) = result {
             return result;
         }
     }
@@ -70,7 +65,7 @@ fn hold(op: &Op, y: i64, share: u64, random: &mut Prg) {
     let (c, m, out) = (Comparison::of(op).unwrap(), Modulus::Bits(ring_in), Modulus::Bits(ring_out));
     let share = m.reduce(share);
     let r = out.reduce(random.next_u64());
-    let got = run(&c, m.sub(m.from_signed(y), share), share, r, random);
+    let got = run(&Method::Comparison(c), m.sub(m.from_signed(y), share), share, r, random);
     assert_eq!(out.add(got, r), out.from_signed(function.apply(y, shift)), "{op:?} {y} {share}");
 }
 
@@ -175,4 +170,119 @@ fn tables_are_the_carry_of_a_digit() {
             assert_eq!(server::table(digit, own), want, "{bits} {own}");
         }
     }
+}
+
+/// A spline of all kinds.
+pub(super) fn spline(random: &mut Prg, most_input: u32) -> Spline {
+    let mut below = |n: u32| random.next_u32() % n;
+    let input_bits = 1 + below(most_input) as u8;
+    let index_bits = below(6).min(input_bits.into()) as u8;
+    let (wide, steep, flat) = (1 + below(16), 1 + below(16), below(8) == 0);
+    let mut s = Spline {
+        parity: [Parity::Odd, Parity::Even, Parity::Left][below(3) as usize],
+        tail: below(2) == 1,
+        input_bits,
+        index_bits,
+        shift: below(16) as u8,
+        centre: below(1 << 20) as i32 - (1 << 19),
+        offsets: [0; MAX_PIECES],
+        slopes: [0; MAX_PIECES],
+    };
+    let mut signed = |bits: u32| (below(1 << bits) as i32 - (1 << (bits - 1))) as i16;
+    for (offset, slope) in s.offsets.iter_mut().zip(&mut s.slopes).take(1 << index_bits) {
+        (*offset, *slope) = (signed(wide), if flat { 0 } else { signed(steep) });
+    }
+    s
+}
+
+/// One element through all stages of an operation.
+fn through(op: &Op, compared: &Compared, y: i64, random: &mut Prg) {
+    let Op::Activation { function, ring_in, ring_out, shift, .. } = *op else { unreachable!() };
+    let (ring, out) = (Modulus::Bits(ring_in), Modulus::Bits(ring_out));
+    let share = ring.reduce(random.next_u64());
+    let tensor = [share, ring.sub(ring.from_signed(y), share)];
+    let mut results: Vec<[u64; 2]> = Vec::new();
+    for stage in compared.stages() {
+        assert_eq!((stage.len, stage.first), (1, results.len()));
+        let [client, server] =
+            [0, 1].map(|party| compared.shares(&stage, 0, party == 1, |_| tensor[party], |i| results.get(i).unwrap()[party]));
+        let r = stage.method.reduce(random.next_u64());
+        let got = run(&stage.method, server[0], client[0], stage.part(client[1], r), random);
+        results.push([r, stage.combine(server[1], got)]);
+        assert_eq!(stage.is_last(), results.len() == compared.stages().count());
+    }
+    let [r, got] = results.last().unwrap();
+    assert_eq!(out.add(out.reduce(*got), out.reduce(*r)), out.from_signed(function.apply(y, shift)), "{op:?} {y}");
+}
+
+#[test]
+fn curves_in_small_rings_hold_exhaustively() {
+    let mut random = Seed([6; 32]).stream(Domain::Mask, 0);
+    for _ in 0..300 {
+        for ring_in in 2..=7 {
+            let function = Function::Spline(spline(&mut random, 7));
+            let op = operation(function, ring_in, (random.next_u32() % (u32::from(ring_in) - 1)) as u8, 1 + (random.next_u32() % 12) as u8);
+            let compared = Compared::possible(&op).unwrap();
+            (-(1 << (ring_in - 1))..1 << (ring_in - 1)).for_each(|y| through(&op, &compared, y, &mut random));
+        }
+    }
+}
+
+#[test]
+fn curves_in_large_rings_hold_at_random() {
+    let mut random = Seed([7; 32]).stream(Domain::Mask, 0);
+    let (mut clamped, mut all) = (0, 0);
+    for ring_in in (8..=44).cycle().take(2000) {
+        let shift = (random.next_u32() % (u32::from(ring_in) - 1)) as u8;
+        let spline = spline(&mut random, 14);
+        let op = operation(Function::Spline(spline), ring_in, shift, 1 + (random.next_u32() % 44) as u8);
+        let compared = Compared::possible(&op).unwrap();
+        clamped += u32::from(ring_in - shift + spline.index_bits > spline.input_bits + 6);
+        all += 1;
+        let half = 1_i64 << (ring_in - 1);
+        let edge = (1_i64 << (spline.input_bits + shift)).min(half);
+        let any = [half, edge, edge << 1].map(|most| (random.next_u64() & (2 * most.min(half) as u64 - 1)) as i64 - most.min(half));
+        for y in [half - 1, -half, 0, -1, edge - 1, -edge, (edge + 1).min(half - 1), (-edge - 1).max(-half)].into_iter().chain(any) {
+            through(&op, &compared, y, &mut random);
+        }
+    }
+    assert!(clamped * 4 > all && clamped * 4 < 3 * all, "{clamped} of {all}");
+}
+
+/// Bytes of 1024 elements offline and online, and round trips, compared and garbled.
+fn costs(function: Function) -> [[u64; 3]; 2] {
+    let op = Op::Activation { function, ring_in: 24, ring_out: 20, shift: 10, len: 1024 };
+    [Activations::Compared { worth: 0 }, Activations::Garbled].map(|activations| {
+        let options = Options { activations, ..Options::default() };
+        let [offline, online] = [offline_op(&op, &options).unwrap(), online_op(&op, &options)];
+        [offline.up + offline.down, online.up + online.down, online.rounds.into()]
+    })
+}
+
+/// 16 pieces of 1/2 up to 8, the input in steps of 2^-8, 256 steps of output.
+#[test]
+fn curves_cost_what_the_documentation_says() {
+    let at = |i: i16| 127.5 * (2.0 / (1.0 + (-f64::from(i) / 2.0).exp()) - 1.0);
+    let (mut offsets, mut slopes) = ([0; MAX_PIECES], [0; MAX_PIECES]);
+    for (i, (offset, slope)) in (0..16_i16).zip(offsets.iter_mut().zip(&mut slopes)) {
+        (*offset, *slope) = (at(i) as i16, ((at(i + 1) - at(i)) * 2.0) as i16);
+    }
+    let sigmoid = Spline { parity: Parity::Odd, tail: false, input_bits: 11, index_bits: 4, shift: 8, centre: 128, offsets, slopes };
+    let compared =
+        Compared::possible(&Op::Activation { function: Function::Spline(sigmoid), ring_in: 24, ring_out: 20, shift: 10, len: 1 }).unwrap();
+    let of = |m: Method| {
+        let messages = (0..m.rounds()).map(|number| m.server_bits(number) + m.client_bits(number));
+        [m.forward_ots() as u32, m.backward_ots() as u32, messages.sum(), m.rounds()]
+    };
+    let stages: Vec<[u32; 4]> = compared.stages().map(|stage| of(stage.method)).collect();
+    // The value, its two bounds, its piece's number, the line, and its truncation.
+    assert_eq!(stages, [[30, 8, 194, 3], [18, 4, 131, 2], [17, 5, 131, 2], [8, 2, 44, 2], [5, 16, 1160, 1], [19, 5, 173, 2]]);
+    assert_eq!(costs(Function::Spline(sigmoid)), [[280_576, 234_840, 12], [4_710_400, 395_794, 1]]);
+    let bump = Spline { parity: Parity::Even, tail: true, ..sigmoid };
+    assert_eq!(costs(Function::Spline(bump)), [[321_536, 241_788, 14], [5_562_368, 395_794, 1]]);
+    // Pieces reach every value: no bounds. Steps: no slopes, no truncation.
+    let wide = Spline { input_bits: 13, ..sigmoid };
+    assert_eq!(costs(Function::Spline(wide)), [[206_848, 212_002, 9], [5_300_224, 395_794, 1]]);
+    let steps = Spline { input_bits: 4, slopes: [0; MAX_PIECES], ..sigmoid };
+    assert_eq!(costs(Function::Spline(steps)), [[176_128, 134_928, 8], [2_220_032, 395_794, 1]]);
 }

@@ -251,7 +251,7 @@ pub fn online_op(op: &Op, options: &Options) -> Phase {
             let [_, up] = stage.message_bytes(number);
             Phase::default().frame_down(server_message_bytes(op, stage, number, options)).frame_up(up).round()
         };
-        let stage = |stage: Stage| (0..stage.comparison.rounds()).map(move |number| message(&stage, number));
+        let stage = |stage: Stage| (0..stage.method.rounds()).map(move |number| message(&stage, number));
         let phase = compared.stages().flat_map(stage).fold(phase, Phase::plus);
         return if op.is_output() { phase.frame_down(compared.answer_bytes()) } else { phase };
     }

@@ -435,7 +435,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&step.op, options) {
                         let layer = Layer { compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
-                        layer.client_backward(ch, workspace, backward, elements.take(compared.len())?).await?;
+                        let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
+                        layer.client_backward(ch, workspace, backward, elements.take(compared.len())?, share).await?;
                         continue;
                     }
                     let counts = Nonlinear::under(&step.op, options);
@@ -496,10 +497,10 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     ch.end().await?;
                 }
                 for stage in compared.stages() {
-                    for message in 0..stage.comparison.rounds() {
+                    for message in 0..stage.method.rounds() {
                         ch.expect(Tag::Compare, server_message_bytes(&op, &stage, message, options)).await?;
                         if streamed && stage.first == 0 && message == 0 {
-                            layer.client_backward(ch, workspace, backward, elements).await?;
+                            layer.client_backward(ch, workspace, backward, elements, share).await?;
                         }
                         layer.client_receive(ch, workspace, (&stage, message), elements, share).await?;
                         ch.finish().await?;

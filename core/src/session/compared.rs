@@ -93,7 +93,7 @@ impl<'a> Scratch<'a> {
         for compared in plan.ops().filter_map(|op| Compared::of(&op, options)) {
             let [forward, backward] = compared.ots();
             groups = groups.max(forward.max(backward).div_ceil(GROUP)).min(space.machine().groups);
-            bits = compared.stages().fold(bits, |bits, stage| bits.max(stage.comparison.most_bits()));
+            bits = compared.stages().fold(bits, |bits, stage| bits.max(stage.method.most_bits()));
         }
         // What is left of a call is less than an element's, which is less than a group.
         let held = usize::from(groups > 1);
@@ -137,9 +137,9 @@ impl<'c> Walk<'c> {
     fn enter(&mut self, number: u32, first: usize) {
         (self.number, self.e) = (number, 0);
         self.stage = self.compared.stage(number, first);
-        self.each = self.stage.map_or(0, |Stage { comparison, .. }| match self.direction {
-            Direction::Forward => comparison.forward_ots(),
-            Direction::Backward => comparison.backward_ots(),
+        self.each = self.stage.map_or(0, |Stage { method, .. }| match self.direction {
+            Direction::Forward => method.forward_ots(),
+            Direction::Backward => method.backward_ots(),
         });
     }
 
@@ -299,23 +299,23 @@ impl Layer<'_> {
     ) -> Result<()> {
         let mut random = seed.stream(Domain::Mask, prediction as u64);
         for stage in self.compared.stages() {
-            let (c, (before, elements)) = (&stage.comparison, part(&stage, elements)?);
+            let (method, (before, elements)) = (&stage.method, part(&stage, elements)?);
             for (e, element) in elements.iter_mut().enumerate() {
-                let fresh = c.reduce(random.next_u64());
+                let fresh = method.reduce(random.next_u64());
                 let result = if stage.is_last() { output(e) } else { fresh };
                 let [share, _] = self.client_shares(&stage, e, &tensor, before);
-                element.start(c, share, result, &mut random);
+                method.client_start(element, share, result, &mut random);
             }
         }
         let elements = Cell::from_mut(elements).as_slice_of_cells();
         let result = |i: usize| elements.get(i).map_or(0, |element| element.get().result);
         let share = |stage: &Stage, e: usize| self.compared.shares(stage, e, false, &tensor, result)[0];
         let at = |stage: &Stage, e: usize| elements.get(stage.first + e);
-        let word = |stage: &Stage, e: usize| at(stage, e).map_or(0, |element| element.get().choices(&stage.comparison, share(stage, e)));
+        let word = |stage: &Stage, e: usize| at(stage, e).map_or(0, |element| stage.method.client_choices(&element.get(), share(stage, e)));
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some(cell) = at(stage, e) {
                 let mut element = cell.get();
-                element.forward(&stage.comparison, share(stage, e), self.hash, self.tweak(stage, e), labels);
+                stage.method.client_forward(&mut element, share(stage, e), self.hash, self.tweak(stage, e), labels);
                 cell.set(element);
             }
         };
@@ -334,7 +334,7 @@ impl Layer<'_> {
         let delta = sender.delta();
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some(element) = elements.get_mut(stage.first + e) {
-                element.forward(&stage.comparison, self.hash, delta, self.tweak(stage, e), labels);
+                stage.method.server_forward(element, (self.hash, delta), self.tweak(stage, e), labels);
             }
         };
         offer(ch, self.scratch(memory)?, self.options, sender, (&self.compared, Direction::Forward), take).await
@@ -353,15 +353,15 @@ impl Layer<'_> {
         let mut random = seed.stream(Domain::Mask, prediction as u64);
         for stage in self.compared.stages() {
             let (_, elements) = part(&stage, elements)?;
-            elements.iter_mut().for_each(|element| element.choose(&stage.comparison, &mut random));
+            elements.iter_mut().for_each(|element| stage.method.server_choose(element, &mut random));
         }
         let elements = Cell::from_mut(elements).as_slice_of_cells();
         let at = |stage: &Stage, e: usize| elements.get(stage.first + e);
-        let word = |stage: &Stage, e: usize| at(stage, e).map_or(0, |element| element.get().choices(&stage.comparison));
+        let word = |stage: &Stage, e: usize| at(stage, e).map_or(0, |element| stage.method.server_choices(&element.get()));
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some(cell) = at(stage, e) {
                 let mut element = cell.get();
-                element.backward(&stage.comparison, &hash, self.tweak(stage, e), labels);
+                stage.method.server_backward(&mut element, &hash, self.tweak(stage, e), labels);
                 cell.set(element);
             }
         };
@@ -376,11 +376,13 @@ impl Layer<'_> {
         memory: &mut [u8],
         sender: &mut Sender<'_>,
         elements: &mut [client::Element],
+        tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
         let (hash, delta) = (backward_hash(self.hash), sender.delta());
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
-            if let Some(element) = elements.get_mut(stage.first + e) {
-                element.backward(&stage.comparison, &hash, delta, self.tweak(stage, e), labels);
+            if let Some((before, [element, ..])) = elements.split_at_mut_checked(stage.first + e) {
+                let [share, _] = self.client_shares(stage, e, &tensor, before);
+                stage.method.client_backward(element, share, (&hash, delta), self.tweak(stage, e), labels);
             }
         };
         offer(ch, self.scratch(memory)?, self.options, sender, (&self.compared, Direction::Backward), take).await
@@ -395,14 +397,10 @@ impl Layer<'_> {
         elements: &mut [client::Element],
         tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let (c, (before, elements)) = (&stage.comparison, part(stage, elements)?);
-        let last = number + 1 == c.rounds();
-        receive(ch, self.scratch(memory)?.bytes, c.server_bits(number), elements, |e, element, input| {
+        let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
+        receive(ch, self.scratch(memory)?.bytes, method.server_bits(number), elements, |e, element, input| {
             let share = if number == 0 { self.client_shares(stage, e, &tensor, before)[0] } else { 0 };
-            element.receive(c, share, number, input);
-            if last {
-                element.selected(c, input);
-            }
+            method.client_receive(element, share, number, input);
         })
         .await
     }
@@ -416,14 +414,12 @@ impl Layer<'_> {
         elements: &mut [client::Element],
         tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let (c, (before, elements)) = (&stage.comparison, part(stage, elements)?);
-        let last = number + 1 == c.rounds();
-        send(ch, self.scratch(memory)?.bytes, c.client_bits(number), elements, |e, element, out| {
-            element.send(c, number, out);
-            if last {
-                let [share, base] = self.client_shares(stage, e, &tensor, before);
-                element.finish(c, share, stage.part(base, element.result), out);
-            }
+        let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
+        let last = number + 1 == method.rounds();
+        send(ch, self.scratch(memory)?.bytes, method.client_bits(number), elements, |e, element, out| {
+            let [share, base] = if last { self.client_shares(stage, e, &tensor, before) } else { [0; 2] };
+            let part = stage.part(base, element.result);
+            method.client_send(element, [share, part], number, out);
         })
         .await
     }
@@ -437,10 +433,10 @@ impl Layer<'_> {
         elements: &mut [server::Element],
         tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let (c, (before, elements)) = (&stage.comparison, part(stage, elements)?);
-        send(ch, self.scratch(memory)?.bytes, c.server_bits(number), elements, |e, element, out| {
+        let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
+        send(ch, self.scratch(memory)?.bytes, method.server_bits(number), elements, |e, element, out| {
             let [share, _] = self.server_shares(stage, e, &tensor, before);
-            element.send(c, share, number, out);
+            method.server_send(element, share, number, (self.hash, self.tweak(stage, e)), out);
         })
         .await
     }
@@ -454,13 +450,12 @@ impl Layer<'_> {
         elements: &mut [server::Element],
         tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let (c, (before, elements)) = (&stage.comparison, part(stage, elements)?);
-        let last = number + 1 == c.rounds();
-        receive(ch, self.scratch(memory)?.bytes, c.client_bits(number), elements, |e, element, input| {
-            element.receive(c, number, input);
-            if last {
-                let [share, base] = self.server_shares(stage, e, &tensor, before);
-                element.result = stage.combine(base, element.finish(c, share, input));
+        let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
+        let last = number + 1 == method.rounds();
+        receive(ch, self.scratch(memory)?.bytes, method.client_bits(number), elements, |e, element, input| {
+            let [share, base] = if last { self.server_shares(stage, e, &tensor, before) } else { [0; 2] };
+            if let Some(result) = method.server_receive(element, share, number, input) {
+                element.result = stage.combine(base, result);
             }
         })
         .await

@@ -465,7 +465,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     ch.finish().await?;
                 }
                 for stage in compared.stages() {
-                    for message in 0..stage.comparison.rounds() {
+                    for message in 0..stage.method.rounds() {
                         ch.begin(Tag::Compare, server_message_bytes(&op, &stage, message, options)).await?;
                         if streamed && stage.first == 0 && message == 0 {
                             let seed = compared::choices(&secrets.later.derive(*stocks - 1), step.number);

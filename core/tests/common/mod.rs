@@ -5,7 +5,7 @@ pub mod graph;
 
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
-use minionn_core::plan::{Convolution, Function, Header, Node, Op, Parity, Plan, Quantisation, Spline, View, cost};
+use minionn_core::plan::{Convolution, Function, Header, MAX_PIECES, Node, Op, Parity, Plan, Quantisation, Spline, View, cost};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Client, Event, Options, Prepared, Server, SliceStore, Traffic, client_memory, prepared_memory, server_memory};
@@ -183,6 +183,35 @@ pub fn convolution_net() -> Vec<u8> {
             Op::Open { ring: 22, len: 5 },
         ],
         4,
+    )
+}
+
+/// A spline with pseudo-random pieces.
+pub fn spline(parity: Parity, tail: bool, [input_bits, index_bits, shift]: [u8; 3], seed: u64) -> Spline {
+    let mut g = Lcg(seed);
+    let mut pieces = |most: u64| {
+        let mut all = [0; MAX_PIECES];
+        all.iter_mut().take(1 << index_bits).for_each(|x| *x = g.below(2 * most) as i16 - most as i16);
+        all
+    };
+    Spline { parity, tail, input_bits, index_bits, shift, centre: 19, offsets: pieces(300), slopes: pieces(60) }
+}
+
+/// Fully connected layers with curves between them: one that stops at its outer knots, one whose pieces go on, one of steps.
+pub fn curve_net() -> Vec<u8> {
+    let curve = |spline, ring_in, shift, len| Op::Activation { function: Function::Spline(spline), ring_in, ring_out: 18, shift, len };
+    model(
+        20,
+        &[
+            Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 20, outputs: 12 },
+            curve(spline(Parity::Odd, false, [8, 3, 6], 1), 20, 3, 12),
+            Op::FullyConnected { ring: 18, weight_bits: 6, inputs: 12, outputs: 9 },
+            curve(spline(Parity::Even, true, [13, 2, 7], 2), 18, 2, 9),
+            Op::FullyConnected { ring: 18, weight_bits: 5, inputs: 9, outputs: 9 },
+            curve(spline(Parity::Left, true, [4, 4, 0], 3), 18, 9, 9),
+            Op::Open { ring: 18, len: 9 },
+        ],
+        6,
     )
 }
 

@@ -32,7 +32,7 @@ pub struct SessionArgs {
     /// OT extension: 1, 2, 4 or 8; more saves bytes and costs work.
     #[arg(long, value_name = "K", default_value_t = 8)]
     pub ot: u8,
-    /// How activations are computed: by garbled circuits (one round trip, most bytes), by comparison with OTs where there is one (up to three more round trips, a
+    /// How activations are computed: by garbled circuits (one round trip, most bytes), by comparison with OTs where there is one (more round trips, a
     /// tenth of the bytes), or whichever of the two the link makes faster, layer by layer.
     #[arg(long, value_enum, value_name = "HOW", default_value_t = ActivationArg::Gc)]
     pub activation: ActivationArg,
