@@ -2,6 +2,7 @@
 
 use super::{Comparison, Line, client, server};
 use crate::hash::{Block, Tmmo};
+use crate::plan::Spline;
 use crate::ring::Modulus;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
@@ -189,18 +190,19 @@ impl Method {
         }
     }
 
-    /// Server: writes its message `number`. The hash is that of the forward OTs.
+    /// Server: writes its message `number`. The hash is that of the forward OTs. A line needs its pieces.
     pub(crate) fn server_send(
         &self,
         element: &mut server::Element,
         share: u64,
         number: u32,
-        (hash, tweak): (&Tmmo, Block),
+        (hash, tweak, pieces): (&Tmmo, Block, Option<&Spline>),
         out: &mut Packer<'_>,
     ) {
-        match self {
-            Self::Comparison(c) => element.send(c, share, number, out),
-            Self::Line(line) => line.server_send(element, share, (hash, tweak), out),
+        match (self, pieces) {
+            (Self::Comparison(c), _) => element.send(c, share, number, out),
+            (Self::Line(line), Some(pieces)) => line.server_send(element, share, (hash, tweak, pieces), out),
+            (Self::Line(_), None) => debug_assert!(false, "a line is of a spline"),
         }
     }
 

@@ -15,7 +15,7 @@ fn transfer(choices: u64, count: usize, delta: Block, random: &mut Prg) -> (Vec<
 }
 
 /// One element from shares to the server's share of the result, with the client's share `r` of it.
-pub(super) fn run(m: &Method, s: u64, share: u64, r: u64, random: &mut Prg) -> u64 {
+pub(super) fn run(m: &Method, pieces: Option<&Spline>, s: u64, share: u64, r: u64, random: &mut Prg) -> u64 {
     let (hash, back) = (Tmmo::new(1), Tmmo::new(2));
     let [delta, delta_back] = [(); 2].map(|()| random.next_u128() | 1);
     let tweak = tweak(3, 5);
@@ -36,7 +36,7 @@ pub(super) fn run(m: &Method, s: u64, share: u64, r: u64, random: &mut Prg) -> u
         // A message has exactly its bits: one more of them are zeros that do not fill a byte.
         let mut bytes = vec![0; packed_len(1, m.server_bits(number)) as usize];
         let mut out = Packer::new(&mut bytes);
-        m.server_send(&mut server, s, number, (&hash, tweak), &mut out);
+        m.server_send(&mut server, s, number, (&hash, tweak, pieces), &mut out);
         out.finish();
         let mut input = Reader::new(&bytes);
         m.client_receive(&mut client, share, number, &mut input);
@@ -65,7 +65,7 @@ fn hold(op: &Op, y: i64, share: u64, random: &mut Prg) {
     let (c, m, out) = (Comparison::of(op).unwrap(), Modulus::Bits(ring_in), Modulus::Bits(ring_out));
     let share = m.reduce(share);
     let r = out.reduce(random.next_u64());
-    let got = run(&Method::Comparison(c), m.sub(m.from_signed(y), share), share, r, random);
+    let got = run(&Method::Comparison(c), None, m.sub(m.from_signed(y), share), share, r, random);
     assert_eq!(out.add(got, r), out.from_signed(function.apply(y, shift)), "{op:?} {y} {share}");
 }
 
@@ -201,13 +201,14 @@ fn through(op: &Op, compared: &Compared, y: i64, random: &mut Prg) {
     let (ring, out) = (Modulus::Bits(ring_in), Modulus::Bits(ring_out));
     let share = ring.reduce(random.next_u64());
     let tensor = [share, ring.sub(ring.from_signed(y), share)];
+    let pieces = if let Function::Spline(spline) = &function { Some(spline) } else { None };
     let mut results: Vec<[u64; 2]> = Vec::new();
     for stage in compared.stages() {
         assert_eq!((stage.len, stage.first), (1, results.len()));
         let [client, server] =
             [0, 1].map(|party| compared.shares(&stage, 0, party == 1, |_| tensor[party], |i| results.get(i).unwrap()[party]));
         let r = stage.method.reduce(random.next_u64());
-        let got = run(&stage.method, server[0], client[0], stage.part(client[1], r), random);
+        let got = run(&stage.method, pieces, server[0], client[0], stage.part(client[1], r), random);
         results.push([r, stage.combine(server[1], got)]);
         assert_eq!(stage.is_last(), results.len() == compared.stages().count());
     }

@@ -13,8 +13,8 @@ use crate::machine::Machine;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::KAPPA;
-use crate::plan::Plan;
 use crate::plan::cost::compares;
+use crate::plan::{Function, Op, Plan};
 use crate::rng::{Domain, Seed};
 use crate::wire::{Packer, Reader, packed_len};
 use core::cell::Cell;
@@ -251,6 +251,7 @@ async fn offer<IO: Read + Write>(
 
 /// An operation of a prediction.
 pub(crate) struct Layer<'s> {
+    pub(crate) op: &'s Op,
     pub(crate) compared: Compared,
     /// Its number.
     pub(crate) layer: u64,
@@ -434,9 +435,13 @@ impl Layer<'_> {
         tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
         let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
+        let pieces = match self.op {
+            Op::Activation { function: Function::Spline(spline), .. } => Some(spline),
+            _ => None,
+        };
         send(ch, self.scratch(memory)?.bytes, method.server_bits(number), elements, |e, element, out| {
             let [share, _] = self.server_shares(stage, e, &tensor, before);
-            method.server_send(element, share, number, (self.hash, self.tweak(stage, e)), out);
+            method.server_send(element, share, number, (self.hash, self.tweak(stage, e), pieces), out);
         })
         .await
     }

@@ -20,10 +20,15 @@ const MAX_SLOPED: u32 = 33;
 /// Tweak of entry 0's pads, behind those of labels and of their second hashes.
 const ENTRIES: Block = 128;
 
-/// Where a value lies among the pieces of a [`Spline`], and what is computed of it: what both parties derive from the plan.
+/// Where a value lies among the pieces of a [`Spline`], and what is computed of it: what both parties derive from the plan. The pieces themselves,
+/// which only the server needs, stay there: this is copied often.
 #[derive(Clone, Copy, Debug)]
 pub struct Line {
-    spline: Spline,
+    /// Bits of a value below the number of its piece.
+    low: u8,
+    /// Of the spline, as is `centre`.
+    shift: u8,
+    centre: i32,
     /// Of the number of a piece, signed: as many of the value's high bits.
     index_bits: u8,
     /// Of the result.
@@ -39,9 +44,10 @@ impl Line {
     /// What has no slope needs no more stages after this one, so it goes into `ring_out` itself.
     pub(super) fn new(spline: &Spline, index_bits: u8, ring_out: u8) -> Self {
         let sloped = spline.input_bits > spline.index_bits && spline.slopes.iter().any(|&slope| slope != 0);
-        let mut new = Self { spline: *spline, index_bits, bits: ring_out, sloped, origin: 0 };
+        let low = spline.input_bits.saturating_sub(spline.index_bits);
+        let mut new = Self { low, shift: spline.shift, centre: spline.centre, index_bits, bits: ring_out, sloped, origin: 0 };
         if sloped {
-            let (lo, hi) = new.range();
+            let (lo, hi) = new.range(spline);
             let (cut, floor) = (new.cut(), lo >> new.cut() << new.cut());
             // A comparison truncates rings with two bits left.
             let bits = (u64::BITS - ((hi - floor) as u64).leading_zeros()).max(cut + 2);
@@ -52,10 +58,10 @@ impl Line {
     }
 
     /// Least and largest result over all pieces.
-    fn range(&self) -> (i64, i64) {
+    fn range(&self, spline: &Spline) -> (i64, i64) {
         let low = self.low();
         (0..1 << self.index_bits).fold((i64::MAX, i64::MIN), |(lo, hi), number| {
-            let [slope, intercept] = self.piece(number);
+            let [slope, intercept] = self.piece(spline, number);
             let first = self.signed(number) << low;
             let [a, b] = [first, first + (1 << low) - 1].map(|v| slope * v + intercept);
             (lo.min(a).min(b), hi.max(a).max(b))
@@ -64,17 +70,17 @@ impl Line {
 
     /// Bits of a value below the number of its piece.
     pub(super) const fn low(&self) -> u32 {
-        self.spline.input_bits as u32 - self.spline.index_bits as u32
+        self.low as u32
     }
 
     /// Bits that are still to be cut off the result.
     pub(super) const fn cut(&self) -> u32 {
-        if self.sloped { self.spline.shift as u32 } else { 0 }
+        if self.sloped { self.shift as u32 } else { 0 }
     }
 
     /// What is to be added to the result, once these are cut off.
     pub(super) const fn constant(&self) -> i64 {
-        self.spline.centre as i64 + (self.origin >> self.cut())
+        self.centre as i64 + (self.origin >> self.cut())
     }
 
     /// Bits of the number of a piece.
@@ -122,8 +128,8 @@ impl Line {
     }
 
     /// Slope and intercept of a piece: `⌊(slope·v + intercept)/2^cut⌋` is the curve without centre and tail, less the origin.
-    fn piece(&self, number: u32) -> [i64; 2] {
-        let (s, cut, low) = (&self.spline, self.cut(), self.low());
+    fn piece(&self, s: &Spline, number: u32) -> [i64; 2] {
+        let (cut, low) = (self.cut(), self.low());
         let signed = self.signed(number);
         let negative = signed < 0;
         if matches!(s.parity, Parity::Left) && !negative {

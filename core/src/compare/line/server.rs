@@ -3,6 +3,7 @@
 use super::{ENTRIES, Line, MAX_ENTRIES, MAX_INDEX};
 use crate::compare::{Hashes, MAX_OTS, server, spread};
 use crate::hash::{Block, Tmmo};
+use crate::plan::Spline;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
 use bytemuck::{Pod, Zeroable};
@@ -97,13 +98,13 @@ impl Line {
         &self,
         element: &mut server::Element,
         share: u64,
-        (hash, tweak): (&Tmmo, Block),
+        (hash, tweak, pieces): (&Tmmo, Block, &Spline),
         out: &mut Packer<'_>,
     ) {
         let ([index, value], own, bits) = (self.split(share), Self::server(element), u32::from(self.bits));
         let mut table = Table([[0; 2]; MAX_ENTRIES]);
         for (entry, number) in table.0.iter_mut().zip(0..self.entries()) {
-            let [slope, intercept] = self.piece(number).map(|x| x as u64);
+            let [slope, intercept] = self.piece(pieces, number).map(|x| x as u64);
             *entry = [slope.wrapping_mul(value).wrapping_add(intercept), slope];
         }
         table.rotate(index, self.index_bits());

@@ -11,7 +11,7 @@ fn hold(line: &Line, spline: &Spline, v: i64, random: &mut Prg) {
     let server = line.join(index.wrapping_sub(c_index), (v as u64).wrapping_sub(c_value));
     let mask = |share: u64| share & ((1 << line.ring_in()) - 1);
     let r = line.reduce(r);
-    let got = line.reduce(run(&Method::Line(*line), mask(server), mask(client), r, random).wrapping_add(r));
+    let got = line.reduce(run(&Method::Line(*line), Some(spline), mask(server), mask(client), r, random).wrapping_add(r));
     let signed = (got << (64 - u32::from(line.bits))) as i64 >> (64 - u32::from(line.bits));
     let without_tail = Spline { tail: false, ..*spline };
     let difference = (signed >> line.cut()) + line.constant() - without_tail.apply(v);
