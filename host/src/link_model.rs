@@ -66,6 +66,13 @@ impl FromStr for LinkModel {
 }
 
 impl LinkModel {
+    /// What `--activation auto` suits where no link is named.
+    #[must_use]
+    pub fn lan() -> Self {
+        let [(name, round_trip, bits_per_second), ..] = PRESETS;
+        Self { name: name.to_owned(), round_trip, bits_per_second }
+    }
+
     /// Bytes in a second, each way.
     #[must_use]
     pub fn bytes_per_second(&self) -> f64 {

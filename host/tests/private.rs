@@ -234,7 +234,6 @@ fn committed_models_are_what_the_compiler_makes() {
         };
         let options = match name {
             "fig10_square" => CompileOptions { weight_bits: 7, per_channel: true, saturate: true, ..plain },
-            "fig13_cifar" => CompileOptions { saturate: true, ..plain },
             "sensor" => narrow(2.0),
             "anomaly" => narrow(32.0),
             _ => plain,

@@ -33,16 +33,17 @@ pub struct SessionArgs {
     #[arg(long, value_name = "K", default_value_t = 8)]
     pub ot: u8,
     /// How activations are computed: by garbled circuits (one round trip, most bytes), by comparison with OTs where there is one (more round trips, a
-    /// tenth of the bytes), or whichever of the two the link makes faster, layer by layer.
-    #[arg(long, value_enum, value_name = "HOW", default_value_t = ActivationArg::Gc)]
-    pub activation: ActivationArg,
+    /// tenth of the bytes), or whichever of the two the link makes faster, layer by layer. Without it: auto; for a C header gc, as firmware's library has
+    /// comparisons only if it is built so.
+    #[arg(long, value_enum, value_name = "HOW")]
+    pub activation: Option<ActivationArg>,
 }
 
 /// Which link `--activation auto` is to suit.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LinkArgs {
     /// The link that the session is for, which decides with --activation auto: lan (1 ms, 1 Gbit/s), wan (50 ms, 100 Mbit/s), uart (921600 baud), ble, or a round
-    /// trip and a bandwidth such as 20ms,50mbit. Without it: no round trip costs anything.
+    /// trip and a bandwidth such as 20ms,50mbit. Without it, activations are chosen as for lan.
     #[arg(long, value_name = "LINK")]
     pub link: Option<LinkModel>,
 }
@@ -86,10 +87,11 @@ impl SessionArgs {
             TablesArg::Stored => Tables::Stored,
             TablesArg::Streamed => Tables::Streamed,
         };
-        let activations = match (self.activation, link) {
+        let activations = match (self.activation.unwrap_or(ActivationArg::Auto), link) {
             (ActivationArg::Gc, _) => Activations::Garbled,
             (ActivationArg::Auto, Some(link)) => link.activations(),
-            (ActivationArg::Ot | ActivationArg::Auto, _) => Activations::Compared { worth: 0 },
+            (ActivationArg::Auto, None) => LinkModel::lan().activations(),
+            (ActivationArg::Ot, _) => Activations::Compared { worth: 0 },
         };
         let options = Options { repetition, tables, stock: self.stock, activations };
         options.check().with_context(|| format!("--stock takes 1 to {}", minionn_core::session::MAX_STOCK))?;
@@ -135,7 +137,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         Some(model) => *model.plan(),
         None => Plan::parse(&bytes).context(name)?,
     };
-    let options = args.session.options_on(args.link.link.as_ref())?;
+    let firmware = args.c_header.as_ref().map(|_| ActivationArg::Gc);
+    let session = SessionArgs { activation: args.session.activation.or(firmware), ..args.session };
+    let options = session.options_on(args.link.link.as_ref())?;
     let mut costs = costs(&plan, &options)?;
     if let Some(link) = &args.link.link {
         costs["link"] = on_link(&plan, &options, link)?;

@@ -27,6 +27,8 @@ pub(crate) struct Setting<'a> {
     pub(crate) firmware: &'a Built,
     /// As the table says it.
     pub(crate) link: &'static str,
+    /// Activations by comparison.
+    pub(crate) compared: bool,
     pub(crate) windows: u64,
 }
 
@@ -87,10 +89,11 @@ impl Setting<'_> {
         let plan = model_file(self.model, "plan");
         let bytes = std::fs::read(&plan).map_err(|error| format!("{}: {error}", plan.display()))?;
         let plan = Plan::parse(&bytes).map_err(|error| error.to_string())?;
-        let offline = cost::offline(&plan, &OPTIONS).map_err(|error| error.to_string())?;
+        let options = options(self.compared);
+        let offline = cost::offline(&plan, &options).map_err(|error| error.to_string())?;
         let each = self.windows;
         for (name, phase, times) in
-            [("set-up", cost::setup(), 1), ("offline", offline, each), ("online", cost::online(&plan, &OPTIONS), each)]
+            [("set-up", cost::setup(), 1), ("offline", offline, each), ("online", cost::online(&plan, &options), each)]
         {
             for (way, predicted) in [("sent", phase.up), ("received", phase.down)] {
                 let (name, predicted) = (format!("{name}.{way}"), predicted * times);
@@ -112,6 +115,7 @@ pub(crate) struct Row {
     language: &'static str,
     board: &'static str,
     link: &'static str,
+    compared: bool,
     flash: u64,
     fixed: u64,
     stack: u64,
@@ -139,6 +143,7 @@ impl Row {
             language: setting.language,
             board: setting.machine.name,
             link: setting.link,
+            compared: setting.compared,
             flash: setting.firmware.elf.flash()?,
             fixed: setting.firmware.elf.static_ram()?,
             stack: results.get("stack")?,
@@ -160,7 +165,7 @@ impl Row {
     }
 
     fn check(&self) -> Result<(), String> {
-        let limits::Client { flash, ram, set_up } = limits::Client::of(self.network, self.language, self.link);
+        let limits::Client { flash, ram, set_up } = limits::Client::of(self.network, self.language, self.link, self.compared);
         let pairs = [("flash", self.flash, flash), ("RAM", self.ram(), ram), ("set-up", self.instructions[0], set_up)];
         match pairs.into_iter().find(|(_, value, limit)| value > limit) {
             None => Ok(()),
@@ -171,22 +176,40 @@ impl Row {
         }
     }
 
+    /// Holds every row by comparison against that by circuits which is the same otherwise.
+    pub(crate) fn check_pairs(rows: &[Self]) -> Result<(), String> {
+        for row in rows.iter().filter(|row| row.compared) {
+            let key = |row: &Self| (row.network, row.language, row.board, row.link);
+            let circuits = rows.iter().find(|other| !other.compared && key(other) == key(row)).ok_or("no row by circuits")?;
+            let online = |row: &Self| row.sent[2] + row.received[2];
+            let instructions = |row: &Self| row.instructions[1] + row.instructions[2];
+            if online(row) * limits::COMPARED_FEWER_BYTES > online(circuits) {
+                return Err(format!("{} bytes online by comparison, {} by circuits", online(row), online(circuits)));
+            }
+            if instructions(row) * 100 > instructions(circuits) * limits::COMPARED_INSTRUCTIONS {
+                return Err(format!("{} instructions by comparison, {} by circuits", instructions(row), instructions(circuits)));
+            }
+        }
+        Ok(())
+    }
+
     /// Two tables, in Markdown: sizes and instructions; bytes on the wire.
     pub(crate) fn table(rows: &[Self]) -> String {
-        let name = |row: &Self| format!("{} | {} | {} | {}", row.network, row.language, row.board, row.link);
+        let how = |row: &Self| if row.compared { "OTs" } else { "circuits" };
+        let name = |row: &Self| format!("{} | {} | {} | {} | {}", row.network, row.language, row.board, row.link, how(row));
         let line = |row: &Self, numbers: &[&[u64]]| {
             let numbers: Vec<String> = numbers.concat().iter().map(u64::to_string).collect();
             format!("| {} | {} |\n", name(row), numbers.join(" | "))
         };
-        let mut text = "| network | client in | board | link | flash | static RAM | of it workspace | stack | RAM in all | \
+        let mut text = "| network | client in | board | link | activations | flash | static RAM | of it workspace | stack | RAM in all | \
              instructions: set-up | offline | online |\n"
             .to_owned();
-        text += &format!("|---|---|---|---{}|\n", "|--:".repeat(8));
+        text += &format!("|---|---|---|---|---{}|\n", "|--:".repeat(8));
         for row in rows {
             text += &line(row, &[&[row.flash, row.fixed, row.workspace, row.stack, row.ram()], &row.instructions]);
         }
-        text += "\n| network | client in | board | link | sent: set-up | offline | online | received: set-up | offline | online |\n";
-        text += &format!("|---|---|---|---{}|\n", "|--:".repeat(6));
+        text += "\n| network | client in | board | link | activations | sent: set-up | offline | online | received: set-up | offline | online |\n";
+        text += &format!("|---|---|---|---|---{}|\n", "|--:".repeat(6));
         for row in rows {
             text += &line(row, &[&row.sent, &row.received]);
         }

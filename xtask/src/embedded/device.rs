@@ -21,6 +21,7 @@ const ROWS: usize = 3;
 /// What a server on a device took.
 pub(crate) struct Row {
     board: &'static str,
+    compared: bool,
     flash: u64,
     fixed: u64,
     stack: u64,
@@ -30,19 +31,20 @@ pub(crate) struct Row {
 }
 
 /// Serves one session in QEMU, whose predictions must be the integer model's.
-pub(crate) fn serve(minionn: &Path, firmware: &Built, model: &Path) -> Result<Row, String> {
+pub(crate) fn serve(minionn: &Path, firmware: &Built, compared: bool, model: &Path) -> Result<Row, String> {
     let rows = first_rows(&model.with_extension("test.npy"), firmware)?;
     let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|error| error.to_string())?.port();
     let arguments = ["sessions=1".to_owned(), format!("seed={}", client::fresh_seed()?)];
     let emulator = MPS2.start(firmware, Wiring::Listening(port), &arguments)?;
-    let private = reach(|| {
-        predictions(
-            minionn,
-            &["predict", &format!("127.0.0.1:{port}"), "--ot", "2", "--tables", "streamed", "--plan"],
-            model.with_extension("plan").as_path(),
-            &rows,
-        )
-    })?;
+    let address = format!("127.0.0.1:{port}");
+    let mut words = vec!["predict", &address, "--ot", "2"];
+    words.extend(if compared {
+        ["--tables", "stored", "--activation", "auto", "--link", "uart"].as_slice()
+    } else {
+        ["--tables", "streamed", "--activation", "gc"].as_slice()
+    });
+    words.push("--plan");
+    let private = reach(|| predictions(minionn, &words, model.with_extension("plan").as_path(), &rows))?;
     let clear = predictions(minionn, &["plain"], model, &rows)?;
     let output = emulator.finish(firmware, client::LIMIT)?;
     if !output.success {
@@ -55,6 +57,7 @@ pub(crate) fn serve(minionn: &Path, firmware: &Built, model: &Path) -> Result<Ro
     let each = |phase: &str, times: u64| Ok::<_, String>(results.get(&format!("{phase}.instructions"))? / times);
     let row = Row {
         board: MPS2.name,
+        compared,
         flash: firmware.elf.flash()?,
         fixed: firmware.elf.static_ram()?,
         stack: results.get("stack")?,
@@ -67,16 +70,18 @@ pub(crate) fn serve(minionn: &Path, firmware: &Built, model: &Path) -> Result<Ro
 
 impl Row {
     /// The table, in Markdown.
-    pub(crate) fn table(&self) -> String {
-        let numbers = [self.flash, self.fixed, self.workspace, self.stack, self.fixed + self.stack].into_iter().chain(self.instructions);
-        let numbers: Vec<String> = numbers.map(|n| n.to_string()).collect();
-        format!(
-            "| server on | link | flash | static RAM | of it workspace | stack | RAM in all | instructions: set-up | offline | online |\n\
-             |---|---{}|\n| {} | Ethernet | {} |\n",
-            "|--:".repeat(numbers.len()),
-            self.board,
-            numbers.join(" | ")
-        )
+    pub(crate) fn table(rows: &[Self]) -> String {
+        let mut text = "| server on | link | activations | flash | static RAM | of it workspace | stack | RAM in all | \
+             instructions: set-up | offline | online |\n"
+            .to_owned();
+        text += &format!("|---|---|---{}|\n", "|--:".repeat(8));
+        for row in rows {
+            let numbers = [row.flash, row.fixed, row.workspace, row.stack, row.fixed + row.stack].into_iter().chain(row.instructions);
+            let numbers: Vec<String> = numbers.map(|n| n.to_string()).collect();
+            let how = if row.compared { "OTs" } else { "circuits" };
+            text += &format!("| {} | Ethernet | {how} | {} |\n", row.board, numbers.join(" | "));
+        }
+        text
     }
 }
 

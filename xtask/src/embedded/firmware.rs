@@ -56,12 +56,14 @@ fn folder() -> PathBuf {
     target_dir().join("firmware")
 }
 
-/// Builds the client in C, for a link, with windows of a model from `models/`.
-pub(crate) fn in_c(link: &str, model: &str, windows: u64) -> Result<Built, String> {
+/// Builds the client in C, for a link, by comparison or not, with windows of a model from `models/`.
+pub(crate) fn in_c(link: &str, compared: bool, model: &str, windows: u64) -> Result<Built, String> {
     let model = root().join("models").join(model).with_extension("minionn");
-    let path = target_dir().join("embedded-c").join(link).join("sensor.elf");
+    let (compare, folder) = if compared { ("1", format!("{link}-compare")) } else { ("", link.to_owned()) };
+    let path = target_dir().join("embedded-c").join(folder).join("sensor.elf");
     run(command("make --silent --directory embedded-demo/c")
         .arg(format!("LINK={link}"))
+        .arg(format!("COMPARE={compare}"))
         .arg(format!("MODEL={}", model.display()))
         .arg(format!("ROWS={windows}"))
         .env("CARGO_TARGET_DIR", target_dir()))?;

@@ -42,8 +42,10 @@ const SELF_TEST_LIMIT: Duration = Duration::from_secs(100);
 const WINDOWS: u64 = 10;
 const WINDOWS_SERIAL: u64 = 2;
 const WINDOWS_ANOMALY: u64 = 3;
+const WINDOWS_COMPARED: u64 = 3;
 /// Sessions that are cut over Ethernet.
 const CUTS: usize = 6;
+const CUTS_COMPARED: usize = 2;
 
 const SELF_TEST: Firmware = Firmware { package: "minionn-selftest", binary: "selftest", features: "", model: "none" };
 
@@ -58,7 +60,13 @@ const fn client_of(model: &'static str, features: &'static str) -> Firmware {
 }
 
 /// The server, with the same model.
-const SERVER: Firmware = Firmware { package: "minionn-device-server", binary: "server", features: "mps2-an386,ethernet", model: MODEL };
+const SERVER: Firmware = server_for("mps2-an386,ethernet");
+/// The same, by comparison.
+const SERVER_COMPARED: Firmware = server_for("mps2-an386,ethernet,compare");
+
+const fn server_for(features: &'static str) -> Firmware {
+    Firmware { package: "minionn-device-server", binary: "server", features, model: MODEL }
+}
 
 /// Boards that QEMU does not emulate: built only.
 const BOARDS: [&str; 3] = ["stm32f407", "stm32f429", "nrf52840"];
@@ -80,18 +88,23 @@ pub(crate) fn all() -> Result<(String, String)> {
     let (serial, ethernet) = (client_for("mps2-an386").build()?, client_for("mps2-an386,ethernet").build()?);
     let netduino = client_for("netduinoplus2").build()?;
     let anomaly = client_of(ANOMALY, "mps2-an386,ethernet").build()?;
-    let (c_serial, c_ethernet) = (firmware::in_c("serial", MODEL, WINDOWS)?, firmware::in_c("ethernet", MODEL, WINDOWS)?);
-    for firmware in [&serial, &ethernet, &netduino, &anomaly, &c_serial, &c_ethernet] {
+    let compared = client_for("mps2-an386,ethernet,compare").build()?;
+    let [c_serial, c_ethernet, c_compared] =
+        [("serial", false), ("ethernet", false), ("ethernet", true)].map(|(link, compared)| firmware::in_c(link, compared, MODEL, WINDOWS));
+    let (c_serial, c_ethernet, c_compared) = (c_serial?, c_ethernet?, c_compared?);
+    for firmware in [&serial, &ethernet, &netduino, &anomaly, &compared, &c_serial, &c_ethernet, &c_compared] {
         without("heap", firmware, limits::HEAP)?;
     }
     for firmware in [&serial, &netduino, &c_serial] {
         without("formatter", firmware, limits::FORMATTING)?;
         panics_in_few_bytes(firmware)?;
     }
-    let device_server = SERVER.build()?;
-    let client = |machine, language, firmware, link, windows| Setting { machine, model: MODEL, language, firmware, link, windows };
+    let device_servers = [(SERVER.build()?, false), (SERVER_COMPARED.build()?, true)];
+    let client =
+        |machine, language, firmware, link, windows| Setting { machine, model: MODEL, language, firmware, link, compared: false, windows };
     let over_serial = |machine, language, firmware| client(machine, language, firmware, "UART", WINDOWS_SERIAL);
     let over_ethernet = |language, firmware| client(MPS2, language, firmware, "Ethernet", WINDOWS);
+    let by_comparison = |language, firmware| Setting { compared: true, windows: WINDOWS_COMPARED, ..over_ethernet(language, firmware) };
     let of_anomaly = Setting { model: ANOMALY, windows: WINDOWS_ANOMALY, ..over_ethernet("Rust", &anomaly) };
     let (rows, served) = thread::scope(|scope| {
         let (minionn, power) = (&minionn, &[Loss::Power]);
@@ -102,17 +115,24 @@ pub(crate) fn all() -> Result<(String, String)> {
             scope.spawn(|| on_ethernet(minionn, &over_ethernet("C", &c_ethernet), CUTS, power)),
             scope.spawn(|| on_serial(minionn, &over_serial(MPS2, "C", &c_serial))),
             scope.spawn(|| on_ethernet(minionn, &of_anomaly, 0, power)),
+            scope.spawn(|| on_ethernet(minionn, &by_comparison("Rust", &compared), CUTS_COMPARED, power)),
+            scope.spawn(|| on_ethernet(minionn, &by_comparison("C", &c_compared), 0, power)),
         ];
-        let serving = scope.spawn(|| device::serve(minionn, &device_server, &client::model_file(MODEL, "minionn")));
+        let serving = scope.spawn(|| {
+            let serve =
+                |(server, compared): &(Built, bool)| device::serve(minionn, server, *compared, &client::model_file(MODEL, "minionn"));
+            device_servers.iter().map(serve).collect::<Result<Vec<_>>>()
+        });
         let first = on_ethernet(minionn, &over_ethernet("Rust", &ethernet), CUTS, &[Loss::Power, Loss::Connection]);
         let joined = others.into_iter().map(|run| run.join().map_err(|_| "a run ended early".to_owned())?);
         let rows = core::iter::once(first).chain(joined).collect::<Result<Vec<Row>>>()?;
         let served = serving.join().map_err(|_| "the device's server ended early".to_owned())??;
         Ok::<_, String>((rows, served))
     })?;
-    let windows = 2 * WINDOWS + 3 * WINDOWS_SERIAL + WINDOWS_ANOMALY;
-    let words = format!("{tested}; {windows} windows, {} sessions cut and survived", 2 * CUTS + 3);
-    Ok((words, format!("{}\n{}", Row::table(&rows), served.table())))
+    Row::check_pairs(&rows)?;
+    let windows = 2 * WINDOWS + 3 * WINDOWS_SERIAL + WINDOWS_ANOMALY + 2 * WINDOWS_COMPARED;
+    let words = format!("{tested}; {windows} windows, {} sessions cut and survived", 2 * CUTS + CUTS_COMPARED + 3);
+    Ok((words, format!("{}\n{}", Row::table(&rows), device::Row::table(&served))))
 }
 
 /// As [`all`], and writes the tables down.
