@@ -305,7 +305,7 @@ fn padding_is_checked(served: &Served<'_>, options: &Options) {
     let recording = Recording::new(served);
     // Bits of each frame, the server's and the client's, in the order in which they travel.
     let mut bits = [vec![], vec![]];
-    for stage in served.plan.ops().filter_map(|op| Compared::of(&op, options)).flat_map(|compared| compared.stages()) {
+    for stage in served.plan.ops().filter_map(|op| Compared::of(&op, options)).flat_map(|compared| compared.stages().collect::<Vec<_>>()) {
         for number in 0..stage.method.rounds() {
             bits[0].push(stage.len * stage.method.server_bits(number) as usize);
             bits[1].push(stage.len * stage.method.client_bits(number) as usize);

@@ -206,11 +206,10 @@ impl Compared {
     }
 
     /// The stages in order.
-    pub fn stages(&self) -> impl Iterator<Item = Stage> + use<> {
-        let this = *self;
+    pub fn stages(&self) -> impl Iterator<Item = Stage> + use<'_> {
         let mut first = 0;
         (0..).map_while(move |number| {
-            let stage = this.stage(number, first)?;
+            let stage = self.stage(number, first)?;
             first += stage.len;
             Some(stage)
         })

@@ -405,8 +405,14 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 for step in plan.steps() {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&step.op, options) {
-                        let layer =
-                            Layer { op: &step.op, compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
+                        let layer = Layer {
+                            op: &step.op,
+                            compared: &compared,
+                            layer: layer(first + prediction as u64, step.number),
+                            hash,
+                            options,
+                            plan,
+                        };
                         let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
                         let random = (&compared::choices(&seed, step.number), prediction);
                         let output = |e| shares.get(prediction, Modulus::Bits(step.op.output().0), step.to + e);
@@ -435,8 +441,14 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 for step in plan.steps() {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&step.op, options) {
-                        let layer =
-                            Layer { op: &step.op, compared, layer: layer(first + prediction as u64, step.number), hash, options, plan };
+                        let layer = Layer {
+                            op: &step.op,
+                            compared: &compared,
+                            layer: layer(first + prediction as u64, step.number),
+                            hash,
+                            options,
+                            plan,
+                        };
                         let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
                         layer.client_backward(ch, workspace, backward, elements.take(compared.len())?, share).await?;
                         continue;
@@ -487,7 +499,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             let own = labels.take(counts.groups() * GROUP)?;
             #[cfg(feature = "compare")]
             if let Some(compared) = Compared::of(&op, options) {
-                let layer = Layer { op: &op, compared, layer: layer(prediction, number), hash, options, plan };
+                let layer = Layer { op: &op, compared: &compared, layer: layer(prediction, number), hash, options, plan };
                 let elements = elements.take(compared.len())?;
                 let share = |e| shares.get(index, ring, from + e);
                 let output = |e| shares.get(index, Modulus::Bits(op.output().0), step.to + e);

@@ -252,7 +252,7 @@ async fn offer<IO: Read + Write>(
 /// An operation of a prediction.
 pub(crate) struct Layer<'s> {
     pub(crate) op: &'s Op,
-    pub(crate) compared: Compared,
+    pub(crate) compared: &'s Compared,
     /// Its number.
     pub(crate) layer: u64,
     pub(crate) hash: &'s Tmmo,
@@ -320,7 +320,7 @@ impl Layer<'_> {
                 cell.set(element);
             }
         };
-        let what = (&self.compared, Direction::Forward);
+        let what = (self.compared, Direction::Forward);
         choose(ch, self.scratch(memory)?, self.options, receiver, what, word, take).await
     }
 
@@ -338,7 +338,7 @@ impl Layer<'_> {
                 stage.method.server_forward(element, (self.hash, delta), self.tweak(stage, e), labels);
             }
         };
-        offer(ch, self.scratch(memory)?, self.options, sender, (&self.compared, Direction::Forward), take).await
+        offer(ch, self.scratch(memory)?, self.options, sender, (self.compared, Direction::Forward), take).await
     }
 
     /// Server: OTs in which it chooses.
@@ -366,7 +366,7 @@ impl Layer<'_> {
                 cell.set(element);
             }
         };
-        let what = (&self.compared, Direction::Backward);
+        let what = (self.compared, Direction::Backward);
         choose(ch, self.scratch(memory)?, self.options, receiver, what, word, take).await
     }
 
@@ -386,7 +386,7 @@ impl Layer<'_> {
                 stage.method.client_backward(element, share, (&hash, delta), self.tweak(stage, e), labels);
             }
         };
-        offer(ch, self.scratch(memory)?, self.options, sender, (&self.compared, Direction::Backward), take).await
+        offer(ch, self.scratch(memory)?, self.options, sender, (self.compared, Direction::Backward), take).await
     }
 
     /// Client: reads the server's message `number` of a stage.

@@ -364,7 +364,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 for (number, op) in plan.ops().enumerate() {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&op, options) {
-                        let layer = Layer { op: &op, compared, layer: layer(first + prediction as u64, number), hash, options, plan };
+                        let layer =
+                            Layer { op: &op, compared: &compared, layer: layer(first + prediction as u64, number), hash, options, plan };
                         layer.server_forward(ch, workspace, sender, elements.take(compared.len())?).await?;
                         continue;
                     }
@@ -386,7 +387,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 for (number, op) in plan.ops().enumerate() {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&op, options) {
-                        let layer = Layer { op: &op, compared, layer: layer(first + prediction as u64, number), hash, options, plan };
+                        let layer =
+                            Layer { op: &op, compared: &compared, layer: layer(first + prediction as u64, number), hash, options, plan };
                         let random = (&compared::choices(&seed, number), prediction);
                         layer.server_backward(ch, workspace, backward, random, elements.take(compared.len())?).await?;
                         continue;
@@ -455,7 +457,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let own = labels.take(counts.groups() * GROUP)?;
             #[cfg(feature = "compare")]
             if let Some(compared) = Compared::of(&op, options) {
-                let layer = Layer { op: &op, compared, layer: layer(prediction, step.number), hash, options, plan };
+                let layer = Layer { op: &op, compared: &compared, layer: layer(prediction, step.number), hash, options, plan };
                 let elements = elements.take(compared.len())?;
                 let share = |e: usize| tensors.get(step.from + e).map_or(0, |&x| ring.reduce(x));
                 let streamed = options.tables == Tables::Streamed;
