@@ -34,7 +34,7 @@ impl Machine {
         ciphertexts: 1,
         buffer: 2048,
         shared: 160,
-        client: 4992,
+        client: 4608,
         server: 5632,
         handle: 192,
         most: i32::MAX as usize,
