@@ -300,8 +300,9 @@ fn clients_that_stall_hold_no_other() {
     let server = serve(&models().join("fig12_conv_relu.minionn"), &["--threads", "2"]);
     let images = std::env::temp_dir().join(format!("minionn-stalled-{}.npy", std::process::id()));
     npy::write(&images, &head(&array("fig10_square.test.npy"), 1)).unwrap();
-    let predict =
-        |address: &str| minionn().args(["predict", address, "--json", "--input"]).arg(&images).stdout(Stdio::piped()).spawn().unwrap();
+    let predict = |address: &str| {
+        minionn().args(["predict", address, "--json", "--activation", "gc", "--input"]).arg(&images).stdout(Stdio::piped()).spawn().unwrap()
+    };
     // In the set-up, in the midst of its uploads, and where the server has more to send than the link takes: 13 MB of tables.
     let all = u64::MAX;
     let mut stalled: Vec<Child> =
@@ -352,7 +353,12 @@ fn the_demo_checks_itself() {
 fn costs_are_the_committed_ones() {
     let mut text = String::new();
     for name in COMMITTED {
-        for arguments in [&["--stock", "1"][..], &["--stock", "16"], &["--stock", "1", "--tables", "streamed", "--ot", "2"]] {
+        // By default, as for a LAN; by circuits; by comparison.
+        let circuits = ["--activation", "gc", "--stock"];
+        let streamed = [&circuits[..], &["1", "--tables", "streamed", "--ot", "2"]].concat();
+        for arguments in
+            [&[][..], &[&circuits[..], &["1"]].concat(), &[&circuits[..], &["16"]].concat(), &streamed, &["--activation", "ot"]]
+        {
             let output = minionn().arg("plan").arg(models().join(format!("{name}.plan"))).args(arguments).output().unwrap();
             // A running engine's size depends on the compiler: everything else does not.
             let table = String::from_utf8(output.stdout).unwrap();
