@@ -1,0 +1,615 @@
+//! Section 12: activations by comparison.
+//!
+//! What both parties share stands side by side, the server's first. Frames are made element by element, then joined.
+
+use super::{
+    Function, LABEL, Labels, MASK, Op, Prediction, Seed, Session, Stream, Trees, bit, circuit, derive, pack, packed, ring, signed, tmmo,
+    transfer,
+};
+use std::collections::BTreeMap;
+
+/// Shares of a bit.
+type Shared = [bool; 2];
+
+fn xor(a: Shared, b: Shared) -> Shared {
+    [a[0] ^ b[0], a[1] ^ b[1]]
+}
+
+/// A field of a frame: value, width.
+type Field = (u64, u32);
+
+fn flag(x: bool) -> Field {
+    (x.into(), 1)
+}
+
+fn low(x: u128, bits: u32) -> u64 {
+    (x % (1 << bits)) as u64
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 12.1 Which operations
+
+/// A comparison of one element: Relu or Identity from a ring with a shift into a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    relu: bool,
+    ring: u32,
+    shift: u32,
+    ring_out: u32,
+}
+
+/// The stages of an operation on the shares `x` of one party. To `stage` go the shape, what is compared, and for each element `before`
+/// and a sign: it gives shares of `before ± F(x)`, of which the constants in `before` are the server's.
+fn through(op: Op, server: bool, x: &[i128], stage: &mut dyn FnMut(Shape, &[i128], &[i128], i128) -> Vec<i128>) -> Vec<i128> {
+    let (function, shift, ring_out) = op.function().unwrap();
+    let (ring, shift) = (op.ring(), shift.into());
+    let none = vec![0; x.len()];
+    let relu = |ring, ring_out| Shape { relu: true, ring, shift: 0, ring_out };
+    let of_input = |relu, shift, ring_out| Shape { relu, ring, shift, ring_out };
+    let minus = |a: &[i128], b: &[i128]| a.iter().zip(b).map(|(a, b)| a - b).collect::<Vec<_>>();
+    let b = ring - shift;
+    match function {
+        Function::Identity | Function::Relu => {
+            let is_relu = function == Function::Relu;
+            let mut v = stage(of_input(is_relu, shift, ring_out), x, &none, 1);
+            if let Op::MaxPool { .. } = op {
+                let mut rows: Vec<Vec<i128>> = op.windows().iter().map(|window| window.iter().map(|&i| v[i]).collect()).collect();
+                while rows[0].len() > 1 {
+                    let of_pairs = |place: usize| rows.iter().flat_map(|r| r.chunks_exact(2).map(move |p| p[place])).collect::<Vec<_>>();
+                    let (x, y) = (of_pairs(0), of_pairs(1));
+                    let mut greater = stage(relu(if is_relu { b } else { b + 1 }, ring_out), &minus(&y, &x), &x, 1).into_iter();
+                    for row in &mut rows {
+                        *row = row.chunks(2).map(|p| if p.len() == 2 { greater.next().unwrap() } else { p[0] }).collect();
+                    }
+                }
+                v = rows.concat();
+            }
+            v
+        }
+        Function::Clip { lo, hi } => {
+            let (low, high) = (lo >> shift, hi >> shift);
+            let limit = |x: i64| vec![if server { x.into() } else { 0 }; none.len()];
+            let (lower, upper) = (low != 0 && low > -1 << (b - 1), high < 1 << (b - 1));
+            let after_lower = if low == 0 { b } else { b + 1 };
+            let last = if upper { after_lower } else { ring_out };
+            let mut v = stage(of_input(low == 0, shift, if lower { b + 1 } else { last }), x, &none, 1);
+            if lower {
+                v = stage(relu(b + 1, last), &minus(&v, &limit(low)), &limit(low), 1);
+            }
+            if upper {
+                v = stage(relu(after_lower, ring_out), &minus(&limit(high), &v), &limit(high), -1);
+            }
+            v
+        }
+        Function::Leaky { m, e } => {
+            let wide = ring + m.ilog2() + 1;
+            let above = stage(of_input(false, shift, b + 1), x, &none, 1);
+            let whole = stage(of_input(false, 0, wide), x, &none, 1);
+            let product: Vec<i128> = whole.iter().map(|x| i128::from(m) * x).collect();
+            let sloped = Shape { relu: false, ring: wide, shift: shift + u32::from(e), ring_out: ring_out.max(b + 1) };
+            let below = stage(sloped, &product, &none, 1);
+            stage(relu(b + 1, ring_out), &minus(&above, &below), &below, 1)
+        }
+    }
+}
+
+/// The stages of an operation, and how many elements each has.
+fn stages(op: Op) -> Vec<(Shape, usize)> {
+    let mut all = vec![];
+    through(op, false, &vec![0; op.inputs()], &mut |shape, x, _, _| {
+        all.push((shape, x.len()));
+        vec![0; x.len()]
+    });
+    all
+}
+
+/// Whether there is a comparison for an operation.
+fn possible(op: Op) -> bool {
+    let Some((function, shift, ring_out)) = op.function() else { return false };
+    let (ring, shift) = (op.ring(), u32::from(shift));
+    let b = ring - shift;
+    let has_function = match function {
+        Function::Relu => true,
+        Function::Identity => shift > 0 || ring_out > ring,
+        Function::Clip { lo, hi } => lo >> shift < 1 << (b - 1) && hi >> shift >= -1 << (b - 1),
+        Function::Leaky { m, e } => {
+            let w = m.ilog2() + 1;
+            u32::from(m) <= 1 << e && ring + w <= 44 && shift + u32::from(e) + 2 <= ring + w
+        }
+    };
+    let pool = match op {
+        Op::MaxPool { .. } => op.windows()[0].len() > 1 && if function == Function::Relu { b <= ring_out } else { b < ring_out },
+        _ => true,
+    };
+    has_function && pool && b >= 2
+}
+
+/// What decides about an operation. Bytes are those of one prediction.
+pub struct Choice {
+    /// Bytes that the comparison saves.
+    pub saved: i64,
+    /// Bytes of corrections, forward and backward.
+    pub corrections: [usize; 2],
+    /// Bytes of each message.
+    pub messages: Vec<usize>,
+}
+
+impl Choice {
+    /// Of an operation that has a comparison.
+    pub fn of(op: Op, k: usize) -> Option<Self> {
+        if !possible(op) {
+            return None;
+        }
+        let group_bytes = |ots: usize| ots.div_ceil(128) * 2048 / k;
+        let (circuit, (_, _, ring_out)) = (circuit(op).unwrap(), op.function().unwrap());
+        let (windows, ring) = (op.windows(), op.ring() as usize);
+        let elements = windows.concat().len();
+        let tables = windows.len() * circuit.ands() * 32;
+        let colours = packed(windows.len(), ring_out);
+        let garbled = tables + elements * ring * 16 + colours + group_bytes(elements * ring + windows.len() * ring_out as usize);
+        let (mut corrections, mut messages) = ([0; 2], vec![]);
+        for (shape, count) in stages(op) {
+            corrections.iter_mut().zip(shape.ots()).for_each(|(bytes, ots)| *bytes += group_bytes(count * ots));
+            messages.extend(shape.frames().iter().map(|frame| packed(count, frame.iter().map(|field| field.1).sum())));
+        }
+        let saved = garbled as i64 - corrections.iter().chain(&messages).sum::<usize>() as i64;
+        Some(Self { saved, corrections, messages })
+    }
+
+    /// Round trips of the comparison.
+    pub fn round_trips(&self) -> usize {
+        self.messages.len() / 2
+    }
+
+    /// Whether the operation is run so where a round trip is worth `2^n` bytes.
+    pub fn taken(&self, n: u8) -> bool {
+        self.saved > 0 && self.saved >= (self.round_trips() as i64 - 1) << n
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 12.2 The comparison
+
+impl Shape {
+    /// N.
+    fn compared(self) -> u32 {
+        match self.relu {
+            true => self.ring - 1,
+            false if self.ring_out > self.ring - self.shift => self.ring,
+            false => self.shift,
+        }
+    }
+
+    /// Number, lowest bit, and width of each leaf.
+    fn leaves(self) -> Vec<(usize, u32, u32)> {
+        let mut leaves = vec![];
+        let high = if self.shift == 0 { 0 } else { 16 };
+        for (number, from, to) in [(0, 0, self.shift), (high, self.shift, self.compared())] {
+            let (bits, mut at) = (to - from, from);
+            let digits = bits.div_ceil(4);
+            for i in 0..digits {
+                let width = bits / digits + u32::from(i < bits % digits);
+                leaves.push((number + i as usize, at, width));
+                at += width;
+            }
+        }
+        leaves
+    }
+
+    /// Number and level of each node.
+    fn nodes(self) -> Vec<(usize, usize)> {
+        let mut nodes: Vec<_> = self.leaves().iter().skip(1).map(|&(t, ..)| (t, t.trailing_zeros() as usize + 1)).collect();
+        let others = nodes.iter().filter(|node| node.0 != 16).map(|node| node.1).max().unwrap_or(0);
+        nodes.iter_mut().filter(|node| node.0 == 16).for_each(|root| root.1 = others + 1);
+        nodes
+    }
+
+    /// Bits of the result that the carry out of all bits (Identity), or the sign (Relu) reaches: ω.
+    fn reach(self) -> u32 {
+        self.ring_out.saturating_sub(self.ring - self.shift - u32::from(self.relu))
+    }
+
+    fn choices(self) -> usize {
+        usize::from(self.relu) + usize::from(self.shift > 0) + usize::from(self.reach() > 0)
+    }
+
+    /// OTs of an element, forward and backward.
+    fn ots(self) -> [usize; 2] {
+        let nodes = self.nodes().len();
+        [self.compared() as usize + nodes + usize::from(self.relu), nodes + self.choices()]
+    }
+
+    /// The frames of an element: what they are made of, whatever it is.
+    fn frames(self) -> Vec<Vec<Field>> {
+        let [forward, backward] = self.ots().map(|ots| Labels { t: vec![0; ots], q: vec![0; ots], ..Labels::default() });
+        let element = Element { c: 0, r: 0, random: [0; 2], forward, backward };
+        element.play(self, &Keys { forward: (0, 0), backward: (0, 0), tweak: 0 }, 0).0
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 12.3 OTs
+
+/// The other direction's OTs of one Prepare.
+pub struct Backward {
+    key: u128,
+    delta: u128,
+    trees: Trees,
+    groups: u64,
+    /// What starts the Tables frame.
+    pub base_messages: Vec<u8>,
+}
+
+/// An element that waits for the server's share.
+#[derive(Clone)]
+struct Element {
+    /// The client's share of what is compared.
+    c: u64,
+    /// That of the result.
+    r: u64,
+    /// Random bits of the server and of the client.
+    random: [u64; 2],
+    forward: Labels,
+    backward: Labels,
+}
+
+/// A stage that waits for the server's shares.
+#[derive(Clone)]
+pub struct Stage {
+    shape: Shape,
+    elements: Vec<Element>,
+    /// Those of the backward OTs.
+    pub corrections: Vec<u8>,
+}
+
+impl Session<'_> {
+    /// Base OTs of the backward OTs: the Corrections frame's start, if any operation is compared.
+    pub(super) fn start_backward(&mut self, seeds: [Seed; 2]) -> Vec<u8> {
+        self.backward = None;
+        if !self.compared.contains(&true) {
+            return vec![];
+        }
+        let key = tmmo(self.session, 0, 1 << 126);
+        let [mut roots, mut of_client] = [0, 1].map(|party| Stream::new(derive(seeds[1 - party], (1 << 32) - 1), LABEL, 0));
+        let delta = of_client.block() | 1;
+        let trees = Trees::new(key, self.options.k, || roots.block());
+        let choices: Vec<bool> = (0..128).map(|j| bit(delta, j)).collect();
+        let labels = transfer(&self.trees, &mut self.groups, self.delta, &choices);
+        let mut base_messages = vec![];
+        for (j, &(m0, m1)) in trees.messages().iter().enumerate() {
+            let pad = |x: u128| tmmo(self.session, x, (1 << 126) + (u128::from(self.prepared + 1) << 64) + j as u128);
+            base_messages.extend((m0 ^ pad(labels.q[j])).to_le_bytes());
+            base_messages.extend((m1 ^ pad(labels.q[j] ^ self.delta)).to_le_bytes());
+        }
+        self.backward = Some(Backward { key, delta, trees: trees.of_session(key), groups: 0, base_messages });
+        labels.corrections
+    }
+
+    /// The OTs of an operation, stage by stage, and the corrections of those forward.
+    pub(super) fn compare(&mut self, op: Op, o: usize, number: u64, p: &Prediction) -> (Vec<Stage>, Vec<u8>) {
+        let stock = self.options.stock as u64;
+        let mut streams = self.seeds.map(|seed| {
+            let later = derive(derive(seed, 5), number / stock);
+            Stream::new(derive(later, (1 << 32) + o as u64), MASK, number % stock)
+        });
+        let backward = self.backward.as_mut().unwrap();
+        let last = stages(op).len() - 1;
+        let (mut all, mut corrections) = (vec![], vec![]);
+        let x: Vec<i128> = p.client[o].iter().map(|&x| x.into()).collect();
+        through(op, false, &x, &mut |shape, x, before, sign| {
+            let [bits, nodes] = [shape.compared() as usize, shape.nodes().len()];
+            let [forward, back] = shape.ots();
+            let (mut elements, mut results, mut choices) = (vec![], vec![], [vec![], vec![]]);
+            for (e, (&x, &before)) in x.iter().zip(before).enumerate() {
+                let drawn = streams[0].u64() % (1 << shape.ring_out);
+                let result = i128::from(if all.len() == last { p.client[o + 1][e] } else { drawn });
+                let random = [streams[1].u64(), streams[0].u64()];
+                let c = ring(x, shape.ring);
+                choices[0].extend((0..bits).map(|b| c >> b & 1 == 1));
+                choices[0].extend((0..nodes + usize::from(shape.relu)).map(|j| random[1] >> j & 1 == 1));
+                choices[1].extend((0..back).map(|j| random[0] >> j & 1 == 1));
+                let r = ring(sign * (result - before), shape.ring_out);
+                elements.push(Element { c, r, random, forward: Labels::default(), backward: Labels::default() });
+                results.push(result);
+            }
+            let forward_labels = transfer(&self.trees, &mut self.groups, self.delta, &choices[0]);
+            let backward_labels = transfer(&backward.trees, &mut backward.groups, backward.delta, &choices[1]);
+            let of_element = |labels: &Labels, e: usize, ots: usize| {
+                let own = e * ots..(e + 1) * ots;
+                Labels { corrections: vec![], t: labels.t[own.clone()].to_vec(), q: labels.q[own].to_vec() }
+            };
+            for (e, element) in elements.iter_mut().enumerate() {
+                element.forward = of_element(&forward_labels, e, forward);
+                element.backward = of_element(&backward_labels, e, back);
+            }
+            corrections.extend(forward_labels.corrections);
+            all.push(Stage { shape, elements, corrections: backward_labels.corrections });
+            results
+        });
+        (all, corrections)
+    }
+
+    /// The messages of an operation on the server's shares, and its shares of the results.
+    pub(super) fn select(&mut self, op: Op, layer: u64, ready: &[Stage], server: &[u64]) -> Vec<u64> {
+        let backward = self.backward.as_ref().unwrap();
+        let mut keys =
+            Keys { forward: (self.session, self.delta), backward: (backward.key, backward.delta), tweak: u128::from(layer) << 40 };
+        let mut first = if self.options.streamed { ready.iter().flat_map(|stage| stage.corrections.clone()).collect() } else { vec![] };
+        let mut ready = ready.iter();
+        let mut results = vec![];
+        let x: Vec<i128> = server.iter().map(|&x| x.into()).collect();
+        let last = through(op, true, &x, &mut |_, x, before, sign| {
+            let Stage { shape, elements, .. } = ready.next().unwrap();
+            let mut frames: Vec<Vec<Field>> = vec![vec![]; shape.frames().len()];
+            let mut shares = vec![];
+            for ((element, &x), before) in elements.iter().zip(x).zip(before) {
+                let (fields, share) = element.play(*shape, &keys, ring(x, shape.ring));
+                frames.iter_mut().zip(fields).for_each(|(frame, fields)| frame.extend(fields));
+                shares.push(before + sign * i128::from(share));
+                keys.tweak += 1 << 8;
+            }
+            for (number, frame) in frames.into_iter().enumerate() {
+                let mut payload = core::mem::take(&mut first);
+                payload.extend(pack(frame));
+                results.push((number % 2 == 1, payload));
+            }
+            shares
+        });
+        for (up, payload) in results {
+            self.send(up, 22, payload);
+        }
+        last.into_iter().map(|x| ring(x, op.function().unwrap().2)).collect()
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 12.4 What OTs are good for
+
+/// Of each direction the key of the hash and Δ; the tweak of the element.
+struct Keys {
+    forward: (u128, u128),
+    backward: (u128, u128),
+    tweak: u128,
+}
+
+/// The OTs of one direction of an element.
+struct Direction<'a> {
+    labels: &'a Labels,
+    key: u128,
+    delta: u128,
+    tweak: u128,
+}
+
+impl Direction<'_> {
+    /// The sender's hash for a value of OT `j`, `further` on.
+    fn sent(&self, j: usize, value: bool, further: u128) -> u128 {
+        tmmo(self.key, self.labels.q[j] ^ if value { self.delta } else { 0 }, self.tweak + j as u128 + further)
+    }
+
+    /// The receiver's hash.
+    fn received(&self, j: usize, further: u128) -> u128 {
+        tmmo(self.key, self.labels.t[j], self.tweak + j as u128 + further)
+    }
+
+    /// The sender's masks of a node, and shares of the receiver's random bit times them: the sender's, the receiver's.
+    fn masks(&self, j: usize) -> (u128, u128, u128) {
+        let sent = self.sent(j, false, 0);
+        (sent ^ self.sent(j, true, 0), sent, self.received(j, 0))
+    }
+}
+
+/// Shares of a node's random `a`, of its masks `b` of each operand, and of `a·b`.
+struct Masks {
+    a: Shared,
+    b: [Shared; 3],
+    ab: [Shared; 3],
+}
+
+impl Masks {
+    fn new(a: Shared, (forward, at): (&Direction<'_>, usize), (backward, back): (&Direction<'_>, usize)) -> Self {
+        let (of_server, sent, received) = forward.masks(at);
+        let (of_client, sent_back, received_back) = backward.masks(back);
+        let b = [0, 1, 2].map(|v| [bit(of_server, v), bit(of_client, v)]);
+        let ab = [0, 1, 2].map(|v| {
+            let crossed = [bit(sent ^ received_back, v), bit(received ^ sent_back, v)];
+            xor(crossed, [a[0] & b[v][0], a[1] & b[v][1]])
+        });
+        Self { a, b, ab }
+    }
+}
+
+// ---------------------------------------------------------------------------------------------------------------------------
+// 12.5, 12.6 Messages and selection
+
+/// A term of the result: its choices, the lowest first, their value for each of theirs, width, and the logarithm of the factor.
+struct Term {
+    choices: Vec<usize>,
+    values: Vec<i128>,
+    width: u32,
+    factor: u32,
+}
+
+impl Element {
+    /// The fields of each frame of the element, and the server's share of the result.
+    fn play(&self, shape: Shape, keys: &Keys, server: u64) -> (Vec<Vec<Field>>, u64) {
+        let Shape { relu, ring: bits, shift: f, ring_out } = shape;
+        let nodes = shape.nodes();
+        let forward = &Direction { labels: &self.forward, key: keys.forward.0, delta: keys.forward.1, tweak: keys.tweak };
+        let backward = &Direction { labels: &self.backward, key: keys.backward.0, delta: keys.backward.1, tweak: keys.tweak };
+        let s = if relu { server } else { ring(i128::from(server) + (1 << (bits - 1)), bits) };
+        let c = self.c;
+        let levels = nodes.iter().map(|node| node.1).max().unwrap_or(0);
+        let mut frames: Vec<Vec<Field>> = vec![vec![]; if levels == 0 { 2 } else { 2 * levels.div_ceil(2) + 2 }];
+
+        // Leaves
+        let (mut g, mut p): (BTreeMap<usize, Shared>, BTreeMap<usize, Shared>) = Default::default();
+        for (number, at, width) in shape.leaves() {
+            let [a, b] = [s, c].map(|x| x >> at & ((1 << width) - 1));
+            let places = || (0..width as usize).map(|b| (at as usize + b, b));
+            let entry = |i: u64| u64::from(a + i >= 1 << width) | if number > 0 && a + i == (1 << width) - 1 { 2 } else { 0 };
+            let wide = if number > 0 { 2 } else { 1 };
+            let cut = |pads: u128, i: u64| low(pads >> (2 * i), wide);
+            let pad = |i: u64| cut(places().fold(0, |sum, (j, b)| sum ^ forward.sent(j, i >> b & 1 == 1, 0)), i);
+            let own = entry(0) ^ pad(0);
+            let sent: Vec<u64> = (1..1 << width).map(|i| entry(i) ^ pad(i) ^ own).collect();
+            let known = cut(places().fold(0, |sum, (j, _)| sum ^ forward.received(j, 0)), b);
+            let clients = known ^ if b > 0 { sent[b as usize - 1] } else { 0 };
+            assert!(keys.forward.1 == 0 || own ^ clients == entry(b));
+            frames[0].extend(sent.iter().map(|&entry| (entry, wide)));
+            g.insert(number, [own & 1 == 1, clients & 1 == 1]);
+            p.insert(number, [own >> 1 == 1, clients >> 1 == 1]);
+        }
+
+        // Levels
+        let w = [s, c].map(|x| x >> (bits - 1) & 1 == 1);
+        let (mut k, mut q) = ([false; 2], [false; 2]);
+        let mut openings: Vec<[Vec<Field>; 2]> = vec![];
+        for level in 1..=levels {
+            let mut opening = [vec![], vec![]];
+            for (place, &(t, _)) in nodes.iter().enumerate().filter(|(_, node)| node.1 == level) {
+                let u = t - (1 << t.trailing_zeros());
+                let (x, operands) = match t {
+                    16 if relu => (g[&0], vec![p[&t], g[&t], w]),
+                    16 => (g[&0], vec![p[&t]]),
+                    _ if t.is_power_of_two() => (p[&t], vec![g[&u]]),
+                    _ => (p[&t], vec![g[&u], p[&u]]),
+                };
+                let a = self.random.map(|random| random >> place & 1 == 1);
+                let masks = Masks::new(a, (forward, shape.compared() as usize + place), (backward, place));
+                let differs = xor(x, a);
+                let d = differs[0] ^ differs[1];
+                (0..2).for_each(|party| opening[party].push(flag(differs[party])));
+                let mut products = vec![];
+                for (v, &y) in operands.iter().enumerate() {
+                    let differs = xor(y, masks.b[v]);
+                    let e = differs[0] ^ differs[1];
+                    (0..2).for_each(|party| opening[party].push(flag(differs[party])));
+                    let share = |party: usize| (d & masks.b[v][party]) ^ (e & masks.a[party]) ^ masks.ab[v][party];
+                    products.push([share(0) ^ (d & e), share(1)]);
+                }
+                if t == 16 {
+                    k = g[&0];
+                    q = products.iter().fold(k, |q, &product| xor(q, product));
+                }
+                g.insert(u, xor(g[&t], products[0]));
+                if t != 16 && products.len() == 2 {
+                    p.insert(u, products[1]);
+                }
+            }
+            openings.push(opening);
+        }
+        for (number, frame) in frames.iter_mut().enumerate() {
+            let first = number / 2 * 2 + number % 2;
+            for level in [first, first + 1].into_iter().filter(|level| (1..=levels).contains(level)) {
+                frame.extend(&openings[level - 1][number % 2]);
+            }
+        }
+        let carry = g[&0];
+        if !relu && shape.compared() == f {
+            k = carry;
+        }
+
+        // Choices and terms
+        let p = [true ^ w[0] ^ carry[0], w[1] ^ carry[1]];
+        let reach = shape.reach();
+        let truncated = |x: u64| i128::from(if relu { x % (1 << (bits - 1)) } else { x } >> f);
+        let (own, clients) = (truncated(s), truncated(c));
+        let mut choices = vec![];
+        let mut terms = vec![];
+        let single = |choice: usize, share: Shared, times: i128, width: u32, factor: u32| Term {
+            choices: vec![choice],
+            values: [false, true].map(|b| i128::from(b ^ share[1]) * times).to_vec(),
+            width,
+            factor,
+        };
+        if relu {
+            choices.push(p[0]);
+            terms.push(single(0, p, clients, ring_out, 0));
+            if f > 0 {
+                terms.push(single(1, q, 1, ring_out, 0));
+                choices.push(q[0]);
+            }
+            if reach > 0 {
+                let value = |b: u8| -i128::from((b & 1 == 1) ^ p[1]) * i128::from((b & 2 == 2) ^ w[1]);
+                terms.push(Term {
+                    choices: vec![0, choices.len()],
+                    values: (0..4).map(value).collect(),
+                    width: reach,
+                    factor: bits - 1 - f,
+                });
+                choices.push(w[0]);
+            }
+        } else {
+            if f > 0 {
+                terms.push(single(0, k, 1, ring_out, 0));
+                choices.push(k[0]);
+            }
+            if reach > 0 {
+                terms.push(single(choices.len(), carry, -1, reach, bits - f));
+                choices.push(carry[0]);
+            }
+        }
+
+        // The server's last
+        let modulo = |x: i128| ring(x, ring_out);
+        let last = frames.len() - 2;
+        let random = |choice: usize| self.random[0] >> (nodes.len() + choice) & 1 == 1;
+        let corrected: Vec<bool> = choices.iter().enumerate().map(|(i, &choice)| choice ^ random(i)).collect();
+        frames[last].extend(corrected.iter().map(|&delta| flag(delta)));
+        let sign = |x: bool| if x { -1 } else { 1 };
+        let (mut base, mut share) = (-i128::from(self.r), 0);
+        if relu {
+            let alpha = sign(p[0]) * own;
+            let j = shape.compared() as usize + nodes.len();
+            let rho = self.random[1] >> nodes.len() & 1 == 1;
+            let [h0, h1, h] =
+                [forward.sent(j, false, 0), forward.sent(j, true, 0), forward.received(j, 0)].map(|h| i128::from(low(h, ring_out)));
+            let kappa = modulo(h0 + alpha - h1);
+            frames[last].push((kappa, ring_out));
+            let delta = p[1] ^ rho;
+            frames[last + 1].push(flag(delta));
+            base += sign(delta) * (h + i128::from(rho) * i128::from(kappa));
+            share += i128::from(p[0]) * own + i128::from(delta) * alpha - sign(delta) * h0;
+        } else {
+            share += own - (1 << (bits - 1 - f));
+            base += clients;
+        }
+
+        // The client's last
+        let mut corrections = vec![];
+        for Term { choices: of, values, width, factor } in &terms {
+            let at = |choice: usize| nodes.len() + choice;
+            // Pads are by the OTs' values.
+            let halves = |p: u128, m: u128, [i, j]: [bool; 2]| p >> (64 * u32::from(j)) ^ m >> (64 * u32::from(i));
+            let pad = |value: usize| {
+                let ot = |place: usize| (value >> place & 1 == 1) ^ corrected[of[place]];
+                let pad = match of[..] {
+                    [one] => backward.sent(at(one), ot(0), 0),
+                    [p, m] => halves(backward.sent(at(p), ot(0), 128), backward.sent(at(m), ot(1), 0), [ot(0), ot(1)]),
+                    _ => unreachable!(),
+                };
+                i128::from(low(pad, *width))
+            };
+            let masked: Vec<i128> = values.iter().enumerate().map(|(value, e)| e - pad(value)).collect();
+            base += masked[0] << factor;
+            let sent: Vec<u64> = masked.iter().map(|x| ring(x - masked[0], *width)).collect();
+            corrections.extend(sent[1..].iter().map(|&x| (x, *width)));
+            let received = match of[..] {
+                [one] => backward.received(at(one), 0),
+                [p, m] => halves(backward.received(at(p), 128), backward.received(at(m), 0), [random(p), random(m)]),
+                _ => unreachable!(),
+            };
+            let chosen = of.iter().enumerate().map(|(place, &choice)| usize::from(choices[choice]) << place).sum::<usize>();
+            share += (i128::from(low(received, *width)) + i128::from(sent[chosen])) << factor;
+        }
+        let base = modulo(base);
+        frames[last + 1].push((base, ring_out));
+        frames[last + 1].extend(corrections);
+        let share = modulo(share + i128::from(base));
+
+        let y = signed(ring(i128::from(server) + i128::from(c), bits), bits);
+        let expected = modulo(i128::from(if relu { y.max(0) } else { y } >> f));
+        assert!(keys.forward.1 == 0 || modulo(i128::from(share) + i128::from(self.r)) == expected, "{shape:?} of {y}");
+        (frames, share)
+    }
+}
