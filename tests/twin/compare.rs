@@ -111,7 +111,11 @@ fn possible(op: Op) -> bool {
     let has_function = match function {
         Function::Relu => true,
         Function::Identity => shift > 0 || ring_out > ring,
-        Function::Clip { lo, hi } => lo >> shift < 1 << (b - 1) && hi >> shift >= -1 << (b - 1),
+        Function::Clip { lo, hi } => {
+            let (low, high, half) = (lo >> shift, hi >> shift, 1 << (b - 1));
+            let idle = low <= -half && high >= half;
+            low < half && high >= -half && (!idle || shift > 0 || ring_out > ring)
+        }
         Function::Leaky { m, e } => {
             let w = m.ilog2() + 1;
             u32::from(m) <= 1 << e && ring + w <= 44 && shift + u32::from(e) + 2 <= ring + w

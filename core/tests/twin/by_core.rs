@@ -4,7 +4,7 @@ use super::by_twin::product_labels;
 use super::cases::{chosen, garbling, message, rescale_values};
 use super::networks::{core_files, core_op, network};
 use super::wire::session_by_core;
-use super::{Case, block, blocks, hex, summary, twin};
+use super::{Case, block, blocks, hex, row, summary, twin};
 use minionn_core::compare::{Compared, Stage};
 use minionn_core::garble::{Argmax, Circuit, Function, Garbler, Neuron, totals};
 use minionn_core::hash::Tmmo;
@@ -167,9 +167,9 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             });
             Compared::possible(&op).map_or(json!({ "possible": false }), |compared| {
                 let of_stage = |stage: Stage| (0..stage.comparison.rounds()).flat_map(move |number| stage.message_bytes(number));
-                let messages: Vec<u64> = compared.stages().flat_map(of_stage).collect();
+                let messages = compared.stages().flat_map(of_stage);
                 let corrections = compared.correction_bytes(repetition);
-                json!({ "most": most, "round_trips": compared.rounds(), "corrections": corrections, "messages": messages })
+                json!({ "most": most, "round_trips": compared.rounds(), "corrections": row(corrections), "messages": row(messages) })
             })
         }
         "Session" => session_by_core(case),

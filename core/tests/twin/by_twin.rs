@@ -2,7 +2,7 @@
 
 use super::cases::{chosen, garbling, message, rescale_values};
 use super::networks::{inputs, network};
-use super::{Case, block, blocks, compare, hex, summary, twin};
+use super::{Case, block, blocks, compare, hex, row, summary, twin};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -104,7 +104,7 @@ pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
             choice.map_or(json!({ "possible": false }), |choice| {
                 // The greatest number with which it is taken; a single round trip is worth any number.
                 let most = (0..=48).rev().find(|&n| choice.taken(n));
-                json!({ "most": most, "round_trips": choice.round_trips(), "corrections": choice.corrections, "messages": choice.messages })
+                json!({ "most": most, "round_trips": choice.round_trips(), "corrections": row(choice.corrections), "messages": row(choice.messages) })
             })
         }
         "Session" => {
@@ -160,12 +160,20 @@ pub(super) fn product_labels(case: &Case<'_>) -> (u32, Vec<u128>, Vec<u128>, u12
     (ring, t, q, session, delta, u128::from(case.u64("layer")) << 40 | u128::from(case.u64("element")) << 8)
 }
 
-/// Direction, tag, length, digest.
+/// Direction, tag, length, digest. What comparisons say in turn is one entry, its digest that of all payloads.
 pub(super) fn messages(all: &[twin::Message]) -> Value {
-    let line = |m: &twin::Message| {
-        format!("{} {} {} {}", if m.up { "up" } else { "down" }, m.tag, m.payload.len(), hex(&twin::sha256(&m.payload)))
+    let line = |run: &[twin::Message]| {
+        let direction = if run[0].tag == 22 {
+            "in turn"
+        } else if run[0].up {
+            "up"
+        } else {
+            "down"
+        };
+        let payloads: Vec<u8> = run.iter().flat_map(|m| m.payload.clone()).collect();
+        format!("{direction} {} {} {}", run[0].tag, row(run.iter().map(|m| m.payload.len())), hex(&twin::sha256(&payloads)))
     };
-    all.iter().map(line).collect::<Vec<_>>().into()
+    all.chunk_by(|a, b| a.tag == 22 && b.tag == 22 && a.up != b.up).map(line).collect::<Vec<_>>().into()
 }
 
 /// What both parties keep of a session, if they do.

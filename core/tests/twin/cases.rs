@@ -49,8 +49,8 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
         (0..11).map(|_| (g.next() << 33 ^ g.next() << 11 ^ g.next()) & (u64::MAX >> (64 - bits))).collect::<Vec<_>>()
     };
     let tile = |(ring, weight_bits, inputs, outputs, stock): (u8, u8, u32, u32, u32)| json!({ "ring": ring, "weight_bits": weight_bits, "inputs": inputs, "outputs": outputs, "stock": stock });
-    let activation = |function: Value, [ring, shift, ring_out]: [u8; 3], len: u32, k: u8| json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "len": len, "k": k });
-    let pool = |function: &str, [ring, shift, ring_out]: [u8; 3], window: [u32; 11], k: u8| json!({ "function": [function], "ring": ring, "shift": shift, "ring_out": ring_out, "window": window, "k": k });
+    let activation = |function: &str, [ring, shift, ring_out]: [u8; 3], len: u32, k: u8| json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "len": len, "k": k });
+    let pool = |function: &str, [ring, shift, ring_out]: [u8; 3], window: &str, k: u8| json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "window": window, "k": k });
     let neurons = [(true, 20, 7, 19), (false, 21, 12, 30), (true, 8, 0, 44), (true, 44, 30, 8), (false, 9, 7, 9), (true, 13, 11, 13)];
     vec![
         ("Frame", vec![frame(8, &[]), frame(255, &[108, 0]), frame(16, b"123456789"), frame(1, &hello)]),
@@ -145,32 +145,31 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
         (
             "Choice",
             vec![
-                activation(json!(["relu"]), [20, 7, 19], 100, 8),
-                activation(json!(["relu"]), [44, 0, 44], 1, 1),
-                activation(json!(["relu"]), [8, 6, 8], 3, 2),
-                activation(json!(["relu"]), [8, 7, 8], 3, 2),
-                activation(json!(["identity"]), [21, 12, 30], 100, 4),
-                activation(json!(["identity"]), [30, 12, 10], 1000, 8),
-                activation(json!(["identity"]), [20, 0, 21], 7, 8),
-                activation(json!(["identity"]), [20, 0, 20], 7, 8),
-                activation(json!(["clip", -1000, 1000]), [20, 3, 12], 60, 8),
-                activation(json!(["clip", 0, 6000]), [20, 3, 12], 60, 8),
-                activation(json!(["clip", 7, 6000]), [20, 3, 12], 60, 8),
-                activation(json!(["clip", 8, 1_i64 << 19]), [20, 3, 18], 60, 8),
-                activation(json!(["clip", -1_i64 << 40, 99]), [20, 3, 18], 60, 8),
-                activation(json!(["clip", -1_i64 << 40, 1_i64 << 40]), [20, 3, 18], 60, 8),
-                activation(json!(["clip", 1_i64 << 19, 1_i64 << 40]), [20, 3, 18], 60, 8),
-                activation(json!(["clip", -1_i64 << 40, -1_i64 << 20]), [20, 3, 18], 60, 8),
-                activation(json!(["leaky", 51, 9]), [20, 4, 19], 60, 8),
-                activation(json!(["leaky", 1, 0]), [20, 4, 19], 60, 2),
-                activation(json!(["leaky", 7, 3]), [42, 0, 44], 60, 8),
-                activation(json!(["leaky", 7, 9]), [20, 13, 19], 60, 8),
-                pool("relu", [19, 3, 17], [2, 9, 9, 3, 3, 2, 2, 1, 0, 1, 0], 8),
-                pool("relu", [19, 3, 16], [2, 9, 9, 3, 3, 2, 2, 1, 0, 1, 0], 8),
-                pool("relu", [19, 3, 15], [2, 9, 9, 3, 3, 2, 2, 1, 0, 1, 0], 8),
-                pool("identity", [19, 3, 17], [1, 8, 8, 2, 2, 2, 2, 0, 0, 0, 0], 8),
-                pool("identity", [19, 3, 16], [1, 8, 8, 2, 2, 2, 2, 0, 0, 0, 0], 8),
-                pool("relu", [19, 3, 16], [1, 8, 8, 1, 1, 2, 2, 0, 0, 0, 0], 8),
+                activation("relu", [20, 7, 19], 100, 8),
+                activation("relu", [44, 0, 44], 1, 1),
+                activation("relu", [8, 6, 8], 3, 2),
+                activation("relu", [8, 7, 8], 3, 2),
+                activation("identity", [21, 12, 30], 100, 4),
+                activation("identity", [30, 12, 10], 1000, 8),
+                activation("identity", [20, 0, 21], 7, 8),
+                activation("identity", [20, 0, 20], 7, 8),
+                activation("clip -1000 1000", [20, 3, 12], 60, 8),
+                activation("clip 7 6000", [20, 3, 12], 60, 8),
+                activation("clip 8 524288", [20, 3, 18], 60, 8),
+                activation("clip -1099511627776 99", [20, 3, 18], 60, 8),
+                activation("clip -1099511627776 1099511627776", [20, 3, 18], 60, 8),
+                activation("clip -1099511627776 1099511627776", [20, 0, 20], 60, 8),
+                activation("clip 524288 1099511627776", [20, 3, 18], 60, 8),
+                activation("clip -1099511627776 -1048576", [20, 3, 18], 60, 8),
+                activation("leaky 51 9", [20, 4, 19], 60, 8),
+                activation("leaky 1 0", [20, 4, 19], 60, 2),
+                activation("leaky 7 3", [42, 0, 44], 60, 8),
+                activation("leaky 7 9", [20, 13, 19], 60, 8),
+                pool("relu", [19, 3, 16], "2 9 9 3 3 2 2 1 0 1 0", 8),
+                pool("relu", [19, 3, 15], "2 9 9 3 3 2 2 1 0 1 0", 8),
+                pool("identity", [19, 3, 17], "1 8 8 2 2 2 2 0 0 0 0", 8),
+                pool("identity", [19, 3, 16], "1 8 8 2 2 2 2 0 0 0 0", 8),
+                pool("relu", [19, 3, 16], "1 8 8 1 1 2 2 0 0 0 0", 8),
             ],
         ),
         (
@@ -214,8 +213,10 @@ pub(super) fn garbling(count: usize) -> (u128, u128, u128, Vec<u128>) {
 /// The operation of a choice.
 pub(super) fn chosen(case: &Case<'_>) -> twin::Op {
     let [ring, shift, ring_out] = ["ring", "shift", "ring_out"].map(|name| case.u8(name));
-    let number = |i: usize| case.0["function"][i].as_i64().unwrap();
-    let function = match case.0["function"][0].as_str().unwrap() {
+    let text = |name: &str| case.0[name].as_str().unwrap().split(' ').collect::<Vec<_>>();
+    let words = text("function");
+    let number = |i: usize| words[i].parse::<i64>().unwrap();
+    let function = match words[0] {
         "identity" => twin::Function::Identity,
         "relu" => twin::Function::Relu,
         "clip" => twin::Function::Clip { lo: number(1), hi: number(2) },
@@ -225,7 +226,7 @@ pub(super) fn chosen(case: &Case<'_>) -> twin::Op {
     if case.0.get("window").is_none() {
         return twin::Op::Activation { ring, ring_out, shift, function, len: case.u64("len") as u32 };
     }
-    let numbers: Vec<u32> = case.numbers("window").iter().map(|&x| x as u32).collect();
+    let numbers: Vec<u32> = text("window").iter().map(|x| x.parse().unwrap()).collect();
     let pair = |i: usize| [numbers[i], numbers[i + 1]];
     let padding = [7, 8, 9, 10].map(|i| numbers[i] as u16);
     let window = twin::Window { channels: numbers[0], size: pair(1), kernel: pair(3), stride: pair(5), padding };

@@ -59,6 +59,11 @@ fn blocks(values: &[u128]) -> Value {
     json!({ "first": block(values[0]), "sha256": hex(&twin::sha256(&bytes)) })
 }
 
+/// Numbers in a line.
+fn row<T: ToString>(numbers: impl IntoIterator<Item = T>) -> String {
+    numbers.into_iter().map(|x| x.to_string()).collect::<Vec<_>>().join(" ")
+}
+
 /// The inputs of a case.
 struct Case<'v>(&'v Value);
 
@@ -129,8 +134,11 @@ fn write() {
         "seeds": "a number stands for 32 bytes of that value",
         "blocks": "16 bytes, little-endian, in hexadecimal",
         "first, sha256": "the first values; SHA-256 over all of them as i64, little-endian (blocks as they are)",
-        "messages": "direction, tag, length of the payload, SHA-256 of the payload",
-        "weights, inputs, labels": "see core/tests/twin.rs",
+        "messages": "direction, tag, length of the payload, SHA-256 of the payload; Compare frames one after the other: in turn, tag, lengths, SHA-256 of all payloads",
+        "function, window": "the function with its constants; channels, size, kernel, stride, padding (top, left, bottom, right)",
+        "corrections, messages of a choice": "bytes of those forward and backward; of each message",
+        "most": "the greatest number of 12.1 with which the operation is compared, if any",
+        "weights, inputs, labels": "see core/tests/twin",
     });
     let file = json!({
         "algorithm": "MiniONN protocol, version 1", "source": "tests/twin/twin.rs, from docs/protocol.md",

@@ -29,13 +29,13 @@ pub(super) fn network(name: &str) -> twin::Network {
         }
         // Every kind of comparison: with and without a low part, a carry, levels; to 44 bits and back.
         "shapes" => vec![
-            FullyConnected { ring: 18, weight_bits: 6, inputs: 20, outputs: 5 },
-            activation(Identity, [18, 0, 44], 5),
+            FullyConnected { ring: 24, weight_bits: 12, inputs: 20, outputs: 5 },
+            activation(Identity, [24, 0, 44], 5),
             activation(Relu, [44, 1, 44], 5),
             activation(Identity, [44, 2, 42], 5),
             activation(Relu, [42, 0, 20], 5),
-            activation(Identity, [20, 5, 12], 5),
-            activation(Relu, [12, 9, 8], 5),
+            activation(Identity, [20, 3, 16], 5),
+            activation(Relu, [16, 12, 8], 5),
             Open { ring: 8, len: 5 },
         ],
         // Both bounds, each alone, and one next to a ReLU.
