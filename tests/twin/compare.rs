@@ -38,9 +38,12 @@ pub struct Shape {
     ring_out: u32,
 }
 
+/// What a party does in a stage.
+type OfStage<'a> = dyn FnMut(Shape, &[i128], &[i128], i128) -> Vec<i128> + 'a;
+
 /// The stages of an operation on the shares `x` of one party. To `stage` go the shape, what is compared, and for each element `before`
 /// and a sign: it gives shares of `before ± F(x)`, of which the constants in `before` are the server's.
-fn through(op: Op, server: bool, x: &[i128], stage: &mut dyn FnMut(Shape, &[i128], &[i128], i128) -> Vec<i128>) -> Vec<i128> {
+fn through(op: Op, server: bool, x: &[i128], stage: &mut OfStage<'_>) -> Vec<i128> {
     let (function, shift, ring_out) = op.function().unwrap();
     let (ring, shift) = (op.ring(), shift.into());
     let none = vec![0; x.len()];
@@ -227,7 +230,7 @@ impl Shape {
     fn frames(self) -> Vec<Vec<Field>> {
         let [forward, backward] = self.ots().map(|ots| Labels { t: vec![0; ots], q: vec![0; ots], ..Labels::default() });
         let element = Element { c: 0, r: 0, random: [0; 2], forward, backward };
-        element.play(self, &Keys { forward: (0, 0), backward: (0, 0), tweak: 0 }, 0).0
+        Play::new(&element, self, &Keys { forward: (0, 0), backward: (0, 0), tweak: 0 }, 0).run().0
     }
 }
 
@@ -347,7 +350,11 @@ impl Session<'_> {
             let mut frames: Vec<Vec<Field>> = vec![vec![]; shape.frames().len()];
             let mut shares = vec![];
             for ((element, &x), before) in elements.iter().zip(x).zip(before) {
-                let (fields, share) = element.play(*shape, &keys, ring(x, shape.ring));
+                let server = ring(x, shape.ring);
+                let (fields, share) = Play::new(element, *shape, &keys, server).run();
+                let y = signed(ring(i128::from(server) + i128::from(element.c), shape.ring), shape.ring);
+                let expected = i128::from(if shape.relu { y.max(0) } else { y } >> shape.shift);
+                assert_eq!(ring(i128::from(share) + i128::from(element.r), shape.ring_out), ring(expected, shape.ring_out), "{shape:?}");
                 frames.iter_mut().zip(fields).for_each(|(frame, fields)| frame.extend(fields));
                 shares.push(before + sign * i128::from(share));
                 keys.tweak += 1 << 8;
@@ -410,6 +417,7 @@ struct Masks {
 }
 
 impl Masks {
+    /// Of OT `at` forward and `back` backward.
     fn new(a: Shared, (forward, at): (&Direction<'_>, usize), (backward, back): (&Direction<'_>, usize)) -> Self {
         let (of_server, sent, received) = forward.masks(at);
         let (of_client, sent_back, received_back) = backward.masks(back);
@@ -422,10 +430,15 @@ impl Masks {
     }
 }
 
+/// Half `half` of a hash.
+fn half(hash: u128, half: bool) -> u128 {
+    hash >> (64 * u32::from(half))
+}
+
 // ---------------------------------------------------------------------------------------------------------------------------
 // 12.5, 12.6 Messages and selection
 
-/// A term of the result: its choices, the lowest first, their value for each of theirs, width, and the logarithm of the factor.
+/// A term of the result: its choices, the lowest first; the value for each of theirs; width, logarithm of the factor.
 struct Term {
     choices: Vec<usize>,
     values: Vec<i128>,
@@ -433,187 +446,210 @@ struct Term {
     factor: u32,
 }
 
-impl Element {
-    /// The fields of each frame of the element, and the server's share of the result.
-    fn play(&self, shape: Shape, keys: &Keys, server: u64) -> (Vec<Vec<Field>>, u64) {
-        let Shape { relu, ring: bits, shift: f, ring_out } = shape;
+/// Both parties at one element.
+struct Play<'a> {
+    shape: Shape,
+    element: &'a Element,
+    /// The server's share.
+    s: u64,
+    forward: Direction<'a>,
+    backward: Direction<'a>,
+    /// Number and level of each node.
+    nodes: Vec<(usize, usize)>,
+    frames: Vec<Vec<Field>>,
+    /// G and P of the run of digits that starts at each leaf.
+    g: BTreeMap<usize, Shared>,
+    p: BTreeMap<usize, Shared>,
+    /// The carry into the high part, and times the sign.
+    k: Shared,
+    q: Shared,
+}
+
+impl<'a> Play<'a> {
+    fn new(element: &'a Element, shape: Shape, keys: &Keys, server: u64) -> Self {
+        let direction = |labels, (key, delta)| Direction { labels, key, delta, tweak: keys.tweak };
         let nodes = shape.nodes();
-        let forward = &Direction { labels: &self.forward, key: keys.forward.0, delta: keys.forward.1, tweak: keys.tweak };
-        let backward = &Direction { labels: &self.backward, key: keys.backward.0, delta: keys.backward.1, tweak: keys.tweak };
-        let s = if relu { server } else { ring(i128::from(server) + (1 << (bits - 1)), bits) };
-        let c = self.c;
-        let levels = nodes.iter().map(|node| node.1).max().unwrap_or(0);
-        let mut frames: Vec<Vec<Field>> = vec![vec![]; if levels == 0 { 2 } else { 2 * levels.div_ceil(2) + 2 }];
-
-        // Leaves
-        let (mut g, mut p): (BTreeMap<usize, Shared>, BTreeMap<usize, Shared>) = Default::default();
-        for (number, at, width) in shape.leaves() {
-            let [a, b] = [s, c].map(|x| x >> at & ((1 << width) - 1));
-            let places = || (0..width as usize).map(|b| (at as usize + b, b));
-            let entry = |i: u64| u64::from(a + i >= 1 << width) | if number > 0 && a + i == (1 << width) - 1 { 2 } else { 0 };
-            let wide = if number > 0 { 2 } else { 1 };
-            let cut = |pads: u128, i: u64| low(pads >> (2 * i), wide);
-            let pad = |i: u64| cut(places().fold(0, |sum, (j, b)| sum ^ forward.sent(j, i >> b & 1 == 1, 0)), i);
-            let own = entry(0) ^ pad(0);
-            let sent: Vec<u64> = (1..1 << width).map(|i| entry(i) ^ pad(i) ^ own).collect();
-            let known = cut(places().fold(0, |sum, (j, _)| sum ^ forward.received(j, 0)), b);
-            let clients = known ^ if b > 0 { sent[b as usize - 1] } else { 0 };
-            assert!(keys.forward.1 == 0 || own ^ clients == entry(b));
-            frames[0].extend(sent.iter().map(|&entry| (entry, wide)));
-            g.insert(number, [own & 1 == 1, clients & 1 == 1]);
-            p.insert(number, [own >> 1 == 1, clients >> 1 == 1]);
+        let round_trips = nodes.iter().map(|node| node.1).max().map_or(1, |levels| levels.div_ceil(2) + 1);
+        Self {
+            shape,
+            element,
+            s: if shape.relu { server } else { ring(i128::from(server) + (1 << (shape.ring - 1)), shape.ring) },
+            forward: direction(&element.forward, keys.forward),
+            backward: direction(&element.backward, keys.backward),
+            nodes,
+            frames: vec![vec![]; 2 * round_trips],
+            g: BTreeMap::new(),
+            p: BTreeMap::new(),
+            k: [false; 2],
+            q: [false; 2],
         }
+    }
 
-        // Levels
-        let w = [s, c].map(|x| x >> (bits - 1) & 1 == 1);
-        let (mut k, mut q) = ([false; 2], [false; 2]);
-        let mut openings: Vec<[Vec<Field>; 2]> = vec![];
-        for level in 1..=levels {
-            let mut opening = [vec![], vec![]];
-            for (place, &(t, _)) in nodes.iter().enumerate().filter(|(_, node)| node.1 == level) {
-                let u = t - (1 << t.trailing_zeros());
-                let (x, operands) = match t {
-                    16 if relu => (g[&0], vec![p[&t], g[&t], w]),
-                    16 => (g[&0], vec![p[&t]]),
-                    _ if t.is_power_of_two() => (p[&t], vec![g[&u]]),
-                    _ => (p[&t], vec![g[&u], p[&u]]),
-                };
-                let a = self.random.map(|random| random >> place & 1 == 1);
-                let masks = Masks::new(a, (forward, shape.compared() as usize + place), (backward, place));
-                let differs = xor(x, a);
-                let d = differs[0] ^ differs[1];
-                (0..2).for_each(|party| opening[party].push(flag(differs[party])));
-                let mut products = vec![];
-                for (v, &y) in operands.iter().enumerate() {
-                    let differs = xor(y, masks.b[v]);
-                    let e = differs[0] ^ differs[1];
-                    (0..2).for_each(|party| opening[party].push(flag(differs[party])));
-                    let share = |party: usize| (d & masks.b[v][party]) ^ (e & masks.a[party]) ^ masks.ab[v][party];
-                    products.push([share(0) ^ (d & e), share(1)]);
-                }
-                if t == 16 {
-                    k = g[&0];
-                    q = products.iter().fold(k, |q, &product| xor(q, product));
-                }
-                g.insert(u, xor(g[&t], products[0]));
-                if t != 16 && products.len() == 2 {
-                    p.insert(u, products[1]);
-                }
+    /// The fields of each frame, and the server's share of the result.
+    fn run(mut self) -> (Vec<Vec<Field>>, u64) {
+        self.shape.leaves().into_iter().for_each(|leaf| self.leaf(leaf));
+        let levels = self.nodes.iter().map(|node| node.1).max().unwrap_or(0);
+        (1..=levels).for_each(|level| self.level(level));
+        if !self.shape.relu && self.shape.compared() == self.shape.shift {
+            self.k = self.g[&0];
+        }
+        let share = self.select();
+        (self.frames, share)
+    }
+
+    fn leaf(&mut self, (number, at, width): (usize, u32, u32)) {
+        let [a, b] = [self.s, self.element.c].map(|x| x >> at & ((1 << width) - 1));
+        let wide = if number > 0 { 2 } else { 1 };
+        let ots = at as usize..(at + width) as usize;
+        let hashes: Vec<[u128; 2]> = ots.clone().map(|j| [false, true].map(|value| self.forward.sent(j, value, 0))).collect();
+        let cut = |pads: u128, i: u64| low(pads >> (2 * i), wide);
+        let entry = |i: u64| u64::from(a + i >= 1 << width) | if number > 0 && a + i == (1 << width) - 1 { 2 } else { 0 };
+        let pad = |i: u64| cut(hashes.iter().enumerate().fold(0, |sum, (b, of_values)| sum ^ of_values[(i >> b & 1) as usize]), i);
+        let server = entry(0) ^ pad(0);
+        let sent: Vec<u64> = (1..1 << width).map(|i| entry(i) ^ pad(i) ^ server).collect();
+        let known = cut(ots.fold(0, |sum, j| sum ^ self.forward.received(j, 0)), b);
+        let client = known ^ if b > 0 { sent[b as usize - 1] } else { 0 };
+        self.frames[0].extend(sent.iter().map(|&entry| (entry, wide)));
+        self.g.insert(number, [server & 1 == 1, client & 1 == 1]);
+        self.p.insert(number, [server >> 1 == 1, client >> 1 == 1]);
+    }
+
+    /// w: the exclusive or of the highest bits.
+    fn w(&self) -> Shared {
+        [self.s, self.element.c].map(|x| x >> (self.shape.ring - 1) & 1 == 1)
+    }
+
+    /// Opens `x ⊕ mask`: each party's share goes into its frame of the level.
+    fn open(&mut self, level: usize, x: Shared, mask: Shared) -> bool {
+        let shares = xor(x, mask);
+        self.frames[level / 2 * 2].push(flag(shares[0]));
+        self.frames[(level - 1) / 2 * 2 + 1].push(flag(shares[1]));
+        shares[0] ^ shares[1]
+    }
+
+    fn level(&mut self, level: usize) {
+        for (place, (t, _)) in self.nodes.clone().into_iter().enumerate().filter(|(_, node)| node.1 == level) {
+            let u = t - (1 << t.trailing_zeros());
+            let (x, operands) = match t {
+                16 if self.shape.relu => (self.g[&0], vec![self.p[&t], self.g[&t], self.w()]),
+                16 => (self.g[&0], vec![self.p[&t]]),
+                _ if t.is_power_of_two() => (self.p[&t], vec![self.g[&u]]),
+                _ => (self.p[&t], vec![self.g[&u], self.p[&u]]),
+            };
+            let a = self.element.random.map(|random| random >> place & 1 == 1);
+            let Masks { a, b, ab } = Masks::new(a, (&self.forward, self.shape.compared() as usize + place), (&self.backward, place));
+            let d = self.open(level, x, a);
+            let mut products = vec![];
+            for (v, &y) in operands.iter().enumerate() {
+                let e = self.open(level, y, b[v]);
+                let share = |party: usize| (d & b[v][party]) ^ (e & a[party]) ^ ab[v][party];
+                products.push([share(0) ^ (d & e), share(1)]);
             }
-            openings.push(opening);
-        }
-        for (number, frame) in frames.iter_mut().enumerate() {
-            let first = number / 2 * 2 + number % 2;
-            for level in [first, first + 1].into_iter().filter(|level| (1..=levels).contains(level)) {
-                frame.extend(&openings[level - 1][number % 2]);
+            if t == 16 {
+                self.k = x;
+                self.q = products.iter().fold(x, |q, &product| xor(q, product));
+            } else if let [_, of_p] = products[..] {
+                self.p.insert(u, of_p);
             }
+            self.g.insert(u, xor(self.g[&t], products[0]));
         }
-        let carry = g[&0];
-        if !relu && shape.compared() == f {
-            k = carry;
-        }
+    }
 
-        // Choices and terms
-        let p = [true ^ w[0] ^ carry[0], w[1] ^ carry[1]];
-        let reach = shape.reach();
-        let truncated = |x: u64| i128::from(if relu { x % (1 << (bits - 1)) } else { x } >> f);
-        let (own, clients) = (truncated(s), truncated(c));
-        let mut choices = vec![];
-        let mut terms = vec![];
-        let single = |choice: usize, share: Shared, times: i128, width: u32, factor: u32| Term {
-            choices: vec![choice],
-            values: [false, true].map(|b| i128::from(b ^ share[1]) * times).to_vec(),
-            width,
-            factor,
+    /// What of a share is left behind the shift.
+    fn truncated(&self, share: u64) -> i128 {
+        let Shape { relu, ring, shift, .. } = self.shape;
+        i128::from(if relu { share % (1 << (ring - 1)) } else { share } >> shift)
+    }
+
+    /// p: whether the sign is positive.
+    fn positive(&self) -> Shared {
+        xor(xor(self.w(), self.g[&0]), [true, false])
+    }
+
+    /// The server's choices, and the terms as the client knows them.
+    fn terms(&self) -> (Vec<bool>, Vec<Term>) {
+        let Shape { relu, ring, shift, ring_out } = self.shape;
+        let reach = self.shape.reach();
+        let (mut choices, mut terms) = (vec![], vec![]);
+        let mut single = |choice: Shared, times: i128, width: u32, factor: u32| {
+            let values = [false, true].map(|b| i128::from(b ^ choice[1]) * times).to_vec();
+            terms.push(Term { choices: vec![choices.len()], values, width, factor });
+            choices.push(choice[0]);
         };
         if relu {
-            choices.push(p[0]);
-            terms.push(single(0, p, clients, ring_out, 0));
-            if f > 0 {
-                terms.push(single(1, q, 1, ring_out, 0));
-                choices.push(q[0]);
-            }
-            if reach > 0 {
-                let value = |b: u8| -i128::from((b & 1 == 1) ^ p[1]) * i128::from((b & 2 == 2) ^ w[1]);
-                terms.push(Term {
-                    choices: vec![0, choices.len()],
-                    values: (0..4).map(value).collect(),
-                    width: reach,
-                    factor: bits - 1 - f,
-                });
-                choices.push(w[0]);
-            }
-        } else {
-            if f > 0 {
-                terms.push(single(0, k, 1, ring_out, 0));
-                choices.push(k[0]);
-            }
-            if reach > 0 {
-                terms.push(single(choices.len(), carry, -1, reach, bits - f));
-                choices.push(carry[0]);
-            }
+            single(self.positive(), self.truncated(self.element.c), ring_out, 0);
         }
+        if shift > 0 {
+            single(if relu { self.q } else { self.k }, 1, ring_out, 0);
+        }
+        if reach > 0 && !relu {
+            single(self.g[&0], -1, reach, ring - shift);
+        }
+        if reach > 0 && relu {
+            let value = |b: u8| -i128::from((b & 1 == 1) ^ self.positive()[1]) * i128::from((b & 2 == 2) ^ self.w()[1]);
+            let values = (0..4).map(value).collect();
+            terms.push(Term { choices: vec![0, choices.len()], values, width: reach, factor: ring - 1 - shift });
+            choices.push(self.w()[0]);
+        }
+        (choices, terms)
+    }
 
-        // The server's last
-        let modulo = |x: i128| ring(x, ring_out);
-        let last = frames.len() - 2;
-        let random = |choice: usize| self.random[0] >> (nodes.len() + choice) & 1 == 1;
-        let corrected: Vec<bool> = choices.iter().enumerate().map(|(i, &choice)| choice ^ random(i)).collect();
-        frames[last].extend(corrected.iter().map(|&delta| flag(delta)));
-        let sign = |x: bool| if x { -1 } else { 1 };
-        let (mut base, mut share) = (-i128::from(self.r), 0);
+    /// 12.6: the last frames, and the server's share of the result.
+    fn select(&mut self) -> u64 {
+        let Shape { relu, ring: bits, shift, ring_out } = self.shape;
+        let (choices, terms) = self.terms();
+        let nodes = self.nodes.len();
+        let value = |choice: usize| self.element.random[0] >> (nodes + choice) & 1 == 1;
+        let deltas: Vec<bool> = choices.iter().enumerate().map(|(i, &choice)| choice ^ value(i)).collect();
+        let (mut up, mut down): (Vec<Field>, Vec<Field>) = (vec![], deltas.iter().map(|&delta| flag(delta)).collect());
+        let (mut base, mut share) = (-i128::from(self.element.r), self.truncated(self.s));
         if relu {
+            let sign = |x: bool| if x { -1 } else { 1 };
+            let (p, own) = (self.positive(), share);
+            let rho = self.element.random[1] >> nodes & 1 == 1;
+            let j = self.shape.compared() as usize + nodes;
+            let hashes = [self.forward.sent(j, false, 0), self.forward.sent(j, true, 0), self.forward.received(j, 0)];
+            let [h0, h1, h] = hashes.map(|hash| i128::from(low(hash, ring_out)));
             let alpha = sign(p[0]) * own;
-            let j = shape.compared() as usize + nodes.len();
-            let rho = self.random[1] >> nodes.len() & 1 == 1;
-            let [h0, h1, h] =
-                [forward.sent(j, false, 0), forward.sent(j, true, 0), forward.received(j, 0)].map(|h| i128::from(low(h, ring_out)));
-            let kappa = modulo(h0 + alpha - h1);
-            frames[last].push((kappa, ring_out));
+            let kappa = ring(h0 + alpha - h1, ring_out);
             let delta = p[1] ^ rho;
-            frames[last + 1].push(flag(delta));
+            down.push((kappa, ring_out));
+            up.push(flag(delta));
             base += sign(delta) * (h + i128::from(rho) * i128::from(kappa));
-            share += i128::from(p[0]) * own + i128::from(delta) * alpha - sign(delta) * h0;
+            share = i128::from(p[0]) * own + i128::from(delta) * alpha - sign(delta) * h0;
         } else {
-            share += own - (1 << (bits - 1 - f));
-            base += clients;
+            share -= 1 << (bits - 1 - shift);
+            base += self.truncated(self.element.c);
         }
-
-        // The client's last
         let mut corrections = vec![];
         for Term { choices: of, values, width, factor } in &terms {
-            let at = |choice: usize| nodes.len() + choice;
-            // Pads are by the OTs' values.
-            let halves = |p: u128, m: u128, [i, j]: [bool; 2]| p >> (64 * u32::from(j)) ^ m >> (64 * u32::from(i));
-            let pad = |value: usize| {
-                let ot = |place: usize| (value >> place & 1 == 1) ^ corrected[of[place]];
-                let pad = match of[..] {
-                    [one] => backward.sent(at(one), ot(0), 0),
-                    [p, m] => halves(backward.sent(at(p), ot(0), 128), backward.sent(at(m), ot(1), 0), [ot(0), ot(1)]),
-                    _ => unreachable!(),
-                };
-                i128::from(low(pad, *width))
+            // Pads are those of the OTs' values: of both choices each other's value says which half.
+            let (sent, received) =
+                (|i: usize, ot, on| self.backward.sent(nodes + of[i], ot, on), |i, on| self.backward.received(nodes + i, on));
+            let pad = |b: usize| {
+                let ot = |i: usize| (b >> i & 1 == 1) ^ deltas[of[i]];
+                low(
+                    if of.len() == 1 { sent(0, ot(0), 0) } else { half(sent(0, ot(0), 128), ot(1)) ^ half(sent(1, ot(1), 0), ot(0)) },
+                    *width,
+                )
             };
-            let masked: Vec<i128> = values.iter().enumerate().map(|(value, e)| e - pad(value)).collect();
+            let servers = match of[..] {
+                [p, m] => half(received(p, 128), value(m)) ^ half(received(m, 0), value(p)),
+                _ => received(of[0], 0),
+            };
+            let masked: Vec<i128> = values.iter().enumerate().map(|(b, e)| e - i128::from(pad(b))).collect();
+            let fields: Vec<u64> = masked.iter().map(|x| ring(x - masked[0], *width)).collect();
+            let chosen = of.iter().enumerate().map(|(i, &choice)| usize::from(choices[choice]) << i).sum::<usize>();
             base += masked[0] << factor;
-            let sent: Vec<u64> = masked.iter().map(|x| ring(x - masked[0], *width)).collect();
-            corrections.extend(sent[1..].iter().map(|&x| (x, *width)));
-            let received = match of[..] {
-                [one] => backward.received(at(one), 0),
-                [p, m] => halves(backward.received(at(p), 128), backward.received(at(m), 0), [random(p), random(m)]),
-                _ => unreachable!(),
-            };
-            let chosen = of.iter().enumerate().map(|(place, &choice)| usize::from(choices[choice]) << place).sum::<usize>();
-            share += (i128::from(low(received, *width)) + i128::from(sent[chosen])) << factor;
+            share += (i128::from(low(servers, *width)) + i128::from(fields[chosen])) << factor;
+            corrections.extend(fields[1..].iter().map(|&x| (x, *width)));
         }
-        let base = modulo(base);
-        frames[last + 1].push((base, ring_out));
-        frames[last + 1].extend(corrections);
-        let share = modulo(share + i128::from(base));
-
-        let y = signed(ring(i128::from(server) + i128::from(c), bits), bits);
-        let expected = modulo(i128::from(if relu { y.max(0) } else { y } >> f));
-        assert!(keys.forward.1 == 0 || modulo(i128::from(share) + i128::from(self.r)) == expected, "{shape:?} of {y}");
-        (frames, share)
+        let base = ring(base, ring_out);
+        up.push((base, ring_out));
+        up.extend(corrections);
+        let last = self.frames.len() - 2;
+        self.frames[last].extend(down);
+        self.frames[last + 1].extend(up);
+        ring(share + i128::from(base), ring_out)
     }
 }

@@ -300,6 +300,21 @@ fn circuits_of_the_twin_are_the_functionalities() {
         let result = function.apply(y, shift as u8) as u64;
         assert_eq!(out, result.wrapping_sub(r) % (1 << ring_out), "{function:?} of {y}, {ring} >> {shift}, {ring_out}");
     }
+    for elements in 2..12 {
+        for relu in [false, true] {
+            let (ring, ring_out) = (8 + g.below(37) as usize, 8 + g.below(37) as usize);
+            let shift = g.below(ring as u64 - 1) as usize;
+            let circuit = twin::Circuit::max_pool(relu, ring, shift, ring_out, elements);
+            let shares: Vec<(u64, u64)> = (0..elements).map(|_| (g.below(1 << ring), g.below(1 << ring))).collect();
+            let r = g.below(1 << ring_out);
+            let client = shares.iter().flat_map(|&(_, c)| bits(c, ring)).chain(bits(r, ring_out));
+            let out = circuit.plain(shares.iter().flat_map(|&(s, _)| bits(s, ring)), client);
+            let values = shares.iter().map(|&(s, c)| Modulus::Bits(ring as u8).to_signed((s + c) % (1 << ring)));
+            let function = if relu { twin::Function::Relu } else { twin::Function::Identity };
+            let result = function.apply(values.max().unwrap(), shift as u8) as u64;
+            assert_eq!(out, result.wrapping_sub(r) % (1 << ring_out));
+        }
+    }
     for elements in 2..40 {
         let ring = 8 + g.below(37) as usize;
         let shares: Vec<(u64, u64)> = (0..elements).map(|_| (g.below(1 << ring), g.below(1 << ring))).collect();
@@ -309,4 +324,36 @@ fn circuits_of_the_twin_are_the_functionalities() {
         let out = circuit.plain(shares.iter().flat_map(|&(s, _)| bits(s, ring)), shares.iter().flat_map(|&(_, c)| bits(c, ring)));
         assert_eq!(Some(out as usize), best);
     }
+}
+
+/// Both choose the same operations for comparison, with the same messages.
+#[test]
+fn the_twin_chooses_as_the_engine() {
+    let mut g = common::Lcg(5);
+    let mut possible = 0;
+    for _ in 0..200 {
+        let (ring, ring_out) = (8 + g.below(37), 8 + g.below(37));
+        let shift = g.below(ring - 1);
+        let mut bound = || Modulus::Bits(44).to_signed(g.below(1 << 44)) >> g.below(44);
+        let ends = [bound(), bound()];
+        let e = g.below(10);
+        let function = match g.below(4) {
+            0 => "identity".to_owned(),
+            1 => "relu".to_owned(),
+            2 => format!("clip {} {}", ends[0].min(ends[1]), ends[0].max(ends[1])),
+            _ => format!("leaky {} {e}", 1 + g.below(255.min(1 << e))),
+        };
+        let k = 1 << g.below(4);
+        let mut input = json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "k": k });
+        if ["identity", "relu"].contains(&function.as_str()) && g.below(2) == 0 {
+            let (height, width) = (1 + g.below(3), 1 + g.below(4));
+            input["window"] = format!("2 6 5 {height} {width} {} 2 0 0 0 0", 1 + g.below(2)).into();
+        } else {
+            input["len"] = (1 + g.below(300)).into();
+        }
+        let expected = by_twin("Choice", &Case(&input));
+        assert_eq!(by_core("Choice", &Case(&input), &expected), expected, "{input}");
+        possible += u32::from(expected["possible"] != false);
+    }
+    assert!(possible > 100, "{possible}");
 }
