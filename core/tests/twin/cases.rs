@@ -176,7 +176,6 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
             "Session",
             vec![
                 json!({ "network": "relu", "k": 8, "compare": 0, "streamed": false, "stock": 2, "client": 21, "server": 22, "predictions": 3 }),
-                json!({ "network": "square", "k": 2, "compare": 0, "streamed": true, "stock": 1, "client": 23, "server": 24, "predictions": 2 }),
                 json!({ "network": "shapes", "k": 8, "compare": 0, "streamed": false, "stock": 1, "client": 25, "server": 26, "predictions": 1 }),
                 json!({ "network": "bounds", "k": 8, "compare": 0, "streamed": false, "stock": 1, "client": 27, "server": 28, "predictions": 1 }),
                 json!({ "network": "bounds", "k": 8, "compare": 48, "streamed": false, "stock": 1, "client": 29, "server": 30, "predictions": 1 }),

@@ -54,7 +54,7 @@ pub(super) fn network(name: &str) -> twin::Network {
                 FullyConnected { ring: 19, weight_bits: 8, inputs: 20, outputs: 30 },
                 MaxPool { ring: 19, ring_out: 17, shift: 3, function: Relu, window: window(1, [5, 6], [3, 3], [2, 2], [1, 0, 0, 1]) },
                 MaxPool { ring: 17, ring_out: 18, shift: 1, function: Identity, window: window(3, [2, 1], [2, 1], [1, 1], [0; 4]) },
-                Argmax { ring: 18, len: 3 },
+                Open { ring: 18, len: 3 },
             ]
         }
         "leaky" => vec![
@@ -68,9 +68,9 @@ pub(super) fn network(name: &str) -> twin::Network {
             FullyConnected { ring: 20, weight_bits: 8, inputs: 20, outputs: 40 },
             activation(Relu, [20, 7, 19], 40),
             FullyConnected { ring: 19, weight_bits: 6, inputs: 40, outputs: 6 },
-            activation(Identity, [19, 3, 16], 6),
-            Square { ring: 16, len: 6 },
-            activation(Clip { lo: -50, hi: 77 }, [16, 1, 12], 6),
+            activation(Identity, [19, 9, 30], 6),
+            Square { ring: 30, len: 6 },
+            activation(Clip { lo: -500, hi: 900 }, [30, 1, 12], 6),
             Open { ring: 12, len: 6 },
         ],
         _ => panic!("no network {name}"),
