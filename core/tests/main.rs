@@ -13,5 +13,5 @@ mod plans;
 mod properties;
 mod robustness;
 mod session;
-#[path = "twin.rs"]
+#[path = "twin/mod.rs"]
 mod with_twin;

@@ -1,9 +1,16 @@
-//! The reference twin: the protocol as docs/protocol.md describes it, slow and schoolbook, one file without dependencies.
+//! The reference twin: the protocol as docs/protocol.md describes it, slow and schoolbook, without dependencies. Here is all of it but
+//! circuits (`circuits.rs`) and comparisons (`compare.rs`).
 //!
 //! It plays both parties at once from their two seeds and writes down every message. Section numbers are those of the document.
 //! Where the document leaves two ways, this file takes the one that looks most like a definition: transforms are sums
 //! over powers of ψ, rescaling divides exactly, the OT extension adds up all leaves, the sender's labels included.
 //! Nothing here is constant time, fast or fit for secrets.
+
+mod circuits;
+mod compare;
+
+pub use circuits::{Circuit, Garbled, circuit};
+pub use compare::Choice;
 
 // ---------------------------------------------------------------------------------------------------------------------------
 // 1. Notation
@@ -375,38 +382,143 @@ impl Message {
 // ---------------------------------------------------------------------------------------------------------------------------
 // 4. Plan and model
 
+/// What an activation applies (4.1.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    Identity,
+    Relu,
+    Clip { lo: i64, hi: i64 },
+    Leaky { m: u8, e: u8 },
+}
+
+impl Function {
+    /// The function of the signed reading `y`, divided.
+    pub fn apply(self, y: i64, shift: u8) -> i64 {
+        match self {
+            Self::Identity => y >> shift,
+            Self::Relu => y.max(0) >> shift,
+            Self::Clip { lo, hi } => y.max(lo).min(hi) >> shift,
+            Self::Leaky { m, e } => {
+                if y >= 0 {
+                    y >> shift
+                } else {
+                    (y * i64::from(m)) >> (e + shift)
+                }
+            }
+        }
+    }
+}
+
+/// What a pool goes over: no dilation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    pub channels: u32,
+    /// Height, width.
+    pub size: [u32; 2],
+    pub kernel: [u32; 2],
+    pub stride: [u32; 2],
+    /// Top, left, bottom, right.
+    pub padding: [u16; 4],
+}
+
+impl Window {
+    fn records(self) -> Vec<u8> {
+        let Self { channels, size, kernel, stride, padding } = self;
+        let words = [size[0], size[1], kernel[0], kernel[1], stride[0], stride[1], 1, 1];
+        let words = words.iter().flat_map(|x| x.to_le_bytes());
+        words.chain(padding.iter().flat_map(|x| x.to_le_bytes())).chain(channels.to_le_bytes()).chain([0; 4]).collect()
+    }
+
+    /// The elements of each output's window (9.2).
+    fn elements(self) -> Vec<Vec<usize>> {
+        let [down, across] = [0, 1].map(|i| {
+            let padded = self.size[i] + u32::from(self.padding[i]) + u32::from(self.padding[i + 2]);
+            (padded - self.kernel[i]) / self.stride[i] + 1
+        });
+        let at = |channel: u32, place: [u32; 2]| -> Option<usize> {
+            let inside = |i: usize| place[i].checked_sub(self.padding[i].into()).filter(|&x| x < self.size[i]);
+            Some(((channel * self.size[0] + inside(0)?) * self.size[1] + inside(1)?) as usize)
+        };
+        let mut all = vec![];
+        for (channel, y, x) in (0..self.channels).flat_map(|c| (0..down).flat_map(move |y| (0..across).map(move |x| (c, y, x)))) {
+            let places =
+                (0..self.kernel[0]).flat_map(|u| (0..self.kernel[1]).map(move |v| [y * self.stride[0] + u, x * self.stride[1] + v]));
+            let window: Vec<Option<usize>> = places.map(|place| at(channel, place)).collect();
+            let first = window.iter().flatten().next().unwrap();
+            all.push(window.iter().map(|i| *i.as_ref().unwrap_or(first)).collect());
+        }
+        all
+    }
+}
+
 /// An operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Op {
     FullyConnected { ring: u8, weight_bits: u8, inputs: u32, outputs: u32 },
-    Activation { ring: u8, ring_out: u8, shift: u8, relu: bool, len: u32 },
+    Activation { ring: u8, ring_out: u8, shift: u8, function: Function, len: u32 },
     Square { ring: u8, len: u32 },
     Open { ring: u8, len: u32 },
     Argmax { ring: u8, len: u32 },
+    MaxPool { ring: u8, ring_out: u8, shift: u8, function: Function, window: Window },
 }
 
 impl Op {
-    fn record(self) -> Vec<u8> {
-        let (kind, [a, b, c, d], x, y) = match self {
-            Self::FullyConnected { ring, weight_bits, inputs, outputs } => (1, [ring, weight_bits, 0, 0], inputs, outputs),
-            Self::Activation { ring, ring_out, shift, relu, len } => (2, [ring, ring_out, shift, relu.into()], len, 0),
-            Self::Square { ring, len } => (3, [ring, 0, 0, 0], len, 0),
-            Self::Open { ring, len } => (4, [ring, 0, 0, 0], len, 0),
-            Self::Argmax { ring, len } => (5, [ring, 0, 0, 0], len, 0),
+    fn records(self) -> Vec<u8> {
+        let (kind, a, x, y) = match self {
+            Self::FullyConnected { ring, weight_bits, inputs, outputs } => (1, [ring, weight_bits, 0], inputs, outputs),
+            Self::Activation { ring, ring_out, shift, len, .. } => (2, [ring, ring_out, shift], len, 0),
+            Self::Square { ring, len } => (3, [ring, 0, 0], len, 0),
+            Self::Open { ring, len } => (4, [ring, 0, 0], len, 0),
+            Self::Argmax { ring, len } => (5, [ring, 0, 0], len, 0),
+            Self::MaxPool { ring, ring_out, shift, window, .. } => (7, [ring, ring_out, shift], window.channels, window.channels),
         };
-        [&[kind, a, b, c, d, 0, 0, 0][..], &x.to_le_bytes(), &y.to_le_bytes()].concat()
+        let (d, after) = match self.function() {
+            None | Some((Function::Identity, ..)) => (0, vec![]),
+            Some((Function::Relu, ..)) => (1, vec![]),
+            Some((Function::Clip { lo, hi }, ..)) => (2, [lo.to_le_bytes(), hi.to_le_bytes()].concat()),
+            Some((Function::Leaky { m, e }, ..)) => (3, [m.into(), e.into(), 0, 0].iter().flat_map(|x: &u32| x.to_le_bytes()).collect()),
+        };
+        let shape = if let Self::MaxPool { window, .. } = self { window.records() } else { vec![] };
+        [&[kind][..], &a, &[d, 0, 0, 0], &x.to_le_bytes(), &y.to_le_bytes(), &shape, &after].concat()
     }
 
     fn ring(self) -> u32 {
-        u32::from(self.record()[1])
+        u32::from(self.records()[1])
+    }
+
+    /// Function, shift and ring of the output, of an Activation or MaxPool.
+    fn function(self) -> Option<(Function, u8, u32)> {
+        match self {
+            Self::Activation { function, shift, ring_out, .. } | Self::MaxPool { function, shift, ring_out, .. } => {
+                Some((function, shift, ring_out.into()))
+            }
+            _ => None,
+        }
     }
 
     fn inputs(self) -> usize {
-        u32::from_le_bytes(self.record()[8..12].try_into().unwrap()) as usize
+        match self {
+            Self::MaxPool { window, .. } => (window.channels * window.size[0] * window.size[1]) as usize,
+            _ => u32::from_le_bytes(self.records()[8..12].try_into().unwrap()) as usize,
+        }
     }
 
     fn outputs(self) -> usize {
-        if let Self::FullyConnected { outputs, .. } = self { outputs as usize } else { self.inputs() }
+        match self {
+            Self::FullyConnected { outputs, .. } => outputs as usize,
+            Self::MaxPool { .. } => self.windows().len(),
+            _ => self.inputs(),
+        }
+    }
+
+    /// The input's elements of each neuron, or of each element of a square.
+    fn windows(self) -> Vec<Vec<usize>> {
+        match self {
+            Self::MaxPool { window, .. } => window.elements(),
+            Self::Argmax { .. } => vec![(0..self.inputs()).collect()],
+            Self::Activation { .. } | Self::Square { .. } => (0..self.inputs()).map(|i| vec![i]).collect(),
+            Self::FullyConnected { .. } | Self::Open { .. } => vec![],
+        }
     }
 }
 
@@ -428,10 +540,11 @@ impl Network {
     /// The plan's bytes.
     pub fn plan(&self) -> Vec<u8> {
         let mut name = self.name.clone().into_bytes();
+        let records: Vec<u8> = self.ops.iter().flat_map(|op| op.records()).collect();
         name.resize(32, 0);
         let mut plan = b"MiniONNp".to_vec();
         plan.extend(1_u16.to_le_bytes());
-        plan.extend((self.ops.len() as u16).to_le_bytes());
+        plan.extend((records.len() as u16 / 16).to_le_bytes());
         plan.extend((self.ops[0].inputs() as u32).to_le_bytes());
         plan.extend((self.ops.last().unwrap().inputs() as u32).to_le_bytes());
         plan.extend(self.step.to_le_bytes());
@@ -440,7 +553,7 @@ impl Network {
         plan.extend(self.output_step.to_le_bytes());
         plan.extend(name);
         plan.extend([0; 12]);
-        plan.extend(self.ops.iter().flat_map(|op| op.record()));
+        plan.extend(records);
         plan.extend(sha256(&plan));
         plan
     }
@@ -474,9 +587,10 @@ impl Network {
                     x = rows.map(|(w, &b)| wrap(row(w) + i128::from(b), ring_in)).collect();
                     layer += 1;
                 }
-                Op::Activation { ring_out, shift, relu, .. } => {
-                    let f = |y: i64| if relu { y.max(0) } else { y };
-                    x = x.iter().map(|&y| wrap(i128::from(f(y).div_euclid(1 << shift)), ring_out.into())).collect();
+                Op::Activation { .. } | Op::MaxPool { .. } => {
+                    let (function, shift, ring_out) = op.function().unwrap();
+                    let of_window = |w: &Vec<usize>| function.apply(w.iter().map(|&i| x[i]).max().unwrap(), shift);
+                    x = op.windows().iter().map(|w| wrap(of_window(w).into(), ring_out)).collect();
                 }
                 Op::Square { .. } => x = x.iter().map(|&y| wrap(i128::from(y) * i128::from(y), ring_in)).collect(),
                 Op::Open { .. } | Op::Argmax { .. } => {}
@@ -802,6 +916,30 @@ pub struct Group {
     pub q: Vec<u128>,
 }
 
+/// Labels of a sequence of OTs, and the bytes of its corrections.
+#[derive(Clone, Default)]
+struct Labels {
+    corrections: Vec<u8>,
+    t: Vec<u128>,
+    q: Vec<u128>,
+}
+
+/// 8.3: OTs with these choices, in new groups.
+fn transfer(trees: &Trees, groups: &mut u64, delta: u128, choices: &[bool]) -> Labels {
+    let mut labels = Labels::default();
+    for group in choices.chunks(128) {
+        let block = group.iter().enumerate().map(|(j, &c)| u128::from(c) << j).sum();
+        let extended = trees.extend(*groups, block, delta);
+        *groups += 1;
+        labels.corrections.extend(extended.corrections.iter().flat_map(|c| c.to_le_bytes()));
+        labels.t.extend(extended.t);
+        labels.q.extend(extended.q);
+    }
+    labels.t.truncate(choices.len());
+    labels.q.truncate(choices.len());
+    labels
+}
+
 impl Trees {
     /// From the roots, under the id of the pairing.
     pub fn new(pairing: u128, k: usize, mut root: impl FnMut() -> u128) -> Self {
@@ -866,260 +1004,6 @@ impl Trees {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------------
-// 10. Circuits and garbling
-
-/// A wire's source; wires are numbered as their sources.
-#[derive(Clone, Copy)]
-enum Source {
-    Server,
-    Client,
-    Xor(usize, usize),
-    Not(usize),
-    And(usize, usize),
-}
-
-/// A wire or a constant.
-#[derive(Clone, Copy)]
-enum Bit {
-    Constant(bool),
-    Wire(usize),
-}
-use Bit::{Constant, Wire};
-
-/// A list of gates, each with the step it belongs to.
-#[derive(Clone, Default)]
-pub struct Circuit {
-    sources: Vec<(usize, Source)>,
-    outputs: Vec<usize>,
-    step: usize,
-}
-
-/// What garbling one neuron gives. Lists are by step.
-#[derive(Clone, Default)]
-pub struct Garbled {
-    /// The tables.
-    pub tables: Vec<Vec<u8>>,
-    /// Zero labels of the server's inputs.
-    pub server_zero: Vec<Vec<u128>>,
-    /// Permute bits of the outputs.
-    pub permute: u64,
-}
-
-impl Circuit {
-    fn source(&mut self, source: Source) -> Bit {
-        self.sources.push((self.step, source));
-        Wire(self.sources.len() - 1)
-    }
-    fn not(&mut self, a: Bit) -> Bit {
-        match a {
-            Constant(a) => Constant(!a),
-            Wire(a) => self.source(Source::Not(a)),
-        }
-    }
-    fn xor(&mut self, a: Bit, b: Bit) -> Bit {
-        match (a, b) {
-            (Constant(false), x) | (x, Constant(false)) => x,
-            (Constant(true), x) | (x, Constant(true)) => self.not(x),
-            (Wire(a), Wire(b)) => self.source(Source::Xor(a, b)),
-        }
-    }
-    fn and(&mut self, a: Bit, b: Bit) -> Bit {
-        match (a, b) {
-            (Constant(false), _) | (_, Constant(false)) => Constant(false),
-            (Constant(true), x) | (x, Constant(true)) => x,
-            (Wire(a), Wire(b)) => self.source(Source::And(a, b)),
-        }
-    }
-    fn maj(&mut self, a: Bit, b: Bit, c: Bit) -> Bit {
-        let (x, y) = (self.xor(a, c), self.xor(b, c));
-        let z = self.and(x, y);
-        self.xor(z, c)
-    }
-    fn mux(&mut self, s: Bit, a: Bit, b: Bit) -> Bit {
-        let x = self.xor(a, b);
-        let y = self.and(s, x);
-        self.xor(y, b)
-    }
-    fn output(&mut self, a: Bit) {
-        let Wire(a) = a else { panic!("a public output") };
-        self.outputs.push(a);
-    }
-
-    fn reconstruct(&mut self, ring: usize, shift: usize) -> Vec<Bit> {
-        let (mut y, mut carry) = (vec![], Constant(false));
-        for i in 0..ring {
-            let (s, c) = (self.source(Source::Server), self.source(Source::Client));
-            let sum = self.xor(s, c);
-            y.push(self.xor(sum, carry));
-            if i < ring - 1 {
-                carry = self.maj(s, c, carry);
-            }
-        }
-        y.split_off(shift)
-    }
-
-    fn reshare(&mut self, y: &[Bit], ring: usize) {
-        let mut carry = Constant(true);
-        for i in 0..ring {
-            let (y, r) = (y[i.min(y.len() - 1)], self.source(Source::Client));
-            let r = self.not(r);
-            let sum = self.xor(y, r);
-            let d = self.xor(sum, carry);
-            if i < ring - 1 {
-                carry = self.maj(y, r, carry);
-            }
-            self.output(d);
-        }
-    }
-
-    /// 10.4.
-    pub fn activation(relu: bool, ring: usize, shift: usize, ring_out: usize) -> Self {
-        let mut c = Self::default();
-        let mut y = c.reconstruct(ring, shift);
-        if relu {
-            let w = y.len();
-            let positive = c.not(y[w - 1]);
-            for y in y.iter_mut().take((w - 1).min(ring_out)) {
-                *y = c.and(*y, positive);
-            }
-            y[w - 1] = Constant(false);
-            y.truncate(ring_out);
-        }
-        c.reshare(&y, ring_out);
-        c
-    }
-
-    /// 10.5.
-    pub fn argmax(ring: usize, elements: usize) -> Self {
-        let mut c = Self::default();
-        let mut best = c.reconstruct(ring, 0);
-        let mut index = vec![Constant(false); log2_up(elements)];
-        for e in 1..elements {
-            c.step = e;
-            let y = c.reconstruct(ring, 0);
-            let mut carry = Constant(false);
-            for i in 0..ring - 1 {
-                let not_best = c.not(best[i]);
-                carry = c.maj(y[i], not_best, carry);
-            }
-            let not_sign = c.not(y[ring - 1]);
-            let greater = c.maj(not_sign, best[ring - 1], carry);
-            for (i, index) in index.iter_mut().enumerate() {
-                *index = c.mux(greater, Constant(e >> i & 1 == 1), *index);
-                if e == elements - 1 {
-                    c.output(*index);
-                }
-            }
-            if e < elements - 1 {
-                for (best, y) in best.iter_mut().zip(y) {
-                    *best = c.mux(greater, y, *best);
-                }
-            }
-        }
-        c
-    }
-
-    fn steps(&self) -> usize {
-        self.step + 1
-    }
-
-    /// How many AND gates there are.
-    pub fn ands(&self) -> usize {
-        self.sources.iter().filter(|(_, s)| matches!(s, Source::And(..))).count()
-    }
-
-    /// Goes through the gates; `and` gets the step, the gate's number in it, and the operands.
-    fn run<W: Copy>(
-        &self,
-        mut server: impl FnMut(usize, usize) -> W,
-        mut client: impl FnMut() -> W,
-        xor: impl Fn(W, W) -> W,
-        not: impl Fn(W) -> W,
-        mut and: impl FnMut(usize, usize, W, W) -> W,
-    ) -> Vec<W> {
-        let mut wires: Vec<W> = vec![];
-        let (mut servers, mut ands) = (vec![0; self.steps()], vec![0; self.steps()]);
-        for &(step, source) in &self.sources {
-            let wire = match source {
-                Source::Server => server(step, count(&mut servers[step])),
-                Source::Client => client(),
-                Source::Xor(a, b) => xor(wires[a], wires[b]),
-                Source::Not(a) => not(wires[a]),
-                Source::And(a, b) => and(step, count(&mut ands[step]), wires[a], wires[b]),
-            };
-            wires.push(wire);
-        }
-        self.outputs.iter().map(|&o| wires[o]).collect()
-    }
-
-    /// On plain bits.
-    pub fn plain(&self, mut server: impl Iterator<Item = bool>, mut client: impl Iterator<Item = bool>) -> u64 {
-        let outputs = self.run(|_, _| server.next().unwrap(), || client.next().unwrap(), |a, b| a ^ b, |a| !a, |_, _, a, b| a && b);
-        outputs.iter().enumerate().map(|(i, &o)| u64::from(o) << i).sum()
-    }
-
-    /// Garbles neuron `neuron` of layer `layer`.
-    pub fn garble(&self, session: u128, own: u128, delta: u128, layer: u64, neuron: usize, client_zero: &[u128]) -> Garbled {
-        let record = |step: usize| (neuron * self.steps() + step) as u128;
-        let if_odd = |x: u128, y: u128| if bit(x, 0) { y } else { 0 };
-        let mut garbled = Garbled { tables: vec![vec![]; self.steps()], server_zero: vec![vec![]; self.steps()], permute: 0 };
-        let Garbled { tables, server_zero, .. } = &mut garbled;
-        let mut clients = client_zero.iter();
-        let outputs = self.run(
-            |step, input| {
-                server_zero[step].push(aes(own, (u128::from(layer) << 64) + (record(step) << 16) + input as u128));
-                *server_zero[step].last().unwrap()
-            },
-            || *clients.next().unwrap(),
-            |a, b| a ^ b,
-            |a| a ^ delta,
-            |step, gate, a, b| {
-                let key = aes(session, (u128::from(layer) << 64) + record(step));
-                let h = |x: u128, half: usize| tmmo(key, x, (2 * gate + half) as u128);
-                let t_g = h(a, 0) ^ h(a ^ delta, 0) ^ if_odd(b, delta);
-                let t_e = h(b, 1) ^ h(b ^ delta, 1) ^ a;
-                tables[step].extend([t_g.to_le_bytes(), t_e.to_le_bytes()].concat());
-                h(a, 0) ^ if_odd(a, t_g) ^ h(b, 1) ^ if_odd(b, t_e ^ a)
-            },
-        );
-        assert!(clients.next().is_none());
-        garbled.permute = outputs.iter().enumerate().map(|(i, o)| ((o & 1) as u64) << i).sum();
-        garbled
-    }
-
-    /// Evaluates it: the colours of the outputs.
-    pub fn evaluate(&self, session: u128, layer: u64, neuron: usize, tables: &[Vec<u8>], server: &[Vec<u128>], client: &[u128]) -> u64 {
-        let if_odd = |x: u128, y: u128| if bit(x, 0) { y } else { 0 };
-        let mut clients = client.iter();
-        let outputs = self.run(
-            |step, input| server[step][input],
-            || *clients.next().unwrap(),
-            |a, b| a ^ b,
-            |a| a,
-            |step, gate, a, b| {
-                let key = aes(session, (u128::from(layer) << 64) + (neuron * self.steps() + step) as u128);
-                let half = |i: usize| u128::from_le_bytes(tables[step][32 * gate + 16 * i..][..16].try_into().unwrap());
-                let (t_g, t_e) = (half(0), half(1));
-                let h = |x: u128, half: usize| tmmo(key, x, (2 * gate + half) as u128);
-                h(a, 0) ^ if_odd(a, t_g) ^ h(b, 1) ^ if_odd(b, t_e ^ a)
-            },
-        );
-        outputs.iter().enumerate().map(|(i, o)| ((o & 1) as u64) << i).sum()
-    }
-}
-
-/// The circuit of an operation, how many neurons it has, and how many elements each takes.
-fn circuit(op: Op) -> Option<(Circuit, usize, usize)> {
-    match op {
-        Op::Activation { ring, ring_out, shift, relu, len } => {
-            Some((Circuit::activation(relu, ring.into(), shift.into(), ring_out.into()), len as usize, 1))
-        }
-        Op::Argmax { ring, len } => Some((Circuit::argmax(ring.into(), len as usize), 1, len as usize)),
-        _ => None,
-    }
-}
-
-// ---------------------------------------------------------------------------------------------------------------------------
 // 8.4 Products
 
 /// Corrections and both shares of a product.
@@ -1155,6 +1039,14 @@ pub struct Options {
     pub k: usize,
     pub streamed: bool,
     pub stock: usize,
+    /// What a round trip is worth, as a power of two, if there are comparisons (7.1).
+    pub compare: Option<u8>,
+}
+
+impl Options {
+    fn compares(self, op: Op) -> bool {
+        self.compare.is_some_and(|n| Choice::of(op, self.k).is_some_and(|choice| choice.taken(n)))
+    }
 }
 
 /// What set-up makes, both halves.
@@ -1207,6 +1099,10 @@ pub struct Session<'a> {
     trees: Trees,
     groups: u64,
     prepared: u64,
+    /// Whether each operation is run by comparison.
+    compared: Vec<bool>,
+    /// The other direction's OTs of this Prepare.
+    backward: Option<compare::Backward>,
     /// Exactly rounded coefficients of the base OTs' answer: c0, then c1.
     pub base_ot: [Vec<u64>; 2],
 }
@@ -1222,6 +1118,8 @@ struct Prediction {
     labels: Vec<(Vec<u128>, Vec<u128>)>,
     /// Factor and shares of products, for every operation.
     products: Vec<Vec<[u64; 3]>>,
+    /// Comparisons, for every operation.
+    compared: Vec<compare::Ready>,
 }
 
 fn limbs_bytes(polynomial: &[u64]) -> Vec<u8> {
@@ -1239,7 +1137,7 @@ impl<'a> Session<'a> {
         // 7.1
         let nonces: [Seed; 2] = seeds.map(|seed| Stream::new(derive(seed, 4), MASK, 0).bytes());
         let mut hello = b"MiniONN\0\x01\0".to_vec();
-        hello.extend([options.k as u8, u8::from(options.streamed)]);
+        hello.extend([options.k as u8, u8::from(options.streamed) + 2 * options.compare.map_or(0, |n| n + 1)]);
         hello.extend((options.stock as u32).to_le_bytes());
         hello.extend(digest);
         hello.extend(nonces[0]);
@@ -1264,6 +1162,8 @@ impl<'a> Session<'a> {
             pairing,
             groups: 0,
             prepared: 0,
+            compared: network.ops.iter().map(|&op| options.compares(op)).collect(),
+            backward: None,
             base_ot,
         }
     }
@@ -1355,7 +1255,7 @@ impl<'a> Session<'a> {
             p.client.push(draw(ops[0].inputs(), ops[0].ring()));
             for &op in &ops {
                 p.client.push(match op {
-                    Op::Activation { ring_out, .. } => draw(op.outputs(), ring_out.into()),
+                    Op::Activation { ring_out, .. } | Op::MaxPool { ring_out, .. } => draw(op.outputs(), ring_out.into()),
                     Op::Square { .. } => draw(op.outputs(), op.ring()),
                     _ => vec![0; op.outputs()],
                 });
@@ -1378,15 +1278,14 @@ impl<'a> Session<'a> {
             linear += 1;
         }
 
-        if self.options.streamed {
-            return predictions;
-        }
-
         // 8.3
-        let mut corrections = vec![];
-        for p in &mut predictions {
-            for (o, &op) in ops.iter().enumerate() {
-                corrections.extend(self.extend(op, o, p));
+        let mut corrections = self.start_backward([client_seed, server_seed]);
+        let mut tables = self.backward.as_ref().map_or(vec![], |backward| backward.base_messages.clone());
+        if !self.options.streamed {
+            for (i, p) in predictions.iter_mut().enumerate() {
+                for (o, &op) in ops.iter().enumerate() {
+                    corrections.extend(self.extend(op, o, self.prepared * stock as u64 + i as u64, p));
+                }
             }
         }
         if !corrections.is_empty() {
@@ -1394,14 +1293,16 @@ impl<'a> Session<'a> {
         }
 
         // 8.4
-        let mut tables = vec![];
-        for (i, p) in predictions.iter_mut().enumerate() {
-            for (o, &op) in ops.iter().enumerate() {
-                let layer = (self.prepared * stock as u64 + i as u64) << 16 | o as u64;
-                tables.extend(self.products(op, o, layer, p, &mut random));
-                for (g, last) in self.garbled(op, layer, &p.labels[o].1) {
-                    tables.extend(g.tables.concat());
-                    tables.extend(last);
+        if !self.options.streamed {
+            for (i, p) in predictions.iter_mut().enumerate() {
+                for (o, &op) in ops.iter().enumerate() {
+                    let layer = (self.prepared * stock as u64 + i as u64) << 16 | o as u64;
+                    tables.extend(self.products(op, o, layer, p, &mut random));
+                    tables.extend(&p.compared[o].corrections);
+                    for (g, last) in self.garbled(op, o, layer, &p.labels[o].1) {
+                        tables.extend(g.tables.concat());
+                        tables.extend(last);
+                    }
                 }
             }
         }
@@ -1411,32 +1312,24 @@ impl<'a> Session<'a> {
         predictions
     }
 
-    /// 8.3: the OTs of one operation: their labels go to the prediction, the corrections come back.
-    fn extend(&mut self, op: Op, o: usize, p: &mut Prediction) -> Vec<u8> {
-        let mut choices = vec![];
-        for i in 0..op.inputs() {
+    /// 8.3: the OTs of one operation of prediction `number`: their labels go to the prediction, the corrections come back.
+    fn extend(&mut self, op: Op, o: usize, number: u64, p: &mut Prediction) -> Vec<u8> {
+        let (mut choices, mut corrections, mut compared) = (vec![], vec![], compare::Ready::default());
+        if self.compared[o] {
+            (compared, corrections) = self.compare(op, o, number, p);
+        } else {
             let mut bits = |x: u64, width: u32| choices.extend((0..width).map(|b| x >> b & 1 == 1));
-            match op {
-                Op::Activation { ring_out, .. } => {
-                    bits(p.client[o][i], op.ring());
-                    bits(p.client[o + 1][i], ring_out.into());
+            for (neuron, window) in op.windows().iter().enumerate() {
+                window.iter().for_each(|&i| bits(p.client[o][i], op.ring()));
+                if let Some((_, _, ring_out)) = op.function() {
+                    bits(p.client[o + 1][neuron], ring_out);
                 }
-                Op::Square { .. } | Op::Argmax { .. } => bits(p.client[o][i], op.ring()),
-                Op::FullyConnected { .. } | Op::Open { .. } => {}
             }
         }
-        let (mut t, mut q, mut corrections) = (vec![], vec![], vec![]);
-        for group in choices.chunks(128) {
-            let block = group.iter().enumerate().map(|(j, &c)| u128::from(c) << j).sum();
-            let extended = self.trees.extend(self.groups, block, self.delta);
-            self.groups += 1;
-            corrections.extend(extended.corrections.iter().flat_map(|c| c.to_le_bytes()));
-            t.extend(extended.t);
-            q.extend(extended.q);
-        }
-        t.truncate(choices.len());
-        q.truncate(choices.len());
-        p.labels.push((t, q));
+        let labels = transfer(&self.trees, &mut self.groups, self.delta, &choices);
+        corrections.extend(labels.corrections);
+        p.labels.push((labels.t, labels.q));
+        p.compared.push(compared);
         corrections
     }
 
@@ -1459,14 +1352,14 @@ impl<'a> Session<'a> {
     }
 
     /// The garbled neurons of an operation, each with what follows its tables.
-    fn garbled(&self, op: Op, layer: u64, q: &[u128]) -> Vec<(Garbled, Vec<u8>)> {
-        let Some((circuit, neurons, _)) = circuit(op) else { return vec![] };
+    fn garbled(&self, op: Op, o: usize, layer: u64, q: &[u128]) -> Vec<(Garbled, Vec<u8>)> {
+        let Some(circuit) = circuit(op).filter(|_| !self.compared[o]) else { return vec![] };
         let each = |(neuron, zero): (usize, &[u128])| {
             let g = circuit.garble(self.session, self.own_labels, self.delta, layer, neuron, zero);
             let last = if let Op::Argmax { .. } = op { g.permute.to_le_bytes().to_vec() } else { vec![] };
             (g, last)
         };
-        q.chunks(q.len() / neurons).enumerate().map(each).collect()
+        q.chunks(q.len() / op.windows().len()).enumerate().map(each).collect()
     }
 
     fn linear(&mut self, op: Op, number: usize, seeds: (Seed, Seed), o: usize, predictions: &mut [Prediction]) {
@@ -1539,13 +1432,17 @@ impl<'a> Session<'a> {
             let (bits, layer) = (op.ring(), number << 16 | o as u64);
             let mut opening = vec![];
             if self.options.streamed {
-                let corrections = self.extend(op, o, p);
+                let corrections = self.extend(op, o, number, p);
                 if !corrections.is_empty() {
                     self.send(true, 12, corrections);
                 }
                 opening = self.products(op, o, layer, p, &mut random);
             }
             let client = p.client[o].clone();
+            if self.compared[o] {
+                server = self.select(op, layer, &p.compared[o], &server);
+                continue;
+            }
             match op {
                 Op::FullyConnected { .. } => {
                     let rows = self.network.weights[linear].chunks(op.inputs()).zip(&self.network.biases[linear]).zip(&p.u[o]);
@@ -1553,14 +1450,14 @@ impl<'a> Session<'a> {
                     server = rows.map(|((row, &b), &u)| ring(dot(row) + i128::from(b) + i128::from(u), bits)).collect();
                     linear += 1;
                 }
-                Op::Activation { .. } | Op::Argmax { .. } => {
+                Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
                     let (t, q) = &p.labels[o];
-                    let (circuit, neurons, elements) = circuit(op).unwrap();
+                    let (circuit, windows) = (circuit(op).unwrap(), op.windows());
                     let (mut labels, mut colours, mut permute) = (vec![], vec![], vec![]);
-                    for (neuron, (g, last)) in self.garbled(op, layer, q).iter().enumerate() {
+                    for (neuron, (g, last)) in self.garbled(op, o, layer, q).iter().enumerate() {
                         let mut active = vec![];
-                        for step in 0..elements {
-                            let share = server[neuron * elements + step];
+                        for (step, &element) in windows[neuron].iter().enumerate() {
+                            let share = server[element];
                             let of_bit = |(b, &zero): (usize, &u128)| zero ^ if share >> b & 1 == 1 { self.delta } else { 0 };
                             active.push(g.server_zero[step].iter().enumerate().map(of_bit).collect::<Vec<_>>());
                             if self.options.streamed {
@@ -1571,13 +1468,13 @@ impl<'a> Session<'a> {
                         if self.options.streamed {
                             labels.extend(last);
                         }
-                        let own = &t[neuron * t.len() / neurons..(neuron + 1) * t.len() / neurons];
+                        let own = &t[neuron * t.len() / windows.len()..(neuron + 1) * t.len() / windows.len()];
                         colours.push(circuit.evaluate(self.session, layer, neuron, &g.tables, &active, own));
                         permute.push(g.permute);
                     }
                     self.send(false, 15, labels);
-                    if let Op::Activation { ring_out, .. } = op {
-                        self.send(true, 16, pack_all(&colours, ring_out.into()));
+                    if let Some((_, _, ring_out)) = op.function() {
+                        self.send(true, 16, pack_all(&colours, ring_out));
                         server = colours.iter().zip(permute).map(|(c, p)| c ^ p).collect();
                     } else {
                         return ((colours[0] ^ permute[0]) as usize, vec![]);

@@ -1,0 +1,225 @@
+//! What the engine says.
+
+use super::by_twin::product_labels;
+use super::cases::{chosen, garbling, message, rescale_values};
+use super::networks::{core_files, core_op, network};
+use super::wire::session_by_core;
+use super::{Case, block, blocks, hex, row, summary, twin};
+use minionn_core::compare::{Compared, Stage};
+use minionn_core::garble::{Argmax, Circuit, Function, Garbler, Neuron, totals};
+use minionn_core::hash::Tmmo;
+use minionn_core::lattice::encode::{Encoder, Plaintext};
+use minionn_core::lattice::encrypt::Mask;
+use minionn_core::lattice::rescale::{Basis, Fraction};
+use minionn_core::lattice::sample::{self, Noise, Ternary};
+use minionn_core::lattice::{SecretKey, encrypt};
+use minionn_core::ot::{self, GROUP, Receiver, Repetition, Sender};
+use minionn_core::plan;
+use minionn_core::plan::tile::Tile;
+use minionn_core::ring::{LIMBS, Modulus};
+use minionn_core::rng::{Domain, Seed};
+use minionn_core::session::{Activations, Options};
+use minionn_core::wire::{Checksum, Greeting, packed_len, unpack, unpack_widths};
+use serde_json::{Value, json};
+
+fn domain(number: u64) -> Domain {
+    let all = [Domain::Derive, Domain::Uniform, Domain::Ternary, Domain::Noise, Domain::Flood, Domain::Mask, Domain::Label];
+    all[number as usize - 1]
+}
+
+/// What of a case the engine has public functions for; `expected` is for those parts that it keeps to itself.
+pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
+    match kind {
+        "Frame" => {
+            let payload = case.bytes("payload");
+            let mut frame = vec![case.u8("tag")];
+            frame.extend((payload.len() as u32).to_le_bytes());
+            frame.extend(payload);
+            let mut checksum = Checksum::new();
+            checksum.update(&frame);
+            frame.extend(checksum.finish());
+            json!({ "frame": hex(&frame) })
+        }
+        "Greeting" => {
+            let frame = case.bytes("frame");
+            let result = Greeting::peek(&frame);
+            if let Ok(Some((greeting, length))) = result {
+                assert_eq!(length, frame.len());
+                if let Greeting::Hello(hello) = greeting {
+                    assert_eq!(hello.emit(), frame[5..frame.len() - 4]);
+                }
+            }
+            json!({ "code": match result { Ok(greeting) => { assert!(greeting.is_some()); 0 } Err(error) => error.code() } })
+        }
+        "Packed" => {
+            let (bits, values) = (case.u64("bits") as u32, case.numbers("values"));
+            let mut bytes = vec![0; packed_len(values.len() as u64, bits) as usize];
+            minionn_core::wire::pack(&values, bits, &mut bytes);
+            let mut back = vec![0; values.len()];
+            assert!(unpack(&bytes, bits, &mut back) && back == values);
+            json!({ "bytes": hex(&bytes) })
+        }
+        "Stream" => {
+            let mut prg = Seed(case.seed("seed")).stream(domain(case.u64("domain")), case.u64("index"));
+            let mut bytes = [0; 1000];
+            bytes[..4].copy_from_slice(&prg.next_u32().to_le_bytes());
+            bytes[4..12].copy_from_slice(&prg.next_u64().to_le_bytes());
+            bytes[12..28].copy_from_slice(&prg.next_u128().to_le_bytes());
+            prg.fill(&mut bytes[28..]);
+            json!({ "first": hex(&bytes[..16]), "sha256_of_1000": hex(&twin::sha256(&bytes)) })
+        }
+        "Derive" => json!({ "seed": hex(&Seed(case.seed("seed")).derive(case.u64("index")).0) }),
+        "Files" => {
+            let (plan, model) = core_files(&network(case.0["network"].as_str().unwrap()));
+            json!({ "plan": hex(&plan), "model_bytes": model.len(), "model_sha256": hex(&twin::sha256(&model)) })
+        }
+        "Tile" => {
+            let (ring, weight_bits, inputs, outputs) = case.fully_connected();
+            match Tile::choose(&plan::Op::FullyConnected { ring, weight_bits, inputs, outputs }, case.usize("stock")) {
+                Ok(t) => {
+                    json!({ "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.level.limbs, "flood": t.level.flood, "upload": t.upload_bytes(), "download": t.download_bytes() })
+                }
+                Err(_) => json!({ "refused": true }),
+            }
+        }
+        "Transform" => {
+            let limb = &LIMBS[case.usize("limb")];
+            let mut a = vec![0; twin::N];
+            Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb")).fill(limb, &mut a);
+            limb.forward(&mut a);
+            summary(a.iter().map(|&x| i64::from(limb.canonical(x))))
+        }
+        "Uniform" => {
+            let limb = &LIMBS[case.usize("limb")];
+            let mut a = vec![0; twin::N];
+            Mask::new(&Seed(case.seed("seed")), case.u64("number"), case.usize("limb")).fill(limb, &mut a);
+            summary(a.into_iter().map(i64::from))
+        }
+        "Ternary" => {
+            let mut values = [0; twin::N];
+            Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index"))).fill(&mut values);
+            summary(values.map(i64::from))
+        }
+        "Noise" => {
+            let mut values = [0; twin::N];
+            Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index"))).fill(&mut values);
+            summary(values.map(i64::from))
+        }
+        "Flooding" => {
+            let residues = LIMBS.each_ref().map(|limb| {
+                let mut prg = Seed(case.seed("seed")).stream(Domain::Flood, case.u64("index"));
+                summary((0..100).map(|_| i64::from(limb.canonical(sample::flood(&mut prg, case.u64("bits") as u32, limb)))))
+            });
+            json!({ "exact": expected["exact"], "limbs": residues })
+        }
+        "Encode" => {
+            let plaintext = case.0["bits"].as_u64().map_or(Plaintext::Slots, |bits| Plaintext::Bits(bits as u32));
+            let encoder = Encoder::new(plaintext, case.usize("limbs"));
+            let residue = |i: usize| LIMBS[i].canonical(encoder.encode(i, case.u64("m")));
+            json!({ "exact": expected["exact"], "residues": (0..case.usize("limbs")).map(residue).collect::<Vec<_>>() })
+        }
+        "Rescale" => {
+            let (limbs, bits) = (case.usize("limbs"), case.u64("bits") as u32);
+            let basis = Basis::new(limbs);
+            let rounded = rescale_values(limbs, case.seed("seed")).into_iter().map(|x| {
+                let mut sum = 0_u64;
+                for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
+                    basis.add(i, &[(x % limb.q as u128) as i32], core::slice::from_mut(&mut sum));
+                }
+                sum.round(bits)
+            });
+            json!({ "rounded": rounded.collect::<Vec<_>>() })
+        }
+        "PublicKey" => json!({ "limbs": encryptions(case, &vec![0; twin::N], None, 4, 0) }),
+        "Upload" => {
+            let bits = case.u64("bits") as u32;
+            let encoder = Encoder::new(Plaintext::Bits(bits), case.usize("limbs"));
+            json!({ "limbs": encryptions(case, &message(bits), Some(&encoder), case.usize("limbs"), case.u64("number")) })
+        }
+        "TMMO" => json!({ "hash": block(Tmmo::new(case.block("key")).hash([case.block("x")], [case.block("tweak")])[0]) }),
+        "Extension" => extension_by_core(case),
+        "Activation" => {
+            let bits = |name| Modulus::Bits(case.u8(name));
+            let function = if case.0["relu"] == true { Function::Relu } else { Function::Identity };
+            let neuron = Neuron { function, modulus_in: bits("ring"), modulus_out: bits("ring_out"), shift: case.u8("shift") };
+            garbled_by_core(&neuron, case.usize("neurons"), case.u64("layer"))
+        }
+        "Argmax" => {
+            let argmax = Argmax { modulus: Modulus::Bits(case.u8("ring")), inputs: case.u64("elements") as u32 };
+            garbled_by_core(&argmax, 1, case.u64("layer"))
+        }
+        "Product" => {
+            let (ring, t, q, session, delta, tweak) = product_labels(case);
+            let (modulus, hash) = (Modulus::Bits(ring as u8), Tmmo::new(session));
+            let mut corrections = vec![0; ring as usize];
+            let p_s = ot::product::server_product(modulus, case.u64("a"), &q, delta, &hash, tweak, &mut corrections).unwrap();
+            let p_c = ot::product::client_product(modulus, case.u64("v"), &t, &hash, tweak, &corrections).unwrap();
+            let bytes = twin::pack(corrections.iter().zip(0..).map(|(&c, i)| (c, ring - i)));
+            let mut back = vec![0; ring as usize];
+            assert!(unpack_widths(&bytes, |i| ring - i as u32, &mut back) && back == corrections);
+            json!({ "corrections": corrections, "p_s": p_s, "p_c": p_c })
+        }
+        "Choice" => {
+            let (op, repetition) = (core_op(chosen(case)), Repetition::from_k(case.u8("k")).unwrap());
+            let most = (0..=48).rev().find(|&worth| {
+                let options = Options { repetition, activations: Activations::Compared { worth }, ..Options::default() };
+                Compared::of(&op, &options).is_some()
+            });
+            Compared::possible(&op).map_or(json!({ "possible": false }), |compared| {
+                let of_stage = |stage: Stage| (0..stage.method.rounds()).flat_map(move |number| stage.message_bytes(number));
+                let messages = compared.stages().flat_map(of_stage);
+                let corrections = compared.correction_bytes(repetition);
+                json!({ "most": most, "round_trips": compared.rounds(), "corrections": row(corrections), "messages": row(messages) })
+            })
+        }
+        "Session" => session_by_core(case),
+        _ => panic!("no such case: {kind}"),
+    }
+}
+
+fn encryptions(case: &Case<'_>, message: &[u64], encoder: Option<&Encoder>, limbs: usize, number: u64) -> Vec<Value> {
+    let key = SecretKey::new(Seed(case.seed("secret")));
+    let (public, mut noise) = (Seed(case.seed("public")), vec![0; twin::N]);
+    encrypt::noise(&Seed(case.seed("noise")), number, &mut noise);
+    let limb = |index: usize| {
+        let mut secret = vec![0; twin::N];
+        key.expand(&LIMBS[index], &mut secret);
+        let mut poly: Vec<i32> = message.iter().map(|&m| encoder.map_or(0, |e| e.encode(index, m))).collect();
+        SecretKey::encrypt_limb(index, number, &public, &noise, &secret, &mut poly);
+        summary(poly.iter().map(|&x| i64::from(x)))
+    };
+    (0..limbs).map(limb).collect()
+}
+
+fn extension_by_core(case: &Case<'_>) -> Value {
+    let repetition = Repetition::from_k(case.u8("k")).unwrap();
+    let (pairing, session, delta) = (Tmmo::new(case.block("pairing")), Tmmo::new(case.block("session")), case.block("delta"));
+    let choices: Vec<u128> = case.0["choices"].as_array().unwrap().iter().map(|c| Case(&json!({ "c": c })).block("c")).collect();
+    let (mut client_leaves, mut server_leaves) = (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
+    let mut pairs = vec![[0; 2]; 128];
+    let mut roots = Seed(case.seed("roots")).stream(Domain::Label, 0);
+    let mut receiver = Receiver::new(repetition, &mut roots, &pairing, &session, &mut client_leaves, &mut pairs).unwrap();
+    let received: Vec<u128> = pairs.iter().enumerate().map(|(j, m)| m[(delta >> j & 1) as usize]).collect();
+    let mut sender = Sender::new(repetition, delta, &received, &pairing, &session, &mut server_leaves).unwrap();
+    let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];
+    let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
+    receiver.extend(&choices, &mut t, &mut corrections).unwrap();
+    sender.extend(&corrections, &mut q).unwrap();
+    let corrections: Vec<u128> = corrections.chunks(16).map(|c| u128::from_le_bytes(c.try_into().unwrap())).collect();
+    json!({ "messages": blocks(&pairs.concat()), "corrections": blocks(&corrections), "t": blocks(&t), "q": blocks(&q) })
+}
+
+fn garbled_by_core<C: Circuit>(circuit: &C, neurons: usize, layer: u64) -> Value {
+    let shape = totals(circuit);
+    let (session, own, delta, zero) = garbling(neurons * shape.client_inputs as usize);
+    let (session, own) = (Tmmo::new(session), Tmmo::new(own));
+    let garbler = Garbler::new(&session, &own, delta, layer);
+    let (mut tables, mut permute) = (vec![0; neurons * shape.table_bytes()], vec![0; neurons]);
+    garbler.garble_neurons::<C, 8>(circuit, 0, neurons, &zero, &mut tables, &mut permute).unwrap();
+    let per_record = shape.server_inputs as usize / circuit.steps();
+    let mut labels = vec![0; neurons * shape.server_inputs as usize];
+    for (record, labels) in labels.chunks_mut(per_record).enumerate() {
+        garbler.active_labels(record as u64, 0, 0, per_record, labels);
+    }
+    json!({ "ands": shape.ands, "tables": hex(&twin::sha256(&tables)), "server_labels": blocks(&labels), "permute": permute })
+}

@@ -1,0 +1,233 @@
+//! The cases' inputs.
+
+use super::networks::network;
+use super::{Case, block, common, hex, twin};
+use serde_json::{Value, json};
+
+/// Inputs of all cases: type, and what varies.
+pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
+    let seeds = [0, 7, 255];
+    let mut hello = {
+        let net = network("relu");
+        let session_less = net.plan();
+        let mut hello = b"MiniONN\0\x01\0\x04\x01".to_vec();
+        hello.extend(3_u32.to_le_bytes());
+        hello.extend(&session_less[session_less.len() - 32..]);
+        hello.extend([0x5a; 32]);
+        hello.extend([0; 16]);
+        hello
+    };
+    let frame = |tag: u8, payload: &[u8]| json!({ "tag": tag, "payload": hex(payload) });
+    let greeting = |comment: &str, frame: Vec<u8>| json!({ "comment": comment, "frame": hex(&frame) });
+    let framed = |tag, payload: &[u8]| twin::Message { up: true, tag, payload: payload.to_vec() }.frame(0);
+    let mut greetings = vec![greeting("a hello", framed(1, &hello)), greeting("asks for the plan", framed(2, &[1, 0]))];
+    for (at, value, comment) in [
+        (0, b'm', "magic"),
+        (8, 2, "version"),
+        (10, 3, "k is 1, 2, 4 or 8"),
+        (11, 100, "modes of no options"),
+        (12, 0, "a stock of 0"),
+        (13, 0x10, "a stock of 4099"),
+    ] {
+        let before = core::mem::replace(&mut hello[at], value);
+        greetings.push(greeting(comment, framed(1, &hello)));
+        hello[at] = before;
+    }
+    let mut named = hello.clone();
+    named[80..].fill(0xa5);
+    greetings.push(greeting("a hello that names a pairing", framed(1, &named)));
+    greetings.push(greeting("plan request of another version", framed(2, &[2, 0])));
+    greetings.push(greeting("wrong length", framed(1, &hello[1..])));
+    greetings.push(greeting("wrong tag", framed(4, &hello)));
+    let mut damaged = framed(1, &hello);
+    damaged[40] ^= 4;
+    greetings.push(greeting("checksum", damaged));
+
+    let widths = [1, 5, 8, 13, 27, 44, 53, 64];
+    let values = |bits: u32| {
+        let mut g = common::Lcg(bits.into());
+        (0..11).map(|_| (g.next() << 33 ^ g.next() << 11 ^ g.next()) & (u64::MAX >> (64 - bits))).collect::<Vec<_>>()
+    };
+    let tile = |(ring, weight_bits, inputs, outputs, stock): (u8, u8, u32, u32, u32)| json!({ "ring": ring, "weight_bits": weight_bits, "inputs": inputs, "outputs": outputs, "stock": stock });
+    let activation = |function: &str, [ring, shift, ring_out]: [u8; 3], len: u32, k: u8| json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "len": len, "k": k });
+    let pool = |function: &str, [ring, shift, ring_out]: [u8; 3], window: &str, k: u8| json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "window": window, "k": k });
+    let neurons = [(true, 20, 7, 19), (false, 21, 12, 30), (true, 8, 0, 44), (true, 44, 30, 8), (false, 9, 7, 9), (true, 13, 11, 13)];
+    vec![
+        ("Frame", vec![frame(8, &[]), frame(255, &[108, 0]), frame(16, b"123456789"), frame(1, &hello)]),
+        ("Greeting", greetings),
+        ("Packed", widths.map(|bits| json!({ "bits": bits, "values": values(bits) })).into()),
+        (
+            "Stream",
+            seeds
+                .iter()
+                .flat_map(|&s| [(1, 0), (2, 5), (7, (1_u64 << 56) - 1)].map(|(d, i)| json!({ "seed": s, "domain": d, "index": i })))
+                .collect(),
+        ),
+        ("Derive", seeds.map(|s| json!({ "seed": s, "index": 3 })).into()),
+        ("Files", ["relu", "square", "chunks"].map(|name| json!({ "network": name })).into()),
+        (
+            "Tile",
+            [
+                (20, 8, 784, 128, 1),
+                (20, 8, 784, 128, 5),
+                (20, 8, 784, 128, 64),
+                (22, 8, 4097, 2, 1),
+                (44, 2, 100, 10, 3),
+                (30, 8, 9, 9, 4096),
+                (8, 2, 1, 1, 1),
+                (25, 8, 1, 5000, 2),
+                (18, 12, 16_384, 1, 1),
+                (33, 8, 4096, 4096, 7),
+                (44, 12, 100, 2, 1),
+                (44, 12, 100, 10, 1),
+                (44, 12, 4097, 2, 1),
+            ]
+            .map(tile)
+            .into(),
+        ),
+        ("Transform", (0..4).map(|limb| json!({ "seed": 1, "limb": limb })).collect()),
+        ("Uniform", (0..4).map(|limb| json!({ "seed": 9, "number": 5, "limb": limb })).collect()),
+        ("Ternary", seeds.map(|s| json!({ "seed": s, "index": 1 })).into()),
+        ("Noise", seeds.map(|s| json!({ "seed": s, "index": 2 })).into()),
+        ("Flooding", [20, 58, 63, 87].map(|bits| json!({ "seed": 3, "index": 0, "bits": bits })).into()),
+        (
+            "Encode",
+            [(8, 3), (20, 3), (33, 4), (44, 4)]
+                .iter()
+                .flat_map(|&(bits, limbs)| [0_u64, 1, (1 << bits) / 2, (1 << bits) - 1].map(|m| json!({ "bits": bits, "limbs": limbs, "m": m })))
+                .chain([0, 1, 32_768, 65_536].map(|m| json!({ "bits": "slots", "limbs": 4, "m": m })))
+                .collect(),
+        ),
+        ("Rescale", [(3, 29), (4, 26), (4, 42)].map(|(limbs, bits)| json!({ "limbs": limbs, "bits": bits, "seed": 4 })).into()),
+        ("PublicKey", vec![json!({ "secret": 1, "noise": 2, "public": 3 })]),
+        (
+            "Upload",
+            [(20, 3), (33, 4)].map(|(bits, limbs)| json!({ "bits": bits, "limbs": limbs, "secret": 1, "noise": 4, "public": 5, "number": 2 })).into(),
+        ),
+        (
+            "TMMO",
+            vec![
+                json!({ "key": block(0), "x": block(0), "tweak": block(0) }),
+                json!({ "key": block(7), "x": block(u128::MAX / 3), "tweak": block(1 << 127 | 99) }),
+            ],
+        ),
+        (
+            "Extension",
+            [1, 2, 4, 8].map(|k| json!({ "k": k, "pairing": block(78), "session": block(77), "roots": 6, "delta": block((u128::MAX / 5) | 1), "choices": [block(1), block(u128::MAX / 7)] })).into(),
+        ),
+        (
+            "Activation",
+            neurons.map(|(relu, ring, shift, ring_out)| json!({ "relu": relu, "ring": ring, "shift": shift, "ring_out": ring_out, "neurons": 3, "layer": 65_538 })).into(),
+        ),
+        ("Argmax", [(8, 1), (20, 2), (19, 10), (44, 5)].map(|(ring, elements)| json!({ "ring": ring, "elements": elements, "layer": 4 })).into()),
+        ("Product", [(8, 255_u64), (30, 12_345_678), (44, 1 << 43)].map(|(ring, v)| json!({ "ring": ring, "a": v / 3, "v": v, "layer": 2, "element": 5 })).into()),
+        (
+            "Session",
+            vec![
+                json!({ "network": "relu", "k": 8, "streamed": false, "stock": 2, "client": 1, "server": 2, "predictions": 4, "keep": true }),
+                json!({ "network": "square", "k": 2, "streamed": true, "stock": 1, "client": 3, "server": 4, "predictions": 2 }),
+                json!({ "network": "square", "k": 4, "streamed": false, "stock": 3, "client": 5, "server": 6, "predictions": 3 }),
+                json!({ "network": "chunks", "k": 1, "streamed": false, "stock": 1, "client": 7, "server": 8, "predictions": 1 }),
+                json!({ "network": "square", "k": 2, "streamed": true, "stock": 2, "client": 9, "server": 10, "predictions": 2,
+                    "keep": true, "after": { "network": "relu", "k": 2, "streamed": false, "stock": 1, "client": 11, "server": 12 } }),
+            ],
+        ),
+        // Comparisons, behind all others: numbers of cases stay.
+        (
+            "Greeting",
+            [(0x63, "circuits or comparisons, the largest number"), (0x64, "a number above the largest")]
+                .map(|(modes, comment)| {
+                    hello[11] = modes;
+                    greeting(comment, framed(1, &hello))
+                })
+                .into(),
+        ),
+        (
+            "Choice",
+            vec![
+                activation("relu", [20, 7, 19], 100, 8),
+                activation("relu", [44, 0, 44], 1, 1),
+                activation("relu", [8, 6, 8], 3, 2),
+                activation("relu", [8, 7, 8], 3, 2),
+                activation("identity", [21, 12, 30], 100, 4),
+                activation("identity", [30, 12, 10], 1000, 8),
+                activation("identity", [20, 0, 21], 7, 8),
+                activation("identity", [20, 0, 20], 7, 8),
+                activation("clip -1000 1000", [20, 3, 12], 60, 8),
+                activation("clip 7 6000", [20, 3, 12], 60, 8),
+                activation("clip 8 524288", [20, 3, 18], 60, 8),
+                activation("clip -1099511627776 99", [20, 3, 18], 60, 8),
+                activation("clip -1099511627776 1099511627776", [20, 3, 18], 60, 8),
+                activation("clip -1099511627776 1099511627776", [20, 0, 20], 60, 8),
+                activation("clip 524288 1099511627776", [20, 3, 18], 60, 8),
+                activation("clip -1099511627776 -1048576", [20, 3, 18], 60, 8),
+                activation("leaky 51 9", [20, 4, 19], 60, 8),
+                activation("leaky 1 0", [20, 4, 19], 60, 2),
+                activation("leaky 7 3", [42, 0, 44], 60, 8),
+                activation("leaky 7 9", [20, 13, 19], 60, 8),
+                pool("relu", [19, 3, 16], "2 9 9 3 3 2 2 1 0 1 0", 8),
+                pool("relu", [19, 3, 15], "2 9 9 3 3 2 2 1 0 1 0", 8),
+                pool("identity", [19, 3, 17], "1 8 8 2 2 2 2 0 0 0 0", 8),
+                pool("identity", [19, 3, 16], "1 8 8 2 2 2 2 0 0 0 0", 8),
+                pool("relu", [19, 3, 16], "1 8 8 1 1 2 2 0 0 0 0", 8),
+            ],
+        ),
+        (
+            "Session",
+            vec![
+                json!({ "network": "relu", "k": 8, "compare": 0, "streamed": false, "stock": 2, "client": 21, "server": 22, "predictions": 3 }),
+                json!({ "network": "shapes", "k": 8, "compare": 0, "streamed": false, "stock": 1, "client": 25, "server": 26, "predictions": 1 }),
+                json!({ "network": "bounds", "k": 8, "compare": 0, "streamed": false, "stock": 1, "client": 27, "server": 28, "predictions": 1 }),
+                json!({ "network": "bounds", "k": 8, "compare": 48, "streamed": false, "stock": 1, "client": 29, "server": 30, "predictions": 1 }),
+                json!({ "network": "pools", "k": 4, "compare": 0, "streamed": true, "stock": 1, "client": 31, "server": 32, "predictions": 1 }),
+                json!({ "network": "pools", "k": 4, "compare": 48, "streamed": true, "stock": 1, "client": 33, "server": 34, "predictions": 1 }),
+                json!({ "network": "leaky", "k": 8, "compare": 1, "streamed": false, "stock": 1, "client": 35, "server": 36, "predictions": 1 }),
+                json!({ "network": "leaky", "k": 8, "compare": 48, "streamed": false, "stock": 1, "client": 37, "server": 38, "predictions": 1 }),
+                json!({ "network": "sizes", "k": 8, "compare": 12, "streamed": false, "stock": 2, "client": 39, "server": 40, "predictions": 2 }),
+                json!({ "network": "sizes", "k": 1, "compare": 12, "streamed": true, "stock": 2, "client": 41, "server": 42, "predictions": 3,
+                    "after": { "network": "relu", "k": 1, "streamed": false, "stock": 1, "client": 43, "server": 44 } }),
+            ],
+        ),
+    ]
+}
+
+/// Some polynomial: noise and a few large values.
+pub(super) fn rescale_values(limbs: usize, seed: [u8; 32]) -> Vec<u128> {
+    let mut stream = twin::Stream::new(seed, 6, 0);
+    (0..64).map(|_| u128::from_le_bytes(stream.bytes()) % twin::modulus(limbs)).collect()
+}
+
+pub(super) fn message(bits: u32) -> Vec<u64> {
+    let mut g = common::Lcg(bits.into());
+    (0..twin::N).map(|i| if i % 3 == 0 { g.below(1 << bits) } else { 0 }).collect()
+}
+
+/// Labels for garbling: session key, own key, Δ, and zero labels of the client.
+pub(super) fn garbling(count: usize) -> (u128, u128, u128, Vec<u128>) {
+    let mut stream = twin::Stream::new([12; 32], 7, 3);
+    let mut block = || u128::from_le_bytes(stream.bytes());
+    (block(), block(), block() | 1, (0..count).map(|_| block()).collect())
+}
+
+/// The operation of a choice.
+pub(super) fn chosen(case: &Case<'_>) -> twin::Op {
+    let [ring, shift, ring_out] = ["ring", "shift", "ring_out"].map(|name| case.u8(name));
+    let text = |name: &str| case.0[name].as_str().unwrap().split(' ').collect::<Vec<_>>();
+    let words = text("function");
+    let number = |i: usize| words[i].parse::<i64>().unwrap();
+    let function = match words[0] {
+        "identity" => twin::Function::Identity,
+        "relu" => twin::Function::Relu,
+        "clip" => twin::Function::Clip { lo: number(1), hi: number(2) },
+        "leaky" => twin::Function::Leaky { m: number(1) as u8, e: number(2) as u8 },
+        other => panic!("no function {other}"),
+    };
+    if case.0.get("window").is_none() {
+        return twin::Op::Activation { ring, ring_out, shift, function, len: case.u64("len") as u32 };
+    }
+    let numbers: Vec<u32> = text("window").iter().map(|x| x.parse().unwrap()).collect();
+    let pair = |i: usize| [numbers[i], numbers[i + 1]];
+    let padding = [7, 8, 9, 10].map(|i| numbers[i] as u16);
+    let window = twin::Window { channels: numbers[0], size: pair(1), kernel: pair(3), stride: pair(5), padding };
+    twin::Op::MaxPool { ring, ring_out, shift, function, window }
+}
