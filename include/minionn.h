@@ -123,6 +123,26 @@
 #define MINIONN_ACTIVATIONS_COMPARED 1
 
 /**
+ * Comparison where it saves time on a local network: 1 ms for a round trip, 1 Gbit/s.
+ */
+#define MINIONN_ACTIVATIONS_LAN (MINIONN_ACTIVATIONS_COMPARED + 17)
+
+/**
+ * Comparison where it saves time on a wide one: 50 ms, 100 Mbit/s.
+ */
+#define MINIONN_ACTIVATIONS_WAN (MINIONN_ACTIVATIONS_COMPARED + 20)
+
+/**
+ * Comparison where it saves time on a serial line: 2 ms, 921600 baud.
+ */
+#define MINIONN_ACTIVATIONS_UART (MINIONN_ACTIVATIONS_COMPARED + 8)
+
+/**
+ * Comparison where it saves time over Bluetooth Low Energy: 30 ms, 700 kbit/s.
+ */
+#define MINIONN_ACTIVATIONS_BLE (MINIONN_ACTIVATIONS_COMPARED + 12)
+
+/**
  * What a call returns. The numbers are fixed for ever: 1-99 the caller's fault, 100-199 the peer's or the link's, 200 a bug.
  */
 enum minionn_status

@@ -154,7 +154,7 @@ fn every_network_runs_in_cpp_unchanged() {
         // The largest one once: it takes seconds.
         let pairs = if name == "fig13_cifar" { &PAIRS[3..] } else { &PAIRS[1..] };
         for &pair in pairs {
-            for activation in ["gc", "ot"] {
+            for activation in ["gc", "ot", "auto"] {
                 let report = pairing(pair, &network, &rows, &["--tables", "streamed", "--activation", activation]);
                 assert_eq!(report["predictions"], plain["predictions"], "{name}: {pair:?}, {activation}");
             }

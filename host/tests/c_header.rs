@@ -255,3 +255,16 @@ fn the_commands_write_them() {
     assert!(seen.contains_key("argmax.3") && !seen.contains_key("argmax.4"));
     assert!(!minionn().args(["plan", "digits_relu.plan", "--inbox", "512"]).output().unwrap().status.success(), "only with --c-header");
 }
+
+#[test]
+fn links_of_the_c_abi_are_those_of_the_command() {
+    for (link, code) in [
+        ("lan", minionn::MINIONN_ACTIVATIONS_LAN),
+        ("wan", minionn::MINIONN_ACTIVATIONS_WAN),
+        ("uart", minionn::MINIONN_ACTIVATIONS_UART),
+        ("ble", minionn::MINIONN_ACTIVATIONS_BLE),
+    ] {
+        let link: minionn_host::link_model::LinkModel = link.parse().unwrap();
+        assert_eq!(link.activations().code(), code, "{}", link.name);
+    }
+}
