@@ -405,14 +405,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 for step in plan.steps() {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&step.op, options) {
-                        let layer = Layer {
-                            op: &step.op,
-                            compared: &compared,
-                            layer: layer(first + prediction as u64, step.number),
-                            hash,
-                            options,
-                            plan,
-                        };
+                        let layer = layer(first + prediction as u64, step.number);
+                        let layer = Layer { op: &step.op, compared: &compared, layer, hash, options, plan };
                         let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
                         let random = (&compared::choices(&seed, step.number), prediction);
                         let output = |e| shares.get(prediction, Modulus::Bits(step.op.output().0), step.to + e);
@@ -441,14 +435,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 for step in plan.steps() {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&step.op, options) {
-                        let layer = Layer {
-                            op: &step.op,
-                            compared: &compared,
-                            layer: layer(first + prediction as u64, step.number),
-                            hash,
-                            options,
-                            plan,
-                        };
+                        let layer = layer(first + prediction as u64, step.number);
+                        let layer = Layer { op: &step.op, compared: &compared, layer, hash, options, plan };
                         let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
                         layer.client_backward(ch, workspace, backward, elements.take(compared.len())?, share).await?;
                         continue;
