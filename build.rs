@@ -11,7 +11,9 @@ fn main() {
         for file in ["ffi/header.rs", "ffi/src", "include"] {
             println!("cargo::rerun-if-changed={file}");
         }
-        let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"));
+        let root = std::path::PathBuf::from(
+            std::env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it"),
+        );
         header::write(&root, &root.join("include/minionn.h"));
     }
 }

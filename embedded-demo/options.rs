@@ -1,13 +1,21 @@
-//! How a device's sessions run. Client, server, their build scripts and what tests them need the same.
+//! How a device's sessions run. Client, server, their build scripts and what tests them need the
+//! same.
 
 use minionn_core::ot::Repetition;
 use minionn_core::session::{Activations, Options, Tables};
 
 /// Fewest instructions and least memory: OTs of one bit of the choice at a time, no table is kept.
-const GARBLED: Options = Options { repetition: Repetition::K2, tables: Tables::Streamed, stock: 1, activations: Activations::Garbled };
+const GARBLED: Options = Options {
+    repetition: Repetition::K2,
+    tables: Tables::Streamed,
+    stock: 1,
+    activations: Activations::Garbled,
+};
 
-/// Fewest bytes online: what OTs leave waits in memory, and there are no tables. On a serial line, each further round trip is worth 256 bytes.
-const COMPARED: Options = Options { tables: Tables::Stored, activations: Activations::Compared { worth: 8 }, ..GARBLED };
+/// Fewest bytes online: what OTs leave waits in memory, and there are no tables. On a serial line,
+/// each further round trip is worth 256 bytes.
+const COMPARED: Options =
+    Options { tables: Tables::Stored, activations: Activations::Compared { worth: 8 }, ..GARBLED };
 
 /// With the feature `compare`, or without.
 pub(crate) const fn options(compare: bool) -> Options {

@@ -1,5 +1,6 @@
-//! Every pairing of Rust and C++ parties over loopback predicts what the integer model says. Run by `cargo xtask cpp`, which builds the
-//! programs; `MINIONN_RELEASE` is the folder of the Rust command, `MINIONN_CPP` that of the C++ programs.
+//! Every pairing of Rust and C++ parties over loopback predicts what the integer model says. Run by
+//! `cargo xtask cpp`, which builds the programs; `MINIONN_RELEASE` is the folder of the Rust
+//! command, `MINIONN_CPP` that of the C++ programs.
 
 use serde_json::Value;
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +18,11 @@ impl Server {
         let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let address = line.trim().strip_prefix("listening on ").unwrap_or_else(|| panic!("said '{line}'")).to_owned();
+        let address = line
+            .trim()
+            .strip_prefix("listening on ")
+            .unwrap_or_else(|| panic!("said '{line}'"))
+            .to_owned();
         Self { process, address }
     }
 }
@@ -31,7 +36,9 @@ impl Drop for Server {
 }
 
 fn folder(variable: &str) -> PathBuf {
-    std::env::var_os(variable).unwrap_or_else(|| panic!("{variable} is not set: cargo xtask cpp")).into()
+    std::env::var_os(variable)
+        .unwrap_or_else(|| panic!("{variable} is not set: cargo xtask cpp"))
+        .into()
 }
 
 fn model(name: &str) -> PathBuf {
@@ -48,7 +55,8 @@ fn json(command: &mut Command) -> Value {
 fn rows(name: &str, columns: usize, count: usize) -> PathBuf {
     let bytes = std::fs::read(model(&format!("{name}.test.npy"))).unwrap();
     let begin = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {columns}), }}");
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({count}, {columns}), }}");
     header = format!("{header:<117}\n");
     let mut out = b"\x93NUMPY\x01\x00".to_vec();
     out.extend(u16::to_le_bytes(header.len() as u16));
@@ -70,14 +78,22 @@ fn without_time(report: &Value) -> Value {
 }
 
 /// Runs one pairing.
-fn pairing((server, client): (&str, &str), network: &Path, rows: &Path, arguments: &[&str]) -> Value {
+fn pairing(
+    (server, client): (&str, &str),
+    network: &Path,
+    rows: &Path,
+    arguments: &[&str],
+) -> Value {
     let (rust, cpp) = (folder("MINIONN_RELEASE").join("minionn"), folder("MINIONN_CPP"));
-    let mut serve = Command::new(if server == "Rust" { rust.clone() } else { cpp.join("minionn-server") });
+    let mut serve =
+        Command::new(if server == "Rust" { rust.clone() } else { cpp.join("minionn-server") });
     if server == "Rust" {
         serve.arg("serve");
     }
-    let server_process = Server::start(serve.arg(network).args(["--listen", "127.0.0.1:0", "--once"]));
-    let mut predict = Command::new(if client == "Rust" { rust } else { cpp.join("minionn-client") });
+    let server_process =
+        Server::start(serve.arg(network).args(["--listen", "127.0.0.1:0", "--once"]));
+    let mut predict =
+        Command::new(if client == "Rust" { rust } else { cpp.join("minionn-client") });
     if client == "Rust" {
         predict.args(["predict", "--json"]);
     }
@@ -90,7 +106,8 @@ fn plain(network: &Path, rows: &Path) -> Value {
     json(Command::new(rust).arg("plain").arg(network).arg("--json").arg("--input").arg(rows))
 }
 
-const PAIRS: [(&str, &str); 4] = [("Rust", "Rust"), ("Rust", "C++"), ("C++", "Rust"), ("C++", "C++")];
+const PAIRS: [(&str, &str); 4] =
+    [("Rust", "Rust"), ("Rust", "C++"), ("C++", "Rust"), ("C++", "C++")];
 
 #[test]
 #[ignore = "needs both commands: cargo xtask cpp"]
@@ -98,41 +115,74 @@ fn every_pairing_predicts_what_the_integer_model_says() {
     let (network, rows) = (model("digits_relu.minionn"), rows("digits_relu", 64, 5));
     let plain = plain(&network, &rows);
     let mut reports = Vec::new();
-    for (tables, activation) in [("stored", "gc"), ("streamed", "gc"), ("stored", "ot"), ("streamed", "ot")] {
+    for (tables, activation) in
+        [("stored", "gc"), ("streamed", "gc"), ("stored", "ot"), ("streamed", "ot")]
+    {
         let mut of_mode = Vec::new();
         for pair in PAIRS {
-            let report = pairing(pair, &network, &rows, &["--stock", "2", "--tables", tables, "--activation", activation]);
-            assert_eq!(report["predictions"], plain["predictions"], "{pair:?}, {tables}, {activation}");
+            let report = pairing(
+                pair,
+                &network,
+                &rows,
+                &["--stock", "2", "--tables", tables, "--activation", activation],
+            );
+            assert_eq!(
+                report["predictions"], plain["predictions"],
+                "{pair:?}, {tables}, {activation}"
+            );
             of_mode.push(without_time(&report));
         }
-        assert!(of_mode.windows(2).all(|pair| pair[0] == pair[1]), "the same bytes and rounds: {of_mode:?}");
+        assert!(
+            of_mode.windows(2).all(|pair| pair[0] == pair[1]),
+            "the same bytes and rounds: {of_mode:?}"
+        );
         reports.push(of_mode);
     }
-    assert!((0..4).all(|i| !reports[..i].contains(&reports[i])), "tables and activations differ in their phases");
+    assert!(
+        (0..4).all(|i| !reports[..i].contains(&reports[i])),
+        "tables and activations differ in their phases"
+    );
 }
 
-/// What a client keeps of a set-up, a server of either language goes on with; and a client of the other language, too.
+/// What a client keeps of a set-up, a server of either language goes on with; and a client of the
+/// other language, too.
 #[test]
 #[ignore = "needs both commands: cargo xtask cpp"]
 fn sessions_go_on_with_a_pairing() {
     let (network, rows) = (model("digits_relu.minionn"), rows("digits_relu", 64, 2));
     let (rust, cpp) = (folder("MINIONN_RELEASE").join("minionn"), folder("MINIONN_CPP"));
-    let (rust_client, cpp_client) = ([rust.clone(), "predict".into(), "--json".into()], [cpp.join("minionn-client")]);
+    let (rust_client, cpp_client) =
+        ([rust.clone(), "predict".into(), "--json".into()], [cpp.join("minionn-client")]);
     let plain = plain(&network, &rows);
     for server in [&[rust, "serve".into()][..], &[cpp.join("minionn-server")]] {
-        let process = Server::start(Command::new(&server[0]).args(&server[1..]).arg(&network).args(["--listen", "127.0.0.1:0"]));
+        let process = Server::start(
+            Command::new(&server[0])
+                .args(&server[1..])
+                .arg(&network)
+                .args(["--listen", "127.0.0.1:0"]),
+        );
         for first in [&rust_client[..], &cpp_client] {
             let half = Path::new(env!("CARGO_TARGET_TMPDIR")).join("device.pairing");
             let _ = std::fs::remove_file(&half);
             let predict = |client: &[PathBuf]| {
                 let mut predict = Command::new(&client[0]);
-                predict.args(&client[1..]).arg(&process.address).arg("--input").arg(&rows).arg("--pairing").arg(&half);
+                predict
+                    .args(&client[1..])
+                    .arg(&process.address)
+                    .arg("--input")
+                    .arg(&rows)
+                    .arg("--pairing")
+                    .arg(&half);
                 let report = json(&mut predict);
                 assert_eq!(report["predictions"], plain["predictions"], "{server:?}, {client:?}");
                 report["setup"]["bytes_sent"].as_u64().unwrap()
             };
             assert!(predict(first) > 50_000);
-            assert_eq!([&rust_client[..], &cpp_client].map(predict), [105, 105], "{server:?}, {first:?}");
+            assert_eq!(
+                [&rust_client[..], &cpp_client].map(predict),
+                [105, 105],
+                "{server:?}, {first:?}"
+            );
         }
     }
 }
@@ -155,8 +205,16 @@ fn every_network_runs_in_cpp_unchanged() {
         let pairs = if name == "fig13_cifar" { &PAIRS[3..] } else { &PAIRS[1..] };
         for &pair in pairs {
             for activation in ["gc", "ot", "auto"] {
-                let report = pairing(pair, &network, &rows, &["--tables", "streamed", "--activation", activation]);
-                assert_eq!(report["predictions"], plain["predictions"], "{name}: {pair:?}, {activation}");
+                let report = pairing(
+                    pair,
+                    &network,
+                    &rows,
+                    &["--tables", "streamed", "--activation", activation],
+                );
+                assert_eq!(
+                    report["predictions"], plain["predictions"],
+                    "{name}: {pair:?}, {activation}"
+                );
             }
         }
     }

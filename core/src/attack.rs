@@ -1,9 +1,12 @@
 //! Switches that take single defences away, so that attack tests can show what each is for.
 //!
-//! They exist only with the feature `attack`, which a release build refuses; otherwise `stripped` is the constant `false`.
+//! They exist only with the feature `attack`, which a release build refuses; otherwise `stripped`
+//! is the constant `false`.
 
 #[cfg(all(feature = "attack", not(debug_assertions)))]
-compile_error!("the feature `attack` removes defences: it is for tests with debug assertions, never for a release build");
+compile_error!(
+    "the feature `attack` removes defences: it is for tests with debug assertions, never for a release build"
+);
 
 /// A defence that a test may strip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

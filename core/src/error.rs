@@ -5,7 +5,8 @@ use core::fmt;
 /// Result of the engine.
 pub type Result<T> = core::result::Result<T, Error>;
 
-/// What went wrong. `Copy`, no strings; [`Error::code`] is stable for the C ABI and for abort frames.
+/// What went wrong. `Copy`, no strings; [`Error::code`] is stable for the C ABI and for abort
+/// frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Error {
@@ -158,7 +159,9 @@ impl Error {
             100 => "reading from or writing to the peer failed",
             101 => "the peer closed the connection early",
             102 => "the peer sent a message that was not due: do both sides run the same version?",
-            103 => "the peer sent a message of the wrong length: do both sides use the same plan and options?",
+            103 => {
+                "the peer sent a message of the wrong length: do both sides use the same plan and options?"
+            }
             104 => "a message arrived damaged: check the link",
             105 => "the peer speaks another protocol version: update the older side",
             106 => "the peer serves another plan: fetch its plan again",
@@ -180,7 +183,9 @@ impl fmt::Display for Error {
             Self::Length { need, got } => write!(f, " ({need} needed, {got} handed in)"),
             Self::Unexpected { want, got } => write!(f, " (tag {want} due, {got} came)"),
             Self::FrameLength { need, got } => write!(f, " ({need} bytes due, {got} announced)"),
-            Self::Plan(fault) | Self::Model(fault) | Self::Pairing(fault) => write!(f, " ({})", fault.describe()),
+            Self::Plan(fault) | Self::Model(fault) | Self::Pairing(fault) => {
+                write!(f, " ({})", fault.describe())
+            }
             Self::PeerAborted(code) => write!(f, ": {}", Self::describe(*code)),
             _ => Ok(()),
         }
@@ -200,7 +205,9 @@ impl PlanFault {
             Self::Digest => "its digest does not match: the file is damaged",
             Self::Field => "a field is outside its range",
             Self::Shape => "neighbouring operations do not fit together",
-            Self::Flooding => "no parameter set gives 40 bits of flooding: use fewer weight or activation bits",
+            Self::Flooding => {
+                "no parameter set gives 40 bits of flooding: use fewer weight or activation bits"
+            }
             Self::Weight => "a weight is wider than the plan says",
         }
     }

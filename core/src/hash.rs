@@ -1,8 +1,9 @@
 //! The tweakable hash of garbling, OT and GGM trees: TMMO on AES-128.
 //!
-//! `H(x, i) = π(π(x) ⊕ i) ⊕ π(x)` with `π = AES-128_k`, tweakable circular-correlation robust in the ideal-cipher model
-//! (Guo, Katz, Wang, Yu, "Efficient and Secure Multiparty Computation from Fixed-Key Block Ciphers", S&P 2020, §7.4).
-//! An attack costs `2^128 / calls`, so keys are changed often: one per garbled record, see SECURITY.md.
+//! `H(x, i) = π(π(x) ⊕ i) ⊕ π(x)` with `π = AES-128_k`, tweakable circular-correlation robust in
+//! the ideal-cipher model (Guo, Katz, Wang, Yu, "Efficient and Secure Multiparty Computation from
+//! Fixed-Key Block Ciphers", S&P 2020, §7.4). An attack costs `2^128 / calls`, so keys are changed
+//! often: one per garbled record, see SECURITY.md.
 
 use crate::backend::aes::{Aes, Job, Machine, Pass, in_flight};
 
@@ -68,7 +69,9 @@ impl<X: Machine> Pass<X> for HashPass<'_, X> {
         let machine = self.machine;
         machine.encrypt(self.keys, 0, x);
         let mut y = *x;
-        for (y, tweaks) in y.iter_mut().zip(self.tweaks.get(at..).unwrap_or_default().chunks(X::BLOCKS)) {
+        for (y, tweaks) in
+            y.iter_mut().zip(self.tweaks.get(at..).unwrap_or_default().chunks(X::BLOCKS))
+        {
             *y = machine.xor(*y, machine.load(tweaks));
         }
         machine.encrypt(self.keys, 0, &mut y);
@@ -78,8 +81,8 @@ impl<X: Machine> Pass<X> for HashPass<'_, X> {
     }
 }
 
-/// `H(x, tweaks[j])` under the keys of lanes, vector by vector: vector `j` of `x[g]` has tweak `j` in all lanes, and its blocks belong to the
-/// lanes from `first + g · BLOCKS` on.
+/// `H(x, tweaks[j])` under the keys of lanes, vector by vector: vector `j` of `x[g]` has tweak `j`
+/// in all lanes, and its blocks belong to the lanes from `first + g · BLOCKS` on.
 #[inline(always)]
 pub(crate) fn hash_lanes<X: Machine, const L: usize, const M: usize, const G: usize>(
     machine: X,
@@ -112,6 +115,9 @@ mod tests {
         let h = Tmmo::new(7);
         let (x, i) = (0x0123_4567_89ab_cdef_u128 << 3, 99);
         let px = h.permute(x);
-        assert_eq!(h.hash([x, x ^ 1, x], [i, i, i]), [h.permute(px ^ i) ^ px, h.hash([x ^ 1], [i])[0], h.hash([x], [i])[0]]);
+        assert_eq!(
+            h.hash([x, x ^ 1, x], [i, i, i]),
+            [h.permute(px ^ i) ^ px, h.hash([x ^ 1], [i])[0], h.hash([x], [i])[0]]
+        );
     }
 }

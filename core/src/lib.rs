@@ -1,5 +1,6 @@
-//! MiniONN's protocol engine, after "Oblivious Neural Network Predictions via MiniONN Transformations"
-//! (Liu, Juuti, Lu, Asokan, CCS 2017): `no_std`, no allocation, no I/O, no clock, no threads.
+//! MiniONN's protocol engine, after "Oblivious Neural Network Predictions via MiniONN
+//! Transformations" (Liu, Juuti, Lu, Asokan, CCS 2017): `no_std`, no allocation, no I/O, no clock,
+//! no threads.
 //!
 //! From the outside in; each layer uses only those below it.
 //!
@@ -18,7 +19,10 @@
 #![no_std]
 #![deny(unsafe_code)]
 // Without comparisons, what serves them alone is left to the linker.
-#![cfg_attr(not(feature = "compare"), allow(dead_code, unused_imports, unused_mut, unused_variables))]
+#![cfg_attr(
+    not(feature = "compare"),
+    allow(dead_code, unused_imports, unused_mut, unused_variables)
+)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(test)]

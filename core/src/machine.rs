@@ -1,14 +1,18 @@
-//! The machine that runs a party, as far as its need for memory depends on it: so a host can tell what a microcontroller will ask for.
+//! The machine that runs a party, as far as its need for memory depends on it: so a host can tell
+//! what a microcontroller will ask for.
 
 use crate::error::{Error, Result};
 
-/// Sizes that neither plan nor options decide. A party takes exactly these from its caller's memory, whatever of it the compiler then uses:
-/// a need that is told on one machine is the need on the other, to the byte.
+/// Sizes that neither plan nor options decide. A party takes exactly these from its caller's
+/// memory, whatever of it the compiler then uses: a need that is told on one machine is the need on
+/// the other, to the byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// Records (neurons) garbled or evaluated at once. Only speed and memory depend on it, never the bytes on the wire.
+    /// Records (neurons) garbled or evaluated at once. Only speed and memory depend on it, never
+    /// the bytes on the wire.
     pub(crate) lanes: usize,
-    /// Groups of OTs in one call of the extension: as many as share one key schedule, or several times that, for several threads.
+    /// Groups of OTs in one call of the extension: as many as share one key schedule, or several
+    /// times that, for several threads.
     pub(crate) groups: usize,
     /// Ciphertexts of one limb encrypted at once.
     pub(crate) ciphertexts: usize,

@@ -1,4 +1,5 @@
-//! The caller's memory: measured and carved by the same code, so a size query can't disagree with what is used.
+//! The caller's memory: measured and carved by the same code, so a size query can't disagree with
+//! what is used.
 
 use crate::error::{Error, Result};
 use crate::machine::Machine;
@@ -43,7 +44,8 @@ impl<'a> Space<'a> {
     /// Takes `n` zeroed elements.
     ///
     /// # Errors
-    /// [`Error::Memory`] if not that much is left: `need` is what this and earlier calls ask for, so measure first for the whole.
+    /// [`Error::Memory`] if not that much is left: `need` is what this and earlier calls ask for,
+    /// so measure first for the whole.
     pub fn take<T: Pod>(&mut self, n: usize) -> Result<&'a mut [T]> {
         let bytes = n.checked_mul(size_of::<T>()).and_then(|b| b.checked_next_multiple_of(ALIGN));
         let total = bytes.and_then(|b| self.used.checked_add(b));
@@ -55,7 +57,8 @@ impl<'a> Space<'a> {
             return Ok(&mut []);
         };
         let got = self.used + rest.len();
-        let (head, tail) = rest.split_at_mut_checked(bytes).ok_or(Error::Memory { need: total, got })?;
+        let (head, tail) =
+            rest.split_at_mut_checked(bytes).ok_or(Error::Memory { need: total, got })?;
         self.rest = Some(tail);
         self.used = total;
         head.fill(0);
@@ -82,7 +85,8 @@ impl<'a> Space<'a> {
     }
 }
 
-/// Wipes, a word at a time: byte by byte, as slices of bytes are wiped by themselves, takes longer than all arithmetic on large memory.
+/// Wipes, a word at a time: byte by byte, as slices of bytes are wiped by themselves, takes longer
+/// than all arithmetic on large memory.
 pub(crate) fn wipe<T: Pod>(values: &mut [T]) {
     let (head, words, tail) = bytemuck::pod_align_to_mut::<T, u64>(values);
     words.zeroize();
@@ -114,7 +118,10 @@ mod tests {
         let mut memory = Memory([0xff; 64]);
         let (a, b) = layout(&mut Space::carve(&mut memory.0[..48]).unwrap()).unwrap();
         assert_eq!((a.len(), b.len(), a[2], b[4]), (3, 5, 0, 0));
-        assert_eq!(layout(&mut Space::carve(&mut memory.0[..47]).unwrap()).err(), Some(Error::Memory { need: 48, got: 47 }));
+        assert_eq!(
+            layout(&mut Space::carve(&mut memory.0[..47]).unwrap()).err(),
+            Some(Error::Memory { need: 48, got: 47 })
+        );
         assert_eq!(Space::carve(&mut memory.0[1..]).err(), Some(Error::Alignment));
     }
 
@@ -123,7 +130,13 @@ mod tests {
         for (from, to) in [(0, 64), (1, 64), (3, 5), (7, 25), (8, 40), (9, 9)] {
             let mut memory = Memory([0xff; 64]);
             wipe(&mut memory.0[from..to]);
-            assert!(memory.0.iter().enumerate().all(|(i, &byte)| (byte == 0) == (from..to).contains(&i)));
+            assert!(
+                memory
+                    .0
+                    .iter()
+                    .enumerate()
+                    .all(|(i, &byte)| (byte == 0) == (from..to).contains(&i))
+            );
         }
         let mut blocks = [u128::MAX; 3];
         wipe(&mut blocks[1..]);

@@ -1,7 +1,9 @@
-//! The server's secret: a plan with weights, as a checked view over bytes; and the integer model in the clear.
+//! The server's secret: a plan with weights, as a checked view over bytes; and the integer model in
+//! the clear.
 //!
-//! Layout (little-endian): [`MAGIC`], version u16, six zeros, the plan, then for each linear layer the weights in ONNX's order
-//! (`i8` if they fit into 8 bits, else `i16`) and the biases (`i64`), for each offset its constants (`i64`), SHA-256 of all that.
+//! Layout (little-endian): [`MAGIC`], version u16, six zeros, the plan, then for each linear layer
+//! the weights in ONNX's order (`i8` if they fit into 8 bits, else `i16`) and the biases (`i64`),
+//! for each offset its constants (`i64`), SHA-256 of all that.
 
 use crate::backend::{self, matrix::Weights};
 use crate::error::{Error, PlanFault, Result};
@@ -22,7 +24,8 @@ pub struct Model<'a> {
     parameters: &'a [u8],
 }
 
-/// Weights and biases of one linear layer, as in ONNX: `[outputs][channels / groups][kernel]` and `[outputs]`.
+/// Weights and biases of one linear layer, as in ONNX: `[outputs][channels / groups][kernel]` and
+/// `[outputs]`.
 #[derive(Clone, Copy, Debug)]
 pub struct Layer<'a> {
     ring: Modulus,
@@ -52,10 +55,17 @@ impl<'a> Model<'a> {
     /// # Errors
     /// [`Error::Model`] or [`Error::Plan`] with the reason.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let content = bytes.len().checked_sub(plan::DIGEST).and_then(|n| bytes.get(..n)).ok_or(Error::Model(PlanFault::Truncated))?;
-        let (head, body) = content.split_first_chunk::<HEADER>().ok_or(Error::Model(PlanFault::Truncated))?;
+        let content = bytes
+            .len()
+            .checked_sub(plan::DIGEST)
+            .and_then(|n| bytes.get(..n))
+            .ok_or(Error::Model(PlanFault::Truncated))?;
+        let (head, body) =
+            content.split_first_chunk::<HEADER>().ok_or(Error::Model(PlanFault::Truncated))?;
         let mut expected = [0; HEADER];
-        for (to, from) in expected.iter_mut().zip(MAGIC.iter().chain(&params::VERSION.to_le_bytes())) {
+        for (to, from) in
+            expected.iter_mut().zip(MAGIC.iter().chain(&params::VERSION.to_le_bytes()))
+        {
             *to = *from;
         }
         if head.first_chunk() != Some(&MAGIC) {
@@ -88,15 +98,18 @@ impl<'a> Model<'a> {
     /// Bytes of a model with this plan.
     #[must_use]
     pub fn len_bytes(plan: &Plan<'_>) -> usize {
-        let parameters: usize = plan.ops().filter_map(|op| layer_bytes(&op)).map(|(w, b)| w + b).sum();
+        let parameters: usize =
+            plan.ops().filter_map(|op| layer_bytes(&op)).map(|(w, b)| w + b).sum();
         HEADER + plan.len_bytes() + parameters + plan::DIGEST
     }
 
-    /// Writes a model into `out`, which has [`Model::len_bytes`]. `plan_bytes` is the whole plan; `weight(l, i, j)` and `bias(l, i)` give
-    /// the integers of the `l`-th operation that has any: the `j`-th weight of output `i`, in ONNX's order.
+    /// Writes a model into `out`, which has [`Model::len_bytes`]. `plan_bytes` is the whole plan;
+    /// `weight(l, i, j)` and `bias(l, i)` give the integers of the `l`-th operation that has
+    /// any: the `j`-th weight of output `i`, in ONNX's order.
     ///
     /// # Errors
-    /// [`Error::Plan`] if the plan does not parse, [`Error::Memory`] if `out` is too small, [`Error::Model`] if a weight is too wide.
+    /// [`Error::Plan`] if the plan does not parse, [`Error::Memory`] if `out` is too small,
+    /// [`Error::Model`] if a weight is too wide.
     pub fn write(
         plan_bytes: &[u8],
         weight: impl Fn(usize, usize, usize) -> i64,
@@ -118,7 +131,9 @@ impl<'a> Model<'a> {
         let mut rest = parameters;
         for (l, op) in plan.ops().filter(Op::has_parameters).enumerate() {
             let (weight_bits, fan_in) = match op.linear() {
-                Some((_, weight_bits, geometry)) => (weight_bits, geometry?.layer().fan_in() as usize),
+                Some((_, weight_bits, geometry)) => {
+                    (weight_bits, geometry?.layer().fan_in() as usize)
+                }
                 None => (params::MAX_WEIGHT_BITS, 1),
             };
             let (w, b) = layer_bytes(&op).ok_or(Error::Internal)?;
@@ -158,11 +173,16 @@ impl<'a> Model<'a> {
             let (biases, tail) = tail.split_at_checked(b)?;
             rest = tail;
             let (ring, weight_bits, geometry) = match op {
-                Op::Offset { ring, channels, .. } => (ring, 0, Geometry::new(Convolution::fully_connected(channels, channels))),
+                Op::Offset { ring, channels, .. } => {
+                    (ring, 0, Geometry::new(Convolution::fully_connected(channels, channels)))
+                }
                 _ => op.linear()?,
             };
-            let weights =
-                if weight_bits > 8 { Weights::Wide(weights.as_chunks().0) } else { Weights::Narrow(bytemuck::cast_slice(weights)) };
+            let weights = if weight_bits > 8 {
+                Weights::Wide(weights.as_chunks().0)
+            } else {
+                Weights::Narrow(bytemuck::cast_slice(weights))
+            };
             Some(Layer { ring: Modulus::Bits(ring), geometry: geometry.ok()?, weights, biases })
         })
     }
@@ -174,13 +194,17 @@ impl<'a> Model<'a> {
     }
 
     /// The integer model in the clear: what a private prediction equals bit for bit.
-    /// `x`: quantised inputs; `out`: the opened tensor, signed (for argmax: the logits behind it). Returns the index of the largest output.
+    /// `x`: quantised inputs; `out`: the opened tensor, signed (for argmax: the logits behind it).
+    /// Returns the index of the largest output.
     ///
     /// # Errors
-    /// [`Error::Length`] for slices of the wrong length, [`Error::Input`] if an input is outside the plan's range.
+    /// [`Error::Length`] for slices of the wrong length, [`Error::Input`] if an input is outside
+    /// the plan's range.
     pub fn evaluate(&self, x: &[i64], scratch: &mut [u64], out: &mut [i64]) -> Result<usize> {
         let header = self.plan.header();
-        let check = |need: usize, got: usize| if need == got { Ok(()) } else { Err(Error::Length { need, got }) };
+        let check = |need: usize, got: usize| {
+            if need == got { Ok(()) } else { Err(Error::Length { need, got }) }
+        };
         check(header.input_len as usize, x.len())?;
         check(header.output_len as usize, out.len())?;
         let need = Self::scratch_len(&self.plan);
@@ -196,10 +220,16 @@ impl<'a> Model<'a> {
         let mut layers = self.layers();
         let mut best = (0, i64::MIN);
         for step in self.plan.steps() {
-            let layer = if step.op.has_parameters() { Some(layers.next().ok_or(Error::Internal)?) } else { None };
+            let layer = if step.op.has_parameters() {
+                Some(layers.next().ok_or(Error::Internal)?)
+            } else {
+                None
+            };
             if step.op.is_output() {
                 let ring = Modulus::Bits(step.op.input().0);
-                for (i, (slot, &value)) in out.iter_mut().zip(tensors.iter().skip(step.from)).enumerate() {
+                for (i, (slot, &value)) in
+                    out.iter_mut().zip(tensors.iter().skip(step.from)).enumerate()
+                {
                     *slot = ring.to_signed(ring.reduce(value));
                     if *slot > best.1 {
                         best = (i, *slot);
@@ -236,8 +266,12 @@ fn apply(step: &Step, layer: Option<&Layer<'_>>, tensors: &mut [u64]) -> Result<
         (Op::MaxPool { function, ring_in, ring_out, shift, window }, _) => {
             let ring = Modulus::Bits(ring_in);
             for (output, y) in y.iter_mut().enumerate() {
-                let signed = window.window_at(output).filter_map(|i| x.get(i)).map(|&x| ring.to_signed(ring.reduce(x)));
-                *y = Modulus::Bits(ring_out).from_signed(function.apply(signed.max().unwrap_or(0), shift));
+                let signed = window
+                    .window_at(output)
+                    .filter_map(|i| x.get(i))
+                    .map(|&x| ring.to_signed(ring.reduce(x)));
+                *y = Modulus::Bits(ring_out)
+                    .from_signed(function.apply(signed.max().unwrap_or(0), shift));
             }
         }
         (op, _) => {
@@ -254,7 +288,8 @@ fn element(op: &Op, x: u64) -> u64 {
     match *op {
         Op::Activation { function, ring_in, ring_out, shift, .. } => {
             let ring = Modulus::Bits(ring_in);
-            Modulus::Bits(ring_out).from_signed(function.apply(ring.to_signed(ring.reduce(x)), shift))
+            Modulus::Bits(ring_out)
+                .from_signed(function.apply(ring.to_signed(ring.reduce(x)), shift))
         }
         Op::Square { ring, .. } => Modulus::Bits(ring).reduce(x.wrapping_mul(x)),
         _ => x,
@@ -275,7 +310,10 @@ impl<'a> Layer<'a> {
             Weights::Narrow(all) => (all, &[]),
             Weights::Wide(all) => (&[], all),
         };
-        narrow.iter().map(|&w| i64::from(w)).chain(wide.iter().map(|&w| i64::from(i16::from_le_bytes(w))))
+        narrow
+            .iter()
+            .map(|&w| i64::from(w))
+            .chain(wide.iter().map(|&w| i64::from(i16::from_le_bytes(w))))
     }
 
     /// The biases, one for each output channel.
@@ -320,11 +358,22 @@ mod tests {
     use std::vec;
 
     fn small() -> (std::vec::Vec<u8>, std::vec::Vec<u8>) {
-        let header =
-            Header { input_len: 3, output_len: 2, input: Quantisation { scale: 0.5, min: -4, max: 4 }, output_scale: 0.25, name: [0; 32] };
+        let header = Header {
+            input_len: 3,
+            output_len: 2,
+            input: Quantisation { scale: 0.5, min: -4, max: 4 },
+            output_scale: 0.25,
+            name: [0; 32],
+        };
         let ops = [
             Op::FullyConnected { ring: 16, weight_bits: 8, inputs: 3, outputs: 2 },
-            Op::Activation { function: Function::Relu, ring_in: 16, ring_out: 20, shift: 1, len: 2 },
+            Op::Activation {
+                function: Function::Relu,
+                ring_in: 16,
+                ring_out: 20,
+                shift: 1,
+                len: 2,
+            },
             Op::Square { ring: 20, len: 2 },
             Op::FullyConnected { ring: 20, weight_bits: 10, inputs: 2, outputs: 2 },
             Op::Open { ring: 20, len: 2 },
@@ -333,7 +382,9 @@ mod tests {
         let n = Plan::write(&header, &ops, &mut plan).unwrap();
         plan.truncate(n);
         let mut model = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];
-        let weight = |l: usize, i: usize, j: usize| if l == 0 { (i as i64 - 1) * 100 + j as i64 } else { [300, -300][i ^ j] };
+        let weight = |l: usize, i: usize, j: usize| {
+            if l == 0 { (i as i64 - 1) * 100 + j as i64 } else { [300, -300][i ^ j] }
+        };
         Model::write(&plan, weight, |l, i| (l * 10 + i) as i64 - 5, &mut model).unwrap();
         (plan, model)
     }
@@ -357,7 +408,13 @@ mod tests {
     fn every_damaged_byte_and_every_truncation_is_refused() {
         let (plan, model) = small();
         for bytes in [&plan, &model] {
-            let parse = |b: &[u8]| if bytes.len() == plan.len() { Plan::parse(b).map(|_| ()) } else { Model::parse(b).map(|_| ()) };
+            let parse = |b: &[u8]| {
+                if bytes.len() == plan.len() {
+                    Plan::parse(b).map(|_| ())
+                } else {
+                    Model::parse(b).map(|_| ())
+                }
+            };
             assert_eq!(parse(bytes), Ok(()));
             for i in 0..bytes.len() {
                 let mut bad = bytes.clone();

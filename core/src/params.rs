@@ -6,7 +6,8 @@ pub const N: usize = 4096;
 pub const LOG_N: u32 = 12;
 
 /// The limbs of the ciphertext modulus: the largest primes below 2^27 that are 1 mod 2N.
-/// `log2` of all four is 107.99; the 128-bit bound at n = 4096 with ternary secrets is 109 (homomorphic encryption standard).
+/// `log2` of all four is 107.99; the 128-bit bound at n = 4096 with ternary secrets is 109
+/// (homomorphic encryption standard).
 pub const PRIMES: [u32; 4] = [134_176_769, 134_111_233, 134_012_929, 133_963_777];
 /// Bits of one limb on the wire.
 pub const LIMB_BITS: u32 = 27;
@@ -14,7 +15,8 @@ pub const LIMB_BITS: u32 = 27;
 /// Plaintext modulus of the slots that carry base OTs: prime, 1 mod 2N, more than 16 bits.
 pub const SLOT_PRIME: u32 = 65_537;
 
-/// Centred binomial parameter: the difference of two sums of `CBD` bits, variance `CBD/2`, σ = 3.24.
+/// Centred binomial parameter: the difference of two sums of `CBD` bits, variance `CBD/2`, σ =
+/// 3.24.
 pub const CBD: u32 = 21;
 
 /// Statistical security of noise flooding, in bits.
@@ -30,8 +32,8 @@ pub const MIN_RING_BITS: u8 = 8;
 /// Widest signed weight.
 pub const MAX_WEIGHT_BITS: u8 = 12;
 
-/// How many records (neurons) a party garbles or evaluates at once. Only speed and memory depend on it, never the bytes on the wire.
-/// On hosts the largest circuits take up to 256 KiB of stack.
+/// How many records (neurons) a party garbles or evaluates at once. Only speed and memory depend on
+/// it, never the bytes on the wire. On hosts the largest circuits take up to 256 KiB of stack.
 pub const LANES: usize = crate::machine::Machine::THIS.lanes;
 
 /// Version of the protocol and of the file formats.

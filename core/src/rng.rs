@@ -1,7 +1,8 @@
 //! Randomness: one 32-byte seed, ChaCha20, and a named stream for every use.
 //!
-//! Stream `(domain, index)` of a seed is ChaCha20 (64-bit counter from 0) with the nonce `domain · 2^56 + index`, little-endian.
-//! No two uses share a stream, so every value is a function of the seed alone and the reference twin can repeat it.
+//! Stream `(domain, index)` of a seed is ChaCha20 (64-bit counter from 0) with the nonce `domain ·
+//! 2^56 + index`, little-endian. No two uses share a stream, so every value is a function of the
+//! seed alone and the reference twin can repeat it.
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng};

@@ -1,20 +1,24 @@
-//! Work that several threads share. This crate has no threads of its own: who has some lends them to a session.
+//! Work that several threads share. This crate has no threads of its own: who has some lends them
+//! to a session.
 //!
-//! Core's hot loops are lists of independent items. Every thread takes the next item until none is left, so results do not depend on how
-//! many there are, nor on what an [`Executor`] does. Nothing that is shared waits for a peer: messages are sent and received by the session's
-//! own thread only.
+//! Core's hot loops are lists of independent items. Every thread takes the next item until none is
+//! left, so results do not depend on how many there are, nor on what an [`Executor`] does. Nothing
+//! that is shared waits for a peer: messages are sent and received by the session's own thread
+//! only.
 
 use crate::error::Result;
 use core::marker::PhantomData;
 
 /// Threads to lend: a pool, or a callback of a C program.
 pub trait Executor: Sync {
-    /// Calls `job` on as many threads as there are, the own one included, and returns when all calls have returned. `job` ends at once when
-    /// there is nothing left to do. Never calling it is allowed, too: the session then does everything itself.
+    /// Calls `job` on as many threads as there are, the own one included, and returns when all
+    /// calls have returned. `job` ends at once when there is nothing left to do. Never calling
+    /// it is allowed, too: the session then does everything itself.
     fn run(&self, job: &(dyn Fn() + Sync));
 }
 
-/// The threads that a session may use: its own, and those of an [`Executor`]. On machines with pointers of 32 bits its own only.
+/// The threads that a session may use: its own, and those of an [`Executor`]. On machines with
+/// pointers of 32 bits its own only.
 #[derive(Clone, Copy, Default)]
 pub struct Workers<'e> {
     #[cfg(target_pointer_width = "64")]
@@ -38,7 +42,10 @@ impl<'e> Workers<'e> {
 
     /// Those of an executor, too.
     #[must_use]
-    #[cfg_attr(not(target_pointer_width = "64"), expect(unused_variables, reason = "there are no threads on such machines"))]
+    #[cfg_attr(
+        not(target_pointer_width = "64"),
+        expect(unused_variables, reason = "there are no threads on such machines")
+    )]
     pub const fn lent(executor: &'e dyn Executor) -> Self {
         Self {
             #[cfg(target_pointer_width = "64")]
@@ -57,8 +64,8 @@ impl<'e> Workers<'e> {
         lent
     }
 
-    /// Calls `work` for every item, in any order, with what `own` makes once for each thread. Items that are left after an error may be left
-    /// undone.
+    /// Calls `work` for every item, in any order, with what `own` makes once for each thread. Items
+    /// that are left after an error may be left undone.
     ///
     /// # Errors
     /// One of those of `work`.

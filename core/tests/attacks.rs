@@ -1,4 +1,5 @@
-//! What each defence is for: with the defence stripped the attack succeeds, with it on the attack fails.
+//! What each defence is for: with the defence stripped the attack succeeds, with it on the attack
+//! fails.
 //!
 //! `cargo test --package minionn-core --features attack --test attacks`
 #![cfg(feature = "attack")]
@@ -32,7 +33,9 @@ use minionn_core::session::engine::Status;
 use minionn_core::session::{Activations, Options, Tables};
 use minionn_core::wire::{OVERHEAD, Reader, Tag, unpack};
 use minionn_core::{Error, Result};
-use parties::{CLIENT_SEED, Frame, feed_server, find, frame, frames, pair, payload, serve, serve_with};
+use parties::{
+    CLIENT_SEED, Frame, feed_server, find, frame, frames, pair, payload, serve, serve_with,
+};
 use sha2::{Digest as _, Sha256};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -58,7 +61,8 @@ impl Drop for Stripped {
 const ROW: Op = Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 4, outputs: 1 };
 const WEIGHTS: usize = 4;
 
-// --- Re-randomisation ----------------------------------------------------------------------------------------------------------------
+// --- Re-randomisation
+// ----------------------------------------------------------------------------------------------------------------
 
 /// The client's `a`, as fractions of q in units of 2^-64.
 fn mask_fractions(public: &Seed, limbs: usize) -> Vec<u64> {
@@ -73,23 +77,28 @@ fn mask_fractions(public: &Seed, limbs: usize) -> Vec<u64> {
     fractions
 }
 
-/// All rows of four 8-bit weights that explain the returned `c1` as `a·w`: by meeting in the middle on one coefficient,
-/// then by looking at others.
+/// All rows of four 8-bit weights that explain the returned `c1` as `a·w`: by meeting in the middle
+/// on one coefficient, then by looking at others.
 fn rows_that_explain(a: &[u64], c1: &[u64], bits: u32) -> Vec<[i64; WEIGHTS]> {
     // c1[k] = Σ_j W_j · a[k − 3 + j]; from k = 3 on, nothing wraps around.
-    let sum =
-        |k: usize, w: &[i64; WEIGHTS]| w.iter().enumerate().fold(0_u64, |s, (j, &w)| s.wrapping_add(a[k + j - 3].wrapping_mul(w as u64)));
+    let sum = |k: usize, w: &[i64; WEIGHTS]| {
+        w.iter()
+            .enumerate()
+            .fold(0_u64, |s, (j, &w)| s.wrapping_add(a[k + j - 3].wrapping_mul(w as u64)))
+    };
     let target = |k: usize| c1[k] << (64 - bits);
     let tolerance = 1_u64 << (64 - bits);
     let near = |x: u64, y: u64| x.wrapping_sub(y).wrapping_add(tolerance) <= 2 * tolerance;
     let pairs = || (-128..128).flat_map(|x| (-128..128).map(move |y| (x, y)));
-    let mut halves: Vec<(u64, (i64, i64))> = pairs().map(|(x, y)| (sum(3, &[x, y, 0, 0]), (x, y))).collect();
+    let mut halves: Vec<(u64, (i64, i64))> =
+        pairs().map(|(x, y)| (sum(3, &[x, y, 0, 0]), (x, y))).collect();
     halves.sort_unstable();
     let mut rows = Vec::new();
     for (x, y) in pairs() {
         let need = target(3).wrapping_sub(sum(3, &[0, 0, x, y]));
         let first = halves.partition_point(|h| h.0 < need.wrapping_sub(tolerance));
-        for (half, (v, w)) in halves[first..].iter().chain(&halves).take_while(|h| near(h.0, need)) {
+        for (half, (v, w)) in halves[first..].iter().chain(&halves).take_while(|h| near(h.0, need))
+        {
             let row = [*v, *w, x, y];
             debug_assert!(near(*half, need));
             if (4..20).all(|k| near(sum(k, &row), target(k))) && !rows.contains(&row) {
@@ -136,9 +145,11 @@ fn with_rerandomisation_no_row_explains_the_ciphertext() {
     assert_eq!(rows, [[0; WEIGHTS]; 0]);
 }
 
-// --- Flooding ------------------------------------------------------------------------------------------------------------------------
+// --- Flooding
+// ------------------------------------------------------------------------------------------------------------------------
 
-/// What a client knows of one result: its own noise in the four inputs, and the noise that decryption shows.
+/// What a client knows of one result: its own noise in the four inputs, and the noise that
+/// decryption shows.
 struct Observation {
     own: [f64; WEIGHTS],
     seen: f64,
@@ -163,7 +174,8 @@ fn lift(residues: [i32; 3]) -> i128 {
     if sum > q / 2 { sum - q } else { sum }
 }
 
-/// Triplets for 1024 predictions in one ciphertext, `ciphertexts` times, as seen by a client that keeps full precision.
+/// Triplets for 1024 predictions in one ciphertext, `ciphertexts` times, as seen by a client that
+/// keeps full precision.
 fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
     let tile = Tile::choose(&ROW, N / WEIGHTS).unwrap();
     assert_eq!((tile.n_b, tile.n_o, tile.n_c, tile.level.limbs), (N / WEIGHTS, 1, WEIGHTS, 3));
@@ -181,7 +193,14 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
     let mut products = vec![vec![0; N]; 3];
     for (index, limb) in LIMBS.iter().enumerate().take(3) {
         key.expand(limb, &mut secrets[index]);
-        SecretKey::encrypt_limb(index, 0, &key_public, &of_key, &secrets[index], &mut b[index * N..(index + 1) * N]);
+        SecretKey::encrypt_limb(
+            index,
+            0,
+            &key_public,
+            &of_key,
+            &secrets[index],
+            &mut b[index * N..(index + 1) * N],
+        );
         for (j, at) in tile.weights(0, 0) {
             products[index][at] = limb.to_montgomery(weights[j] as i32);
         }
@@ -230,8 +249,14 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
             let own = core::array::from_fn(|j| f64::from(errors[b * WEIGHTS + j]));
             let phase = lift(*phase);
             let v = ((phase << ring) + q / 2).div_euclid(q);
-            let exact = (0..WEIGHTS).fold(u[b], |v, j| v.wrapping_add(r[b * WEIGHTS + j].wrapping_mul(weights[j] as u64)));
-            assert_eq!(v.rem_euclid(1 << ring) as u64, exact % (1 << ring), "decrypts, flooded or not");
+            let exact = (0..WEIGHTS).fold(u[b], |v, j| {
+                v.wrapping_add(r[b * WEIGHTS + j].wrapping_mul(weights[j] as u64))
+            });
+            assert_eq!(
+                v.rem_euclid(1 << ring) as u64,
+                exact % (1 << ring),
+                "decrypts, flooded or not"
+            );
             observations.push(Observation { own, seen: (phase - ((q * v) >> ring)) as f64 });
         }
     }
@@ -264,7 +289,8 @@ fn fit(observations: &[Observation]) -> [f64; WEIGHTS] {
 }
 
 const SECRET_ROW: [i64; WEIGHTS] = [93, -128, 7, -41];
-/// 512 ciphertexts of 1024 results: the fresh noise (σ ≈ 240) against σ = 3.24·√524288 of the client's own.
+/// 512 ciphertexts of 1024 results: the fresh noise (σ ≈ 240) against σ = 3.24·√524288 of the
+/// client's own.
 const CIPHERTEXTS: u64 = 512;
 
 #[test]
@@ -280,11 +306,13 @@ fn with_flooding_the_decryption_noise_tells_nothing() {
     let _all = Stripped::of(&[]);
     let fitted = fit(&observe(&SECRET_ROW, CIPHERTEXTS));
     println!("weights {SECRET_ROW:?}, fitted {fitted:?}");
-    // The estimates miss by about 2^flood / (σ·√samples) ≈ 2^45; the whole range of a weight is 2^8.
+    // The estimates miss by about 2^flood / (σ·√samples) ≈ 2^45; the whole range of a weight is
+    // 2^8.
     assert!(fitted.iter().all(|w| w.abs() > f64::from(1 << 20)), "{fitted:?}");
 }
 
-// --- Hidden activations --------------------------------------------------------------------------------------------------------------
+// --- Hidden activations
+// --------------------------------------------------------------------------------------------------------------
 
 /// Whether `count` of `of` fair coins is within 6 standard deviations.
 fn fair(count: usize, of: usize) -> bool {
@@ -294,7 +322,12 @@ fn fair(count: usize, of: usize) -> bool {
 
 #[test]
 fn colours_hide_an_activation_and_permute_bits_open_it() {
-    let relu = Neuron { function: Function::Relu, modulus_in: Modulus::Bits(16), modulus_out: Modulus::Bits(12), shift: 4 };
+    let relu = Neuron {
+        function: Function::Relu,
+        modulus_in: Modulus::Bits(16),
+        modulus_out: Modulus::Bits(12),
+        shift: 4,
+    };
     let (ring_in, ring_out) = (relu.modulus_in, relu.modulus_out);
     let shape = totals(&relu);
     let (y, y_client, r) = (5000_u64, 0xbeef_u64, 0x5a5_u64);
@@ -304,7 +337,8 @@ fn colours_hide_an_activation_and_permute_bits_open_it() {
     let mut prg = Seed([11; 32]).stream(Domain::Label, 0);
     let block = |prg: &mut Prg| -> Block { prg.next_u128() };
     for run in 0..RUNS as u64 {
-        let (session, secret, delta) = (Tmmo::new(block(&mut prg)), Tmmo::new(block(&mut prg)), block(&mut prg) | 1);
+        let (session, secret, delta) =
+            (Tmmo::new(block(&mut prg)), Tmmo::new(block(&mut prg)), block(&mut prg) | 1);
         let zero: Vec<Block> = (0..shape.client_inputs).map(|_| block(&mut prg)).collect();
         let garbler = Garbler::new(&session, &secret, delta, run);
         let (mut tables, mut decode) = (vec![0; shape.ands as usize * 32], [0]);
@@ -312,10 +346,24 @@ fn colours_hide_an_activation_and_permute_bits_open_it() {
         let mut server_labels = vec![0; 16];
         garbler.active_labels(0, 0, y_server, 16, &mut server_labels);
         let choices = y_client | r << 16;
-        let client_labels: Vec<Block> = zero.iter().enumerate().map(|(i, &z)| if choices >> i & 1 == 1 { z ^ delta } else { z }).collect();
+        let client_labels: Vec<Block> = zero
+            .iter()
+            .enumerate()
+            .map(|(i, &z)| if choices >> i & 1 == 1 { z ^ delta } else { z })
+            .collect();
         let mut colours = [0];
         let evaluator = Evaluator::new(&session, run);
-        evaluator.evaluate_neurons::<_, 1>(&relu, 0, 1, &tables, &server_labels, &client_labels, &mut colours).unwrap();
+        evaluator
+            .evaluate_neurons::<_, 1>(
+                &relu,
+                0,
+                1,
+                &tables,
+                &server_labels,
+                &client_labels,
+                &mut colours,
+            )
+            .unwrap();
         for (i, ones) in ones.iter_mut().enumerate() {
             *ones += (colours[0] >> i & 1) as usize;
         }
@@ -332,7 +380,13 @@ fn small_net() -> Vec<u8> {
         6,
         &[
             Op::FullyConnected { ring: 18, weight_bits: 7, inputs: 6, outputs: 4 },
-            Op::Activation { function: Function::Relu, ring_in: 18, ring_out: 14, shift: 6, len: 4 },
+            Op::Activation {
+                function: Function::Relu,
+                ring_in: 18,
+                ring_out: 14,
+                shift: 6,
+                len: 4,
+            },
             Op::FullyConnected { ring: 14, weight_bits: 4, inputs: 4, outputs: 2 },
             Op::Open { ring: 14, len: 2 },
         ],
@@ -344,7 +398,11 @@ fn small_net() -> Vec<u8> {
 fn hidden_of(model: &Model<'_>, seed: u64) -> (Vec<i64>, [u64; 4]) {
     let (x, ring) = (common::input(6, seed), Modulus::Bits(18));
     let mut hidden = [0; 4];
-    model.layers().next().unwrap().apply(&x.iter().map(|&x| ring.from_signed(x)).collect::<Vec<_>>(), &mut hidden);
+    model
+        .layers()
+        .next()
+        .unwrap()
+        .apply(&x.iter().map(|&x| ring.from_signed(x)).collect::<Vec<_>>(), &mut hidden);
     (x, hidden.map(|y| (ring.to_signed(y).max(0) >> 6) as u64))
 }
 
@@ -358,8 +416,10 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
     const STOCK: u32 = 256;
     for tables in [Tables::Stored, Tables::Streamed] {
         let options = Options { stock: STOCK, tables, ..Options::default() };
-        let (x, hidden) =
-            (0..).map(|seed| hidden_of(&model, seed)).find(|(_, hidden)| hidden.iter().filter(|&&y| y > 0).count() > 1).unwrap();
+        let (x, hidden) = (0..)
+            .map(|seed| hidden_of(&model, seed))
+            .find(|(_, hidden)| hidden.iter().filter(|&&y| y > 0).count() > 1)
+            .unwrap();
         let (up, down) = serve(&net, options, |served| {
             served.parties(|p| {
                 p.prepare();
@@ -372,23 +432,47 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
 
         // By tag and length, every frame to the client is one of the plan's.
         let labels = Nonlinear::of(&ops[1]).server_labels * 16;
-        let streamed = if tables == Tables::Streamed { Nonlinear::of(&ops[1]).table_bytes() } else { 0 };
-        let online: Vec<(u8, u64)> = down.iter().rev().take(2 * STOCK as usize).rev().map(|f| (f[0], payload(f).len() as u64)).collect();
+        let streamed =
+            if tables == Tables::Streamed { Nonlinear::of(&ops[1]).table_bytes() } else { 0 };
+        let online: Vec<(u8, u64)> = down
+            .iter()
+            .rev()
+            .take(2 * STOCK as usize)
+            .rev()
+            .map(|f| (f[0], payload(f).len() as u64))
+            .collect();
         for pair in online.chunks(2) {
-            assert_eq!(pair, [(Tag::Labels as u8, labels + streamed), (Tag::Output as u8, 2 * 14_u64.div_ceil(8))]);
+            assert_eq!(
+                pair,
+                [
+                    (Tag::Labels as u8, labels + streamed),
+                    (Tag::Output as u8, 2 * 14_u64.div_ceil(8))
+                ]
+            );
         }
         let offline: Vec<u8> = down.iter().map(|f| f[0]).take(down.len() - online.len()).collect();
-        let mut due = vec![Tag::Welcome as u8, Tag::ServerKeys as u8, Tag::Ready as u8, Tag::Download as u8, Tag::Download as u8];
+        let mut due = vec![
+            Tag::Welcome as u8,
+            Tag::ServerKeys as u8,
+            Tag::Ready as u8,
+            Tag::Download as u8,
+            Tag::Download as u8,
+        ];
         if tables == Tables::Stored {
             due.push(Tag::Tables as u8);
             let bytes = payload(find(&down, Tag::Tables)).len() as u64;
-            assert_eq!(bytes, cost::store_bytes(&plan, &options), "tables of AND gates, no permute bits");
+            assert_eq!(
+                bytes,
+                cost::store_bytes(&plan, &options),
+                "tables of AND gates, no permute bits"
+            );
             assert_eq!(bytes, Nonlinear::of(&ops[1]).table_bytes() * u64::from(STOCK));
         }
         assert_eq!(offline, due);
 
-        // The client knows its mask r of the activation, so the output bits of the circuit are those of f(y) − r. Neither the
-        // colours nor any label that came with them agree with these bits more often than a coin.
+        // The client knows its mask r of the activation, so the output bits of the circuit are
+        // those of f(y) − r. Neither the colours nor any label that came with them agree
+        // with these bits more often than a coin.
         let (ring, ring_out) = (Modulus::Bits(18), Modulus::Bits(14));
         let mut inputs = masked_inputs(&up.concat()).into_iter();
         let mut masks = Seed(CLIENT_SEED).derive(5).derive(0).stream(Domain::Mask, 0);
@@ -400,18 +484,23 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
         assert_eq!((colours.len(), labels.len()), (STOCK as usize, STOCK as usize));
         for (colours, labels) in colours.iter().zip(labels) {
             // That these are the client's masks, its masked input shows.
-            let masked: Vec<u64> = x.iter().map(|&x| ring.sub(ring.from_signed(x), ring.reduce(masks.next_u64()))).collect();
+            let masked: Vec<u64> = x
+                .iter()
+                .map(|&x| ring.sub(ring.from_signed(x), ring.reduce(masks.next_u64())))
+                .collect();
             assert_eq!(inputs.next(), Some(masked));
             let mut words = [0; 4];
             assert!(unpack(payload(colours), 14, &mut words));
             for (neuron, &word) in words.iter().enumerate() {
-                let output = ring_out.sub(ring_out.reduce(hidden[neuron]), ring_out.reduce(masks.next_u64()));
+                let output = ring_out
+                    .sub(ring_out.reduce(hidden[neuron]), ring_out.reduce(masks.next_u64()));
                 let record = labels.len() / 4;
                 let own = &labels[neuron * record..(neuron + 1) * record];
                 let own = &own[own.len() - 18 * 16..];
                 for bit in 0..14 {
                     let unknown = (output ^ word) >> bit & 1;
-                    let seen = core::iter::once(0).chain(own.chunks(16).map(|label| u64::from(label[0] & 1)));
+                    let seen = core::iter::once(0)
+                        .chain(own.chunks(16).map(|label| u64::from(label[0] & 1)));
                     for (count, seen) in agree[neuron * 14 + bit].iter_mut().zip(seen) {
                         *count += usize::from(unknown == seen);
                     }
@@ -419,35 +508,49 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
             }
         }
         let worst = agree.iter().flatten().map(|&n| n.abs_diff(STOCK as usize / 2)).max().unwrap();
-        println!("{tables:?}: {} counts of agreement, at most {worst} from {}", 19 * agree.len(), STOCK / 2);
+        println!(
+            "{tables:?}: {} counts of agreement, at most {worst} from {}",
+            19 * agree.len(),
+            STOCK / 2
+        );
         assert!(agree.iter().flatten().all(|&n| fair(n, STOCK as usize)));
     }
 }
 
-// --- Products ------------------------------------------------------------------------------------------------------------------------
+// --- Products
+// ------------------------------------------------------------------------------------------------------------------------
 
 const FACTORS: usize = 4;
 
 /// The product of two hidden tensors, the second cut off less.
 fn product_net() -> Vec<u8> {
-    let activation = |shift| Op::Activation { function: Function::Identity, ring_in: 18, ring_out: 14, shift, len: FACTORS as u32 };
+    let activation = |shift| Op::Activation {
+        function: Function::Identity,
+        ring_in: 18,
+        ring_out: 14,
+        shift,
+        len: FACTORS as u32,
+    };
     let from = |op, from, also| Node { op, from: Some(from), also };
     common::graph(
         6,
         &[
-            Op::FullyConnected { ring: 18, weight_bits: 7, inputs: 6, outputs: FACTORS as u32 }.into(),
+            Op::FullyConnected { ring: 18, weight_bits: 7, inputs: 6, outputs: FACTORS as u32 }
+                .into(),
             from(activation(6), 6, 0),
             from(activation(5), 6, 0),
             from(Op::Product { ring: 14, len: FACTORS as u32 }, 10, 14),
-            Op::FullyConnected { ring: 14, weight_bits: 4, inputs: FACTORS as u32, outputs: 2 }.into(),
+            Op::FullyConnected { ring: 14, weight_bits: 4, inputs: FACTORS as u32, outputs: 2 }
+                .into(),
             Op::Open { ring: 14, len: 2 }.into(),
         ],
         5,
     )
 }
 
-/// What a client computes from the openings of a stock and its own shares: for each prediction the openings with its shares added, first
-/// factor, second factor, element by element: the hidden values minus the server's random factors.
+/// What a client computes from the openings of a stock and its own shares: for each prediction the
+/// openings with its shares added, first factor, second factor, element by element: the hidden
+/// values minus the server's random factors.
 fn openings(stock: u32) -> (Vec<i64>, Vec<[u64; 2 * FACTORS]>) {
     let net = product_net();
     let model = Model::parse(&net).unwrap();
@@ -455,7 +558,9 @@ fn openings(stock: u32) -> (Vec<i64>, Vec<[u64; 2 * FACTORS]>) {
     let x = common::input(6, 3);
     let mut scratch = vec![0; Model::scratch_len(model.plan())];
     model.evaluate(&x, &mut scratch, &mut [0; 2]).unwrap();
-    let hidden = (0..2 * FACTORS).map(|i| scratch[if i % 2 == 0 { 10 } else { 14 } + i / 2] as i64).collect();
+    let hidden = (0..2 * FACTORS)
+        .map(|i| scratch[if i % 2 == 0 { 10 } else { 14 } + i / 2] as i64)
+        .collect();
     let down = serve(&net, Options { stock, ..Options::default() }, |served| {
         served.parties(|p| {
             p.prepare();
@@ -469,12 +574,15 @@ fn openings(stock: u32) -> (Vec<i64>, Vec<[u64; 2 * FACTORS]>) {
         let mut opened = [0; 2 * FACTORS];
         assert!(unpack(payload(frame), 14, &mut opened));
         let shares: Vec<u64> = (0..6 + 3 * FACTORS).map(|_| masks.next_u64()).collect();
-        core::array::from_fn(|i| ring.add(opened[i], ring.reduce(shares[6 + FACTORS * (i % 2) + i / 2])))
+        core::array::from_fn(|i| {
+            ring.add(opened[i], ring.reduce(shares[6 + FACTORS * (i % 2) + i / 2]))
+        })
     });
     (hidden, seen.collect())
 }
 
-/// How often two openings differ as the hidden values behind them do: of one element, of two elements, of two predictions.
+/// How often two openings differ as the hidden values behind them do: of one element, of two
+/// elements, of two predictions.
 fn differences(hidden: &[i64], seen: &[[u64; 2 * FACTORS]]) -> [usize; 3] {
     let ring = Modulus::Bits(14);
     let tells = |(p, i): (usize, usize), (q, j): (usize, usize)| {
@@ -512,7 +620,8 @@ fn every_product_has_a_random_factor_of_its_own() {
     assert!(counts[0] <= 3 && counts[1] <= 3 && counts[2] <= 12, "{counts:?}");
 }
 
-// --- Nonces of a session that goes on with a pairing ----------------------------------------------------------------------------------
+// --- Nonces of a session that goes on with a pairing
+// ----------------------------------------------------------------------------------
 
 /// Predictions in each of two sessions.
 const TIMES: u32 = 128;
@@ -534,8 +643,8 @@ fn two_sessions() -> ([[Vec<Frame>; 2]; 2], Block) {
     (sessions, delta)
 }
 
-/// What the server sees of the client: for each prediction and neuron, whether the two masks of the output differ in a bit as the OT
-/// corrections of the two sessions do.
+/// What the server sees of the client: for each prediction and neuron, whether the two masks of the
+/// output differ in a bit as the OT corrections of the two sessions do.
 fn masks_told(sessions: &[[Vec<Frame>; 2]; 2]) -> [usize; 2] {
     let masks = [[5; 32], [7; 32]].map(|seed| {
         let mut stream = Seed(seed).derive(5).derive(0).stream(Domain::Mask, 0);
@@ -543,16 +652,24 @@ fn masks_told(sessions: &[[Vec<Frame>; 2]; 2]) -> [usize; 2] {
         let mut draw = move |n: usize| (0..n).map(|_| stream.next_u64()).collect::<Vec<_>>();
         (0..TIMES).map(|_| (draw(6), draw(4)).1).collect::<Vec<_>>()
     });
-    let corrections = sessions.each_ref().map(|[up, _]| payload(find(up, Tag::Corrections)).as_chunks::<16>().0);
+    let corrections =
+        sessions.each_ref().map(|[up, _]| payload(find(up, Tag::Corrections)).as_chunks::<16>().0);
     let blocks = Options::default().repetition.blocks();
     let (mut told, mut all) = (0, 0);
-    // A prediction has one group: for each neuron the bits of its share of the input (18), then those of the mask (14).
-    for (p, (one, two)) in corrections[0].chunks(blocks).zip(corrections[1].chunks(blocks)).enumerate() {
+    // A prediction has one group: for each neuron the bits of its share of the input (18), then
+    // those of the mask (14).
+    for (p, (one, two)) in
+        corrections[0].chunks(blocks).zip(corrections[1].chunks(blocks)).enumerate()
+    {
         for (one, two) in one.iter().zip(two) {
             let choices = Block::from_le_bytes(*one) ^ Block::from_le_bytes(*two);
             for neuron in 0..4 {
                 let masks = masks[0][p][neuron] ^ masks[1][p][neuron];
-                told += (0..14).filter(|bit| choices >> (32 * neuron + 18 + bit) & 1 == Block::from(masks >> bit & 1)).count();
+                told += (0..14)
+                    .filter(|bit| {
+                        choices >> (32 * neuron + 18 + bit) & 1 == Block::from(masks >> bit & 1)
+                    })
+                    .count();
                 all += 14;
             }
         }
@@ -560,15 +677,19 @@ fn masks_told(sessions: &[[Vec<Frame>; 2]; 2]) -> [usize; 2] {
     [told, all]
 }
 
-/// What the client sees of the server: for each prediction and neuron, the second halves of the first gate's tables of both sessions, and the
-/// labels that go into that gate from the server's input, added up.
+/// What the client sees of the server: for each prediction and neuron, the second halves of the
+/// first gate's tables of both sessions, and the labels that go into that gate from the server's
+/// input, added up.
 fn offsets(sessions: &[[Vec<Frame>; 2]; 2]) -> Vec<Block> {
     let block = |bytes: &[u8]| Block::from_le_bytes(*bytes.first_chunk().unwrap());
     let of = |down: &[Frame]| {
         let table = payload(find(down, Tag::Tables)).to_vec();
         let per_neuron = table.len() / (4 * TIMES as usize);
         let second = table.chunks(per_neuron).map(|table| block(&table[16..])).collect::<Vec<_>>();
-        let labels = down.iter().filter(|f| f[0] == Tag::Labels as u8).flat_map(|f| payload(f).chunks(18 * 16).map(block));
+        let labels = down
+            .iter()
+            .filter(|f| f[0] == Tag::Labels as u8)
+            .flat_map(|f| payload(f).chunks(18 * 16).map(block));
         second.iter().zip(labels).map(|(half, label)| half ^ label).collect::<Vec<_>>()
     };
     let [one, two] = sessions.each_ref().map(|[_, down]| of(down));
@@ -587,7 +708,9 @@ fn without_nonces_two_sessions_of_a_pairing_tell_masks_and_the_servers_secret() 
     let offsets = offsets(&sessions);
     let found = offsets.iter().filter(|&&offset| offset == delta).count();
     println!("Δ {delta:032x} found {found} times in {}", offsets.len());
-    assert!(offsets.iter().all(|&offset| offset == 0 || offset == delta) && fair(found, offsets.len()));
+    assert!(
+        offsets.iter().all(|&offset| offset == 0 || offset == delta) && fair(found, offsets.len())
+    );
 }
 
 #[test]
@@ -600,15 +723,23 @@ fn with_nonces_two_sessions_of_a_pairing_tell_nothing() {
     assert!(offsets(&sessions).iter().all(|&offset| offset != 0 && offset != delta));
 }
 
-// --- The hash over labels of a comparison ---------------------------------------------------------------------------------------------
+// --- The hash over labels of a comparison
+// ---------------------------------------------------------------------------------------------
 
 /// Elements of the compared layer under attack.
 const ELEMENTS: usize = 60;
 
-/// A hidden value of 16 bits; the low 3 are cut off, so its next digits are bits 3 to 6, 7 to 10, 11 to 14.
+/// A hidden value of 16 bits; the low 3 are cut off, so its next digits are bits 3 to 6, 7 to 10,
+/// 11 to 14.
 fn compared_ops() -> [Op; 3] {
     let len = ELEMENTS as u32;
-    let relu = |ring_in, shift, ring_out| Op::Activation { function: Function::Relu, ring_in, shift, ring_out, len };
+    let relu = |ring_in, shift, ring_out| Op::Activation {
+        function: Function::Relu,
+        ring_in,
+        shift,
+        ring_out,
+        len,
+    };
     [relu(14, 1, 16), relu(16, 3, 14), Op::Open { ring: 14, len }]
 }
 
@@ -639,12 +770,17 @@ fn compares(ops: &[Op; 3]) -> Compares {
     });
     // The client's labels: of the base OTs, of the first layer, of the second.
     let (hello, welcome) = (payload(find(&up, Tag::Hello)), payload(find(&down, Tag::Welcome)));
-    let key = Sha256::new().chain_update(b"MiniONN session").chain_update(&hello[48..80]).chain_update(&welcome[2..]);
+    let key = Sha256::new()
+        .chain_update(b"MiniONN session")
+        .chain_update(&hello[48..80])
+        .chain_update(&welcome[2..]);
     let key = key.chain_update(model.plan().digest()).finalize();
     let hash = Tmmo::new(Block::from_le_bytes(*key.first_chunk().unwrap()));
     let (mut leaves, mut messages) = (vec![0; options.repetition.leaves()], vec![[0; 2]; 128]);
     let mut roots = Seed(CLIENT_SEED).derive(0).stream(Domain::Label, 0);
-    let mut receiver = Receiver::new(options.repetition, &mut roots, &hash, &hash, &mut leaves, &mut messages).unwrap();
+    let mut receiver =
+        Receiver::new(options.repetition, &mut roots, &hash, &hash, &mut leaves, &mut messages)
+            .unwrap();
     let mut labels = |ots: usize| {
         let groups = ots.div_ceil(128);
         let mut labels = vec![0; groups * 128];
@@ -660,12 +796,17 @@ fn compares(ops: &[Op; 3]) -> Compares {
     let ring = Modulus::Bits(ops[0].output().0);
     let mut masks = Seed(CLIENT_SEED).derive(5).derive(0).stream(Domain::Mask, 0);
     let shares = (0..2 * ELEMENTS).map(|_| ring.reduce(masks.next_u64())).skip(ELEMENTS).collect();
-    let messages = down.into_iter().filter(|f| f[0] == Tag::Compare as u8).skip(first.rounds() as usize).collect();
+    let messages = down
+        .into_iter()
+        .filter(|f| f[0] == Tag::Compare as u8)
+        .skip(first.rounds() as usize)
+        .collect();
     Compares { labels, shares, hidden: scratch[ELEMENTS..2 * ELEMENTS].to_vec(), messages }
 }
 
-/// The digits of the server's shares that are consistent with what a client sees: for each element and digit the candidates, and the truth. The client
-/// knows its labels, so the pads of every entry that differs from its own in an even number of bits, if labels are pads: then `Δ` cancels out.
+/// The digits of the server's shares that are consistent with what a client sees: for each element
+/// and digit the candidates, and the truth. The client knows its labels, so the pads of every entry
+/// that differs from its own in an even number of bits, if labels are pads: then `Δ` cancels out.
 fn digits_of_the_server() -> Vec<(Vec<u32>, u32)> {
     let ops = compared_ops();
     let Compares { labels, shares, hidden, messages, .. } = compares(&ops);
@@ -677,12 +818,17 @@ fn digits_of_the_server() -> Vec<(Vec<u32>, u32)> {
         tables.take(7);
         for from in [3, 7, 11] {
             let own = (share >> from) as u32 & 15;
-            let pads = (from..from + 4).fold(0, |sum, bit| sum ^ labels[e * second.forward_ots() + bit] as u32);
+            let pads = (from..from + 4)
+                .fold(0, |sum, bit| sum ^ labels[e * second.forward_ots() + bit] as u32);
             let entries = (tables.take(30) as u32) << 2 ^ pads;
-            let entry = |digit: u32, i: u32| u32::from(i + digit >= 16) | u32::from(i + digit == 15) << 1;
+            let entry =
+                |digit: u32, i: u32| u32::from(i + digit >= 16) | u32::from(i + digit == 15) << 1;
             let open = |i: &u32| (i ^ own).count_ones().is_multiple_of(2);
-            let fits = |digit, own_bits| (0..16).filter(open).all(|i| entries >> (2 * i) & 3 == entry(digit, i) ^ own_bits);
-            let candidates = (0..16).filter(|&digit| (0..4).any(|own_bits| fits(digit, own_bits))).collect();
+            let fits = |digit, own_bits| {
+                (0..16).filter(open).all(|i| entries >> (2 * i) & 3 == entry(digit, i) ^ own_bits)
+            };
+            let candidates =
+                (0..16).filter(|&digit| (0..4).any(|own_bits| fits(digit, own_bits))).collect();
             seen.push((candidates, (server >> from) as u32 & 15));
         }
         tables.take(second.server_bits(0) - 97);
@@ -696,36 +842,57 @@ fn without_the_hash_of_labels_a_client_reads_the_servers_share_of_a_hidden_value
     let seen = digits_of_the_server();
     let left: usize = seen.iter().map(|(candidates, _)| candidates.len()).sum();
     println!("{left} candidates for {} digits of four bits", seen.len());
-    assert!(seen.iter().all(|(candidates, truth)| candidates.contains(truth)) && left <= 2 * seen.len());
+    assert!(
+        seen.iter().all(|(candidates, truth)| candidates.contains(truth)) && left <= 2 * seen.len()
+    );
 }
 
 #[test]
 fn with_the_hash_of_labels_tables_tell_a_client_nothing() {
     let _all = Stripped::of(&[]);
     let seen = digits_of_the_server();
-    let (found, all) = (seen.iter().filter(|(candidates, truth)| candidates.contains(truth)).count(), seen.len());
+    let (found, all) =
+        (seen.iter().filter(|(candidates, truth)| candidates.contains(truth)).count(), seen.len());
     // Fourteen random bits hardly ever fit.
     println!("{found} of {all} digits are among their candidates");
     assert!(found <= 2);
 }
 
-/// A hidden value of 8 bits, the low 2 of which are cut off, on a curve of steps: each is an entry of its own.
+/// A hidden value of 8 bits, the low 2 of which are cut off, on a curve of steps: each is an entry
+/// of its own.
 fn curved_ops() -> ([Op; 3], Spline) {
     let len = ELEMENTS as u32;
     let steps = common::spline(Parity::Odd, false, [5, 5, 0], 9);
-    let activation = |function, ring_in, shift, ring_out| Op::Activation { function, ring_in, shift, ring_out, len };
-    ([activation(Function::Relu, 14, 0, 8), activation(Function::Spline(steps), 8, 2, 14), Op::Open { ring: 14, len }], steps)
+    let activation = |function, ring_in, shift, ring_out| Op::Activation {
+        function,
+        ring_in,
+        shift,
+        ring_out,
+        len,
+    };
+    (
+        [
+            activation(Function::Relu, 14, 0, 8),
+            activation(Function::Spline(steps), 8, 2, 14),
+            Op::Open { ring: 14, len },
+        ],
+        steps,
+    )
 }
 
-/// The server's shares of pieces' numbers that are consistent with what a client sees, and the truth. If labels are keys of entries, the client has
-/// those of every entry that differs from its own in an even number of bits.
+/// The server's shares of pieces' numbers that are consistent with what a client sees, and the
+/// truth. If labels are keys of entries, the client has those of every entry that differs from its
+/// own in an even number of bits.
 fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
     let (ops, steps) = curved_ops();
     let Compares { labels, hidden, messages, .. } = compares(&ops);
-    let [value, line] = *Compared::possible(&ops[1]).unwrap().stages().collect::<Vec<_>>() else { unreachable!() };
+    let [value, line] = *Compared::possible(&ops[1]).unwrap().stages().collect::<Vec<_>>() else {
+        unreachable!()
+    };
     let labels = &labels[ELEMENTS * value.method.forward_ots()..];
     // The client's shares of the numbers, as it drew them.
-    let mut own = Seed(CLIENT_SEED).derive(5).derive(0).derive((1 << 32) + 1).stream(Domain::Mask, 0);
+    let mut own =
+        Seed(CLIENT_SEED).derive(5).derive(0).derive((1 << 32) + 1).stream(Domain::Mask, 0);
     let mut tables = Reader::new(payload(&messages[value.method.rounds() as usize]));
     let mut seen = Vec::new();
     for (e, hidden) in hidden.into_iter().enumerate() {
@@ -733,12 +900,17 @@ fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
         own.next_u64();
         let key = labels[6 * e..6 * e + 6].iter().fold(0, |key, label| key ^ label);
         // What the client would have of each entry, up to the same mask.
-        let entries: Vec<u64> =
-            (0..64).map(|i| if i > 0 { tables.take(14) } else { 0 }).map(|entry| entry.wrapping_add(key as u64)).collect();
+        let entries: Vec<u64> = (0..64)
+            .map(|i| if i > 0 { tables.take(14) } else { 0 })
+            .map(|entry| entry.wrapping_add(key as u64))
+            .collect();
         let result = |number: u64| steps.apply(((number << 58) as i64) >> 58) as u64;
         let open = |i: &u64| (i ^ share).count_ones().is_multiple_of(2);
-        let mask = |server: u64, i: u64| result(server.wrapping_add(i)).wrapping_sub(entries[i as usize]) & 0x3fff;
-        let fits = |&server: &u64| (0..64).filter(open).all(|i| mask(server, i) == mask(server, share));
+        let mask = |server: u64, i: u64| {
+            result(server.wrapping_add(i)).wrapping_sub(entries[i as usize]) & 0x3fff
+        };
+        let fits =
+            |&server: &u64| (0..64).filter(open).all(|i| mask(server, i) == mask(server, share));
         let truth = (hidden as i64 >> 2) as u64;
         seen.push(((0..64).filter(fits).collect(), truth.wrapping_sub(share) & 63));
     }
@@ -750,7 +922,11 @@ fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
 fn without_the_hash_of_labels_a_client_reads_the_servers_share_of_a_piece() {
     let _stripped = Stripped::of(&[Defence::LabelHash]);
     let seen = pieces_of_the_server();
-    println!("{} of {} shares found", seen.iter().filter(|(candidates, truth)| candidates == &[*truth]).count(), seen.len());
+    println!(
+        "{} of {} shares found",
+        seen.iter().filter(|(candidates, truth)| candidates == &[*truth]).count(),
+        seen.len()
+    );
     assert!(seen.iter().all(|(candidates, truth)| candidates == &[*truth]));
 }
 
@@ -761,7 +937,8 @@ fn with_the_hash_of_labels_entries_tell_a_client_nothing() {
     assert!(seen.iter().all(|(candidates, _)| candidates.is_empty()));
 }
 
-// --- One-time use of offline material ------------------------------------------------------------------------------------------------
+// --- One-time use of offline material
+// ------------------------------------------------------------------------------------------------
 
 /// The masked inputs in a server's view, one for each prediction.
 fn masked_inputs(up: &[u8]) -> Vec<Vec<u64>> {
@@ -796,7 +973,8 @@ fn a_mask_used_twice_tells_the_difference_of_two_inputs() {
     let (again, seen) = two_inputs(&x1, &x2);
     assert_eq!((again, seen.len()), (Ok(()), 2));
     let ring = Modulus::Bits(18);
-    let difference: Vec<i64> = seen[0].iter().zip(&seen[1]).map(|(&a, &b)| ring.to_signed(ring.sub(a, b))).collect();
+    let difference: Vec<i64> =
+        seen[0].iter().zip(&seen[1]).map(|(&a, &b)| ring.to_signed(ring.sub(a, b))).collect();
     println!("x1 − x2 = {difference:?}");
     assert_eq!(difference, x1.iter().zip(&x2).map(|(a, b)| a - b).collect::<Vec<_>>());
 }
@@ -815,7 +993,11 @@ fn after_an_error_in_the_middle_of_a_prediction_nothing_is_left_to_use() {
     let (x1, x2) = (common::input(6, 1), common::input(6, 2));
     let abort = |number| frame(number, Tag::Abort as u8, &11_u16.to_le_bytes());
     for aborts in [true, false] {
-        let error = if aborts { Error::PeerAborted(11) } else { Error::Unexpected { want: Tag::Labels as u8, got: 0x77 } };
+        let error = if aborts {
+            Error::PeerAborted(11)
+        } else {
+            Error::Unexpected { want: Tag::Labels as u8, got: 0x77 }
+        };
         serve(&small_net(), Options { stock: 2, ..Options::default() }, |served| {
             served.parties(|p| {
                 p.prepare();
@@ -826,7 +1008,8 @@ fn after_an_error_in_the_middle_of_a_prediction_nothing_is_left_to_use() {
                 let answer = if aborts { abort(frames(&p.down).len()) } else { vec![0x77; 64] };
                 assert_eq!(p.client.feed(&answer), answer.len());
                 assert_eq!(p.client.poll(), Err(error));
-                // One more was prepared: it is gone as well, and nothing that depends on an input is sent any more.
+                // One more was prepared: it is gone as well, and nothing that depends on an input
+                // is sent any more.
                 let pending = p.client.pending();
                 assert!(pending <= OVERHEAD + 2, "at most an abort");
                 assert_eq!(p.client.predict_quantised(&x2), Err(error));
@@ -874,8 +1057,15 @@ fn a_server_refuses_a_second_input_for_one_prepared_prediction() {
         });
         assert_eq!(end, Err(Error::Exhausted));
         // And before anything is prepared.
-        let set_up: Vec<u8> = frames(&up).iter().take_while(|f| f[0] != Tag::Prepare as u8).flatten().copied().collect();
-        let end = served.server(parties::SERVER_SEED, |server| feed_server(server, &[&set_up[..], &replay[..]].concat()));
+        let set_up: Vec<u8> = frames(&up)
+            .iter()
+            .take_while(|f| f[0] != Tag::Prepare as u8)
+            .flatten()
+            .copied()
+            .collect();
+        let end = served.server(parties::SERVER_SEED, |server| {
+            feed_server(server, &[&set_up[..], &replay[..]].concat())
+        });
         assert_eq!(end, Err(Error::Exhausted));
     });
 }

@@ -1,10 +1,16 @@
-//! The circuits, plain and garbled, against the reference vectors; and garbling between two parties.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests: a failure is a panic")]
+//! The circuits, plain and garbled, against the reference vectors; and garbling between two
+//! parties.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "tests: a failure is a panic"
+)]
 
 use minionn_core::Error;
 use minionn_core::garble::{
-    Argmax, Circuit, Evaluator, Function, GATE_BYTES, Garbler, MAX_PIECES, Max, Neuron, Parity, Shape, Spline, bits, plain, shape, shapes,
-    totals,
+    Argmax, Circuit, Evaluator, Function, GATE_BYTES, Garbler, MAX_PIECES, Max, Neuron, Parity,
+    Shape, Spline, bits, plain, shape, shapes, totals,
 };
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::params::LANES;
@@ -49,28 +55,53 @@ impl Parties {
     }
 
     /// Garbles `neurons` neurons, `width` lanes at a time.
-    fn garble<C: Circuit, const L: usize>(&self, circuit: &C, neurons: usize, width: usize) -> Layer {
+    fn garble<C: Circuit, const L: usize>(
+        &self,
+        circuit: &C,
+        neurons: usize,
+        width: usize,
+    ) -> Layer {
         let garbler = Garbler::new(&self.session, &self.secret, self.delta, 3);
         let steps = circuit.steps();
         let shapes: Vec<Shape> = shapes(circuit).collect();
-        let mut tables: Vec<Vec<u8>> = shapes.iter().map(|s| vec![0; s.table_bytes() * neurons]).collect();
+        let mut tables: Vec<Vec<u8>> =
+            shapes.iter().map(|s| vec![0; s.table_bytes() * neurons]).collect();
         let mut decode = vec![0; neurons];
         for first in (0..neurons).step_by(width) {
             let lanes = width.min(neurons - first);
             let mut state = circuit.start();
             for (step, shape) in shapes.iter().enumerate() {
-                let zero: Vec<Block> = (first..first + lanes).flat_map(|n| self.client_zero((n * steps + step) as u64, *shape)).collect();
+                let zero: Vec<Block> = (first..first + lanes)
+                    .flat_map(|n| self.client_zero((n * steps + step) as u64, *shape))
+                    .collect();
                 let bytes = shape.table_bytes();
                 let tables = &mut tables[step][first * bytes..(first + lanes) * bytes];
                 let decode = &mut decode[first..first + lanes];
-                garbler.garble::<C, L>(circuit, &mut state, step, first as u64, lanes, &zero, tables, decode).unwrap();
+                garbler
+                    .garble::<C, L>(
+                        circuit,
+                        &mut state,
+                        step,
+                        first as u64,
+                        lanes,
+                        &zero,
+                        tables,
+                        decode,
+                    )
+                    .unwrap();
             }
         }
         Layer { tables, decode }
     }
 
     /// Evaluates, `width` lanes at a time; returns the colours of the last step.
-    fn evaluate<C: Circuit, const L: usize>(&self, circuit: &C, tables: &[Vec<u8>], inputs: &[Inputs], width: usize) -> Vec<u64> {
+    fn evaluate<C: Circuit, const L: usize>(
+        &self,
+        circuit: &C,
+        tables: &[Vec<u8>],
+        inputs: &[Inputs],
+        width: usize,
+    ) -> Vec<u64> {
         let evaluator = Evaluator::new(&self.session, 3);
         let mut colours = vec![0; inputs.len()];
         for first in (0..inputs.len()).step_by(width) {
@@ -80,18 +111,35 @@ impl Parties {
                 let (mut server, mut client) = (Vec::new(), Vec::new());
                 for (neuron, inputs) in inputs.iter().enumerate().skip(first).take(lanes) {
                     let record = (neuron * circuit.steps() + step) as u64;
-                    let bits = &inputs.server[server_used..server_used + shape.server_inputs as usize];
+                    let bits =
+                        &inputs.server[server_used..server_used + shape.server_inputs as usize];
                     server.extend(self.server_labels(record, bits));
                     let zero = self.client_zero(record, shape);
                     let bits = &inputs.client[client_used..client_used + zero.len()];
-                    client.extend(zero.iter().zip(bits).map(|(zero, bit)| zero ^ if *bit { self.delta } else { 0 }));
+                    client.extend(
+                        zero.iter()
+                            .zip(bits)
+                            .map(|(zero, bit)| zero ^ if *bit { self.delta } else { 0 }),
+                    );
                 }
                 server_used += shape.server_inputs as usize;
                 client_used += shape.client_inputs as usize;
                 let bytes = shape.table_bytes();
                 let tables = &tables[step][first * bytes..(first + lanes) * bytes];
                 let colours = &mut colours[first..first + lanes];
-                evaluator.evaluate::<C, L>(circuit, &mut state, step, first as u64, lanes, tables, &server, &client, colours).unwrap();
+                evaluator
+                    .evaluate::<C, L>(
+                        circuit,
+                        &mut state,
+                        step,
+                        first as u64,
+                        lanes,
+                        tables,
+                        &server,
+                        &client,
+                        colours,
+                    )
+                    .unwrap();
             }
         }
         colours
@@ -109,7 +157,11 @@ impl Parties {
     }
 
     /// The outputs of garbling and evaluating with `G` and `E` lanes.
-    fn run<C: Circuit, const G: usize, const E: usize>(&self, circuit: &C, inputs: &[Inputs]) -> Vec<u64> {
+    fn run<C: Circuit, const G: usize, const E: usize>(
+        &self,
+        circuit: &C,
+        inputs: &[Inputs],
+    ) -> Vec<u64> {
         let layer = self.garble::<C, G>(circuit, inputs.len(), G);
         let colours = self.evaluate::<C, E>(circuit, &layer.tables, inputs, E);
         colours.iter().zip(&layer.decode).map(|(c, d)| c ^ d).collect()
@@ -121,10 +173,14 @@ fn number(bits: &[bool]) -> u64 {
 }
 
 fn plainly<C: Circuit>(circuit: &C, inputs: &[Inputs]) -> Vec<u64> {
-    inputs.iter().map(|i| plain(circuit, i.server.iter().copied(), i.client.iter().copied()).unwrap()).collect()
+    inputs
+        .iter()
+        .map(|i| plain(circuit, i.server.iter().copied(), i.client.iter().copied()).unwrap())
+        .collect()
 }
 
-// ---- reference vectors -------------------------------------------------------------------------------------------------
+// ---- reference vectors
+// -------------------------------------------------------------------------------------------------
 
 fn int(v: &Value) -> u64 {
     v.as_u64().unwrap_or_else(|| panic!("not a number: {v}"))
@@ -142,7 +198,9 @@ fn modulus(v: &Value) -> Modulus {
 
 /// The input bits of one test: the shares, and the mask if `out` names a ring.
 fn inputs(test: &Value, modulus: Modulus, out: Option<Modulus>) -> Inputs {
-    let shares = |name: &str| ints(&test[name]).into_iter().flat_map(|x| bits(x, modulus.bits())).collect::<Vec<_>>();
+    let shares = |name: &str| {
+        ints(&test[name]).into_iter().flat_map(|x| bits(x, modulus.bits())).collect::<Vec<_>>()
+    };
     let mut client = shares("y_c");
     if let Some(out) = out {
         client.extend(bits(int(&test["r"]), out.bits()));
@@ -151,7 +209,13 @@ fn inputs(test: &Value, modulus: Modulus, out: Option<Modulus>) -> Inputs {
 }
 
 /// Holds one group's tests against both readings of the circuit; returns how many.
-fn hold<C: Circuit + core::fmt::Debug>(circuit: &C, tests: &[Value], modulus: Modulus, out: Option<Modulus>, result: &str) -> usize {
+fn hold<C: Circuit + core::fmt::Debug>(
+    circuit: &C,
+    tests: &[Value],
+    modulus: Modulus,
+    out: Option<Modulus>,
+    result: &str,
+) -> usize {
     let inputs: Vec<Inputs> = tests.iter().map(|t| inputs(t, modulus, out)).collect();
     let wanted: Vec<u64> = tests.iter().map(|t| int(&t[result])).collect();
     assert_eq!(plainly(circuit, &inputs), wanted, "plain {circuit:?}");
@@ -171,13 +235,24 @@ fn reference_vectors_hold_plain_and_garbled() {
             kind @ ("ReLU" | "Trunc") => {
                 let function = if kind == "ReLU" { Function::Relu } else { Function::Identity };
                 let out = modulus(&params["modulus_out"]);
-                let circuit = Neuron { function, modulus_in: ring, modulus_out: out, shift: int(&params["shift"]) as u8 };
+                let circuit = Neuron {
+                    function,
+                    modulus_in: ring,
+                    modulus_out: out,
+                    shift: int(&params["shift"]) as u8,
+                };
                 neurons += hold(&circuit, tests, ring, Some(out), "x_s");
             }
             "Max" => {
                 let out = modulus(&params["modulus_out"]);
                 for (relu, result) in [(false, "x_s"), (true, "x_s_relu")] {
-                    let circuit = Max { modulus_in: ring, modulus_out: out, inputs: int(&params["k"]) as u32, shift: 0, relu };
+                    let circuit = Max {
+                        modulus_in: ring,
+                        modulus_out: out,
+                        inputs: int(&params["k"]) as u32,
+                        shift: 0,
+                        relu,
+                    };
                     max += hold(&circuit, tests, ring, Some(out), result);
                 }
             }
@@ -193,19 +268,23 @@ fn reference_vectors_hold_plain_and_garbled() {
     assert_eq!((neurons + max / 2 + argmax + square) as u64, int(&file["numberOfTests"]));
 }
 
-/// How many vectors there are, so that none is skipped unseen: each Max counts twice, with and without ReLU; squares are tested with OT.
+/// How many vectors there are, so that none is skipped unseen: each Max counts twice, with and
+/// without ReLU; squares are tested with OT.
 const NEURONS: usize = 1910;
 const MAX: usize = 720;
 const ARGMAX: usize = 360;
 const SQUARE: usize = 329;
 
-// ---- two parties ---------------------------------------------------------------------------------------------------------
+// ---- two parties
+// ---------------------------------------------------------------------------------------------------------
 
 /// Random inputs for `neurons` neurons.
 fn random<C: Circuit>(circuit: &C, neurons: usize, prg: &mut Prg) -> Vec<Inputs> {
     let total = totals(circuit);
     let mut draw = |n: u32| (0..n).map(|_| prg.next_u32() & 1 == 1).collect();
-    (0..neurons).map(|_| Inputs { server: draw(total.server_inputs), client: draw(total.client_inputs) }).collect()
+    (0..neurons)
+        .map(|_| Inputs { server: draw(total.server_inputs), client: draw(total.client_inputs) })
+        .collect()
 }
 
 /// Every lane count on either side gives the plain result, and the same bytes.
@@ -215,7 +294,11 @@ fn agree<C: Circuit + core::fmt::Debug>(circuit: &C, prg: &mut Prg) {
     let inputs = random(circuit, 11, prg);
     let wanted = plainly(circuit, &inputs);
     let one = parties.garble::<C, 1>(circuit, 11, 1);
-    for layer in [parties.garble::<C, 2>(circuit, 11, 2), parties.garble::<C, 8>(circuit, 11, 8), parties.garble::<C, 8>(circuit, 11, 3)] {
+    for layer in [
+        parties.garble::<C, 2>(circuit, 11, 2),
+        parties.garble::<C, 8>(circuit, 11, 8),
+        parties.garble::<C, 8>(circuit, 11, 3),
+    ] {
         assert_eq!(layer.tables, one.tables, "{circuit:?}");
         assert_eq!(layer.decode, one.decode, "{circuit:?}");
     }
@@ -230,7 +313,12 @@ fn agree<C: Circuit + core::fmt::Debug>(circuit: &C, prg: &mut Prg) {
     }
 }
 
-const RELU: Neuron = Neuron { function: Function::Relu, modulus_in: Modulus::Bits(24), modulus_out: Modulus::Bits(20), shift: 6 };
+const RELU: Neuron = Neuron {
+    function: Function::Relu,
+    modulus_in: Modulus::Bits(24),
+    modulus_out: Modulus::Bits(20),
+    shift: 6,
+};
 
 #[test]
 fn garbled_is_plain_whatever_the_lanes() {
@@ -238,7 +326,12 @@ fn garbled_is_plain_whatever_the_lanes() {
     // Random bits may be no element of Z_N: all the same, both readings run the same gates.
     let (a, b, n) = (Modulus::Bits(24), Modulus::Bits(44), Modulus::Odd(101_285_036_033));
     for (modulus_in, modulus_out) in [(a, b), (b, a), (n, n), (a, n), (n, a)] {
-        for (function, shift) in [(Function::Relu, 0), (Function::Relu, 9), (Function::Identity, 0), (Function::Identity, 30)] {
+        for (function, shift) in [
+            (Function::Relu, 0),
+            (Function::Relu, 9),
+            (Function::Identity, 0),
+            (Function::Identity, 30),
+        ] {
             agree(&Neuron { function, modulus_in, modulus_out, shift }, &mut prg);
         }
         for (inputs, shift, relu) in [(1, 0, false), (2, 3, true), (4, 0, true), (5, 10, false)] {
@@ -252,12 +345,24 @@ fn garbled_is_plain_whatever_the_lanes() {
 
 /// A spline with slopes of both signs: the largest that there is.
 fn spline(parity: Parity, tail: bool) -> Function {
-    let (offsets, slopes) = (0..MAX_PIECES as i16).fold(([0; MAX_PIECES], [0; MAX_PIECES]), |(mut offsets, mut slopes), i| {
-        offsets[i as usize] = i.wrapping_mul(20011);
-        slopes[i as usize] = (i + 1).wrapping_mul(-27644);
-        (offsets, slopes)
-    });
-    Function::Spline(Spline { parity, tail, input_bits: 14, index_bits: 5, shift: 15, centre: 77, offsets, slopes })
+    let (offsets, slopes) = (0..MAX_PIECES as i16).fold(
+        ([0; MAX_PIECES], [0; MAX_PIECES]),
+        |(mut offsets, mut slopes), i| {
+            offsets[i as usize] = i.wrapping_mul(20011);
+            slopes[i as usize] = (i + 1).wrapping_mul(-27644);
+            (offsets, slopes)
+        },
+    );
+    Function::Spline(Spline {
+        parity,
+        tail,
+        input_bits: 14,
+        index_bits: 5,
+        shift: 15,
+        centre: 77,
+        offsets,
+        slopes,
+    })
 }
 
 #[test]
@@ -269,7 +374,11 @@ fn garbled_activations_are_plain_whatever_the_lanes() {
         Function::Leaky { multiplier: 205, bits: 11 },
         Function::Leaky { multiplier: 255, bits: 2 },
     ];
-    functions.extend([Parity::Odd, Parity::Even, Parity::Left].into_iter().flat_map(|p| [false, true].map(|tail| spline(p, tail))));
+    functions.extend(
+        [Parity::Odd, Parity::Even, Parity::Left]
+            .into_iter()
+            .flat_map(|p| [false, true].map(|tail| spline(p, tail))),
+    );
     for function in functions {
         for (modulus_in, modulus_out) in [(24, 20), (20, 44), (44, 30)] {
             let (modulus_in, modulus_out) = (Modulus::Bits(modulus_in), Modulus::Bits(modulus_out));
@@ -286,11 +395,19 @@ fn whole_neurons_are_their_records() {
     let parties = Parties::new(5);
     let garbler = Garbler::new(&parties.session, &parties.secret, parties.delta, 3);
     let evaluator = Evaluator::new(&parties.session, 3);
-    let circuit = Max { modulus_in: Modulus::Bits(22), modulus_out: Modulus::Bits(20), inputs: 4, shift: 8, relu: true };
+    let circuit = Max {
+        modulus_in: Modulus::Bits(22),
+        modulus_out: Modulus::Bits(20),
+        inputs: 4,
+        shift: 8,
+        relu: true,
+    };
     let (total, shapes): (Shape, Vec<Shape>) = (totals(&circuit), shapes(&circuit).collect());
     let inputs = random(&circuit, 3, &mut Seed([6; 32]).stream(Domain::Mask, 0));
-    let records = || (0..3 * circuit.steps()).map(|record| (record, shapes[record % circuit.steps()]));
-    let zero: Vec<Block> = records().flat_map(|(record, shape)| parties.client_zero(record as u64, shape)).collect();
+    let records =
+        || (0..3 * circuit.steps()).map(|record| (record, shapes[record % circuit.steps()]));
+    let zero: Vec<Block> =
+        records().flat_map(|(record, shape)| parties.client_zero(record as u64, shape)).collect();
     let (mut tables, mut decode) = (vec![0; 3 * total.table_bytes()], [0; 3]);
     garbler.garble_neurons::<_, 8>(&circuit, 0, 3, &zero, &mut tables, &mut decode).unwrap();
 
@@ -298,13 +415,16 @@ fn whole_neurons_are_their_records() {
     let mut wire = Vec::new();
     for (record, shape) in records() {
         let (neuron, step) = (record / circuit.steps(), record % circuit.steps());
-        wire.extend_from_slice(&by_step.tables[step][neuron * shape.table_bytes()..][..shape.table_bytes()]);
+        wire.extend_from_slice(
+            &by_step.tables[step][neuron * shape.table_bytes()..][..shape.table_bytes()],
+        );
     }
     assert!(tables == wire);
     assert_eq!(decode[..], by_step.decode);
 
     let bits = inputs.iter().flat_map(|i| &i.client);
-    let client: Vec<Block> = zero.iter().zip(bits).map(|(z, b)| z ^ if *b { parties.delta } else { 0 }).collect();
+    let client: Vec<Block> =
+        zero.iter().zip(bits).map(|(z, b)| z ^ if *b { parties.delta } else { 0 }).collect();
     let server: Vec<Block> = inputs
         .iter()
         .flat_map(|i| i.server.chunks(22))
@@ -312,7 +432,9 @@ fn whole_neurons_are_their_records() {
         .flat_map(|(record, bits)| parties.server_labels(record as u64, bits))
         .collect();
     let mut colours = [0; 3];
-    evaluator.evaluate_neurons::<_, 4>(&circuit, 0, 3, &tables, &server, &client, &mut colours).unwrap();
+    evaluator
+        .evaluate_neurons::<_, 4>(&circuit, 0, 3, &tables, &server, &client, &mut colours)
+        .unwrap();
     let outputs: Vec<u64> = colours.iter().zip(decode).map(|(c, d)| c ^ d).collect();
     assert_eq!(outputs, plainly(&circuit, &inputs));
 }
@@ -331,7 +453,11 @@ fn run_on_a_stack_of<const L: usize>(kib: usize) {
         let circuit = Argmax { modulus: n, inputs: 3 };
         let inputs = random(&circuit, L, &mut prg);
         assert_eq!(parties.run::<_, L, L>(&circuit, &inputs), plainly(&circuit, &inputs));
-        for function in [Function::Leaky { multiplier: 205, bits: 11 }, Function::Clip { lo: -5, hi: 9 }, spline(Parity::Even, true)] {
+        for function in [
+            Function::Leaky { multiplier: 205, bits: 11 },
+            Function::Clip { lo: -5, hi: 9 },
+            spline(Parity::Even, true),
+        ] {
             let circuit = Neuron { function, modulus_in: b, modulus_out: b, shift: 0 };
             let inputs = random(&circuit, L, &mut prg);
             assert_eq!(parties.run::<_, L, L>(&circuit, &inputs), plainly(&circuit, &inputs));
@@ -353,10 +479,16 @@ fn a_hosts_lanes_need_less_than_256_kib_of_stack() {
 #[test]
 fn every_table_bit_matters() {
     let parties = Parties::new(2);
-    let circuit = Neuron { function: Function::Relu, modulus_in: Modulus::Bits(4), modulus_out: Modulus::Bits(4), shift: 0 };
+    let circuit = Neuron {
+        function: Function::Relu,
+        modulus_in: Modulus::Bits(4),
+        modulus_out: Modulus::Bits(4),
+        shift: 0,
+    };
     // All inputs, so that each row is used by some of them.
-    let inputs: Vec<Inputs> =
-        (0..1 << 12_u32).map(|x: u64| Inputs { server: bits(x, 4).collect(), client: bits(x >> 4, 8).collect() }).collect();
+    let inputs: Vec<Inputs> = (0..1 << 12_u32)
+        .map(|x: u64| Inputs { server: bits(x, 4).collect(), client: bits(x >> 4, 8).collect() })
+        .collect();
     let layer = parties.garble::<_, 8>(&circuit, inputs.len(), 8);
     let right = parties.evaluate::<_, 8>(&circuit, &layer.tables, &inputs, 8);
     let bytes = shape(&circuit, 0).table_bytes();
@@ -379,18 +511,27 @@ fn another_key_layer_or_record_gives_other_colours() {
     let inputs = random(&RELU, 8, &mut Seed([5; 32]).stream(Domain::Mask, 0));
     let layer = parties.garble::<_, 8>(&RELU, 8, 8);
     let right = parties.evaluate::<_, 8>(&RELU, &layer.tables, &inputs, 8);
-    let server: Vec<Block> = inputs.iter().enumerate().flat_map(|(n, i)| parties.server_labels(n as u64, &i.server)).collect();
+    let server: Vec<Block> = inputs
+        .iter()
+        .enumerate()
+        .flat_map(|(n, i)| parties.server_labels(n as u64, &i.server))
+        .collect();
     let client: Vec<Block> = inputs
         .iter()
         .enumerate()
         .flat_map(|(n, i)| {
             let zero = parties.client_zero(n as u64, totals(&RELU));
-            zero.into_iter().zip(&i.client).map(|(z, b)| z ^ if *b { parties.delta } else { 0 }).collect::<Vec<_>>()
+            zero.into_iter()
+                .zip(&i.client)
+                .map(|(z, b)| z ^ if *b { parties.delta } else { 0 })
+                .collect::<Vec<_>>()
         })
         .collect();
     let evaluate = |session: &Tmmo, id: u64, first: u64, tables: &[u8]| {
         let mut colours = vec![0; 8];
-        Evaluator::new(session, id).evaluate::<_, 8>(&RELU, &mut (), 0, first, 8, tables, &server, &client, &mut colours).unwrap();
+        Evaluator::new(session, id)
+            .evaluate::<_, 8>(&RELU, &mut (), 0, first, 8, tables, &server, &client, &mut colours)
+            .unwrap();
         colours
     };
     let tables = &layer.tables[0];
@@ -407,7 +548,8 @@ fn another_key_layer_or_record_gives_other_colours() {
     assert_ne!(evaluate(&parties.session, 3, 0, &swapped), right);
 }
 
-/// The permute bits of the outputs hide the activation: the client sees colours, and knows `r`. With them it would read `f(y)`.
+/// The permute bits of the outputs hide the activation: the client sees colours, and knows `r`.
+/// With them it would read `f(y)`.
 #[test]
 fn colours_alone_are_balanced_and_decode_opens_them() {
     let parties = Parties::new(6);
@@ -437,18 +579,44 @@ fn wrong_lengths_are_errors() {
             let wanted = if right { Ok(()) } else { Err(Error::Internal) };
             // One too few, right, one too many.
             let length = |n: usize, off: usize| (n * lanes + off).saturating_sub(1);
-            let (server_labels, client_labels) = (vec![1; length(s, server)], vec![1; length(c, client)]);
+            let (server_labels, client_labels) =
+                (vec![1; length(s, server)], vec![1; length(c, client)]);
             let (mut tables, mut outputs) = (vec![0; length(t, table)], vec![0; length(1, out)]);
-            let got = evaluator.evaluate::<_, 2>(&RELU, &mut (), 0, 0, lanes, &tables, &server_labels, &client_labels, &mut outputs);
+            let got = evaluator.evaluate::<_, 2>(
+                &RELU,
+                &mut (),
+                0,
+                0,
+                lanes,
+                &tables,
+                &server_labels,
+                &client_labels,
+                &mut outputs,
+            );
             assert_eq!(got, wanted, "evaluate {lanes} {server} {client} {table} {out}");
             if server == 1 {
-                let got = garbler.garble::<_, 2>(&RELU, &mut (), 0, 0, lanes, &client_labels, &mut tables, &mut outputs);
+                let got = garbler.garble::<_, 2>(
+                    &RELU,
+                    &mut (),
+                    0,
+                    0,
+                    lanes,
+                    &client_labels,
+                    &mut tables,
+                    &mut outputs,
+                );
                 assert_eq!(got, wanted, "garble {lanes} {client} {table} {out}");
             }
         }
     }
     let bad = Neuron { modulus_in: Modulus::Bits(0), ..RELU };
-    assert_eq!(garbler.garble::<_, 1>(&bad, &mut (), 0, 0, 1, &[], &mut [], &mut [0]), Err(Error::Internal));
+    assert_eq!(
+        garbler.garble::<_, 1>(&bad, &mut (), 0, 0, 1, &[], &mut [], &mut [0]),
+        Err(Error::Internal)
+    );
     let (mut tables, mut decode) = (vec![0; t], [0]);
-    assert_eq!(garbler.garble::<_, 1>(&RELU, &mut (), 1, 0, 1, &vec![0; c], &mut tables, &mut decode), Err(Error::Internal));
+    assert_eq!(
+        garbler.garble::<_, 1>(&RELU, &mut (), 1, 0, 1, &vec![0; c], &mut tables, &mut decode),
+        Err(Error::Internal)
+    );
 }

@@ -1,4 +1,5 @@
-//! Two sans-IO engines in memory: whole and one byte at a time, in exactly the memory that was asked for.
+//! Two sans-IO engines in memory: whole and one byte at a time, in exactly the memory that was
+//! asked for.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -45,11 +46,17 @@ fn check(net: &[u8], options: Options, buffers: Buffers, step: usize) {
     let plan = *model.plan();
     let mut weights = Memory::new(prepared_memory(&plan, options.stock).unwrap());
     let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
-    let (need_client, need_server) =
-        (ClientEngine::memory(&plan, &options, buffers).unwrap(), ServerEngine::memory(&plan, &options, buffers).unwrap());
-    let (mut client_memory, mut server_memory) = (Memory::new(need_client), Memory::new(need_server));
-    let mut client = ClientEngine::new(plan, options, buffers, client_memory.bytes(), Seed([1; 32])).unwrap();
-    let mut server = ServerEngine::new(&prepared, options, buffers, server_memory.bytes(), Seed([2; 32])).unwrap();
+    let (need_client, need_server) = (
+        ClientEngine::memory(&plan, &options, buffers).unwrap(),
+        ServerEngine::memory(&plan, &options, buffers).unwrap(),
+    );
+    let (mut client_memory, mut server_memory) =
+        (Memory::new(need_client), Memory::new(need_server));
+    let mut client =
+        ClientEngine::new(plan, options, buffers, client_memory.bytes(), Seed([1; 32])).unwrap();
+    let mut server =
+        ServerEngine::new(&prepared, options, buffers, server_memory.bytes(), Seed([2; 32]))
+            .unwrap();
 
     assert_eq!(settle(&mut client, &mut server, step), Status::Idle);
     let x = input(plan.header().input_len as usize, 5);
@@ -59,7 +66,10 @@ fn check(net: &[u8], options: Options, buffers: Buffers, step: usize) {
     assert_eq!(settle(&mut client, &mut server, step), Status::Idle);
     for i in 0..options.stock {
         let x = input(plan.header().input_len as usize, u64::from(i));
-        assert_eq!(client.predict_quantised(&x[1..]), Err(Error::Length { need: x.len(), got: x.len() - 1 }));
+        assert_eq!(
+            client.predict_quantised(&x[1..]),
+            Err(Error::Length { need: x.len(), got: x.len() - 1 })
+        );
         client.predict_quantised(&x).unwrap();
         assert_eq!(settle(&mut client, &mut server, step), Status::Idle);
         let (best, logits) = expected(&model, &x);
@@ -77,7 +87,10 @@ fn check(net: &[u8], options: Options, buffers: Buffers, step: usize) {
     // One byte less is an error that names the need.
     let need = need_client;
     let mut short = Memory::new(need - 1);
-    assert_eq!(ClientEngine::new(plan, options, buffers, short.bytes(), Seed([1; 32])).err(), Some(Error::Memory { need, got: need - 1 }));
+    assert_eq!(
+        ClientEngine::new(plan, options, buffers, short.bytes(), Seed([1; 32])).err(),
+        Some(Error::Memory { need, got: need - 1 })
+    );
     let need = need_server;
     let mut short = Memory::new(need - 1);
     assert_eq!(
@@ -85,7 +98,10 @@ fn check(net: &[u8], options: Options, buffers: Buffers, step: usize) {
         Some(Error::Memory { need, got: need - 1 })
     );
     let mut crooked = Memory::new(need_client + ALIGN);
-    assert_eq!(ClientEngine::new(plan, options, buffers, &mut crooked.bytes()[1..], Seed([1; 32])).err(), Some(Error::Alignment));
+    assert_eq!(
+        ClientEngine::new(plan, options, buffers, &mut crooked.bytes()[1..], Seed([1; 32])).err(),
+        Some(Error::Alignment)
+    );
 }
 
 #[test]
@@ -115,7 +131,8 @@ fn memory_is_wiped_when_an_engine_is_dropped() {
 
 fn wiped(net: &[u8], activations: Activations) {
     let model = Model::parse(net).unwrap();
-    let options = Options { tables: Tables::Stored, stock: 1, repetition: Repetition::K4, activations };
+    let options =
+        Options { tables: Tables::Stored, stock: 1, repetition: Repetition::K4, activations };
     let buffers = Buffers::default();
     let plan = *model.plan();
     let mut weights = Memory::new(prepared_memory(&plan, 1).unwrap());
@@ -123,13 +140,18 @@ fn wiped(net: &[u8], activations: Activations) {
     let mut client_memory = Memory::new(ClientEngine::memory(&plan, &options, buffers).unwrap());
     let mut server_memory = Memory::new(ServerEngine::memory(&plan, &options, buffers).unwrap());
     {
-        let mut client = ClientEngine::new(plan, options, buffers, client_memory.bytes(), Seed([1; 32])).unwrap();
-        let mut server = ServerEngine::new(&prepared, options, buffers, server_memory.bytes(), Seed([2; 32])).unwrap();
+        let mut client =
+            ClientEngine::new(plan, options, buffers, client_memory.bytes(), Seed([1; 32]))
+                .unwrap();
+        let mut server =
+            ServerEngine::new(&prepared, options, buffers, server_memory.bytes(), Seed([2; 32]))
+                .unwrap();
         settle(&mut client, &mut server, 4096);
         client.prepare().unwrap();
         settle(&mut client, &mut server, 4096);
     }
-    // What may stay: pointers and counters of the shared state, the client's public key, and the garbled tables, public to the client.
+    // What may stay: pointers and counters of the shared state, the client's public key, and the
+    // garbled tables, public to the client.
     let longest = |bytes: &[u8]| bytes.split(|&b| b == 0).map(<[u8]>::len).max().unwrap_or(0);
     let tables = minionn_core::plan::cost::store_bytes(&plan, &options) as usize;
     let bytes = client_memory.bytes();
@@ -149,14 +171,31 @@ fn model_a_fits_a_small_client() {
         64,
         &[
             Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 64, outputs: 32 },
-            Op::Activation { function: Function::Relu, ring_in: 20, ring_out: 20, shift: 10, len: 32 },
+            Op::Activation {
+                function: Function::Relu,
+                ring_in: 20,
+                ring_out: 20,
+                shift: 10,
+                len: 32,
+            },
             Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 32, outputs: 10 },
             Op::Open { ring: 20, len: 10 },
         ],
         3,
     );
     let plan = *Model::parse(&net).unwrap().plan();
-    let options = Options { repetition: Repetition::K2, tables: Tables::Streamed, stock: 1, ..Options::default() };
-    let need = ClientEngine::memory_on(Machine::BITS32, &plan, &options, Buffers { inbox: 2048, outbox: 2048 }).unwrap();
+    let options = Options {
+        repetition: Repetition::K2,
+        tables: Tables::Streamed,
+        stock: 1,
+        ..Options::default()
+    };
+    let need = ClientEngine::memory_on(
+        Machine::BITS32,
+        &plan,
+        &options,
+        Buffers { inbox: 2048, outbox: 2048 },
+    )
+    .unwrap();
     assert!(need <= 56 * 1024, "{need}");
 }

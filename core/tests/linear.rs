@@ -1,4 +1,5 @@
-//! Linear layers against tests/vectors/linear.json: in the clear, and privately between two parties.
+//! Linear layers against tests/vectors/linear.json: in the clear, and privately between two
+//! parties.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -35,13 +36,19 @@ fn layers() -> Vec<Layer> {
     let mut all = vec![];
     for group in groups().iter().filter(|group| group["type"] == "FC") {
         let field = |name: &str| group["params"][name].as_u64().unwrap();
-        let (modulus, inputs, outputs, weight_bits) =
-            (field("modulus"), field("inputs") as usize, field("outputs") as usize, field("weight_bits"));
+        let (modulus, inputs, outputs, weight_bits) = (
+            field("modulus"),
+            field("inputs") as usize,
+            field("outputs") as usize,
+            field("weight_bits"),
+        );
         assert!(modulus.is_power_of_two());
         // The generator that the group names; small groups carry what it gives.
         let mut g = Lcg((inputs * outputs) as u64);
         let x: Vec<u64> = (0..inputs).map(|_| g.below(modulus)).collect();
-        let weights: Vec<i64> = (0..inputs * outputs).map(|_| g.below(1 << weight_bits) as i64 - (1 << (weight_bits - 1))).collect();
+        let weights: Vec<i64> = (0..inputs * outputs)
+            .map(|_| g.below(1 << weight_bits) as i64 - (1 << (weight_bits - 1)))
+            .collect();
         let (ring, weight_bits) = (modulus.ilog2() as u8, weight_bits as u8);
         for test in group["tests"].as_array().unwrap() {
             if let (Some(given_x), Some(given_w)) = (test["x"].as_array(), test["w"].as_array()) {
@@ -50,31 +57,51 @@ fn layers() -> Vec<Layer> {
             }
             let y = test["y"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap()).collect();
             let id = test["tcId"].as_u64().unwrap();
-            all.push(Layer { id, ring, weight_bits, inputs, outputs, x: x.clone(), weights: weights.clone(), y });
+            all.push(Layer {
+                id,
+                ring,
+                weight_bits,
+                inputs,
+                outputs,
+                x: x.clone(),
+                weights: weights.clone(),
+                y,
+            });
         }
     }
     all
 }
 
 impl Layer {
-    /// The layer, or if the planner refuses it for too little flooding, its rows in blocks as large as it admits.
+    /// The layer, or if the planner refuses it for too little flooding, its rows in blocks as large
+    /// as it admits.
     fn admitted(&self, stock: usize) -> Vec<Self> {
         let block = |rows: usize, first: usize| Self {
             outputs: rows.min(self.outputs - first),
-            weights: self.weights[first * self.inputs..(first + rows).min(self.outputs) * self.inputs].to_vec(),
+            weights: self.weights
+                [first * self.inputs..(first + rows).min(self.outputs) * self.inputs]
+                .to_vec(),
             y: self.y[first..(first + rows).min(self.outputs)].to_vec(),
             ..self.clone()
         };
-        let rows = (1..=self.outputs).rev().find(|&rows| Tile::choose(&block(rows, 0).op(), stock).is_ok()).unwrap();
+        let rows = (1..=self.outputs)
+            .rev()
+            .find(|&rows| Tile::choose(&block(rows, 0).op(), stock).is_ok())
+            .unwrap();
         (0..self.outputs).step_by(rows).map(|first| block(rows, first)).collect()
     }
 
     fn op(&self) -> Op {
-        Op::FullyConnected { ring: self.ring, weight_bits: self.weight_bits, inputs: self.inputs as u32, outputs: self.outputs as u32 }
+        Op::FullyConnected {
+            ring: self.ring,
+            weight_bits: self.weight_bits,
+            inputs: self.inputs as u32,
+            outputs: self.outputs as u32,
+        }
     }
 
-    /// A model of this layer. Inputs are the ring's elements read signed; where these do not fit the plan's `i32`, they come in two
-    /// halves, see [`Layer::halves`].
+    /// A model of this layer. Inputs are the ring's elements read signed; where these do not fit
+    /// the plan's `i32`, they come in two halves, see [`Layer::halves`].
     fn model(&self) -> Vec<u8> {
         let half = 1_i64 << (u32::from(self.ring) - 1).min(31);
         let header = Header {
@@ -89,27 +116,39 @@ impl Layer {
         let len = Plan::write(&header, &ops, &mut plan).unwrap();
         plan.truncate(len);
         let mut bytes = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];
-        Model::write(&plan, |_, i, j| self.weights[i * self.inputs + j], |_, _| 0, &mut bytes).unwrap();
+        Model::write(&plan, |_, i, j| self.weights[i * self.inputs + j], |_, _| 0, &mut bytes)
+            .unwrap();
         bytes
     }
 
-    /// The inputs as numbers that the plan admits, and the factor with which results add up: `x = x_0 + 2^16·x_1 + 2^32·x_2` in wide
-    /// rings, where a layer without bias is linear in `x`; one part elsewhere.
+    /// The inputs as numbers that the plan admits, and the factor with which results add up: `x =
+    /// x_0 + 2^16·x_1 + 2^32·x_2` in wide rings, where a layer without bias is linear in `x`;
+    /// one part elsewhere.
     fn parts(&self) -> Vec<(Vec<i64>, u64)> {
         let ring = Modulus::Bits(self.ring);
         if self.ring <= 32 {
             return vec![(self.x.iter().map(|&x| ring.to_signed(x)).collect(), 1)];
         }
-        let part = |i: u32| (self.x.iter().map(|&x| (x >> (16 * i) & 0xffff) as i64).collect(), 1 << (16 * i));
+        let part = |i: u32| {
+            (self.x.iter().map(|&x| (x >> (16 * i) & 0xffff) as i64).collect(), 1 << (16 * i))
+        };
         (0..3).map(part).collect()
     }
 
     /// Adds up the results of the parts and compares.
     fn check(&self, results: &[(Vec<i64>, u64)], how: &str) {
         let ring = Modulus::Bits(self.ring);
-        let sum =
-            |i: usize| results.iter().fold(0, |sum, (y, factor)| ring.add(sum, ring.mul(ring.from_signed(y[i]), ring.reduce(*factor))));
-        assert_eq!((0..self.outputs).map(sum).collect::<Vec<_>>(), self.y, "tcId {}, {how}", self.id);
+        let sum = |i: usize| {
+            results.iter().fold(0, |sum, (y, factor)| {
+                ring.add(sum, ring.mul(ring.from_signed(y[i]), ring.reduce(*factor)))
+            })
+        };
+        assert_eq!(
+            (0..self.outputs).map(sum).collect::<Vec<_>>(),
+            self.y,
+            "tcId {}, {how}",
+            self.id
+        );
     }
 }
 
@@ -128,7 +167,8 @@ fn fully_connected_layers_in_the_clear() {
             model.evaluate(x, &mut scratch, &mut out).unwrap();
             out
         };
-        let results: Vec<_> = layer.parts().into_iter().map(|(x, factor)| (evaluate(&x), factor)).collect();
+        let results: Vec<_> =
+            layer.parts().into_iter().map(|(x, factor)| (evaluate(&x), factor)).collect();
         layer.check(&results, "evaluate");
     }
 }
@@ -146,52 +186,80 @@ fn fully_connected_layers_privately() {
         let (inputs, factors): (Vec<_>, Vec<_>) = layer.parts().into_iter().unzip();
         let options = Options { stock: inputs.len() as u32, ..Options::default() };
         many_chunks += usize::from(Tile::choose(&layer.op(), inputs.len()).unwrap().chunks() > 1);
-        let results: Vec<_> = privately(&layer.model(), &inputs, options).into_iter().zip(factors).collect();
+        let results: Vec<_> =
+            privately(&layer.model(), &inputs, options).into_iter().zip(factors).collect();
         layer.check(&results, "privately");
     }
     assert!(many_chunks > 0, "no layer needs more than one ciphertext up");
 }
 
-/// The same layers with shares that an identity made: the server's share is no longer `x − r` of a chosen `r`.
+/// The same layers with shares that an identity made: the server's share is no longer `x − r` of a
+/// chosen `r`.
 #[test]
 fn fully_connected_layers_after_a_garbled_layer() {
     for layer in layers().into_iter().filter(|layer| layer.inputs <= 100 && layer.ring <= 32) {
         let header = Header {
             input_len: layer.inputs as u32,
             output_len: layer.outputs as u32,
-            input: Quantisation { scale: 1.0, min: -(1 << (layer.ring - 1)), max: (1 << (layer.ring - 1)) - 1 },
+            input: Quantisation {
+                scale: 1.0,
+                min: -(1 << (layer.ring - 1)),
+                max: (1 << (layer.ring - 1)) - 1,
+            },
             output_scale: 1.0,
             name: [0; 32],
         };
         let len = layer.inputs as u32;
         let ops = [
-            Op::Activation { function: Function::Identity, ring_in: layer.ring, ring_out: layer.ring, shift: 0, len },
+            Op::Activation {
+                function: Function::Identity,
+                ring_in: layer.ring,
+                ring_out: layer.ring,
+                shift: 0,
+                len,
+            },
             layer.op(),
             Op::Open { ring: layer.ring, len: layer.outputs as u32 },
         ];
         let mut plan = vec![0; plan::MAX_BYTES];
         let n = Plan::write(&header, &ops, &mut plan).unwrap();
         let mut bytes = vec![0; Model::len_bytes(&Plan::parse(&plan[..n]).unwrap())];
-        Model::write(&plan[..n], |_, i, j| layer.weights[i * layer.inputs + j], |_, _| 0, &mut bytes).unwrap();
+        Model::write(
+            &plan[..n],
+            |_, i, j| layer.weights[i * layer.inputs + j],
+            |_, _| 0,
+            &mut bytes,
+        )
+        .unwrap();
         let (x, factor) = layer.parts().remove(0);
         let out = privately(&bytes, &[x], Options::default()).remove(0);
         layer.check(&[(out, factor)], "after a garbled layer");
     }
 }
 
-/// In a ring of 44 bits, 12-bit weights leave 40 bits of flooding to two outputs of 100 inputs, not to ten: the planner has no tile with
-/// fewer outputs than fit into a polynomial. The rows run in blocks instead; once the planner can do that itself, this fails.
+/// In a ring of 44 bits, 12-bit weights leave 40 bits of flooding to two outputs of 100 inputs, not
+/// to ten: the planner has no tile with fewer outputs than fit into a polynomial. The rows run in
+/// blocks instead; once the planner can do that itself, this fails.
 #[test]
 fn what_the_planner_refuses() {
-    let blocks: Vec<_> = layers().iter().map(|layer| (layer.ring, layer.admitted(1).len())).collect();
+    let blocks: Vec<_> =
+        layers().iter().map(|layer| (layer.ring, layer.admitted(1).len())).collect();
     assert_eq!(blocks, [(16, 1), (21, 1), (24, 1), (44, 1), (22, 1)]);
 }
 
 /// A convolution of the vectors, in the clear and privately.
 fn convolution(group: &Value) -> (Convolution, Vec<u64>, Vec<i64>) {
-    let numbers = |name: &str| group["params"][name].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect::<Vec<_>>();
+    let numbers = |name: &str| {
+        group["params"][name]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|v| v.as_u64().unwrap() as u32)
+            .collect::<Vec<_>>()
+    };
     let number = |name: &str| group["params"][name].as_u64().unwrap() as u32;
-    let (input, weights, pads) = (numbers("input"), numbers("weights"), numbers("pads_top_left_bottom_right"));
+    let (input, weights, pads) =
+        (numbers("input"), numbers("weights"), numbers("pads_top_left_bottom_right"));
     let layer = Convolution {
         input: [input[0], input[1], input[2]],
         outputs: weights[0],
@@ -201,8 +269,17 @@ fn convolution(group: &Value) -> (Convolution, Vec<u64>, Vec<i64>) {
         dilation: [number("dilation"); 2],
         groups: number("groups"),
     };
-    let seed: u64 =
-        group["params"]["generator"].as_str().unwrap().split_once("lcg(").unwrap().1.split_once(')').unwrap().0.parse().unwrap();
+    let seed: u64 = group["params"]["generator"]
+        .as_str()
+        .unwrap()
+        .split_once("lcg(")
+        .unwrap()
+        .1
+        .split_once(')')
+        .unwrap()
+        .0
+        .parse()
+        .unwrap();
     let mut g = Lcg(seed);
     let x = (0..input.iter().product::<u32>()).map(|_| g.below(1 << 22)).collect();
     let w = (0..layer.weights()).map(|_| g.below(256) as i64 - 128).collect();
@@ -238,14 +315,22 @@ fn convolutions_in_the_clear_and_privately() {
         let y: Vec<u64> = clear.iter().map(|&y| ring.from_signed(y)).collect();
         let test = &group["tests"][0];
         assert_eq!(
-            test["output_shape"].as_array().unwrap().iter().map(|v| v.as_u64().unwrap() as u32).collect::<Vec<_>>(),
+            test["output_shape"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|v| v.as_u64().unwrap() as u32)
+                .collect::<Vec<_>>(),
             [layer.outputs, size[0], size[1]]
         );
         match test["y"].as_array() {
-            Some(given) => assert_eq!(given.iter().map(|v| v.as_u64().unwrap()).collect::<Vec<_>>(), y),
+            Some(given) => {
+                assert_eq!(given.iter().map(|v| v.as_u64().unwrap()).collect::<Vec<_>>(), y)
+            }
             None => {
                 let all: Vec<u8> = y.iter().flat_map(|y| y.to_le_bytes()).collect();
-                let hex: String = sha2::Sha256::digest(&all).iter().map(|b| format!("{b:02x}")).collect();
+                let hex: String =
+                    sha2::Sha256::digest(&all).iter().map(|b| format!("{b:02x}")).collect();
                 assert_eq!(test["y_sha256"].as_str().unwrap(), hex);
             }
         }

@@ -1,4 +1,5 @@
-//! The Square functionality (MiniONN, Figure 8) through the real OT extension and products, against the reference vectors.
+//! The Square functionality (MiniONN, Figure 8) through the real OT extension and products, against
+//! the reference vectors.
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -24,10 +25,16 @@ fn vectors() -> Vec<Square> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/functionalities.json");
     let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut all = vec![];
-    for group in file["testGroups"].as_array().unwrap().iter().filter(|group| group["type"] == "Square") {
+    for group in
+        file["testGroups"].as_array().unwrap().iter().filter(|group| group["type"] == "Square")
+    {
         let modulus = group["params"]["modulus"].as_u64().unwrap();
         assert_eq!(group["params"]["modulus_out"].as_u64(), Some(modulus));
-        let ring = if modulus.is_power_of_two() { Modulus::Bits(modulus.ilog2() as u8) } else { Modulus::Odd(modulus) };
+        let ring = if modulus.is_power_of_two() {
+            Modulus::Bits(modulus.ilog2() as u8)
+        } else {
+            Modulus::Odd(modulus)
+        };
         for test in group["tests"].as_array().unwrap() {
             let field = |name: &str| test[name].as_u64().unwrap();
             let [server_y, client_y, r, server_x] = ["y_s", "y_c", "r", "x_s"].map(field);
@@ -39,18 +46,32 @@ fn vectors() -> Vec<Square> {
 
 /// The choice bits of all vectors' `y_C`, lowest first, in groups of 128.
 fn choices(vectors: &[Square]) -> Vec<u128> {
-    let bits: Vec<_> = vectors.iter().flat_map(|v| (0..v.ring.bits()).map(|i| u128::from(v.client_y >> i & 1))).collect();
-    bits.chunks(GROUP).map(|group| group.iter().rev().fold(0, |word, bit| word << 1 | bit)).collect()
+    let bits: Vec<_> = vectors
+        .iter()
+        .flat_map(|v| (0..v.ring.bits()).map(|i| u128::from(v.client_y >> i & 1)))
+        .collect();
+    bits.chunks(GROUP)
+        .map(|group| group.iter().rev().fold(0, |word, bit| word << 1 | bit))
+        .collect()
 }
 
 /// Labels `T`, labels `Q` and `Δ` for the choices: base OTs done by hand, the extension for real.
-fn extend(repetition: Repetition, hash: &Tmmo, random: &mut Prg, choices: &[u128]) -> (Vec<Block>, Vec<Block>, Block) {
+fn extend(
+    repetition: Repetition,
+    hash: &Tmmo,
+    random: &mut Prg,
+    choices: &[u128],
+) -> (Vec<Block>, Vec<Block>, Block) {
     let delta = random.next_u128() | 1;
-    let (mut client_leaves, mut server_leaves) = (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
+    let (mut client_leaves, mut server_leaves) =
+        (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
     let mut messages = [[0; 2]; KAPPA];
-    let mut client = Receiver::new(repetition, random, hash, hash, &mut client_leaves, &mut messages).unwrap();
-    let received: Vec<_> = messages.iter().enumerate().map(|(b, pair)| pair[(delta >> b & 1) as usize]).collect();
-    let mut server = Sender::new(repetition, delta, &received, hash, hash, &mut server_leaves).unwrap();
+    let mut client =
+        Receiver::new(repetition, random, hash, hash, &mut client_leaves, &mut messages).unwrap();
+    let received: Vec<_> =
+        messages.iter().enumerate().map(|(b, pair)| pair[(delta >> b & 1) as usize]).collect();
+    let mut server =
+        Sender::new(repetition, delta, &received, hash, hash, &mut server_leaves).unwrap();
 
     let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
     let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];
@@ -63,7 +84,10 @@ fn extend(repetition: Repetition, hash: &Tmmo, random: &mut Prg, choices: &[u128
 fn square_meets_the_reference_vectors() {
     let vectors = vectors();
     assert_eq!(vectors.len(), 32 + 9 * 33);
-    let rings = [8, 13, 16, 21, 22, 24, 32, 37, 44].map(Modulus::Bits).into_iter().chain([Modulus::Odd(101_285_036_033)]);
+    let rings = [8, 13, 16, 21, 22, 24, 32, 37, 44]
+        .map(Modulus::Bits)
+        .into_iter()
+        .chain([Modulus::Odd(101_285_036_033)]);
     for ring in rings {
         assert!(vectors.iter().any(|v| v.ring == ring), "no vectors for {ring:?}");
     }
@@ -81,13 +105,16 @@ fn square_meets_the_reference_vectors() {
             // Offline: shares of a·y_C.
             let a = ring.reduce(random.next_u64());
             let mut corrections = vec![0; bits];
-            let server_p = server_product(*ring, a, q, delta, &hash, tweak, &mut corrections).unwrap();
+            let server_p =
+                server_product(*ring, a, q, delta, &hash, tweak, &mut corrections).unwrap();
             let client_p = client_product(*ring, *client_y, t, &hash, tweak, &corrections).unwrap();
 
-            // Online: the server opens y_S − a, the client answers y_C² + 2·(its share of y_S·y_C) − r.
+            // Online: the server opens y_S − a, the client answers y_C² + 2·(its share of y_S·y_C)
+            // − r.
             let opened = ring.sub(*server_y, a);
             let cross = ring.add(client_p, ring.mul(opened, *client_y));
-            let answer = ring.sub(ring.add(ring.mul(*client_y, *client_y), ring.add(cross, cross)), *r);
+            let answer =
+                ring.sub(ring.add(ring.mul(*client_y, *client_y), ring.add(cross, cross)), *r);
             let square = ring.add(ring.mul(*server_y, *server_y), ring.add(server_p, server_p));
             assert_eq!(ring.add(square, answer), *server_x, "{repetition:?}, vector {id}");
         }

@@ -1,5 +1,5 @@
-//! Sessions that go on with a pairing: the same answers without a set-up, in any order, at the same time, from an old copy; and
-//! everything that can be wrong with an exported half.
+//! Sessions that go on with a pairing: the same answers without a set-up, in any order, at the same
+//! time, from an old copy; and everything that can be wrong with an exported half.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
@@ -16,12 +16,15 @@ use minionn_core::rng::{Domain, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{
-    CLIENT_PAIRING_BYTES, Client, Event, Options, Pairing, Party, Prepared, SERVER_PAIRING_BYTES, Server, SliceStore, Tables, Traffic,
-    client_memory, prepared_memory, server_memory,
+    CLIENT_PAIRING_BYTES, Client, Event, Options, Pairing, Party, Prepared, SERVER_PAIRING_BYTES,
+    Server, SliceStore, Tables, Traffic, client_memory, prepared_memory, server_memory,
 };
 use minionn_core::wire::{Greeting, HEADER, Tag};
 use minionn_core::{Error, Result};
-use parties::{CLIENT_SEED, Halves, Parties, SERVER_SEED, Step, feed_client, feed_server, find, frames, pair, payload, serve, serve_with};
+use parties::{
+    CLIENT_SEED, Halves, Parties, SERVER_SEED, Step, feed_client, feed_server, find, frames, pair,
+    payload, serve, serve_with,
+};
 use sha2::{Digest as _, Sha256};
 
 fn options(repetition: Repetition) -> Options {
@@ -56,13 +59,20 @@ fn later_sessions_need_no_set_up_and_answer_alike() {
                 let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
                 let (io, seed) = (Blocking(server_io), Seed([100 + round; 32]));
                 let mut server = match &peers {
-                    None => run(Server::accept(io, &prepared, options, memory.bytes(), seed)).unwrap(),
-                    Some(peers) => run(Server::resume(io, &prepared, options, memory.bytes(), seed, peers)).unwrap(),
+                    None => {
+                        run(Server::accept(io, &prepared, options, memory.bytes(), seed)).unwrap()
+                    }
+                    Some(peers) => {
+                        run(Server::resume(io, &prepared, options, memory.bytes(), seed, peers))
+                            .unwrap()
+                    }
                 };
                 let mut half = vec![0; SERVER_PAIRING_BYTES];
                 loop {
                     match run(server.serve()).unwrap() {
-                        Event::Keep => assert_eq!(server.export(&mut half), Ok(SERVER_PAIRING_BYTES)),
+                        Event::Keep => {
+                            assert_eq!(server.export(&mut half), Ok(SERVER_PAIRING_BYTES))
+                        }
                         Event::Closed => break,
                         Event::Prepared | Event::Predicted => {}
                     }
@@ -72,12 +82,21 @@ fn later_sessions_need_no_set_up_and_answer_alike() {
             });
             let mut tables = vec![0; cost::store_bytes(&plan, &options) as usize];
             let mut memory = Memory::new(client_memory(&plan, &options).unwrap());
-            let (io, store, seed) = (Blocking(client_io), SliceStore::new(&mut tables), Seed([round; 32]));
+            let (io, store, seed) =
+                (Blocking(client_io), SliceStore::new(&mut tables), Seed([round; 32]));
             let mut client = match &own {
-                None => run(Client::connect(io, store, plan, options, memory.bytes(), seed)).unwrap(),
-                Some(own) => run(Client::resume(io, store, plan, options, memory.bytes(), seed, own)).unwrap(),
+                None => {
+                    run(Client::connect(io, store, plan, options, memory.bytes(), seed)).unwrap()
+                }
+                Some(own) => {
+                    run(Client::resume(io, store, plan, options, memory.bytes(), seed, own))
+                        .unwrap()
+                }
             };
-            assert_eq!(client.traffic(), phase(if own.is_some() { cost::resume() } else { cost::setup() }));
+            assert_eq!(
+                client.traffic(),
+                phase(if own.is_some() { cost::resume() } else { cost::setup() })
+            );
             let mut before = client.traffic();
             let mut cost = |client: &Client<'_, _, _>, want| {
                 assert_eq!(client.traffic().since(before), phase(want));
@@ -107,16 +126,28 @@ fn later_sessions_need_no_set_up_and_answer_alike() {
     }
     let nets = [common::relu_net(), common::square_net(), common::graph_net()];
     for repetition in Repetition::ALL {
-        let first = session(&nets[0], Options { repetition, tables: Tables::Stored, stock: 1, ..Options::default() }, 1, None);
+        let first = session(
+            &nets[0],
+            Options { repetition, tables: Tables::Stored, stock: 1, ..Options::default() },
+            1,
+            None,
+        );
         // Other networks, tables and stocks; the halves never change.
         for (round, net) in (2..).zip(&nets) {
             let tables = if round % 2 == 0 { Tables::Streamed } else { Tables::Stored };
-            let again =
-                session(net, Options { repetition, tables, stock: u32::from(round) - 1, ..Options::default() }, round, Some(&first));
+            let again = session(
+                net,
+                Options { repetition, tables, stock: u32::from(round) - 1, ..Options::default() },
+                round,
+                Some(&first),
+            );
             assert!(again == first, "{repetition:?}, session {round}");
         }
         let [client, server] = parse(&first);
-        assert_eq!((client.id(), client.party(), server.party()), (server.id(), Party::Client, Party::Server));
+        assert_eq!(
+            (client.id(), client.party(), server.party()),
+            (server.id(), Party::Client, Party::Server)
+        );
         assert_eq!((client.repetition(), server.repetition()), (repetition, repetition));
     }
 }
@@ -132,10 +163,28 @@ fn engines_go_on_with_a_pairing_byte_by_byte() {
     let prepared = Prepared::new(model, 1, weights.bytes()).unwrap();
     for size in [Buffers::LEAST, 300] {
         let buffers = Buffers { inbox: size, outbox: size };
-        let mut client_memory = Memory::new(ClientEngine::memory(&plan, &options, buffers).unwrap());
-        let mut server_memory = Memory::new(ServerEngine::memory(&plan, &options, buffers).unwrap());
-        let mut client = ClientEngine::resume(plan, options, buffers, client_memory.bytes(), Seed([5; 32]), &own).unwrap();
-        let mut server = ServerEngine::resume(&prepared, options, buffers, server_memory.bytes(), Seed([6; 32]), &peers).unwrap();
+        let mut client_memory =
+            Memory::new(ClientEngine::memory(&plan, &options, buffers).unwrap());
+        let mut server_memory =
+            Memory::new(ServerEngine::memory(&plan, &options, buffers).unwrap());
+        let mut client = ClientEngine::resume(
+            plan,
+            options,
+            buffers,
+            client_memory.bytes(),
+            Seed([5; 32]),
+            &own,
+        )
+        .unwrap();
+        let mut server = ServerEngine::resume(
+            &prepared,
+            options,
+            buffers,
+            server_memory.bytes(),
+            Seed([6; 32]),
+            &peers,
+        )
+        .unwrap();
         let mut exported = [vec![0; CLIENT_PAIRING_BYTES], vec![0; SERVER_PAIRING_BYTES]];
         // Not before the handshake, though both have it.
         assert_eq!(client.export(&mut exported[0]), Err(Error::State));
@@ -144,7 +193,10 @@ fn engines_go_on_with_a_pairing_byte_by_byte() {
             let status = client.poll().unwrap();
             server.poll().unwrap();
             let mut byte = [0];
-            let (up, down) = (client.pending() > 0 && server.want() > 0, server.pending() > 0 && client.want() > 0);
+            let (up, down) = (
+                client.pending() > 0 && server.want() > 0,
+                server.pending() > 0 && client.want() > 0,
+            );
             if up {
                 assert_eq!((client.drain(&mut byte), server.feed(&byte)), (1, 1));
             }
@@ -198,7 +250,11 @@ fn sessions_of_one_pairing_run_at_the_same_time() {
                 // Nothing of what they sent is the same but what is empty.
                 for (one, two) in [(&one.up, &two.up), (&one.down, &two.down)] {
                     let (one, two) = (frames(one), frames(two));
-                    assert!(one.iter().filter(|f| f.len() > 20).all(|frame| !two.iter().any(|f| payload(f) == payload(frame))));
+                    assert!(
+                        one.iter()
+                            .filter(|f| f.len() > 20)
+                            .all(|frame| !two.iter().any(|f| payload(f) == payload(frame)))
+                    );
                 }
             });
         });
@@ -252,7 +308,9 @@ fn refusal(named: Option<Halves>, had: Option<Halves>) -> (Result<Status>, u16) 
             (end, told)
         })
     });
-    let at_client = serve_with(&net, options, named, |served| served.client(CLIENT_SEED, |client| feed_client(client, &[], &told)));
+    let at_client = serve_with(&net, options, named, |served| {
+        served.client(CLIENT_SEED, |client| feed_client(client, &[], &told))
+    });
     match at_client {
         Err(Error::PeerAborted(code)) => (end, code),
         other => panic!("{other:?}"),
@@ -345,49 +403,94 @@ fn a_pairing_is_for_one_party_and_one_ot_parameter() {
     let [own, peers] = parse(&halves);
     serve(&common::relu_net(), options(Repetition::K2), |served| {
         let (plan, buffers) = (served.plan, Buffers::default());
-        let mut client_memory = Memory::new(ClientEngine::memory(&plan, &options(Repetition::K8), buffers).unwrap());
-        let mut server_memory = Memory::new(ServerEngine::memory(&plan, &options(Repetition::K8), buffers).unwrap());
+        let mut client_memory =
+            Memory::new(ClientEngine::memory(&plan, &options(Repetition::K8), buffers).unwrap());
+        let mut server_memory =
+            Memory::new(ServerEngine::memory(&plan, &options(Repetition::K8), buffers).unwrap());
         let mut start = |options, own: &Pairing<'_>, peers: &Pairing<'_>| {
             [
-                ClientEngine::resume(plan, options, buffers, client_memory.bytes(), Seed(CLIENT_SEED), own).err(),
-                ServerEngine::resume(&served.prepared, options, buffers, server_memory.bytes(), Seed(SERVER_SEED), peers).err(),
+                ClientEngine::resume(
+                    plan,
+                    options,
+                    buffers,
+                    client_memory.bytes(),
+                    Seed(CLIENT_SEED),
+                    own,
+                )
+                .err(),
+                ServerEngine::resume(
+                    &served.prepared,
+                    options,
+                    buffers,
+                    server_memory.bytes(),
+                    Seed(SERVER_SEED),
+                    peers,
+                )
+                .err(),
             ]
         };
         assert_eq!(start(options(Repetition::K2), &own, &peers), [None, None]);
-        assert_eq!(start(options(Repetition::K2), &peers, &own), [Some(Error::Pairing(PlanFault::Magic)); 2]);
+        assert_eq!(
+            start(options(Repetition::K2), &peers, &own),
+            [Some(Error::Pairing(PlanFault::Magic)); 2]
+        );
         assert_eq!(start(options(Repetition::K8), &own, &peers), [Some(Error::Option); 2]);
     });
 }
 
-/// Nothing of a pairing stays in the caller's memory, whether its session ran, failed, or was never polled.
+/// Nothing of a pairing stays in the caller's memory, whether its session ran, failed, or was never
+/// polled.
 #[test]
 fn what_was_loaded_is_wiped() {
     let halves = halves();
     let [own, peers] = parse(&halves);
-    let found = |secrets: &[u8], memory: &[u8]| secrets.chunks(8).filter(|s| memory.windows(8).any(|w| w == *s)).count();
+    let found = |secrets: &[u8], memory: &[u8]| {
+        secrets.chunks(8).filter(|s| memory.windows(8).any(|w| w == *s)).count()
+    };
     serve(&common::relu_net(), options(Repetition::K2), |served| {
         let (plan, options, buffers) = (served.plan, served.options, Buffers::default());
         for polls in 0..3 {
             let mut memory = Memory::new(ClientEngine::memory(&plan, &options, buffers).unwrap());
-            let mut client = ClientEngine::resume(plan, options, buffers, memory.bytes(), Seed(CLIENT_SEED), &own).unwrap();
+            let mut client = ClientEngine::resume(
+                plan,
+                options,
+                buffers,
+                memory.bytes(),
+                Seed(CLIENT_SEED),
+                &own,
+            )
+            .unwrap();
             if polls > 0 {
                 let _ = feed_client(&mut client, &[Step::Prepare], &[0; 50][..10 * polls]);
             }
             drop(client);
             assert_eq!(found(&halves[0][32..64], memory.bytes()), 0);
             let mut memory = Memory::new(ServerEngine::memory(&plan, &options, buffers).unwrap());
-            let mut server = ServerEngine::resume(&served.prepared, options, buffers, memory.bytes(), Seed(SERVER_SEED), &peers).unwrap();
+            let mut server = ServerEngine::resume(
+                &served.prepared,
+                options,
+                buffers,
+                memory.bytes(),
+                Seed(SERVER_SEED),
+                &peers,
+            )
+            .unwrap();
             if polls > 0 {
                 let _ = feed_server(&mut server, &[0; 50][..10 * polls]);
             }
             drop(server);
             // Δ, and what the base OTs gave; the public key between them may stay.
-            assert_eq!(found(&halves[1][32..48], memory.bytes()) + found(&halves[1][80..80 + 128 * 16], memory.bytes()), 0);
+            assert_eq!(
+                found(&halves[1][32..48], memory.bytes())
+                    + found(&halves[1][80..80 + 128 * 16], memory.bytes()),
+                0
+            );
         }
     });
 }
 
-/// The id is the public key of the first session's hash; a session's own key is bound to it and to both nonces.
+/// The id is the public key of the first session's hash; a session's own key is bound to it and to
+/// both nonces.
 #[test]
 fn a_hello_names_the_pairing_and_nothing_else_of_it() {
     let (net, options) = (common::relu_net(), options(Repetition::K2));
@@ -397,7 +500,10 @@ fn a_hello_names_the_pairing_and_nothing_else_of_it() {
             served.parties_of(client, server, |p| {
                 p.settle().unwrap();
                 assert_eq!((frames(&p.up).len(), frames(&p.down).len()), (1, 1));
-                (payload(find(&frames(&p.up), Tag::Hello)).to_vec(), payload(find(&frames(&p.down), Tag::Welcome)).to_vec())
+                (
+                    payload(find(&frames(&p.up), Tag::Hello)).to_vec(),
+                    payload(find(&frames(&p.down), Tag::Welcome)).to_vec(),
+                )
             })
         })
     };
@@ -408,5 +514,10 @@ fn a_hello_names_the_pairing_and_nothing_else_of_it() {
     Seed([5; 32]).derive(4).stream(Domain::Mask, 0).fill(&mut nonce);
     assert_eq!(hello[48..80], nonce);
     let (other, other_welcome) = welcome_and_hello([7; 32], [8; 32]);
-    assert!(hello[48..80] != other[48..80] && welcome != other_welcome && hello[..48] == other[..48] && hello[80..] == other[80..]);
+    assert!(
+        hello[48..80] != other[48..80]
+            && welcome != other_welcome
+            && hello[..48] == other[..48]
+            && hello[80..] == other[80..]
+    );
 }

@@ -7,7 +7,9 @@ use crate::common;
 use common::Lcg;
 use minionn_core::Error;
 use minionn_core::error::PlanFault;
-use minionn_core::plan::{self, Function, Header, MAX_OPS, Node, Op, Parity, Plan, Quantisation, Spline, View};
+use minionn_core::plan::{
+    self, Function, Header, MAX_OPS, Node, Op, Parity, Plan, Quantisation, Spline, View,
+};
 use minionn_core::session::{Options, client_memory, server_memory};
 use sha2::{Digest as _, Sha256};
 
@@ -39,11 +41,13 @@ fn arrange(ring: u8, onto: bool, inputs: u32, len: u32) -> Op {
 
 const OPEN: Op = Op::Open { ring: 20, len: 4 };
 
-/// Input 0..4, FullyConnected 4..8 (ring 20), Activation 8..12 (ring 24), Arrange 12..18 (ring 16) in two operations.
+/// Input 0..4, FullyConnected 4..8 (ring 20), Activation 8..12 (ring 24), Arrange 12..18 (ring 16)
+/// in two operations.
 fn base() -> Vec<Node> {
     vec![
         Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 4, outputs: 4 }.into(),
-        Op::Activation { function: Function::Relu, ring_in: 20, ring_out: 24, shift: 3, len: 4 }.into(),
+        Op::Activation { function: Function::Relu, ring_in: 20, ring_out: 24, shift: 3, len: 4 }
+            .into(),
         arrange(16, false, 4, 6).into(),
         node(arrange(16, true, 4, 6), Some(4), 0),
     ]
@@ -83,14 +87,26 @@ fn operations_read_whole_finished_tensors_only() {
     assert_eq!(with(&[Op::Open { ring: 16, len: 6 }.into()]), Ok(()));
     assert_eq!(with(&[OPEN.into()]), Err(SHAPE));
     // Itself, and what comes later.
-    let square = |from| with(&[node(Op::Square { ring: 8, len: 6 }, from, 0), node(Op::Square { ring: 8, len: 6 }, None, 0)]);
-    assert_eq!([square(None), square(Some(18)), square(Some(24))], [Ok(()), Err(SHAPE), Err(SHAPE)]);
+    let square = |from| {
+        with(&[
+            node(Op::Square { ring: 8, len: 6 }, from, 0),
+            node(Op::Square { ring: 8, len: 6 }, None, 0),
+        ])
+    };
+    assert_eq!(
+        [square(None), square(Some(18)), square(Some(24))],
+        [Ok(()), Err(SHAPE), Err(SHAPE)]
+    );
     // Nothing after the end, nothing without one.
     assert_eq!(with(&[node(OPEN, Some(4), 0), node(OPEN, Some(4), 0)]), Err(SHAPE));
     assert_eq!(write(4, &base()), Err(SHAPE));
     // A second operand where there is none.
     assert_eq!(with(&[node(OPEN, Some(4), 8)]), Err(SHAPE));
-    assert_eq!(with(&[node(Op::Square { ring: 16, len: 6 }, None, 4)]), Err(FIELD), "no record would hold it");
+    assert_eq!(
+        with(&[node(Op::Square { ring: 16, len: 6 }, None, 4)]),
+        Err(FIELD),
+        "no record would hold it"
+    );
 }
 
 #[test]
@@ -104,7 +120,11 @@ fn products_read_two_tensors_of_their_length() {
     assert_eq!(product(16, 4, Some(4), 12), Err(SHAPE), "one is longer");
     assert_eq!(product(16, 6, None, 0), Err(SHAPE));
     for missing in [1, 18, 24, u32::MAX] {
-        assert_eq!([product(8, 4, Some(4), missing), product(8, 4, Some(missing), 4)], [Err(SHAPE); 2], "{missing}");
+        assert_eq!(
+            [product(8, 4, Some(4), missing), product(8, 4, Some(missing), 4)],
+            [Err(SHAPE); 2],
+            "{missing}"
+        );
     }
 }
 
@@ -119,15 +139,23 @@ fn arrangements_add_onto_their_own_kind_only() {
     }
     assert_eq!(onto(arrange(16, true, 3, 6), Some(0)), Err(SHAPE), "a part of a tensor");
     // Nothing in between, and nothing at the start.
-    let between = [node(Op::Square { ring: 16, len: 6 }, None, 0), node(arrange(16, true, 4, 6), Some(0), 0)];
+    let between =
+        [node(Op::Square { ring: 16, len: 6 }, None, 0), node(arrange(16, true, 4, 6), Some(0), 0)];
     assert_eq!(with(&between), Err(SHAPE));
-    assert_eq!(write(4, &[node(arrange(16, true, 4, 4), Some(0), 0), Op::Open { ring: 16, len: 4 }.into()]), Err(SHAPE));
+    assert_eq!(
+        write(
+            4,
+            &[node(arrange(16, true, 4, 4), Some(0), 0), Op::Open { ring: 16, len: 4 }.into()]
+        ),
+        Err(SHAPE)
+    );
 }
 
 #[test]
 fn fields_out_of_range_are_refused() {
-    let activation =
-        |function, ring_in, shift| with(&[node(Op::Activation { function, ring_in, ring_out: 20, shift, len: 4 }, Some(4), 0)]);
+    let activation = |function, ring_in, shift| {
+        with(&[node(Op::Activation { function, ring_in, ring_out: 20, shift, len: 4 }, Some(4), 0)])
+    };
     let pieces = |n: usize| core::array::from_fn(|i| if i < n { i as i16 - 3 } else { 0 });
     let good = Spline {
         parity: Parity::Left,
@@ -169,20 +197,42 @@ fn fields_out_of_range_are_refused() {
     ] {
         assert_eq!(activation(Function::Clip { lo, hi }, 20, 0), result, "{lo} {hi}");
     }
-    for (multiplier, bits, result) in [(1, 0, Ok(())), (255, 15, Ok(())), (0, 3, Err(FIELD)), (1, 16, Err(FIELD))] {
+    for (multiplier, bits, result) in
+        [(1, 0, Ok(())), (255, 15, Ok(())), (0, 3, Err(FIELD)), (1, 16, Err(FIELD))]
+    {
         assert_eq!(activation(Function::Leaky { multiplier, bits }, 20, 0), result);
     }
     let pool = |function| {
         let window = plan::Convolution::window([1, 4, 1], [2, 1], [1, 1], [0; 4], [1, 1]);
-        with(&[node(Op::MaxPool { function, ring_in: 20, ring_out: 20, shift: 0, window }, Some(4), 0)])
+        with(&[node(
+            Op::MaxPool { function, ring_in: 20, ring_out: 20, shift: 0, window },
+            Some(4),
+            0,
+        )])
     };
     assert_eq!([pool(Function::Relu), pool(Function::Identity)], [Ok(()); 2]);
-    assert_eq!([pool(Function::Clip { lo: 0, hi: 1 }), pool(Function::Spline(good))], [Err(FIELD); 2]);
-    for (channels, len, result) in [(4, 4, Ok(())), (2, 4, Ok(())), (3, 4, Err(FIELD)), (0, 4, Err(FIELD)), (8, 4, Err(FIELD))] {
-        assert_eq!(with(&[node(Op::Offset { ring: 20, channels, len }, Some(4), 0)]), result, "{channels}");
+    assert_eq!(
+        [pool(Function::Clip { lo: 0, hi: 1 }), pool(Function::Spline(good))],
+        [Err(FIELD); 2]
+    );
+    for (channels, len, result) in
+        [(4, 4, Ok(())), (2, 4, Ok(())), (3, 4, Err(FIELD)), (0, 4, Err(FIELD)), (8, 4, Err(FIELD))]
+    {
+        assert_eq!(
+            with(&[node(Op::Offset { ring: 20, channels, len }, Some(4), 0)]),
+            result,
+            "{channels}"
+        );
     }
-    let view = View { dims: [1, 1, 2, 2], from: 1, steps: [0, 0, -1, 2], to: 0, strides: [9, 9, 3, 1] };
-    let viewed = |view| with(&[node(Op::Arrange { ring: 20, onto: false, inputs: 4, len: 5, factor: i32::MIN, view }, Some(4), 0)]);
+    let view =
+        View { dims: [1, 1, 2, 2], from: 1, steps: [0, 0, -1, 2], to: 0, strides: [9, 9, 3, 1] };
+    let viewed = |view| {
+        with(&[node(
+            Op::Arrange { ring: 20, onto: false, inputs: 4, len: 5, factor: i32::MIN, view },
+            Some(4),
+            0,
+        )])
+    };
     assert_eq!(viewed(view), Ok(()));
     for bad in [
         View { from: 0, ..view },
@@ -228,10 +278,14 @@ fn records_come_back_and_every_damaged_bit_is_refused_or_means_another_plan() {
         let ops: Vec<Op> = parsed.ops().collect();
         assert_eq!(ops, nodes.iter().map(|n| n.op).collect::<Vec<_>>());
         for (step, node) in parsed.steps().zip(&nodes) {
-            assert!(node.from.is_none_or(|from| from as usize == step.from) && node.also as usize == step.also);
+            assert!(
+                node.from.is_none_or(|from| from as usize == step.from)
+                    && node.also as usize == step.also
+            );
         }
         let again = |plan: &Plan<'_>| {
-            let each: Vec<Node> = plan.steps().map(|s| node(s.op, Some(s.from as u32), s.also as u32)).collect();
+            let each: Vec<Node> =
+                plan.steps().map(|s| node(s.op, Some(s.from as u32), s.also as u32)).collect();
             let mut out = vec![0; plan::MAX_BYTES];
             Plan::write(plan.header(), &each, &mut out).map(|_| each)
         };
@@ -267,14 +321,17 @@ fn records_come_back_and_every_damaged_bit_is_refused_or_means_another_plan() {
 /// As many operations as fit, each reading one far away.
 #[test]
 fn the_longest_plan_is_checked_in_no_time() {
-    let mut nodes: Vec<Node> = (0..MAX_OPS as u32 / 2 - 1).map(|i| node(Op::Product { ring: 20, len: 1 }, Some(i), i / 2)).collect();
+    let mut nodes: Vec<Node> = (0..MAX_OPS as u32 / 2 - 1)
+        .map(|i| node(Op::Product { ring: 20, len: 1 }, Some(i), i / 2))
+        .collect();
     nodes.push(node(Op::Open { ring: 20, len: 1 }, Some(0), 0));
     let start = std::time::Instant::now();
     let bytes = write(1, &nodes).unwrap();
     let parsed = start.elapsed();
     let plan = Plan::parse(&bytes).unwrap();
     let options = Options::default();
-    let _ = (plan::cost::offline(&plan, &options).unwrap(), server_memory(&plan, &options).unwrap());
+    let _ =
+        (plan::cost::offline(&plan, &options).unwrap(), server_memory(&plan, &options).unwrap());
     println!("{} bytes: {parsed:?} to write and check, {:?} in all", bytes.len(), start.elapsed());
     assert!(start.elapsed().as_secs() < 5);
     // Longer ones are refused.
@@ -291,11 +348,18 @@ fn the_longest_plan_is_checked_in_no_time() {
     assert!(start.elapsed().as_secs() < 5);
 }
 
-/// Copies that take hours, tensors that no memory holds: counted without overflow, and refused for want of memory.
+/// Copies that take hours, tensors that no memory holds: counted without overflow, and refused for
+/// want of memory.
 #[test]
 fn the_largest_arrangements_are_planned() {
     let len = 1 << 24;
-    let view = View { dims: [4, 1 << 8, 1 << 8, 1 << 8], from: 0, steps: [0, 1 << 16, 1 << 8, 1], to: 0, strides: [0, 1 << 16, 1 << 8, 1] };
+    let view = View {
+        dims: [4, 1 << 8, 1 << 8, 1 << 8],
+        from: 0,
+        steps: [0, 1 << 16, 1 << 8, 1],
+        to: 0,
+        strides: [0, 1 << 16, 1 << 8, 1],
+    };
     let copies = Op::Arrange { ring: 44, onto: false, inputs: len, len, factor: i32::MIN, view };
     let mut nodes: Vec<Node> = vec![copies.into(); 4];
     nodes.push(Op::Open { ring: 44, len }.into());
@@ -304,7 +368,8 @@ fn the_largest_arrangements_are_planned() {
     assert_eq!(plan.elements(), 5 << 24);
     for stock in [1, minionn_core::session::MAX_STOCK] {
         let options = Options { stock, ..Options::default() };
-        let (client, server) = (client_memory(&plan, &options).unwrap(), server_memory(&plan, &options).unwrap());
+        let (client, server) =
+            (client_memory(&plan, &options).unwrap(), server_memory(&plan, &options).unwrap());
         assert!(client > 5 << 27 && server > 5 << 27);
     }
     // One operation more than a plan may have.
@@ -312,14 +377,25 @@ fn the_largest_arrangements_are_planned() {
     assert!(write(len, &nodes).is_err());
     // One copy more than an operation may make.
     let view = View { dims: [5, 1 << 8, 1 << 8, 1 << 8], ..view };
-    assert_eq!(write(len, &[Op::Arrange { ring: 44, onto: false, inputs: len, len, factor: 1, view }.into(), nodes[5]]).err(), Some(FIELD));
+    assert_eq!(
+        write(
+            len,
+            &[
+                Op::Arrange { ring: 44, onto: false, inputs: len, len, factor: 1, view }.into(),
+                nodes[5]
+            ]
+        )
+        .err(),
+        Some(FIELD)
+    );
 }
 
 /// Tensors that no machine holds are refused before anybody asks for memory.
 #[test]
 fn tensors_are_bounded_all_together() {
     let len = 1 << 24;
-    let step = Op::Activation { function: Function::Relu, ring_in: 20, ring_out: 20, shift: 0, len };
+    let step =
+        Op::Activation { function: Function::Relu, ring_in: 20, ring_out: 20, shift: 0, len };
     let plan = |steps: usize| {
         let mut nodes: Vec<Node> = vec![step.into(); steps];
         nodes.push(Op::Open { ring: 20, len }.into());

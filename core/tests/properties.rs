@@ -23,12 +23,16 @@ use minionn_core::plan::{self, Function, Op, Plan, cost};
 use minionn_core::ring::LIMBS;
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{Activations, MAX_STOCK, Options, Prepared, Tables, client_memory, prepared_memory, server_memory};
+use minionn_core::session::{
+    Activations, MAX_STOCK, Options, Prepared, Tables, client_memory, prepared_memory,
+    server_memory,
+};
 use minionn_core::wire::{pack, packed_len, unpack};
 use parties::serve;
 use sha2::{Digest as _, Sha256};
 
-// --- Arithmetic ----------------------------------------------------------------------------------------------------------------------
+// --- Arithmetic
+// ----------------------------------------------------------------------------------------------------------------------
 
 #[test]
 fn transforms_multiply_like_the_schoolbook() {
@@ -43,7 +47,8 @@ fn transforms_multiply_like_the_schoolbook() {
             2 => q / 2,
             _ => g.below(q),
         };
-        let (a, b): (Vec<u64>, Vec<u64>) = ((0..n).map(|_| draw()).collect(), (0..n).map(|_| draw()).collect());
+        let (a, b): (Vec<u64>, Vec<u64>) =
+            ((0..n).map(|_| draw()).collect(), (0..n).map(|_| draw()).collect());
         let mut expected = vec![0; n];
         for (i, &x) in a.iter().enumerate() {
             for (j, &y) in b.iter().enumerate() {
@@ -60,7 +65,11 @@ fn transforms_multiply_like_the_schoolbook() {
             *x = limb.mul(*x, limb.to_montgomery(y));
         }
         limb.inverse(&mut x);
-        assert_eq!(x.iter().map(|&x| u64::from(limb.canonical(x))).collect::<Vec<_>>(), expected, "n = {n}, q = {q}");
+        assert_eq!(
+            x.iter().map(|&x| u64::from(limb.canonical(x))).collect::<Vec<_>>(),
+            expected,
+            "n = {n}, q = {q}"
+        );
     }
 }
 
@@ -69,7 +78,8 @@ fn packed_integers_come_back() {
     let mut g = Lcg(2);
     for _ in 0..300 {
         let (bits, count) = (1 + g.below(64) as u32, g.below(200) as usize);
-        let values: Vec<u64> = (0..count).map(|_| ((g.next() << 33) ^ g.next()) & (u64::MAX >> (64 - bits))).collect();
+        let values: Vec<u64> =
+            (0..count).map(|_| ((g.next() << 33) ^ g.next()) & (u64::MAX >> (64 - bits))).collect();
         let mut bytes = vec![0; packed_len(count as u64, bits) as usize];
         pack(&values, bits, &mut bytes);
         let mut back = vec![0; count];
@@ -78,10 +88,11 @@ fn packed_integers_come_back() {
     }
 }
 
-// --- Encryption ----------------------------------------------------------------------------------------------------------------------
+// --- Encryption
+// ----------------------------------------------------------------------------------------------------------------------
 
-/// Encrypts, multiplies, floods, rescales and decrypts a few ciphertexts in a ring. Returns the largest error of the final phase, in
-/// steps of which 256 are half a unit of the message.
+/// Encrypts, multiplies, floods, rescales and decrypts a few ciphertexts in a ring. Returns the
+/// largest error of the final phase, in steps of which 256 are half a unit of the message.
 fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g: &mut Lcg) -> u64 {
     let (encoder, basis) = (Encoder::new(Plaintext::Bits(ring), limbs), Basis::new(limbs));
     let (c1_bits, c0_bits) = (ring + C1_EXTRA, ring + C0_EXTRA);
@@ -94,20 +105,31 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
     encrypt::noise(&seed(3), 0, &mut noise);
     for (index, limb) in LIMBS.iter().enumerate() {
         key.expand(limb, &mut secrets[index]);
-        SecretKey::encrypt_limb(index, 0, &seed(2), &noise, &secrets[index], &mut b[index * N..(index + 1) * N]);
+        SecretKey::encrypt_limb(
+            index,
+            0,
+            &seed(2),
+            &noise,
+            &secrets[index],
+            &mut b[index * N..(index + 1) * N],
+        );
     }
     let public_key = PublicKey { seed: seed(2), b: &b };
     let mut worst = 0;
     for number in 1..=ciphertexts {
-        let weights: Vec<(usize, i64)> = (0..48).map(|_| (g.below(N as u64) as usize, g.below(4096) as i64 - 2048)).collect();
+        let weights: Vec<(usize, i64)> =
+            (0..48).map(|_| (g.below(N as u64) as usize, g.below(4096) as i64 - 2048)).collect();
         let edges = [0, 1, mask(u64::MAX), 1 << (ring - 1)];
-        let mut draw = || if g.below(4) == 0 { edges[g.below(4) as usize] } else { g.below(1 << ring) };
-        let (m, u): (Vec<u64>, Vec<u64>) = ((0..N).map(|_| draw()).collect(), (0..N).map(|_| draw()).collect());
+        let mut draw =
+            || if g.below(4) == 0 { edges[g.below(4) as usize] } else { g.below(1 << ring) };
+        let (m, u): (Vec<u64>, Vec<u64>) =
+            ((0..N).map(|_| draw()).collect(), (0..N).map(|_| draw()).collect());
         let mut expected = u.clone();
         for &(at, w) in &weights {
             for (i, &m) in m.iter().enumerate() {
                 let sign = if i + at < N { w } else { -w };
-                expected[(i + at) % N] = expected[(i + at) % N].wrapping_add((sign as u64).wrapping_mul(m));
+                expected[(i + at) % N] =
+                    expected[(i + at) % N].wrapping_add((sign as u64).wrapping_mul(m));
             }
         }
         let (mut sums0, mut sums1) = (vec![0_u64; N], vec![0_u64; N]);
@@ -133,7 +155,9 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
             let mut sums = sums0.as_mut_slice();
             let masks: Vec<u64> = u.iter().map(|u| u.wrapping_neg()).collect();
             let results = [(0, masks.as_slice())].into_iter();
-            fresh.finish_c0(index, &encoder, &c0, results, |x| basis.add(index, x, sums.split_off_mut(..x.len()).unwrap()));
+            fresh.finish_c0(index, &encoder, &c0, results, |x| {
+                basis.add(index, x, sums.split_off_mut(..x.len()).unwrap())
+            });
             fresh.add_noise_to_c1(&mut c1);
             basis.add(index, &c1, &mut sums1);
         }
@@ -151,7 +175,9 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
         for ((sum, residue), &v) in sums0.iter().zip(&residues).zip(&expected) {
             let (c0, product) = (sum.round(c0_bits), decrypt::lift(*residue, product_limbs));
             assert_eq!(decrypt::round(ring, c0, product), mask(v), "ring {ring}, {limbs} limbs");
-            let phase = (c0 << (C1_EXTRA - C0_EXTRA)).wrapping_add(product).wrapping_sub(mask(v) << C1_EXTRA);
+            let phase = (c0 << (C1_EXTRA - C0_EXTRA))
+                .wrapping_add(product)
+                .wrapping_sub(mask(v) << C1_EXTRA);
             let error = ((phase << (64 - c1_bits)) as i64) >> (64 - c1_bits);
             worst = worst.max(error.unsigned_abs());
         }
@@ -166,7 +192,8 @@ fn results_decrypt_under_the_most_flooding_in_every_ring() {
     let mut counted = 0;
     for ring in u32::from(MIN_RING_BITS)..=u32::from(MAX_RING_BITS) {
         for limbs in [3, 4] {
-            // The most that the planner may choose; with three limbs only where that leaves 40 bits above the least bound.
+            // The most that the planner may choose; with three limbs only where that leaves 40 bits
+            // above the least bound.
             let flood = ((45 * modulus(limbs)) >> (ring + C1_EXTRA)).ilog2();
             if flood < 40 + bound(1, 1).ilog2() {
                 continue;
@@ -178,7 +205,10 @@ fn results_decrypt_under_the_most_flooding_in_every_ring() {
             }
         }
     }
-    println!("largest phase error of {counted} results: {} of 256 steps (ring {}, {} limbs)", worst.0, worst.1, worst.2);
+    println!(
+        "largest phase error of {counted} results: {} of 256 steps (ring {}, {} limbs)",
+        worst.0, worst.1, worst.2
+    );
     // 45 of flooding, 16 of c0's rounding, and 15 (one σ) times about 5.5 of c1's.
     assert!(worst.0 < 180);
 }
@@ -199,48 +229,71 @@ fn every_tile_floods_and_keeps_its_results_apart() {
         let ring = (8 + g.below(37)) as u8;
         let weight_bits = (2 + g.below(11)) as u8;
         let stock = [1, 1, 2, 3, 7, 64, 1000][g.below(7) as usize];
-        let tile = match Tile::choose(&Op::FullyConnected { ring, weight_bits, inputs, outputs }, stock) {
-            Ok(tile) => tile,
-            Err(error) => {
-                assert_eq!(error, Error::Plan(PlanFault::Flooding));
-                refused += 1;
-                continue;
-            }
-        };
+        let tile =
+            match Tile::choose(&Op::FullyConnected { ring, weight_bits, inputs, outputs }, stock) {
+                Ok(tile) => tile,
+                Err(error) => {
+                    assert_eq!(error, Error::Plan(PlanFault::Flooding));
+                    refused += 1;
+                    continue;
+                }
+            };
         chosen += 1;
         let Level { limbs, flood, statistical } = tile.level;
         // A weight polynomial of every chunk meets all the noise of its upload.
         let noise = bound((tile.chunks() * tile.n_o * tile.n_c) as u64, u32::from(weight_bits) - 1);
         assert!(
-            statistical >= 40 && 1 << flood >= bound((tile.elements() * tile.n_o) as u64, u32::from(weight_bits) - 1) << 40,
+            statistical >= 40
+                && 1 << flood
+                    >= bound((tile.elements() * tile.n_o) as u64, u32::from(weight_bits) - 1) << 40,
             "{tile:?}"
         );
         assert!(
-            (1 << flood) + bound((tile.elements() * tile.n_o) as u64, u32::from(weight_bits) - 1) <= (45 * modulus(limbs)) >> (ring + 9)
+            (1 << flood) + bound((tile.elements() * tile.n_o) as u64, u32::from(weight_bits) - 1)
+                <= (45 * modulus(limbs)) >> (ring + 9)
         );
-        assert!(1 << flood >= noise << 39, "rounding of the chunks costs less than a bit: {tile:?}");
+        assert!(
+            1 << flood >= noise << 39,
+            "rounding of the chunks costs less than a bit: {tile:?}"
+        );
 
         assert!(tile.n_b * tile.n_o * tile.n_c <= N && tile.n_b <= stock);
-        let counts: Vec<u64> = (0..tile.down()).map(|number| tile.results(number).count() as u64).collect();
+        let counts: Vec<u64> =
+            (0..tile.down()).map(|number| tile.results(number).count() as u64).collect();
         assert_eq!(counts.iter().sum::<u64>(), (stock * tile.outputs()) as u64);
         assert!(counts.iter().all(|&n| n as usize <= tile.most_results()));
         let c0: u64 = counts.iter().map(|n| (n * u64::from(tile.c0_bits())).div_ceil(8)).sum();
-        assert_eq!(tile.download_bytes(), packed_len(N as u64, tile.c1_bits()) * tile.down() as u64 + c0);
+        assert_eq!(
+            tile.download_bytes(),
+            packed_len(N as u64, tile.c1_bits()) * tile.down() as u64 + c0
+        );
         // No other tile costs less, but for the last bits of each download.
         for n_b in (0..=stock.min(N).ilog2()).map(|k| 1 << k) {
             for n_w in (1..=tile.elements().min(N / n_b)).rev().take(300) {
                 let n_o = tile.outputs().min(N / (n_b * n_w));
-                let Ok(level) = Level::choose(u32::from(ring), bound((tile.elements() * n_o) as u64, u32::from(weight_bits) - 1)) else {
+                let Ok(level) = Level::choose(
+                    u32::from(ring),
+                    bound((tile.elements() * n_o) as u64, u32::from(weight_bits) - 1),
+                ) else {
                     continue;
                 };
                 let other = Tile { n_b, n_o, n_c: n_w, level, ..tile };
-                let (bytes, others) = (tile.upload_bytes() + tile.download_bytes(), other.upload_bytes() + other.download_bytes());
+                let (bytes, others) = (
+                    tile.upload_bytes() + tile.download_bytes(),
+                    other.upload_bytes() + other.download_bytes(),
+                );
                 assert!(bytes <= others + tile.down() as u64, "{tile:?} {other:?}");
             }
         }
-        // The results of a download stand apart, in front of every place where its products may spill.
+        // The results of a download stand apart, in front of every place where its products may
+        // spill.
         let places: Vec<usize> = tile.results(tile.down() - 1).map(|(_, _, at)| at).collect();
-        assert!(places.windows(2).all(|p| p[0] < p[1]) && places[0] >= tile.n_c - 1 && places[places.len() - 1] < N, "{tile:?}");
+        assert!(
+            places.windows(2).all(|p| p[0] < p[1])
+                && places[0] >= tile.n_c - 1
+                && places[places.len() - 1] < N,
+            "{tile:?}"
+        );
         assert!(tile.inputs(tile.up() - 1).all(|(_, _, at)| at < N));
         assert!(tile.weights(tile.groups() - 1, tile.chunks() - 1).all(|(_, at)| at < N));
     }
@@ -283,14 +336,22 @@ fn random_ops(g: &mut Lcg) -> (u32, Vec<Op>) {
     if g.below(3) == 0 {
         between(g, &mut width, len, &mut ops);
     }
-    ops.push(if len > 1 && g.below(2) == 0 { Op::Argmax { ring: width, len } } else { Op::Open { ring: width, len } });
+    ops.push(if len > 1 && g.below(2) == 0 {
+        Op::Argmax { ring: width, len }
+    } else {
+        Op::Open { ring: width, len }
+    });
     (input, ops)
 }
 
 fn random_options(g: &mut Lcg) -> Options {
     let repetition = [Repetition::K1, Repetition::K2, Repetition::K4][g.below(3) as usize];
     let tables = if g.below(2) == 0 { Tables::Stored } else { Tables::Streamed };
-    let activations = if g.below(2) == 0 { Activations::Garbled } else { Activations::Compared { worth: g.below(12) as u8 } };
+    let activations = if g.below(2) == 0 {
+        Activations::Garbled
+    } else {
+        Activations::Compared { worth: g.below(12) as u8 }
+    };
     Options { repetition, tables, stock: 1 + g.below(4) as u32, activations }
 }
 
@@ -324,14 +385,25 @@ fn random_networks_cost_what_was_predicted_and_equal_the_integer_model() {
                 assert_eq!(spent(&p.up, &p.down), of(cost::setup()));
                 for stock in 0..2 {
                     p.prepare();
-                    assert_eq!(spent(&p.up, &p.down), of(cost::offline(&plan, &options).unwrap()), "{ops:?} {options:?}");
+                    assert_eq!(
+                        spent(&p.up, &p.down),
+                        of(cost::offline(&plan, &options).unwrap()),
+                        "{ops:?} {options:?}"
+                    );
                     for i in 0..options.stock {
-                        let x = common::input(plan.header().input_len as usize, u64::from(100 * stock + i));
+                        let x = common::input(
+                            plan.header().input_len as usize,
+                            u64::from(100 * stock + i),
+                        );
                         let (best, logits) = common::expected(&model, &x);
                         let (answer, out) = p.predict(&x);
                         assert_eq!(answer, best, "{ops:?}");
                         assert!(plan.is_argmax() || out == logits, "{ops:?}");
-                        assert_eq!(spent(&p.up, &p.down), of(cost::online(&plan, &options)), "{ops:?} {options:?}");
+                        assert_eq!(
+                            spent(&p.up, &p.down),
+                            of(cost::online(&plan, &options)),
+                            "{ops:?} {options:?}"
+                        );
                     }
                 }
             });
@@ -346,26 +418,38 @@ fn memory_is_exactly_what_was_asked_for() {
         let (net, options) = (random_model(&mut g), random_options(&mut g));
         let model = Model::parse(&net).unwrap();
         let plan = *model.plan();
-        let buffers = Buffers { inbox: 64 + g.below(500) as usize, outbox: 64 + g.below(500) as usize };
+        let buffers =
+            Buffers { inbox: 64 + g.below(500) as usize, outbox: 64 + g.below(500) as usize };
         let need = prepared_memory(&plan, options.stock).unwrap();
         if let Some(got) = need.checked_sub(1) {
             let mut short = Memory::new(got);
-            assert_eq!(Prepared::new(model, options.stock, short.bytes()).err(), Some(Error::Memory { need, got }));
+            assert_eq!(
+                Prepared::new(model, options.stock, short.bytes()).err(),
+                Some(Error::Memory { need, got })
+            );
         }
         let mut weights = Memory::new(need);
         let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
 
         let need = ClientEngine::memory(&plan, &options, buffers).unwrap();
         assert!(need > client_memory(&plan, &options).unwrap());
-        for (got, error) in [(need, None), (need - 1, Some(Error::Memory { need, got: need - 1 }))] {
+        for (got, error) in [(need, None), (need - 1, Some(Error::Memory { need, got: need - 1 }))]
+        {
             let mut memory = Memory::new(got);
-            assert_eq!(ClientEngine::new(plan, options, buffers, memory.bytes(), Seed([1; 32])).err(), error);
+            assert_eq!(
+                ClientEngine::new(plan, options, buffers, memory.bytes(), Seed([1; 32])).err(),
+                error
+            );
         }
         let need = ServerEngine::memory(&plan, &options, buffers).unwrap();
         assert!(need > server_memory(&plan, &options).unwrap());
-        for (got, error) in [(need, None), (need - 1, Some(Error::Memory { need, got: need - 1 }))] {
+        for (got, error) in [(need, None), (need - 1, Some(Error::Memory { need, got: need - 1 }))]
+        {
             let mut memory = Memory::new(got);
-            assert_eq!(ServerEngine::new(&prepared, options, buffers, memory.bytes(), Seed([1; 32])).err(), error);
+            assert_eq!(
+                ServerEngine::new(&prepared, options, buffers, memory.bytes(), Seed([1; 32])).err(),
+                error
+            );
         }
     }
 }
@@ -390,16 +474,23 @@ fn options_out_of_range_are_refused_everywhere() {
         assert!(client_memory(&plan, &Options { stock, ..Options::default() }).is_ok());
     }
     for (inbox, outbox) in [(63, 64), (64, 63), (0, 0)] {
-        assert_eq!(ClientEngine::memory(&plan, &Options::default(), Buffers { inbox, outbox }), Err(Error::Option));
+        assert_eq!(
+            ClientEngine::memory(&plan, &Options::default(), Buffers { inbox, outbox }),
+            Err(Error::Option)
+        );
     }
     // A model prepared for another stock.
     let mut weights = Memory::new(prepared_memory(&plan, 1).unwrap());
     let prepared = Prepared::new(model, 1, weights.bytes()).unwrap();
     let options = Options { stock: 2, ..Options::default() };
-    assert_eq!(ServerEngine::new(&prepared, options, buffers, &mut [], Seed([1; 32])).err(), Some(Error::Option));
+    assert_eq!(
+        ServerEngine::new(&prepared, options, buffers, &mut [], Seed([1; 32])).err(),
+        Some(Error::Option)
+    );
 }
 
-// --- Hostile files -------------------------------------------------------------------------------------------------------------------
+// --- Hostile files
+// -------------------------------------------------------------------------------------------------------------------
 
 /// Makes the digest at the end match again.
 fn seal(bytes: &mut [u8]) {
@@ -410,10 +501,28 @@ fn seal(bytes: &mut [u8]) {
 /// A plan that parses can be planned with: nothing overflows, whatever its sizes.
 fn survives(bytes: &[u8]) -> bool {
     let Ok(plan) = Plan::parse(bytes) else { return false };
-    let _ = (plan.name(), plan.is_argmax(), plan.input_ring(), plan.len_bytes(), Model::len_bytes(&plan), Model::scratch_len(&plan));
-    for options in [Options::default(), Options { tables: Tables::Streamed, stock: MAX_STOCK, ..Options::default() }] {
-        let _ = (cost::offline(&plan, &options), cost::online(&plan, &options), cost::store_bytes(&plan, &options));
-        let _ = (client_memory(&plan, &options), server_memory(&plan, &options), prepared_memory(&plan, options.stock));
+    let _ = (
+        plan.name(),
+        plan.is_argmax(),
+        plan.input_ring(),
+        plan.len_bytes(),
+        Model::len_bytes(&plan),
+        Model::scratch_len(&plan),
+    );
+    for options in [
+        Options::default(),
+        Options { tables: Tables::Streamed, stock: MAX_STOCK, ..Options::default() },
+    ] {
+        let _ = (
+            cost::offline(&plan, &options),
+            cost::online(&plan, &options),
+            cost::store_bytes(&plan, &options),
+        );
+        let _ = (
+            client_memory(&plan, &options),
+            server_memory(&plan, &options),
+            prepared_memory(&plan, options.stock),
+        );
         let _ = ClientEngine::memory(&plan, &options, Buffers::default());
     }
     true
@@ -432,7 +541,20 @@ fn hostile_plans_never_panic() {
             *(if survives(bytes) { &mut parsed } else { &mut refused }) += 1;
         };
         for at in 0..content.len() {
-            for value in [0, 1, 2, 8, 44, 45, 0x7f, 0x80, 0xff, honest[at].wrapping_add(1), honest[at].wrapping_sub(1), g.next() as u8] {
+            for value in [
+                0,
+                1,
+                2,
+                8,
+                44,
+                45,
+                0x7f,
+                0x80,
+                0xff,
+                honest[at].wrapping_add(1),
+                honest[at].wrapping_sub(1),
+                g.next() as u8,
+            ] {
                 let mut bytes = honest.clone();
                 bytes[at] = value;
                 count(&mut bytes);
@@ -468,17 +590,35 @@ fn the_largest_plans_are_planned_in_reasonable_time() {
         name: [0; 32],
     };
     let start = std::time::Instant::now();
-    for (inputs, outputs) in [(1 << 24, 16), (16, 1 << 24), (1 << 14, 1 << 14), (65_518, 4097), (4097, 65_518), (1 << 24, 1), (1, 1 << 24)]
-    {
+    for (inputs, outputs) in [
+        (1 << 24, 16),
+        (16, 1 << 24),
+        (1 << 14, 1 << 14),
+        (65_518, 4097),
+        (4097, 65_518),
+        (1 << 24, 1),
+        (1, 1 << 24),
+    ] {
         let fc = |inputs, outputs| Op::FullyConnected { ring: 12, weight_bits: 2, inputs, outputs };
-        let act = |len| Op::Activation { function: Function::Relu, ring_in: 12, ring_out: 12, shift: 0, len };
+        let act = |len| Op::Activation {
+            function: Function::Relu,
+            ring_in: 12,
+            ring_out: 12,
+            shift: 0,
+            len,
+        };
         let mut ops = Vec::new();
         for _ in 0..3 {
             ops.extend([fc(inputs, outputs), act(outputs), fc(outputs, inputs), act(inputs)]);
         }
         ops.push(Op::Open { ring: 12, len: inputs });
         let mut bytes = vec![0; plan::MAX_BYTES];
-        let n = Plan::write(&plan::Header { input_len: inputs, output_len: inputs, ..header }, &ops, &mut bytes).unwrap();
+        let n = Plan::write(
+            &plan::Header { input_len: inputs, output_len: inputs, ..header },
+            &ops,
+            &mut bytes,
+        )
+        .unwrap();
         assert!(survives(&bytes[..n]));
     }
     // Seconds even on a loaded machine; hours before tiles were counted at once.
@@ -541,7 +681,15 @@ fn hostile_models_never_panic() {
 #[test]
 fn streams_of_a_seed_differ() {
     let seed = Seed([1; 32]);
-    let domains = [Domain::Derive, Domain::Uniform, Domain::Ternary, Domain::Noise, Domain::Flood, Domain::Mask, Domain::Label];
+    let domains = [
+        Domain::Derive,
+        Domain::Uniform,
+        Domain::Ternary,
+        Domain::Noise,
+        Domain::Flood,
+        Domain::Mask,
+        Domain::Label,
+    ];
     let mut seen = std::collections::HashSet::new();
     for domain in domains {
         for index in (0..50).chain([1 << 32, (1 << 56) - 1]) {

@@ -1,5 +1,5 @@
-//! Writes what the firmware carries in flash: the plan, held-out windows as the network's integers, what the integer model makes of them,
-//! and the size of the workspace.
+//! Writes what the firmware carries in flash: the plan, held-out windows as the network's integers,
+//! what the integer model makes of them, and the size of the workspace.
 
 use core::fmt::Write as _;
 use minionn_core::machine::Machine;
@@ -24,7 +24,8 @@ const USUAL: usize = 95;
 
 fn main() {
     let name = env::var("MINIONN_MODEL").unwrap_or_else(|_| "sensor".to_owned());
-    let [model, windows, training] = ["minionn", "test.npy", "calibrate.npy"].map(|kind| PathBuf::from(format!("{MODELS}/{name}.{kind}")));
+    let [model, windows, training] = ["minionn", "test.npy", "calibrate.npy"]
+        .map(|kind| PathBuf::from(format!("{MODELS}/{name}.{kind}")));
     let sources = ["build.rs", "../options.rs", "src/reconstruction.rs"].map(Path::new);
     for input in sources.into_iter().chain([&*model, &windows, &training]) {
         println!("cargo::rerun-if-changed={}", input.display());
@@ -36,7 +37,10 @@ fn main() {
     let (plan, digest) = network.0.plan().bytes();
     write(&out.join("plan"), &[plan, digest].concat());
     let reconstruction = network.reconstruction(&training);
-    write(&out.join("network.rs"), network.source(&floats(&read(&windows)), reconstruction).as_bytes());
+    write(
+        &out.join("network.rs"),
+        network.source(&floats(&read(&windows)), reconstruction).as_bytes(),
+    );
     // Beside link.x of cortex-m-rt: where defmt keeps its texts.
     println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
 }
@@ -48,9 +52,15 @@ impl Network<'_> {
     /// Quantised samples of a window, index of the largest output, all outputs.
     fn evaluate(&self, window: &[f32]) -> (Vec<i64>, usize, Vec<i64>) {
         let (plan, header) = (self.0.plan(), self.0.plan().header());
-        let x: Vec<i64> = window.iter().map(|&x| header.input.quantise(x).expect("samples are numbers")).collect();
+        let x: Vec<i64> = window
+            .iter()
+            .map(|&x| header.input.quantise(x).expect("samples are numbers"))
+            .collect();
         let mut out = vec![0; header.output_len as usize];
-        let largest = self.0.evaluate(&x, &mut vec![0; Model::scratch_len(plan)], &mut out).expect("samples are in range");
+        let largest = self
+            .0
+            .evaluate(&x, &mut vec![0; Model::scratch_len(plan)], &mut out)
+            .expect("samples are in range");
         (x, largest, out)
     }
 
@@ -60,7 +70,11 @@ impl Network<'_> {
         if plan.is_argmax() || header.input_len != header.output_len {
             return None;
         }
-        let mut found = Reconstruction { input_scale: header.input.scale, output_scale: header.output_scale, largest: 0.0 };
+        let mut found = Reconstruction {
+            input_scale: header.input.scale,
+            output_scale: header.output_scale,
+            largest: 0.0,
+        };
         let mut errors: Vec<f32> = Vec::new();
         for window in floats(&read(training)).chunks_exact(header.input_len as usize) {
             let (x, _, y) = self.evaluate(window);
@@ -74,11 +88,23 @@ impl Network<'_> {
     /// Rust source: constants and windows.
     fn source(&self, samples: &[f32], reconstruction: Option<Reconstruction>) -> String {
         let (plan, header) = (self.0.plan(), self.0.plan().header());
-        let (inputs, outputs) = (header.input_len as usize, if plan.is_argmax() { 0 } else { header.output_len as usize });
+        let (inputs, outputs) = (
+            header.input_len as usize,
+            if plan.is_argmax() { 0 } else { header.output_len as usize },
+        );
         let options = options::options(cfg!(feature = "compare"));
-        let workspace = client_memory_on(Machine::BITS32, plan, &options).expect("the options are valid");
-        assert_eq!(store_bytes(plan, &options), 0, "an activation of this network has no comparison: build without the feature 'compare'");
-        let sample = if header.input.min >= i8::MIN.into() && header.input.max <= i8::MAX.into() { "i8" } else { "i16" };
+        let workspace =
+            client_memory_on(Machine::BITS32, plan, &options).expect("the options are valid");
+        assert_eq!(
+            store_bytes(plan, &options),
+            0,
+            "an activation of this network has no comparison: build without the feature 'compare'"
+        );
+        let sample = if header.input.min >= i8::MIN.into() && header.input.max <= i8::MAX.into() {
+            "i8"
+        } else {
+            "i16"
+        };
         let mut text = format!(
             "pub(crate) const WORKSPACE: usize = {workspace};\n\
              pub(crate) const INPUTS: usize = {inputs};\n\
@@ -89,10 +115,13 @@ impl Network<'_> {
         );
         for window in samples.chunks_exact(inputs).take(WINDOWS) {
             let (x, largest, mut out) = self.evaluate(window);
-            let stands_out = reconstruction.map(|r| usize::from(r.error(x.iter().copied().zip(out.iter().copied())) > r.largest));
+            let stands_out = reconstruction.map(|r| {
+                usize::from(r.error(x.iter().copied().zip(out.iter().copied())) > r.largest)
+            });
             let label = stands_out.unwrap_or(largest);
             out.truncate(outputs);
-            writeln!(text, "    Window {{ samples: {x:?}, label: {label}, outputs: {out:?} }},").expect("a string takes everything");
+            writeln!(text, "    Window {{ samples: {x:?}, label: {label}, outputs: {out:?} }},")
+                .expect("a string takes everything");
         }
         text + "];\n"
     }
@@ -105,7 +134,10 @@ fn floats(npy: &[u8]) -> Vec<f32> {
     let (length, rest) = rest.split_at(2);
     let (header, data) = rest.split_at(u16::from_le_bytes([length[0], length[1]]).into());
     let header = String::from_utf8_lossy(header);
-    assert!(header.contains("'<f4'") && header.contains("'fortran_order': False"), "little-endian float32 in C order");
+    assert!(
+        header.contains("'<f4'") && header.contains("'fortran_order': False"),
+        "little-endian float32 in C order"
+    );
     data.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect()
 }
 

@@ -11,10 +11,13 @@ const SYMBOLS: &str = "_ram_start = ORIGIN(RAM);\n_flash_start = ORIGIN(FLASH);\
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=memory");
-    let chosen = |board: &&&str| env::var_os(format!("CARGO_FEATURE_{}", board.to_uppercase().replace('-', "_"))).is_some();
+    let chosen = |board: &&&str| {
+        env::var_os(format!("CARGO_FEATURE_{}", board.to_uppercase().replace('-', "_"))).is_some()
+    };
     let Some(board) = BOARDS.iter().find(chosen) else { return };
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let mut memory = fs::read_to_string(format!("memory/{board}.x")).expect("every board has a memory layout");
+    let mut memory =
+        fs::read_to_string(format!("memory/{board}.x")).expect("every board has a memory layout");
     if env::var_os("CARGO_FEATURE_RAM_256K").is_some() {
         memory = memory.replace("LENGTH = 128K", "LENGTH = 256K");
     }

@@ -19,10 +19,18 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let bytes = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let model = Model::parse(&bytes).expect("the model is valid");
-    let workspace =
-        small_server_memory_on(Machine::BITS32, model.plan(), &options::options(cfg!(feature = "compare"))).expect("the options are valid");
+    let workspace = small_server_memory_on(
+        Machine::BITS32,
+        model.plan(),
+        &options::options(cfg!(feature = "compare")),
+    )
+    .expect("the options are valid");
     fs::write(out.join("model"), &bytes).expect("OUT_DIR can be written");
-    fs::write(out.join("workspace.rs"), format!("pub(crate) const WORKSPACE: usize = {workspace};\n")).expect("OUT_DIR can be written");
+    fs::write(
+        out.join("workspace.rs"),
+        format!("pub(crate) const WORKSPACE: usize = {workspace};\n"),
+    )
+    .expect("OUT_DIR can be written");
     // Beside link.x of cortex-m-rt: where defmt keeps its texts.
     println!("cargo::rustc-link-arg-bins=-Tdefmt.x");
 }

@@ -49,13 +49,14 @@ pub unsafe extern "C" fn minionn_client_memory(
     })
 }
 
-/// Starts a session in `memory`, which has the `size` and alignment that minionn_client_memory() told: poll, and set-up begins.
+/// Starts a session in `memory`, which has the `size` and alignment that minionn_client_memory()
+/// told: poll, and set-up begins.
 ///
-/// `memory` and `plan` MUST stay where they are, untouched, until minionn_client_wipe(). `options` and `random` are used in this call
-/// only.
+/// `memory` and `plan` MUST stay where they are, untouched, until minionn_client_wipe(). `options`
+/// and `random` are used in this call only.
 ///
-/// \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what minionn_client_memory() told.
-/// \retval MINIONN_ERROR_PLAN damaged, or of another version.
+/// \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what
+/// minionn_client_memory() told. \retval MINIONN_ERROR_PLAN damaged, or of another version.
 /// \retval MINIONN_ERROR_OPTION an option is outside its range.
 /// \retval MINIONN_ERROR_RANDOM the random source failed; nothing was started.
 #[unsafe(no_mangle)]
@@ -71,26 +72,33 @@ pub unsafe extern "C" fn minionn_client_init(
 ) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function: the plan lives as long as the handle.
-        let (plan, options, client) = unsafe { (parse(plan, plan_len)?, read(options)?, Out::new(client)?) };
+        let (plan, options, client) =
+            unsafe { (parse(plan, plan_len)?, read(options)?, Out::new(client)?) };
         let (options, buffers) = options.parse()?;
         let region = ClientEngine::memory(&plan, &options, buffers)?;
         // SAFETY: the caller's promise to this function.
-        let make = |region| Ok(Session::new(ClientEngine::new(plan, options, buffers, region, unsafe { draw(random, user) }?)?));
+        let make = |region| {
+            Ok(Session::new(ClientEngine::new(plan, options, buffers, region, unsafe {
+                draw(random, user)
+            }?)?))
+        };
         // SAFETY: the caller's promise to this function.
         client.set(unsafe { handle::init(memory, size, region, make) }?);
         Ok(())
     })
 }
 
-/// As minionn_client_init(), but goes on with a pairing that minionn_client_export() wrote in an earlier session with the same server: there
-/// is no set-up. Plan, tables and stock may be others than then; the repetition may not.
+/// As minionn_client_init(), but goes on with a pairing that minionn_client_export() wrote in an
+/// earlier session with the same server: there is no set-up. Plan, tables and stock may be others
+/// than then; the repetition may not.
 ///
-/// `pairing` is used in this call only. The server may have forgotten its half: then minionn_client_poll() returns
-/// MINIONN_ERROR_PEER_ABORTED and minionn_client_peer_status() MINIONN_ERROR_UNKNOWN_PAIRING, and minionn_client_init() sets up anew.
+/// `pairing` is used in this call only. The server may have forgotten its half: then
+/// minionn_client_poll() returns MINIONN_ERROR_PEER_ABORTED and minionn_client_peer_status()
+/// MINIONN_ERROR_UNKNOWN_PAIRING, and minionn_client_init() sets up anew.
 ///
 /// \retval MINIONN_ERROR_PAIRING damaged, of another version, or a server's half.
-/// \retval MINIONN_ERROR_OPTION an option is outside its range, or the repetition is not the pairing's.
-/// \retval MINIONN_ERROR_MEMORY, ... as minionn_client_init().
+/// \retval MINIONN_ERROR_OPTION an option is outside its range, or the repetition is not the
+/// pairing's. \retval MINIONN_ERROR_MEMORY, ... as minionn_client_init().
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minionn_client_init_resume(
     memory: *mut u8,
@@ -106,7 +114,8 @@ pub unsafe extern "C" fn minionn_client_init_resume(
 ) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function: the plan lives as long as the handle.
-        let (plan, options, client) = unsafe { (parse(plan, plan_len)?, read(options)?, Out::new(client)?) };
+        let (plan, options, client) =
+            unsafe { (parse(plan, plan_len)?, read(options)?, Out::new(client)?) };
         // SAFETY: the caller's promise to this function.
         let pairing = unsafe { pairing::parse(pairing, pairing_len) }?;
         let (options, buffers) = options.parse()?;
@@ -122,11 +131,12 @@ pub unsafe extern "C" fn minionn_client_init_resume(
     })
 }
 
-/// Exports this party's half of the pairing, MINIONN_CLIENT_PAIRING_BYTES, and asks the server to keep the other. Poll until idle.
+/// Exports this party's half of the pairing, MINIONN_CLIENT_PAIRING_BYTES, and asks the server to
+/// keep the other. Poll until idle.
 ///
-/// It is SECRET: whoever has it and what went over the wire can read the inputs of all its sessions. The caller MUST seal it (encrypt and
-/// authenticate) wherever it is kept. It is the same at any time and in all sessions of a pairing; nothing needs to be written after a
-/// session.
+/// It is SECRET: whoever has it and what went over the wire can read the inputs of all its
+/// sessions. The caller MUST seal it (encrypt and authenticate) wherever it is kept. It is the same
+/// at any time and in all sessions of a pairing; nothing needs to be written after a session.
 ///
 /// \retval MINIONN_ERROR_STATE not idle.
 /// \retval MINIONN_ERROR_MEMORY `capacity` is too small.
@@ -146,17 +156,22 @@ pub unsafe extern "C" fn minionn_client_export(
     })
 }
 
-/// Lends threads to a session, whose calls then use them for the phases that have not begun yet: from set-up on, if this comes before the
-/// first poll. `executor` MUST stay where it is, untouched, until minionn_client_wipe(). NULL takes the threads back.
+/// Lends threads to a session, whose calls then use them for the phases that have not begun yet:
+/// from set-up on, if this comes before the first poll. `executor` MUST stay where it is,
+/// untouched, until minionn_client_wipe(). NULL takes the threads back.
 ///
 /// \retval MINIONN_ERROR_NULL there is no function in it.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_client_share(client: *mut minionn_client, executor: *const minionn_executor) -> minionn_status {
+pub unsafe extern "C" fn minionn_client_share(
+    client: *mut minionn_client,
+    executor: *const minionn_executor,
+) -> minionn_status {
     // SAFETY: the caller's promise to this function.
     unsafe { executor::share(client, executor) }
 }
 
-/// Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.
+/// Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be
+/// full until the next poll.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minionn_client_feed(
     client: *mut minionn_client,
@@ -168,9 +183,12 @@ pub unsafe extern "C" fn minionn_client_feed(
     unsafe { session::feed(client, bytes, len, taken) }
 }
 
-/// Says that no more bytes will come from the peer. Without this, a session whose link is gone stays busy.
+/// Says that no more bytes will come from the peer. Without this, a session whose link is gone
+/// stays busy.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_client_end_of_input(client: *mut minionn_client) -> minionn_status {
+pub unsafe extern "C" fn minionn_client_end_of_input(
+    client: *mut minionn_client,
+) -> minionn_status {
     // SAFETY: the caller's promise to this function.
     unsafe { session::end_of_input(client) }
 }
@@ -203,25 +221,34 @@ pub unsafe extern "C" fn minionn_client_want(client: *const minionn_client) -> u
 
 /// Works as far as the bytes fed and the room for bytes to drain allow; never waits.
 ///
-/// Any error has ended the session and comes again on every call. Bytes that tell the peer may be left to drain.
+/// Any error has ended the session and comes again on every call. Bytes that tell the peer may be
+/// left to drain.
 ///
 /// \retval MINIONN_ERROR_PEER_ABORTED see minionn_client_peer_status().
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_client_poll(client: *mut minionn_client, state: *mut minionn_state) -> minionn_status {
+pub unsafe extern "C" fn minionn_client_poll(
+    client: *mut minionn_client,
+    state: *mut minionn_state,
+) -> minionn_status {
     // SAFETY: the caller's promise to this function.
     unsafe { session::poll(client, state) }
 }
 
 /// Why the peer ended the session; MINIONN_OK if it did not.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_client_peer_status(client: *const minionn_client) -> minionn_status {
+pub unsafe extern "C" fn minionn_client_peer_status(
+    client: *const minionn_client,
+) -> minionn_status {
     // SAFETY: the caller's promise to this function.
     unsafe { session::peer_status(client) }
 }
 
 /// What went over the wire up to the end of the last phase: set-up, stock or prediction.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_client_traffic(client: *const minionn_client, traffic: *mut minionn_traffic) -> minionn_status {
+pub unsafe extern "C" fn minionn_client_traffic(
+    client: *const minionn_client,
+    traffic: *mut minionn_traffic,
+) -> minionn_status {
     // SAFETY: the caller's promise to this function.
     unsafe { session::traffic(client, traffic) }
 }
@@ -245,7 +272,8 @@ unsafe fn command(
     guard(|| unsafe { handle::with(client, |c| Ok(give(&mut c.engine)?)) })
 }
 
-/// Starts the offline phase for one stock; what was left of the stock before is discarded. Poll until idle.
+/// Starts the offline phase for one stock; what was left of the stock before is discarded. Poll
+/// until idle.
 ///
 /// \retval MINIONN_ERROR_STATE not idle.
 #[unsafe(no_mangle)]
@@ -254,23 +282,33 @@ pub unsafe extern "C" fn minionn_client_prepare(client: *mut minionn_client) -> 
     unsafe { command(client, ClientEngine::prepare) }
 }
 
-/// Starts a prediction on real inputs, quantised as the plan says; values beyond its range are clamped. Poll until idle.
+/// Starts a prediction on real inputs, quantised as the plan says; values beyond its range are
+/// clamped. Poll until idle.
 ///
 /// \retval MINIONN_ERROR_STATE not idle.
 /// \retval MINIONN_ERROR_LENGTH `n` is not the plan's input length.
 /// \retval MINIONN_ERROR_INPUT a value is not finite.
 /// \retval MINIONN_ERROR_EXHAUSTED prepare first.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_client_predict(client: *mut minionn_client, x: *const f32, n: usize) -> minionn_status {
+pub unsafe extern "C" fn minionn_client_predict(
+    client: *mut minionn_client,
+    x: *const f32,
+    n: usize,
+) -> minionn_status {
     // SAFETY: the caller's promise to this function.
     guard(|| unsafe { with_input(client, slice(x, n)?, ClientEngine::predict) })
 }
 
 /// As minionn_client_predict(), on quantised inputs.
 ///
-/// \retval MINIONN_ERROR_INPUT a value is outside the plan's range; told by minionn_client_answer().
+/// \retval MINIONN_ERROR_INPUT a value is outside the plan's range; told by
+/// minionn_client_answer().
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_client_predict_quantised(client: *mut minionn_client, x: *const i64, n: usize) -> minionn_status {
+pub unsafe extern "C" fn minionn_client_predict_quantised(
+    client: *mut minionn_client,
+    x: *const i64,
+    n: usize,
+) -> minionn_status {
     // SAFETY: the caller's promise to this function.
     guard(|| unsafe { with_input(client, slice(x, n)?, ClientEngine::predict_quantised) })
 }
@@ -286,14 +324,16 @@ unsafe fn with_input<T>(
     unsafe { handle::with(client, |c| Ok(give(&mut c.engine, x)?)) }
 }
 
-/// The answer of the last prediction, once the session is idle again: the opened integers, and the index of the largest one.
+/// The answer of the last prediction, once the session is idle again: the opened integers, and the
+/// index of the largest one.
 ///
-/// `logits` has room for `capacity` elements; answer_length of minionn_info are written, none for an argmax plan, where `logits`
-/// may be NULL.
+/// `logits` has room for `capacity` elements; answer_length of minionn_info are written, none for
+/// an argmax plan, where `logits` may be NULL.
 ///
 /// \retval MINIONN_ERROR_STATE there is no answer yet.
 /// \retval MINIONN_ERROR_LENGTH `capacity` is too small.
-/// \retval MINIONN_ERROR_INPUT, MINIONN_ERROR_EXHAUSTED what was wrong with the prediction; the session goes on.
+/// \retval MINIONN_ERROR_INPUT, MINIONN_ERROR_EXHAUSTED what was wrong with the prediction; the
+/// session goes on.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minionn_client_answer(
     client: *mut minionn_client,
@@ -303,7 +343,9 @@ pub unsafe extern "C" fn minionn_client_answer(
     argmax: *mut usize,
 ) -> minionn_status {
     // SAFETY: the caller's promise to this function.
-    guard(|| unsafe { answer(client, slice_mut(logits, capacity)?, written, argmax, ClientEngine::answer) })
+    guard(|| unsafe {
+        answer(client, slice_mut(logits, capacity)?, written, argmax, ClientEngine::answer)
+    })
 }
 
 /// As minionn_client_answer(), in real units: each integer times the plan's output scale.
@@ -316,7 +358,9 @@ pub unsafe extern "C" fn minionn_client_answer_real(
     argmax: *mut usize,
 ) -> minionn_status {
     // SAFETY: the caller's promise to this function.
-    guard(|| unsafe { answer(client, slice_mut(logits, capacity)?, written, argmax, ClientEngine::answer_real) })
+    guard(|| unsafe {
+        answer(client, slice_mut(logits, capacity)?, written, argmax, ClientEngine::answer_real)
+    })
 }
 
 /// # Safety

@@ -10,14 +10,16 @@ use minionn_core::workers::{Executor, Workers};
 /// Work to be called with its argument.
 pub type minionn_job = Option<unsafe extern "C" fn(argument: *mut c_void)>;
 
-/// Threads to lend to sessions, see minionn_client_share(). Results and bytes on the wire do not depend on them. Any number of sessions may
-/// share one, each on its own thread.
+/// Threads to lend to sessions, see minionn_client_share(). Results and bytes on the wire do not
+/// depend on them. Any number of sessions may share one, each on its own thread.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct minionn_executor {
-    /// Calls job(argument) on as many threads as it likes, its own included, at the same time or not, and returns when all calls have returned.
-    /// A call returns at once when there is nothing left to do. MUST NOT call this library otherwise, and MUST NOT throw.
-    pub run: Option<unsafe extern "C" fn(user: *mut c_void, job: minionn_job, argument: *mut c_void)>,
+    /// Calls job(argument) on as many threads as it likes, its own included, at the same time or
+    /// not, and returns when all calls have returned. A call returns at once when there is
+    /// nothing left to do. MUST NOT call this library otherwise, and MUST NOT throw.
+    pub run:
+        Option<unsafe extern "C" fn(user: *mut c_void, job: minionn_job, argument: *mut c_void)>,
     /// Handed to `run`.
     pub user: *mut c_void,
 }
@@ -29,7 +31,8 @@ impl Executor for minionn_executor {
     fn run(&self, job: &(dyn Fn() + Sync)) {
         let mut job = job;
         if let Some(run) = self.run {
-            // SAFETY: the caller's promise to minionn_client_share(). The argument outlives the call, and so all calls of the job.
+            // SAFETY: the caller's promise to minionn_client_share(). The argument outlives the
+            // call, and so all calls of the job.
             unsafe { run(self.user, Some(call), (&raw mut job).cast()) };
         }
     }
@@ -46,8 +49,12 @@ unsafe extern "C" fn call(argument: *mut c_void) {
 /// Lends threads to a session, or with NULL takes them back.
 ///
 /// # Safety
-/// `session` is NULL or a handle that nobody else uses meanwhile; `executor` is NULL or stays as it is until the session is wiped.
-pub(crate) unsafe fn share<T, E: Engine>(session: *mut T, executor: *const minionn_executor) -> minionn_status
+/// `session` is NULL or a handle that nobody else uses meanwhile; `executor` is NULL or stays as it
+/// is until the session is wiped.
+pub(crate) unsafe fn share<T, E: Engine>(
+    session: *mut T,
+    executor: *const minionn_executor,
+) -> minionn_status
 where
     T: Opaque<Value = Session<E>>,
 {

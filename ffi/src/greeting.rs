@@ -18,15 +18,17 @@ pub enum minionn_greeting {
     MINIONN_GREETING_RESUME = 2,
 }
 
-/// Server: reads the first bytes of a connection, so that memory can be reserved for what the client asks for.
+/// Server: reads the first bytes of a connection, so that memory can be reserved for what the
+/// client asks for.
 ///
-/// `options` MUST have been filled by minionn_options_init(). For a session, the client's repetition, tables and stock are put there;
-/// inbox and outbox stay. A server SHOULD refuse a stock that costs more memory than it wants to give, with minionn_abort().
+/// `options` MUST have been filled by minionn_options_init(). For a session, the client's
+/// repetition, tables and stock are put there; inbox and outbox stay. A server SHOULD refuse a
+/// stock that costs more memory than it wants to give, with minionn_abort().
 ///
-/// \retval MINIONN_NEED_MORE call again with more bytes, MINIONN_GREETING_MAX at most. Nothing was written.
-/// \retval MINIONN_ERROR_UNEXPECTED, MINIONN_ERROR_FRAME_LENGTH, MINIONN_ERROR_CHECKSUM, MINIONN_ERROR_MALFORMED this is no client.
-/// \retval MINIONN_ERROR_VERSION the client speaks another version.
-/// \retval MINIONN_ERROR_REFUSED the client asks for options that do not exist.
+/// \retval MINIONN_NEED_MORE call again with more bytes, MINIONN_GREETING_MAX at most. Nothing was
+/// written. \retval MINIONN_ERROR_UNEXPECTED, MINIONN_ERROR_FRAME_LENGTH, MINIONN_ERROR_CHECKSUM,
+/// MINIONN_ERROR_MALFORMED this is no client. \retval MINIONN_ERROR_VERSION the client speaks
+/// another version. \retval MINIONN_ERROR_REFUSED the client asks for options that do not exist.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minionn_greeting_peek(
     bytes: *const u8,
@@ -56,15 +58,24 @@ pub unsafe extern "C" fn minionn_greeting_peek(
     })
 }
 
-/// Writes what tells the peer that the connection ends because of `reason`, MINIONN_ABORT_BYTES. For a server that refuses before it has
-/// a session, with MINIONN_ERROR_REFUSED; a session tells its peer itself.
+/// Writes what tells the peer that the connection ends because of `reason`, MINIONN_ABORT_BYTES.
+/// For a server that refuses before it has a session, with MINIONN_ERROR_REFUSED; a session tells
+/// its peer itself.
 ///
 /// \retval MINIONN_ERROR_MEMORY `capacity` is too small.
 /// \retval MINIONN_ERROR_OPTION `reason` is no error.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_abort(reason: i32, out: *mut u8, capacity: usize, written: *mut usize) -> minionn_status {
+pub unsafe extern "C" fn minionn_abort(
+    reason: i32,
+    out: *mut u8,
+    capacity: usize,
+    written: *mut usize,
+) -> minionn_status {
     guard(|| {
-        let code = u16::try_from(reason).ok().filter(|code| (1..=200).contains(code)).ok_or(Status::MINIONN_ERROR_OPTION)?;
+        let code = u16::try_from(reason)
+            .ok()
+            .filter(|code| (1..=200).contains(code))
+            .ok_or(Status::MINIONN_ERROR_OPTION)?;
         // SAFETY: the caller's promise to this function.
         unsafe { emit(&wire::abort(code), out, capacity, written) }
     })

@@ -47,8 +47,8 @@ pub(crate) fn bytes<T: Opaque>(region: usize) -> Result<usize> {
 /// Places a handle whose value carves `region` bytes.
 ///
 /// # Safety
-/// Unless NULL, `memory` is valid for reading and writing `size` bytes, by nobody else, until the handle is wiped; what `make`'s value
-/// borrows lives as long.
+/// Unless NULL, `memory` is valid for reading and writing `size` bytes, by nobody else, until the
+/// handle is wiped; what `make`'s value borrows lives as long.
 pub(crate) unsafe fn init<T: Opaque>(
     memory: *mut u8,
     size: usize,
@@ -63,14 +63,20 @@ pub(crate) unsafe fn init<T: Opaque>(
     if size < bytes {
         return Err(Status::MINIONN_ERROR_MEMORY);
     }
-    // SAFETY: at least `bytes` bytes, checked above, are ours until the handle is wiped. They are initialised before a slice covers
-    // them, and handle and slice do not overlap: `head` rounds up, and leaves `region`.
+    // SAFETY: at least `bytes` bytes, checked above, are ours until the handle is wiped. They are
+    // initialised before a slice covers them, and handle and slice do not overlap: `head`
+    // rounds up, and leaves `region`.
     unsafe {
         memory.write_bytes(0, bytes);
         let region = core::slice::from_raw_parts_mut(memory.add(head::<T>()), region);
         match make(region) {
             Ok(value) => {
-                memory.cast::<Handle<T::Value>>().write(Handle { magic: T::MAGIC, bytes, broken: false, value });
+                memory.cast::<Handle<T::Value>>().write(Handle {
+                    magic: T::MAGIC,
+                    bytes,
+                    broken: false,
+                    value,
+                });
                 Ok(memory.cast())
             }
             Err(status) => {
@@ -88,15 +94,23 @@ pub(crate) unsafe fn init<T: Opaque>(
 unsafe fn find<T: Opaque>(handle: *const T) -> Result<*mut Handle<T::Value>> {
     let handle = handle.cast_mut().cast::<Handle<T::Value>>();
     checked(handle.cast_const())?;
-    // SAFETY: the bytes are readable, and any eight bytes are a number. No reference to the handle exists before this matches.
-    if unsafe { (&raw const (*handle).magic).read() } == T::MAGIC { Ok(handle) } else { Err(Status::MINIONN_ERROR_HANDLE) }
+    // SAFETY: the bytes are readable, and any eight bytes are a number. No reference to the handle
+    // exists before this matches.
+    if unsafe { (&raw const (*handle).magic).read() } == T::MAGIC {
+        Ok(handle)
+    } else {
+        Err(Status::MINIONN_ERROR_HANDLE)
+    }
 }
 
 /// Lends the value to `call`. A call that panics leaves the handle broken.
 ///
 /// # Safety
 /// As [`find`]; nobody else uses the handle meanwhile.
-pub(crate) unsafe fn with<T: Opaque, R>(handle: *mut T, call: impl FnOnce(&mut T::Value) -> Result<R>) -> Result<R> {
+pub(crate) unsafe fn with<T: Opaque, R>(
+    handle: *mut T,
+    call: impl FnOnce(&mut T::Value) -> Result<R>,
+) -> Result<R> {
     // SAFETY: the caller's promise; `find` checked that this is a live handle, which `init` wrote.
     let handle = unsafe { &mut *find(handle)? };
     if handle.broken {
@@ -123,8 +137,9 @@ pub(crate) unsafe fn shared<'a, T: Opaque>(handle: *const T) -> Result<&'a T::Va
 /// # Safety
 /// As [`find`]; nobody uses the handle any more.
 pub(crate) unsafe fn wipe<T: Opaque>(handle: *mut T) -> Result<()> {
-    // SAFETY: the caller's promise; `find` checked that this is a live handle, which `init` wrote, with `bytes` bytes of memory.
-    // The number that tells a live handle goes first: the value is dropped once, even if that panics.
+    // SAFETY: the caller's promise; `find` checked that this is a live handle, which `init` wrote,
+    // with `bytes` bytes of memory. The number that tells a live handle goes first: the value
+    // is dropped once, even if that panics.
     unsafe {
         let found = find(handle)?;
         let bytes = (*found).bytes;
@@ -138,7 +153,8 @@ pub(crate) unsafe fn wipe<T: Opaque>(handle: *mut T) -> Result<()> {
 /// # Safety
 /// `memory` is ours: `bytes` initialised bytes.
 unsafe fn wipe_bytes(memory: *mut u8, bytes: usize) {
-    // SAFETY: the caller's promise. Padding inside a dropped value is written before it is covered by a slice.
+    // SAFETY: the caller's promise. Padding inside a dropped value is written before it is covered
+    // by a slice.
     unsafe {
         memory.write_bytes(0, bytes);
         core::slice::from_raw_parts_mut(memory, bytes).zeroize();
@@ -165,10 +181,16 @@ mod tests {
         // SAFETY: the memory outlives the handle, and is large enough.
         unsafe {
             let at = memory.as_mut_ptr().cast();
-            assert_eq!(init::<Thing>(at, size, 16, |_| Err(Status::MINIONN_ERROR_RANDOM)).err(), Some(Status::MINIONN_ERROR_RANDOM));
+            assert_eq!(
+                init::<Thing>(at, size, 16, |_| Err(Status::MINIONN_ERROR_RANDOM)).err(),
+                Some(Status::MINIONN_ERROR_RANDOM)
+            );
             let handle = init::<Thing>(at, size, 16, |_| Ok((1, alive.clone()))).unwrap();
             assert_eq!(with(handle, |value| Ok(value.0)), Ok(1));
-            assert_eq!(guard(|| with(handle, |_| panic!("on purpose"))), Status::MINIONN_ERROR_INTERNAL);
+            assert_eq!(
+                guard(|| with(handle, |_| panic!("on purpose"))),
+                Status::MINIONN_ERROR_INTERNAL
+            );
             assert_eq!(with(handle, |value| Ok(value.0)), Err(Status::MINIONN_ERROR_INTERNAL));
             assert_eq!(shared(handle.cast_const()).err(), Some(Status::MINIONN_ERROR_INTERNAL));
             assert_eq!(wipe(handle), Ok(()));

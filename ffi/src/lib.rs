@@ -1,4 +1,5 @@
-//! The C ABI of MiniONN: both parties, sans-IO, in the caller's memory. C programs read `include/minionn.h`, made from this.
+//! The C ABI of MiniONN: both parties, sans-IO, in the caller's memory. C programs read
+//! `include/minionn.h`, made from this.
 //!
 //! | file | what it is |
 //! |---|---|
@@ -11,10 +12,14 @@
 //! | [`options`], [`random`], [`status`], [`version`] | what all of them use |
 //! | `handle`, `pointer` | the boundary: handles in foreign memory, checked pointers |
 //!
-//! Every function checks its pointers, catches panics (feature `std`) and leaves its outputs as they were when it fails.
+//! Every function checks its pointers, catches panics (feature `std`) and leaves its outputs as
+//! they were when it fails.
 #![cfg_attr(not(feature = "std"), no_std)]
 #![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
-#![allow(non_camel_case_types, reason = "types carry their C names, so that both sides can be searched for one word")]
+#![allow(
+    non_camel_case_types,
+    reason = "types carry their C names, so that both sides can be searched for one word"
+)]
 #![allow(clippy::missing_safety_doc, reason = "the C documentation says MUST")]
 #![allow(clippy::doc_markdown, reason = "the comments become C documentation")]
 

@@ -7,7 +7,8 @@ use minionn_core::memory::ALIGN;
 use minionn_core::model::{HEADER, Model};
 use minionn_core::session::{Prepared, prepared_memory};
 
-/// A server's weights, transformed for one stock. Sessions share it, on any thread; none of them changes it.
+/// A server's weights, transformed for one stock. Sessions share it, on any thread; none of them
+/// changes it.
 pub struct minionn_model {
     _opaque: [u8; 0],
 }
@@ -45,21 +46,23 @@ pub unsafe extern "C" fn minionn_model_memory(
 ) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function.
-        let ((_, model), size, align) = unsafe { (parse(bytes, len)?, Out::new(size)?, Out::new(align)?) };
+        let ((_, model), size, align) =
+            unsafe { (parse(bytes, len)?, Out::new(size)?, Out::new(align)?) };
         size.set(handle::bytes::<minionn_model>(prepared_memory(model.plan(), stock)?)?);
         align.set(ALIGN);
         Ok(())
     })
 }
 
-/// Makes a model ready in `memory`, which has the `size` and alignment that minionn_model_memory() told.
+/// Makes a model ready in `memory`, which has the `size` and alignment that minionn_model_memory()
+/// told.
 ///
-/// `memory` and `bytes` MUST stay where they are, untouched, until minionn_model_wipe(); that MUST NOT come before the last session on
-/// this model has been wiped.
+/// `memory` and `bytes` MUST stay where they are, untouched, until minionn_model_wipe(); that MUST
+/// NOT come before the last session on this model has been wiped.
 ///
-/// \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what minionn_model_memory() told.
-/// \retval MINIONN_ERROR_MODEL, MINIONN_ERROR_PLAN damaged, or of another version.
-/// \retval MINIONN_ERROR_OPTION `stock` is outside its range.
+/// \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what
+/// minionn_model_memory() told. \retval MINIONN_ERROR_MODEL, MINIONN_ERROR_PLAN damaged, or of
+/// another version. \retval MINIONN_ERROR_OPTION `stock` is outside its range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minionn_model_init(
     memory: *mut u8,
@@ -72,7 +75,9 @@ pub unsafe extern "C" fn minionn_model_init(
     guard(|| {
         // SAFETY: the caller's promise to this function: the bytes live as long as the handle.
         let ((bytes, parsed), out) = unsafe { (parse(bytes, len)?, Out::new(model)?) };
-        let plan = bytes.get(HEADER..HEADER + parsed.plan().len_bytes()).ok_or(Status::MINIONN_ERROR_INTERNAL)?;
+        let plan = bytes
+            .get(HEADER..HEADER + parsed.plan().len_bytes())
+            .ok_or(Status::MINIONN_ERROR_INTERNAL)?;
         let region = prepared_memory(parsed.plan(), stock)?;
         let make = |region| Ok(Ready { plan, prepared: Prepared::new(parsed, stock, region)? });
         // SAFETY: the caller's promise to this function.
@@ -85,17 +90,23 @@ pub unsafe extern "C" fn minionn_model_init(
 ///
 /// \retval MINIONN_ERROR_HANDLE not a model.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_model_plan(model: *const minionn_model, plan: *mut *const u8, plan_len: *mut usize) -> minionn_status {
+pub unsafe extern "C" fn minionn_model_plan(
+    model: *const minionn_model,
+    plan: *mut *const u8,
+    plan_len: *mut usize,
+) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function.
-        let (ready, plan, plan_len) = unsafe { (handle::shared(model)?, Out::new(plan)?, Out::new(plan_len)?) };
+        let (ready, plan, plan_len) =
+            unsafe { (handle::shared(model)?, Out::new(plan)?, Out::new(plan_len)?) };
         plan.set(ready.plan.as_ptr());
         plan_len.set(ready.plan.len());
         Ok(())
     })
 }
 
-/// Ends the use of the model's memory and overwrites it; the caller may then free it. No session MUST be left on it. NULL is ignored.
+/// Ends the use of the model's memory and overwrites it; the caller may then free it. No session
+/// MUST be left on it. NULL is ignored.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minionn_model_wipe(model: *mut minionn_model) {
     // SAFETY: the caller's promise to this function.

@@ -13,8 +13,9 @@ pub const MINIONN_TABLES_STREAMED: u8 = 1;
 
 /// Activations are computed by garbled circuits.
 pub const MINIONN_ACTIVATIONS_GARBLED: u8 = 0;
-/// Activations are computed by comparison with OTs, where there is one for the function and it saves bytes. Plus `n`, at most 48: where it saves 2^n bytes
-/// for each further round trip, so `n` is the logarithm of the bytes that the link carries in one.
+/// Activations are computed by comparison with OTs, where there is one for the function and it
+/// saves bytes. Plus `n`, at most 48: where it saves 2^n bytes for each further round trip, so `n`
+/// is the logarithm of the bytes that the link carries in one.
 pub const MINIONN_ACTIVATIONS_COMPARED: u8 = 1;
 /// Comparison where it saves time on a local network: 1 ms for a round trip, 1 Gbit/s.
 pub const MINIONN_ACTIVATIONS_LAN: u8 = MINIONN_ACTIVATIONS_COMPARED + 17;
@@ -25,8 +26,9 @@ pub const MINIONN_ACTIVATIONS_UART: u8 = MINIONN_ACTIVATIONS_COMPARED + 8;
 /// Comparison where it saves time over Bluetooth Low Energy: 30 ms, 700 kbit/s.
 pub const MINIONN_ACTIVATIONS_BLE: u8 = MINIONN_ACTIVATIONS_COMPARED + 12;
 
-/// How a session runs. The client chooses; the server takes repetition, tables, activations and stock from the client's greeting.
-/// MUST be filled by minionn_options_init() before fields are set: later versions append fields.
+/// How a session runs. The client chooses; the server takes repetition, tables, activations and
+/// stock from the client's greeting. MUST be filled by minionn_options_init() before fields are
+/// set: later versions append fields.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
 pub struct minionn_options {
@@ -36,13 +38,16 @@ pub struct minionn_options {
     pub repetition: u8,
     /// MINIONN_TABLES_STORED or MINIONN_TABLES_STREAMED.
     pub tables: u8,
-    /// MINIONN_ACTIVATIONS_GARBLED, or MINIONN_ACTIVATIONS_COMPARED plus a number. The result is the same.
+    /// MINIONN_ACTIVATIONS_GARBLED, or MINIONN_ACTIVATIONS_COMPARED plus a number. The result is
+    /// the same.
     pub activations: u8,
     /// Predictions prepared at once, 1 to MINIONN_STOCK_MAX.
     pub stock: u32,
-    /// Bytes of this party's buffer for bytes from the peer, at least MINIONN_BUFFER_MIN. Need not be the peer's.
+    /// Bytes of this party's buffer for bytes from the peer, at least MINIONN_BUFFER_MIN. Need not
+    /// be the peer's.
     pub inbox: usize,
-    /// Bytes of this party's buffer for bytes to the peer, at least MINIONN_BUFFER_MIN. Need not be the peer's.
+    /// Bytes of this party's buffer for bytes to the peer, at least MINIONN_BUFFER_MIN. Need not
+    /// be the peer's.
     pub outbox: usize,
 }
 
@@ -84,7 +89,8 @@ impl minionn_options {
 /// Unless NULL or crooked, `options` points at as many readable bytes as its first field says.
 pub(crate) unsafe fn read(options: *const minionn_options) -> Result<minionn_options> {
     checked(options)?;
-    // SAFETY: aligned and not NULL, checked above. All fields are plain numbers; none is read before the size is known.
+    // SAFETY: aligned and not NULL, checked above. All fields are plain numbers; none is read
+    // before the size is known.
     unsafe {
         if (&raw const (*options).size).read() != size_of::<minionn_options>() {
             return Err(Status::MINIONN_ERROR_OPTION);
@@ -93,13 +99,17 @@ pub(crate) unsafe fn read(options: *const minionn_options) -> Result<minionn_opt
     }
 }
 
-/// Fills in the defaults: repetition 8, stored tables, garbled activations, a stock of 1, buffers that suit the machine.
+/// Fills in the defaults: repetition 8, stored tables, garbled activations, a stock of 1, buffers
+/// that suit the machine.
 ///
 /// `size` MUST be `sizeof(minionn_options)`.
 ///
 /// \retval MINIONN_ERROR_OPTION `size` is none that this version knows.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_options_init(options: *mut minionn_options, size: usize) -> minionn_status {
+pub unsafe extern "C" fn minionn_options_init(
+    options: *mut minionn_options,
+    size: usize,
+) -> minionn_status {
     guard(|| {
         checked(options.cast_const())?;
         if size != size_of::<minionn_options>() {

@@ -30,7 +30,11 @@ pub(crate) unsafe fn parse<'a>(pairing: *const u8, len: usize) -> Result<Pairing
 ///
 /// \retval MINIONN_ERROR_PAIRING damaged, or of another version.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_pairing_info(pairing: *const u8, pairing_len: usize, info: *mut minionn_pairing) -> minionn_status {
+pub unsafe extern "C" fn minionn_pairing_info(
+    pairing: *const u8,
+    pairing_len: usize,
+    info: *mut minionn_pairing,
+) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function.
         let (pairing, out) = unsafe { (parse(pairing, pairing_len)?, Out::new(info)?) };
@@ -43,19 +47,27 @@ pub unsafe extern "C" fn minionn_pairing_info(pairing: *const u8, pairing_len: u
     })
 }
 
-/// Server: the pairing that a greeting of kind MINIONN_GREETING_RESUME names, MINIONN_PAIRING_ID_BYTES. If the server has kept it, the session
-/// starts with minionn_server_init_resume(); if not, the client MUST be told so: minionn_abort() with MINIONN_ERROR_UNKNOWN_PAIRING, or a session
-/// by minionn_server_init(), which does that.
+/// Server: the pairing that a greeting of kind MINIONN_GREETING_RESUME names,
+/// MINIONN_PAIRING_ID_BYTES. If the server has kept it, the session starts with
+/// minionn_server_init_resume(); if not, the client MUST be told so: minionn_abort() with
+/// MINIONN_ERROR_UNKNOWN_PAIRING, or a session by minionn_server_init(), which does that.
 ///
 /// \retval MINIONN_NEED_MORE, MINIONN_ERROR_UNEXPECTED, ... as minionn_greeting_peek().
 /// \retval MINIONN_ERROR_STATE the greeting names none.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_greeting_pairing(bytes: *const u8, len: usize, id: *mut u8) -> minionn_status {
+pub unsafe extern "C" fn minionn_greeting_pairing(
+    bytes: *const u8,
+    len: usize,
+    id: *mut u8,
+) -> minionn_status {
     guard(|| {
-        // SAFETY: the caller's promise to this function: any address is aligned for an array of bytes.
+        // SAFETY: the caller's promise to this function: any address is aligned for an array of
+        // bytes.
         let (bytes, out) = unsafe { (slice(bytes, len)?, Out::new(id.cast::<[u8; 16]>())?) };
         match Greeting::peek(bytes)?.ok_or(Status::MINIONN_NEED_MORE)? {
-            (Greeting::Hello(hello), _) => out.set(hello.pairing.ok_or(Status::MINIONN_ERROR_STATE)?),
+            (Greeting::Hello(hello), _) => {
+                out.set(hello.pairing.ok_or(Status::MINIONN_ERROR_STATE)?)
+            }
             (Greeting::PlanRequest, _) => return Err(Status::MINIONN_ERROR_STATE),
         }
         Ok(())

@@ -1,4 +1,5 @@
-//! The plan: what both parties know. It comes from a file, or from the server over the same connection.
+//! The plan: what both parties know. It comes from a file, or from the server over the same
+//! connection.
 
 use crate::client::minionn_client;
 use crate::handle;
@@ -120,7 +121,11 @@ fn info(plan: &Plan<'_>) -> minionn_info {
 ///
 /// \retval MINIONN_ERROR_PLAN damaged, or of another version.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_plan_info(plan: *const u8, plan_len: usize, info: *mut minionn_info) -> minionn_status {
+pub unsafe extern "C" fn minionn_plan_info(
+    plan: *const u8,
+    plan_len: usize,
+    info: *mut minionn_info,
+) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function.
         let (plan, out) = unsafe { (parse(plan, plan_len)?, Out::new(info)?) };
@@ -142,7 +147,8 @@ pub unsafe extern "C" fn minionn_plan_cost(
 ) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function.
-        let (plan, options, out) = unsafe { (parse(plan, plan_len)?, read(options)?, Out::new(cost)?) };
+        let (plan, options, out) =
+            unsafe { (parse(plan, plan_len)?, read(options)?, Out::new(cost)?) };
         let (options, buffers) = options.parse()?;
         out.set(minionn_cost {
             fetch_plan: cost::fetch_plan(&plan).into(),
@@ -151,8 +157,12 @@ pub unsafe extern "C" fn minionn_plan_cost(
             keep: cost::keep().into(),
             offline: cost::offline(&plan, &options)?.into(),
             online: cost::online(&plan, &options).into(),
-            client_memory: handle::bytes::<minionn_client>(ClientEngine::memory(&plan, &options, buffers)?)?,
-            server_memory: handle::bytes::<minionn_server>(ServerEngine::memory(&plan, &options, buffers)?)?,
+            client_memory: handle::bytes::<minionn_client>(ClientEngine::memory(
+                &plan, &options, buffers,
+            )?)?,
+            server_memory: handle::bytes::<minionn_server>(ServerEngine::memory(
+                &plan, &options, buffers,
+            )?)?,
             model_memory: handle::bytes::<minionn_model>(prepared_memory(&plan, options.stock)?)?,
             store_bytes: cost::store_bytes(&plan, &options),
         });
@@ -164,7 +174,12 @@ pub unsafe extern "C" fn minionn_plan_cost(
 ///
 /// # Safety
 /// As [`slice_mut`] and [`Out::new`].
-pub(crate) unsafe fn emit(frame: &[u8], out: *mut u8, capacity: usize, written: *mut usize) -> Result<()> {
+pub(crate) unsafe fn emit(
+    frame: &[u8],
+    out: *mut u8,
+    capacity: usize,
+    written: *mut usize,
+) -> Result<()> {
     // SAFETY: the caller's promise.
     let (out, written) = unsafe { (slice_mut(out, capacity)?, Out::new(written)?) };
     out.get_mut(..frame.len()).ok_or(Status::MINIONN_ERROR_MEMORY)?.copy_from_slice(frame);
@@ -172,23 +187,28 @@ pub(crate) unsafe fn emit(frame: &[u8], out: *mut u8, capacity: usize, written: 
     Ok(())
 }
 
-/// Client: writes what asks the server for its plan, MINIONN_PLAN_REQUEST_BYTES. It goes first on a connection; the session follows on
-/// the same one.
+/// Client: writes what asks the server for its plan, MINIONN_PLAN_REQUEST_BYTES. It goes first on a
+/// connection; the session follows on the same one.
 ///
 /// \retval MINIONN_ERROR_MEMORY `capacity` is too small.
 #[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_plan_request(out: *mut u8, capacity: usize, written: *mut usize) -> minionn_status {
+pub unsafe extern "C" fn minionn_plan_request(
+    out: *mut u8,
+    capacity: usize,
+    written: *mut usize,
+) -> minionn_status {
     // SAFETY: the caller's promise to this function.
     guard(|| unsafe { emit(&wire::plan_request(), out, capacity, written) })
 }
 
-/// Client: finds the plan in the bytes that came back. `plan` then points into `bytes`, so it MUST be copied before those go away;
-/// `frame_len` bytes are used up, the rest belongs to the session.
+/// Client: finds the plan in the bytes that came back. `plan` then points into `bytes`, so it MUST
+/// be copied before those go away; `frame_len` bytes are used up, the rest belongs to the session.
 ///
-/// \retval MINIONN_NEED_MORE call again with more bytes, MINIONN_PLAN_REPLY_MAX at most. Nothing was written.
-/// \retval MINIONN_ERROR_PEER_ABORTED the server refused.
+/// \retval MINIONN_NEED_MORE call again with more bytes, MINIONN_PLAN_REPLY_MAX at most. Nothing
+/// was written. \retval MINIONN_ERROR_PEER_ABORTED the server refused.
 /// \retval MINIONN_ERROR_PLAN the plan is of another version.
-/// \retval MINIONN_ERROR_CHECKSUM, MINIONN_ERROR_UNEXPECTED, MINIONN_ERROR_FRAME_LENGTH what came is no plan.
+/// \retval MINIONN_ERROR_CHECKSUM, MINIONN_ERROR_UNEXPECTED, MINIONN_ERROR_FRAME_LENGTH what came
+/// is no plan.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minionn_plan_peek(
     bytes: *const u8,
@@ -199,8 +219,9 @@ pub unsafe extern "C" fn minionn_plan_peek(
 ) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function.
-        let (bytes, plan, plan_len, frame_len) =
-            unsafe { (slice(bytes, len)?, Out::new(plan)?, Out::new(plan_len)?, Out::new(frame_len)?) };
+        let (bytes, plan, plan_len, frame_len) = unsafe {
+            (slice(bytes, len)?, Out::new(plan)?, Out::new(plan_len)?, Out::new(frame_len)?)
+        };
         let (found, used) = wire::peek_plan(bytes)?.ok_or(Status::MINIONN_NEED_MORE)?;
         plan.set(found.as_ptr());
         plan_len.set(found.len());
@@ -209,8 +230,9 @@ pub unsafe extern "C" fn minionn_plan_peek(
     })
 }
 
-/// Server: writes the answer to a plan request, MINIONN_PLAN_REPLY_MAX bytes at most. For a server that has no session yet, because it
-/// makes one when it knows the client's options; a session answers plan requests itself.
+/// Server: writes the answer to a plan request, MINIONN_PLAN_REPLY_MAX bytes at most. For a server
+/// that has no session yet, because it makes one when it knows the client's options; a session
+/// answers plan requests itself.
 ///
 /// \retval MINIONN_ERROR_MEMORY `capacity` is too small.
 /// \retval MINIONN_ERROR_PLAN damaged, or of another version.
@@ -224,7 +246,8 @@ pub unsafe extern "C" fn minionn_plan_reply(
 ) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function.
-        let (plan, out, written) = unsafe { (parse(plan, plan_len)?, slice_mut(out, capacity)?, Out::new(written)?) };
+        let (plan, out, written) =
+            unsafe { (parse(plan, plan_len)?, slice_mut(out, capacity)?, Out::new(written)?) };
         written.set(wire::plan_reply(&plan, out)?);
         Ok(())
     })

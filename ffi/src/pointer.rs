@@ -33,7 +33,8 @@ impl<T> Out<T> {
 /// Elements that C lends; NULL stands for none.
 ///
 /// # Safety
-/// Unless NULL or crooked, `pointer` is valid for reading `len` elements during `'a`, and nobody writes them.
+/// Unless NULL or crooked, `pointer` is valid for reading `len` elements during `'a`, and nobody
+/// writes them.
 pub(crate) unsafe fn slice<'a, T: Copy>(pointer: *const T, len: usize) -> Result<&'a [T]> {
     if len == 0 {
         return Ok(&[]);
@@ -43,10 +44,12 @@ pub(crate) unsafe fn slice<'a, T: Copy>(pointer: *const T, len: usize) -> Result
     Ok(unsafe { core::slice::from_raw_parts(checked(pointer)?, len) })
 }
 
-/// Elements that C lends for writing; NULL stands for none. They may be uninitialised: callers only write them.
+/// Elements that C lends for writing; NULL stands for none. They may be uninitialised: callers only
+/// write them.
 ///
 /// # Safety
-/// Unless NULL or crooked, `pointer` is valid for writing `len` elements during `'a`, and nobody else uses them.
+/// Unless NULL or crooked, `pointer` is valid for writing `len` elements during `'a`, and nobody
+/// else uses them.
 pub(crate) unsafe fn slice_mut<'a, T: Copy>(pointer: *mut T, len: usize) -> Result<&'a mut [T]> {
     if len == 0 {
         return Ok(&mut []);

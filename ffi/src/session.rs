@@ -90,8 +90,14 @@ engine!(ClientEngine<'static>);
 engine!(ServerEngine<'static>);
 
 /// # Safety
-/// `session` is NULL or a handle that nobody else uses meanwhile; the other pointers are as in [`slice`] and [`Out::new`].
-pub(crate) unsafe fn feed<T, E: Engine>(session: *mut T, bytes: *const u8, len: usize, taken: *mut usize) -> minionn_status
+/// `session` is NULL or a handle that nobody else uses meanwhile; the other pointers are as in
+/// [`slice`] and [`Out::new`].
+pub(crate) unsafe fn feed<T, E: Engine>(
+    session: *mut T,
+    bytes: *const u8,
+    len: usize,
+    taken: *mut usize,
+) -> minionn_status
 where
     T: Opaque<Value = Session<E>>,
 {
@@ -106,7 +112,12 @@ where
 
 /// # Safety
 /// As [`feed`].
-pub(crate) unsafe fn drain<T, E: Engine>(session: *mut T, out: *mut u8, capacity: usize, written: *mut usize) -> minionn_status
+pub(crate) unsafe fn drain<T, E: Engine>(
+    session: *mut T,
+    out: *mut u8,
+    capacity: usize,
+    written: *mut usize,
+) -> minionn_status
 where
     T: Opaque<Value = Session<E>>,
 {
@@ -121,7 +132,10 @@ where
 
 /// # Safety
 /// As [`feed`].
-pub(crate) unsafe fn poll<T, E: Engine>(session: *mut T, state: *mut minionn_state) -> minionn_status
+pub(crate) unsafe fn poll<T, E: Engine>(
+    session: *mut T,
+    state: *mut minionn_state,
+) -> minionn_status
 where
     T: Opaque<Value = Session<E>>,
 {
@@ -152,7 +166,10 @@ impl<E: Engine> Session<E> {
 
 /// # Safety
 /// As [`feed`].
-pub(crate) unsafe fn number<T, E: Engine, N: Default>(session: *const T, get: impl FnOnce(&E) -> N) -> N
+pub(crate) unsafe fn number<T, E: Engine, N: Default>(
+    session: *const T,
+    get: impl FnOnce(&E) -> N,
+) -> N
 where
     T: Opaque<Value = Session<E>>,
 {
@@ -178,7 +195,10 @@ where
 
 /// # Safety
 /// As [`feed`].
-pub(crate) unsafe fn traffic<T, E: Engine>(session: *const T, traffic: *mut minionn_traffic) -> minionn_status
+pub(crate) unsafe fn traffic<T, E: Engine>(
+    session: *const T,
+    traffic: *mut minionn_traffic,
+) -> minionn_status
 where
     T: Opaque<Value = Session<E>>,
 {

@@ -3,7 +3,8 @@
 use core::ffi::c_char;
 use minionn_core::Error;
 
-/// What a call returns. The numbers are fixed for ever: 1-99 the caller's fault, 100-199 the peer's or the link's, 200 a bug.
+/// What a call returns. The numbers are fixed for ever: 1-99 the caller's fault, 100-199 the peer's
+/// or the link's, 200 a bug.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
 #[non_exhaustive]
@@ -110,7 +111,11 @@ impl minionn_status {
 
     /// The status of one of the engine's error codes.
     pub(crate) fn from_code(code: u16) -> Self {
-        Self::ALL.iter().copied().find(|&s| s as i32 == i32::from(code)).unwrap_or(Self::MINIONN_ERROR_INTERNAL)
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|&s| s as i32 == i32::from(code))
+            .unwrap_or(Self::MINIONN_ERROR_INTERNAL)
     }
 }
 
@@ -222,7 +227,10 @@ mod tests {
         ];
         for error in all {
             assert_eq!(Status::from(error) as i32, i32::from(error.code()));
-            assert_eq!(CStr::from_bytes_with_nul(describe(error.code().into())).unwrap().to_str(), Ok(Error::describe(error.code())));
+            assert_eq!(
+                CStr::from_bytes_with_nul(describe(error.code().into())).unwrap().to_str(),
+                Ok(Error::describe(error.code()))
+            );
         }
         // OK, NULL, HANDLE and NEED_MORE are this boundary's own.
         assert_eq!(Status::ALL.len(), all.len() + 4);

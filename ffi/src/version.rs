@@ -1,4 +1,5 @@
-//! Versions, and sizes that never change while a program runs: each as a macro and as a function of the library that is linked.
+//! Versions, and sizes that never change while a program runs: each as a macro and as a function of
+//! the library that is linked.
 
 use core::ffi::c_char;
 

@@ -1,6 +1,7 @@
 //! What is fuzzed: each function takes any bytes and must neither panic nor hang.
 //!
-//! The same functions serve the libFuzzer targets in `fuzz_targets/` and the smoke test, see README.md.
+//! The same functions serve the libFuzzer targets in `fuzz_targets/` and the smoke test, see
+//! README.md.
 
 #[path = "../../core/tests/common/mod.rs"]
 mod common;
@@ -13,7 +14,10 @@ use minionn_core::plan::{self, Plan, cost};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{Options, Pairing, Party, Tables, prepared_memory};
 use minionn_core::wire::{Greeting, Tag};
-use parties::{CLIENT_SEED, Frame, Halves, SERVER_SEED, Step, feed_client, feed_server, frame, frames, pair, serve_with};
+use parties::{
+    CLIENT_SEED, Frame, Halves, SERVER_SEED, Step, feed_client, feed_server, frame, frames, pair,
+    serve_with,
+};
 use sha2::{Digest as _, Sha256};
 use std::sync::OnceLock;
 
@@ -33,7 +37,11 @@ pub fn plan(data: &[u8]) {
     let Ok(plan) = Plan::parse(&bytes) else { return };
     for tables in [Tables::Stored, Tables::Streamed] {
         let options = Options { tables, stock: 3, ..Options::default() };
-        let _ = (cost::offline(&plan, &options), cost::online(&plan, &options), prepared_memory(&plan, 3));
+        let _ = (
+            cost::offline(&plan, &options),
+            cost::online(&plan, &options),
+            prepared_memory(&plan, 3),
+        );
         let _ = ClientEngine::memory(&plan, &options, Buffers::default());
         let _ = ServerEngine::memory(&plan, &options, Buffers::default());
     }
@@ -45,7 +53,9 @@ pub fn model(data: &[u8]) {
     let mut bytes = data.to_vec();
     // The plan inside has its own digest.
     if let Some(ops) = bytes.get(HEADER + 10..HEADER + 12) {
-        let len = plan::HEADER + usize::from(u16::from_le_bytes([ops[0], ops[1]])) * plan::OP + plan::DIGEST;
+        let len = plan::HEADER
+            + usize::from(u16::from_le_bytes([ops[0], ops[1]])) * plan::OP
+            + plan::DIGEST;
         if let Some(plan) = bytes.get_mut(HEADER..HEADER + len) {
             seal(plan);
         }
@@ -53,7 +63,8 @@ pub fn model(data: &[u8]) {
     seal(&mut bytes);
     let Ok(model) = Model::parse(&bytes) else { return };
     let plan = *model.plan();
-    let (mut scratch, mut out) = (vec![0; Model::scratch_len(&plan)], vec![0; plan.header().output_len as usize]);
+    let (mut scratch, mut out) =
+        (vec![0; Model::scratch_len(&plan)], vec![0; plan.header().output_len as usize]);
     let _ = model.evaluate(&vec![0; plan.header().input_len as usize], &mut scratch, &mut out);
 }
 
@@ -71,23 +82,39 @@ pub fn greeting(data: &[u8]) {
 fn halves() -> &'static Halves {
     static HALVES: OnceLock<Halves> = OnceLock::new();
     HALVES.get_or_init(|| {
-        pair(Options { repetition: Repetition::K1, tables: Tables::Stored, stock: 1, ..Options::default() }, [3; 32], [4; 32])
+        pair(
+            Options {
+                repetition: Repetition::K1,
+                tables: Tables::Stored,
+                stock: 1,
+                ..Options::default()
+            },
+            [3; 32],
+            [4; 32],
+        )
     })
 }
 
-/// An exported pairing, as it is and with a digest that matches; if it parses, it goes on with the other half of an honest one.
+/// An exported pairing, as it is and with a digest that matches; if it parses, it goes on with the
+/// other half of an honest one.
 pub fn pairing(data: &[u8]) {
     let _ = Pairing::parse(data);
     let mut bytes = data.to_vec();
     seal(&mut bytes);
     let Ok(pairing) = Pairing::parse(&bytes) else { return };
-    let options = Options { repetition: pairing.repetition(), tables: Tables::Streamed, stock: 1, ..Options::default() };
+    let options = Options {
+        repetition: pairing.repetition(),
+        tables: Tables::Streamed,
+        stock: 1,
+        ..Options::default()
+    };
     let [own, peers] = halves().clone();
     let server = pairing.party() == Party::Server;
     if Pairing::parse(&own).is_ok_and(|p| p.repetition() == options.repetition) {
         let both = if server { [own, bytes] } else { [bytes, peers] };
         serve_with(net(), options, Some(both), |served| {
-            let _ = served.parties(|p| p.settle().and_then(|_| p.client.prepare()).and_then(|()| p.settle()));
+            let _ = served
+                .parties(|p| p.settle().and_then(|_| p.client.prepare()).and_then(|()| p.settle()));
         });
     }
 }
@@ -111,8 +138,15 @@ fn net() -> &'static [u8] {
 fn recordings() -> &'static [Recording; 4] {
     static RECORDINGS: OnceLock<[Recording; 4]> = OnceLock::new();
     RECORDINGS.get_or_init(|| {
-        [(Tables::Stored, false), (Tables::Streamed, false), (Tables::Stored, true), (Tables::Streamed, true)].map(|(tables, paired)| {
-            let options = Options { repetition: Repetition::K1, tables, stock: 1, ..Options::default() };
+        [
+            (Tables::Stored, false),
+            (Tables::Streamed, false),
+            (Tables::Stored, true),
+            (Tables::Streamed, true),
+        ]
+        .map(|(tables, paired)| {
+            let options =
+                Options { repetition: Repetition::K1, tables, stock: 1, ..Options::default() };
             let pairing = paired.then(|| halves().clone());
             let x = common::input(20, 1);
             serve_with(net(), options, pairing.clone(), |served| {
@@ -122,7 +156,8 @@ fn recordings() -> &'static [Recording; 4] {
                     p.export();
                     p.client.close().expect("idle");
                     assert_eq!(p.settle(), Ok(Status::Closed));
-                    let steps = vec![Step::Prepare, Step::Predict(x.clone()), Step::Export, Step::Close];
+                    let steps =
+                        vec![Step::Prepare, Step::Predict(x.clone()), Step::Export, Step::Close];
                     Recording { options, pairing, steps, up: frames(&p.up), down: frames(&p.down) }
                 })
             })
@@ -130,8 +165,9 @@ fn recordings() -> &'static [Recording; 4] {
     })
 }
 
-/// What a hostile peer sends: some honest frames, then `data`. The first two bytes choose how many, in which session, and whether the
-/// rest is the payload of a sound frame, as far as it goes, before the honest ones go on.
+/// What a hostile peer sends: some honest frames, then `data`. The first two bytes choose how many,
+/// in which session, and whether the rest is the payload of a sound frame, as far as it goes,
+/// before the honest ones go on.
 fn hostile(data: &[u8], of: fn(&Recording) -> &[Frame]) -> (&'static Recording, Vec<u8>) {
     let (&[mode, at], data) = data.split_first_chunk::<2>().unwrap_or((&[0, 0], &[]));
     let recording = &recordings()[usize::from(mode & 1) + 2 * usize::from(mode >> 3 & 1)];
@@ -179,6 +215,8 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "model" => vec![net().to_vec()],
         "greeting" => recordings().iter().map(|r| r.up[0].clone()).collect(),
         "pairing" => halves().to_vec(),
-        _ => (0..16).flat_map(|mode| (0..20).map(move |at| vec![mode, at, 0x80, 0xff, 1, 2, 3, 4])).collect(),
+        _ => (0..16)
+            .flat_map(|mode| (0..20).map(move |at| vec![mode, at, 0x80, 0xff, 1, 2, 3, 4]))
+            .collect(),
     }
 }

@@ -1,9 +1,12 @@
-//! `cargo bench --package minionn-host --no-default-features --bench lattice`: the lattice side, see `minionn_host::bench::primitives`.
+//! `cargo bench --package minionn-host --no-default-features --bench lattice`: the lattice side,
+//! see `minionn_host::bench::primitives`.
 
 use core::time::Duration;
 use minionn_core::model::Model;
 use minionn_core::params::LIMB_BITS;
-use minionn_host::bench::primitives::lattice::{Bits, Encryption, Path, Products, Results, Transform};
+use minionn_host::bench::primitives::lattice::{
+    Bits, Encryption, Path, Products, Results, Transform,
+};
 use minionn_host::bench::primitives::{layers, seconds};
 
 const BUDGET: Duration = Duration::from_millis(100);
@@ -14,8 +17,14 @@ fn show(name: &str, seconds: f64) {
 
 /// The fastest path, and how many times faster it is than the portable one.
 fn compare(name: &str, mut body: impl FnMut(Path)) {
-    let [fast, portable] = [Path::Fastest, Path::Portable].map(|path| seconds(BUDGET, || body(path)));
-    println!("{name:52} {:>10.2} µs   portable {:>8.2} µs, {:.1} times", fast * 1e6, portable * 1e6, portable / fast);
+    let [fast, portable] =
+        [Path::Fastest, Path::Portable].map(|path| seconds(BUDGET, || body(path)));
+    println!(
+        "{name:52} {:>10.2} µs   portable {:>8.2} µs, {:.1} times",
+        fast * 1e6,
+        portable * 1e6,
+        portable / fast
+    );
 }
 
 fn rate(name: &str, bytes: usize, body: impl FnMut()) {
@@ -29,7 +38,9 @@ fn main() -> anyhow::Result<()> {
     compare("inverse NTT, one limb", |path| transform.inverse(path));
     for ciphertexts in [1, 3, 10] {
         let mut products = Products::new(ciphertexts);
-        compare(&format!("multiply-accumulate {ciphertexts} ciphertexts of 4 limbs"), |path| products.run(path));
+        compare(&format!("multiply-accumulate {ciphertexts} ciphertexts of 4 limbs"), |path| {
+            products.run(path)
+        });
     }
     let mut encryption = Encryption::default();
     for limbs in [3, 4] {
@@ -39,7 +50,10 @@ fn main() -> anyhow::Result<()> {
     show("decrypt, 16 results", seconds(BUDGET, || encryption.decrypt_few(16)));
     let mut results = Results::default();
     for count in [16, 1024] {
-        show(&format!("re-randomise, flood, rescale {count} results, 4 limbs"), seconds(BUDGET, || results.finish(count)));
+        show(
+            &format!("re-randomise, flood, rescale {count} results, 4 limbs"),
+            seconds(BUDGET, || results.finish(count)),
+        );
     }
     for width in [LIMB_BITS, 33] {
         let mut bits = Bits::new(width);

@@ -1,4 +1,5 @@
-//! C headers for firmware: a plan with the memory and bytes that it needs; samples with the answers that the integer model gives.
+//! C headers for firmware: a plan with the memory and bytes that it needs; samples with the answers
+//! that the integer model gives.
 
 use crate::commands::plain::Answer;
 use anyhow::{Context as _, ensure};
@@ -24,21 +25,34 @@ pub struct BufferArgs {
 impl BufferArgs {
     fn buffers(self) -> Buffers {
         let usual = Buffers::of(Machine::BITS32);
-        Buffers { inbox: self.inbox.unwrap_or(usual.inbox), outbox: self.outbox.unwrap_or(usual.outbox) }
+        Buffers {
+            inbox: self.inbox.unwrap_or(usual.inbox),
+            outbox: self.outbox.unwrap_or(usual.outbox),
+        }
     }
 }
 
-/// The header that `minionn plan --c-header` writes to `path`, whose file name gives all names in it.
+/// The header that `minionn plan --c-header` writes to `path`, whose file name gives all names in
+/// it.
 ///
 /// # Errors
 /// If the file name is no name in C, or an option is out of range.
-pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs) -> anyhow::Result<String> {
+pub fn plan(
+    path: &Path,
+    plan: &Plan<'_>,
+    options: &Options,
+    buffers: BufferArgs,
+) -> anyhow::Result<String> {
     let name = Name::of(path)?;
     let Name { lower, upper } = &name;
     let buffers = buffers.buffers();
     let header = plan.header();
     let mut out = name.begin("minionn plan", "A plan, and what it needs.");
-    let (major, minor, patch) = (env!("CARGO_PKG_VERSION_MAJOR"), env!("CARGO_PKG_VERSION_MINOR"), env!("CARGO_PKG_VERSION_PATCH"));
+    let (major, minor, patch) = (
+        env!("CARGO_PKG_VERSION_MAJOR"),
+        env!("CARGO_PKG_VERSION_MINOR"),
+        env!("CARGO_PKG_VERSION_PATCH"),
+    );
     write!(
         out,
         "#include \"minionn.h\"\n\n\
@@ -67,7 +81,11 @@ pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs
     name.define(&mut out, "INPUT_MAX", header.input.max)?;
     name.define(&mut out, "OUTPUT_SCALE", float(header.output_scale))?;
     out.push_str("\n/* Bytes to the server and back: once per connection, once per stock, for each prediction. See minionn_cost. */\n");
-    for (phase, cost) in [("SETUP", cost::setup()), ("OFFLINE", cost::offline(plan, options)?), ("ONLINE", cost::online(plan, options))] {
+    for (phase, cost) in [
+        ("SETUP", cost::setup()),
+        ("OFFLINE", cost::offline(plan, options)?),
+        ("ONLINE", cost::online(plan, options)),
+    ] {
         name.define(&mut out, &format!("{phase}_UP"), cost.up)?;
         name.define(&mut out, &format!("{phase}_DOWN"), cost.down)?;
     }
@@ -76,20 +94,30 @@ pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs
         "\n/* Bytes of memory, aligned to MINIONN_ALIGN, with these options: what minionn_client_memory(), minionn_server_memory() and\n \
          * minionn_model_memory() tell on the machine that this is compiled for. Not defined where it cannot address that much. */\n"
     )?;
-    for (condition, machine) in
-        [("#if UINTPTR_MAX > 0xffffffffu", Machine::BITS64), ("#elif defined(__wasm__)", Machine::WASM32), ("#else", Machine::BITS32)]
-    {
+    for (condition, machine) in [
+        ("#if UINTPTR_MAX > 0xffffffffu", Machine::BITS64),
+        ("#elif defined(__wasm__)", Machine::WASM32),
+        ("#else", Machine::BITS32),
+    ] {
         writeln!(out, "{condition}")?;
         let handle = |bytes: usize| machine.check(bytes.saturating_add(machine.handle));
         for (what, bytes) in [
-            ("CLIENT_MEMORY", ClientEngine::memory_on(machine, plan, options, buffers).and_then(handle)),
-            ("SERVER_MEMORY", ServerEngine::memory_on(machine, plan, options, buffers).and_then(handle)),
+            (
+                "CLIENT_MEMORY",
+                ClientEngine::memory_on(machine, plan, options, buffers).and_then(handle),
+            ),
+            (
+                "SERVER_MEMORY",
+                ServerEngine::memory_on(machine, plan, options, buffers).and_then(handle),
+            ),
             ("MODEL_MEMORY", prepared_memory(plan, options.stock).and_then(handle)),
         ] {
             match bytes {
                 Ok(bytes) => name.define(&mut out, what, bytes)?,
                 Err(Error::Memory { .. }) => {}
-                Err(error) => return Err(error).context("--inbox and --outbox take 64 bytes or more"),
+                Err(error) => {
+                    return Err(error).context("--inbox and --outbox take 64 bytes or more");
+                }
             }
         }
     }
@@ -117,7 +145,8 @@ pub fn plan(path: &Path, plan: &Plan<'_>, options: &Options, buffers: BufferArgs
     Ok(out)
 }
 
-/// The header that `minionn plain --c-header` writes to `path`: the samples as a network's integers, and what the integer model makes of them.
+/// The header that `minionn plain --c-header` writes to `path`: the samples as a network's
+/// integers, and what the integer model makes of them.
 ///
 /// # Errors
 /// If the file name is no name in C.
@@ -133,7 +162,10 @@ pub fn samples(path: &Path, plan: &Plan<'_>, answers: &[Answer]) -> anyhow::Resu
         () if of(i16::MIN.into(), i16::MAX.into()) => "int16_t",
         () => "int32_t",
     };
-    let mut out = name.begin("minionn plain", "Samples, and what the integer model makes of them: a private prediction gives the same.");
+    let mut out = name.begin(
+        "minionn plain",
+        "Samples, and what the integer model makes of them: a private prediction gives the same.",
+    );
     out.push_str("#include <stdint.h>\n\n");
     name.define(&mut out, "COUNT", count)?;
     name.define(&mut out, "LENGTH", columns)?;
@@ -146,11 +178,17 @@ pub fn samples(path: &Path, plan: &Plan<'_>, answers: &[Answer]) -> anyhow::Resu
         numbers(&mut out, input)?;
         out.push_str("    },\n");
     }
-    writeln!(out, "}};\n\n/* Index of the largest output. */\nstatic const uint32_t {lower}_argmax[{count}] = {{")?;
+    writeln!(
+        out,
+        "}};\n\n/* Index of the largest output. */\nstatic const uint32_t {lower}_argmax[{count}] = {{"
+    )?;
     numbers(&mut out, answers.iter().map(|answer| answer.argmax))?;
     out.push_str("};\n");
     if answer > 0 {
-        writeln!(out, "\n/* The outputs, as integers. */\nstatic const int64_t {lower}_answer[{count}][{answer}] = {{")?;
+        writeln!(
+            out,
+            "\n/* The outputs, as integers. */\nstatic const int64_t {lower}_answer[{count}][{answer}] = {{"
+        )?;
         for Answer { integers, .. } in answers {
             out.push_str("    {\n");
             numbers(&mut out, integers)?;

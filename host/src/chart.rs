@@ -1,4 +1,5 @@
-//! Curves as a picture in SVG: panels side by side, both axes logarithmic, so that what grows in proportion is a line of slope one.
+//! Curves as a picture in SVG: panels side by side, both axes logarithmic, so that what grows in
+//! proportion is a line of slope one.
 
 use crate::plot::{TEXT, escaped, text};
 use core::fmt::Write as _;
@@ -100,7 +101,10 @@ impl Chart {
 }
 
 fn line(svg: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64), style: &str) {
-    let _ = writeln!(svg, "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{TEXT}\" {style}/>");
+    let _ = writeln!(
+        svg,
+        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{TEXT}\" {style}/>"
+    );
 }
 
 impl Panel {
@@ -108,9 +112,14 @@ impl Panel {
         let (across, bottom) = (WIDTH - LEFT - RIGHT, TOP + HEIGHT);
         text(svg, (left, TOP - 12.0), "start", self.title);
         let all = || self.series.iter().flat_map(|series| series.points.iter().copied());
-        let (Some(x), Some(y)) = (Scale::around(all().map(|p| p.0)), Scale::around(all().map(|p| p.1))) else { return };
+        let (Some(x), Some(y)) =
+            (Scale::around(all().map(|p| p.0)), Scale::around(all().map(|p| p.1)))
+        else {
+            return;
+        };
         let y = y.widened();
-        let at = |(px, py): (f64, f64)| (left + across * x.place(px), bottom - HEIGHT * y.place(py));
+        let at =
+            |(px, py): (f64, f64)| (left + across * x.place(px), bottom - HEIGHT * y.place(py));
         for power in y.powers() {
             let (_, height) = at((x.from, power));
             line(svg, (left, height), (left + across, height), "stroke-opacity=\"0.4\"");
@@ -124,14 +133,26 @@ impl Panel {
         }
         text(svg, (left + across / 2.0, bottom + 2.0 * LINE), "middle", along);
         for (i, (series, colour)) in self.series.iter().zip(COLOURS.iter().cycle()).enumerate() {
-            let points: Vec<(f64, f64)> = series.points.iter().copied().filter(|p| p.1 > 0.0).map(at).collect();
+            let points: Vec<(f64, f64)> =
+                series.points.iter().copied().filter(|p| p.1 > 0.0).map(at).collect();
             let path: Vec<String> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
-            let _ = writeln!(svg, "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>", path.join(" "));
+            let _ = writeln!(
+                svg,
+                "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>",
+                path.join(" ")
+            );
             for (x, y) in points {
-                let _ = writeln!(svg, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>");
+                let _ = writeln!(
+                    svg,
+                    "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>"
+                );
             }
             let height = bottom + (3.0 + i as f64) * LINE + 4.0;
-            let _ = writeln!(svg, "<circle cx=\"{left:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{colour}\"/>", height - 4.0);
+            let _ = writeln!(
+                svg,
+                "<circle cx=\"{left:.1}\" cy=\"{:.1}\" r=\"4\" fill=\"{colour}\"/>",
+                height - 4.0
+            );
             text(svg, (left + 10.0, height), "start", &series.name);
         }
     }
@@ -143,7 +164,11 @@ mod tests {
     use super::*;
 
     fn panel(points: Vec<(f64, f64)>) -> Panel {
-        Panel { title: "bytes", label: |y| y.to_string(), series: vec![Series { name: "a < b".into(), points }] }
+        Panel {
+            title: "bytes",
+            label: |y| y.to_string(),
+            series: vec![Series { name: "a < b".into(), points }],
+        }
     }
 
     #[test]
@@ -159,11 +184,16 @@ mod tests {
 
     #[test]
     fn every_point_is_drawn_that_can_be() {
-        let chart = |points| Chart { title: "<t>".into(), along: "n".into(), panels: vec![panel(points), panel(vec![])] };
+        let chart = |points| Chart {
+            title: "<t>".into(),
+            along: "n".into(),
+            panels: vec![panel(points), panel(vec![])],
+        };
         let svg = chart(vec![(1.0, 10.0), (2.0, 100.0), (4.0, 0.0)]).svg();
         assert_eq!(svg.matches("r=\"3\"").count(), 2, "zero has no logarithm");
         assert!(svg.contains("a &lt; b") && svg.contains("<title>&lt;t&gt;</title>"));
-        // Ten and hundred are at the lower and the upper end of their axis, one and two at a half of theirs.
+        // Ten and hundred are at the lower and the upper end of their axis, one and two at a half
+        // of theirs.
         assert!(svg.contains("points=\"62.0,230.0 184.0,50.0\""), "{svg}");
         for (open, close) in [("<svg", "</svg>"), ("<text", "</text>"), ("<title>", "</title>")] {
             assert_eq!(svg.matches(open).count(), svg.matches(close).count());

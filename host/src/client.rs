@@ -9,7 +9,10 @@ use core::time::Duration;
 use minionn_core::Error;
 use minionn_core::plan::{self, Plan, cost};
 use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{CLIENT_PAIRING_BYTES, Client, Options, Pairing, SliceStore, Store, Traffic, client_memory, fetch_plan};
+use minionn_core::session::{
+    CLIENT_PAIRING_BYTES, Client, Options, Pairing, SliceStore, Store, Traffic, client_memory,
+    fetch_plan,
+};
 use minionn_core::workers::Workers;
 use serde::Serialize;
 use std::net::{TcpStream, ToSocketAddrs as _};
@@ -69,13 +72,16 @@ pub struct Report {
 /// If none answers.
 pub fn connect(address: &str) -> anyhow::Result<Link> {
     let mut last = None;
-    for address in address.to_socket_addrs().with_context(|| format!("'{address}' is not HOST:PORT"))? {
+    for address in
+        address.to_socket_addrs().with_context(|| format!("'{address}' is not HOST:PORT"))?
+    {
         match TcpStream::connect_timeout(&address, CONNECT) {
             Ok(stream) => return Ok(Link::new(stream, IDLE)?),
             Err(error) => last = Some(error),
         }
     }
-    Err(last.map_or_else(|| anyhow::anyhow!("no address"), Into::into)).with_context(|| format!("connecting to {address}"))
+    Err(last.map_or_else(|| anyhow::anyhow!("no address"), Into::into))
+        .with_context(|| format!("connecting to {address}"))
 }
 
 /// Asks the server for its plan.
@@ -96,7 +102,8 @@ pub struct Settings<'s> {
     pub options: Options,
     /// File for garbled tables; else they are kept in memory.
     pub store: Option<&'s Path>,
-    /// File for what set-up makes, so that it is done once: read if it is there, written if not. Secret.
+    /// File for what set-up makes, so that it is done once: read if it is there, written if not.
+    /// Secret.
     pub pairing: Option<&'s Path>,
     /// To share the work with.
     pub workers: Workers<'s>,
@@ -106,7 +113,13 @@ pub struct Settings<'s> {
 ///
 /// # Errors
 /// Inputs that do not fit the plan, link and peer errors.
-pub fn predict(link: Link, plan: Plan<'_>, settings: &Settings<'_>, inputs: &npy::Array, progress: impl FnMut()) -> anyhow::Result<Report> {
+pub fn predict(
+    link: Link,
+    plan: Plan<'_>,
+    settings: &Settings<'_>,
+    inputs: &npy::Array,
+    progress: impl FnMut(),
+) -> anyhow::Result<Report> {
     let header = plan.header();
     let mut rows = Vec::new();
     for (i, row) in inputs.rows_of(header.input_len as usize)?.enumerate() {
@@ -116,11 +129,23 @@ pub fn predict(link: Link, plan: Plan<'_>, settings: &Settings<'_>, inputs: &npy
     let bytes = usize::try_from(cost::store_bytes(&plan, &settings.options))?;
     match settings.store {
         Some(path) => {
-            let file = std::fs::OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path);
+            let file = std::fs::OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(path);
             let file = file.with_context(|| path.display().to_string())?;
             session(link, FileStore::new(file), plan, settings, &rows, progress)
         }
-        None => session(link, SliceStore::new(Memory::new(bytes).bytes()), plan, settings, &rows, progress),
+        None => session(
+            link,
+            SliceStore::new(Memory::new(bytes).bytes()),
+            plan,
+            settings,
+            &rows,
+            progress,
+        ),
     }
 }
 
@@ -128,7 +153,10 @@ pub fn predict(link: Link, plan: Plan<'_>, settings: &Settings<'_>, inputs: &npy
 fn usable<'h>(half: &'h [u8], options: &Options) -> anyhow::Result<Pairing<'h>> {
     let pairing = Pairing::parse(half)?;
     let k = pairing.repetition().k();
-    ensure!(pairing.repetition() == options.repetition, "this pairing was made with --ot {k}: use that, or another file");
+    ensure!(
+        pairing.repetition() == options.repetition,
+        "this pairing was made with --ot {k}: use that, or another file"
+    );
     Ok(pairing)
 }
 
@@ -153,7 +181,12 @@ fn session(
     let options = &settings.options;
     let mut memory = Memory::new(client_memory(&plan, options)?);
     let mut out = vec![0; if plan.is_argmax() { 0 } else { plan.header().output_len as usize }];
-    let mut report = Report { predictions: Vec::new(), setup: Phase::default(), offline: Phase::default(), online: Phase::default() };
+    let mut report = Report {
+        predictions: Vec::new(),
+        setup: Phase::default(),
+        offline: Phase::default(),
+        online: Phase::default(),
+    };
 
     let began = Instant::now();
     let (io, seed) = (Blocking(&mut link), fresh_seed()?);
@@ -164,7 +197,8 @@ fn session(
             run(Client::resume(io, store, plan, *options, memory.bytes(), seed, &pairing))
                 .map_err(|error| anyhow!("{error}{}", remedy(error, path)))
         }
-        _ => run(Client::connect(io, store, plan, *options, memory.bytes(), seed)).map_err(Into::into),
+        _ => run(Client::connect(io, store, plan, *options, memory.bytes(), seed))
+            .map_err(Into::into),
     }
     .context("set-up")?;
     client.share(settings.workers);

@@ -43,11 +43,16 @@ impl Link {
         stream.set_read_timeout(Some(idle))?;
         stream.set_write_timeout(Some(idle))?;
         let reader = BufReader::with_capacity(BUFFER, stream.try_clone()?);
-        Ok(Self { reader, writer: BufWriter::with_capacity(BUFFER, stream), again: std::io::Cursor::default() })
+        Ok(Self {
+            reader,
+            writer: BufWriter::with_capacity(BUFFER, stream),
+            again: std::io::Cursor::default(),
+        })
     }
 
-    /// Ends a connection on which the peer may still be sending: closing at once would reset it, and the peer would never read why.
-    /// Whatever comes is thrown away, for at most five seconds.
+    /// Ends a connection on which the peer may still be sending: closing at once would reset it,
+    /// and the peer would never read why. Whatever comes is thrown away, for at most five
+    /// seconds.
     pub fn end(mut self) {
         let stream = self.reader.get_ref();
         let _ = self.writer.flush();
@@ -67,7 +72,9 @@ impl Link {
 }
 
 /// A byte stream on which a server looks at the first message before the engine reads it.
-pub trait Connection: embedded_io::Read<Error = LinkError> + embedded_io::Write<Error = LinkError> {
+pub trait Connection:
+    embedded_io::Read<Error = LinkError> + embedded_io::Write<Error = LinkError>
+{
     /// Has `bytes`, read before, read again.
     fn read_again(&mut self, bytes: Vec<u8>);
 }
@@ -100,8 +107,9 @@ impl embedded_io::Write for Link {
     }
 }
 
-/// Zeroed memory with the alignment that the engine asks for. What is large comes from the system in large pages where there are some, and
-/// goes back to it at once: a large stock would fault on millions of small ones.
+/// Zeroed memory with the alignment that the engine asks for. What is large comes from the system
+/// in large pages where there are some, and goes back to it at once: a large stock would fault on
+/// millions of small ones.
 pub struct Memory(Pages, usize);
 
 enum Pages {
@@ -117,7 +125,10 @@ impl Memory {
     #[must_use]
     pub fn new(bytes: usize) -> Self {
         let own = || Pages::Own(vec![0; bytes.div_ceil(size_of::<u128>())]);
-        Self(if bytes < Self::LARGE { own() } else { mapped(bytes).map_or_else(own, Pages::Mapped) }, bytes)
+        Self(
+            if bytes < Self::LARGE { own() } else { mapped(bytes).map_or_else(own, Pages::Mapped) },
+            bytes,
+        )
     }
 
     /// The memory.
@@ -144,7 +155,9 @@ fn mapped(bytes: usize) -> Option<memmap2::MmapMut> {
 /// If the system has no randomness to give; nothing else is used instead.
 pub fn fresh_seed() -> anyhow::Result<Seed> {
     let mut seed = Seed([0; 32]);
-    getrandom::fill(&mut seed.0).map_err(std::io::Error::from).context("the operating system gave no randomness")?;
+    getrandom::fill(&mut seed.0)
+        .map_err(std::io::Error::from)
+        .context("the operating system gave no randomness")?;
     Ok(seed)
 }
 

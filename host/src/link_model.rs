@@ -1,4 +1,5 @@
-//! What a link is to a protocol: how long a byte is on its way, and how many go into it in a second.
+//! What a link is to a protocol: how long a byte is on its way, and how many go into it in a
+//! second.
 
 use core::fmt;
 use core::str::FromStr;
@@ -24,14 +25,16 @@ const PRESETS: [(&str, Duration, f64); 4] = [
     ("wan", Duration::from_millis(50), 100e6),
     // 921600 baud with start and stop bit; a USB adapter waits a millisecond each way.
     ("uart", Duration::from_millis(2), 737_280.0),
-    // Two connection intervals of 15 ms; about what telephones reach with long packets at 2 Mbit/s.
+    // Two connection intervals of 15 ms; about what telephones reach with long packets at 2
+    // Mbit/s.
     ("ble", Duration::from_millis(30), 700e3),
 ];
 
 /// Units of time in seconds.
 const TIMES: [(&str, f64); 3] = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)];
 /// Units of bandwidth in bits of payload per second: 10 bits of a serial line carry a byte.
-const BANDWIDTHS: [(&str, f64); 5] = [("baud", 0.8), ("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9), ("bit", 1.0)];
+const BANDWIDTHS: [(&str, f64); 5] =
+    [("baud", 0.8), ("kbit", 1e3), ("mbit", 1e6), ("gbit", 1e9), ("bit", 1.0)];
 
 /// Round trips and bandwidths beyond these are slips of the pen.
 const MOST_ROUND_TRIP: f64 = 60.0;
@@ -47,7 +50,8 @@ pub struct ParseError;
 /// A number with one of `units` behind it.
 fn quantity(text: &str, units: &[(&str, f64)]) -> Option<f64> {
     let text = text.trim().to_ascii_lowercase();
-    let (number, factor) = units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
+    let (number, factor) =
+        units.iter().find_map(|(unit, factor)| Some((text.strip_suffix(unit)?, factor)))?;
     number.trim().parse::<f64>().ok().map(|number| number * factor)
 }
 
@@ -55,13 +59,23 @@ impl FromStr for LinkModel {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        if let Some(&(name, round_trip, bits_per_second)) = PRESETS.iter().find(|(name, ..)| *name == text) {
+        if let Some(&(name, round_trip, bits_per_second)) =
+            PRESETS.iter().find(|(name, ..)| *name == text)
+        {
             return Ok(Self { name: name.to_owned(), round_trip, bits_per_second });
         }
         let (time, bandwidth) = text.split_once(',').ok_or(ParseError)?;
-        let time = quantity(time, &TIMES).filter(|time| (0.0..=MOST_ROUND_TRIP).contains(time)).ok_or(ParseError)?;
-        let bits_per_second = quantity(bandwidth, &BANDWIDTHS).filter(|bits| BITS.contains(bits)).ok_or(ParseError)?;
-        Ok(Self { name: text.to_owned(), round_trip: Duration::from_secs_f64(time), bits_per_second })
+        let time = quantity(time, &TIMES)
+            .filter(|time| (0.0..=MOST_ROUND_TRIP).contains(time))
+            .ok_or(ParseError)?;
+        let bits_per_second = quantity(bandwidth, &BANDWIDTHS)
+            .filter(|bits| BITS.contains(bits))
+            .ok_or(ParseError)?;
+        Ok(Self {
+            name: text.to_owned(),
+            round_trip: Duration::from_secs_f64(time),
+            bits_per_second,
+        })
     }
 }
 
@@ -79,8 +93,9 @@ impl LinkModel {
         self.bits_per_second / 8.0
     }
 
-    /// When activations are to be compared on this link, rather than garbled: where each further round trip saves the bytes that go over the link
-    /// meanwhile, rounded up to a power of two.
+    /// When activations are to be compared on this link, rather than garbled: where each further
+    /// round trip saves the bytes that go over the link meanwhile, rounded up to a power of
+    /// two.
     #[must_use]
     pub fn activations(&self) -> Activations {
         let bytes = self.round_trip.as_secs_f64() * self.bytes_per_second();
@@ -88,10 +103,12 @@ impl LinkModel {
         Activations::Compared { worth: worth.min(MAX_WORTH) }
     }
 
-    /// What a phase takes on this link when both parties take no time: parties that send in turn wait for every byte of either.
+    /// What a phase takes on this link when both parties take no time: parties that send in turn
+    /// wait for every byte of either.
     #[must_use]
     pub fn seconds(&self, phase: Phase) -> f64 {
-        f64::from(phase.rounds) * self.round_trip.as_secs_f64() + (phase.up + phase.down) as f64 / self.bytes_per_second()
+        f64::from(phase.rounds) * self.round_trip.as_secs_f64()
+            + (phase.up + phase.down) as f64 / self.bytes_per_second()
     }
 }
 
@@ -156,7 +173,11 @@ mod tests {
     fn a_round_trip_is_worth_what_the_link_carries_meanwhile() {
         // 125 kB, 625 kB, 184 B, 2625 B, nothing.
         for (text, worth) in [("lan", 17), ("wan", 20), ("uart", 8), ("ble", 12), ("0s,1gbit", 0)] {
-            assert_eq!(text.parse::<LinkModel>().unwrap().activations(), Activations::Compared { worth }, "{text}");
+            assert_eq!(
+                text.parse::<LinkModel>().unwrap().activations(),
+                Activations::Compared { worth },
+                "{text}"
+            );
         }
     }
 
@@ -164,6 +185,8 @@ mod tests {
     fn time_is_round_trips_and_bytes() {
         let link: LinkModel = "wan".parse().unwrap();
         // 3 · 50 ms, 2.5 MB at 12.5 MB/s.
-        assert!((link.seconds(Phase { up: 500_000, down: 2_000_000, rounds: 3 }) - 0.35).abs() < 1e-12);
+        assert!(
+            (link.seconds(Phase { up: 500_000, down: 2_000_000, rounds: 3 }) - 0.35).abs() < 1e-12
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Both parties in one process: the server on a thread of its own, TCP over the loopback interface between them.
+//! Both parties in one process: the server on a thread of its own, TCP over the loopback interface
+//! between them.
 
 use crate::bench::shaper;
 use crate::client::{self, Report, Settings};
@@ -16,15 +17,27 @@ use std::net::TcpListener;
 /// How long one party waits for the other.
 const IDLE: Duration = Duration::from_secs(600);
 
-/// Predicts every row of `inputs` privately, with fresh randomness; `progress` is told after each prediction.
+/// Predicts every row of `inputs` privately, with fresh randomness; `progress` is told after each
+/// prediction.
 ///
 /// # Errors
 /// Inputs that do not fit the model, and whatever ends a session.
-pub fn predict(model: &Model<'_>, options: Options, inputs: &Array, progress: impl FnMut()) -> anyhow::Result<Report> {
+pub fn predict(
+    model: &Model<'_>,
+    options: Options,
+    inputs: &Array,
+    progress: impl FnMut(),
+) -> anyhow::Result<Report> {
     let plan = *model.plan();
     with_prepared(model, options, |prepared| {
         session(model, prepared, options, |link| {
-            client::predict(link, plan, &Settings { options, ..Settings::default() }, inputs, progress)
+            client::predict(
+                link,
+                plan,
+                &Settings { options, ..Settings::default() },
+                inputs,
+                progress,
+            )
         })
     })
 }
@@ -33,12 +46,17 @@ pub fn predict(model: &Model<'_>, options: Options, inputs: &Array, progress: im
 ///
 /// # Errors
 /// Those of `then`, and weights that do not fit into memory.
-pub fn with_prepared<T>(model: &Model<'_>, options: Options, then: impl FnOnce(&Prepared<'_>) -> anyhow::Result<T>) -> anyhow::Result<T> {
+pub fn with_prepared<T>(
+    model: &Model<'_>,
+    options: Options,
+    then: impl FnOnce(&Prepared<'_>) -> anyhow::Result<T>,
+) -> anyhow::Result<T> {
     let mut memory = Memory::new(prepared_memory(model.plan(), options.stock)?);
     then(&Prepared::new(*model, options.stock, memory.bytes())?)
 }
 
-/// Serves one session of `model`, whose weights are `prepared`, on a thread of its own while `client` runs on this one.
+/// Serves one session of `model`, whose weights are `prepared`, on a thread of its own while
+/// `client` runs on this one.
 ///
 /// # Errors
 /// The client's, and the server's where that says more.
@@ -82,9 +100,17 @@ pub fn session_over<T>(
     })
 }
 
-fn serve(mut link: Link, workers: Workers<'_>, model: &Model<'_>, prepared: &Prepared<'_>, options: Options) -> anyhow::Result<()> {
+fn serve(
+    mut link: Link,
+    workers: Workers<'_>,
+    model: &Model<'_>,
+    prepared: &Prepared<'_>,
+    options: Options,
+) -> anyhow::Result<()> {
     let mut memory = Memory::new(server_memory(model.plan(), &options)?);
-    let mut server = run(Server::accept(Blocking(&mut link), prepared, options, memory.bytes(), fresh_seed()?)).context("set-up")?;
+    let mut server =
+        run(Server::accept(Blocking(&mut link), prepared, options, memory.bytes(), fresh_seed()?))
+            .context("set-up")?;
     server.share(workers);
     while run(server.serve()).context("session")? != Event::Closed {}
     Ok(())

@@ -1,6 +1,7 @@
 //! A float network: what importers make and the compiler reads.
 //!
-//! A tensor is a flat array; an image is `[channels][height][width]`. A fully connected layer is a convolution of a 1×1 image.
+//! A tensor is a flat array; an image is `[channels][height][width]`. A fully connected layer is a
+//! convolution of a 1×1 image.
 
 use minionn_core::plan::{Convolution, View};
 
@@ -38,7 +39,9 @@ impl PerElement {
         match (self, other) {
             (Self::One(a), _) => other.map(|b| f(*a, b)),
             (_, Self::One(b)) => self.map(|a| f(a, *b)),
-            (Self::Each(a), Self::Each(b)) => Self::Each(a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect()),
+            (Self::Each(a), Self::Each(b)) => {
+                Self::Each(a.iter().zip(b).map(|(&a, &b)| f(a, b)).collect())
+            }
         }
     }
 
@@ -46,7 +49,9 @@ impl PerElement {
     #[must_use]
     pub fn repeat(&self, times: usize) -> Self {
         match self {
-            Self::Each(xs) if times != 1 => Self::Each(xs.iter().flat_map(|&x| core::iter::repeat_n(x, times)).collect()),
+            Self::Each(xs) if times != 1 => {
+                Self::Each(xs.iter().flat_map(|&x| core::iter::repeat_n(x, times)).collect())
+            }
             _ => self.clone(),
         }
     }
@@ -75,7 +80,12 @@ pub struct Linear {
 impl Linear {
     /// A fully connected layer; `weights`: `[outputs][inputs]`.
     #[must_use]
-    pub const fn fully_connected(inputs: u32, outputs: u32, weights: Vec<f32>, biases: Vec<f64>) -> Self {
+    pub const fn fully_connected(
+        inputs: u32,
+        outputs: u32,
+        weights: Vec<f32>,
+        biases: Vec<f64>,
+    ) -> Self {
         Self { layer: Convolution::fully_connected(inputs, outputs), weights, biases }
     }
 
@@ -111,20 +121,28 @@ impl Linear {
     /// `y = W∗x + b`; `x` has [`Linear::inputs`] elements.
     #[must_use]
     pub fn apply(&self, x: &[f64]) -> Vec<f64> {
-        if self.is_dense() { self.rows().map(|(row, bias)| bias + dot(row, x)).collect() } else { self.convolve(x) }
+        if self.is_dense() {
+            self.rows().map(|(row, bias)| bias + dot(row, x)).collect()
+        } else {
+            self.convolve(x)
+        }
     }
 
     fn convolve(&self, x: &[f64]) -> Vec<f64> {
         let layer = self.layer;
         let [ho, wo] = size(&layer);
         let [kh, kw] = layer.kernel.map(|n| n as usize);
-        let (inputs, outputs) = ((layer.input[0] / layer.groups) as usize, (layer.outputs / layer.groups) as usize);
+        let (inputs, outputs) =
+            ((layer.input[0] / layer.groups) as usize, (layer.outputs / layer.groups) as usize);
         let mut all = Vec::with_capacity(self.outputs());
         for (output, (row, bias)) in self.rows().enumerate() {
             let first = output / outputs * inputs;
             for place in (0..ho * wo).map(|i| [i / wo, i % wo]) {
-                let taps = (0..inputs).flat_map(|c| (0..kh * kw).map(move |i| (first + c, [i / kw, i % kw])));
-                let terms = taps.zip(row).filter_map(|((c, at), &w)| Some(f64::from(w) * x.get(layer.tap(c, place, at)?)?));
+                let taps = (0..inputs)
+                    .flat_map(|c| (0..kh * kw).map(move |i| (first + c, [i / kw, i % kw])));
+                let terms = taps.zip(row).filter_map(|((c, at), &w)| {
+                    Some(f64::from(w) * x.get(layer.tap(c, place, at)?)?)
+                });
                 all.push(bias + terms.sum::<f64>());
             }
         }
@@ -149,7 +167,8 @@ pub(crate) fn output_len(layer: &Convolution) -> usize {
 
 /// The largest element of each window.
 pub(crate) fn max_pool(window: &Convolution, x: &[f64]) -> Vec<f64> {
-    let most = |i| window.window_at(i).filter_map(|j| x.get(j)).copied().fold(f64::NEG_INFINITY, f64::max);
+    let most =
+        |i| window.window_at(i).filter_map(|j| x.get(j)).copied().fold(f64::NEG_INFINITY, f64::max);
     (0..output_len(window)).map(most).collect()
 }
 
@@ -168,7 +187,8 @@ fn dot(w: &[f32], x: &[f64]) -> f64 {
             *sum += f64::from(w) * x;
         }
     }
-    sums.iter().sum::<f64>() + w_rest.iter().zip(x_rest).map(|(&w, &x)| f64::from(w) * x).sum::<f64>()
+    sums.iter().sum::<f64>()
+        + w_rest.iter().zip(x_rest).map(|(&w, &x)| f64::from(w) * x).sum::<f64>()
 }
 
 /// Which tensor: 0 is the input, then one for each node in order.
@@ -193,7 +213,8 @@ pub enum Curve {
     Silu,
     /// `ln(1 + e^x)`.
     Softplus,
-    /// `x` where positive, else `α·(e^(x/β) − 1)`: ELU with β = 1, CELU with α = β; SELU is `scaled`.
+    /// `x` where positive, else `α·(e^(x/β) − 1)`: ELU with β = 1, CELU with α = β; SELU is
+    /// `scaled`.
     Elu {
         /// Height of the left side.
         alpha: f64,
@@ -214,7 +235,12 @@ impl Curve {
             Self::Erf => libm::erf(x),
             Self::Softsign => x / (1.0 + x.abs()),
             Self::Gelu => x * 0.5 * libm::erfc(-x * core::f64::consts::FRAC_1_SQRT_2),
-            Self::GeluTanh => x * 0.5 * (1.0 + ((2.0 / core::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh()),
+            Self::GeluTanh => {
+                x * 0.5
+                    * (1.0
+                        + ((2.0 / core::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3)))
+                            .tanh())
+            }
             Self::Silu => x / (1.0 + (-x).exp()),
             Self::Softplus => x.max(0.0) + (-x.abs()).exp().ln_1p(),
             Self::Elu { alpha, beta } if x < 0.0 => alpha * (x / beta).exp_m1(),
@@ -248,7 +274,9 @@ impl Activation {
     pub const fn is_monotone(self) -> bool {
         match self {
             Self::Relu | Self::Clip { .. } | Self::Leaky(_) => true,
-            Self::Curve(curve) => !matches!(curve, Curve::Gelu | Curve::GeluTanh | Curve::Silu | Curve::HardSwish),
+            Self::Curve(curve) => {
+                !matches!(curve, Curve::Gelu | Curve::GeluTanh | Curve::Silu | Curve::HardSwish)
+            }
         }
     }
 
@@ -270,7 +298,8 @@ impl Activation {
     }
 }
 
-/// Part of an arrangement: `factor` times some elements of an input, to be added to some of the output.
+/// Part of an arrangement: `factor` times some elements of an input, to be added to some of the
+/// output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
     /// Which of the node's inputs.
@@ -326,7 +355,8 @@ pub struct Network {
     pub nodes: Vec<Node>,
     /// The tensor that is the output.
     pub output: TensorId,
-    /// For each tensor, the input's first, the name in the file of a tensor with the same elements in the same order, where there is one.
+    /// For each tensor, the input's first, the name in the file of a tensor with the same elements
+    /// in the same order, where there is one.
     pub names: Vec<Option<String>>,
     /// Whether the network ends with the index of its largest output.
     pub argmax: bool,
@@ -351,7 +381,8 @@ impl Network {
     pub fn evaluate(&self, x: Vec<f64>) -> Vec<Vec<f64>> {
         let mut tensors = vec![x];
         for node in &self.nodes {
-            let inputs: Vec<&[f64]> = node.inputs.iter().map(|&i| tensors.get(i).map_or(&[][..], |t| t)).collect();
+            let inputs: Vec<&[f64]> =
+                node.inputs.iter().map(|&i| tensors.get(i).map_or(&[][..], |t| t)).collect();
             tensors.push(node.work.apply(&inputs));
         }
         tensors
@@ -377,11 +408,19 @@ impl Work {
         match self {
             Self::Linear(linear) => linear.apply(x),
             Self::MaxPool(window) => max_pool(window, x),
-            Self::SumPool(window, divisor) => sum_pool(window, x).into_iter().map(|x| x / divisor).collect(),
+            Self::SumPool(window, divisor) => {
+                sum_pool(window, x).into_iter().map(|x| x / divisor).collect()
+            }
             Self::Activation(activation) => x.iter().map(|&x| activation.at(x)).collect(),
             Self::Square => x.iter().map(|&x| x * x).collect(),
-            Self::Product => x.iter().zip(inputs.get(1).copied().unwrap_or_default()).map(|(x, y)| x * y).collect(),
-            Self::Affine(scale, offset) => x.iter().enumerate().map(|(i, x)| scale.at(i) * x + offset.at(i)).collect(),
+            Self::Product => x
+                .iter()
+                .zip(inputs.get(1).copied().unwrap_or_default())
+                .map(|(x, y)| x * y)
+                .collect(),
+            Self::Affine(scale, offset) => {
+                x.iter().enumerate().map(|(i, x)| scale.at(i) * x + offset.at(i)).collect()
+            }
             Self::Arrange(len, pieces) => arrange(*len, pieces, inputs),
         }
     }
@@ -417,7 +456,11 @@ mod tests {
 
     #[test]
     fn branches_meet_again() {
-        let step = |name: &str, work, inputs: &[usize]| Node { name: name.into(), work, inputs: inputs.to_vec() };
+        let step = |name: &str, work, inputs: &[usize]| Node {
+            name: name.into(),
+            work,
+            inputs: inputs.to_vec(),
+        };
         let whole = |input, factor| Piece { input, factor, view: View::whole(3) };
         let network = Network {
             name: "n".into(),

@@ -77,14 +77,18 @@ impl Array {
         self.shape.get(1..).and_then(elements).unwrap_or(1)
     }
 
-    /// The rows, which must have `len` numbers each. A one-dimensional array of `len` numbers is one row.
+    /// The rows, which must have `len` numbers each. A one-dimensional array of `len` numbers is
+    /// one row.
     ///
     /// # Errors
     /// [`Error::Shape`] if the rows have another length.
     pub fn rows_of(&self, len: usize) -> Result<core::slice::ChunksExact<'_, f32>, Error> {
         let single = self.shape.len() <= 1 && self.data.len() == len;
         if len == 0 || (self.columns() != len && !single) {
-            return Err(Error::Shape { need: len, got: format!("rows of an array of shape {:?}", self.shape) });
+            return Err(Error::Shape {
+                need: len,
+                got: format!("rows of an array of shape {:?}", self.shape),
+            });
         }
         Ok(self.data.chunks_exact(len))
     }
@@ -108,7 +112,8 @@ pub fn read(path: &Path) -> Result<Array, Error> {
     parse(&bytes)
 }
 
-/// Reads an array from the bytes of a file. Nothing is allocated before the shape has been held against the length.
+/// Reads an array from the bytes of a file. Nothing is allocated before the shape has been held
+/// against the length.
 ///
 /// # Errors
 /// [`Error::Format`] with the reason.
@@ -123,7 +128,10 @@ pub fn parse(bytes: &[u8]) -> Result<Array, Error> {
     };
     let need = elements(&shape).and_then(|n| n.checked_mul(kind.bytes()));
     if need != Some(data.len()) {
-        return format(format!("shape {shape:?} of '{descr}' does not match the {} bytes of data: truncated or damaged", data.len()));
+        return format(format!(
+            "shape {shape:?} of '{descr}' does not match the {} bytes of data: truncated or damaged",
+            data.len()
+        ));
     }
     Ok(Array { shape, data: kind.decode(data) })
 }
@@ -131,7 +139,9 @@ pub fn parse(bytes: &[u8]) -> Result<Array, Error> {
 /// Header and data of a file.
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), Error> {
     let short = || Error::Format("truncated header".into());
-    let Some(rest) = bytes.strip_prefix(MAGIC) else { return format("it does not start with \\x93NUMPY") };
+    let Some(rest) = bytes.strip_prefix(MAGIC) else {
+        return format("it does not start with \\x93NUMPY");
+    };
     let (&[major, _minor], rest) = rest.split_first_chunk().ok_or_else(short)?;
     let (len, rest) = match major {
         1 => rest.split_first_chunk().map(|(n, rest)| (usize::from(u16::from_le_bytes(*n)), rest)),
@@ -167,8 +177,11 @@ impl<'a> Header<'a> {
                 break;
             }
         }
-        let (Some(descr), Some(fortran), Some(shape), "") = (descr, fortran, shape, self.0.trim()) else {
-            return format("its header lacks 'descr', 'fortran_order' or 'shape', or has something after them");
+        let (Some(descr), Some(fortran), Some(shape), "") = (descr, fortran, shape, self.0.trim())
+        else {
+            return format(
+                "its header lacks 'descr', 'fortran_order' or 'shape', or has something after them",
+            );
         };
         if fortran && shape.len() > 1 {
             return format("it is in Fortran order: save numpy.ascontiguousarray(x)");
@@ -194,7 +207,9 @@ impl<'a> Header<'a> {
         } else {
             return format("its header is damaged, or its elements are records");
         };
-        let Some((text, rest)) = self.0.split_once(quote) else { return format("its header has an open string") };
+        let Some((text, rest)) = self.0.split_once(quote) else {
+            return format("its header has an open string");
+        };
         self.0 = rest;
         Ok(text)
     }
@@ -293,7 +308,8 @@ impl Kind {
 #[must_use]
 pub fn emit(array: &Array) -> Vec<u8> {
     let dims: String = array.shape.iter().map(|d| format!("{d}, ")).collect();
-    let mut header = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.trim_end());
+    let mut header =
+        format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({}), }}", dims.trim_end());
     // The data start at a multiple of 64, the header ends with a line feed.
     let before = MAGIC.len() + 4;
     while !(before + header.len() + 1).is_multiple_of(64) {
@@ -347,13 +363,20 @@ mod tests {
 
     #[test]
     fn other_types_and_versions() {
-        let header = |d: &str| format!("{{\"shape\": (2,), 'fortran_order': True, 'descr': '{d}'}}\n");
+        let header =
+            |d: &str| format!("{{\"shape\": (2,), 'fortran_order': True, 'descr': '{d}'}}\n");
         let two = |d: &str, bytes: &[u8]| parse(&file(&header(d), bytes)).unwrap().data().to_vec();
-        assert_eq!(two("<f8", &[1.5_f64.to_le_bytes(), (-2.0_f64).to_le_bytes()].concat()), [1.5, -2.0]);
+        assert_eq!(
+            two("<f8", &[1.5_f64.to_le_bytes(), (-2.0_f64).to_le_bytes()].concat()),
+            [1.5, -2.0]
+        );
         assert_eq!(two("|i1", &[255, 3]), [-1.0, 3.0]);
         assert_eq!(two("|u1", &[255, 3]), [255.0, 3.0]);
         assert_eq!(two("<i2", &[255, 255, 0, 1]), [-1.0, 256.0]);
-        assert_eq!(two("<i8", &[(-7_i64).to_le_bytes(), 9_i64.to_le_bytes()].concat()), [-7.0, 9.0]);
+        assert_eq!(
+            two("<i8", &[(-7_i64).to_le_bytes(), 9_i64.to_le_bytes()].concat()),
+            [-7.0, 9.0]
+        );
         let mut v2 = b"\x93NUMPY\x02\x00".to_vec();
         v2.extend((header("|u1").len() as u32).to_le_bytes());
         v2.extend(header("|u1").bytes());
@@ -363,18 +386,29 @@ mod tests {
 
     #[test]
     fn refuses_what_it_cannot_read() {
-        let with = |shape: &str, fortran: &str, d: &str| format!("{{'descr': {d}, 'fortran_order': {fortran}, 'shape': {shape}}}");
+        let with = |shape: &str, fortran: &str, d: &str| {
+            format!("{{'descr': {d}, 'fortran_order': {fortran}, 'shape': {shape}}}")
+        };
         let text = |h: &str| parse(&file(h, &[0; 8])).unwrap_err().to_string();
         assert!(text(&with("(2, 1)", "True", "'<f4'")).contains("Fortran"));
         assert!(text(&with("(2,)", "False", "'>f4'")).contains("'>f4'"));
         assert!(text(&with("(2,)", "False", "[('a', '<f4')]")).contains("records"));
-        assert!(text(&with("(18446744073709551615, 18446744073709551615)", "False", "'<f4'")).contains("does not match"));
-        assert!(text(&with("(4611686018427387906,)", "False", "'<f4'")).contains("does not match"), "wraps to 2 elements");
+        assert!(
+            text(&with("(18446744073709551615, 18446744073709551615)", "False", "'<f4'"))
+                .contains("does not match")
+        );
+        assert!(
+            text(&with("(4611686018427387906,)", "False", "'<f4'")).contains("does not match"),
+            "wraps to 2 elements"
+        );
         assert!(text(&with("(99999999999999999999999,)", "False", "'<f4'")).contains("shape"));
         assert!(text(&with("(-1,)", "False", "'<f4'")).contains("shape"));
         assert!(text("{'descr': '<f4'").contains("missing"));
         assert!(text("{'descr").contains("open string"));
-        assert!(text(&with(&format!("({})", "1,".repeat(100)), "False", "'<f4'")).contains("dimensions"));
+        assert!(
+            text(&with(&format!("({})", "1,".repeat(100)), "False", "'<f4'"))
+                .contains("dimensions")
+        );
         assert!(parse(b"\x93NUMPY\x02\x00\xff\xff\xff\xff").is_err());
     }
 

@@ -1,4 +1,5 @@
-//! Exported pairings on a host: a client's file, and where a server keeps those of its clients. All of it is secret.
+//! Exported pairings on a host: a client's file, and where a server keeps those of its clients. All
+//! of it is secret.
 
 use anyhow::Context as _;
 use minionn_core::session::{Pairing, PairingId, Party};
@@ -31,7 +32,9 @@ pub fn write(path: &Path, half: &[u8]) -> anyhow::Result<()> {
         file.sync_all()?;
         fs::rename(&fresh, path)
     };
-    attempt().inspect_err(|_| drop(fs::remove_file(&fresh))).with_context(|| path.display().to_string())
+    attempt()
+        .inspect_err(|_| drop(fs::remove_file(&fresh)))
+        .with_context(|| path.display().to_string())
 }
 
 /// Reads a file, if there is one.
@@ -75,7 +78,8 @@ impl Pairings {
         Self { most, place: Place::Memory(Mutex::default()) }
     }
 
-    /// Kept in a folder, which is made if need be (on Unix: mode 0700). It belongs to one server at a time.
+    /// Kept in a folder, which is made if need be (on Unix: mode 0700). It belongs to one server at
+    /// a time.
     ///
     /// # Errors
     /// If there is no such folder and none can be made.
@@ -98,7 +102,10 @@ impl Pairings {
                 let path = file(folder, id);
                 let half = read(&path).ok()??;
                 // A medium that cannot note the time only makes the order of going worse.
-                let _ = File::options().write(true).open(&path).and_then(|f| f.set_modified(SystemTime::now()));
+                let _ = File::options()
+                    .write(true)
+                    .open(&path)
+                    .and_then(|f| f.set_modified(SystemTime::now()));
                 half
             }
         };
@@ -113,7 +120,9 @@ impl Pairings {
     pub fn keep(&self, half: Half) -> anyhow::Result<()> {
         let id = *Pairing::parse(&half)?.id();
         match &self.place {
-            Place::Memory(shelf) => shelf.lock().unwrap_or_else(PoisonError::into_inner).put(id, half, self.most),
+            Place::Memory(shelf) => {
+                shelf.lock().unwrap_or_else(PoisonError::into_inner).put(id, half, self.most)
+            }
             Place::Folder(folder, lock) => {
                 let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
                 if self.most > 0 {
@@ -143,7 +152,11 @@ impl Shelf {
         let now = self.now();
         self.halves.insert(id, (now, half));
         while self.halves.len() > most {
-            let Some(oldest) = self.halves.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id) else { return };
+            let Some(oldest) =
+                self.halves.iter().min_by_key(|(_, (used, _))| *used).map(|(id, _)| *id)
+            else {
+                return;
+            };
             self.halves.remove(&oldest);
         }
     }

@@ -1,7 +1,7 @@
 //! What a plan costs, as a picture: one bar for each layer, in SVG written by hand.
 //!
-//! The scale is linear: a bar is made of four parts, and only on a linear scale their lengths add up. What is too short to be seen is
-//! still read, since every bar has its figure.
+//! The scale is linear: a bar is made of four parts, and only on a linear scale their lengths add
+//! up. What is too short to be seen is still read, since every bar has its figure.
 
 use crate::commands::plan::bytes;
 use core::fmt::Write as _;
@@ -28,9 +28,14 @@ pub struct Plot {
     pub rows: Vec<Row>,
 }
 
-/// The parts of a bar and their colours, which stand out on white and on black, and for the colour-blind (Okabe and Ito).
-const PARTS: [(&str, &str); 4] =
-    [("offline, up", "#0072b2"), ("offline, down", "#56b4e9"), ("online, up", "#d55e00"), ("online, down", "#e69f00")];
+/// The parts of a bar and their colours, which stand out on white and on black, and for the
+/// colour-blind (Okabe and Ito).
+const PARTS: [(&str, &str); 4] = [
+    ("offline, up", "#0072b2"),
+    ("offline, down", "#56b4e9"),
+    ("online, up", "#d55e00"),
+    ("online, down", "#e69f00"),
+];
 const SECONDS: &str = "#009e73";
 /// Text has the same contrast to white and to black.
 pub(crate) const TEXT: &str = "#777";
@@ -64,7 +69,8 @@ impl Plot {
             text(&mut svg, (x + 14.0, 39.0), "start", name);
             x += 110.0;
         }
-        let most = self.rows.iter().map(|row| row.bytes.iter().sum::<u64>()).max().unwrap_or(0) as f64;
+        let most =
+            self.rows.iter().map(|row| row.bytes.iter().sum::<u64>()).max().unwrap_or(0) as f64;
         let scale = Axis::new(most, first - FIGURES, height);
         scale.draw(&mut svg, LABELS, |x| bytes(x as u64));
         for (i, row) in self.rows.iter().enumerate() {
@@ -84,7 +90,9 @@ impl Plot {
             let most = self.rows.iter().filter_map(|row| row.seconds).fold(0.0, f64::max);
             let (left, scale) = (LABELS + first, Axis::new(most, second - FIGURES, height));
             scale.draw(&mut svg, left, seconds);
-            for (i, time) in self.rows.iter().enumerate().filter_map(|(i, row)| Some((i, row.seconds?))) {
+            for (i, time) in
+                self.rows.iter().enumerate().filter_map(|(i, row)| Some((i, row.seconds?)))
+            {
                 let (top, width) = (HEAD + ROW * i as f64, scale.length(time));
                 rect(&mut svg, (left, top), (width, BAR), SECONDS);
                 text(&mut svg, (left + width + 5.0, top + BAR - 3.0), "start", &seconds(time));
@@ -119,7 +127,11 @@ impl Axis {
         // About four steps of 1, 2 or 5 times a power of ten.
         let rough = most.max(1e-9) / 4.0;
         let power = 10_f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0].into_iter().map(|n| n * power).find(|&step| step >= rough).unwrap_or(10.0 * power);
+        let step = [1.0, 2.0, 5.0]
+            .into_iter()
+            .map(|n| n * power)
+            .find(|&step| step >= rough)
+            .unwrap_or(10.0 * power);
         Self { most: most.max(1e-9), step, width, bottom: height - 30.0 }
     }
 
@@ -143,11 +155,18 @@ impl Axis {
 }
 
 fn rect(svg: &mut String, (x, y): (f64, f64), (width, height): (f64, f64), colour: &str) {
-    let _ = writeln!(svg, "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\"/>");
+    let _ = writeln!(
+        svg,
+        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\"/>"
+    );
 }
 
 pub(crate) fn text(svg: &mut String, (x, y): (f64, f64), anchor: &str, text: &str) {
-    let _ = writeln!(svg, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>", escaped(text));
+    let _ = writeln!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>",
+        escaped(text)
+    );
 }
 
 /// What XML allows inside of an element.
@@ -172,7 +191,13 @@ mod tests {
         let (mut open, mut rest, mut counts) = (Vec::new(), svg, [0; 3]);
         while let Some(at) = rest.find('<') {
             assert!(
-                !rest[..at].contains('>') && rest[..at].replace("&amp;", "").replace("&lt;", "").replace("&gt;", "").find('&').is_none()
+                !rest[..at].contains('>')
+                    && rest[..at]
+                        .replace("&amp;", "")
+                        .replace("&lt;", "")
+                        .replace("&gt;", "")
+                        .find('&')
+                        .is_none()
             );
             let end = rest[at..].find('>').unwrap() + at;
             let tag = &rest[at + 1..end];
@@ -183,7 +208,11 @@ mod tests {
             }
             let name = tag.split_whitespace().next().unwrap();
             assert_eq!(tag.matches('"').count() % 2, 0);
-            ["rect", "text", "line"].iter().zip(&mut counts).filter(|(n, _)| **n == name).for_each(|(_, c)| *c += 1);
+            ["rect", "text", "line"]
+                .iter()
+                .zip(&mut counts)
+                .filter(|(n, _)| **n == name)
+                .for_each(|(_, c)| *c += 1);
             if !tag.ends_with('/') {
                 open.push(name);
             }
@@ -195,7 +224,8 @@ mod tests {
     #[test]
     fn pictures_are_xml_whatever_the_names() {
         let row = |label: &str, bytes, seconds| Row { label: label.into(), bytes, seconds };
-        let rows = vec![row("a < b & \"c\"", [1000, 2000, 30, 4], None), row("nothing", [0; 4], None)];
+        let rows =
+            vec![row("a < b & \"c\"", [1000, 2000, 30, 4], None), row("nothing", [0; 4], None)];
         let mut plot = Plot { title: "<net>\u{1}".into(), subtitle: "x".into(), rows };
         // Four parts and four in the legend; 0, 1000, 2000 and 3000 on the axis.
         let [rects, texts, lines] = parse(&plot.svg());

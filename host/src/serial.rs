@@ -1,14 +1,17 @@
 //! A serial line to a device: one session after the other, for the line knows no connections.
 //!
-//! A device that lost its power in the middle of a session starts a new one with a hello, which no honest peer sends anywhere else. So the
-//! first bytes of a greeting end the session that was under way, wherever they come, and whatever precedes a greeting is skipped. A
-//! false alarm in a session's pseudo-random bytes has a probability of less than 2^-80 for each byte.
+//! A device that lost its power in the middle of a session starts a new one with a hello, which no
+//! honest peer sends anywhere else. So the first bytes of a greeting end the session that was under
+//! way, wherever they come, and whatever precedes a greeting is skipped. A false alarm in a
+//! session's pseudo-random bytes has a probability of less than 2^-80 for each byte.
 
 use crate::link::{Connection, LinkError};
 use anyhow::Context as _;
 use core::time::Duration;
 use minionn_core::session::Options;
-use minionn_core::wire::{Greeting, HEADER, HELLO_BYTES, Hello, OVERHEAD, Tag, emit_frame, plan_request};
+use minionn_core::wire::{
+    Greeting, HEADER, HELLO_BYTES, Hello, OVERHEAD, Tag, emit_frame, plan_request,
+};
 use serialport::{ClearBuffer, FlowControl, SerialPort};
 use std::collections::VecDeque;
 use std::io::{BufWriter, ErrorKind, Read as _, Write as _};
@@ -62,7 +65,8 @@ impl Line {
     /// If the port cannot be opened with these settings.
     pub fn open(settings: &Settings) -> anyhow::Result<Self> {
         let flow = if settings.flow_control { FlowControl::Hardware } else { FlowControl::None };
-        let port = serialport::new(&settings.port, settings.baud).flow_control(flow).timeout(IDLE).open();
+        let port =
+            serialport::new(&settings.port, settings.baud).flow_control(flow).timeout(IDLE).open();
         Self::over(port.with_context(|| settings.port.clone())?, settings.port.clone())
     }
 
@@ -113,7 +117,8 @@ impl Line {
         }
     }
 
-    /// As [`Self::fill`], but only for the time that a greeting's bytes may lie apart. False if none came.
+    /// As [`Self::fill`], but only for the time that a greeting's bytes may lie apart. False if
+    /// none came.
     fn fill_soon(&mut self) -> std::io::Result<bool> {
         self.port.set_timeout(APART)?;
         let result = self.fill();
@@ -129,11 +134,17 @@ impl Line {
         loop {
             let pending = &*self.pending.make_contiguous();
             let meets = |at: &usize| {
-                pending.get(*at..).is_some_and(|rest| self.greetings.iter().any(|g| rest.starts_with(g) || g.starts_with(rest)))
+                pending.get(*at..).is_some_and(|rest| {
+                    self.greetings.iter().any(|g| rest.starts_with(g) || g.starts_with(rest))
+                })
             };
             let Some(at) = (0..pending.len()).find(meets) else { return Ok(pending.len()) };
-            // The begin of a greeting, or the end of a frame that looks like it: then the device waits for an answer and sends no more.
-            let whole = self.greetings.iter().any(|g| pending.get(at..).is_some_and(|rest| rest.starts_with(g)));
+            // The begin of a greeting, or the end of a frame that looks like it: then the device
+            // waits for an answer and sends no more.
+            let whole = self
+                .greetings
+                .iter()
+                .any(|g| pending.get(at..).is_some_and(|rest| rest.starts_with(g)));
             if whole {
                 return Ok(at);
             }
@@ -169,7 +180,12 @@ impl Line {
 /// The part of a hello that is the same in all.
 fn hello_start() -> minionn_core::Result<Vec<u8>> {
     let mut frame = vec![0; HELLO_BYTES + OVERHEAD];
-    emit_frame(Tag::Hello, &Hello { options: Options::default(), digest: [0; 32], nonce: [0; 32], pairing: None }.emit(), &mut frame)?;
+    emit_frame(
+        Tag::Hello,
+        &Hello { options: Options::default(), digest: [0; 32], nonce: [0; 32], pairing: None }
+            .emit(),
+        &mut frame,
+    )?;
     frame.truncate(HELLO_START);
     Ok(frame)
 }

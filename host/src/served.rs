@@ -22,17 +22,23 @@ impl Drop for ServerProcess {
 }
 
 impl ServerProcess {
-    /// Serves `model` on a free port of the loopback interface, with `arguments` for `minionn serve`.
+    /// Serves `model` on a free port of the loopback interface, with `arguments` for `minionn
+    /// serve`.
     ///
     /// # Errors
     /// If it does not start.
     pub fn start(model: &[u8], arguments: &[&str]) -> anyhow::Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
-        let name = format!("minionn-{}-{}.minionn", std::process::id(), STARTED.fetch_add(1, Ordering::Relaxed));
+        let name = format!(
+            "minionn-{}-{}.minionn",
+            std::process::id(),
+            STARTED.fetch_add(1, Ordering::Relaxed)
+        );
         let file = std::env::temp_dir().join(name);
         std::fs::write(&file, model).with_context(|| file.display().to_string())?;
         let program = std::env::current_exe().context("finding this program")?;
-        let child = Self::spawn(&program, &file, arguments).with_context(|| program.display().to_string())?;
+        let child = Self::spawn(&program, &file, arguments)
+            .with_context(|| program.display().to_string())?;
         let mut server = Self { child, model: file, address: String::new() };
         let mut line = String::new();
         let stdout = server.child.stdout.take().context("the server has no output")?;

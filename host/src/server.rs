@@ -8,8 +8,13 @@ use anyhow::{Context as _, bail};
 use core::time::Duration;
 use minionn_core::model::Model;
 use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Event, MAX_STOCK, Pairing, Prepared, SERVER_PAIRING_BYTES, Server, prepared_memory, server_memory};
-use minionn_core::wire::{Greeting, Hello, PLAN_REQUEST_BYTES, abort, plan_reply, plan_reply_bytes};
+use minionn_core::session::{
+    Event, MAX_STOCK, Pairing, Prepared, SERVER_PAIRING_BYTES, Server, prepared_memory,
+    server_memory,
+};
+use minionn_core::wire::{
+    Greeting, Hello, PLAN_REQUEST_BYTES, abort, plan_reply, plan_reply_bytes,
+};
 use minionn_core::{Error, plan::Plan};
 use std::collections::HashMap;
 use std::net::{TcpListener, TcpStream};
@@ -62,14 +67,20 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service for the model in `bytes`, which stay in memory as long as the process runs; so do pairings, see [`Service::keeping`].
+    /// A service for the model in `bytes`, which stay in memory as long as the process runs; so do
+    /// pairings, see [`Service::keeping`].
     ///
     /// # Errors
     /// If the bytes are no model.
     pub fn new(bytes: Vec<u8>, limits: Limits) -> anyhow::Result<Self> {
         let model = Model::parse(bytes.leak())?;
-        let service =
-            Self { model, limits, prepared: Mutex::default(), pairings: Pairings::in_memory(Pairings::MOST), threads: Threads::new(1)? };
+        let service = Self {
+            model,
+            limits,
+            prepared: Mutex::default(),
+            pairings: Pairings::in_memory(Pairings::MOST),
+            threads: Threads::new(1)?,
+        };
         service.prepare(1)?;
         Ok(service)
     }
@@ -98,7 +109,8 @@ impl Service {
         if let Some(prepared) = all.get(&stock) {
             return Ok(prepared.clone());
         }
-        // Leaked on purpose: at most one for each stock that the limits allow, shared by all sessions until the process ends.
+        // Leaked on purpose: at most one for each stock that the limits allow, shared by all
+        // sessions until the process ends.
         let memory = Box::leak(Box::new(Memory::new(prepared_memory(self.plan(), stock)?)));
         let prepared = Arc::new(Prepared::new(self.model, stock, memory.bytes())?);
         all.insert(stock, prepared.clone());
@@ -121,11 +133,16 @@ impl Service {
         session
     }
 
-    /// Serves the clients of a serial line, one after the other; `ended` is told about every session.
+    /// Serves the clients of a serial line, one after the other; `ended` is told about every
+    /// session.
     ///
     /// # Errors
     /// If the port fails.
-    pub fn serve_line(&self, line: &mut Line, mut ended: impl FnMut(&Session)) -> anyhow::Result<()> {
+    pub fn serve_line(
+        &self,
+        line: &mut Line,
+        mut ended: impl FnMut(&Session),
+    ) -> anyhow::Result<()> {
         loop {
             let mut session = Session { peer: line.name().to_owned(), ..Session::default() };
             line.await_greeting().context("serial port")?;
@@ -159,7 +176,9 @@ impl Service {
         let (io, seed) = (Blocking(link), fresh_seed()?);
         let mut server = match &pairing {
             None => run(Server::accept(io, &prepared, options, memory.bytes(), seed)),
-            Some(pairing) => run(Server::resume(io, &prepared, options, memory.bytes(), seed, pairing)),
+            Some(pairing) => {
+                run(Server::resume(io, &prepared, options, memory.bytes(), seed, pairing))
+            }
         }
         .context("set-up")?;
         server.share(self.threads.workers());
@@ -173,16 +192,24 @@ impl Service {
                 Event::Keep => {
                     let mut half = Half::new(vec![0; SERVER_PAIRING_BYTES]);
                     server.export(&mut half)?;
-                    session.warning = self.pairings.keep(half).err().map(|error| format!("the pairing was not kept: {error:#}"));
+                    session.warning = self
+                        .pairings
+                        .keep(half)
+                        .err()
+                        .map(|error| format!("the pairing was not kept: {error:#}"));
                 }
                 Event::Closed => return Ok(()),
             }
         }
     }
 
-    /// Answers plan requests until the hello comes, whose options say how much memory the session takes.
-    /// `None` if the client only wanted the plan.
-    fn greet(&self, link: &mut impl Connection, session: &mut Session) -> anyhow::Result<Option<Hello>> {
+    /// Answers plan requests until the hello comes, whose options say how much memory the session
+    /// takes. `None` if the client only wanted the plan.
+    fn greet(
+        &self,
+        link: &mut impl Connection,
+        session: &mut Session,
+    ) -> anyhow::Result<Option<Hello>> {
         let mut bytes = Vec::new();
         loop {
             let greeting = Greeting::peek(&bytes);
@@ -190,7 +217,11 @@ impl Service {
                 Ok(Some((Greeting::Hello(hello), _))) => {
                     if hello.options.stock > self.limits.max_stock {
                         refuse(link, Error::Refused);
-                        bail!("refused a stock of {}: at most {} are allowed", hello.options.stock, self.limits.max_stock);
+                        bail!(
+                            "refused a stock of {}: at most {} are allowed",
+                            hello.options.stock,
+                            self.limits.max_stock
+                        );
                     }
                     link.read_again(bytes);
                     return Ok(Some(hello));
@@ -226,7 +257,8 @@ fn refuse(link: &mut impl Connection, error: Error) {
     let _ = link.write_all(&abort(error.code())).and_then(|()| link.flush());
 }
 
-/// Accepts clients, each on its own thread; `ended` is told about every session. With `once`, returns after the first one.
+/// Accepts clients, each on its own thread; `ended` is told about every session. With `once`,
+/// returns after the first one.
 ///
 /// # Errors
 /// If the listener fails.

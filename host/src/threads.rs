@@ -3,7 +3,8 @@
 use anyhow::Context as _;
 use minionn_core::workers::{Executor, Workers};
 
-/// Threads that any number of sessions share. None of them ever waits for a peer: a slow client holds nobody up.
+/// Threads that any number of sessions share. None of them ever waits for a peer: a slow client
+/// holds nobody up.
 #[derive(Debug)]
 pub struct Threads(Option<rayon::ThreadPool>);
 
@@ -16,7 +17,9 @@ impl Threads {
         if threads < 2 {
             return Ok(Self(None));
         }
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads - 1).thread_name(|i| format!("worker {i}"));
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads - 1)
+            .thread_name(|i| format!("worker {i}"));
         Ok(Self(Some(pool.build().context("starting threads")?)))
     }
 

@@ -1,4 +1,5 @@
-//! `minionn bench`, and the method as published: counts of the paper's Table 3, triplets, answers equal to the integer model's.
+//! `minionn bench`, and the method as published: counts of the paper's Table 3, triplets, answers
+//! equal to the integer model's.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
 
@@ -29,18 +30,24 @@ fn model(ops: &[Op], most: i32, top: i64) -> Vec<u8> {
     let n = Plan::write(&header, ops, &mut plan).unwrap();
     plan.truncate(n);
     let mut model = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];
-    let weight = |l: usize, i: usize, j: usize| (l * 7919 + i * 131 + j * 37 + 5) as i64 * 7 % (2 * top + 1) - top;
+    let weight = |l: usize, i: usize, j: usize| {
+        (l * 7919 + i * 131 + j * 37 + 5) as i64 * 7 % (2 * top + 1) - top
+    };
     Model::write(&plan, weight, |l, i| (l * 10 + i) as i64 - 5, &mut model).unwrap();
     model
 }
 
 fn inputs(model: &Model<'_>, seed: u64) -> Vec<i64> {
-    let (len, most) = (model.plan().header().input_len, u64::from(model.plan().header().input.max.unsigned_abs()));
+    let (len, most) = (
+        model.plan().header().input_len,
+        u64::from(model.plan().header().input.max.unsigned_abs()),
+    );
     let mut random = SEED.stream(Domain::Mask, seed);
     (0..len).map(|_| (random.next_u64() % (2 * most + 1)) as i64 - most as i64).collect()
 }
 
-/// Runs as published, on a few inputs; the profile holds its answers against the integer model, and so does this.
+/// Runs as published, on a few inputs; the profile holds its answers against the integer model, and
+/// so does this.
 fn published(bytes: &[u8], rounds: u64) -> Profile {
     let model = Model::parse(bytes).unwrap();
     let plan = model.plan();
@@ -64,16 +71,22 @@ fn triplet(op: Op) -> Counts {
     let model = Model::parse(&bytes).unwrap();
     let layer = model.layers().next().unwrap();
     let (batch, mut random) = (Batch::default(), SEED.stream(Domain::Mask, 1));
-    let r: Vec<u64> = (0..op.input().1).map(|i| if i == 0 { MODULUS - 1 } else { uniform(&mut random) }).collect();
+    let r: Vec<u64> = (0..op.input().1)
+        .map(|i| if i == 0 { MODULUS - 1 } else { uniform(&mut random) })
+        .collect();
     let mut parties = Client::with_server(&SEED.derive(1), SEED.derive(2));
     let dots = Dots::new(layer, &batch);
     let triplet = dots.triplet(&mut parties, &batch, &r, &mut random).unwrap();
 
     let (g, mut row) = (layer.geometry(), 0);
     let [ho, wo] = g.size;
-    for (o, y, x) in (0..g.outputs).flat_map(|o| (0..ho).flat_map(move |y| (0..wo).map(move |x| (o, y, x)))) {
+    for (o, y, x) in
+        (0..g.outputs).flat_map(|o| (0..ho).flat_map(move |y| (0..wo).map(move |x| (o, y, x))))
+    {
         let mut want = 0;
-        for (c, u, v) in (0..g.channels).flat_map(|c| (0..g.kernel[0]).flat_map(move |u| (0..g.kernel[1]).map(move |v| (c, u, v)))) {
+        for (c, u, v) in (0..g.channels).flat_map(|c| {
+            (0..g.kernel[0]).flat_map(move |u| (0..g.kernel[1]).map(move |v| (c, u, v)))
+        }) {
             if let (Some(i), Some(j)) = (g.source(c, y + u, x + v), g.weight(o, c, u, v)) {
                 want = RING.add(want, RING.mul(r[i], RING.from_signed(layer.weight(j))));
             }
@@ -92,19 +105,46 @@ fn fully_connected(inputs: u32, outputs: u32) -> Op {
 
 #[test]
 fn paper_layer_takes_twenty_five_of_everything() {
-    assert_eq!(triplet(fully_connected(784, 128)), Counts { up: 25, multiplications: 25, down: 25, decryptions: 25 });
+    assert_eq!(
+        triplet(fully_connected(784, 128)),
+        Counts { up: 25, multiplications: 25, down: 25, decryptions: 25 }
+    );
 }
 
 #[test]
 fn triplets_are_products() {
     let plain = Convolution::fully_connected(1, 1);
-    for (inputs, outputs, ciphertexts) in [(1, 1, 1), (4096, 1, 1), (4097, 1, 2), (5000, 3, 4), (64, 64, 1)] {
+    for (inputs, outputs, ciphertexts) in
+        [(1, 1, 1), (4096, 1, 1), (4097, 1, 2), (5000, 3, 4), (64, 64, 1)]
+    {
         assert_eq!(triplet(fully_connected(inputs, outputs)).up, ciphertexts, "{inputs}→{outputs}");
     }
     for layer in [
-        Convolution { input: [1, 28, 28], outputs: 5, kernel: [5, 5], stride: [2, 2], pads: [1; 4], ..plain },
-        Convolution { input: [3, 9, 8], outputs: 4, kernel: [3, 2], stride: [2, 2], pads: [1, 0, 2, 1], ..plain },
-        Convolution { input: [4, 10, 10], outputs: 8, kernel: [3, 3], pads: [2; 4], dilation: [2, 2], groups: 4, ..plain },
+        Convolution {
+            input: [1, 28, 28],
+            outputs: 5,
+            kernel: [5, 5],
+            stride: [2, 2],
+            pads: [1; 4],
+            ..plain
+        },
+        Convolution {
+            input: [3, 9, 8],
+            outputs: 4,
+            kernel: [3, 2],
+            stride: [2, 2],
+            pads: [1, 0, 2, 1],
+            ..plain
+        },
+        Convolution {
+            input: [4, 10, 10],
+            outputs: 8,
+            kernel: [3, 3],
+            pads: [2; 4],
+            dilation: [2, 2],
+            groups: 4,
+            ..plain
+        },
         Convolution { input: [6, 5, 5], outputs: 9, groups: 3, ..plain },
     ] {
         triplet(Op::Convolution { ring: 20, weight_bits: 8, layer });
@@ -118,16 +158,35 @@ fn small_networks_equal_the_integer_model() {
         Op::Activation { function: Function::Relu, ring_in: 24, ring_out: 30, shift: 3, len: 5 },
         Op::Square { ring: 30, len: 5 },
         Op::FullyConnected { ring: 30, weight_bits: 8, inputs: 5, outputs: 4 },
-        Op::Activation { function: Function::Identity, ring_in: 30, ring_out: 20, shift: 12, len: 4 },
+        Op::Activation {
+            function: Function::Identity,
+            ring_in: 30,
+            ring_out: 20,
+            shift: 12,
+            len: 4,
+        },
         Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 4, outputs: 3 },
         Op::Argmax { ring: 20, len: 3 },
     ];
     let profile = published(&model(&ops, 20, 20), 8);
-    assert!(profile.rows[1].and_gates > 0 && profile.rows[2].ots == 5 * 37 && profile.rows[6].and_gates > 0);
-    assert!(profile.rows.iter().zip(&ops).all(|(row, op)| (row.offline.bytes() > 0) == op.is_linear()));
+    assert!(
+        profile.rows[1].and_gates > 0
+            && profile.rows[2].ots == 5 * 37
+            && profile.rows[6].and_gates > 0
+    );
+    assert!(
+        profile.rows.iter().zip(&ops).all(|(row, op)| (row.offline.bytes() > 0) == op.is_linear())
+    );
 
     let plain = Convolution::fully_connected(1, 1);
-    let first = Convolution { input: [2, 7, 7], outputs: 4, kernel: [3, 3], pads: [1; 4], groups: 2, ..plain };
+    let first = Convolution {
+        input: [2, 7, 7],
+        outputs: 4,
+        kernel: [3, 3],
+        pads: [1; 4],
+        groups: 2,
+        ..plain
+    };
     let pool = Convolution::window([4, 7, 7], [3, 3], [2, 2], [1; 4], [1; 2]);
     let sum = Convolution::window([4, 4, 4], [2, 2], [2, 2], [0; 4], [1; 2]);
     for function in [Function::Relu, Function::Identity] {
@@ -144,23 +203,42 @@ fn small_networks_equal_the_integer_model() {
 
 #[test]
 fn integers_beyond_half_the_modulus_are_refused() {
-    let bytes =
-        model(&[Op::FullyConnected { ring: 44, weight_bits: 8, inputs: 64, outputs: 4 }, Op::Open { ring: 44, len: 4 }], i32::MAX, 100);
+    let bytes = model(
+        &[
+            Op::FullyConnected { ring: 44, weight_bits: 8, inputs: 64, outputs: 4 },
+            Op::Open { ring: 44, len: 4 },
+        ],
+        i32::MAX,
+        100,
+    );
     let model = Model::parse(&bytes).unwrap();
     assert_eq!(paper::run(&model, &[3; 64], &SEED).unwrap().outputs.len(), 4);
-    let signs: Vec<i64> = model.layers().next().unwrap().weights().take(64).map(|w| w.signum() * i64::from(i32::MAX)).collect();
+    let signs: Vec<i64> = model
+        .layers()
+        .next()
+        .unwrap()
+        .weights()
+        .take(64)
+        .map(|w| w.signum() * i64::from(i32::MAX))
+        .collect();
     let error = paper::run(&model, &signs, &SEED).unwrap_err().to_string();
     assert!(error.contains("operation 0") && error.contains("half the paper's N"), "{error}");
 }
 
-// ---- the command -----------------------------------------------------------------------------------------------------------
+// ---- the command
+// -----------------------------------------------------------------------------------------------------------
 
 fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
 }
 
 fn bench(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_minionn")).arg("bench").args(arguments).current_dir(models()).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_minionn"))
+        .arg("bench")
+        .args(arguments)
+        .current_dir(models())
+        .output()
+        .unwrap()
 }
 
 fn json(arguments: &[&str]) -> Value {
@@ -171,35 +249,87 @@ fn json(arguments: &[&str]) -> Value {
 
 #[test]
 fn own_method() {
-    let value = json(&["digits_relu.minionn", "--stock", "3", "--tables", "streamed", "--ot", "2", "--runs", "2", "--json"]);
-    assert_eq!((value["network"].as_str(), &value["stock"], &value["runs"]), (Some("digits_relu"), &3.into(), &2.into()));
+    let value = json(&[
+        "digits_relu.minionn",
+        "--stock",
+        "3",
+        "--tables",
+        "streamed",
+        "--ot",
+        "2",
+        "--runs",
+        "2",
+        "--json",
+    ]);
+    assert_eq!(
+        (value["network"].as_str(), &value["stock"], &value["runs"]),
+        (Some("digits_relu"), &3.into(), &2.into())
+    );
     for phase in ["setup", "offline", "online"] {
-        assert!(value[phase]["seconds"].as_f64().unwrap() > 0.0 && value[phase]["bytes_sent"].as_u64().unwrap() > 0, "{phase}");
+        assert!(
+            value[phase]["seconds"].as_f64().unwrap() > 0.0
+                && value[phase]["bytes_sent"].as_u64().unwrap() > 0,
+            "{phase}"
+        );
     }
-    let text = String::from_utf8(bench(&["--model", "digits_relu.minionn", "--runs", "1"]).stdout).unwrap();
+    let text = String::from_utf8(bench(&["--model", "digits_relu.minionn", "--runs", "1"]).stdout)
+        .unwrap();
     assert!(text.contains("online, per prediction"), "{text}");
-    assert!(!bench(&[]).status.success() && !bench(&["README.md"]).status.success() && !bench(&["fig10", "--runs", "0"]).status.success());
+    assert!(
+        !bench(&[]).status.success()
+            && !bench(&["README.md"]).status.success()
+            && !bench(&["fig10", "--runs", "0"]).status.success()
+    );
 }
 
 #[test]
 fn both_methods_on_figure_10() {
     let input = "fig10_square.test.npy";
-    let value = json(&["--profile", "paper", "--model", "fig10", "--input", input, "--stock", "2", "--runs", "1", "--json"]);
+    let value = json(&[
+        "--profile",
+        "paper",
+        "--model",
+        "fig10",
+        "--input",
+        input,
+        "--stock",
+        "2",
+        "--runs",
+        "1",
+        "--json",
+    ]);
     assert_eq!(value["network"], "fig10_square");
-    let all = |counts: &Value| ["up", "multiplications", "down", "decryptions"].map(|key| counts[key].as_u64().unwrap());
+    let all = |counts: &Value| {
+        ["up", "multiplications", "down", "decryptions"].map(|key| counts[key].as_u64().unwrap())
+    };
     assert_eq!(all(&value["table_3"]["paper"]), [25; 4]);
     assert_eq!(all(&value["table_3"]["secureml"]), [784, 100_352, 128, 128]);
     assert_eq!(all(&value["operations"][0]["paper"]["ciphertexts"]), [25; 4]);
     assert!(value["warning"].as_str().unwrap().contains("never serves real inputs"));
     assert!(value["flooding_bits"].as_u64().unwrap() < 40);
-    assert!(value["speed_up"].as_f64().unwrap() > 0.0 && value["fewer_bytes"].as_f64().unwrap() > 1.0);
+    assert!(
+        value["speed_up"].as_f64().unwrap() > 0.0 && value["fewer_bytes"].as_f64().unwrap() > 1.0
+    );
 }
 
 #[test]
 fn onnx_files_are_compiled_first() {
-    let output = bench(&["digits_relu.onnx", "--calibrate", "digits_relu.calibrate.npy", "--profile", "paper", "--runs", "1"]);
+    let output = bench(&[
+        "digits_relu.onnx",
+        "--calibrate",
+        "digits_relu.calibrate.npy",
+        "--profile",
+        "paper",
+        "--runs",
+        "1",
+    ]);
     let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success() && text.contains("never serves real inputs") && text.contains("times faster"), "{text}");
+    assert!(
+        output.status.success()
+            && text.contains("never serves real inputs")
+            && text.contains("times faster"),
+        "{text}"
+    );
     assert!(!text.contains("Table 3"), "no such layer: {text}");
 }
 
@@ -207,13 +337,27 @@ fn onnx_files_are_compiled_first() {
 fn parts_stand_beside_the_limits_of_the_machine() {
     let value = json(&["--primitives", "--json"]);
     let rows = value["rows"].as_array().unwrap();
-    // Beside the parts, three layers offline and online; with every k, OTs over loopback, a layer streamed, and one compared.
+    // Beside the parts, three layers offline and online; with every k, OTs over loopback, a layer
+    // streamed, and one compared.
     assert_eq!(rows.len(), parts::PARTS.iter().filter(|part| part.again).count() + 6 + 3 * 4);
     for row in rows {
-        let [seconds, limit, ratio] = ["seconds", "limit_seconds", "ratio"].map(|key| row[key].as_f64().unwrap());
-        assert!(seconds > 0.0 && limit > 0.0 && (ratio * limit / seconds - 1.0).abs() < 1e-9, "{row}");
+        let [seconds, limit, ratio] =
+            ["seconds", "limit_seconds", "ratio"].map(|key| row[key].as_f64().unwrap());
+        assert!(
+            seconds > 0.0 && limit > 0.0 && (ratio * limit / seconds - 1.0).abs() < 1e-9,
+            "{row}"
+        );
     }
-    for limit in ["block", "schedule", "cached_byte", "memory_byte", "loopback_byte", "round_trip", "transform", "random_byte"] {
+    for limit in [
+        "block",
+        "schedule",
+        "cached_byte",
+        "memory_byte",
+        "loopback_byte",
+        "round_trip",
+        "transform",
+        "random_byte",
+    ] {
         assert!(value["limits"][limit].as_f64().unwrap() > 0.0, "{limit}");
     }
 }
@@ -221,22 +365,35 @@ fn parts_stand_beside_the_limits_of_the_machine() {
 #[test]
 fn parts_are_run_by_name_for_counting() {
     let list = String::from_utf8(bench(&["--count", "list"]).stdout).unwrap();
-    assert_eq!(list.lines().collect::<Vec<_>>(), parts::PARTS.iter().map(|part| part.name).collect::<Vec<_>>());
+    assert_eq!(
+        list.lines().collect::<Vec<_>>(),
+        parts::PARTS.iter().map(|part| part.name).collect::<Vec<_>>()
+    );
     for part in ["ntt", "fig10-offline", "fig10-online"] {
         let output = bench(&["--count", part]);
-        assert!(output.status.success() && output.stdout.is_empty(), "{part}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success() && output.stdout.is_empty(),
+            "{part}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
-    assert!(String::from_utf8_lossy(&bench(&["--count", "nothing"]).stderr).contains("--count list"));
+    assert!(
+        String::from_utf8_lossy(&bench(&["--count", "nothing"]).stderr).contains("--count list")
+    );
 }
 
 #[test]
 fn many_clients_at_once() {
-    let value = json(&["--clients", "6", "--model", "digits_relu.minionn", "--stock", "2", "--json"]);
+    let value =
+        json(&["--clients", "6", "--model", "digits_relu.minionn", "--stock", "2", "--json"]);
     assert_eq!((value["clients"].as_u64(), value["stock"].as_u64()), (Some(6), Some(2)));
     // A session touches most of its memory: set-up all of it, the phases after it what they share.
     let (planned, resident) = (value["planned"].as_u64().unwrap(), value["resident"].as_u64());
     assert!(resident.is_none_or(|resident| resident > planned / 2), "{value}");
-    assert!(!bench(&["--clients", "0"]).status.success() && !bench(&["--clients", "2", "--link", "lan"]).status.success());
+    assert!(
+        !bench(&["--clients", "0"]).status.success()
+            && !bench(&["--clients", "2", "--link", "lan"]).status.success()
+    );
 }
 
 #[test]
@@ -257,16 +414,25 @@ fn what_cannot_be_measured_together_is_refused() {
 
 #[test]
 fn curves_show_what_was_measured() {
-    for curve in [curves::width(&[16, 32], 1), curves::channels(&[1, 2], 1), curves::stock(&[1, 2], 1)] {
+    for curve in
+        [curves::width(&[16, 32], 1), curves::channels(&[1, 2], 1), curves::stock(&[1, 2], 1)]
+    {
         let curve = curve.unwrap();
         let [first, last] = &curve.points[..] else { panic!("two points") };
         for point in [first, last] {
-            assert!(point.seconds.iter().all(|&s| s > 0.0) && point.bytes.iter().all(|&b| b > 0) && point.memory.iter().all(|&m| m > 0));
+            assert!(
+                point.seconds.iter().all(|&s| s > 0.0)
+                    && point.bytes.iter().all(|&b| b > 0)
+                    && point.memory.iter().all(|&m| m > 0)
+            );
         }
         let each = |point: &curves::Point| point.bytes.iter().sum::<u64>() as f64;
         match curve.name {
-            // Ciphertexts come whole, so small layers grow by their tables: no more than in proportion.
-            "width" | "channels" => assert!(each(last) > each(first) && each(last) <= 2.0 * each(first), "{curve:?}"),
+            // Ciphertexts come whole, so small layers grow by their tables: no more than in
+            // proportion.
+            "width" | "channels" => {
+                assert!(each(last) > each(first) && each(last) <= 2.0 * each(first), "{curve:?}")
+            }
             _ => assert!(each(last) < each(first), "a stock shares ciphertexts: {curve:?}"),
         }
         let svg = curve.chart().svg();

@@ -34,7 +34,12 @@ fn folder(test: &str) -> PathBuf {
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    assert!(output.status.success(), "{command:?}\n{}{}", text(&output.stdout), text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}{}",
+        text(&output.stdout),
+        text(&output.stderr)
+    );
     text(&output.stdout)
 }
 
@@ -51,7 +56,8 @@ fn write_headers(folder: &Path, name: &str, options: &Options, buffers: BufferAr
     let bytes = read(&format!("{name}.minionn"));
     let model = Model::parse(&bytes).unwrap();
     let (network, windows) = (folder.join("network.h"), folder.join("windows.h"));
-    std::fs::write(&network, c_header::plan(&network, model.plan(), options, buffers).unwrap()).unwrap();
+    std::fs::write(&network, c_header::plan(&network, model.plan(), options, buffers).unwrap())
+        .unwrap();
     let inputs = npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap();
     let rows = inputs.rows_of(model.plan().header().input_len as usize).unwrap().take(rows);
     let answers = answers(&model, rows).unwrap();
@@ -76,9 +82,10 @@ fn headers_compile_as_every_standard() {
     let (c, cpp) = (folder.join("main.c"), folder.join("main.cpp"));
     std::fs::write(&c, PROGRAM).unwrap();
     std::fs::write(&cpp, PROGRAM.replace("(void)", "()")).unwrap();
-    for (name, options) in
-        [("digits_relu", options(Repetition::K2, Tables::Streamed, 1)), ("fig13_cifar", options(Repetition::K8, Tables::Stored, 3))]
-    {
+    for (name, options) in [
+        ("digits_relu", options(Repetition::K2, Tables::Streamed, 1)),
+        ("fig13_cifar", options(Repetition::K8, Tables::Stored, 3)),
+    ] {
         write_headers(&folder, name, &options, BufferArgs { inbox: Some(300), outbox: None }, 2);
         let mut compilers = 0;
         for (tool, source, standards) in [
@@ -94,7 +101,11 @@ fn headers_compile_as_every_standard() {
             compilers += 1;
             for standard in standards {
                 let mut compiler = Command::new(tool);
-                compiler.arg(format!("-std={standard}")).args(STRICT).args(["-ffreestanding", "-fsyntax-only", "-I"]);
+                compiler.arg(format!("-std={standard}")).args(STRICT).args([
+                    "-ffreestanding",
+                    "-fsyntax-only",
+                    "-I",
+                ]);
                 run(compiler.arg(root().join("include")).arg("-I").arg(&folder).arg(source));
             }
         }
@@ -102,7 +113,8 @@ fn headers_compile_as_every_standard() {
     }
 }
 
-/// Says what a C compiler of this machine sees in the headers, one `NAME NUMBER` a line; floats as their bits.
+/// Says what a C compiler of this machine sees in the headers, one `NAME NUMBER` a line; floats as
+/// their bits.
 const PRINTER: &str = r#"
 #include "network.h"
 #include "windows.h"
@@ -135,11 +147,22 @@ fn seen_by_c(folder: &Path) -> BTreeMap<String, i64> {
     let (source, program) = (folder.join("print.c"), folder.join("print"));
     std::fs::write(&source, PRINTER).unwrap();
     let mut compiler = Command::new("gcc");
-    compiler.arg("-std=c99").args(STRICT).arg("-Wno-unused-function").arg("-I").arg(root().join("include")).arg("-I").arg(folder);
+    compiler
+        .arg("-std=c99")
+        .args(STRICT)
+        .arg("-Wno-unused-function")
+        .arg("-I")
+        .arg(root().join("include"))
+        .arg("-I")
+        .arg(folder);
     // The options function would need the library.
     run(compiler.arg(&source).args(["-O1", "-o"]).arg(&program));
     let lines = run(&mut Command::new(program));
-    lines.lines().map(|line| line.split_once(' ').unwrap()).map(|(name, n)| (name.to_owned(), n.parse().unwrap())).collect()
+    lines
+        .lines()
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(name, n)| (name.to_owned(), n.parse().unwrap()))
+        .collect()
 }
 
 #[test]
@@ -161,14 +184,23 @@ fn macros_and_functions_agree() {
         // SAFETY: pointers of live values; what is read was written by a call that succeeded.
         let (cost, info) = unsafe {
             let ok = minionn::minionn_status::MINIONN_OK;
-            assert_eq!(minionn::minionn_options_init(c_options.as_mut_ptr(), size_of::<minionn::minionn_options>()), ok);
+            assert_eq!(
+                minionn::minionn_options_init(
+                    c_options.as_mut_ptr(),
+                    size_of::<minionn::minionn_options>()
+                ),
+                ok
+            );
             let mut c_options = c_options.assume_init();
             c_options.repetition = options.repetition.k() as u8;
             c_options.tables = options.tables as u8;
             c_options.stock = options.stock;
             (c_options.inbox, c_options.outbox) = (1000, 2048);
             let (plan, len) = (plan_bytes.as_ptr(), plan_bytes.len());
-            assert_eq!(minionn::minionn_client_memory(plan, len, &c_options, &mut size, &mut align), ok);
+            assert_eq!(
+                minionn::minionn_client_memory(plan, len, &c_options, &mut size, &mut align),
+                ok
+            );
             assert_eq!(minionn::minionn_plan_cost(plan, len, &c_options, cost.as_mut_ptr()), ok);
             assert_eq!(minionn::minionn_plan_info(plan, len, info.as_mut_ptr()), ok);
             (cost.assume_init(), info.assume_init())
@@ -200,14 +232,22 @@ fn macros_and_functions_agree() {
         ]
         .map(|(name, n)| (name.to_owned(), n))
         .into();
-        expected.extend(plan_bytes.iter().enumerate().map(|(i, &byte)| (format!("plan.{i}"), i64::from(byte))));
-        let (model, inputs) = (read(&format!("{name}.minionn")), npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap());
+        expected.extend(
+            plan_bytes.iter().enumerate().map(|(i, &byte)| (format!("plan.{i}"), i64::from(byte))),
+        );
+        let (model, inputs) = (
+            read(&format!("{name}.minionn")),
+            npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap(),
+        );
         let rows = inputs.rows_of(info.input_length as usize).unwrap().take(3);
         let answers = answers(&Model::parse(&model).unwrap(), rows).unwrap();
         for (i, answer) in answers.iter().enumerate() {
             expected.insert(format!("argmax.{i}"), answer.argmax as i64);
-            expected.extend(answer.input.iter().enumerate().map(|(k, &x)| (format!("x.{i}.{k}"), x)));
-            expected.extend(answer.integers.iter().enumerate().map(|(k, &y)| (format!("y.{i}.{k}"), y)));
+            expected
+                .extend(answer.input.iter().enumerate().map(|(k, &x)| (format!("x.{i}.{k}"), x)));
+            expected.extend(
+                answer.integers.iter().enumerate().map(|(k, &y)| (format!("y.{i}.{k}"), y)),
+            );
         }
         assert!(seen == expected, "{name}: {:?}", seen.iter().zip(&expected).find(|(a, b)| a != b));
     }
@@ -220,9 +260,18 @@ fn what_a_small_machine_cannot_address_is_left_out() {
     let all = options(Repetition::K8, Tables::Stored, 4096);
     let text = c_header::plan(Path::new("large.h"), &plan, &all, BufferArgs::default()).unwrap();
     let (large, small) = text.split_once("\n#elif").unwrap();
-    let of = |text: &str, name: &str| text.lines().find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name)?.trim().parse().ok());
-    assert!(of(large, "LARGE_CLIENT_MEMORY") > Some(1_u64 << 32) && of(large, "LARGE_MODEL_MEMORY") < Some(1 << 31));
-    assert!(of(small, "LARGE_CLIENT_MEMORY").is_none() && of(small, "LARGE_MODEL_MEMORY").is_some(), "gigabytes of tables");
+    let of = |text: &str, name: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix("#define ")?.strip_prefix(name)?.trim().parse().ok())
+    };
+    assert!(
+        of(large, "LARGE_CLIENT_MEMORY") > Some(1_u64 << 32)
+            && of(large, "LARGE_MODEL_MEMORY") < Some(1 << 31)
+    );
+    assert!(
+        of(small, "LARGE_CLIENT_MEMORY").is_none() && of(small, "LARGE_MODEL_MEMORY").is_some(),
+        "gigabytes of tables"
+    );
 }
 
 #[test]
@@ -230,7 +279,9 @@ fn what_makes_no_header_is_said() {
     let bytes = read("digits_relu.plan");
     let plan = Plan::parse(&bytes).unwrap();
     for name in ["7up.h", "my-net.h", ".h", "a b.h", "ä.h"] {
-        let error = c_header::plan(Path::new(name), &plan, &Options::default(), BufferArgs::default()).unwrap_err();
+        let error =
+            c_header::plan(Path::new(name), &plan, &Options::default(), BufferArgs::default())
+                .unwrap_err();
         assert!(error.to_string().contains("letters, digits and underscores"), "{name}: {error}");
     }
     let small = BufferArgs { inbox: Some(63), outbox: None };
@@ -248,12 +299,45 @@ fn the_commands_write_them() {
         command
     };
     let (network, windows) = (folder.join("network.h"), folder.join("windows.h"));
-    run(minionn().args(["plan", "digits_relu.plan", "--ot", "2", "--tables", "streamed", "--outbox", "512", "--c-header"]).arg(&network));
-    run(minionn().args(["plain", "digits_relu.minionn", "--input", "digits_relu.test.npy", "--rows", "4", "--c-header"]).arg(&windows));
+    run(minionn()
+        .args([
+            "plan",
+            "digits_relu.plan",
+            "--ot",
+            "2",
+            "--tables",
+            "streamed",
+            "--outbox",
+            "512",
+            "--c-header",
+        ])
+        .arg(&network));
+    run(minionn()
+        .args([
+            "plain",
+            "digits_relu.minionn",
+            "--input",
+            "digits_relu.test.npy",
+            "--rows",
+            "4",
+            "--c-header",
+        ])
+        .arg(&windows));
     let seen = seen_by_c(&folder);
-    assert_eq!((seen["NETWORK_INBOX"], seen["NETWORK_OUTBOX"], seen["NETWORK_TABLES"]), (2048, 512, 1));
+    assert_eq!(
+        (seen["NETWORK_INBOX"], seen["NETWORK_OUTBOX"], seen["NETWORK_TABLES"]),
+        (2048, 512, 1)
+    );
     assert!(seen.contains_key("argmax.3") && !seen.contains_key("argmax.4"));
-    assert!(!minionn().args(["plan", "digits_relu.plan", "--inbox", "512"]).output().unwrap().status.success(), "only with --c-header");
+    assert!(
+        !minionn()
+            .args(["plan", "digits_relu.plan", "--inbox", "512"])
+            .output()
+            .unwrap()
+            .status
+            .success(),
+        "only with --c-header"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! `minionn check`: float network, integer model and private run side by side, and that it notices what differs.
+//! `minionn check`: float network, integer model and private run side by side, and that it notices
+//! what differs.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -35,13 +36,18 @@ fn graph(name: &str) -> (Vec<u8>, Compiled, Array) {
 }
 
 fn read(name: &str) -> Option<(Vec<u8>, Compiled, Array)> {
-    let index: Value = serde_json::from_slice(&std::fs::read(graphs().join("index.json")).unwrap()).unwrap();
+    let index: Value =
+        serde_json::from_slice(&std::fs::read(graphs().join("index.json")).unwrap()).unwrap();
     let entry = index.as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap();
     let bound = |i: usize| entry["input_range"][i].as_f64().unwrap() as f32;
     let onnx = std::fs::read(graphs().join(format!("{name}.onnx"))).unwrap();
     let x = npy::read(&graphs().join(format!("{name}.x.npy"))).unwrap();
-    let options =
-        CompileOptions { input_range: Some((bound(0), bound(1))), weight_bits: 12, activation_bits: 12, ..CompileOptions::default() };
+    let options = CompileOptions {
+        input_range: Some((bound(0), bound(1))),
+        weight_bits: 12,
+        activation_bits: 12,
+        ..CompileOptions::default()
+    };
     let compiled = compile(&onnx, &options, Some(&x)).ok()?;
     Some((onnx, compiled, x))
 }
@@ -61,7 +67,10 @@ fn agreed(name: &str, report: &CheckReport) {
     assert_eq!(report.first_far(), None, "{name}");
     assert!(report.answers_agree(), "{name}");
     assert_eq!(report.answers.all_three, Some(report.answers.rows), "{name}");
-    assert!(report.layers.iter().all(|layer| layer.import_relative.is_none_or(|part| part < 1e-4)), "{name}: the import");
+    assert!(
+        report.layers.iter().all(|layer| layer.import_relative.is_none_or(|part| part < 1e-4)),
+        "{name}: the import"
+    );
 }
 
 fn from_tract(report: &CheckReport) -> usize {
@@ -83,8 +92,19 @@ fn digits_agree_layer_by_layer() {
 
 #[test]
 fn small_graphs_agree_layer_by_layer() {
-    // Convolutions with squares and with maxima as in the paper's Figures 11 and 12, a residual network, and functions that take several steps.
-    for name in ["square_mul", "lenet", "lenet_tanh", "resnet", "gelu_erf", "lstm_last_state", "clip_inside", "densenet", "mul_gate"] {
+    // Convolutions with squares and with maxima as in the paper's Figures 11 and 12, a residual
+    // network, and functions that take several steps.
+    for name in [
+        "square_mul",
+        "lenet",
+        "lenet_tanh",
+        "resnet",
+        "gelu_erf",
+        "lstm_last_state",
+        "clip_inside",
+        "densenet",
+        "mul_gate",
+    ] {
         let (onnx, compiled, x) = graph(name);
         let report = check(&onnx, &compiled, &head(&x, 2), &Settings::default()).unwrap();
         agreed(name, &report);
@@ -94,7 +114,8 @@ fn small_graphs_agree_layer_by_layer() {
     }
 }
 
-/// Where tract 0.23.9 is not what onnxruntime is: Celu's slope, and the last state of some recurrent layers.
+/// Where tract 0.23.9 is not what onnxruntime is: Celu's slope, and the last state of some
+/// recurrent layers.
 #[cfg(feature = "check")]
 const TRACT_IS_OFF: [&str; 4] = ["celu", "lstm_reverse", "gru_initial_state", "rnn_relu"];
 
@@ -109,20 +130,36 @@ fn from_onnxruntime(name: &str, compiled: &Compiled, x: &Array) -> bool {
     })
 }
 
-/// Every graph through the float part: where tract can run it, both float networks are the same, and the integers near them.
+/// Every graph through the float part: where tract can run it, both float networks are the same,
+/// and the integers near them.
 #[cfg(feature = "check")]
 #[test]
 fn the_importer_agrees_with_an_independent_engine() {
-    let index: Value = serde_json::from_slice(&std::fs::read(graphs().join("index.json")).unwrap()).unwrap();
-    let all: Vec<&str> = index.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
+    let index: Value =
+        serde_json::from_slice(&std::fs::read(graphs().join("index.json")).unwrap()).unwrap();
+    let all: Vec<&str> =
+        index.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
     // Whether it was compared, and what was far.
     let compare = |name: &&str| {
         // What the importer refuses is a matter for tests/graphs.rs.
         let (onnx, compiled, x) = read(name)?;
-        let report = check(&onnx, &compiled, &x, &Settings { private: false, ..Settings::default() }).unwrap();
-        let compared = if from_tract(&report) > 0 { Ok(()) } else { Err(format!("{name}: {:?}", report.notes)) };
-        let differs = report.layers.iter().find(|layer| layer.import_relative.is_some_and(|part| part > 1e-4));
-        assert_eq!(differs.is_some(), report.notes.iter().any(|note| note.contains("please report")), "{name}");
+        let report =
+            check(&onnx, &compiled, &x, &Settings { private: false, ..Settings::default() })
+                .unwrap();
+        let compared = if from_tract(&report) > 0 {
+            Ok(())
+        } else {
+            Err(format!("{name}: {:?}", report.notes))
+        };
+        let differs = report
+            .layers
+            .iter()
+            .find(|layer| layer.import_relative.is_some_and(|part| part > 1e-4));
+        assert_eq!(
+            differs.is_some(),
+            report.notes.iter().any(|note| note.contains("please report")),
+            "{name}"
+        );
         if TRACT_IS_OFF.contains(name) {
             assert!(differs.is_some() && from_onnxruntime(name, &compiled, &x), "{name}: {report}");
             return Some((compared, None));
@@ -134,22 +171,29 @@ fn the_importer_agrees_with_an_independent_engine() {
         Some((compared, far))
     };
     let (results, far): (Vec<_>, Vec<_>) = all.par_iter().filter_map(compare).unzip();
-    let (far, cannot): (Vec<String>, Vec<String>) =
-        (far.into_iter().flatten().collect(), results.iter().filter_map(|r| r.clone().err()).collect());
+    let (far, cannot): (Vec<String>, Vec<String>) = (
+        far.into_iter().flatten().collect(),
+        results.iter().filter_map(|r| r.clone().err()).collect(),
+    );
     let compared = results.len() - cannot.len();
     println!("{compared} of {} graphs compared with tract; not:\n{}", all.len(), cannot.join("\n"));
     assert!(far.is_empty(), "{}", far.join("\n"));
     assert!(compared * 10 >= all.len() * 8, "{compared} of {}:\n{}", all.len(), cannot.join("\n"));
 }
 
-/// The model with one weight changed: the `j`-th of the first output of its `layer`-th layer becomes as different as can be.
+/// The model with one weight changed: the `j`-th of the first output of its `layer`-th layer
+/// becomes as different as can be.
 fn damaged(model: &[u8], layer: usize, j: usize) -> Vec<u8> {
     let changed = j;
     let model = Model::parse(model).unwrap();
     let (content, digest) = model.plan().bytes();
     let plan = [content, &digest[..]].concat();
-    let layers: Vec<(usize, Vec<i64>, Vec<i64>)> =
-        model.layers().map(|l| (l.geometry().layer().fan_in() as usize, l.weights().collect(), l.biases().collect())).collect();
+    let layers: Vec<(usize, Vec<i64>, Vec<i64>)> = model
+        .layers()
+        .map(|l| {
+            (l.geometry().layer().fan_in() as usize, l.weights().collect(), l.biases().collect())
+        })
+        .collect();
     let weight = |l: usize, i: usize, j: usize| {
         let (fan_in, weights, _) = &layers[l];
         let w = weights[i * fan_in + j];
@@ -164,19 +208,26 @@ fn damaged(model: &[u8], layer: usize, j: usize) -> Vec<u8> {
 fn a_changed_weight_is_noticed_where_it_is() {
     let (onnx, mut compiled, _) = digits();
     let good = compiled.model.clone();
-    // Black everywhere: the first pixels of real digits are white, so their weights count for nothing.
+    // Black everywhere: the first pixels of real digits are white, so their weights count for
+    // nothing.
     let x = Array::new(&[1, 64], vec![16.0; 64]).unwrap();
     let mut scratch = vec![0; Model::scratch_len(Model::parse(&good).unwrap().plan())];
     let parsed = Model::parse(&good).unwrap();
     let top = parsed.plan().header().input.max.into();
     parsed.evaluate(&[top; 64], &mut scratch, &mut [0; 10]).unwrap();
     let lit = scratch[compiled.layers[1].elements.clone()].iter().position(|&x| x > 0).unwrap();
-    // A private run of another model than the integer one: everything from the changed layer on is told.
+    // A private run of another model than the integer one: everything from the changed layer on is
+    // told.
     let served = damaged(&good, 1, lit);
-    let report = check(&onnx, &compiled, &x, &Settings { served: Some(&served), ..Settings::default() }).unwrap();
+    let report =
+        check(&onnx, &compiled, &x, &Settings { served: Some(&served), ..Settings::default() })
+            .unwrap();
     let equal: Vec<Option<bool>> = report.layers.iter().map(|layer| layer.private_equal).collect();
     assert_eq!(equal, [Some(true), Some(true), Some(false)]);
-    assert!(!report.private_equal() && report.to_string().contains("DIFFER, first at fc2"), "{report}");
+    assert!(
+        !report.private_equal() && report.to_string().contains("DIFFER, first at fc2"),
+        "{report}"
+    );
     assert_eq!(report.private.unwrap().equal_layers, 2);
     // An integer model that is not the float network's.
     compiled.model = damaged(&good, 0, 0);
@@ -184,7 +235,12 @@ fn a_changed_weight_is_noticed_where_it_is() {
     println!("{report}");
     assert_eq!(report.first_far().unwrap().name, "fc1");
     assert!(report.private_equal());
-    assert!(report.to_string().contains("the first layer that is off by more than 5.00 % of its largest value is fc1"), "{report}");
+    assert!(
+        report.to_string().contains(
+            "the first layer that is off by more than 5.00 % of its largest value is fc1"
+        ),
+        "{report}"
+    );
 }
 
 #[test]
@@ -210,17 +266,32 @@ fn the_command_prints_a_table_or_json() {
     let run = |more: &[&str]| {
         let file = |name: &str| models().join(name).display().to_string();
         let mut command = Command::new(env!("CARGO_BIN_EXE_minionn"));
-        command.args(["check", &file("digits_relu.onnx"), "--input", &file("digits_relu.test.npy")]);
-        let output = command.args(["--calibrate", &file("digits_relu.calibrate.npy")]).args(more).output().unwrap();
+        command.args([
+            "check",
+            &file("digits_relu.onnx"),
+            "--input",
+            &file("digits_relu.test.npy"),
+        ]);
+        let output = command
+            .args(["--calibrate", &file("digits_relu.calibrate.npy")])
+            .args(more)
+            .output()
+            .unwrap();
         (output.status.success(), String::from_utf8(output.stdout).unwrap())
     };
     let (good, text) = run(&["--rows", "2"]);
-    assert!(good && text.contains("the same answer in 2 of 2 rows") && text.contains("all 2 answers"), "{text}");
+    assert!(
+        good && text.contains("the same answer in 2 of 2 rows") && text.contains("all 2 answers"),
+        "{text}"
+    );
     let (good, json) = run(&["--json", "--no-private"]);
     let json: Value = serde_json::from_str(&json).unwrap();
     assert!(good && json["private"].is_null());
     assert_eq!(json["layers"].as_array().unwrap().len(), 3);
-    assert_eq!(json["answers"]["rows"], npy::read(&models().join("digits_relu.test.npy")).unwrap().rows());
+    assert_eq!(
+        json["answers"]["rows"],
+        npy::read(&models().join("digits_relu.test.npy")).unwrap().rows()
+    );
     // Two bits are too few for the digits: only --strict says so with its status.
     let coarse = ["--no-private", "--weight-bits", "2", "--activation-bits", "2"];
     let (good, text) = run(&coarse);
@@ -230,16 +301,35 @@ fn the_command_prints_a_table_or_json() {
 
 #[test]
 fn committed_plots_are_what_the_command_draws() {
-    let names =
-        ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu", "fig13_cifar", "fig14_lstm_small", "sensor", "anomaly"];
+    let names = [
+        "digits_relu",
+        "fig10_square",
+        "fig11_conv_square",
+        "fig12_conv_relu",
+        "fig13_cifar",
+        "fig14_lstm_small",
+        "sensor",
+        "anomaly",
+    ];
     for name in names {
-        let drawn = std::env::temp_dir().join(format!("minionn-plot-{name}-{}.svg", std::process::id()));
+        let drawn =
+            std::env::temp_dir().join(format!("minionn-plot-{name}-{}.svg", std::process::id()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_minionn"));
-        let output = command.arg("plan").arg(models().join(format!("{name}.plan"))).arg("--svg").arg(&drawn).output().unwrap();
+        let output = command
+            .arg("plan")
+            .arg(models().join(format!("{name}.plan")))
+            .arg("--svg")
+            .arg(&drawn)
+            .output()
+            .unwrap();
         assert!(output.status.success());
         let svg = std::fs::read_to_string(&drawn).unwrap();
         std::fs::remove_file(&drawn).unwrap();
-        assert_eq!(svg, std::fs::read_to_string(models().join(format!("{name}.svg"))).unwrap(), "{name}: draw it again");
+        assert_eq!(
+            svg,
+            std::fs::read_to_string(models().join(format!("{name}.svg"))).unwrap(),
+            "{name}: draw it again"
+        );
     }
 }
 
@@ -247,11 +337,19 @@ fn committed_plots_are_what_the_command_draws() {
 fn measuring_takes_a_model_and_tells_seconds() {
     let run = |file: &str| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_minionn"));
-        command.arg("plan").arg(models().join(file)).args(["--measure", "--json", "--stock", "2"]).output().unwrap()
+        command
+            .arg("plan")
+            .arg(models().join(file))
+            .args(["--measure", "--json", "--stock", "2"])
+            .output()
+            .unwrap()
     };
     let json: Value = serde_json::from_slice(&run("digits_relu.minionn").stdout).unwrap();
     assert!(json["measured"]["seconds_each"].as_f64().unwrap() > 0.0);
     assert!(json["layers"][0]["seconds"].as_f64().unwrap() > 0.0);
     let refused = run("digits_relu.plan");
-    assert!(!refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("takes a model"));
+    assert!(
+        !refused.status.success()
+            && String::from_utf8_lossy(&refused.stderr).contains("takes a model")
+    );
 }

@@ -10,7 +10,12 @@ use minionn_host::npy::Array;
 use minionn_host::onnx::proto::AttributeProto;
 
 fn fine() -> CompileOptions {
-    CompileOptions { input_range: Some((-1.0, 1.0)), weight_bits: 12, activation_bits: 12, ..Default::default() }
+    CompileOptions {
+        input_range: Some((-1.0, 1.0)),
+        weight_bits: 12,
+        activation_bits: 12,
+        ..Default::default()
+    }
 }
 
 fn must(file: &File) -> Compiled {
@@ -30,7 +35,8 @@ fn close(case: &str, file: &File, inputs: usize, expected: impl Fn(&[f64]) -> Ve
     let mut numbers = Numbers(7);
     for _ in 0..5 {
         let x = numbers.units(inputs);
-        let (got, want) = (run(&compiled, &x).0, expected(&x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>()));
+        let (got, want) =
+            (run(&compiled, &x).0, expected(&x.iter().map(|&x| f64::from(x)).collect::<Vec<_>>()));
         assert_eq!(got.len(), want.len(), "{case}");
         for (g, w) in got.iter().zip(&want) {
             assert!((g - w).abs() <= 1e-2, "{case}: {got:?} instead of {want:?}");
@@ -40,14 +46,27 @@ fn close(case: &str, file: &File, inputs: usize, expected: impl Fn(&[f64]) -> Ve
 
 /// The elements under every window of every channel, `None` for padding; from ONNX's definition.
 fn windows(x: &[f64], l: &Convolution, channel: i64) -> Vec<Vec<Option<f64>>> {
-    let ([_, h, w], [sh, sw], [dh, dw], [kh, kw]) =
-        (l.input.map(i64::from), l.stride.map(i64::from), l.dilation.map(i64::from), l.kernel.map(i64::from));
+    let ([_, h, w], [sh, sw], [dh, dw], [kh, kw]) = (
+        l.input.map(i64::from),
+        l.stride.map(i64::from),
+        l.dilation.map(i64::from),
+        l.kernel.map(i64::from),
+    );
     let [top, left, bottom, right] = l.pads.map(i64::from);
-    let (ho, wo) = ((h + top + bottom - dh * (kh - 1) - 1) / sh + 1, (w + left + right - dw * (kw - 1) - 1) / sw + 1);
-    let at =
-        |row: i64, column: i64| ((0..h).contains(&row) && (0..w).contains(&column)).then(|| x[((channel * h + row) * w + column) as usize]);
-    let window = |y: i64, z: i64| (0..kh * kw).map(move |i| (y * sh - top + i / kw * dh, z * sw - left + i % kw * dw));
-    (0..ho * wo).map(|i| window(i / wo, i % wo).map(|(row, column)| at(row, column)).collect()).collect()
+    let (ho, wo) = (
+        (h + top + bottom - dh * (kh - 1) - 1) / sh + 1,
+        (w + left + right - dw * (kw - 1) - 1) / sw + 1,
+    );
+    let at = |row: i64, column: i64| {
+        ((0..h).contains(&row) && (0..w).contains(&column))
+            .then(|| x[((channel * h + row) * w + column) as usize])
+    };
+    let window = |y: i64, z: i64| {
+        (0..kh * kw).map(move |i| (y * sh - top + i / kw * dh, z * sw - left + i % kw * dw))
+    };
+    (0..ho * wo)
+        .map(|i| window(i / wo, i % wo).map(|(row, column)| at(row, column)).collect())
+        .collect()
 }
 
 fn convolution(x: &[f64], l: &Convolution, weights: &[f32], biases: &[f32]) -> Vec<f64> {
@@ -55,12 +74,17 @@ fn convolution(x: &[f64], l: &Convolution, weights: &[f32], biases: &[f32]) -> V
     let kernel = (l.kernel[0] * l.kernel[1]) as usize;
     let mut all = Vec::new();
     for o in 0..l.outputs {
-        let channels: Vec<_> = (0..per_in).map(|c| windows(x, l, i64::from(o / per_out * per_in + c))).collect();
+        let channels: Vec<_> =
+            (0..per_in).map(|c| windows(x, l, i64::from(o / per_out * per_in + c))).collect();
         for place in 0..channels[0].len() {
             let mut sum = f64::from(biases[o as usize]);
             for (c, channel) in channels.iter().enumerate() {
                 let row = &weights[(o as usize * per_in as usize + c) * kernel..][..kernel];
-                sum += channel[place].iter().zip(row).map(|(x, &w)| x.unwrap_or(0.0) * f64::from(w)).sum::<f64>();
+                sum += channel[place]
+                    .iter()
+                    .zip(row)
+                    .map(|(x, &w)| x.unwrap_or(0.0) * f64::from(w))
+                    .sum::<f64>();
             }
             all.push(sum);
         }
@@ -69,7 +93,9 @@ fn convolution(x: &[f64], l: &Convolution, weights: &[f32], biases: &[f32]) -> V
 }
 
 fn pooled(x: &[f64], l: &Convolution, f: impl Fn(&[Option<f64>]) -> f64) -> Vec<f64> {
-    (0..i64::from(l.outputs)).flat_map(|c| windows(x, l, c).iter().map(|w| f(w)).collect::<Vec<_>>()).collect()
+    (0..i64::from(l.outputs))
+        .flat_map(|c| windows(x, l, c).iter().map(|w| f(w)).collect::<Vec<_>>())
+        .collect()
 }
 
 fn most(window: &[Option<f64>]) -> f64 {
@@ -86,21 +112,38 @@ fn dims(shape: [u32; 3]) -> Vec<i64> {
 }
 
 /// A convolution with random weights under attributes; `flat`: in one dimension.
-fn conv(l: &Convolution, attributes: &[AttributeProto], flat: bool, seed: u64) -> (File, Vec<f32>, Vec<f32>) {
+fn conv(
+    l: &Convolution,
+    attributes: &[AttributeProto],
+    flat: bool,
+    seed: u64,
+) -> (File, Vec<f32>, Vec<f32>) {
     let mut numbers = Numbers(seed);
     let (w, b) = (numbers.units(l.weights() as usize), numbers.units(l.outputs as usize));
     let [kh, kw] = l.kernel.map(i64::from);
-    let (mut input, mut shape) = (dims(l.input), vec![i64::from(l.outputs), i64::from(l.input[0] / l.groups), kh, kw]);
+    let (mut input, mut shape) =
+        (dims(l.input), vec![i64::from(l.outputs), i64::from(l.input[0] / l.groups), kh, kw]);
     if flat {
         input.remove(2);
         shape.remove(2);
     }
-    let file = File::new(&input).constant(raw("w", &shape, &w)).constant(raw("b", &[i64::from(l.outputs)], &b));
+    let file = File::new(&input).constant(raw("w", &shape, &w)).constant(raw(
+        "b",
+        &[i64::from(l.outputs)],
+        &b,
+    ));
     (file.node("Conv", "x w b", "y", attributes), w, b)
 }
 
-const PLAIN: Convolution =
-    Convolution { input: [2, 6, 7], outputs: 4, kernel: [3, 2], stride: [1; 2], pads: [0; 4], dilation: [1; 2], groups: 1 };
+const PLAIN: Convolution = Convolution {
+    input: [2, 6, 7],
+    outputs: 4,
+    kernel: [3, 2],
+    stride: [1; 2],
+    pads: [0; 4],
+    dilation: [1; 2],
+    groups: 1,
+};
 
 #[test]
 fn every_form_of_a_convolution() {
@@ -109,13 +152,42 @@ fn every_form_of_a_convolution() {
     let line = Convolution { input: [2, 1, 20], kernel: [1, 5], ..PLAIN };
     let cases = [
         ("defaults", PLAIN, vec![], false),
-        ("all explicit", PLAIN, vec![attr_ints("kernel_shape", &[3, 2]), attr("group", 1), attr_s("auto_pad", "NOTSET")], false),
+        (
+            "all explicit",
+            PLAIN,
+            vec![
+                attr_ints("kernel_shape", &[3, 2]),
+                attr("group", 1),
+                attr_s("auto_pad", "NOTSET"),
+            ],
+            false,
+        ),
         ("pads", Convolution { pads: [1, 0, 2, 1], ..PLAIN }, vec![pads(&[1, 0, 2, 1])], false),
-        ("strides", Convolution { stride: [2, 3], ..PLAIN }, vec![strides(&[2, 3]), attr_s("auto_pad", "VALID")], false),
-        ("dilations", Convolution { dilation: [2, 3], ..PLAIN }, vec![attr_ints("dilations", &[2, 3])], false),
+        (
+            "strides",
+            Convolution { stride: [2, 3], ..PLAIN },
+            vec![strides(&[2, 3]), attr_s("auto_pad", "VALID")],
+            false,
+        ),
+        (
+            "dilations",
+            Convolution { dilation: [2, 3], ..PLAIN },
+            vec![attr_ints("dilations", &[2, 3])],
+            false,
+        ),
         ("groups", Convolution { groups: 2, ..PLAIN }, vec![attr("group", 2)], false),
-        ("same, upper", Convolution { pads: [1, 0, 1, 1], ..PLAIN }, vec![attr_s("auto_pad", "SAME_UPPER")], false),
-        ("same, lower", Convolution { pads: [1, 1, 1, 0], ..PLAIN }, vec![attr_s("auto_pad", "SAME_LOWER")], false),
+        (
+            "same, upper",
+            Convolution { pads: [1, 0, 1, 1], ..PLAIN },
+            vec![attr_s("auto_pad", "SAME_UPPER")],
+            false,
+        ),
+        (
+            "same, lower",
+            Convolution { pads: [1, 1, 1, 0], ..PLAIN },
+            vec![attr_s("auto_pad", "SAME_LOWER")],
+            false,
+        ),
         (
             "same, strides",
             Convolution { stride: [2, 2], pads: [0, 0, 1, 1], ..PLAIN },
@@ -123,8 +195,18 @@ fn every_form_of_a_convolution() {
             false,
         ),
         ("line", line, vec![], true),
-        ("line, pads", Convolution { stride: [1, 2], pads: [0, 2, 0, 1], ..line }, vec![strides(&[2]), pads(&[2, 1])], true),
-        ("line, dilation", Convolution { dilation: [1, 3], ..line }, vec![attr_ints("dilations", &[3])], true),
+        (
+            "line, pads",
+            Convolution { stride: [1, 2], pads: [0, 2, 0, 1], ..line },
+            vec![strides(&[2]), pads(&[2, 1])],
+            true,
+        ),
+        (
+            "line, dilation",
+            Convolution { dilation: [1, 3], ..line },
+            vec![attr_ints("dilations", &[3])],
+            true,
+        ),
     ];
     for (case, layer, attributes, flat) in cases {
         let (file, w, b) = conv(&layer, &attributes, flat, 3);
@@ -149,7 +231,8 @@ fn rename(mut file: File, to: &str) -> File {
 #[test]
 fn every_form_of_pooling() {
     let input = [3, 6, 7];
-    let window = |kernel, stride, pads, dilation| Convolution::window(input, kernel, stride, pads, dilation);
+    let window =
+        |kernel, stride, pads, dilation| Convolution::window(input, kernel, stride, pads, dilation);
     let kernel = || attr_ints("kernel_shape", &[2, 3]);
     let plain = window([2, 3], [1; 2], [0; 4], [1; 2]);
     let all = window([6, 7], [1; 2], [0; 4], [1; 2]);
@@ -180,10 +263,17 @@ fn every_form_of_pooling() {
         let file = File::new(&dims(input)).node(op, "x", "y", &attributes);
         close(op, &file, 126, |x| pooled(x, &window, f));
     }
-    let file = File::new(&dims(input)).node("ReduceMean", "x", "m", &[axes, attr("keepdims", 0)]).node("Squeeze", "m", "y", &[]);
+    let file = File::new(&dims(input))
+        .node("ReduceMean", "x", "m", &[axes, attr("keepdims", 0)])
+        .node("Squeeze", "m", "y", &[]);
     close("ReduceMean, flat", &file, 126, |x| pooled(x, &all, mean));
     let line = Convolution::window([3, 1, 20], [1, 4], [1, 2], [0; 4], [1; 2]);
-    let file = File::new(&[1, 3, 20]).node("MaxPool", "x", "y", &[attr_ints("kernel_shape", &[4]), attr_ints("strides", &[2])]);
+    let file = File::new(&[1, 3, 20]).node(
+        "MaxPool",
+        "x",
+        "y",
+        &[attr_ints("kernel_shape", &[4]), attr_ints("strides", &[2])],
+    );
     close("line", &file, 60, |x| pooled(x, &line, most));
     // Every window meets one column of padding: the divisor is the same for all.
     let file = File::new(&dims([1, 2, 1]));
@@ -205,26 +295,42 @@ fn relu_and_maximum_fuse_either_way_round() {
     let after = pool("MaxPool", "c", "p", file.clone()).node("Relu", "p", "y", &[]);
     let without = pool("MaxPool", "c", "y", file.clone());
     let expected = |x: &[f64]| pooled(&convolution(x, &PLAIN, &w, &b), &window, most);
-    for (case, net, function) in
-        [("before", &before, Function::Relu), ("after", &after, Function::Relu), ("", &without, Function::Identity)]
-    {
-        close(case, net, 84, |x| expected(x).into_iter().map(|y| if function == Function::Relu { y.max(0.0) } else { y }).collect());
+    for (case, net, function) in [
+        ("before", &before, Function::Relu),
+        ("after", &after, Function::Relu),
+        ("", &without, Function::Identity),
+    ] {
+        close(case, net, 84, |x| {
+            expected(x)
+                .into_iter()
+                .map(|y| if function == Function::Relu { y.max(0.0) } else { y })
+                .collect()
+        });
         let all = ops(&must(net));
-        let [Op::Convolution { .. }, Op::MaxPool { function: f, window: got, .. }, Op::Open { .. }] = all[..] else { panic!("{all:?}") };
+        let [Op::Convolution { .. }, Op::MaxPool { function: f, window: got, .. }, Op::Open { .. }] =
+            all[..]
+        else {
+            panic!("{all:?}")
+        };
         assert_eq!((f, got), (function, window), "{case}");
     }
     let twice = pool("MaxPool", "y", "z", without);
     let mut twice = twice.node("Relu", "z", "q", &[]);
     twice.graph.output[0].name = "q".into();
     let second = Convolution::window([4, 2, 3], [2, 2], [2, 2], [0; 4], [1; 2]);
-    close("two maxima", &twice, 84, |x| pooled(&expected(x), &second, most).into_iter().map(|y| y.max(0.0)).collect());
+    close("two maxima", &twice, 84, |x| {
+        pooled(&expected(x), &second, most).into_iter().map(|y| y.max(0.0)).collect()
+    });
 }
 
 #[test]
 fn sums_stay_in_the_ring_of_their_neighbours() {
     let (file, w, b) = conv(&PLAIN, &[], false, 5);
     let head: Vec<f32> = Numbers(8).units(12);
-    let file = rename(file, "c").node("Relu", "c", "r", &[]).node("GlobalAveragePool", "r", "g", &[]).node("Flatten", "g", "f", &[]);
+    let file = rename(file, "c")
+        .node("Relu", "c", "r", &[])
+        .node("GlobalAveragePool", "r", "g", &[])
+        .node("Flatten", "g", "f", &[]);
     let file = file.constant(raw("h", &[4, 3], &head)).node("MatMul", "f h", "y", &[]);
     let all_of = Convolution::window([4, 4, 6], [4, 6], [1; 2], [0; 4], [1; 2]);
     close("mean behind ReLU", &file, 84, |x| {
@@ -233,7 +339,14 @@ fn sums_stay_in_the_ring_of_their_neighbours() {
         (0..3).map(|j| (0..4).map(|i| g[i] * f64::from(head[i * 3 + j])).sum()).collect()
     });
     let all = ops(&must(&file));
-    let [_, Op::Activation { ring_out, .. }, Op::SumPool { ring, .. }, Op::FullyConnected { ring: last, .. }, _] = all[..] else {
+    let [
+        _,
+        Op::Activation { ring_out, .. },
+        Op::SumPool { ring, .. },
+        Op::FullyConnected { ring: last, .. },
+        _,
+    ] = all[..]
+    else {
         panic!("{all:?}")
     };
     assert_eq!((ring_out, ring), (ring, last));
@@ -242,7 +355,10 @@ fn sums_stay_in_the_ring_of_their_neighbours() {
     let file = pool("AveragePool", "c", "p", rename(file, "c")).node("Relu", "p", "y", &[]);
     let window = Convolution::window([4, 4, 6], [2, 2], [2, 2], [0; 4], [1; 2]);
     close("mean before ReLU", &file, 84, |x| {
-        pooled(&convolution(x, &PLAIN, &w, &b), &window, mean).into_iter().map(|y| y.max(0.0)).collect()
+        pooled(&convolution(x, &PLAIN, &w, &b), &window, mean)
+            .into_iter()
+            .map(|y| y.max(0.0))
+            .collect()
     });
 }
 
@@ -250,9 +366,13 @@ fn sums_stay_in_the_ring_of_their_neighbours() {
 fn arithmetic_of_channels_folds() {
     let (file, w, b) = conv(&PLAIN, &[], false, 5);
     let (s, v) = ([2.0, 0.5, 1.0, -1.0], [4.0, 0.25, 1.0, 1.0]);
-    let each =
-        |f: fn(f64, f64) -> f64, x: Vec<f64>| -> Vec<f64> { x.iter().enumerate().map(|(i, &x)| f(x, f64::from(s[i / 24]))).collect() };
-    let base = rename(file, "c").constant(raw("s", &[4], &s)).constant(raw("v", &[4], &v)).constant(raw("k", &[4, 1, 1], &s));
+    let each = |f: fn(f64, f64) -> f64, x: Vec<f64>| -> Vec<f64> {
+        x.iter().enumerate().map(|(i, &x)| f(x, f64::from(s[i / 24]))).collect()
+    };
+    let base = rename(file, "c")
+        .constant(raw("s", &[4], &s))
+        .constant(raw("v", &[4], &v))
+        .constant(raw("k", &[4, 1, 1], &s));
     let norm = base.clone().node("BatchNormalization", "c s b b v", "y", &[attr_f("epsilon", 0.0)]);
     close("batch normalization", &norm, 84, |x| {
         let y = convolution(x, &PLAIN, &w, &b);
@@ -262,13 +382,21 @@ fn arithmetic_of_channels_folds() {
         };
         y.into_iter().enumerate().map(one).collect()
     });
-    close("Add", &base.clone().node("Add", "c k", "y", &[]), 84, |x| each(|x, s| x + s, convolution(x, &PLAIN, &w, &b)));
-    close("Mul", &base.node("Mul", "k c", "y", &[]), 84, |x| each(|x, s| x * s, convolution(x, &PLAIN, &w, &b)));
+    close("Add", &base.clone().node("Add", "c k", "y", &[]), 84, |x| {
+        each(|x, s| x + s, convolution(x, &PLAIN, &w, &b))
+    });
+    close("Mul", &base.node("Mul", "k c", "y", &[]), 84, |x| {
+        each(|x, s| x * s, convolution(x, &PLAIN, &w, &b))
+    });
     // Before the convolution.
     let before = |attributes: &[AttributeProto]| {
         let (mut file, ..) = conv(&PLAIN, attributes, false, 5);
         file.graph.node[0].input[0] = "a".into();
-        file.constant(raw("q", &[1, 2, 1, 1], &[0.5, -0.25])).constant(raw("z", &[2, 6, 7], &Numbers(1).units(84)))
+        file.constant(raw("q", &[1, 2, 1, 1], &[0.5, -0.25])).constant(raw(
+            "z",
+            &[2, 6, 7],
+            &Numbers(1).units(84),
+        ))
     };
     close("Add before", &before(&[]).node("Add", "x q", "a", &[]), 84, |x| {
         let x: Vec<f64> = x.iter().enumerate().map(|(i, x)| x + [0.5, -0.25][i / 42]).collect();
@@ -278,12 +406,19 @@ fn arithmetic_of_channels_folds() {
     let kinds = |file: &File| ops(&compile(&file.bytes(), &fine(), None).unwrap());
     let padded = before(&[attr_ints("pads", &[1; 4])]).node("Add", "x q", "a", &[]);
     assert!(
-        matches!(kinds(&padded)[..], [Op::Offset { channels: 2, .. }, Op::Convolution { .. }, Op::Open { .. }]),
+        matches!(
+            kinds(&padded)[..],
+            [Op::Offset { channels: 2, .. }, Op::Convolution { .. }, Op::Open { .. }]
+        ),
         "{:?}",
         kinds(&padded)
     );
     let uneven = before(&[]).node("Mul", "x z", "a", &[]);
-    assert!(matches!(kinds(&uneven)[0], Op::Convolution { layer: Convolution { groups: 84, .. }, .. }), "{:?}", kinds(&uneven));
+    assert!(
+        matches!(kinds(&uneven)[0], Op::Convolution { layer: Convolution { groups: 84, .. }, .. }),
+        "{:?}",
+        kinds(&uneven)
+    );
 }
 
 #[test]
@@ -308,13 +443,38 @@ fn refusals_name_the_attribute() {
         (conv(&[kernel(&[3, 2])]), &["kernel_shape", "[3, 3]"]),
         (conv(&[attr_s("auto_pad", "MAGIC")]), &["auto_pad is MAGIC", "SAME_UPPER"]),
         (conv(&[attr("fancy", 1)]), &["attribute `fancy`", "strides"]),
-        (File::new(&[2, 2, 6, 7]).constant(raw("w", &[4, 2, 3, 3], &[0.5; 72])).node("Conv", "x w", "y", &[]), &["[2, 2, 6, 7]"]),
-        (File::new(&[1, 2, 3, 4, 5]).constant(raw("w", &[1], &[0.5])).node("Conv", "x w", "y", &[]), &["is not [1, channels"]),
-        (image().node("ConvTranspose", "x w", "y", &[]), &["(ConvTranspose)", "not supported", "Conv (1-D and 2-D)"]),
+        (
+            File::new(&[2, 2, 6, 7]).constant(raw("w", &[4, 2, 3, 3], &[0.5; 72])).node(
+                "Conv",
+                "x w",
+                "y",
+                &[],
+            ),
+            &["[2, 2, 6, 7]"],
+        ),
+        (
+            File::new(&[1, 2, 3, 4, 5]).constant(raw("w", &[1], &[0.5])).node(
+                "Conv",
+                "x w",
+                "y",
+                &[],
+            ),
+            &["is not [1, channels"],
+        ),
+        (
+            image().node("ConvTranspose", "x w", "y", &[]),
+            &["(ConvTranspose)", "not supported", "Conv (1-D and 2-D)"],
+        ),
         (node("MaxPool", &[]), &["kernel_shape is missing"]),
         (node("MaxPool", &[kernel(&[7, 7])]), &["does not fit"]),
-        (node("MaxPool", &[kernel(&[2, 2]), attr_ints("pads", &[3, 0, 0, 0])]), &["padding altogether"]),
-        (image().node("MaxPool", "x", "y", &[kernel(&[2, 2]), attr("count_include_pad", 1)]), &["count_include_pad"]),
+        (
+            node("MaxPool", &[kernel(&[2, 2]), attr_ints("pads", &[3, 0, 0, 0])]),
+            &["padding altogether"],
+        ),
+        (
+            image().node("MaxPool", "x", "y", &[kernel(&[2, 2]), attr("count_include_pad", 1)]),
+            &["count_include_pad"],
+        ),
     ];
     for (file, parts) in cases {
         let text = refusal(&file);
@@ -330,7 +490,9 @@ fn refusals_name_the_attribute() {
 #[test]
 fn giant_shapes_are_refused_at_once() {
     let w = |o: i64, c: i64| raw("w", &[o, c, 1, 1], &vec![0.5; (o * c) as usize]);
-    let conv = |shape: &[i64], o, a: &[AttributeProto]| File::new(shape).constant(w(o, shape[1])).node("Conv", "x w", "y", a);
+    let conv = |shape: &[i64], o, a: &[AttributeProto]| {
+        File::new(shape).constant(w(o, shape[1])).node("Conv", "x w", "y", a)
+    };
     let one = [attr_ints("kernel_shape", &[1, 1]), attr_ints("pads", &[0, 0, 32767, 32767])];
     let cases = [
         (conv(&[1, 1, 40000, 1], 1, &[]), "40000"),
@@ -340,7 +502,9 @@ fn giant_shapes_are_refused_at_once() {
         (File::new(&[1, 1, 4000, 4000]).node("GlobalMaxPool", "x", "y", &[]), "too large"),
         (File::new(&[1, 1, 8, 8]).node("MaxPool", "x", "y", &one), "too large"),
     ];
-    let wide = File::new(&[1, 1, 65, 65]).constant(raw("w", &[1, 1, 65, 65], &[0.5; 65 * 65])).node("Conv", "x w", "y", &[]);
+    let wide = File::new(&[1, 1, 65, 65])
+        .constant(raw("w", &[1, 1, 65, 65], &[0.5; 65 * 65]))
+        .node("Conv", "x w", "y", &[]);
     for (file, part) in cases.into_iter().chain([(wide, "65 times 65 elements")]) {
         let text = refusal(&file);
         assert!(text.contains(part), "\"{text}\" lacks \"{part}\"");
@@ -350,10 +514,23 @@ fn giant_shapes_are_refused_at_once() {
 #[test]
 fn damaged_files_are_refused_without_a_panic() {
     let w = Numbers(1).units(18);
-    let file = File::new(&dims([2, 5, 5])).constant(raw("w", &[1, 2, 3, 3], &w)).constant(ints("s", &[1, -1]));
-    let window = [attr_ints("kernel_shape", &[2, 2]), attr_ints("strides", &[2, 1]), attr("ceil_mode", 1)];
-    let padded = [attr_ints("pads", &[1, 1, 1, 1]), attr_ints("dilations", &[1, 2]), attr_s("auto_pad", "NOTSET"), attr("group", 1)];
-    let file = file.node("Conv", "x w", "c", &padded).node("MaxPool", "c", "p", &window).node("AveragePool", "p", "a", &window[..2]);
+    let file = File::new(&dims([2, 5, 5]))
+        .constant(raw("w", &[1, 2, 3, 3], &w))
+        .constant(ints("s", &[1, -1]));
+    let window =
+        [attr_ints("kernel_shape", &[2, 2]), attr_ints("strides", &[2, 1]), attr("ceil_mode", 1)];
+    let padded = [
+        attr_ints("pads", &[1, 1, 1, 1]),
+        attr_ints("dilations", &[1, 2]),
+        attr_s("auto_pad", "NOTSET"),
+        attr("group", 1),
+    ];
+    let file = file.node("Conv", "x w", "c", &padded).node("MaxPool", "c", "p", &window).node(
+        "AveragePool",
+        "p",
+        "a",
+        &window[..2],
+    );
     let bytes = file.node("Reshape", "a s", "y", &[]).bytes();
     compile(&bytes, &fine(), None).unwrap();
     // A flipped bit may go unnoticed in a weight, but never panics.
@@ -366,7 +543,8 @@ fn damaged_files_are_refused_without_a_panic() {
     }
 }
 
-/// One to three convolutions with pooling and activations between, then a fully connected layer or nothing.
+/// One to three convolutions with pooling and activations between, then a fully connected layer or
+/// nothing.
 fn random(numbers: &mut Numbers) -> (File, usize) {
     let mut pick = |n: u64| numbers.below(n) as u32;
     let mut at = [1 + pick(3), 4 + pick(8), 4 + pick(8)];
@@ -376,16 +554,26 @@ fn random(numbers: &mut Numbers) -> (File, usize) {
         let groups = if pick(3) == 0 { at[0] } else { 1 };
         let (outputs, kernel) = (groups * (1 + pick(3)), [1 + pick(3), 1 + pick(3)]);
         let (stride, pads) = ([1 + pick(2), 1 + pick(2)], [pick(2), pick(3), pick(3), pick(2)]);
-        let layer = Convolution { input: at, outputs, kernel, stride, pads, dilation: [1; 2], groups };
+        let layer =
+            Convolution { input: at, outputs, kernel, stride, pads, dilation: [1; 2], groups };
         let Ok([h, w]) = layer.output_size() else { break };
         let mut seed = Numbers(u64::from(pick(1 << 20)));
         let gain = [0.05, 1.0, 20.0][pick(3) as usize];
-        let mut units = |n: u32| seed.units(n as usize).iter().map(|w| w * gain).collect::<Vec<f32>>();
+        let mut units =
+            |n: u32| seed.units(n as usize).iter().map(|w| w * gain).collect::<Vec<f32>>();
         let shape = [outputs, at[0] / groups, kernel[0], kernel[1]].map(i64::from);
         let (wn, bn) = (format!("w{l}"), format!("b{l}"));
-        file = file.constant(raw(&wn, &shape, &units(layer.weights() as u32))).constant(raw(&bn, &shape[..1], &units(outputs)));
+        file = file.constant(raw(&wn, &shape, &units(layer.weights() as u32))).constant(raw(
+            &bn,
+            &shape[..1],
+            &units(outputs),
+        ));
         let longs = |xs: &[u32]| xs.iter().map(|&x| i64::from(x)).collect::<Vec<_>>();
-        let attributes = [attr_ints("strides", &longs(&stride)), attr_ints("pads", &longs(&pads)), attr("group", i64::from(groups))];
+        let attributes = [
+            attr_ints("strides", &longs(&stride)),
+            attr_ints("pads", &longs(&pads)),
+            attr("group", i64::from(groups)),
+        ];
         file = file.node("Conv", &format!("{name} {wn} {bn}"), &format!("c{l}"), &attributes);
         (at, name) = ([outputs, h, w], format!("c{l}"));
         for step in 0..pick(3) {
@@ -407,7 +595,12 @@ fn random(numbers: &mut Numbers) -> (File, usize) {
     if pick(2) == 0 {
         let n = i64::from(at.iter().product::<u32>());
         let w = Numbers(u64::from(pick(1 << 20))).units(n as usize * 3);
-        file = file.node("Flatten", &name, "f", &[]).constant(raw("w", &[n, 3], &w)).node("MatMul", "f w", "m", &[]);
+        file = file.node("Flatten", &name, "f", &[]).constant(raw("w", &[n, 3], &w)).node(
+            "MatMul",
+            "f w",
+            "m",
+            &[],
+        );
         name = "m".into();
     }
     file.graph.output[0].name = name;
@@ -429,7 +622,9 @@ fn random_convolutions_never_overflow() {
             activation_bits: 2 + numbers.below(9) as u8,
             ..Default::default()
         };
-        let rows = Array::new(&[3, inputs], numbers.units(3 * inputs).iter().map(|x| x * 0.1).collect()).unwrap();
+        let rows =
+            Array::new(&[3, inputs], numbers.units(3 * inputs).iter().map(|x| x * 0.1).collect())
+                .unwrap();
         let calibrate = (numbers.below(2) == 0).then_some(&rows);
         match compile(&file.bytes(), &options, calibrate) {
             Ok(compiled) => {
@@ -445,8 +640,10 @@ fn random_convolutions_never_overflow() {
 
 #[test]
 fn shapes_from_constants() {
-    // ReduceMean takes its axes as an input from operator set 18 on; a Reshape makes an image of a row.
-    let file = File::new(&[0, 12]).constant(ints("s", &[0, 3, 2, 2])).constant(ints("a", &[-2, -1]));
+    // ReduceMean takes its axes as an input from operator set 18 on; a Reshape makes an image of a
+    // row.
+    let file =
+        File::new(&[0, 12]).constant(ints("s", &[0, 3, 2, 2])).constant(ints("a", &[-2, -1]));
     let file = file.node("Reshape", "x s", "i", &[]).node("ReduceMean", "i a", "y", &[]);
     close("axes", &file, 12, |x| x.chunks(4).map(|x| x.iter().sum::<f64>() / 4.0).collect());
 }

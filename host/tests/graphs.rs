@@ -1,5 +1,6 @@
-//! Small ONNX graphs, one or more for each operator and attribute: what the integer model makes of them against onnxruntime's results, which
-//! `graphs/make.py` has written next to them, and private predictions against the integer model.
+//! Small ONNX graphs, one or more for each operator and attribute: what the integer model makes of
+//! them against onnxruntime's results, which `graphs/make.py` has written next to them, and private
+//! predictions against the integer model.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -36,7 +37,9 @@ const REFUSED: [&str; 2] = ["argmax_negative_axis", "softmax_rows"];
 fn cases(folder: &Path, index: &str) -> Vec<Case> {
     let index: Value = serde_json::from_slice(&std::fs::read(folder.join(index)).unwrap()).unwrap();
     let case = |entry: &Value| {
-        let (name, bound) = (entry["name"].as_str().unwrap(), |i: usize| entry["input_range"][i].as_f64().unwrap() as f32);
+        let (name, bound) = (entry["name"].as_str().unwrap(), |i: usize| {
+            entry["input_range"][i].as_f64().unwrap() as f32
+        });
         let array = |what: &str| npy::read(&folder.join(format!("{name}.{what}.npy"))).unwrap();
         Case {
             name: name.into(),
@@ -49,20 +52,33 @@ fn cases(folder: &Path, index: &str) -> Vec<Case> {
             y: array("y"),
         }
     };
-    index.as_array().unwrap().iter().map(case).filter(|case| !REFUSED.contains(&&case.name[..])).collect()
+    index
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(case)
+        .filter(|case| !REFUSED.contains(&&case.name[..]))
+        .collect()
 }
 
 fn options(case: &Case, bits: u8) -> CompileOptions {
-    CompileOptions { input_range: Some(case.range), weight_bits: bits, activation_bits: bits, ..CompileOptions::default() }
+    CompileOptions {
+        input_range: Some(case.range),
+        weight_bits: bits,
+        activation_bits: bits,
+        ..CompileOptions::default()
+    }
 }
 
-/// Largest difference from the float results, as a part of the largest of these (for indices: 1 if one is wrong), and the largest result.
+/// Largest difference from the float results, as a part of the largest of these (for indices: 1 if
+/// one is wrong), and the largest result.
 fn distance(case: &Case, compiled: &Compiled) -> f64 {
     let model = Model::parse(&compiled.model).unwrap();
     let predictions = plain::evaluate(&model, &case.x).unwrap().predictions;
     let rows = || case.y.data().chunks(case.y.columns()).zip(&predictions);
     let largest = case.y.data().iter().fold(0.0_f64, |most, &y| most.max(f64::from(y.abs())));
-    let best = |row: &[f32]| (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
+    let best =
+        |row: &[f32]| (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
     match case.op.as_str() {
         "ArgMax" => rows().map(|(y, p)| f64::from(p.argmax != y[0] as usize)).fold(0.0, f64::max),
         // Dropped at the end: the order is what is left of it.
@@ -85,7 +101,8 @@ fn integers_are_near_the_floats() {
     assert!(cases.len() >= 60);
     for case in &cases {
         match compile(&case.onnx, &options(case, 12), Some(&case.x)) {
-            // One step of a 12-bit activation is 1/2048 of its range; a few of them add up, and curves are off by a step or two.
+            // One step of a 12-bit activation is 1/2048 of its range; a few of them add up, and
+            // curves are off by a step or two.
             Ok(compiled) => {
                 let distance = distance(case, &compiled);
                 if distance > 0.02 {
@@ -98,8 +115,8 @@ fn integers_are_near_the_floats() {
     assert!(far.is_empty(), "{} of {}:\n{}", far.len(), cases.len(), far.join("\n"));
 }
 
-/// ONNX's own examples of single operators: what passes within 2 % of the largest result, and what is refused with which words, is a
-/// committed list. `MINIONN_BLESS=1` writes it anew.
+/// ONNX's own examples of single operators: what passes within 2 % of the largest result, and what
+/// is refused with which words, is a committed list. `MINIONN_BLESS=1` writes it anew.
 #[test]
 fn examples_of_the_standard_pass_or_are_refused_as_listed() {
     use core::fmt::Write as _;
@@ -128,7 +145,11 @@ fn examples_of_the_standard_pass_or_are_refused_as_listed() {
     }
     let off: Vec<&str> = list.lines().filter(|line| line.contains(": off by")).collect();
     assert!(off.is_empty(), "{off:#?}");
-    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), list, "the list has changed: look at it, then bless it");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap_or_default(),
+        list,
+        "the list has changed: look at it, then bless it"
+    );
 }
 
 #[test]
@@ -136,9 +157,12 @@ fn private_predictions_are_the_integer_model() {
     for (i, case) in cases(&folder(), "index.json").iter().enumerate() {
         let compiled = compile(&case.onnx, &options(case, 8), Some(&case.x)).unwrap();
         let tables = if i % 2 == 0 { Tables::Stored } else { Tables::Streamed };
-        let rows = Array::new(&[2, case.x.columns()], case.x.data()[..2 * case.x.columns()].to_vec()).unwrap();
+        let rows =
+            Array::new(&[2, case.x.columns()], case.x.data()[..2 * case.x.columns()].to_vec())
+                .unwrap();
         for activations in [Activations::Garbled, Activations::Compared { worth: 0 }] {
-            let options = Options { tables, activations, stock: 1 + i as u32 % 2, ..Options::default() };
+            let options =
+                Options { tables, activations, stock: 1 + i as u32 % 2, ..Options::default() };
             session::check(&case.name, &compiled.model, options, &rows, &[]);
         }
     }

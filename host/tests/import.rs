@@ -1,4 +1,5 @@
-//! The importer on graphs of every operator, held against another runtime's results (tests/graphs/README.md).
+//! The importer on graphs of every operator, held against another runtime's results
+//! (tests/graphs/README.md).
 
 use minionn_host::network::{Activation, Network, Work};
 use minionn_host::npy::{self, Array};
@@ -11,7 +12,8 @@ fn folder(name: &str) -> PathBuf {
 
 /// Every ONNX file of a folder, in order.
 fn files(name: &str) -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> = std::fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut all: Vec<PathBuf> =
+        std::fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
     all.retain(|path| path.extension().is_some_and(|e| e == "onnx"));
     all.sort();
     all
@@ -29,7 +31,8 @@ fn largest(row: &[f64]) -> usize {
     (0..row.len()).rev().max_by(|&i, &j| row[i].total_cmp(&row[j])).unwrap()
 }
 
-/// What the file's own end makes of the outputs: the importer drops a Softmax, and leaves ArgMax to the compiler.
+/// What the file's own end makes of the outputs: the importer drops a Softmax, and leaves ArgMax to
+/// the compiler.
 fn ended(network: &Network, mut y: Vec<f64>) -> Vec<f64> {
     let noted = |what: &str| network.notes.iter().any(|note| note.contains(what));
     if network.argmax {
@@ -38,7 +41,8 @@ fn ended(network: &Network, mut y: Vec<f64>) -> Vec<f64> {
     if noted("(Softmax) dropped") || noted("(LogSoftmax) dropped") {
         let most = y.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let log = most + y.iter().map(|y| (y - most).exp()).sum::<f64>().ln();
-        y.iter_mut().for_each(|y| *y = if noted("(LogSoftmax)") { *y - log } else { (*y - log).exp() });
+        y.iter_mut()
+            .for_each(|y| *y = if noted("(LogSoftmax)") { *y - log } else { (*y - log).exp() });
     }
     y
 }
@@ -48,12 +52,17 @@ fn compare(path: &Path, network: &Network) -> Result<(), String> {
     let (x, want) = (array(&path.with_extension("x.npy")), array(&path.with_extension("y.npy")));
     let rows = x.data().len() / network.input_len;
     assert!(rows > 0 && want.data().len().is_multiple_of(rows), "{path:?}");
-    for (x, want) in x.data().chunks_exact(network.input_len).zip(want.data().chunks_exact(want.data().len() / rows)) {
+    for (x, want) in x
+        .data()
+        .chunks_exact(network.input_len)
+        .zip(want.data().chunks_exact(want.data().len() / rows))
+    {
         let tensors = network.evaluate(x.iter().map(|&x| f64::from(x)).collect());
         assert_eq!(tensors.iter().map(Vec::len).collect::<Vec<_>>(), network.lengths());
         assert_eq!(tensors[network.output].len(), network.output_len);
         let got = ended(network, tensors[network.output].clone());
-        let close = |(&g, &w): (&f64, &f32)| (g - f64::from(w)).abs() <= 1e-4 * (1.0 + f64::from(w).abs());
+        let close =
+            |(&g, &w): (&f64, &f32)| (g - f64::from(w)).abs() <= 1e-4 * (1.0 + f64::from(w).abs());
         if got.len() != want.len() || !got.iter().zip(want).all(close) {
             return Err(format!("{got:?} instead of {want:?}"));
         }
@@ -61,13 +70,16 @@ fn compare(path: &Path, network: &Network) -> Result<(), String> {
     Ok(())
 }
 
-/// Imports and compares all of a folder; returns the names of those that are refused, with the reasons.
+/// Imports and compares all of a folder; returns the names of those that are refused, with the
+/// reasons.
 fn run(name: &str) -> Vec<(String, String)> {
     let (mut refused, mut wrong) = (Vec::new(), Vec::new());
     for path in files(name) {
         match import(&std::fs::read(&path).unwrap()) {
             Err(error) => refused.push((stem(&path), error.to_string())),
-            Ok(network) => wrong.extend(compare(&path, &network).err().map(|what| format!("{}: {what}", stem(&path)))),
+            Ok(network) => wrong.extend(
+                compare(&path, &network).err().map(|what| format!("{}: {what}", stem(&path))),
+            ),
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -77,8 +89,11 @@ fn run(name: &str) -> Vec<(String, String)> {
 #[test]
 fn every_operator_computes_what_it_should() {
     let refused = run("");
-    // The compiler takes the first of equal outputs; and a Softmax of several rows is no matter of order.
-    for (name, why) in [("argmax_negative_axis", "select_last_index"), ("softmax_rows", "not the whole row")] {
+    // The compiler takes the first of equal outputs; and a Softmax of several rows is no matter of
+    // order.
+    for (name, why) in
+        [("argmax_negative_axis", "select_last_index"), ("softmax_rows", "not the whole row")]
+    {
         assert!(refused.iter().any(|(n, text)| n == name && text.contains(why)), "{name}");
     }
     assert_eq!(refused.len(), 2, "{refused:#?}");
@@ -87,9 +102,16 @@ fn every_operator_computes_what_it_should() {
 #[test]
 fn the_examples_of_the_standard() {
     let refused = run("backend");
-    let reasons =
-        ["not the whole row", "has a batch of", "is not [1, channels", "(Indices) is not supported", "only power 2", "are not a range"];
-    let strange: Vec<_> = refused.iter().filter(|(_, text)| !reasons.iter().any(|r| text.contains(r))).collect();
+    let reasons = [
+        "not the whole row",
+        "has a batch of",
+        "is not [1, channels",
+        "(Indices) is not supported",
+        "only power 2",
+        "are not a range",
+    ];
+    let strange: Vec<_> =
+        refused.iter().filter(|(_, text)| !reasons.iter().any(|r| text.contains(r))).collect();
     assert!(strange.is_empty(), "{strange:#?}");
     let read = files("backend").len() - refused.len();
     assert!(read >= 190, "only {read} were read");
@@ -100,14 +122,19 @@ fn the_examples_of_the_standard() {
 fn what_is_not_sound_or_not_supported_is_refused() {
     let mut list = String::new();
     for path in files("refused") {
-        let text = import(&std::fs::read(&path).unwrap()).map(|_| ()).expect_err(&stem(&path)).to_string();
+        let text =
+            import(&std::fs::read(&path).unwrap()).map(|_| ()).expect_err(&stem(&path)).to_string();
         list.push_str(&format!("{}: {text}\n", stem(&path)));
     }
     let path = folder("refused.txt");
     if std::env::var_os("MINIONN_BLESS").is_some() {
         std::fs::write(&path, &list).unwrap();
     }
-    assert_eq!(std::fs::read_to_string(&path).unwrap_or_default(), list, "the list has changed: look at it, then bless it");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap_or_default(),
+        list,
+        "the list has changed: look at it, then bless it"
+    );
 }
 
 /// What a file's network is made of.
@@ -118,13 +145,19 @@ fn works(name: &str) -> Vec<Work> {
 
 #[test]
 fn curves_that_are_spelled_out_are_recognised() {
-    for name in ["gelu_erf", "gelu_tanh", "gelu", "silu", "hard_swish", "hard_swish_spelled", "convnext"] {
+    for name in
+        ["gelu_erf", "gelu_tanh", "gelu", "silu", "hard_swish", "hard_swish_spelled", "convnext"]
+    {
         let all = works(name);
-        let curves = all.iter().filter(|w| matches!(w, Work::Activation(Activation::Curve(_)))).count();
+        let curves =
+            all.iter().filter(|w| matches!(w, Work::Activation(Activation::Curve(_)))).count();
         let products = all.iter().filter(|w| matches!(w, Work::Product | Work::Square)).count();
         assert!(curves > 0 && products == 0, "{name}: {all:#?}");
         // Factors of the spelling are gone; that network has scales of its own.
-        assert!(name == "convnext" || !all.iter().any(|w| matches!(w, Work::Affine(..))), "{name}: {all:#?}");
+        assert!(
+            name == "convnext" || !all.iter().any(|w| matches!(w, Work::Affine(..))),
+            "{name}: {all:#?}"
+        );
     }
 }
 
@@ -148,7 +181,10 @@ fn damage_is_refused_or_harmless() {
                 let at = at % damaged.len().max(1);
                 match (byte % 4, damaged.get_mut(at)) {
                     (0, _) => damaged.truncate(at),
-                    (_, Some(b)) => *b = [*b ^ (1 << (byte >> 8 & 7)), (byte >> 16) as u8, b.wrapping_add(1)][(byte >> 32) as usize % 3],
+                    (_, Some(b)) => {
+                        *b = [*b ^ (1 << (byte >> 8 & 7)), (byte >> 16) as u8, b.wrapping_add(1)]
+                            [(byte >> 32) as usize % 3]
+                    }
                     _ => {}
                 }
             }
@@ -157,7 +193,13 @@ fn damage_is_refused_or_harmless() {
                 for node in &network.nodes {
                     let Work::Arrange(len, pieces) = &node.work else { continue };
                     let inside = |p: &minionn_host::network::Piece| {
-                        p.view.check(lengths[node.inputs[p.input]] as u32, *len as u32, minionn_core::plan::MAX_COPIES).is_ok()
+                        p.view
+                            .check(
+                                lengths[node.inputs[p.input]] as u32,
+                                *len as u32,
+                                minionn_core::plan::MAX_COPIES,
+                            )
+                            .is_ok()
                     };
                     assert!(pieces.iter().all(inside), "{path:?}");
                 }

@@ -1,4 +1,5 @@
-//! Emulated links: what arithmetic expects, and what the kernel's own queues do to the same session.
+//! Emulated links: what arithmetic expects, and what the kernel's own queues do to the same
+//! session.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
@@ -27,7 +28,8 @@ fn ends(link: &LinkModel) -> (TcpStream, TcpStream) {
     (near, far)
 }
 
-/// Sends `len` bytes that tell their place, and reads them at the other end; seconds until the last is there.
+/// Sends `len` bytes that tell their place, and reads them at the other end; seconds until the last
+/// is there.
 fn carry(from: &mut TcpStream, to: &mut TcpStream, len: usize) -> f64 {
     let sent: Vec<u8> = (0..len).map(|i| (i * 7 + i / 251) as u8).collect();
     let mut got = vec![0; len];
@@ -41,10 +43,14 @@ fn carry(from: &mut TcpStream, to: &mut TcpStream, len: usize) -> f64 {
     seconds
 }
 
-/// Never before arithmetic says, and not much later. The best of three: other work on the machine only ever adds.
+/// Never before arithmetic says, and not much later. The best of three: other work on the machine
+/// only ever adds.
 fn takes(expected: f64, mut run: impl FnMut() -> f64) {
     let seconds = (0..3).map(|_| run()).fold(f64::MAX, f64::min);
-    assert!(seconds > expected * 0.999 && seconds < expected * SLOWER + LATE, "{seconds} s, expected {expected} s");
+    assert!(
+        seconds > expected * 0.999 && seconds < expected * SLOWER + LATE,
+        "{seconds} s, expected {expected} s"
+    );
 }
 
 #[test]
@@ -91,10 +97,14 @@ fn ends_close_in_order() {
     assert_eq!(words, b"heard");
 }
 
-// ---- the command, over a link and over the kernel's ---------------------------------------------------------------------
+// ---- the command, over a link and over the kernel's
+// ---------------------------------------------------------------------
 
 fn bench(mut command: Command) -> Value {
-    let output = command.current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")).output().unwrap();
+    let output = command
+        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("../models"))
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).unwrap()
 }
@@ -119,19 +129,25 @@ fn a_session_takes_what_the_link_takes_and_the_same_bytes() {
     assert_eq!(measured["link"], "100ms,8mbit");
     for (phase, seconds) in ["setup", "offline", "online"].into_iter().zip(phases(&measured)) {
         let alone = measured["arithmetic"][phase].as_f64().unwrap();
-        let bytes = measured[phase]["bytes_sent"].as_f64().unwrap() + measured[phase]["bytes_received"].as_f64().unwrap();
+        let bytes = measured[phase]["bytes_sent"].as_f64().unwrap()
+            + measured[phase]["bytes_received"].as_f64().unwrap();
         let rounds = measured[phase]["rounds"].as_f64().unwrap();
         assert!((alone - rounds * 0.1 - bytes / 1e6).abs() < 1e-9, "{phase}");
         // The parties' own work comes on top, on a loaded machine without optimisation.
-        assert!(seconds > alone * 0.999 && seconds < alone * SLOWER + 0.5, "{phase}: {seconds} s, the link alone {alone} s");
+        assert!(
+            seconds > alone * 0.999 && seconds < alone * SLOWER + 0.5,
+            "{phase}: {seconds} s, the link alone {alone} s"
+        );
     }
 }
 
-/// A round trip short enough that TCP's window, which the emulated link does not have, never is what a party waits for.
+/// A round trip short enough that TCP's window, which the emulated link does not have, never is
+/// what a party waits for.
 const ROUND_TRIP: Duration = Duration::from_millis(4);
 const RATE: &str = "20mbit";
 
-/// A session in a network namespace of its own, whose loopback interface `discipline` slows down; or why there is none.
+/// A session in a network namespace of its own, whose loopback interface `discipline` slows down;
+/// or why there is none.
 fn shaped(discipline: &str) -> Result<Value, String> {
     // Packets as on an Ethernet: a token bucket drops what is larger than the bucket.
     let set_up = format!("ip link set lo mtu 1500 up && tc qdisc add dev lo root {discipline}");
@@ -142,17 +158,26 @@ fn shaped(discipline: &str) -> Result<Value, String> {
     }
     let mut command = Command::new("unshare");
     let script = format!("{set_up} && exec \"$0\" \"$@\"");
-    command.args(["--net", "sh", "-c", &script, env!("CARGO_BIN_EXE_minionn")]).args(ARGUMENTS).arg("--json");
+    command
+        .args(["--net", "sh", "-c", &script, env!("CARGO_BIN_EXE_minionn")])
+        .args(ARGUMENTS)
+        .arg("--json");
     Ok(bench(command))
 }
 
-/// Whether the first `count` phases take as long where the kernel slowed them down as where the proxy did, within the noise of a loaded machine.
+/// Whether the first `count` phases take as long where the kernel slowed them down as where the
+/// proxy did, within the noise of a loaded machine.
 fn compare(count: usize, kernel: &Value, emulated: &Value) {
     let both = phases(kernel).into_iter().zip(phases(emulated));
-    for (phase, (kernel, emulated)) in ["setup", "offline", "online"].into_iter().zip(both).take(count) {
+    for (phase, (kernel, emulated)) in
+        ["setup", "offline", "online"].into_iter().zip(both).take(count)
+    {
         println!("{phase}: kernel {kernel:.4} s, emulated {emulated:.4} s");
         // Headers and acknowledgements travel in the kernel only: 2 % at these sizes.
-        assert!(emulated < kernel * 1.3 + LATE && kernel < emulated * 1.3 + LATE, "{phase}: kernel {kernel} s, emulated {emulated} s");
+        assert!(
+            emulated < kernel * 1.3 + LATE && kernel < emulated * 1.3 + LATE,
+            "{phase}: kernel {kernel} s, emulated {emulated} s"
+        );
     }
 }
 

@@ -11,7 +11,8 @@ use minionn_core::plan::{Plan, cost};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{
-    CLIENT_PAIRING_BYTES, Client, NoStore, Options, Pairing, PairingId, SERVER_PAIRING_BYTES, Server, Tables, client_memory, server_memory,
+    CLIENT_PAIRING_BYTES, Client, NoStore, Options, Pairing, PairingId, SERVER_PAIRING_BYTES,
+    Server, Tables, client_memory, server_memory,
 };
 use minionn_core::wire::{ABORT_BYTES, Greeting, Hello, Tag, abort, emit_frame};
 use minionn_host::link::{Link, Memory};
@@ -40,9 +41,19 @@ fn mode(path: &Path) -> u32 {
 }
 
 /// Runs `minionn predict` with a pairing: its report, or what it said.
-fn predict(address: &str, input: &Path, pairing: &Path, more: &[&str]) -> Result<serde_json::Value, String> {
+fn predict(
+    address: &str,
+    input: &Path,
+    pairing: &Path,
+    more: &[&str],
+) -> Result<serde_json::Value, String> {
     let mut command = minionn();
-    command.args(["predict", address, "--json", "--input"]).arg(input).arg("--pairing").arg(pairing).args(more);
+    command
+        .args(["predict", address, "--json", "--input"])
+        .arg(input)
+        .arg("--pairing")
+        .arg(pairing)
+        .args(more);
     let output = command.output().unwrap();
     if output.status.success() {
         Ok(serde_json::from_slice(&output.stdout).unwrap())
@@ -63,11 +74,19 @@ fn phase(p: cost::Phase) -> (u64, u64, u64) {
 #[test]
 fn the_command_pays_for_set_up_once() {
     let folder = folder("command");
-    let (images, file, kept) = (folder.join("x.npy"), folder.join("device.pairing"), folder.join("kept"));
+    let (images, file, kept) =
+        (folder.join("x.npy"), folder.join("device.pairing"), folder.join("kept"));
     let rows = npy::read(&models().join("digits_relu.test.npy")).unwrap();
     npy::write(&images, &Array::new(&[2, 64], rows.data()[..128].to_vec()).unwrap()).unwrap();
     let model = models().join("digits_relu.minionn");
-    let plain = minionn().arg("plain").arg(&model).arg("--json").arg("--input").arg(&images).output().unwrap();
+    let plain = minionn()
+        .arg("plain")
+        .arg(&model)
+        .arg("--json")
+        .arg("--input")
+        .arg(&images)
+        .output()
+        .unwrap();
     let plain: serde_json::Value = serde_json::from_slice(&plain.stdout).unwrap();
     let (full, resumed) = (phase(cost::setup().plus(cost::keep())), phase(cost::resume()));
 
@@ -77,7 +96,8 @@ fn the_command_pays_for_set_up_once() {
         let report = predict(&server.1, &images, &file, &[]).unwrap();
         assert_eq!((set_up(&report), &report["predictions"]), (full, &plain["predictions"]));
         let first = std::fs::read(&file).unwrap();
-        let report = predict(&server.1, &images, &file, &["--tables", "streamed", "--stock", "2"]).unwrap();
+        let report =
+            predict(&server.1, &images, &file, &["--tables", "streamed", "--stock", "2"]).unwrap();
         assert_eq!((set_up(&report), &report["predictions"]), (resumed, &plain["predictions"]));
         let message = predict(&server.1, &images, &file, &["--ot", "2"]).unwrap_err();
         assert!(message.contains("--ot 8"), "{message}");
@@ -94,13 +114,23 @@ fn the_command_pays_for_set_up_once() {
     }
     #[cfg(unix)]
     {
-        let only = std::fs::read_dir(&kept).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
-        assert_eq!((only.len(), mode(&only[0]), mode(&kept), mode(&file)), (1, 0o600, 0o700, 0o600));
+        let only = std::fs::read_dir(&kept)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect::<Vec<_>>();
+        assert_eq!(
+            (only.len(), mode(&only[0]), mode(&kept), mode(&file)),
+            (1, 0o600, 0o700, 0o600)
+        );
     }
-    // A server that keeps pairings in memory has forgotten them, says so, and nothing is replaced in silence.
+    // A server that keeps pairings in memory has forgotten them, says so, and nothing is replaced
+    // in silence.
     let server = serve(&model, &[]);
     let message = predict(&server.1, &images, &file, &[]).unwrap_err();
-    assert!(message.contains("does not have this pairing") && message.contains("device.pairing"), "{message}");
+    assert!(
+        message.contains("does not have this pairing") && message.contains("device.pairing"),
+        "{message}"
+    );
     assert_eq!(std::fs::read(&file).unwrap(), first, "written once");
     std::fs::remove_file(&file).unwrap();
     assert_eq!(set_up(&predict(&server.1, &images, &file, &[]).unwrap()), full);
@@ -128,7 +158,12 @@ fn another_ot_parameter_than_the_pairings_is_refused() {
     for (k, code) in [(8, None), (2, Some(107))] {
         let options = Options { repetition: Repetition::from_k(k).unwrap(), ..Options::default() };
         let mut hello = [0; Greeting::MAX];
-        emit_frame(Tag::Hello, &Hello { options, digest, nonce: [1; 32], pairing }.emit(), &mut hello).unwrap();
+        emit_frame(
+            Tag::Hello,
+            &Hello { options, digest, nonce: [1; 32], pairing }.emit(),
+            &mut hello,
+        )
+        .unwrap();
         let mut stream = TcpStream::connect(&server.1).unwrap();
         stream.write_all(&hello).unwrap();
         let mut answer = [0; ABORT_BYTES];
@@ -174,7 +209,9 @@ fn exported(plan: &Plan<'static>, options: Options, round: u8) -> [Vec<u8>; 2] {
         let prepared = minionn_core::session::Prepared::new(model, 1, weights.bytes()).unwrap();
         let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
         let io = Blocking(link(listener.accept().unwrap().0));
-        let mut server = run(Server::accept(io, &prepared, options, memory.bytes(), Seed([100 + round; 32]))).unwrap();
+        let mut server =
+            run(Server::accept(io, &prepared, options, memory.bytes(), Seed([100 + round; 32])))
+                .unwrap();
         run(server.serve()).unwrap();
         let mut half = vec![0; SERVER_PAIRING_BYTES];
         server.export(&mut half).unwrap();
@@ -182,7 +219,9 @@ fn exported(plan: &Plan<'static>, options: Options, round: u8) -> [Vec<u8>; 2] {
     });
     let mut memory = Memory::new(client_memory(&plan, &options).unwrap());
     let io = Blocking(link(TcpStream::connect(address).unwrap()));
-    let mut client = run(Client::connect(io, NoStore, plan, options, memory.bytes(), Seed([round; 32]))).unwrap();
+    let mut client =
+        run(Client::connect(io, NoStore, plan, options, memory.bytes(), Seed([round; 32])))
+            .unwrap();
     let mut half = vec![0; CLIENT_PAIRING_BYTES];
     run(client.export(&mut half)).unwrap();
     [half, server.join().unwrap()]
@@ -196,7 +235,9 @@ fn id(half: &[u8]) -> PairingId {
 fn least_recently_used_goes(pairings: &Pairings, halves: &[[Vec<u8>; 2]]) {
     // File times of some media are coarse.
     let pause = || std::thread::sleep(core::time::Duration::from_millis(20));
-    let has = |i: usize| pairings.get(&id(&halves[i][1])).inspect(|half| assert!(**half == halves[i][1])).is_some();
+    let has = |i: usize| {
+        pairings.get(&id(&halves[i][1])).inspect(|half| assert!(**half == halves[i][1])).is_some()
+    };
     let keep = |i: usize| {
         pause();
         pairings.keep(Half::new(halves[i][1].clone())).unwrap();
@@ -226,7 +267,11 @@ fn pairings_are_bounded_in_memory_and_in_a_folder() {
     least_recently_used_goes(&pairings, &halves);
     assert!(folder.join("note.txt").exists());
     // A file that is damaged, a client's, or another one's is as good as none.
-    let file = std::fs::read_dir(&folder).unwrap().map(|e| e.unwrap().path()).find(|p| p.extension().unwrap() == "pairing").unwrap();
+    let file = std::fs::read_dir(&folder)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .find(|p| p.extension().unwrap() == "pairing")
+        .unwrap();
     let kept = std::fs::read(&file).unwrap();
     assert!(pairings.get(&id(&kept)).is_some());
     let mut damaged = kept.clone();

@@ -1,11 +1,14 @@
-//! Private predictions over TCP: equal to the integer model, at the predicted cost, through the library and through the command.
+//! Private predictions over TCP: equal to the integer model, at the predicted cost, through the
+//! library and through the command.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::{Convolution, Plan, cost};
-use minionn_core::session::{Activations, Options, Tables, client_memory, prepared_memory, server_memory};
+use minionn_core::session::{
+    Activations, Options, Tables, client_memory, prepared_memory, server_memory,
+};
 use minionn_host::commands::plain;
 use minionn_host::compile::{CompileOptions, Output, compile};
 use minionn_host::link_model::LinkModel;
@@ -24,8 +27,16 @@ use process::{minionn, serve};
 use session::{check, predict};
 
 /// The compiled networks in the folder of models.
-const COMMITTED: [&str; 8] =
-    ["digits_relu", "fig10_square", "fig11_conv_square", "fig12_conv_relu", "fig13_cifar", "fig14_lstm_small", "sensor", "anomaly"];
+const COMMITTED: [&str; 8] = [
+    "digits_relu",
+    "fig10_square",
+    "fig11_conv_square",
+    "fig12_conv_relu",
+    "fig13_cifar",
+    "fig14_lstm_small",
+    "sensor",
+    "anomaly",
+];
 
 fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
@@ -43,24 +54,44 @@ fn head(array: &Array, rows: usize) -> Array {
 
 /// Right answers of the float network.
 fn float_right(logits: &Array, labels: &[f32], rows: usize) -> usize {
-    let best = |row: &[f32]| (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
-    logits.data().chunks(logits.columns()).zip(labels).take(rows).filter(|(row, l)| best(row) == **l as usize).count()
+    let best =
+        |row: &[f32]| (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
+    logits
+        .data()
+        .chunks(logits.columns())
+        .zip(labels)
+        .take(rows)
+        .filter(|(row, l)| best(row) == **l as usize)
+        .count()
 }
 
 #[test]
 fn model_a_on_all_held_out_images() {
     let model = std::fs::read(models().join("digits_relu.minionn")).unwrap();
-    let (images, labels, logits) = (array("digits_relu.test.npy"), array("digits_relu.labels.npy"), array("digits_relu.logits.npy"));
+    let (images, labels, logits) = (
+        array("digits_relu.test.npy"),
+        array("digits_relu.labels.npy"),
+        array("digits_relu.logits.npy"),
+    );
     assert!(images.rows() >= 100);
-    let right = check("a", &model, Options { stock: 60, ..Options::default() }, &images, labels.data());
+    let right =
+        check("a", &model, Options { stock: 60, ..Options::default() }, &images, labels.data());
     let float = float_right(&logits, labels.data(), images.rows());
-    assert!(right * 100 + images.rows() >= float * 100, "{right} of {} right, float {float}", images.rows());
+    assert!(
+        right * 100 + images.rows() >= float * 100,
+        "{right} of {} right, float {float}",
+        images.rows()
+    );
 }
 
 #[test]
 fn model_b_on_held_out_images() {
     let model = std::fs::read(models().join("fig10_square.minionn")).unwrap();
-    let (images, labels, logits) = (array("fig10_square.test.npy"), array("fig10_square.labels.npy"), array("fig10_square.logits.npy"));
+    let (images, labels, logits) = (
+        array("fig10_square.test.npy"),
+        array("fig10_square.labels.npy"),
+        array("fig10_square.logits.npy"),
+    );
     let rows = 24;
     let right = check("b", &model, Options::default(), &head(&images, rows), labels.data());
     let float = float_right(&logits, labels.data(), rows);
@@ -70,10 +101,18 @@ fn model_b_on_held_out_images() {
 /// Convolutions and pooling, with both kinds of table.
 fn convolutional(name: &str) {
     let model = std::fs::read(models().join(format!("{name}.minionn"))).unwrap();
-    let (images, labels) = (head(&array("fig10_square.test.npy"), 3), array("fig10_square.labels.npy"));
-    let right = check(name, &model, Options { stock: 2, ..Options::default() }, &images, labels.data());
+    let (images, labels) =
+        (head(&array("fig10_square.test.npy"), 3), array("fig10_square.labels.npy"));
+    let right =
+        check(name, &model, Options { stock: 2, ..Options::default() }, &images, labels.data());
     assert!(right >= 2, "{right} of 3 right");
-    check(name, &model, Options { tables: Tables::Streamed, ..Options::default() }, &head(&images, 1), labels.data());
+    check(
+        name,
+        &model,
+        Options { tables: Tables::Streamed, ..Options::default() },
+        &head(&images, 1),
+        labels.data(),
+    );
 }
 
 #[test]
@@ -89,12 +128,21 @@ fn fig12_convolutions_and_maxima() {
 #[test]
 fn fig13_nine_layers() {
     let model = std::fs::read(models().join("fig13_cifar.minionn")).unwrap();
-    let options = Options { tables: Tables::Streamed, repetition: Repetition::K2, stock: 1, ..Options::default() };
+    let options = Options {
+        tables: Tables::Streamed,
+        repetition: Repetition::K2,
+        stock: 1,
+        ..Options::default()
+    };
     check("fig13", &model, options, &head(&array("fig13_cifar.test.npy"), 1), &[]);
     let plan = std::fs::read(models().join("fig13_cifar.plan")).unwrap();
     let plan = Plan::parse(&plan).unwrap();
-    let (client, server) = (client_memory(&plan, &options).unwrap(), server_memory(&plan, &options).unwrap());
-    assert!(client < 64 << 20 && server + prepared_memory(&plan, 1).unwrap() < 512 << 20, "{client} {server}");
+    let (client, server) =
+        (client_memory(&plan, &options).unwrap(), server_memory(&plan, &options).unwrap());
+    assert!(
+        client < 64 << 20 && server + prepared_memory(&plan, 1).unwrap() < 512 << 20,
+        "{client} {server}"
+    );
 }
 
 #[test]
@@ -109,16 +157,32 @@ fn fig14_a_step_of_an_lstm() {
 #[test]
 fn windows_of_an_accelerometer_and_labels_only() {
     let model = std::fs::read(models().join("sensor.minionn")).unwrap();
-    let (windows, labels, logits) = (array("sensor.test.npy"), array("sensor.labels.npy"), array("sensor.logits.npy"));
+    let (windows, labels, logits) =
+        (array("sensor.test.npy"), array("sensor.labels.npy"), array("sensor.logits.npy"));
     let rows = windows.rows();
     let parsed = Model::parse(&model).unwrap();
     assert!(parsed.plan().is_argmax() && rows >= 100);
     let answers = plain::evaluate(&parsed, &windows).unwrap().predictions;
-    let right = answers.iter().zip(labels.data()).filter(|(answer, label)| answer.argmax == **label as usize).count();
+    let right = answers
+        .iter()
+        .zip(labels.data())
+        .filter(|(answer, label)| answer.argmax == **label as usize)
+        .count();
     let float = float_right(&logits, labels.data(), rows);
-    assert!(right * 100 + rows >= float * 100 && float * 100 >= 97 * rows, "{right} of {rows} right, float {float}");
-    for (tables, repetition) in [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)] {
-        check("sensor", &model, Options { tables, repetition, stock: 4, ..Options::default() }, &head(&windows, 8), labels.data());
+    assert!(
+        right * 100 + rows >= float * 100 && float * 100 >= 97 * rows,
+        "{right} of {rows} right, float {float}"
+    );
+    for (tables, repetition) in
+        [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)]
+    {
+        check(
+            "sensor",
+            &model,
+            Options { tables, repetition, stock: 4, ..Options::default() },
+            &head(&windows, 8),
+            labels.data(),
+        );
     }
 }
 
@@ -139,33 +203,59 @@ fn networks_with_compared_activations() {
         let parsed = Model::parse(&model).unwrap();
         let garbled = Options { activations: Activations::Garbled, ..options };
         let online = |options| minionn_core::plan::cost::online(parsed.plan(), options);
-        assert!(2 * (online(&options).up + online(&options).down) < online(&garbled).up + online(&garbled).down, "{name}");
+        assert!(
+            2 * (online(&options).up + online(&options).down)
+                < online(&garbled).up + online(&garbled).down,
+            "{name}"
+        );
         check(name, &model, options, &head(&array(&format!("{inputs}.test.npy")), 1), &[]);
     }
 }
 
 /// The chance that a faulty window has the larger error: 0 counts as healthy.
 fn area_under_curve(errors: &[f64], labels: &[f32]) -> f64 {
-    let of = |faulty: bool| errors.iter().zip(labels).filter(move |(_, label)| (**label > 0.0) == faulty).map(|(error, _)| *error);
-    let pairs = of(true).flat_map(|faulty| of(false).map(move |healthy| f64::from(u8::from(faulty > healthy))));
+    let of = |faulty: bool| {
+        errors
+            .iter()
+            .zip(labels)
+            .filter(move |(_, label)| (**label > 0.0) == faulty)
+            .map(|(error, _)| *error)
+    };
+    let pairs = of(true)
+        .flat_map(|faulty| of(false).map(move |healthy| f64::from(u8::from(faulty > healthy))));
     pairs.clone().sum::<f64>() / pairs.count() as f64
 }
 
 #[test]
 fn spectra_that_a_faulty_machine_makes() {
     let model = std::fs::read(models().join("anomaly.minionn")).unwrap();
-    let (spectra, labels, float) = (array("anomaly.test.npy"), array("anomaly.labels.npy"), array("anomaly.logits.npy"));
+    let (spectra, labels, float) =
+        (array("anomaly.test.npy"), array("anomaly.labels.npy"), array("anomaly.logits.npy"));
     let answers = plain::evaluate(&Model::parse(&model).unwrap(), &spectra).unwrap().predictions;
-    let integers: Vec<f32> = answers.into_iter().flat_map(|answer| answer.logits.unwrap()).map(|y| y as f32).collect();
+    let integers: Vec<f32> =
+        answers.into_iter().flat_map(|answer| answer.logits.unwrap()).map(|y| y as f32).collect();
     let auc = |made: &[f32]| {
         let pairs = made.chunks(640).zip(spectra.data().chunks(640));
-        let error = |(y, x): (&[f32], &[f32])| y.iter().zip(x).map(|(y, x)| f64::from(y - x).powi(2)).sum::<f64>();
+        let error = |(y, x): (&[f32], &[f32])| {
+            y.iter().zip(x).map(|(y, x)| f64::from(y - x).powi(2)).sum::<f64>()
+        };
         area_under_curve(&pairs.map(error).collect::<Vec<_>>(), labels.data())
     };
     let (integers, float) = (auc(&integers), auc(float.data()));
-    assert!(float > 0.9 && integers > float - 0.01, "{integers} by integers, {float} by floating-point numbers");
-    for (tables, repetition) in [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)] {
-        check("anomaly", &model, Options { tables, repetition, stock: 1, ..Options::default() }, &head(&spectra, 1), &[]);
+    assert!(
+        float > 0.9 && integers > float - 0.01,
+        "{integers} by integers, {float} by floating-point numbers"
+    );
+    for (tables, repetition) in
+        [(Tables::Stored, Repetition::K8), (Tables::Streamed, Repetition::K2)]
+    {
+        check(
+            "anomaly",
+            &model,
+            Options { tables, repetition, stock: 1, ..Options::default() },
+            &head(&spectra, 1),
+            &[],
+        );
     }
 }
 
@@ -178,26 +268,71 @@ fn linear(layer: Convolution) -> Work {
 #[test]
 fn sums_stand_anywhere_between_other_operations() {
     let plain = Convolution::fully_connected(1, 1);
-    let conv = Convolution { input: [2, 9, 8], outputs: 4, kernel: [3, 3], pads: [1, 0, 1, 2], groups: 2, ..plain };
+    let conv = Convolution {
+        input: [2, 9, 8],
+        outputs: 4,
+        kernel: [3, 3],
+        pads: [1, 0, 1, 2],
+        groups: 2,
+        ..plain
+    };
     let window = |input, kernel| Convolution::window(input, kernel, [2, 2], [0; 4], [1, 1]);
     let tail = || linear(Convolution::fully_connected(16, 3));
     let (two, last) = (window([4, 9, 8], [3, 2]), window([4, 4, 4], [2, 2]));
     let relu = || Work::Activation(Activation::Relu);
     let cases: [(&str, Vec<Work>); 5] = [
-        ("behind ReLU", vec![linear(conv), relu(), Work::SumPool(two, 6.0), Work::SumPool(last, 4.0), tail()]),
-        ("before ReLU", vec![linear(conv), Work::SumPool(two, 6.0), relu(), Work::SumPool(last, 4.0), tail()]),
-        ("behind a square", vec![linear(conv), Work::Square, Work::SumPool(two, 6.0), Work::SumPool(last, 4.0), tail()]),
-        ("before a square", vec![linear(conv), Work::SumPool(two, 6.0), Work::Square, Work::SumPool(last, 4.0), tail()]),
+        (
+            "behind ReLU",
+            vec![linear(conv), relu(), Work::SumPool(two, 6.0), Work::SumPool(last, 4.0), tail()],
+        ),
+        (
+            "before ReLU",
+            vec![linear(conv), Work::SumPool(two, 6.0), relu(), Work::SumPool(last, 4.0), tail()],
+        ),
+        (
+            "behind a square",
+            vec![
+                linear(conv),
+                Work::Square,
+                Work::SumPool(two, 6.0),
+                Work::SumPool(last, 4.0),
+                tail(),
+            ],
+        ),
+        (
+            "before a square",
+            vec![
+                linear(conv),
+                Work::SumPool(two, 6.0),
+                Work::Square,
+                Work::SumPool(last, 4.0),
+                tail(),
+            ],
+        ),
         ("two maxima", vec![linear(conv), Work::MaxPool(two), Work::MaxPool(last), relu(), tail()]),
     ];
-    let inputs = Array::new(&[2, 144], (0..288).map(|i| (i * 29 % 64) as f32 / 64.0).collect()).unwrap();
+    let inputs =
+        Array::new(&[2, 144], (0..288).map(|i| (i * 29 % 64) as f32 / 64.0).collect()).unwrap();
     for (name, layers) in cases {
-        let nodes: Vec<Node> =
-            layers.into_iter().enumerate().map(|(i, work)| Node { name: "layer".into(), work, inputs: vec![i] }).collect();
+        let nodes: Vec<Node> = layers
+            .into_iter()
+            .enumerate()
+            .map(|(i, work)| Node { name: "layer".into(), work, inputs: vec![i] })
+            .collect();
         let output = nodes.len();
-        let network =
-            Network { name: name.into(), input_len: 144, output_len: 3, nodes, output, names: vec![], argmax: false, notes: vec![] };
-        let compiled = minionn_host::compile::network(network, &CompileOptions::default(), Some(&inputs)).unwrap();
+        let network = Network {
+            name: name.into(),
+            input_len: 144,
+            output_len: 3,
+            nodes,
+            output,
+            names: vec![],
+            argmax: false,
+            notes: vec![],
+        };
+        let compiled =
+            minionn_host::compile::network(network, &CompileOptions::default(), Some(&inputs))
+                .unwrap();
         check(name, &compiled.model, Options::default(), &inputs, &[0.0; 2]);
     }
 }
@@ -207,14 +342,25 @@ fn streamed_tables_file_store_and_argmax() {
     let onnx = std::fs::read(models().join("digits_relu.onnx")).unwrap();
     let options = CompileOptions { output: Some(Output::Argmax), ..CompileOptions::default() };
     let argmax = compile(&onnx, &options, Some(&array("digits_relu.calibrate.npy"))).unwrap().model;
-    let (images, labels) = (head(&array("digits_relu.test.npy"), 7), array("digits_relu.labels.npy"));
+    let (images, labels) =
+        (head(&array("digits_relu.test.npy"), 7), array("digits_relu.labels.npy"));
     for tables in [Tables::Stored, Tables::Streamed] {
-        check("argmax", &argmax, Options { tables, stock: 3, ..Options::default() }, &images, labels.data());
+        check(
+            "argmax",
+            &argmax,
+            Options { tables, stock: 3, ..Options::default() },
+            &images,
+            labels.data(),
+        );
     }
     let file = std::env::temp_dir().join(format!("minionn-store-{}", std::process::id()));
-    let report = predict(argmax.clone(), Options { stock: 4, ..Options::default() }, &images, Some(&file));
+    let report =
+        predict(argmax.clone(), Options { stock: 4, ..Options::default() }, &images, Some(&file));
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(report.predictions, plain::evaluate(&Model::parse(&argmax).unwrap(), &images).unwrap().predictions);
+    assert_eq!(
+        report.predictions,
+        plain::evaluate(&Model::parse(&argmax).unwrap(), &images).unwrap().predictions
+    );
     assert!(report.predictions.iter().all(|p| p.logits.is_none()));
 }
 
@@ -222,7 +368,11 @@ fn streamed_tables_file_store_and_argmax() {
 fn committed_models_are_what_the_compiler_makes() {
     for name in COMMITTED {
         let onnx = std::fs::read(models().join(format!("{name}.onnx"))).unwrap();
-        let calibrate = if matches!(name, "fig11_conv_square" | "fig12_conv_relu") { "fig10_square" } else { name };
+        let calibrate = if matches!(name, "fig11_conv_square" | "fig12_conv_relu") {
+            "fig10_square"
+        } else {
+            name
+        };
         // As the table of models/README.md has it.
         let plain = CompileOptions::default();
         let narrow = |range: f32| CompileOptions {
@@ -233,14 +383,23 @@ fn committed_models_are_what_the_compiler_makes() {
             ..plain.clone()
         };
         let options = match name {
-            "fig10_square" => CompileOptions { weight_bits: 7, per_channel: true, saturate: true, ..plain },
+            "fig10_square" => {
+                CompileOptions { weight_bits: 7, per_channel: true, saturate: true, ..plain }
+            }
             "sensor" => narrow(2.0),
             "anomaly" => narrow(32.0),
             _ => plain,
         };
-        let compiled = compile(&onnx, &options, Some(&array(&format!("{calibrate}.calibrate.npy")))).unwrap();
-        assert!(compiled.model == std::fs::read(models().join(format!("{name}.minionn"))).unwrap(), "{name}: compile it again");
-        assert!(compiled.plan == std::fs::read(models().join(format!("{name}.plan"))).unwrap(), "{name}: compile it again");
+        let compiled =
+            compile(&onnx, &options, Some(&array(&format!("{calibrate}.calibrate.npy")))).unwrap();
+        assert!(
+            compiled.model == std::fs::read(models().join(format!("{name}.minionn"))).unwrap(),
+            "{name}: compile it again"
+        );
+        assert!(
+            compiled.plan == std::fs::read(models().join(format!("{name}.plan"))).unwrap(),
+            "{name}: compile it again"
+        );
     }
 }
 
@@ -252,14 +411,21 @@ fn the_command_serves_several_clients_at_once() {
     let clients: Vec<Child> = (0..4)
         .map(|i| {
             let tables = if i % 2 == 0 { "stored" } else { "streamed" };
-            let arguments = ["predict", &server.1, "--json", "--stock", "2", "--tables", tables, "--input"];
+            let arguments =
+                ["predict", &server.1, "--json", "--stock", "2", "--tables", tables, "--input"];
             minionn().args(arguments).arg(&images).stdout(Stdio::piped()).spawn().unwrap()
         })
         .collect();
     // A client that connects and says nothing must not stop the others.
     let silent = std::net::TcpStream::connect(&server.1).unwrap();
-    let plain =
-        minionn().arg("plain").arg(models().join("digits_relu.minionn")).arg("--json").arg("--input").arg(&images).output().unwrap();
+    let plain = minionn()
+        .arg("plain")
+        .arg(models().join("digits_relu.minionn"))
+        .arg("--json")
+        .arg("--input")
+        .arg(&images)
+        .output()
+        .unwrap();
     let plain: serde_json::Value = serde_json::from_slice(&plain.stdout).unwrap();
     for client in clients {
         let output = client.wait_with_output().unwrap();
@@ -276,12 +442,15 @@ fn the_command_serves_several_clients_at_once() {
     std::fs::remove_file(&images).unwrap();
 }
 
-/// Where a client finds the server; so many bytes go up and down, then none any more, and both connections stay open. Ends only with the test.
+/// Where a client finds the server; so many bytes go up and down, then none any more, and both
+/// connections stay open. Ends only with the test.
 fn stalling(server: &str, most: [u64; 2]) -> String {
-    let (listener, server) = (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), server.to_owned());
+    let (listener, server) =
+        (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), server.to_owned());
     let address = listener.local_addr().unwrap().to_string();
     std::thread::spawn(move || {
-        let (client, server) = (listener.accept().unwrap().0, std::net::TcpStream::connect(server).unwrap());
+        let (client, server) =
+            (listener.accept().unwrap().0, std::net::TcpStream::connect(server).unwrap());
         for ((from, to), most) in [(&client, &server), (&server, &client)].into_iter().zip(most) {
             let (from, mut to) = (from.try_clone().unwrap(), to.try_clone().unwrap());
             std::thread::spawn(move || {
@@ -301,12 +470,20 @@ fn clients_that_stall_hold_no_other() {
     let images = std::env::temp_dir().join(format!("minionn-stalled-{}.npy", std::process::id()));
     npy::write(&images, &head(&array("fig10_square.test.npy"), 1)).unwrap();
     let predict = |address: &str| {
-        minionn().args(["predict", address, "--json", "--activation", "gc", "--input"]).arg(&images).stdout(Stdio::piped()).spawn().unwrap()
+        minionn()
+            .args(["predict", address, "--json", "--activation", "gc", "--input"])
+            .arg(&images)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap()
     };
-    // In the set-up, in the midst of its uploads, and where the server has more to send than the link takes: 13 MB of tables.
+    // In the set-up, in the midst of its uploads, and where the server has more to send than the
+    // link takes: 13 MB of tables.
     let all = u64::MAX;
-    let mut stalled: Vec<Child> =
-        [[60_000, all], [400_000, all], [all, 2_000_000]].iter().map(|&most| predict(&stalling(&server.1, most))).collect();
+    let mut stalled: Vec<Child> = [[60_000, all], [400_000, all], [all, 2_000_000]]
+        .iter()
+        .map(|&most| predict(&stalling(&server.1, most)))
+        .collect();
     std::thread::sleep(core::time::Duration::from_secs(1));
     let began = std::time::Instant::now();
     let output = predict(&server.1).wait_with_output().unwrap();
@@ -325,7 +502,12 @@ fn disagreements_end_with_a_clear_message() {
     let server = serve(&models().join("digits_relu.minionn"), &["--max-stock", "8"]);
     let images = models().join("digits_relu.test.npy");
     let error = |arguments: &[&str]| {
-        let output = minionn().args(["predict", &server.1, "--input"]).arg(&images).args(arguments).output().unwrap();
+        let output = minionn()
+            .args(["predict", &server.1, "--input"])
+            .arg(&images)
+            .args(arguments)
+            .output()
+            .unwrap();
         assert!(!output.status.success());
         String::from_utf8(output.stderr).unwrap()
     };
@@ -343,12 +525,16 @@ fn the_demo_checks_itself() {
     let output = minionn().args(["demo", "--images", "3", "--json"]).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((&report["equals_integer_model"], report["predictions"].as_array().unwrap().len()), (&true.into(), 3));
+    assert_eq!(
+        (&report["equals_integer_model"], report["predictions"].as_array().unwrap().len()),
+        (&true.into(), 3)
+    );
     let text = minionn().args(["demo", "--images", "1"]).output().unwrap();
     assert!(String::from_utf8_lossy(&text.stdout).contains("bit for bit"));
 }
 
-/// Bytes, rounds and memory of the committed networks: a change shows in review. `MINIONN_BLESS=1` rewrites the file.
+/// Bytes, rounds and memory of the committed networks: a change shows in review. `MINIONN_BLESS=1`
+/// rewrites the file.
 #[test]
 fn costs_are_the_committed_ones() {
     let mut text = String::new();
@@ -356,10 +542,19 @@ fn costs_are_the_committed_ones() {
         // By default, as for a LAN; by circuits; by comparison.
         let circuits = ["--activation", "gc", "--stock"];
         let streamed = [&circuits[..], &["1", "--tables", "streamed", "--ot", "2"]].concat();
-        for arguments in
-            [&[][..], &[&circuits[..], &["1"]].concat(), &[&circuits[..], &["16"]].concat(), &streamed, &["--activation", "ot"]]
-        {
-            let output = minionn().arg("plan").arg(models().join(format!("{name}.plan"))).args(arguments).output().unwrap();
+        for arguments in [
+            &[][..],
+            &[&circuits[..], &["1"]].concat(),
+            &[&circuits[..], &["16"]].concat(),
+            &streamed,
+            &["--activation", "ot"],
+        ] {
+            let output = minionn()
+                .arg("plan")
+                .arg(models().join(format!("{name}.plan")))
+                .args(arguments)
+                .output()
+                .unwrap();
             // A running engine's size depends on the compiler: everything else does not.
             let table = String::from_utf8(output.stdout).unwrap();
             text.extend(table.lines().filter(|l| !l.contains("sans-IO")).flat_map(|l| [l, "\n"]));
@@ -370,10 +565,14 @@ fn costs_are_the_committed_ones() {
     if std::env::var_os("MINIONN_BLESS").is_some() {
         std::fs::write(&path, &text).unwrap();
     }
-    assert!(text == std::fs::read_to_string(&path).unwrap(), "costs have changed: look at them with `minionn plan`, then bless them");
+    assert!(
+        text == std::fs::read_to_string(&path).unwrap(),
+        "costs have changed: look at them with `minionn plan`, then bless them"
+    );
 }
 
-/// By bytes and round trips alone, whole predictions: the choice is made layer by layer, by a power of two.
+/// By bytes and round trips alone, whole predictions: the choice is made layer by layer, by a power
+/// of two.
 #[test]
 fn the_automatic_choice_is_near_the_better_one() {
     for name in COMMITTED {
@@ -382,12 +581,19 @@ fn the_automatic_choice_is_near_the_better_one() {
         for link in ["lan", "wan", "uart", "ble"] {
             let link: LinkModel = link.parse().unwrap();
             let [garbled, compared, automatic] =
-                [Activations::Garbled, Activations::Compared { worth: 0 }, link.activations()].map(|activations| {
-                    let options = Options { activations, ..Options::default() };
-                    link.seconds(cost::offline(&plan, &options).unwrap()) + link.seconds(cost::online(&plan, &options))
-                });
+                [Activations::Garbled, Activations::Compared { worth: 0 }, link.activations()].map(
+                    |activations| {
+                        let options = Options { activations, ..Options::default() };
+                        link.seconds(cost::offline(&plan, &options).unwrap())
+                            + link.seconds(cost::online(&plan, &options))
+                    },
+                );
             let better = garbled.min(compared);
-            assert!(automatic <= 1.1 * better, "{name} over {}: {automatic} s, {better} s", link.name);
+            assert!(
+                automatic <= 1.1 * better,
+                "{name} over {}: {automatic} s, {better} s",
+                link.name
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The server on a serial line, over a pair of pseudo-terminals: sessions one after the other, and sessions that are cut anywhere.
+//! The server on a serial line, over a pair of pseudo-terminals: sessions one after the other, and
+//! sessions that are cut anywhere.
 #![cfg(unix)]
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "tests")]
 
@@ -24,7 +25,8 @@ const OPTIONS: Options = Options {
 };
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A device on the line that loses its power when so many bytes have gone through, both ways counted.
+/// A device on the line that loses its power when so many bytes have gone through, both ways
+/// counted.
 struct Device<'a> {
     port: &'a mut TTYPort,
     left: usize,
@@ -64,7 +66,9 @@ impl Write for Device<'_> {
 
 /// The digits model, an input of zeros, and its logits in the clear.
 fn model() -> (Vec<u8>, Vec<i64>, Vec<i64>) {
-    let bytes = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/digits_relu.minionn")).unwrap();
+    let bytes =
+        std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/digits_relu.minionn"))
+            .unwrap();
     let model = Model::parse(&bytes).unwrap();
     let header = model.plan().header();
     let x = vec![3; header.input_len as usize];
@@ -88,13 +92,20 @@ fn serve(bytes: Vec<u8>) -> (TTYPort, Receiver<Session>) {
 }
 
 /// One session of a device that is cut off after `left` bytes.
-fn session(port: &mut TTYPort, bytes: &[u8], x: &[i64], left: usize, seed: u8) -> Result<Vec<i64>, minionn_core::Error> {
+fn session(
+    port: &mut TTYPort,
+    bytes: &[u8],
+    x: &[i64],
+    left: usize,
+    seed: u8,
+) -> Result<Vec<i64>, minionn_core::Error> {
     quiet(port);
     let plan = *Model::parse(bytes)?.plan();
     let mut memory = Memory::new(client_memory(&plan, &OPTIONS)?);
     let mut out = vec![0; plan.header().output_len as usize];
     let device = Blocking(Device { port, left });
-    let mut client = run(Client::connect(device, NoStore, plan, OPTIONS, memory.bytes(), Seed([seed; 32])))?;
+    let mut client =
+        run(Client::connect(device, NoStore, plan, OPTIONS, memory.bytes(), Seed([seed; 32])))?;
     run(client.prepare())?;
     run(client.predict(x, &mut out))?;
     run(client.close())?;
@@ -124,10 +135,17 @@ fn a_device_that_lost_its_power_anywhere_starts_again() {
     let (bytes, x, expected) = model();
     let (mut port, sessions) = serve(bytes.clone());
     let hello = HELLO_BYTES + OVERHEAD;
-    // Inside of the hello, at its end, in the server's keys, the client's, in triplets, tables, and before the goodbye.
-    for (seed, left) in [hello / 2, hello, 90_000, 180_000, 230_000, 300_000, 320_000].into_iter().enumerate() {
+    // Inside of the hello, at its end, in the server's keys, the client's, in triplets, tables, and
+    // before the goodbye.
+    for (seed, left) in
+        [hello / 2, hello, 90_000, 180_000, 230_000, 300_000, 320_000].into_iter().enumerate()
+    {
         session(&mut port, &bytes, &x, left, seed as u8).unwrap_err();
-        assert_eq!(session(&mut port, &bytes, &x, usize::MAX, seed as u8 + 100).unwrap(), expected, "after a cut at {left}");
+        assert_eq!(
+            session(&mut port, &bytes, &x, usize::MAX, seed as u8 + 100).unwrap(),
+            expected,
+            "after a cut at {left}"
+        );
         if left >= hello {
             assert!(sessions.recv_timeout(PATIENCE).unwrap().error.is_some());
         }

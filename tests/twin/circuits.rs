@@ -30,7 +30,10 @@ pub struct Circuit {
 
 /// 10.7: the span of a range.
 fn span(ends: [i128; 2]) -> usize {
-    ends.map(|x| (0..).find(|&bits| (if x < 0 { -1 - x } else { x }) >> bits == 0).unwrap()).into_iter().max().unwrap()
+    ends.map(|x| (0..).find(|&bits| (if x < 0 { -1 - x } else { x }) >> bits == 0).unwrap())
+        .into_iter()
+        .max()
+        .unwrap()
 }
 
 /// 10.7: the digits of `m`, place and whether it is 1 (else −1), the lowest first.
@@ -194,7 +197,8 @@ impl Circuit {
         let bits = span(ends) + usize::from(!public);
         let mut v = vec![];
         for i in 0..bits.min(ring_out) {
-            let [low, high] = [(below, lo), (above, hi)].map(|(s, end)| if end >> i & 1 == 1 { s } else { Constant(false) });
+            let [low, high] = [(below, lo), (above, hi)]
+                .map(|(s, end)| if end >> i & 1 == 1 { s } else { Constant(false) });
             let end = self.xor(low, high);
             v.push(self.mux(outside, end, y[i.min(w - 1)]));
         }
@@ -245,7 +249,13 @@ impl Circuit {
     }
 
     /// 10.5.
-    pub fn max_pool(relu: bool, ring: usize, shift: usize, ring_out: usize, elements: usize) -> Self {
+    pub fn max_pool(
+        relu: bool,
+        ring: usize,
+        shift: usize,
+        ring_out: usize,
+        elements: usize,
+    ) -> Self {
         let mut c = Self::default();
         let mut best = c.reconstruct(ring, shift);
         let w = best.len();
@@ -326,21 +336,46 @@ impl Circuit {
     }
 
     /// On plain bits.
-    pub fn plain(&self, mut server: impl Iterator<Item = bool>, mut client: impl Iterator<Item = bool>) -> u64 {
-        let outputs = self.run(|_, _| server.next().unwrap(), || client.next().unwrap(), |a, b| a ^ b, |a| !a, |_, _, a, b| a && b);
+    pub fn plain(
+        &self,
+        mut server: impl Iterator<Item = bool>,
+        mut client: impl Iterator<Item = bool>,
+    ) -> u64 {
+        let outputs = self.run(
+            |_, _| server.next().unwrap(),
+            || client.next().unwrap(),
+            |a, b| a ^ b,
+            |a| !a,
+            |_, _, a, b| a && b,
+        );
         outputs.iter().enumerate().map(|(i, &o)| u64::from(o) << i).sum()
     }
 
     /// Garbles neuron `neuron` of layer `layer`.
-    pub fn garble(&self, session: u128, own: u128, delta: u128, layer: u64, neuron: usize, client_zero: &[u128]) -> Garbled {
+    pub fn garble(
+        &self,
+        session: u128,
+        own: u128,
+        delta: u128,
+        layer: u64,
+        neuron: usize,
+        client_zero: &[u128],
+    ) -> Garbled {
         let record = |step: usize| (neuron * self.steps() + step) as u128;
         let if_odd = |x: u128, y: u128| if bit(x, 0) { y } else { 0 };
-        let mut garbled = Garbled { tables: vec![vec![]; self.steps()], server_zero: vec![vec![]; self.steps()], permute: 0 };
+        let mut garbled = Garbled {
+            tables: vec![vec![]; self.steps()],
+            server_zero: vec![vec![]; self.steps()],
+            permute: 0,
+        };
         let Garbled { tables, server_zero, .. } = &mut garbled;
         let mut clients = client_zero.iter();
         let outputs = self.run(
             |step, input| {
-                server_zero[step].push(aes(own, (u128::from(layer) << 64) + (record(step) << 16) + input as u128));
+                server_zero[step].push(aes(
+                    own,
+                    (u128::from(layer) << 64) + (record(step) << 16) + input as u128,
+                ));
                 *server_zero[step].last().unwrap()
             },
             || *clients.next().unwrap(),
@@ -361,7 +396,15 @@ impl Circuit {
     }
 
     /// Evaluates it: the colours of the outputs.
-    pub fn evaluate(&self, session: u128, layer: u64, neuron: usize, tables: &[Vec<u8>], server: &[Vec<u128>], client: &[u128]) -> u64 {
+    pub fn evaluate(
+        &self,
+        session: u128,
+        layer: u64,
+        neuron: usize,
+        tables: &[Vec<u8>],
+        server: &[Vec<u128>],
+        client: &[u128],
+    ) -> u64 {
         let if_odd = |x: u128, y: u128| if bit(x, 0) { y } else { 0 };
         let mut clients = client.iter();
         let outputs = self.run(
@@ -370,8 +413,15 @@ impl Circuit {
             |a, b| a ^ b,
             |a| a,
             |step, gate, a, b| {
-                let key = aes(session, (u128::from(layer) << 64) + (neuron * self.steps() + step) as u128);
-                let half = |i: usize| u128::from_le_bytes(tables[step][32 * gate + 16 * i..][..16].try_into().unwrap());
+                let key = aes(
+                    session,
+                    (u128::from(layer) << 64) + (neuron * self.steps() + step) as u128,
+                );
+                let half = |i: usize| {
+                    u128::from_le_bytes(
+                        tables[step][32 * gate + 16 * i..][..16].try_into().unwrap(),
+                    )
+                };
                 let (t_g, t_e) = (half(0), half(1));
                 let h = |x: u128, half: usize| tmmo(key, x, (2 * gate + half) as u128);
                 h(a, 0) ^ if_odd(a, t_g) ^ h(b, 1) ^ if_odd(b, t_e ^ a)
@@ -389,7 +439,13 @@ pub fn circuit(op: Op) -> Option<Circuit> {
         }
         Op::MaxPool { ring, ring_out, shift, function, .. } => {
             let relu = function == Function::Relu;
-            Some(Circuit::max_pool(relu, ring.into(), shift.into(), ring_out.into(), op.windows()[0].len()))
+            Some(Circuit::max_pool(
+                relu,
+                ring.into(),
+                shift.into(),
+                ring_out.into(),
+                op.windows()[0].len(),
+            ))
         }
         Op::Argmax { ring, len } => Some(Circuit::argmax(ring.into(), len as usize)),
         _ => None,

@@ -1,10 +1,11 @@
 //! Section 12: activations by comparison.
 //!
-//! What both parties share stands side by side, the server's first. Frames are made element by element, then joined.
+//! What both parties share stands side by side, the server's first. Frames are made element by
+//! element, then joined.
 
 use super::{
-    Function, LABEL, Labels, MASK, Op, Prediction, Seed, Session, Stream, Trees, bit, circuit, derive, pack, packed, ring, signed, tmmo,
-    transfer,
+    Function, LABEL, Labels, MASK, Op, Prediction, Seed, Session, Stream, Trees, bit, circuit,
+    derive, pack, packed, ring, signed, tmmo, transfer,
 };
 use std::collections::BTreeMap;
 
@@ -41,8 +42,9 @@ pub struct Shape {
 /// What a party does in a stage.
 type OfStage<'a> = dyn FnMut(Shape, &[i128], &[i128], i128) -> Vec<i128> + 'a;
 
-/// The stages of an operation on the shares `x` of one party. To `stage` go the shape, what is compared, and for each element `before`
-/// and a sign: it gives shares of `before ± F(x)`, of which the constants in `before` are the server's.
+/// The stages of an operation on the shares `x` of one party. To `stage` go the shape, what is
+/// compared, and for each element `before` and a sign: it gives shares of `before ± F(x)`, of which
+/// the constants in `before` are the server's.
 fn through(op: Op, server: bool, x: &[i128], stage: &mut OfStage<'_>) -> Vec<i128> {
     let (function, shift, ring_out) = op.function().unwrap();
     let (ring, shift) = (op.ring(), shift.into());
@@ -56,13 +58,30 @@ fn through(op: Op, server: bool, x: &[i128], stage: &mut OfStage<'_>) -> Vec<i12
             let is_relu = function == Function::Relu;
             let mut v = stage(of_input(is_relu, shift, ring_out), x, &none, 1);
             if let Op::MaxPool { .. } = op {
-                let mut rows: Vec<Vec<i128>> = op.windows().iter().map(|window| window.iter().map(|&i| v[i]).collect()).collect();
+                let mut rows: Vec<Vec<i128>> = op
+                    .windows()
+                    .iter()
+                    .map(|window| window.iter().map(|&i| v[i]).collect())
+                    .collect();
                 while rows[0].len() > 1 {
-                    let of_pairs = |place: usize| rows.iter().flat_map(|r| r.chunks_exact(2).map(move |p| p[place])).collect::<Vec<_>>();
+                    let of_pairs = |place: usize| {
+                        rows.iter()
+                            .flat_map(|r| r.chunks_exact(2).map(move |p| p[place]))
+                            .collect::<Vec<_>>()
+                    };
                     let (x, y) = (of_pairs(0), of_pairs(1));
-                    let mut greater = stage(relu(if is_relu { b } else { b + 1 }, ring_out), &minus(&y, &x), &x, 1).into_iter();
+                    let mut greater = stage(
+                        relu(if is_relu { b } else { b + 1 }, ring_out),
+                        &minus(&y, &x),
+                        &x,
+                        1,
+                    )
+                    .into_iter();
                     for row in &mut rows {
-                        *row = row.chunks(2).map(|p| if p.len() == 2 { greater.next().unwrap() } else { p[0] }).collect();
+                        *row = row
+                            .chunks(2)
+                            .map(|p| if p.len() == 2 { greater.next().unwrap() } else { p[0] })
+                            .collect();
                     }
                 }
                 v = rows.concat();
@@ -75,7 +94,8 @@ fn through(op: Op, server: bool, x: &[i128], stage: &mut OfStage<'_>) -> Vec<i12
             let (lower, upper) = (low != 0 && low > -1 << (b - 1), high < 1 << (b - 1));
             let after_lower = if low == 0 { b } else { b + 1 };
             let last = if upper { after_lower } else { ring_out };
-            let mut v = stage(of_input(low == 0, shift, if lower { b + 1 } else { last }), x, &none, 1);
+            let mut v =
+                stage(of_input(low == 0, shift, if lower { b + 1 } else { last }), x, &none, 1);
             if lower {
                 v = stage(relu(b + 1, last), &minus(&v, &limit(low)), &limit(low), 1);
             }
@@ -89,7 +109,12 @@ fn through(op: Op, server: bool, x: &[i128], stage: &mut OfStage<'_>) -> Vec<i12
             let above = stage(of_input(false, shift, b + 1), x, &none, 1);
             let whole = stage(of_input(false, 0, wide), x, &none, 1);
             let product: Vec<i128> = whole.iter().map(|x| i128::from(m) * x).collect();
-            let sloped = Shape { relu: false, ring: wide, shift: shift + u32::from(e), ring_out: ring_out.max(b + 1) };
+            let sloped = Shape {
+                relu: false,
+                ring: wide,
+                shift: shift + u32::from(e),
+                ring_out: ring_out.max(b + 1),
+            };
             let below = stage(sloped, &product, &none, 1);
             stage(relu(b + 1, ring_out), &minus(&above, &below), &below, 1)
         }
@@ -125,7 +150,10 @@ fn possible(op: Op) -> bool {
         }
     };
     let pool = match op {
-        Op::MaxPool { .. } => op.windows()[0].len() > 1 && if function == Function::Relu { b <= ring_out } else { b < ring_out },
+        Op::MaxPool { .. } => {
+            op.windows()[0].len() > 1
+                && if function == Function::Relu { b <= ring_out } else { b < ring_out }
+        }
         _ => true,
     };
     has_function && pool && b >= 2
@@ -153,11 +181,19 @@ impl Choice {
         let elements = windows.concat().len();
         let tables = windows.len() * circuit.ands() * 32;
         let colours = packed(windows.len(), ring_out);
-        let garbled = tables + elements * ring * 16 + colours + group_bytes(elements * ring + windows.len() * ring_out as usize);
+        let garbled = tables
+            + elements * ring * 16
+            + colours
+            + group_bytes(elements * ring + windows.len() * ring_out as usize);
         let (mut ots, mut messages) = ([0; 2], vec![]);
         for (shape, count) in stages(op) {
             ots.iter_mut().zip(shape.ots()).for_each(|(sum, each)| *sum += count * each);
-            messages.extend(shape.frames().iter().map(|frame| packed(count, frame.iter().map(|field| field.1).sum())));
+            messages.extend(
+                shape
+                    .frames()
+                    .iter()
+                    .map(|frame| packed(count, frame.iter().map(|field| field.1).sum())),
+            );
         }
         let corrections = ots.map(group_bytes);
         let saved = garbled as i64 - corrections.iter().chain(&messages).sum::<usize>() as i64;
@@ -206,7 +242,12 @@ impl Shape {
 
     /// Number and level of each node.
     fn nodes(self) -> Vec<(usize, usize)> {
-        let mut nodes: Vec<_> = self.leaves().iter().skip(1).map(|&(t, ..)| (t, t.trailing_zeros() as usize + 1)).collect();
+        let mut nodes: Vec<_> = self
+            .leaves()
+            .iter()
+            .skip(1)
+            .map(|&(t, ..)| (t, t.trailing_zeros() as usize + 1))
+            .collect();
         let others = nodes.iter().filter(|node| node.0 != 16).map(|node| node.1).max().unwrap_or(0);
         nodes.iter_mut().filter(|node| node.0 == 16).for_each(|root| root.1 = others + 1);
         nodes
@@ -229,7 +270,8 @@ impl Shape {
 
     /// The frames of an element: what they are made of, whatever it is.
     fn frames(self) -> Vec<Vec<Field>> {
-        let [forward, backward] = self.ots().map(|ots| Labels { t: vec![0; ots], q: vec![0; ots], ..Labels::default() });
+        let [forward, backward] =
+            self.ots().map(|ots| Labels { t: vec![0; ots], q: vec![0; ots], ..Labels::default() });
         let element = Element { c: 0, r: 0, random: [0; 2], forward, backward };
         Play::new(&element, self, &Keys { forward: (0, 0), backward: (0, 0), tweak: 0 }, 0).run().0
     }
@@ -284,23 +326,37 @@ impl Session<'_> {
             return vec![];
         }
         let key = tmmo(self.session, 0, 1 << 126);
-        let [mut roots, mut of_client] = [0, 1].map(|party| Stream::new(derive(seeds[1 - party], (1 << 32) - 1), LABEL, 0));
+        let [mut roots, mut of_client] =
+            [0, 1].map(|party| Stream::new(derive(seeds[1 - party], (1 << 32) - 1), LABEL, 0));
         let delta = of_client.block() | 1;
         let trees = Trees::new(key, self.options.k, || roots.block());
         let choices: Vec<bool> = (0..128).map(|j| bit(delta, j)).collect();
         let labels = transfer(&self.trees, &mut self.groups, self.delta, &choices);
         let mut base_messages = vec![];
         for (j, &(m0, m1)) in trees.messages().iter().enumerate() {
-            let pad = |x: u128| tmmo(self.session, x, (1 << 126) + (u128::from(self.prepared + 1) << 64) + j as u128);
+            let pad = |x: u128| {
+                tmmo(
+                    self.session,
+                    x,
+                    (1 << 126) + (u128::from(self.prepared + 1) << 64) + j as u128,
+                )
+            };
             base_messages.extend((m0 ^ pad(labels.q[j])).to_le_bytes());
             base_messages.extend((m1 ^ pad(labels.q[j] ^ self.delta)).to_le_bytes());
         }
-        self.backward = Some(Backward { key, delta, trees: trees.of_session(key), groups: 0, base_messages });
+        self.backward =
+            Some(Backward { key, delta, trees: trees.of_session(key), groups: 0, base_messages });
         labels.corrections
     }
 
     /// The OTs of an operation, and the corrections of those forward.
-    pub(super) fn compare(&mut self, op: Op, o: usize, number: u64, p: &Prediction) -> (Ready, Vec<u8>) {
+    pub(super) fn compare(
+        &mut self,
+        op: Op,
+        o: usize,
+        number: u64,
+        p: &Prediction,
+    ) -> (Ready, Vec<u8>) {
         let stock = self.options.stock as u64;
         let mut streams = self.seeds.map(|seed| {
             let later = derive(derive(seed, 5), number / stock);
@@ -316,14 +372,22 @@ impl Session<'_> {
             let (mut elements, mut results) = (vec![], vec![]);
             for (e, (&x, &before)) in x.iter().zip(before).enumerate() {
                 let drawn = streams[0].u64() % (1 << shape.ring_out);
-                let result = i128::from(if stages.len() == last { p.client[o + 1][e] } else { drawn });
+                let result =
+                    i128::from(if stages.len() == last { p.client[o + 1][e] } else { drawn });
                 let random = [streams[1].u64(), streams[0].u64()];
                 let c = ring(x, shape.ring);
                 choices[0].extend((0..bits).map(|b| c >> b & 1 == 1));
-                choices[0].extend((0..nodes + usize::from(shape.relu)).map(|j| random[1] >> j & 1 == 1));
+                choices[0]
+                    .extend((0..nodes + usize::from(shape.relu)).map(|j| random[1] >> j & 1 == 1));
                 choices[1].extend((0..back).map(|j| random[0] >> j & 1 == 1));
                 let r = ring(sign * (result - before), shape.ring_out);
-                elements.push(Element { c, r, random, forward: Labels::default(), backward: Labels::default() });
+                elements.push(Element {
+                    c,
+                    r,
+                    random,
+                    forward: Labels::default(),
+                    backward: Labels::default(),
+                });
                 results.push(result);
             }
             stages.push(Stage { shape, elements });
@@ -340,7 +404,11 @@ impl Session<'_> {
                 for (direction, labels) in [&forward, &back].into_iter().enumerate() {
                     let own = at[direction]..at[direction] + ots[direction];
                     at[direction] = own.end;
-                    let labels = Labels { corrections: vec![], t: labels.t[own.clone()].to_vec(), q: labels.q[own].to_vec() };
+                    let labels = Labels {
+                        corrections: vec![],
+                        t: labels.t[own.clone()].to_vec(),
+                        q: labels.q[own].to_vec(),
+                    };
                     *[&mut element.forward, &mut element.backward][direction] = labels;
                 }
             }
@@ -351,8 +419,11 @@ impl Session<'_> {
     /// The messages of an operation on the server's shares, and its shares of the results.
     pub(super) fn select(&mut self, op: Op, layer: u64, ready: &Ready, server: &[u64]) -> Vec<u64> {
         let backward = self.backward.as_ref().unwrap();
-        let mut keys =
-            Keys { forward: (self.session, self.delta), backward: (backward.key, backward.delta), tweak: u128::from(layer) << 40 };
+        let mut keys = Keys {
+            forward: (self.session, self.delta),
+            backward: (backward.key, backward.delta),
+            tweak: u128::from(layer) << 40,
+        };
         let mut first = if self.options.streamed { ready.corrections.clone() } else { vec![] };
         let mut stages_left = ready.stages.iter();
         let mut results = vec![];
@@ -364,9 +435,16 @@ impl Session<'_> {
             for ((element, &x), before) in elements.iter().zip(x).zip(before) {
                 let server = ring(x, shape.ring);
                 let (fields, share) = Play::new(element, *shape, &keys, server).run();
-                let y = signed(ring(i128::from(server) + i128::from(element.c), shape.ring), shape.ring);
+                let y = signed(
+                    ring(i128::from(server) + i128::from(element.c), shape.ring),
+                    shape.ring,
+                );
                 let expected = i128::from(if shape.relu { y.max(0) } else { y } >> shape.shift);
-                assert_eq!(ring(i128::from(share) + i128::from(element.r), shape.ring_out), ring(expected, shape.ring_out), "{shape:?}");
+                assert_eq!(
+                    ring(i128::from(share) + i128::from(element.r), shape.ring_out),
+                    ring(expected, shape.ring_out),
+                    "{shape:?}"
+                );
                 frames.iter_mut().zip(fields).for_each(|(frame, fields)| frame.extend(fields));
                 shares.push(before + sign * i128::from(share));
                 keys.tweak += 1 << 8;
@@ -406,7 +484,11 @@ struct Direction<'a> {
 impl Direction<'_> {
     /// The sender's hash for a value of OT `j`, `further` on.
     fn sent(&self, j: usize, value: bool, further: u128) -> u128 {
-        tmmo(self.key, self.labels.q[j] ^ if value { self.delta } else { 0 }, self.tweak + j as u128 + further)
+        tmmo(
+            self.key,
+            self.labels.q[j] ^ if value { self.delta } else { 0 },
+            self.tweak + j as u128 + further,
+        )
     }
 
     /// The receiver's hash.
@@ -414,7 +496,8 @@ impl Direction<'_> {
         tmmo(self.key, self.labels.t[j], self.tweak + j as u128 + further)
     }
 
-    /// The sender's masks of a node, and shares of the receiver's random bit times them: the sender's, the receiver's.
+    /// The sender's masks of a node, and shares of the receiver's random bit times them: the
+    /// sender's, the receiver's.
     fn masks(&self, j: usize) -> (u128, u128, u128) {
         let sent = self.sent(j, false, 0);
         (sent ^ self.sent(j, true, 0), sent, self.received(j, 0))
@@ -430,7 +513,11 @@ struct Masks {
 
 impl Masks {
     /// Of OT `at` forward and `back` backward.
-    fn new(a: Shared, (forward, at): (&Direction<'_>, usize), (backward, back): (&Direction<'_>, usize)) -> Self {
+    fn new(
+        a: Shared,
+        (forward, at): (&Direction<'_>, usize),
+        (backward, back): (&Direction<'_>, usize),
+    ) -> Self {
         let (of_server, sent, received) = forward.masks(at);
         let (of_client, sent_back, received_back) = backward.masks(back);
         let b = [0, 1, 2].map(|v| [bit(of_server, v), bit(of_client, v)]);
@@ -450,7 +537,8 @@ fn half(hash: u128, half: bool) -> u128 {
 // ---------------------------------------------------------------------------------------------------------------------------
 // 12.5, 12.6 Messages and selection
 
-/// A term of the result: its choices, the lowest first; the value for each of theirs; width, logarithm of the factor.
+/// A term of the result: its choices, the lowest first; the value for each of theirs; width,
+/// logarithm of the factor.
 struct Term {
     choices: Vec<usize>,
     values: Vec<i128>,
@@ -481,11 +569,16 @@ impl<'a> Play<'a> {
     fn new(element: &'a Element, shape: Shape, keys: &Keys, server: u64) -> Self {
         let direction = |labels, (key, delta)| Direction { labels, key, delta, tweak: keys.tweak };
         let nodes = shape.nodes();
-        let round_trips = nodes.iter().map(|node| node.1).max().map_or(1, |levels| levels.div_ceil(2) + 1);
+        let round_trips =
+            nodes.iter().map(|node| node.1).max().map_or(1, |levels| levels.div_ceil(2) + 1);
         Self {
             shape,
             element,
-            s: if shape.relu { server } else { ring(i128::from(server) + (1 << (shape.ring - 1)), shape.ring) },
+            s: if shape.relu {
+                server
+            } else {
+                ring(i128::from(server) + (1 << (shape.ring - 1)), shape.ring)
+            },
             forward: direction(&element.forward, keys.forward),
             backward: direction(&element.backward, keys.backward),
             nodes,
@@ -513,10 +606,24 @@ impl<'a> Play<'a> {
         let [a, b] = [self.s, self.element.c].map(|x| x >> at & ((1 << width) - 1));
         let wide = if number > 0 { 2 } else { 1 };
         let ots = at as usize..(at + width) as usize;
-        let hashes: Vec<[u128; 2]> = ots.clone().map(|j| [false, true].map(|value| self.forward.sent(j, value, 0))).collect();
+        let hashes: Vec<[u128; 2]> = ots
+            .clone()
+            .map(|j| [false, true].map(|value| self.forward.sent(j, value, 0)))
+            .collect();
         let cut = |pads: u128, i: u64| low(pads >> (2 * i), wide);
-        let entry = |i: u64| u64::from(a + i >= 1 << width) | if number > 0 && a + i == (1 << width) - 1 { 2 } else { 0 };
-        let pad = |i: u64| cut(hashes.iter().enumerate().fold(0, |sum, (b, of_values)| sum ^ of_values[(i >> b & 1) as usize]), i);
+        let entry = |i: u64| {
+            u64::from(a + i >= 1 << width)
+                | if number > 0 && a + i == (1 << width) - 1 { 2 } else { 0 }
+        };
+        let pad = |i: u64| {
+            cut(
+                hashes
+                    .iter()
+                    .enumerate()
+                    .fold(0, |sum, (b, of_values)| sum ^ of_values[(i >> b & 1) as usize]),
+                i,
+            )
+        };
         let server = entry(0) ^ pad(0);
         let sent: Vec<u64> = (1..1 << width).map(|i| entry(i) ^ pad(i) ^ server).collect();
         let known = cut(ots.fold(0, |sum, j| sum ^ self.forward.received(j, 0)), b);
@@ -540,7 +647,9 @@ impl<'a> Play<'a> {
     }
 
     fn level(&mut self, level: usize) {
-        for (place, (t, _)) in self.nodes.clone().into_iter().enumerate().filter(|(_, node)| node.1 == level) {
+        for (place, (t, _)) in
+            self.nodes.clone().into_iter().enumerate().filter(|(_, node)| node.1 == level)
+        {
             let u = t - (1 << t.trailing_zeros());
             let (x, operands) = match t {
                 16 if self.shape.relu => (self.g[&0], vec![self.p[&t], self.g[&t], self.w()]),
@@ -549,7 +658,11 @@ impl<'a> Play<'a> {
                 _ => (self.p[&t], vec![self.g[&u], self.p[&u]]),
             };
             let a = self.element.random.map(|random| random >> place & 1 == 1);
-            let Masks { a, b, ab } = Masks::new(a, (&self.forward, self.shape.compared() as usize + place), (&self.backward, place));
+            let Masks { a, b, ab } = Masks::new(
+                a,
+                (&self.forward, self.shape.compared() as usize + place),
+                (&self.backward, place),
+            );
             let d = self.open(level, x, a);
             let mut products = vec![];
             for (v, &y) in operands.iter().enumerate() {
@@ -598,9 +711,17 @@ impl<'a> Play<'a> {
             single(self.g[&0], -1, reach, ring - shift);
         }
         if reach > 0 && relu {
-            let value = |b: u8| -i128::from((b & 1 == 1) ^ self.positive()[1]) * i128::from((b & 2 == 2) ^ self.w()[1]);
+            let value = |b: u8| {
+                -i128::from((b & 1 == 1) ^ self.positive()[1])
+                    * i128::from((b & 2 == 2) ^ self.w()[1])
+            };
             let values = (0..4).map(value).collect();
-            terms.push(Term { choices: vec![0, choices.len()], values, width: reach, factor: ring - 1 - shift });
+            terms.push(Term {
+                choices: vec![0, choices.len()],
+                values,
+                width: reach,
+                factor: ring - 1 - shift,
+            });
             choices.push(self.w()[0]);
         }
         (choices, terms)
@@ -612,15 +733,21 @@ impl<'a> Play<'a> {
         let (choices, terms) = self.terms();
         let nodes = self.nodes.len();
         let value = |choice: usize| self.element.random[0] >> (nodes + choice) & 1 == 1;
-        let deltas: Vec<bool> = choices.iter().enumerate().map(|(i, &choice)| choice ^ value(i)).collect();
-        let (mut up, mut down): (Vec<Field>, Vec<Field>) = (vec![], deltas.iter().map(|&delta| flag(delta)).collect());
+        let deltas: Vec<bool> =
+            choices.iter().enumerate().map(|(i, &choice)| choice ^ value(i)).collect();
+        let (mut up, mut down): (Vec<Field>, Vec<Field>) =
+            (vec![], deltas.iter().map(|&delta| flag(delta)).collect());
         let (mut base, mut share) = (-i128::from(self.element.r), self.truncated(self.s));
         if relu {
             let sign = |x: bool| if x { -1 } else { 1 };
             let (p, own) = (self.positive(), share);
             let rho = self.element.random[1] >> nodes & 1 == 1;
             let j = self.shape.compared() as usize + nodes;
-            let hashes = [self.forward.sent(j, false, 0), self.forward.sent(j, true, 0), self.forward.received(j, 0)];
+            let hashes = [
+                self.forward.sent(j, false, 0),
+                self.forward.sent(j, true, 0),
+                self.forward.received(j, 0),
+            ];
             let [h0, h1, h] = hashes.map(|hash| i128::from(low(hash, ring_out)));
             let alpha = sign(p[0]) * own;
             let kappa = ring(h0 + alpha - h1, ring_out);
@@ -635,13 +762,20 @@ impl<'a> Play<'a> {
         }
         let mut corrections = vec![];
         for Term { choices: of, values, width, factor } in &terms {
-            // Pads are those of the OTs' values: of both choices each other's value says which half.
-            let (sent, received) =
-                (|i: usize, ot, on| self.backward.sent(nodes + of[i], ot, on), |i, on| self.backward.received(nodes + i, on));
+            // Pads are those of the OTs' values: of both choices each other's value says which
+            // half.
+            let (sent, received) = (
+                |i: usize, ot, on| self.backward.sent(nodes + of[i], ot, on),
+                |i, on| self.backward.received(nodes + i, on),
+            );
             let pad = |b: usize| {
                 let ot = |i: usize| (b >> i & 1 == 1) ^ deltas[of[i]];
                 low(
-                    if of.len() == 1 { sent(0, ot(0), 0) } else { half(sent(0, ot(0), 128), ot(1)) ^ half(sent(1, ot(1), 0), ot(0)) },
+                    if of.len() == 1 {
+                        sent(0, ot(0), 0)
+                    } else {
+                        half(sent(0, ot(0), 128), ot(1)) ^ half(sent(1, ot(1), 0), ot(0))
+                    },
                     *width,
                 )
             };
@@ -649,9 +783,14 @@ impl<'a> Play<'a> {
                 [p, m] => half(received(p, 128), value(m)) ^ half(received(m, 0), value(p)),
                 _ => received(of[0], 0),
             };
-            let masked: Vec<i128> = values.iter().enumerate().map(|(b, e)| e - i128::from(pad(b))).collect();
+            let masked: Vec<i128> =
+                values.iter().enumerate().map(|(b, e)| e - i128::from(pad(b))).collect();
             let fields: Vec<u64> = masked.iter().map(|x| ring(x - masked[0], *width)).collect();
-            let chosen = of.iter().enumerate().map(|(i, &choice)| usize::from(choices[choice]) << i).sum::<usize>();
+            let chosen = of
+                .iter()
+                .enumerate()
+                .map(|(i, &choice)| usize::from(choices[choice]) << i)
+                .sum::<usize>();
             base += masked[0] << factor;
             share += (i128::from(low(servers, *width)) + i128::from(fields[chosen])) << factor;
             corrections.extend(fields[1..].iter().map(|&x| (x, *width)));

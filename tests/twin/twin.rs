@@ -1,10 +1,11 @@
-//! The reference twin: the protocol as docs/protocol.md describes it, slow and schoolbook, without dependencies. Here is all of it but
-//! circuits (`circuits.rs`) and comparisons (`compare.rs`).
+//! The reference twin: the protocol as docs/protocol.md describes it, slow and schoolbook, without
+//! dependencies. Here is all of it but circuits (`circuits.rs`) and comparisons (`compare.rs`).
 //!
-//! It plays both parties at once from their two seeds and writes down every message. Section numbers are those of the document.
-//! Where the document leaves two ways, this file takes the one that looks most like a definition: transforms are sums
-//! over powers of ψ, rescaling divides exactly, the OT extension adds up all leaves, the sender's labels included.
-//! Nothing here is constant time, fast or fit for secrets.
+//! It plays both parties at once from their two seeds and writes down every message. Section
+//! numbers are those of the document. Where the document leaves two ways, this file takes the one
+//! that looks most like a definition: transforms are sums over powers of ψ, rescaling divides
+//! exactly, the OT extension adds up all leaves, the sender's labels included. Nothing here is
+//! constant time, fast or fit for secrets.
 
 mod circuits;
 mod compare;
@@ -86,7 +87,8 @@ pub fn sha256(message: &[u8]) -> [u8; 32] {
     }
     padded.extend((message.len() as u64 * 8).to_be_bytes());
     for block in padded.chunks(64) {
-        let mut w: Vec<u32> = block.chunks(4).map(|b| u32::from_be_bytes(b.try_into().unwrap())).collect();
+        let mut w: Vec<u32> =
+            block.chunks(4).map(|b| u32::from_be_bytes(b.try_into().unwrap())).collect();
         for t in 16..64 {
             let s0 = w[t - 15].rotate_right(7) ^ w[t - 15].rotate_right(18) ^ (w[t - 15] >> 3);
             let s1 = w[t - 2].rotate_right(17) ^ w[t - 2].rotate_right(19) ^ (w[t - 2] >> 10);
@@ -96,7 +98,8 @@ pub fn sha256(message: &[u8]) -> [u8; 32] {
         for t in 0..64 {
             let s1 = v[4].rotate_right(6) ^ v[4].rotate_right(11) ^ v[4].rotate_right(25);
             let choose = (v[4] & v[5]) ^ (!v[4] & v[6]);
-            let t1 = v[7].wrapping_add(s1).wrapping_add(choose).wrapping_add(k[t]).wrapping_add(w[t]);
+            let t1 =
+                v[7].wrapping_add(s1).wrapping_add(choose).wrapping_add(k[t]).wrapping_add(w[t]);
             let s0 = v[0].rotate_right(2) ^ v[0].rotate_right(13) ^ v[0].rotate_right(22);
             let majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
             v.rotate_right(1);
@@ -189,7 +192,12 @@ pub fn tmmo(k: u128, x: u128, i: u128) -> u128 {
 }
 
 /// The public key of a session's hash.
-pub fn session_key(pairing: Option<u128>, client_nonce: &[u8], server_nonce: &[u8], digest: &[u8]) -> u128 {
+pub fn session_key(
+    pairing: Option<u128>,
+    client_nonce: &[u8],
+    server_nonce: &[u8],
+    digest: &[u8],
+) -> u128 {
     let start = match pairing {
         None => b"MiniONN session".to_vec(),
         Some(id) => [&b"MiniONN resumed"[..], &id.to_le_bytes()].concat(),
@@ -209,7 +217,8 @@ pub fn chacha20(key: &[u8; 32], tail: [u32; 4]) -> [u8; 64] {
     start.extend(tail);
     let mut x = start.clone();
     let mut quarter = |a: usize, b: usize, c: usize, d: usize| {
-        for (to, from, turn_at, turn) in [(a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)] {
+        for (to, from, turn_at, turn) in [(a, b, d, 16), (c, d, b, 12), (a, b, d, 8), (c, d, b, 7)]
+        {
             x[to] = x[to].wrapping_add(x[from]);
             x[turn_at] = (x[turn_at] ^ x[to]).rotate_left(turn);
         }
@@ -222,7 +231,8 @@ pub fn chacha20(key: &[u8; 32], tail: [u32; 4]) -> [u8; 64] {
             quarter(i, 4 + (i + 1) % 4, 8 + (i + 2) % 4, 12 + (i + 3) % 4);
         }
     }
-    let sum: Vec<u8> = x.iter().zip(start).flat_map(|(x, s)| x.wrapping_add(s).to_le_bytes()).collect();
+    let sum: Vec<u8> =
+        x.iter().zip(start).flat_map(|(x, s)| x.wrapping_add(s).to_le_bytes()).collect();
     sum.try_into().unwrap()
 }
 
@@ -255,7 +265,12 @@ impl Stream {
     /// The next bytes.
     pub fn bytes<const K: usize>(&mut self) -> [u8; K] {
         while self.ready.len() < K {
-            let words = [self.counter as u32, (self.counter >> 32) as u32, self.nonce as u32, (self.nonce >> 32) as u32];
+            let words = [
+                self.counter as u32,
+                (self.counter >> 32) as u32,
+                self.nonce as u32,
+                (self.nonce >> 32) as u32,
+            ];
             self.ready.extend(chacha20(&self.seed, words));
             self.counter += 1;
         }
@@ -318,12 +333,14 @@ fn reversed(i: usize) -> usize {
     (0..12).fold(0, |r, b| r << 1 | (i >> b & 1))
 }
 
-/// `Σ_i a_i·x^i` for the points `x = ψ^e` with `e = exponent(j)`, j in 0..n: `e` must be `2j` or `−2j` up to a constant. With
-/// `i = 64s + r` the inner sum `Σ_s a_i·x^(64s)` is the same for all j that agree mod 64, so this takes 128 steps a point, not 4096.
+/// `Σ_i a_i·x^i` for the points `x = ψ^e` with `e = exponent(j)`, j in 0..n: `e` must be `2j` or
+/// `−2j` up to a constant. With `i = 64s + r` the inner sum `Σ_s a_i·x^(64s)` is the same for all j
+/// that agree mod 64, so this takes 128 steps a point, not 4096.
 fn values_at(a: &[u64], p: u64, exponent: impl Fn(usize) -> usize) -> Vec<u64> {
     let table = powers(p);
     let term = |a: u64, j: usize, i: usize| a * table[exponent(j) * i % (2 * N)] % p;
-    let inner = |r: usize, j: usize| (0..64).map(|s| term(a[64 * s + r], j, 64 * s)).sum::<u64>() % p;
+    let inner =
+        |r: usize, j: usize| (0..64).map(|s| term(a[64 * s + r], j, 64 * s)).sum::<u64>() % p;
     let inner: Vec<Vec<u64>> = (0..64).map(|r| (0..64).map(|j| inner(r, j)).collect()).collect();
     (0..N).map(|j| (0..64).map(|r| term(inner[r][j % 64], j, r)).sum::<u64>() % p).collect()
 }
@@ -426,7 +443,11 @@ impl Window {
         let Self { channels, size, kernel, stride, padding } = self;
         let words = [size[0], size[1], kernel[0], kernel[1], stride[0], stride[1], 1, 1];
         let words = words.iter().flat_map(|x| x.to_le_bytes());
-        words.chain(padding.iter().flat_map(|x| x.to_le_bytes())).chain(channels.to_le_bytes()).chain([0; 4]).collect()
+        words
+            .chain(padding.iter().flat_map(|x| x.to_le_bytes()))
+            .chain(channels.to_le_bytes())
+            .chain([0; 4])
+            .collect()
     }
 
     /// The elements of each output's window (9.2).
@@ -436,13 +457,18 @@ impl Window {
             (padded - self.kernel[i]) / self.stride[i] + 1
         });
         let at = |channel: u32, place: [u32; 2]| -> Option<usize> {
-            let inside = |i: usize| place[i].checked_sub(self.padding[i].into()).filter(|&x| x < self.size[i]);
+            let inside = |i: usize| {
+                place[i].checked_sub(self.padding[i].into()).filter(|&x| x < self.size[i])
+            };
             Some(((channel * self.size[0] + inside(0)?) * self.size[1] + inside(1)?) as usize)
         };
         let mut all = vec![];
-        for (channel, y, x) in (0..self.channels).flat_map(|c| (0..down).flat_map(move |y| (0..across).map(move |x| (c, y, x)))) {
-            let places =
-                (0..self.kernel[0]).flat_map(|u| (0..self.kernel[1]).map(move |v| [y * self.stride[0] + u, x * self.stride[1] + v]));
+        for (channel, y, x) in (0..self.channels)
+            .flat_map(|c| (0..down).flat_map(move |y| (0..across).map(move |x| (c, y, x))))
+        {
+            let places = (0..self.kernel[0]).flat_map(|u| {
+                (0..self.kernel[1]).map(move |v| [y * self.stride[0] + u, x * self.stride[1] + v])
+            });
             let window: Vec<Option<usize>> = places.map(|place| at(channel, place)).collect();
             let first = window.iter().flatten().next().unwrap();
             all.push(window.iter().map(|i| *i.as_ref().unwrap_or(first)).collect());
@@ -465,21 +491,32 @@ pub enum Op {
 impl Op {
     fn records(self) -> Vec<u8> {
         let (kind, a, x, y) = match self {
-            Self::FullyConnected { ring, weight_bits, inputs, outputs } => (1, [ring, weight_bits, 0], inputs, outputs),
-            Self::Activation { ring, ring_out, shift, len, .. } => (2, [ring, ring_out, shift], len, 0),
+            Self::FullyConnected { ring, weight_bits, inputs, outputs } => {
+                (1, [ring, weight_bits, 0], inputs, outputs)
+            }
+            Self::Activation { ring, ring_out, shift, len, .. } => {
+                (2, [ring, ring_out, shift], len, 0)
+            }
             Self::Square { ring, len } => (3, [ring, 0, 0], len, 0),
             Self::Open { ring, len } => (4, [ring, 0, 0], len, 0),
             Self::Argmax { ring, len } => (5, [ring, 0, 0], len, 0),
-            Self::MaxPool { ring, ring_out, shift, window, .. } => (7, [ring, ring_out, shift], window.channels, window.channels),
+            Self::MaxPool { ring, ring_out, shift, window, .. } => {
+                (7, [ring, ring_out, shift], window.channels, window.channels)
+            }
         };
         let (d, after) = match self.function() {
             None | Some((Function::Identity, ..)) => (0, vec![]),
             Some((Function::Relu, ..)) => (1, vec![]),
-            Some((Function::Clip { lo, hi }, ..)) => (2, [lo.to_le_bytes(), hi.to_le_bytes()].concat()),
-            Some((Function::Leaky { m, e }, ..)) => (3, [m.into(), e.into(), 0, 0].iter().flat_map(|x: &u32| x.to_le_bytes()).collect()),
+            Some((Function::Clip { lo, hi }, ..)) => {
+                (2, [lo.to_le_bytes(), hi.to_le_bytes()].concat())
+            }
+            Some((Function::Leaky { m, e }, ..)) => {
+                (3, [m.into(), e.into(), 0, 0].iter().flat_map(|x: &u32| x.to_le_bytes()).collect())
+            }
         };
         let shape = if let Self::MaxPool { window, .. } = self { window.records() } else { vec![] };
-        [&[kind][..], &a, &[d, 0, 0, 0], &x.to_le_bytes(), &y.to_le_bytes(), &shape, &after].concat()
+        [&[kind][..], &a, &[d, 0, 0, 0], &x.to_le_bytes(), &y.to_le_bytes(), &shape, &after]
+            .concat()
     }
 
     fn ring(self) -> u32 {
@@ -489,7 +526,8 @@ impl Op {
     /// Function, shift and ring of the output, of an Activation or MaxPool.
     fn function(self) -> Option<(Function, u8, u32)> {
         match self {
-            Self::Activation { function, shift, ring_out, .. } | Self::MaxPool { function, shift, ring_out, .. } => {
+            Self::Activation { function, shift, ring_out, .. }
+            | Self::MaxPool { function, shift, ring_out, .. } => {
                 Some((function, shift, ring_out.into()))
             }
             _ => None,
@@ -498,7 +536,9 @@ impl Op {
 
     fn inputs(self) -> usize {
         match self {
-            Self::MaxPool { window, .. } => (window.channels * window.size[0] * window.size[1]) as usize,
+            Self::MaxPool { window, .. } => {
+                (window.channels * window.size[0] * window.size[1]) as usize
+            }
             _ => u32::from_le_bytes(self.records()[8..12].try_into().unwrap()) as usize,
         }
     }
@@ -516,7 +556,9 @@ impl Op {
         match self {
             Self::MaxPool { window, .. } => window.elements(),
             Self::Argmax { .. } => vec![(0..self.inputs()).collect()],
-            Self::Activation { .. } | Self::Square { .. } => (0..self.inputs()).map(|i| vec![i]).collect(),
+            Self::Activation { .. } | Self::Square { .. } => {
+                (0..self.inputs()).map(|i| vec![i]).collect()
+            }
             Self::FullyConnected { .. } | Self::Open { .. } => vec![],
         }
     }
@@ -582,17 +624,23 @@ impl Network {
             let wrap = |y: i128, bits| signed(ring(y, bits), bits);
             match op {
                 Op::FullyConnected { .. } => {
-                    let row = |w: &[i64]| w.iter().zip(&x).map(|(&w, &x)| i128::from(w) * i128::from(x)).sum::<i128>();
+                    let row = |w: &[i64]| {
+                        w.iter().zip(&x).map(|(&w, &x)| i128::from(w) * i128::from(x)).sum::<i128>()
+                    };
                     let rows = self.weights[layer].chunks(op.inputs()).zip(&self.biases[layer]);
                     x = rows.map(|(w, &b)| wrap(row(w) + i128::from(b), ring_in)).collect();
                     layer += 1;
                 }
                 Op::Activation { .. } | Op::MaxPool { .. } => {
                     let (function, shift, ring_out) = op.function().unwrap();
-                    let of_window = |w: &Vec<usize>| function.apply(w.iter().map(|&i| x[i]).max().unwrap(), shift);
+                    let of_window = |w: &Vec<usize>| {
+                        function.apply(w.iter().map(|&i| x[i]).max().unwrap(), shift)
+                    };
                     x = op.windows().iter().map(|w| wrap(of_window(w).into(), ring_out)).collect();
                 }
-                Op::Square { .. } => x = x.iter().map(|&y| wrap(i128::from(y) * i128::from(y), ring_in)).collect(),
+                Op::Square { .. } => {
+                    x = x.iter().map(|&y| wrap(i128::from(y) * i128::from(y), ring_in)).collect()
+                }
                 Op::Open { .. } | Op::Argmax { .. } => {}
             }
         }
@@ -613,7 +661,9 @@ pub fn level(plain_bits: u32, bound: u128) -> Option<(usize, u32)> {
 }
 
 fn root(x: u128) -> u128 {
-    (0..64).rev().fold(0, |r, i| if (r + (1 << i)) * (r + (1 << i)) <= x { r + (1 << i) } else { r })
+    (0..64)
+        .rev()
+        .fold(0, |r, i| if (r + (1 << i)) * (r + (1 << i)) <= x { r + (1 << i) } else { r })
 }
 
 fn bound(weights: u128, magnitude: u32) -> u128 {
@@ -652,8 +702,11 @@ impl Tile {
                 let most = outputs.min(N / (n_b * n_w));
                 let mut n_o = most;
                 while n_o > 0 {
-                    if let Some((limbs, flood)) = level(ring, bound((inputs * n_o) as u128, u32::from(weight_bits) - 1)) {
-                        let tile = Self { ring, inputs, outputs, stock, n_b, n_o, n_w, limbs, flood };
+                    if let Some((limbs, flood)) =
+                        level(ring, bound((inputs * n_o) as u128, u32::from(weight_bits) - 1))
+                    {
+                        let tile =
+                            Self { ring, inputs, outputs, stock, n_b, n_o, n_w, limbs, flood };
                         if best.as_ref().is_none_or(|b| cost(&tile) < cost(b)) {
                             best = Some(tile);
                         }
@@ -684,7 +737,8 @@ impl Tile {
     }
     /// Payload of a download.
     pub fn download(&self) -> usize {
-        let each = |b, g| packed(N, self.ring + 9) + packed(self.results(b, g).len(), self.ring + 4);
+        let each =
+            |b, g| packed(N, self.ring + 9) + packed(self.results(b, g).len(), self.ring + 4);
         (0..self.batches()).flat_map(|b| (0..self.groups()).map(move |g| each(b, g))).sum()
     }
     /// Prediction, output and coefficient of the results of a ciphertext, in the order of the wire.
@@ -692,7 +746,11 @@ impl Tile {
         let mut results = vec![];
         for b in 0..self.n_b.min(self.stock - batch * self.n_b) {
             for i in 0..self.n_o.min(self.outputs - group * self.n_o) {
-                results.push((batch * self.n_b + b, group * self.n_o + i, (b * self.n_o + i) * self.n_w + self.n_w - 1));
+                results.push((
+                    batch * self.n_b + b,
+                    group * self.n_o + i,
+                    (b * self.n_o + i) * self.n_w + self.n_w - 1,
+                ));
             }
         }
         results
@@ -734,7 +792,9 @@ pub fn noise(seed: Seed, index: u64, count: usize) -> Vec<i128> {
     let mut values = vec![];
     while values.len() < count {
         let coins = stream.block();
-        values.extend((0..3).map(|v| (42 * v..42 * v + 42).filter(|&i| bit(coins, i)).count() as i128 - 21));
+        values.extend(
+            (0..3).map(|v| (42 * v..42 * v + 42).filter(|&i| bit(coins, i)).count() as i128 - 21),
+        );
     }
     values.truncate(count);
     values
@@ -793,7 +853,10 @@ fn chinese_remainder(residues: &[u64]) -> u128 {
 pub type Limbs = Vec<Vec<u64>>;
 
 fn to_limbs(poly: &[i128], limbs: usize) -> Limbs {
-    LIMBS[..limbs].iter().map(|&p| transform(&poly.iter().map(|&x| residue(x, p)).collect::<Vec<_>>(), p)).collect()
+    LIMBS[..limbs]
+        .iter()
+        .map(|&p| transform(&poly.iter().map(|&x| residue(x, p)).collect::<Vec<_>>(), p))
+        .collect()
 }
 
 /// A party's lattice key.
@@ -811,8 +874,16 @@ impl Key {
     }
 
     /// `c0` of ciphertext `number` for the encoded message `m`.
-    pub fn encrypt(&self, m: &[u128], limbs: usize, number: u64, public: Seed, noise_seed: Seed) -> Limbs {
-        let noisy: Vec<i128> = m.iter().zip(noise(noise_seed, number, N)).map(|(&m, e)| m as i128 + e).collect();
+    pub fn encrypt(
+        &self,
+        m: &[u128],
+        limbs: usize,
+        number: u64,
+        public: Seed,
+        noise_seed: Seed,
+    ) -> Limbs {
+        let noisy: Vec<i128> =
+            m.iter().zip(noise(noise_seed, number, N)).map(|(&m, e)| m as i128 + e).collect();
         let mut c0 = to_limbs(&noisy, limbs);
         for (i, c0) in c0.iter_mut().enumerate() {
             let (p, a) = (LIMBS[i], uniform(public, number, i));
@@ -845,7 +916,8 @@ pub struct PublicKey {
     b: Limbs,
 }
 
-/// Answer `number` under `seed`: products of ciphertexts `(c0, c1)` with `w`, and the encoded `plain` at the coefficients `at`.
+/// Answer `number` under `seed`: products of ciphertexts `(c0, c1)` with `w`, and the encoded
+/// `plain` at the coefficients `at`.
 fn answer(
     key: &PublicKey,
     products: &[(&Limbs, Limbs, Vec<i128>)],
@@ -872,10 +944,20 @@ fn answer(
         sums1.push(sum(&a, &|c| products[c].1[i].clone()));
     }
     let q = modulus(limbs) as i128;
-    let coefficient = |sums: &Limbs, k: usize| chinese_remainder(&sums.iter().map(|s| s[k]).collect::<Vec<_>>()) as i128;
-    let (e0, e1, f) = (noise(seed, 2 * number, at.len()), noise(seed, 2 * number + 1, N), flooding(seed, number, flood, at.len()));
+    let coefficient = |sums: &Limbs, k: usize| {
+        chinese_remainder(&sums.iter().map(|s| s[k]).collect::<Vec<_>>()) as i128
+    };
+    let (e0, e1, f) = (
+        noise(seed, 2 * number, at.len()),
+        noise(seed, 2 * number + 1, N),
+        flooding(seed, number, flood, at.len()),
+    );
     Answer {
-        c0: (0..at.len()).map(|r| (coefficient(&sums0, at[r]) + e0[r] + f[r] + plain[r] as i128).rem_euclid(q) as u128).collect(),
+        c0: (0..at.len())
+            .map(|r| {
+                (coefficient(&sums0, at[r]) + e0[r] + f[r] + plain[r] as i128).rem_euclid(q) as u128
+            })
+            .collect(),
         c1: (0..N).map(|k| (coefficient(&sums1, k) + e1[k]).rem_euclid(q) as u128).collect(),
     }
 }
@@ -949,10 +1031,15 @@ impl Trees {
             for level in 1..=k {
                 let half = nodes.len();
                 let child = |side: usize, node: usize| {
-                    let tweak = (1 << 127) + ((tree as u128) << 32) + ((level as u128) << 24) + ((side as u128) << 16) + node as u128;
+                    let tweak = (1 << 127)
+                        + ((tree as u128) << 32)
+                        + ((level as u128) << 24)
+                        + ((side as u128) << 16)
+                        + node as u128;
                     tmmo(pairing, nodes[node], tweak)
                 };
-                let [left, right] = [0, 1].map(|side| (0..half).map(|node| child(side, node)).collect::<Vec<_>>());
+                let [left, right] =
+                    [0, 1].map(|side| (0..half).map(|node| child(side, node)).collect::<Vec<_>>());
                 let sum = |nodes: &[u128]| nodes.iter().fold(0, |sum, x| sum ^ x);
                 messages.push((sum(&right), sum(&left)));
                 nodes = [left, right].concat();
@@ -967,7 +1054,11 @@ impl Trees {
         let mut own = self.clone();
         for (tree, leaves) in own.leaves.iter_mut().enumerate() {
             for (x, leaf) in leaves.iter_mut().enumerate() {
-                *leaf = tmmo(session, *leaf, (1 << 127) + ((tree as u128) << 32) + ((self.k as u128 + 1) << 24) + x as u128);
+                *leaf = tmmo(
+                    session,
+                    *leaf,
+                    (1 << 127) + ((tree as u128) << 32) + ((self.k as u128 + 1) << 24) + x as u128,
+                );
             }
         }
         own
@@ -984,7 +1075,9 @@ impl Trees {
         for (tree, leaves) in self.leaves.iter().enumerate() {
             let g: Vec<u128> = leaves.iter().map(|&leaf| aes(leaf, number.into())).collect();
             let own = (delta >> (tree * self.k)) as usize % (1 << self.k);
-            let sum = |take: &dyn Fn(usize) -> bool| (0..g.len()).filter(|&x| take(x)).fold(0, |sum, x| sum ^ g[x]);
+            let sum = |take: &dyn Fn(usize) -> bool| {
+                (0..g.len()).filter(|&x| take(x)).fold(0, |sum, x| sum ^ g[x])
+            };
             let correction = sum(&|_| true) ^ choices;
             for j in 0..self.k {
                 v.push(sum(&|x| x >> j & 1 == 1));
@@ -993,7 +1086,9 @@ impl Trees {
             }
             corrections.push(correction);
         }
-        let column = |rows: &[u128], o: usize| (0..128).fold(0, |label, r| label | u128::from(bit(rows[r], o)) << r);
+        let column = |rows: &[u128], o: usize| {
+            (0..128).fold(0, |label, r| label | u128::from(bit(rows[r], o)) << r)
+        };
         let labels = |rows: &[u128]| (0..128).map(|o| column(rows, o)).collect::<Vec<_>>();
         let group = Group { corrections, t: labels(&v), q: labels(&q) };
         for o in 0..128 {
@@ -1015,7 +1110,16 @@ pub struct Product {
 
 /// `a·v` in a ring of `bits` bits, from the labels of the bits of `v`.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing")]
-pub fn product(session: u128, bits: u32, a: u64, v: u64, q: &[u128], t: &[u128], delta: u128, first_tweak: u128) -> Product {
+pub fn product(
+    session: u128,
+    bits: u32,
+    a: u64,
+    v: u64,
+    q: &[u128],
+    t: &[u128],
+    delta: u128,
+    first_tweak: u128,
+) -> Product {
     let mut p = Product { corrections: vec![], p_s: 0, p_c: 0 };
     for i in 0..bits {
         let h = |x: u128| tmmo(session, x, first_tweak + u128::from(i)) as u64;
@@ -1026,7 +1130,10 @@ pub fn product(session: u128, bits: u32, a: u64, v: u64, q: &[u128], t: &[u128],
         p.p_s = ring(i128::from(p.p_s) - (i128::from(h0) << i), bits);
         p.p_c = ring(i128::from(p.p_c) + (i128::from(ht) << i) + (i128::from(own) << i), bits);
     }
-    assert_eq!(u128::from(ring(i128::from(p.p_s) + i128::from(p.p_c), bits)), u128::from(a) * u128::from(v) % (1 << bits));
+    assert_eq!(
+        u128::from(ring(i128::from(p.p_s) + i128::from(p.p_c), bits)),
+        u128::from(a) * u128::from(v) % (1 << bits)
+    );
     p
 }
 
@@ -1067,7 +1174,13 @@ impl Pairing {
     /// Appendix B: the client's half, the server's half.
     pub fn export(&self) -> [Vec<u8>; 2] {
         let half = |party: u8, secrets: Vec<u8>| {
-            let mut bytes = [&b"MiniONN"[..], &[party, 1, 0, self.trees.k as u8, 0, 0, 0, 0, 0], &self.id.to_le_bytes(), &secrets].concat();
+            let mut bytes = [
+                &b"MiniONN"[..],
+                &[party, 1, 0, self.trees.k as u8, 0, 0, 0, 0, 0],
+                &self.id.to_le_bytes(),
+                &secrets,
+            ]
+            .concat();
             bytes.extend(sha256(&bytes));
             bytes
         };
@@ -1128,7 +1241,12 @@ fn limbs_bytes(polynomial: &[u64]) -> Vec<u8> {
 
 impl<'a> Session<'a> {
     /// Handshake, and set-up unless there is a pairing.
-    pub fn new(network: &'a Network, options: Options, seeds: [Seed; 2], pairing: Option<&Pairing>) -> Self {
+    pub fn new(
+        network: &'a Network,
+        options: Options,
+        seeds: [Seed; 2],
+        pairing: Option<&Pairing>,
+    ) -> Self {
         let mut messages = vec![];
         let mut send = |up, tag, payload| messages.push(Message { up, tag, payload });
         let plan = network.plan();
@@ -1137,7 +1255,10 @@ impl<'a> Session<'a> {
         // 7.1
         let nonces: [Seed; 2] = seeds.map(|seed| Stream::new(derive(seed, 4), MASK, 0).bytes());
         let mut hello = b"MiniONN\0\x01\0".to_vec();
-        hello.extend([options.k as u8, u8::from(options.streamed) + 2 * options.compare.map_or(0, |n| n + 1)]);
+        hello.extend([
+            options.k as u8,
+            u8::from(options.streamed) + 2 * options.compare.map_or(0, |n| n + 1),
+        ]);
         hello.extend((options.stock as u32).to_le_bytes());
         hello.extend(digest);
         hello.extend(nonces[0]);
@@ -1169,13 +1290,19 @@ impl<'a> Session<'a> {
     }
 
     /// 7.2 to 7.4: what set-up makes, and the coefficients of the base OTs' answer.
-    fn set_up(session: u128, k: usize, [client, server]: [Seed; 2], mut send: impl FnMut(bool, u8, Vec<u8>)) -> (Pairing, [Vec<u64>; 2]) {
+    fn set_up(
+        session: u128,
+        k: usize,
+        [client, server]: [Seed; 2],
+        mut send: impl FnMut(bool, u8, Vec<u8>),
+    ) -> (Pairing, [Vec<u64>; 2]) {
         // 7.2, and the first step of 7.3
         let delta = Stream::new(derive(server, 4), LABEL, 0).block() | 1;
         let server_key = Key::new(derive(server, 0));
         let [noise, public] = [derive(server, 1), derive(server, 2)];
         let b = server_key.encrypt(&[0; N], 4, 0, public, noise);
-        let choices: Vec<i128> = (0..8 * 128).map(|slot| i128::from(bit(delta, slot / 8))).collect();
+        let choices: Vec<i128> =
+            (0..8 * 128).map(|slot| i128::from(bit(delta, slot / 8))).collect();
         let encoded: Vec<u128> = slots(&choices).iter().map(|&m| encode(m, T, 4)).collect();
         let bits = server_key.encrypt(&encoded, 4, 1, public, noise);
         let mut keys = public.to_vec();
@@ -1189,27 +1316,53 @@ impl<'a> Session<'a> {
         let secret = derive(client, 0);
         let key = Key::new(secret);
         let [noise, public] = [derive(client, 1), derive(client, 2)];
-        let client_public = PublicKey { seed: public, b: key.encrypt(&[0; N], 4, 0, public, noise) };
+        let client_public =
+            PublicKey { seed: public, b: key.encrypt(&[0; N], 4, 0, public, noise) };
 
         // 7.3 and 7.4
         let mut roots = Stream::new(secret, LABEL, 0);
         let trees = Trees::new(session, k, || roots.block());
-        let of_slots = |f: &dyn Fn(&(u128, u128)) -> Vec<i128>| slots(&trees.messages.iter().flat_map(f).collect::<Vec<_>>());
-        let differences = of_slots(&|&(m0, m1)| words(m0).zip(words(m1)).map(|(m0, m1)| m1 - m0).collect());
-        let centred = differences.iter().map(|&x| if x > T / 2 { i128::from(x) - i128::from(T) } else { x.into() }).collect();
-        let plain: Vec<u128> = of_slots(&|&(m0, _)| words(m0).collect()).iter().map(|&m| encode(m, T, 4)).collect();
+        let of_slots = |f: &dyn Fn(&(u128, u128)) -> Vec<i128>| {
+            slots(&trees.messages.iter().flat_map(f).collect::<Vec<_>>())
+        };
+        let differences =
+            of_slots(&|&(m0, m1)| words(m0).zip(words(m1)).map(|(m0, m1)| m1 - m0).collect());
+        let centred = differences
+            .iter()
+            .map(|&x| if x > T / 2 { i128::from(x) - i128::from(T) } else { x.into() })
+            .collect();
+        let plain: Vec<u128> =
+            of_slots(&|&(m0, _)| words(m0).collect()).iter().map(|&m| encode(m, T, 4)).collect();
         let c1: Limbs = (0..4).map(|i| uniform(server_public.seed, 1, i)).collect();
         let all: Vec<usize> = (0..N).collect();
-        let answer = answer(&server_public, &[(&bits, c1, centred)], base_level(), (derive(client, 3), 0), &all, &plain);
+        let answer = answer(
+            &server_public,
+            &[(&bits, c1, centred)],
+            base_level(),
+            (derive(client, 3), 0),
+            &all,
+            &plain,
+        );
         let c1: Vec<u64> = answer.c1.iter().map(|&x| rescale(x, 4, 26)).collect();
         let c0: Vec<u64> = answer.c0.iter().map(|&x| rescale(x, 4, 21)).collect();
         send(true, 7, [pack_all(&c0, 21), pack_all(&c1, 26)].concat());
-        send(true, 6, [&client_public.seed[..], &client_public.b.iter().flat_map(|b| limbs_bytes(b)).collect::<Vec<_>>()].concat());
+        send(
+            true,
+            6,
+            [
+                &client_public.seed[..],
+                &client_public.b.iter().flat_map(|b| limbs_bytes(b)).collect::<Vec<_>>(),
+            ]
+            .concat(),
+        );
 
         // The server's side of 7.3, to see that it gets what it chose.
-        let decrypted: Vec<u64> = (0..N).map(|k| ((phase(&server_key, 17, c0[k], &c1, k) * T + (1 << 25)) >> 26) % T).collect();
+        let decrypted: Vec<u64> = (0..N)
+            .map(|k| ((phase(&server_key, 17, c0[k], &c1, k) * T + (1 << 25)) >> 26) % T)
+            .collect();
         for (j, received) in transform(&decrypted, T).chunks(8).take(128).enumerate() {
-            let block = received.iter().rev().fold(0, |block, &word| block << 16 | u128::from(word));
+            let block =
+                received.iter().rev().fold(0, |block, &word| block << 16 | u128::from(word));
             let (m0, m1) = trees.messages[j];
             assert_eq!(block, if bit(delta, j) { m1 } else { m0 });
         }
@@ -1226,14 +1379,19 @@ impl<'a> Session<'a> {
         self.messages.push(Message { up, tag, payload });
     }
 
-    /// One stock of predictions, offline and online; returns what the client learns: index of the greatest, opened tensor.
+    /// One stock of predictions, offline and online; returns what the client learns: index of the
+    /// greatest, opened tensor.
     pub fn predict(&mut self, inputs: &[Vec<i64>]) -> Vec<(usize, Vec<i64>)> {
         assert!(inputs.len() <= self.options.stock);
         let mut stock = self.offline();
         let first = self.prepared * self.options.stock as u64;
         self.prepared += 1;
         let stored: Vec<_> = stock.iter_mut().enumerate().collect();
-        inputs.iter().zip(stored).map(|(x, (i, prediction))| self.online(prediction, first + i as u64, x)).collect()
+        inputs
+            .iter()
+            .zip(stored)
+            .map(|(x, (i, prediction))| self.online(prediction, first + i as u64, x))
+            .collect()
     }
 
     /// Says good-bye.
@@ -1245,17 +1403,22 @@ impl<'a> Session<'a> {
         let ops = self.network.ops.clone();
         let stock = self.options.stock;
         self.send(true, 9, vec![]);
-        let [client_seed, server_seed] = self.seeds.map(|seed| derive(derive(seed, 5), self.prepared));
+        let [client_seed, server_seed] =
+            self.seeds.map(|seed| derive(derive(seed, 5), self.prepared));
 
         // 8.1
         let mut random = Stream::new(client_seed, MASK, 0);
-        let mut draw = |count: usize, bits: u32| (0..count).map(|_| random.u64() % (1 << bits)).collect::<Vec<_>>();
+        let mut draw = |count: usize, bits: u32| {
+            (0..count).map(|_| random.u64() % (1 << bits)).collect::<Vec<_>>()
+        };
         let mut predictions = vec![Prediction::default(); stock];
         for p in &mut predictions {
             p.client.push(draw(ops[0].inputs(), ops[0].ring()));
             for &op in &ops {
                 p.client.push(match op {
-                    Op::Activation { ring_out, .. } | Op::MaxPool { ring_out, .. } => draw(op.outputs(), ring_out.into()),
+                    Op::Activation { ring_out, .. } | Op::MaxPool { ring_out, .. } => {
+                        draw(op.outputs(), ring_out.into())
+                    }
                     Op::Square { .. } => draw(op.outputs(), op.ring()),
                     _ => vec![0; op.outputs()],
                 });
@@ -1280,11 +1443,17 @@ impl<'a> Session<'a> {
 
         // 8.3
         let mut corrections = self.start_backward([client_seed, server_seed]);
-        let mut tables = self.backward.as_ref().map_or(vec![], |backward| backward.base_messages.clone());
+        let mut tables =
+            self.backward.as_ref().map_or(vec![], |backward| backward.base_messages.clone());
         if !self.options.streamed {
             for (i, p) in predictions.iter_mut().enumerate() {
                 for (o, &op) in ops.iter().enumerate() {
-                    corrections.extend(self.extend(op, o, self.prepared * stock as u64 + i as u64, p));
+                    corrections.extend(self.extend(
+                        op,
+                        o,
+                        self.prepared * stock as u64 + i as u64,
+                        p,
+                    ));
                 }
             }
         }
@@ -1312,9 +1481,11 @@ impl<'a> Session<'a> {
         predictions
     }
 
-    /// 8.3: the OTs of one operation of prediction `number`: their labels go to the prediction, the corrections come back.
+    /// 8.3: the OTs of one operation of prediction `number`: their labels go to the prediction, the
+    /// corrections come back.
     fn extend(&mut self, op: Op, o: usize, number: u64, p: &mut Prediction) -> Vec<u8> {
-        let (mut choices, mut corrections, mut compared) = (vec![], vec![], compare::Ready::default());
+        let (mut choices, mut corrections, mut compared) =
+            (vec![], vec![], compare::Ready::default());
         if self.compared[o] {
             (compared, corrections) = self.compare(op, o, number, p);
         } else {
@@ -1333,8 +1504,16 @@ impl<'a> Session<'a> {
         corrections
     }
 
-    /// 8.4: the products of one operation: both shares go to the prediction, the corrections come back.
-    fn products(&self, op: Op, o: usize, layer: u64, p: &mut Prediction, random: &mut Stream) -> Vec<u8> {
+    /// 8.4: the products of one operation: both shares go to the prediction, the corrections come
+    /// back.
+    fn products(
+        &self,
+        op: Op,
+        o: usize,
+        layer: u64,
+        p: &mut Prediction,
+        random: &mut Stream,
+    ) -> Vec<u8> {
         let (mut products, mut corrections) = (vec![], vec![]);
         if let Op::Square { .. } = op {
             for e in 0..op.inputs() {
@@ -1342,8 +1521,10 @@ impl<'a> Session<'a> {
                 let labels = e * bits as usize..(e + 1) * bits as usize;
                 let (t, q) = (&p.labels[o].0[labels.clone()], &p.labels[o].1[labels]);
                 let tweak = (u128::from(layer) << 40) + ((e as u128) << 8);
-                let product = product(self.session, bits, a, p.client[o][e], q, t, self.delta, tweak);
-                corrections.extend(pack(product.corrections.iter().zip(0..).map(|(&c, i)| (c, bits - i))));
+                let product =
+                    product(self.session, bits, a, p.client[o][e], q, t, self.delta, tweak);
+                corrections
+                    .extend(pack(product.corrections.iter().zip(0..).map(|(&c, i)| (c, bits - i))));
                 products.push([a, product.p_s, product.p_c]);
             }
         }
@@ -1356,13 +1537,21 @@ impl<'a> Session<'a> {
         let Some(circuit) = circuit(op).filter(|_| !self.compared[o]) else { return vec![] };
         let each = |(neuron, zero): (usize, &[u128])| {
             let g = circuit.garble(self.session, self.own_labels, self.delta, layer, neuron, zero);
-            let last = if let Op::Argmax { .. } = op { g.permute.to_le_bytes().to_vec() } else { vec![] };
+            let last =
+                if let Op::Argmax { .. } = op { g.permute.to_le_bytes().to_vec() } else { vec![] };
             (g, last)
         };
         q.chunks(q.len() / op.windows().len()).enumerate().map(each).collect()
     }
 
-    fn linear(&mut self, op: Op, number: usize, seeds: (Seed, Seed), o: usize, predictions: &mut [Prediction]) {
+    fn linear(
+        &mut self,
+        op: Op,
+        number: usize,
+        seeds: (Seed, Seed),
+        o: usize,
+        predictions: &mut [Prediction],
+    ) {
         let tile = Tile::choose(op, self.options.stock).unwrap();
         let (public, noise) = (derive(seeds.0, 0), derive(seeds.0, 1));
         let plain = 1 << tile.ring;
@@ -1373,7 +1562,8 @@ impl<'a> Session<'a> {
                 let mut m = vec![0; N];
                 for b in 0..tile.n_b.min(tile.stock - batch * tile.n_b) {
                     for j in 0..tile.n_w.min(tile.inputs - chunk * tile.n_w) {
-                        let share = predictions[batch * tile.n_b + b].client[o][chunk * tile.n_w + j];
+                        let share =
+                            predictions[batch * tile.n_b + b].client[o][chunk * tile.n_w + j];
                         m[b * tile.n_o * tile.n_w + j] = encode(share, plain, tile.limbs);
                     }
                 }
@@ -1394,23 +1584,44 @@ impl<'a> Session<'a> {
             let products: Vec<_> = (0..tile.chunks())
                 .map(|c| {
                     let up_number = batch * tile.chunks() + c;
-                    let c1 = (0..tile.limbs).map(|i| uniform(public, up_number as u64, i)).collect();
+                    let c1 =
+                        (0..tile.limbs).map(|i| uniform(public, up_number as u64, i)).collect();
                     (&up[up_number], c1, tile.weights(&self.network.weights[number], group, c))
                 })
                 .collect();
             let at: Vec<usize> = results.iter().map(|r| r.2).collect();
-            let minus_u = |&(p, i, _): &(usize, usize, usize)| ring(-i128::from(predictions[p].u[o][i]), tile.ring);
-            let masks: Vec<u128> = results.iter().map(|r| encode(minus_u(r), plain, tile.limbs)).collect();
-            let answer = answer(&self.pairing.public, &products, (tile.limbs, tile.flood), (seeds.1, down as u64), &at, &masks);
-            let c1: Vec<u64> = answer.c1.iter().map(|&x| rescale(x, tile.limbs, tile.ring + 9)).collect();
-            let c0: Vec<u64> = answer.c0.iter().map(|&x| rescale(x, tile.limbs, tile.ring + 4)).collect();
+            let minus_u = |&(p, i, _): &(usize, usize, usize)| {
+                ring(-i128::from(predictions[p].u[o][i]), tile.ring)
+            };
+            let masks: Vec<u128> =
+                results.iter().map(|r| encode(minus_u(r), plain, tile.limbs)).collect();
+            let answer = answer(
+                &self.pairing.public,
+                &products,
+                (tile.limbs, tile.flood),
+                (seeds.1, down as u64),
+                &at,
+                &masks,
+            );
+            let c1: Vec<u64> =
+                answer.c1.iter().map(|&x| rescale(x, tile.limbs, tile.ring + 9)).collect();
+            let c0: Vec<u64> =
+                answer.c0.iter().map(|&x| rescale(x, tile.limbs, tile.ring + 4)).collect();
             payload.extend(pack_all(&c1, tile.ring + 9));
             payload.extend(pack_all(&c0, tile.ring + 4));
             for (&(p, i, k), &c0) in results.iter().zip(&c0) {
                 let v = (phase(&self.pairing.key, tile.ring, c0, &c1, k) + 256) / 512 % plain;
                 let row = &self.network.weights[number][i * tile.inputs..(i + 1) * tile.inputs];
-                let product: i128 = row.iter().zip(&predictions[p].client[o]).map(|(&w, &r)| i128::from(w) * i128::from(r)).sum();
-                assert_eq!(v, ring(product - i128::from(predictions[p].u[o][i]), tile.ring), "v = W·r − u");
+                let product: i128 = row
+                    .iter()
+                    .zip(&predictions[p].client[o])
+                    .map(|(&w, &r)| i128::from(w) * i128::from(r))
+                    .sum();
+                assert_eq!(
+                    v,
+                    ring(product - i128::from(predictions[p].u[o][i]), tile.ring),
+                    "v = W·r − u"
+                );
                 predictions[p].client[o + 1][i] = v;
             }
         }
@@ -1421,7 +1632,11 @@ impl<'a> Session<'a> {
     fn online(&mut self, p: &mut Prediction, number: u64, x: &[i64]) -> (usize, Vec<i64>) {
         let ops = self.network.ops.clone();
         let bits = ops[0].ring();
-        let mut server: Vec<u64> = x.iter().zip(&p.client[0]).map(|(&x, &r)| ring(i128::from(x) - i128::from(r), bits)).collect();
+        let mut server: Vec<u64> = x
+            .iter()
+            .zip(&p.client[0])
+            .map(|(&x, &r)| ring(i128::from(x) - i128::from(r), bits))
+            .collect();
         self.send(true, 14, pack_all(&server, bits));
         // Streamed: factors of products that are made now.
         let stock = self.options.stock as u64;
@@ -1445,9 +1660,19 @@ impl<'a> Session<'a> {
             }
             match op {
                 Op::FullyConnected { .. } => {
-                    let rows = self.network.weights[linear].chunks(op.inputs()).zip(&self.network.biases[linear]).zip(&p.u[o]);
-                    let dot = |row: &[i64]| row.iter().zip(&server).map(|(&w, &x)| i128::from(w) * i128::from(x)).sum::<i128>();
-                    server = rows.map(|((row, &b), &u)| ring(dot(row) + i128::from(b) + i128::from(u), bits)).collect();
+                    let rows = self.network.weights[linear]
+                        .chunks(op.inputs())
+                        .zip(&self.network.biases[linear])
+                        .zip(&p.u[o]);
+                    let dot = |row: &[i64]| {
+                        row.iter()
+                            .zip(&server)
+                            .map(|(&w, &x)| i128::from(w) * i128::from(x))
+                            .sum::<i128>()
+                    };
+                    server = rows
+                        .map(|((row, &b), &u)| ring(dot(row) + i128::from(b) + i128::from(u), bits))
+                        .collect();
                     linear += 1;
                 }
                 Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
@@ -1458,8 +1683,16 @@ impl<'a> Session<'a> {
                         let mut active = vec![];
                         for (step, &element) in windows[neuron].iter().enumerate() {
                             let share = server[element];
-                            let of_bit = |(b, &zero): (usize, &u128)| zero ^ if share >> b & 1 == 1 { self.delta } else { 0 };
-                            active.push(g.server_zero[step].iter().enumerate().map(of_bit).collect::<Vec<_>>());
+                            let of_bit = |(b, &zero): (usize, &u128)| {
+                                zero ^ if share >> b & 1 == 1 { self.delta } else { 0 }
+                            };
+                            active.push(
+                                g.server_zero[step]
+                                    .iter()
+                                    .enumerate()
+                                    .map(of_bit)
+                                    .collect::<Vec<_>>(),
+                            );
                             if self.options.streamed {
                                 labels.extend(&g.tables[step]);
                             }
@@ -1468,8 +1701,16 @@ impl<'a> Session<'a> {
                         if self.options.streamed {
                             labels.extend(last);
                         }
-                        let own = &t[neuron * t.len() / windows.len()..(neuron + 1) * t.len() / windows.len()];
-                        colours.push(circuit.evaluate(self.session, layer, neuron, &g.tables, &active, own));
+                        let own = &t[neuron * t.len() / windows.len()
+                            ..(neuron + 1) * t.len() / windows.len()];
+                        colours.push(circuit.evaluate(
+                            self.session,
+                            layer,
+                            neuron,
+                            &g.tables,
+                            &active,
+                            own,
+                        ));
                         permute.push(g.permute);
                     }
                     self.send(false, 15, labels);
@@ -1482,25 +1723,40 @@ impl<'a> Session<'a> {
                 }
                 Op::Square { .. } => {
                     let wide = |x: u64| i128::from(x);
-                    let delta: Vec<u64> = server.iter().zip(&p.products[o]).map(|(&y, &[a, ..])| ring(wide(y) - wide(a), bits)).collect();
+                    let delta: Vec<u64> = server
+                        .iter()
+                        .zip(&p.products[o])
+                        .map(|(&y, &[a, ..])| ring(wide(y) - wide(a), bits))
+                        .collect();
                     opening.extend(pack_all(&delta, bits));
                     self.send(false, 17, opening);
                     let answer: Vec<u64> = (0..delta.len())
                         .map(|e| {
-                            let (y, [_, _, p_c], r) = (wide(client[e]), p.products[o][e], wide(p.client[o + 1][e]));
+                            let (y, [_, _, p_c], r) =
+                                (wide(client[e]), p.products[o][e], wide(p.client[o + 1][e]));
                             // Wrapping: δ·y has up to 88 bits.
                             ring(y * y + 2 * (wide(p_c) + wide(delta[e]) * y) - r, bits)
                         })
                         .collect();
                     self.send(true, 18, pack_all(&answer, bits));
                     server = (0..answer.len())
-                        .map(|e| ring(wide(server[e]) * wide(server[e]) + 2 * wide(p.products[o][e][1]) + wide(answer[e]), bits))
+                        .map(|e| {
+                            ring(
+                                wide(server[e]) * wide(server[e])
+                                    + 2 * wide(p.products[o][e][1])
+                                    + wide(answer[e]),
+                                bits,
+                            )
+                        })
                         .collect();
                 }
                 Op::Open { .. } => {
                     self.send(false, 19, pack_all(&server, bits));
-                    let opened: Vec<i64> =
-                        server.iter().zip(&client).map(|(&s, &c)| signed(ring(i128::from(s) + i128::from(c), bits), bits)).collect();
+                    let opened: Vec<i64> = server
+                        .iter()
+                        .zip(&client)
+                        .map(|(&s, &c)| signed(ring(i128::from(s) + i128::from(c), bits), bits))
+                        .collect();
                     let best = (0..opened.len()).rev().max_by_key(|&i| opened[i]).unwrap();
                     return (best, opened);
                 }

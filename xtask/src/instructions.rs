@@ -1,7 +1,9 @@
-//! Instructions of hot paths, counted by callgrind: held against committed figures, and told by what they are spent on.
+//! Instructions of hot paths, counted by callgrind: held against committed figures, and told by
+//! what they are spent on.
 //!
-//! The counted process runs on valgrind's own picture of a processor: AVX2 and AES instructions yes, AVX-512 and VAES no. What the program picks at
-//! run time is picked by that, so the figures do not depend on the machine; they do depend on the compiler.
+//! The counted process runs on valgrind's own picture of a processor: AVX2 and AES instructions
+//! yes, AVX-512 and VAES no. What the program picks at run time is picked by that, so the figures
+//! do not depend on the machine; they do depend on the compiler.
 
 use crate::shell::{cargo, command, root, run, target_dir};
 use crate::steps::Outcome;
@@ -38,7 +40,10 @@ impl Figures {
             match line.split_whitespace().collect::<Vec<_>>()[..] {
                 ["rustc", version] => version.clone_into(&mut figures.compiler),
                 [part, count] => {
-                    let count = count.replace('_', "").parse().map_err(|_| format!("{BASELINES}: not a number in '{line}'"))?;
+                    let count = count
+                        .replace('_', "")
+                        .parse()
+                        .map_err(|_| format!("{BASELINES}: not a number in '{line}'"))?;
                     figures.parts.insert(part.to_owned(), count);
                 }
                 _ => return Err(format!("{BASELINES}: '{line}' is no part and its instructions")),
@@ -78,7 +83,8 @@ pub(crate) fn compare() -> Result<Outcome> {
     if let Some(why) = unsupported() {
         return Ok(Outcome::Skipped(why));
     }
-    let accepted = std::fs::read_to_string(root().join(BASELINES)).map_err(|error| format!("{BASELINES}: {error}"))?;
+    let accepted = std::fs::read_to_string(root().join(BASELINES))
+        .map_err(|error| format!("{BASELINES}: {error}"))?;
     let (accepted, counted) = (Figures::parse(&accepted)?, count()?);
     let (lines, grown) = differences(&accepted, &counted);
     lines.iter().for_each(|line| println!("      {line}"));
@@ -102,7 +108,8 @@ pub(crate) fn accept() -> Result<Outcome> {
         return Ok(Outcome::Skipped(why));
     }
     let counted = count()?;
-    std::fs::write(root().join(BASELINES), counted.text()).map_err(|error| format!("{BASELINES}: {error}"))?;
+    std::fs::write(root().join(BASELINES), counted.text())
+        .map_err(|error| format!("{BASELINES}: {error}"))?;
     Ok(Outcome::Passed(format!("{} parts into {BASELINES}", counted.parts.len())))
 }
 
@@ -111,7 +118,8 @@ fn unsupported() -> Option<String> {
     (!here).then(|| "the figures are for x86-64 under Linux".to_owned())
 }
 
-/// What has changed by more than the tolerance, in words; whether something has grown or is unknown.
+/// What has changed by more than the tolerance, in words; whether something has grown or is
+/// unknown.
 fn differences(accepted: &Figures, counted: &Figures) -> (Vec<String>, bool) {
     let (mut lines, mut grown) = (vec![], false);
     for (part, &now) in &counted.parts {
@@ -123,7 +131,11 @@ fn differences(accepted: &Figures, counted: &Figures) -> (Vec<String>, bool) {
         if now.abs_diff(before) * 100 > before * TOLERANCE_PERCENT {
             let percent = (now as f64 / before as f64 - 1.0) * 100.0;
             let advice = if percent < 0.0 { "; accept it, so that it stays" } else { "" };
-            lines.push(format!("{part}: {} → {} instructions, {percent:+.1} %{advice}", grouped(before), grouped(now)));
+            lines.push(format!(
+                "{part}: {} → {} instructions, {percent:+.1} %{advice}",
+                grouped(before),
+                grouped(now)
+            ));
             grown |= percent > 0.0;
         }
     }
@@ -142,13 +154,21 @@ fn build() -> Result<PathBuf> {
 
 fn compiler() -> Result<String> {
     let version = run(&mut command("rustc --version"))?;
-    version.split_whitespace().nth(1).map(str::to_owned).ok_or_else(|| format!("rustc calls itself '{version}'"))
+    version
+        .split_whitespace()
+        .nth(1)
+        .map(str::to_owned)
+        .ok_or_else(|| format!("rustc calls itself '{version}'"))
 }
 
 /// One valgrind that counts `part` and writes what it found to `out`.
 fn callgrind(program: &Path, part: &str, out: &Path) -> Command {
     let mut valgrind = command("valgrind --tool=callgrind");
-    valgrind.arg(COUNTED).arg(format!("--callgrind-out-file={}", out.display())).arg(program).args(["bench", "--count", part]);
+    valgrind
+        .arg(COUNTED)
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(program)
+        .args(["bench", "--count", part]);
     valgrind
 }
 
@@ -156,14 +176,18 @@ fn callgrind(program: &Path, part: &str, out: &Path) -> Command {
 fn count() -> Result<Figures> {
     let program = build()?;
     let listed = run(Command::new(&program).args(["bench", "--count", "list"]))?;
-    let names: Vec<&str> = listed.lines().filter(|name| !LONG.iter().any(|long| name.starts_with(long))).collect();
+    let names: Vec<&str> =
+        listed.lines().filter(|name| !LONG.iter().any(|long| name.starts_with(long))).collect();
     let (next, made) = (AtomicUsize::new(0), Mutex::new(vec![]));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
                 while let Some(&name) = names.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    let counted = run(&mut callgrind(&program, name, Path::new("/dev/null"))).and_then(|said| collected(name, &said));
-                    made.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(counted.map(|count| (name.to_owned(), count)));
+                    let counted = run(&mut callgrind(&program, name, Path::new("/dev/null")))
+                        .and_then(|said| collected(name, &said));
+                    made.lock()
+                        .unwrap_or_else(std::sync::PoisonError::into_inner)
+                        .push(counted.map(|count| (name.to_owned(), count)));
                 }
             });
         }
@@ -175,7 +199,9 @@ fn count() -> Result<Figures> {
 /// The line `==7== Collected : 123456`.
 fn collected(part: &str, said: &str) -> Result<u64> {
     let count = said.lines().find_map(|line| line.split_once("Collected :")?.1.trim().parse().ok());
-    count.filter(|&count| count > 0).ok_or_else(|| format!("{said}\ncallgrind counted nothing in {part}"))
+    count
+        .filter(|&count| count > 0)
+        .ok_or_else(|| format!("{said}\ncallgrind counted nothing in {part}"))
 }
 
 /// Prints what the instructions of one part are spent on.
@@ -183,22 +209,43 @@ pub(crate) fn profile(part: &str) -> Result<()> {
     let (program, out) = (build()?, target_dir().join(format!("callgrind.{part}")));
     let said = run(&mut callgrind(&program, part, &out))?;
     let all = collected(part, &said)?;
-    let written = std::fs::read_to_string(&out).map_err(|error| format!("{}: {error}", out.display()))?;
-    println!("{part}: {} instructions\n\n| what | million instructions | % |\n|---|---|---|", grouped(all));
+    let written =
+        std::fs::read_to_string(&out).map_err(|error| format!("{}: {error}", out.display()))?;
+    println!(
+        "{part}: {} instructions\n\n| what | million instructions | % |\n|---|---|---|",
+        grouped(all)
+    );
     for (group, cost) in by_group(&written) {
-        println!("| {group} | {:.1} | {:.1} |", cost as f64 / 1e6, cost as f64 / all as f64 * 100.0);
+        println!(
+            "| {group} | {:.1} | {:.1} |",
+            cost as f64 / 1e6,
+            cost as f64 / all as f64 * 100.0
+        );
     }
     println!("\nfunction by function: callgrind_annotate {}", out.display());
     Ok(())
 }
 
-/// What code belongs to what, by a part of its file's name, or of its function's written like one. The first that fits counts.
+/// What code belongs to what, by a part of its file's name, or of its function's written like one.
+/// The first that fits counts.
 const GROUPS: &[(&str, &[&str])] = &[
     ("transforms, arithmetic modulo limbs", &["core/src/ring/limb", "core/src/backend/limb"]),
     ("ChaCha20", &["chacha20", "rand_core", "core/src/rng"]),
     ("sampling", &["core/src/lattice/sample", "core/src/backend/sample"]),
     ("encryption, products, decryption, rescaling", &["core/src/lattice"]),
-    ("AES", &["/aes-0", "x86/aes.rs", "aes/x86", "core/src/backend/aes", "core/src/hash", "/cipher-0", "inout-0", "hybrid-array-0"]),
+    (
+        "AES",
+        &[
+            "/aes-0",
+            "x86/aes.rs",
+            "aes/x86",
+            "core/src/backend/aes",
+            "core/src/hash",
+            "/cipher-0",
+            "inout-0",
+            "hybrid-array-0",
+        ],
+    ),
     ("circuits, garbled and evaluated", &["core/src/garble"]),
     ("oblivious transfer", &["core/src/ot/", "core/src/backend/transpose"]),
     ("packed integers", &["core/src/wire/bits"]),
@@ -208,13 +255,16 @@ const GROUPS: &[(&str, &[&str])] = &[
     ("sessions, plans", &["core/src/session", "core/src/plan", "core/src/wire"]),
 ];
 
-/// Instructions of every group, most first, from what callgrind wrote: the format is in valgrind's manual.
+/// Instructions of every group, most first, from what callgrind wrote: the format is in valgrind's
+/// manual.
 fn by_group(written: &str) -> Vec<(&'static str, u64)> {
     let (mut files, mut functions) = (BTreeMap::new(), BTreeMap::new());
     let (mut file, mut function) = (String::new(), String::new());
     let (mut groups, mut called) = (BTreeMap::<&str, u64>::new(), false);
     for line in written.lines() {
-        if let Some((key, value)) = line.split_once('=').filter(|(key, _)| key.chars().all(char::is_alphabetic)) {
+        if let Some((key, value)) =
+            line.split_once('=').filter(|(key, _)| key.chars().all(char::is_alphabetic))
+        {
             match key {
                 "fl" | "fi" | "fe" => file = named(&mut files, value),
                 "cfl" | "cfi" => drop(named(&mut files, value)),
@@ -225,7 +275,11 @@ fn by_group(written: &str) -> Vec<(&'static str, u64)> {
                 _ => {}
             }
         } else if line.starts_with(|c: char| c.is_ascii_digit() || "+-*".contains(c)) {
-            let cost = line.split_whitespace().nth(1).and_then(|cost| cost.parse::<u64>().ok()).unwrap_or(0);
+            let cost = line
+                .split_whitespace()
+                .nth(1)
+                .and_then(|cost| cost.parse::<u64>().ok())
+                .unwrap_or(0);
             if !core::mem::take(&mut called) {
                 *groups.entry(group(&file, &function)).or_default() += cost;
             }
@@ -246,7 +300,12 @@ fn named(names: &mut BTreeMap<String, String>, value: &str) -> String {
 }
 
 fn group(file: &str, function: &str) -> &'static str {
-    let find = |text: &str| GROUPS.iter().find(|(_, parts)| parts.iter().any(|part| text.contains(part))).map(|(group, _)| *group);
+    let find = |text: &str| {
+        GROUPS
+            .iter()
+            .find(|(_, parts)| parts.iter().any(|part| text.contains(part)))
+            .map(|(group, _)| *group)
+    };
     // Code of the standard library belongs to who has it inlined.
     let function = function.replace("minionn_core::", "core::src::").replace("::", "/");
     find(file).or_else(|| find(&function)).unwrap_or("everything else")
@@ -257,7 +316,10 @@ mod tests {
     use super::*;
 
     fn figures(parts: &[(&str, u64)]) -> Figures {
-        Figures { compiler: "1.95.0".to_owned(), parts: parts.iter().map(|&(part, count)| (part.to_owned(), count)).collect() }
+        Figures {
+            compiler: "1.95.0".to_owned(),
+            parts: parts.iter().map(|&(part, count)| (part.to_owned(), count)).collect(),
+        }
     }
 
     #[test]
@@ -272,20 +334,28 @@ mod tests {
     #[test]
     fn growth_fails_and_gains_are_told() {
         let accepted = figures(&[("a", 1000), ("b", 1000), ("c", 1000)]);
-        let (lines, grown) = differences(&accepted, &figures(&[("a", 1030), ("b", 970), ("c", 1000)]));
+        let (lines, grown) =
+            differences(&accepted, &figures(&[("a", 1030), ("b", 970), ("c", 1000)]));
         assert!(lines.is_empty() && !grown);
-        let (lines, grown) = differences(&accepted, &figures(&[("a", 1031), ("b", 1000), ("c", 1000)]));
+        let (lines, grown) =
+            differences(&accepted, &figures(&[("a", 1031), ("b", 1000), ("c", 1000)]));
         assert!(grown && lines[0].contains("+3.1 %"), "{lines:?}");
-        let (lines, grown) = differences(&accepted, &figures(&[("a", 1000), ("b", 500), ("c", 1000)]));
+        let (lines, grown) =
+            differences(&accepted, &figures(&[("a", 1000), ("b", 500), ("c", 1000)]));
         assert!(!grown && lines[0].contains("-50.0 %") && lines[0].contains("accept"), "{lines:?}");
-        assert!(differences(&accepted, &figures(&[("a", 1000), ("b", 1000)])).1, "a part is no more");
+        assert!(
+            differences(&accepted, &figures(&[("a", 1000), ("b", 1000)])).1,
+            "a part is no more"
+        );
         assert!(differences(&figures(&[]), &figures(&[("a", 1)])).1, "a part is new");
     }
 
     #[test]
     fn what_callgrind_says_is_understood() {
         assert_eq!(collected("ntt", "==7== Events    : Ir\n==7== Collected : 1234\n"), Ok(1234));
-        assert!(collected("ntt", "==7== Collected : 0\n").is_err() && collected("ntt", "").is_err());
+        assert!(
+            collected("ntt", "==7== Collected : 0\n").is_err() && collected("ntt", "").is_err()
+        );
     }
 
     #[test]
@@ -297,7 +367,12 @@ mod tests {
         let groups = by_group(written);
         assert_eq!(
             groups,
-            [("transforms, arithmetic modulo limbs", 130), ("ChaCha20", 40), ("sessions, plans", 15), ("copying and clearing", 3)]
+            [
+                ("transforms, arithmetic modulo limbs", 130),
+                ("ChaCha20", 40),
+                ("sessions, plans", 15),
+                ("copying and clearing", 3)
+            ]
         );
     }
 }

@@ -17,9 +17,10 @@ pub(crate) fn root() -> &'static Path {
 
 /// Where the root workspace's artefacts go: absolute, because steps run in other folders too.
 pub(crate) fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR")
-        .filter(|dir| !dir.is_empty())
-        .map_or_else(|| root().join("target"), |dir| std::path::absolute(&dir).unwrap_or(dir.into()))
+    std::env::var_os("CARGO_TARGET_DIR").filter(|dir| !dir.is_empty()).map_or_else(
+        || root().join("target"),
+        |dir| std::path::absolute(&dir).unwrap_or(dir.into()),
+    )
 }
 
 /// A command with arguments, split at spaces, in the root folder.
@@ -46,7 +47,8 @@ pub(crate) fn cargo(arguments: &str) -> Command {
 /// What was printed and how it ended, unless it ended well.
 pub(crate) fn run(command: &mut Command) -> Result<String, String> {
     let shown = show(command);
-    let (mut child, printed) = start(command).map_err(|error| format!("{shown}\ncannot be started: {error}"))?;
+    let (mut child, printed) =
+        start(command).map_err(|error| format!("{shown}\ncannot be started: {error}"))?;
     let output = read(printed);
     match child.wait() {
         Ok(status) if status.success() => Ok(output),
@@ -64,7 +66,8 @@ pub(crate) fn works(command: &mut Command) -> bool {
 fn start(command: &mut Command) -> io::Result<(Child, PipeReader)> {
     let (reader, writer) = io::pipe()?;
     let child = command.stdin(Stdio::null()).stdout(writer.try_clone()?).stderr(writer).spawn();
-    // The command keeps its ends of the pipe; while they are open here, the reader never comes to an end.
+    // The command keeps its ends of the pipe; while they are open here, the reader never comes to
+    // an end.
     command.stdout(Stdio::null()).stderr(Stdio::null());
     Ok((child?, reader))
 }

@@ -21,12 +21,15 @@ pub(crate) struct Step {
 }
 
 pub(crate) const SETUP: Step = Step { title: "tools", run: setup };
-pub(crate) const EMBEDDED: Step = Step { title: "firmware on emulated microcontrollers", run: embedded };
+pub(crate) const EMBEDDED: Step =
+    Step { title: "firmware on emulated microcontrollers", run: embedded };
 pub(crate) const RESULTS: Step = Step { title: "embedded-demo/RESULTS.md", run: results };
 pub(crate) const ATTACKS: Step = Step { title: "attacks with defences stripped", run: attacks };
 pub(crate) const CPP: Step = Step { title: "C and C++", run: cpp };
-pub(crate) const BENCH: Step = Step { title: "instructions of hot paths", run: instructions::compare };
-pub(crate) const ACCEPT: Step = Step { title: "instructions of hot paths, accepted", run: instructions::accept };
+pub(crate) const BENCH: Step =
+    Step { title: "instructions of hot paths", run: instructions::compare };
+pub(crate) const ACCEPT: Step =
+    Step { title: "instructions of hot paths, accepted", run: instructions::accept };
 pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header };
 
 /// Everything, cheapest first.
@@ -54,7 +57,11 @@ pub(crate) fn run_all(steps: &[Step]) -> ExitCode {
         match (step.run)() {
             Ok(Outcome::Passed(note)) => {
                 passed += 1;
-                println!("      ok, {:.1} s{}{note}", begin.elapsed().as_secs_f32(), if note.is_empty() { "" } else { ": " });
+                println!(
+                    "      ok, {:.1} s{}{note}",
+                    begin.elapsed().as_secs_f32(),
+                    if note.is_empty() { "" } else { ": " }
+                );
             }
             Ok(Outcome::Skipped(why)) => {
                 skipped += 1;
@@ -109,12 +116,17 @@ fn tests() -> Result<Outcome> {
     Ok(Outcome::Passed(count(&output)))
 }
 
-/// Attacks succeed without a defence and fail with it; a release build that could take one away does not compile.
+/// Attacks succeed without a defence and fail with it; a release build that could take one away
+/// does not compile.
 fn attacks() -> Result<Outcome> {
-    run(&mut cargo("clippy --quiet --package minionn-core --features attack --test attacks -- -D warnings"))?;
+    run(&mut cargo(
+        "clippy --quiet --package minionn-core --features attack --test attacks -- -D warnings",
+    ))?;
     let output = run(&mut cargo("test --package minionn-core --features attack --test attacks"))?;
     match run(&mut cargo("build --release --package minionn-core --features attack")) {
-        Err(said) if said.contains("the feature `attack` removes defences") => Ok(Outcome::Passed(count(&output))),
+        Err(said) if said.contains("the feature `attack` removes defences") => {
+            Ok(Outcome::Passed(count(&output)))
+        }
         Err(said) => Err(said),
         Ok(_) => Err("a release build accepts the feature `attack`".to_owned()),
     }
@@ -138,7 +150,11 @@ fn count(output: &str) -> String {
             _ => {}
         }
     }
-    if ignored == 0 { format!("{passed} tests") } else { format!("{passed} tests, {ignored} ignored") }
+    if ignored == 0 {
+        format!("{passed} tests")
+    } else {
+        format!("{passed} tests, {ignored} ignored")
+    }
 }
 
 fn no_std() -> Result<Outcome> {
@@ -148,7 +164,10 @@ fn no_std() -> Result<Outcome> {
         core.args(["--target", target]);
     }
     run(&mut core)?;
-    run(&mut cargo(&format!("build --quiet --package minionn --no-default-features --features panic-handler --target {}", tools::THUMB)))?;
+    run(&mut cargo(&format!(
+        "build --quiet --package minionn --no-default-features --features panic-handler --target {}",
+        tools::THUMB
+    )))?;
     Ok(Outcome::Passed(format!("{} targets", tools::TARGETS.len())))
 }
 
@@ -162,7 +181,8 @@ fn results() -> Result<Outcome> {
     embedded::results().map(Outcome::Passed)
 }
 
-/// Builds and tests cpp-demo, then every pairing with the Rust command. CMake gets `MINIONN_TARGET_DIR`: the folder that holds `release/libminionn.a`.
+/// Builds and tests cpp-demo, then every pairing with the Rust command. CMake gets
+/// `MINIONN_TARGET_DIR`: the folder that holds `release/libminionn.a`.
 fn cpp() -> Result<Outcome> {
     let (source, target) = (root().join("cpp-demo"), target_dir());
     if !source.is_dir() {
@@ -170,7 +190,8 @@ fn cpp() -> Result<Outcome> {
     }
     let build = target.join("cpp-demo");
     run(&mut cargo("build --quiet --release --package minionn"))?;
-    // Without the float engine of `minionn check`, which takes minutes to build and is tested elsewhere.
+    // Without the float engine of `minionn check`, which takes minutes to build and is tested
+    // elsewhere.
     run(&mut cargo("build --quiet --release --package minionn-host --no-default-features"))?;
     run(command("cmake -DCMAKE_BUILD_TYPE=Release")
         .arg(format!("-DMINIONN_TARGET_DIR={}", target.display()))

@@ -7,8 +7,13 @@ use std::process::Command;
 pub(crate) const THUMB: &str = "thumbv7em-none-eabihf";
 
 /// Targets on which the core must build.
-pub(crate) const TARGETS: [&str; 5] =
-    [THUMB, "thumbv6m-none-eabi", "thumbv8m.main-none-eabihf", "riscv32imac-unknown-none-elf", "wasm32-unknown-unknown"];
+pub(crate) const TARGETS: [&str; 5] = [
+    THUMB,
+    "thumbv6m-none-eabi",
+    "thumbv8m.main-none-eabihf",
+    "riscv32imac-unknown-none-elf",
+    "wasm32-unknown-unknown",
+];
 
 /// How to get a tool.
 #[derive(Clone, Copy)]
@@ -26,10 +31,18 @@ struct Tool {
 }
 
 const TOOLS: &[Tool] = &[
-    Tool { name: "qemu-system-arm", present: || version("qemu-system-arm"), source: Source::Apt("qemu-system-arm") },
+    Tool {
+        name: "qemu-system-arm",
+        present: || version("qemu-system-arm"),
+        source: Source::Apt("qemu-system-arm"),
+    },
     Tool { name: "cmake", present: || version("cmake"), source: Source::Apt("cmake") },
     Tool { name: "make", present: || version("make"), source: Source::Apt("make") },
-    Tool { name: "arm-none-eabi-gcc", present: || version("arm-none-eabi-gcc"), source: Source::Apt("gcc-arm-none-eabi") },
+    Tool {
+        name: "arm-none-eabi-gcc",
+        present: || version("arm-none-eabi-gcc"),
+        source: Source::Apt("gcc-arm-none-eabi"),
+    },
     Tool { name: "g++ or clang++", present: || compiler().is_some(), source: Source::Apt("g++") },
     Tool { name: "Boost headers", present: boost, source: Source::Apt("libboost-dev") },
     Tool { name: "valgrind", present: || version("valgrind"), source: Source::Apt("valgrind") },
@@ -41,8 +54,16 @@ const TOOLS: &[Tool] = &[
             "target add thumbv7em-none-eabihf thumbv6m-none-eabi thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf wasm32-unknown-unknown",
         ),
     },
-    Tool { name: "clippy", present: || works(&mut cargo("clippy --version")), source: Source::Rustup("component add clippy") },
-    Tool { name: "rustfmt", present: || works(&mut cargo("fmt --version")), source: Source::Rustup("component add rustfmt") },
+    Tool {
+        name: "clippy",
+        present: || works(&mut cargo("clippy --version")),
+        source: Source::Rustup("component add clippy"),
+    },
+    Tool {
+        name: "rustfmt",
+        present: || works(&mut cargo("fmt --version")),
+        source: Source::Rustup("component add rustfmt"),
+    },
 ];
 
 fn version(tool: &str) -> bool {
@@ -55,13 +76,18 @@ fn compiler() -> Option<&'static str> {
 
 /// Whether the compiler finds Boost.Asio, wherever it is installed.
 fn boost() -> bool {
-    compiler().is_some_and(|name| works(&mut command(&format!("{name} -x c++ -E -include boost/asio.hpp /dev/null"))))
+    compiler().is_some_and(|name| {
+        works(&mut command(&format!("{name} -x c++ -E -include boost/asio.hpp /dev/null")))
+    })
 }
 
 /// Whether all targets' core libraries are installed, by rustup or otherwise.
 fn targets() -> bool {
-    let libraries = |target| run(&mut command(&format!("rustc --print target-libdir --target {target}")));
-    TARGETS.into_iter().all(|target| libraries(target).is_ok_and(|dir| std::path::Path::new(dir.trim()).is_dir()))
+    let libraries =
+        |target| run(&mut command(&format!("rustc --print target-libdir --target {target}")));
+    TARGETS
+        .into_iter()
+        .all(|target| libraries(target).is_ok_and(|dir| std::path::Path::new(dir.trim()).is_dir()))
 }
 
 /// Looks for every tool and installs what is missing if this may be done here.
@@ -76,7 +102,10 @@ pub(crate) fn ensure() -> Result<String, String> {
     let names = names(&missing);
     let lines = install_lines(&missing);
     if !may_install() {
-        return Err(format!("missing: {names}. This gets them on a Debian-like machine:\n\n    {}\n", one_line(&lines)));
+        return Err(format!(
+            "missing: {names}. This gets them on a Debian-like machine:\n\n    {}\n",
+            one_line(&lines)
+        ));
     }
     println!("      missing: {names}; installing");
     for line in &lines {
@@ -100,8 +129,13 @@ fn names(tools: &[&Tool]) -> String {
 
 /// The commands that install `tools`: packages in one go, then rustup's parts.
 fn install_lines(tools: &[&Tool]) -> Vec<String> {
-    let packages: Vec<_> = tools.iter().filter_map(|t| if let Source::Apt(name) = t.source { Some(name) } else { None }).collect();
-    let parts = tools.iter().filter_map(|t| if let Source::Rustup(arguments) = t.source { Some(arguments) } else { None });
+    let packages: Vec<_> = tools
+        .iter()
+        .filter_map(|t| if let Source::Apt(name) = t.source { Some(name) } else { None })
+        .collect();
+    let parts = tools.iter().filter_map(|t| {
+        if let Source::Rustup(arguments) = t.source { Some(arguments) } else { None }
+    });
     let mut lines = Vec::new();
     if !packages.is_empty() {
         lines.push("apt-get update".to_owned());
@@ -112,11 +146,14 @@ fn install_lines(tools: &[&Tool]) -> Vec<String> {
 }
 
 fn one_line(lines: &[String]) -> String {
-    let with_sudo = |line: &String| if line.starts_with("apt-get") { format!("sudo {line}") } else { line.clone() };
+    let with_sudo = |line: &String| {
+        if line.starts_with("apt-get") { format!("sudo {line}") } else { line.clone() }
+    };
     lines.iter().map(with_sudo).collect::<Vec<_>>().join(" && ")
 }
 
-/// Root on a Debian-like machine is a container or a CI runner; on anybody else's machine, nothing is installed unasked.
+/// Root on a Debian-like machine is a container or a CI runner; on anybody else's machine, nothing
+/// is installed unasked.
 fn may_install() -> bool {
     run(&mut command("id -u")).is_ok_and(|id| id.trim() == "0") && version("apt-get")
 }

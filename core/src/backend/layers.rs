@@ -1,9 +1,11 @@
-//! Two layers of the number-theoretic transform at a time, where there are no vectors. `thumb.rs` is the same in assembly.
+//! Two layers of the number-theoretic transform at a time, where there are no vectors. `thumb.rs`
+//! is the same in assembly.
 
 use crate::ring::limb::{Limb, Run};
 use core::hint::black_box;
 
-/// Two layers forward on so many blocks, a power of two, which are all of `a`; if they have four values each, these are reduced.
+/// Two layers forward on so many blocks, a power of two, which are all of `a`; if they have four
+/// values each, these are reduced.
 pub(crate) fn forward(limb: &Limb, a: &mut [i32], blocks: usize) {
     match a.len() / (4 * blocks) {
         1 => forward_pass::<1>(limb, a, blocks),
@@ -37,11 +39,13 @@ fn lefts(limb: &Limb, run: &Run, blocks: usize) -> impl Iterator<Item = i32> {
     })
 }
 
-/// Factors of block `m` of all layers' blocks, counted from 1: `ζ_m`, and those of the two blocks it falls into, `ζ_2m` and `ζ_(2m+1)`,
-/// where `ζ_k = ψ^brv(k)`. All from one: `brv(m) = 2·brv(2m)` and `brv(2m + 1) = brv(2m) + N/2`.
+/// Factors of block `m` of all layers' blocks, counted from 1: `ζ_m`, and those of the two blocks
+/// it falls into, `ζ_2m` and `ζ_(2m+1)`, where `ζ_k = ψ^brv(k)`. All from one: `brv(m) = 2·brv(2m)`
+/// and `brv(2m + 1) = brv(2m) + N/2`.
 #[inline(always)]
 fn zetas(limb: &Limb, left: i32) -> [i32; 3] {
-    // Opaque: else the compiler keeps them in 64 bits on 32-bit machines, and every product takes three multiplications more.
+    // Opaque: else the compiler keeps them in 64 bits on 32-bit machines, and every product takes
+    // three multiplications more.
     black_box([limb.mul(left, left), left, limb.mul(left, limb.root)])
 }
 
@@ -49,7 +53,11 @@ fn zetas(limb: &Limb, left: i32) -> [i32; 3] {
 #[inline(never)] // registers of its own
 fn forward_pass<const Q: usize>(limb: &Limb, a: &mut [i32], blocks: usize) {
     let r = black_box(limb.montgomery_one());
-    for (block, left) in a.as_chunks_mut::<Q>().0.as_chunks_mut().0.iter_mut().zip(lefts(limb, &limb.forward, blocks)) {
+    for (block, left) in a.as_chunks_mut::<Q>().0.as_chunks_mut().0.iter_mut().zip(lefts(
+        limb,
+        &limb.forward,
+        blocks,
+    )) {
         let [zeta, left, right] = zetas(limb, left);
         let [q0, q1, q2, q3] = block;
         for (((x0, x1), x2), x3) in q0.iter_mut().zip(q1).zip(q2).zip(q3) {
@@ -69,14 +77,19 @@ fn forward_pass<const Q: usize>(limb: &Limb, a: &mut [i32], blocks: usize) {
 #[inline(never)] // as above
 fn inverse_pass<const Q: usize>(limb: &Limb, a: &mut [i32], blocks: usize) {
     let r = black_box(limb.montgomery_one());
-    for (block, right) in a.as_chunks_mut::<Q>().0.as_chunks_mut().0.iter_mut().zip(lefts(limb, &limb.inverse, blocks)) {
+    for (block, right) in a.as_chunks_mut::<Q>().0.as_chunks_mut().0.iter_mut().zip(lefts(
+        limb,
+        &limb.inverse,
+        blocks,
+    )) {
         // All are negative, as differences are. Left and right have changed places.
         let [zeta, right, left] = zetas(limb, right);
         let [q0, q1, q2, q3] = block;
         for (((x0, x1), x2), x3) in q0.iter_mut().zip(q1).zip(q2).zip(q3) {
             let (s0, d0) = (*x0 + *x1, limb.mul(*x1 - *x0, left));
             let (s1, d1) = (*x2 + *x3, limb.mul(*x3 - *x2, right));
-            [*x0, *x1, *x2, *x3] = [limb.mul(s0 + s1, r), d0 + d1, limb.mul(s1 - s0, zeta), limb.mul(d1 - d0, zeta)];
+            [*x0, *x1, *x2, *x3] =
+                [limb.mul(s0 + s1, r), d0 + d1, limb.mul(s1 - s0, zeta), limb.mul(d1 - d0, zeta)];
         }
     }
 }

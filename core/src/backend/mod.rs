@@ -1,4 +1,5 @@
-//! What depends on the machine, and the only code with `unsafe`. Every fast path equals its portable twin bit for bit.
+//! What depends on the machine, and the only code with `unsafe`. Every fast path equals its
+//! portable twin bit for bit.
 
 pub mod aes;
 pub(crate) mod cpu;
@@ -9,7 +10,13 @@ pub mod sample;
 pub mod transpose;
 // What has a hardware float ABI and no operating system has the instructions of `thumb.rs`, too.
 #[cfg_attr(
-    all(target_arch = "arm", target_abi = "eabihf", target_os = "none", target_endian = "little", not(feature = "force-portable")),
+    all(
+        target_arch = "arm",
+        target_abi = "eabihf",
+        target_os = "none",
+        target_endian = "little",
+        not(feature = "force-portable")
+    ),
     path = "thumb.rs"
 )]
 pub(crate) mod layers;

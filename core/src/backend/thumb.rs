@@ -1,14 +1,17 @@
-//! The number-theoretic transform for Cortex-M4, M7, M33 and up, where a compiler runs out of registers: `layers.rs` in assembly.
+//! The number-theoretic transform for Cortex-M4, M7, M33 and up, where a compiler runs out of
+//! registers: `layers.rs` in assembly.
 
 #![allow(unsafe_code)]
 
 use crate::ring::limb::{Limb, Run};
 use core::arch::global_asm;
 
-// r0: next value of the first quarter; r1: bytes of a quarter; r2, r3, r4: factors; r5: q; r6: −q^-1; r7: where the quarter or all ends;
-// r8 to r11: four values. On the stack: factor of the block before; `root`; number of the block; `steps`; where all ends.
+// r0: next value of the first quarter; r1: bytes of a quarter; r2, r3, r4: factors; r5: q; r6:
+// −q^-1; r7: where the quarter or all ends; r8 to r11: four values. On the stack: factor of the
+// block before; `root`; number of the block; `steps`; where all ends.
 //
-// A product x·ζ/2^32 is three instructions: the low word of x·ζ + (x·ζ·(−q^-1) mod 2^32)·q is zero, the high word the result.
+// A product x·ζ/2^32 is three instructions: the low word of x·ζ + (x·ζ·(−q^-1) mod 2^32)·q is zero,
+// the high word the result.
 global_asm!(
     ".syntax unified",
     ".thumb",
@@ -181,26 +184,35 @@ unsafe extern "C" {
 }
 
 impl Constants {
-    /// And the bytes of a quarter of each of so many blocks. None if the numbers do not go together.
+    /// And the bytes of a quarter of each of so many blocks. None if the numbers do not go
+    /// together.
     fn new(limb: &Limb, values: &[i32], block: usize, run: &Run) -> Option<(Self, usize)> {
         let Limb { q, minus_inverse, root, .. } = *limb;
         let quarter = values.len().checked_div(4 * block)?;
         let before = *run.before.get(block.trailing_zeros() as usize)?;
         let (steps, end) = (run.steps.as_ptr(), values.as_ptr_range().end);
-        let constants = Self { q, minus_inverse, before, root, block, steps, end, one: limb.montgomery_one() };
-        (block.is_power_of_two() && quarter > 0 && quarter * 4 * block == values.len()).then_some((constants, quarter * size_of::<i32>()))
+        let constants =
+            Self { q, minus_inverse, before, root, block, steps, end, one: limb.montgomery_one() };
+        (block.is_power_of_two() && quarter > 0 && quarter * 4 * block == values.len())
+            .then_some((constants, quarter * size_of::<i32>()))
     }
 }
 
-/// Two layers forward on so many blocks, a power of two, which are all of `a`; if they have four values each, these are reduced.
+/// Two layers forward on so many blocks, a power of two, which are all of `a`; if they have four
+/// values each, these are reduced.
 pub(crate) fn forward(limb: &Limb, a: &mut [i32], blocks: usize) {
     match Constants::new(limb, a, blocks, &limb.forward) {
         None => debug_assert!(false, "blocks of another length"),
-        // SAFETY: it reads and writes `a`, up to `end`, and reads the constants and of `steps` as many entries as zeros trail in a
-        // block's number, at most those that trail in the first, for which there is an entry. It keeps to the procedure call standard.
-        Some((constants, 4)) => unsafe { minionn_forward_last(a.as_mut_ptr(), constants.one, &raw const constants) },
+        // SAFETY: it reads and writes `a`, up to `end`, and reads the constants and of `steps` as
+        // many entries as zeros trail in a block's number, at most those that trail in the
+        // first, for which there is an entry. It keeps to the procedure call standard.
+        Some((constants, 4)) => unsafe {
+            minionn_forward_last(a.as_mut_ptr(), constants.one, &raw const constants)
+        },
         // SAFETY: as above.
-        Some((constants, quarter)) => unsafe { minionn_forward_pass(a.as_mut_ptr(), quarter, &raw const constants) },
+        Some((constants, quarter)) => unsafe {
+            minionn_forward_pass(a.as_mut_ptr(), quarter, &raw const constants)
+        },
     }
 }
 
@@ -209,6 +221,8 @@ pub(crate) fn inverse(limb: &Limb, a: &mut [i32], blocks: usize) {
     match Constants::new(limb, a, blocks, &limb.inverse) {
         None => debug_assert!(false, "blocks of another length"),
         // SAFETY: as above.
-        Some((constants, quarter)) => unsafe { minionn_inverse_pass(a.as_mut_ptr(), quarter, &raw const constants) },
+        Some((constants, quarter)) => unsafe {
+            minionn_inverse_pass(a.as_mut_ptr(), quarter, &raw const constants)
+        },
     }
 }

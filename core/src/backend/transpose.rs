@@ -32,7 +32,8 @@ fn portable(rows: &mut [Block; 128]) {
         *a ^= swap << 64;
         *b ^= swap;
     }
-    // Smaller squares stay within a word, and both words of a row are treated alike: u64 vectorises, u128 does not.
+    // Smaller squares stay within a word, and both words of a row are treated alike: u64
+    // vectorises, u128 does not.
     let words: &mut [u64] = bytemuck::cast_slice_mut(rows.as_mut_slice());
     swap_squares::<32>(words, 0x0000_0000_ffff_ffff);
     swap_squares::<16>(words, 0x0000_ffff_0000_ffff);
@@ -42,7 +43,8 @@ fn portable(rows: &mut [Block; 128]) {
     swap_squares::<1>(words, 0x5555_5555_5555_5555);
 }
 
-/// One round for squares of side `S`; `low` marks the columns of the left squares. Two words per row.
+/// One round for squares of side `S`; `low` marks the columns of the left squares. Two words per
+/// row.
 #[inline(always)]
 fn swap_squares<const S: usize>(words: &mut [u64], low: u64) {
     for pair in words.chunks_exact_mut(4 * S) {

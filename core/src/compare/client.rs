@@ -1,9 +1,14 @@
 //! What the client does for one element.
 
-#![expect(clippy::indexing_slicing, reason = "hot; OTs of an element are counted once, arrays are as long as there can be")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "hot; OTs of an element are counted once, arrays are as long as there can be"
+)]
 
 use super::tree::Tree;
-use super::{Comparison, Hashes, SECOND, bit, bits, client_levels, gather, scatter, server_levels, spread};
+use super::{
+    Comparison, Hashes, SECOND, bit, bits, client_levels, gather, scatter, server_levels, spread,
+};
 use crate::hash::{Block, Tmmo};
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
@@ -28,12 +33,18 @@ pub(crate) struct Element {
 }
 
 impl Element {
-    /// Starts an element: draws the random choices of its forward OTs. `result`: the share of the result that it is to have.
+    /// Starts an element: draws the random choices of its forward OTs. `result`: the share of the
+    /// result that it is to have.
     pub(crate) fn start(&mut self, c: &Comparison, share: u64, result: u64, random: &mut Prg) {
         let (nodes, word) = (c.nodes(), random.next_u64());
         let count = nodes.count_ones();
         let choice = (word >> count) as u32 & u32::from(c.relu);
-        *self = Self { tree: Tree { a: scatter(nodes, word), w: c.sign(share), ..Tree::default() }, choice, result, ..Self::default() };
+        *self = Self {
+            tree: Tree { a: scatter(nodes, word), w: c.sign(share), ..Tree::default() },
+            choice,
+            result,
+            ..Self::default()
+        };
     }
 
     /// The choices of the forward OTs, the first lowest.
@@ -43,11 +54,19 @@ impl Element {
     }
 
     /// Uses the labels of the forward OTs.
-    pub(crate) fn forward(&mut self, c: &Comparison, share: u64, hash: &Tmmo, tweak: Block, labels: &[Block]) {
+    pub(crate) fn forward(
+        &mut self,
+        c: &Comparison,
+        share: u64,
+        hash: &Tmmo,
+        tweak: Block,
+        labels: &[Block],
+    ) {
         let hashes = Hashes::of(hash, labels, 0, tweak);
         let mut next = hashes.0.iter();
         for digit in c.digits() {
-            let pads = next.by_ref().take(digit.bits.into()).fold(0, |sum, &h| sum ^ h as u32) >> (2 * digit.of(share));
+            let pads = next.by_ref().take(digit.bits.into()).fold(0, |sum, &h| sum ^ h as u32)
+                >> (2 * digit.of(share));
             self.tree.g |= (pads & 1) << digit.leaf;
             self.tree.p |= (pads >> 1 & 1) << digit.leaf;
         }
@@ -60,10 +79,21 @@ impl Element {
     }
 
     /// Uses the labels of the backward OTs, whose sender the client is.
-    pub(crate) fn backward(&mut self, c: &Comparison, hash: &Tmmo, delta: Block, tweak: Block, labels: &[Block]) {
+    pub(crate) fn backward(
+        &mut self,
+        c: &Comparison,
+        hash: &Tmmo,
+        delta: Block,
+        tweak: Block,
+        labels: &[Block],
+    ) {
         let both = [Hashes::of(hash, labels, 0, tweak), Hashes::of(hash, labels, delta, tweak)];
         let nodes = c.nodes();
-        let masks = c.operands(nodes & !c.root()).into_iter().zip(c.operands(nodes & c.root())).map(|(a, b)| a | b);
+        let masks = c
+            .operands(nodes & !c.root())
+            .into_iter()
+            .zip(c.operands(nodes & c.root()))
+            .map(|(a, b)| a | b);
         for (i, t) in bits(nodes).enumerate() {
             let (h0, h1) = (both[0].0[i], both[1].0[i]);
             for (v, (b, ab)) in self.tree.b.iter_mut().zip(&mut self.tree.ab).enumerate() {
@@ -83,7 +113,8 @@ impl Element {
                 None => self.single[number] = [0, 1].map(|i: usize| both[i].0[at] as u64 & mask),
                 Some(second) => {
                     for (i, offset) in [0, delta].into_iter().enumerate() {
-                        let again = Hashes::one(hash, labels[at] ^ offset, tweak + at as Block + SECOND);
+                        let again =
+                            Hashes::one(hash, labels[at] ^ offset, tweak + at as Block + SECOND);
                         for (j, both) in both.iter().enumerate() {
                             let pad = (again >> (64 * j)) ^ (both.0[first + second] >> (64 * i));
                             self.pair[i + 2 * j] = pad as u64 & mask;
@@ -95,7 +126,13 @@ impl Element {
     }
 
     /// Reads the server's message `number`.
-    pub(crate) fn receive(&mut self, c: &Comparison, share: u64, number: u32, input: &mut Reader<'_>) {
+    pub(crate) fn receive(
+        &mut self,
+        c: &Comparison,
+        share: u64,
+        number: u32,
+        input: &mut Reader<'_>,
+    ) {
         if number == 0 {
             self.leaves(c, share, input);
         }
@@ -108,7 +145,11 @@ impl Element {
         for digit in c.digits() {
             let (bits, own) = (digit.table_bits(), digit.of(share));
             let entries = input.take(bits) as u32;
-            let entry = if digit.leaf == 0 { entries << 1 >> own & 1 } else { entries << 2 >> (2 * own) & 3 };
+            let entry = if digit.leaf == 0 {
+                entries << 1 >> own & 1
+            } else {
+                entries << 2 >> (2 * own) & 3
+            };
             self.tree.g ^= (entry & 1) << digit.leaf;
             self.tree.p ^= (entry >> 1) << digit.leaf;
         }
@@ -124,7 +165,8 @@ impl Element {
         }
     }
 
-    /// Reads the end of the server's last message: which choices are the other way round, and its part of a ReLU.
+    /// Reads the end of the server's last message: which choices are the other way round, and its
+    /// part of a ReLU.
     pub(crate) fn selected(&mut self, c: &Comparison, input: &mut Reader<'_>) {
         let turned = if c.choices() > 0 { input.take(c.choices()) as usize } else { 0 };
         for (number, term) in c.terms().enumerate() {
@@ -144,7 +186,8 @@ impl Element {
         }
     }
 
-    /// Ends the client's last message: everything of the comparison's result but `part`, its own share.
+    /// Ends the client's last message: everything of the comparison's result but `part`, its own
+    /// share.
     pub(crate) fn finish(&self, c: &Comparison, share: u64, part: u64, out: &mut Packer<'_>) {
         let ring = c.result();
         let (own, above) = (self.tree.choices(c, false), c.above(share));
@@ -153,7 +196,9 @@ impl Element {
             let turned = own & 1 ^ self.choice;
             out.push(u64::from(turned), 1);
             // The product, negated if the choice was the other one.
-            base = ring.reduce(base.wrapping_add((self.part ^ spread(turned)).wrapping_add(u64::from(turned))));
+            base = ring.reduce(
+                base.wrapping_add((self.part ^ spread(turned)).wrapping_add(u64::from(turned))),
+            );
         } else {
             base = ring.add(base, above);
         }
@@ -168,9 +213,16 @@ impl Element {
             for theirs in 0..count {
                 let first = of_both(term.choice, theirs & 1);
                 let (value, pad) = match term.second {
-                    Some(second) => ((first & of_both(second, theirs >> 1) & 1).wrapping_neg(), self.pair[theirs as usize]),
-                    None if term.shift > 0 => ((first & 1).wrapping_neg(), self.single[number][theirs as usize]),
-                    None if c.relu && number == 0 => (first & above, self.single[number][theirs as usize]),
+                    Some(second) => (
+                        (first & of_both(second, theirs >> 1) & 1).wrapping_neg(),
+                        self.pair[theirs as usize],
+                    ),
+                    None if term.shift > 0 => {
+                        ((first & 1).wrapping_neg(), self.single[number][theirs as usize])
+                    }
+                    None if c.relu && number == 0 => {
+                        (first & above, self.single[number][theirs as usize])
+                    }
                     None => (first & 1, self.single[number][theirs as usize]),
                 };
                 let entry = value.wrapping_sub(pad);
@@ -183,6 +235,9 @@ impl Element {
             base = ring.reduce(base.wrapping_add(start << term.shift));
         }
         out.push(base, c.ring_out.into());
-        corrections.iter().filter(|(_, bits)| *bits > 0).for_each(|&(correction, bits)| out.push(correction, bits));
+        corrections
+            .iter()
+            .filter(|(_, bits)| *bits > 0)
+            .for_each(|&(correction, bits)| out.push(correction, bits));
     }
 }

@@ -1,4 +1,5 @@
-//! A curve as stages: the value, cut to what its pieces reach; the number of its piece; the line of that piece, and what is cut off that.
+//! A curve as stages: the value, cut to what its pieces reach; the number of its piece; the line of
+//! that piece, and what is cut off that.
 
 use super::line::MAX_INDEX;
 use super::{Comparison, Line, Method, Truncation};
@@ -35,12 +36,17 @@ pub(super) enum Part {
     Truncation,
 }
 
-const PARTS: [Part; 7] = [Part::Value, Part::Tail, Part::Floor, Part::Bound, Part::Index, Part::Line, Part::Truncation];
+const PARTS: [Part; 7] =
+    [Part::Value, Part::Tail, Part::Floor, Part::Bound, Part::Index, Part::Line, Part::Truncation];
 
 impl Curve {
     /// Of an activation with a spline, if at least two bits of its input are left.
     pub(super) fn of(op: &Op) -> Option<Self> {
-        let Op::Activation { function: Function::Spline(spline), ring_in, ring_out, shift, .. } = *op else { return None };
+        let Op::Activation { function: Function::Spline(spline), ring_in, ring_out, shift, .. } =
+            *op
+        else {
+            return None;
+        };
         let bits = ring_in.checked_sub(shift).filter(|&bits| bits >= 2)?;
         // Pieces beyond the knots are cheaper than two more stages, if there are few.
         let index_bits = (bits + spline.index_bits).saturating_sub(spline.input_bits).max(1);
@@ -48,7 +54,14 @@ impl Curve {
             0..=MAX_INDEX => (index_bits, None),
             _ => (spline.index_bits + 1, Some((1 << spline.input_bits) - 1)),
         };
-        Some(Self { line: Line::new(&spline, index_bits, ring_out), ring_in, ring_out, shift, bound, tail: spline.tail })
+        Some(Self {
+            line: Line::new(&spline, index_bits, ring_out),
+            ring_in,
+            ring_out,
+            shift,
+            bound,
+            tail: spline.tail,
+        })
     }
 
     /// Bits of the value, with its sign.
@@ -56,7 +69,8 @@ impl Curve {
         self.ring_in - self.shift
     }
 
-    /// Bits of the value of which its piece's number is a truncation: a comparison leaves two at least.
+    /// Bits of the value of which its piece's number is a truncation: a comparison leaves two at
+    /// least.
     fn indexed(&self) -> u32 {
         self.line.low() + self.line.index_bits().max(if self.line.low() > 0 { 2 } else { 1 })
     }
@@ -95,9 +109,16 @@ impl Curve {
             Part::Tail => relu(self.bits(), self.ring_out),
             Part::Floor => relu(self.wide(), self.bits()),
             Part::Bound => relu(self.bits(), self.reached()),
-            Part::Index => Truncation::new(false, self.indexed() as u8, self.line.low() as u8, self.line.index_bits() as u8),
+            Part::Index => Truncation::new(
+                false,
+                self.indexed() as u8,
+                self.line.low() as u8,
+                self.line.index_bits() as u8,
+            ),
             Part::Line => return Some((part, Method::Line(self.line), self.is_last(part))),
-            Part::Truncation => Truncation::new(false, self.line.ring_out(), self.line.cut() as u8, self.ring_out),
+            Part::Truncation => {
+                Truncation::new(false, self.line.ring_out(), self.line.cut() as u8, self.ring_out)
+            }
         };
         Some((part, Method::Comparison(Comparison::new(truncation?)), self.is_last(part)))
     }
@@ -106,8 +127,9 @@ impl Curve {
         part == if self.has(Part::Truncation) { Part::Truncation } else { Part::Line }
     }
 
-    /// A party's share of what element `e` of a stage computes with, not yet reduced, and of what its result is added to, or taken from. `result`: of
-    /// results of elements before, by number; each stage has `len` of them.
+    /// A party's share of what element `e` of a stage computes with, not yet reduced, and of what
+    /// its result is added to, or taken from. `result`: of results of elements before, by
+    /// number; each stage has `len` of them.
     pub(super) fn shares(
         &self,
         part: Part,
@@ -116,8 +138,13 @@ impl Curve {
         tensor: impl Fn(usize) -> u64,
         result: impl Fn(usize) -> u64,
     ) -> [u64; 2] {
-        let of =
-            |part| if self.has(part) { Some(result(self.parts().take_while(|&before| before != part).count() * len + e)) } else { None };
+        let of = |part| {
+            if self.has(part) {
+                Some(result(self.parts().take_while(|&before| before != part).count() * len + e))
+            } else {
+                None
+            }
+        };
         let value = || of(Part::Value).unwrap_or_else(|| tensor(e));
         let reached = || of(Part::Bound).unwrap_or_else(value);
         let public = |x: i64| if server { x as u64 } else { 0 };
@@ -134,7 +161,11 @@ impl Curve {
             }
             Part::Truncation => of(Part::Line).unwrap_or(0),
         };
-        let base = if self.is_last(part) { of(Part::Tail).unwrap_or(0).wrapping_add(public(self.line.constant())) } else { 0 };
+        let base = if self.is_last(part) {
+            of(Part::Tail).unwrap_or(0).wrapping_add(public(self.line.constant()))
+        } else {
+            0
+        };
         [argument, base]
     }
 }

@@ -1,4 +1,5 @@
-//! What a stage does with every element, a comparison or a line, and what each party does for it: one record, in either case.
+//! What a stage does with every element, a comparison or a line, and what each party does for it:
+//! one record, in either case.
 
 use super::{Comparison, Line, client, server};
 use crate::hash::{Block, Tmmo};
@@ -65,7 +66,10 @@ impl Method {
     /// Most bits of an element in any message.
     #[must_use]
     pub fn most_bits(&self) -> u32 {
-        (0..self.rounds()).map(|number| self.server_bits(number).max(self.client_bits(number))).max().unwrap_or(0)
+        (0..self.rounds())
+            .map(|number| self.server_bits(number).max(self.client_bits(number)))
+            .max()
+            .unwrap_or(0)
     }
 
     /// The ring of what goes in.
@@ -93,8 +97,15 @@ impl Method {
         number + 1 == self.rounds()
     }
 
-    /// Client: starts an element, draws the random choices of its forward OTs. `result`: the share of the result that it is to have.
-    pub(crate) fn client_start(&self, element: &mut client::Element, share: u64, result: u64, random: &mut Prg) {
+    /// Client: starts an element, draws the random choices of its forward OTs. `result`: the share
+    /// of the result that it is to have.
+    pub(crate) fn client_start(
+        &self,
+        element: &mut client::Element,
+        share: u64,
+        result: u64,
+        random: &mut Prg,
+    ) {
         match self {
             Self::Comparison(c) => element.start(c, share, result, random),
             Self::Line(_) => Line::client_start(element, result),
@@ -110,7 +121,14 @@ impl Method {
     }
 
     /// Client: uses the labels of the forward OTs.
-    pub(crate) fn client_forward(&self, element: &mut client::Element, share: u64, hash: &Tmmo, tweak: Block, labels: &[Block]) {
+    pub(crate) fn client_forward(
+        &self,
+        element: &mut client::Element,
+        share: u64,
+        hash: &Tmmo,
+        tweak: Block,
+        labels: &[Block],
+    ) {
         match self {
             Self::Comparison(c) => element.forward(c, share, hash, tweak, labels),
             Self::Line(line) => line.client_forward(element, share, hash, tweak, labels),
@@ -133,7 +151,13 @@ impl Method {
     }
 
     /// Client: reads the server's message `number`.
-    pub(crate) fn client_receive(&self, element: &mut client::Element, share: u64, number: u32, input: &mut Reader<'_>) {
+    pub(crate) fn client_receive(
+        &self,
+        element: &mut client::Element,
+        share: u64,
+        number: u32,
+        input: &mut Reader<'_>,
+    ) {
         match self {
             Self::Comparison(c) => {
                 element.receive(c, share, number, input);
@@ -145,8 +169,15 @@ impl Method {
         }
     }
 
-    /// Client: writes its message `number`. `part`: its own share of the result, and `share`, are for the last.
-    pub(crate) fn client_send(&self, element: &mut client::Element, [share, part]: [u64; 2], number: u32, out: &mut Packer<'_>) {
+    /// Client: writes its message `number`. `part`: its own share of the result, and `share`, are
+    /// for the last.
+    pub(crate) fn client_send(
+        &self,
+        element: &mut client::Element,
+        [share, part]: [u64; 2],
+        number: u32,
+        out: &mut Packer<'_>,
+    ) {
         match self {
             Self::Comparison(c) => {
                 element.send(c, number, out);
@@ -159,7 +190,13 @@ impl Method {
     }
 
     /// Server: uses the labels of the forward OTs, whose sender it is. Starts an element.
-    pub(crate) fn server_forward(&self, element: &mut server::Element, (hash, delta): (&Tmmo, Block), tweak: Block, labels: &[Block]) {
+    pub(crate) fn server_forward(
+        &self,
+        element: &mut server::Element,
+        (hash, delta): (&Tmmo, Block),
+        tweak: Block,
+        labels: &[Block],
+    ) {
         match self {
             Self::Comparison(c) => element.forward(c, hash, delta, tweak, labels),
             Self::Line(_) => Line::server_forward(element, hash, delta, tweak, labels),
@@ -183,14 +220,21 @@ impl Method {
     }
 
     /// Server: uses the labels of the backward OTs.
-    pub(crate) fn server_backward(&self, element: &mut server::Element, hash: &Tmmo, tweak: Block, labels: &[Block]) {
+    pub(crate) fn server_backward(
+        &self,
+        element: &mut server::Element,
+        hash: &Tmmo,
+        tweak: Block,
+        labels: &[Block],
+    ) {
         match self {
             Self::Comparison(c) => element.backward(c, hash, tweak, labels),
             Self::Line(line) => line.server_backward(element, hash, tweak, labels),
         }
     }
 
-    /// Server: writes its message `number`. The hash is that of the forward OTs. A line needs its pieces.
+    /// Server: writes its message `number`. The hash is that of the forward OTs. A line needs its
+    /// pieces.
     pub(crate) fn server_send(
         &self,
         element: &mut server::Element,
@@ -201,13 +245,22 @@ impl Method {
     ) {
         match (self, pieces) {
             (Self::Comparison(c), _) => element.send(c, share, number, out),
-            (Self::Line(line), Some(pieces)) => line.server_send(element, share, (hash, tweak, pieces), out),
+            (Self::Line(line), Some(pieces)) => {
+                line.server_send(element, share, (hash, tweak, pieces), out)
+            }
             (Self::Line(_), None) => debug_assert!(false, "a line is of a spline"),
         }
     }
 
-    /// Server: reads the client's message `number`. `share` is for the last. Returns the server's share of the result, once it is there.
-    pub(crate) fn server_receive(&self, element: &mut server::Element, share: u64, number: u32, input: &mut Reader<'_>) -> Option<u64> {
+    /// Server: reads the client's message `number`. `share` is for the last. Returns the server's
+    /// share of the result, once it is there.
+    pub(crate) fn server_receive(
+        &self,
+        element: &mut server::Element,
+        share: u64,
+        number: u32,
+        input: &mut Reader<'_>,
+    ) -> Option<u64> {
         match self {
             Self::Comparison(c) => {
                 element.receive(c, number, input);

@@ -1,9 +1,12 @@
-//! Activations by comparison: ReLU, exact truncation and all that is made of them by OTs alone, without tables (docs/protocol.md, section 12).
+//! Activations by comparison: ReLU, exact truncation and all that is made of them by OTs alone,
+//! without tables (docs/protocol.md, section 12).
 //!
-//! What lies between shares and sign is a carry, which `tree` computes from digits of four bits, after Rathee et al., "CrypTFlow2" (CCS 2020,
-//! §3): leaves by OTs of one in sixteen, joined by products of shared bits. The carry out of the bits that are cut off is an inner node. The
-//! client's share is known offline, and so is its side of every leaf. What each party does for one element is in `client` and `server`;
-//! all of it works on one record of fixed size for each element, and on runs of bits. `line` is for pieces of curves, on the same records.
+//! What lies between shares and sign is a carry, which `tree` computes from digits of four bits,
+//! after Rathee et al., "CrypTFlow2" (CCS 2020, §3): leaves by OTs of one in sixteen, joined by
+//! products of shared bits. The carry out of the bits that are cut off is an inner node. The
+//! client's share is known offline, and so is its side of every leaf. What each party does for one
+//! element is in `client` and `server`; all of it works on one record of fixed size for each
+//! element, and on runs of bits. `line` is for pieces of curves, on the same records.
 
 pub(crate) mod client;
 mod curve;
@@ -71,7 +74,8 @@ struct Term {
     shift: u32,
 }
 
-/// What one comparison computes: shares of `y` become shares of `⌊y/2^shift⌋`, in a ReLU of `max(⌊y/2^shift⌋, 0)`.
+/// What one comparison computes: shares of `y` become shares of `⌊y/2^shift⌋`, in a ReLU of
+/// `max(⌊y/2^shift⌋, 0)`.
 #[derive(Clone, Copy, Debug)]
 struct Truncation {
     relu: bool,
@@ -83,7 +87,8 @@ struct Truncation {
 impl Truncation {
     /// `None` if nothing is to be compared.
     const fn new(relu: bool, ring_in: u8, shift: u8, ring_out: u8) -> Option<Self> {
-        let nothing = shift as u32 + 2 > ring_in as u32 || !relu && shift == 0 && ring_out <= ring_in;
+        let nothing =
+            shift as u32 + 2 > ring_in as u32 || !relu && shift == 0 && ring_out <= ring_in;
         if nothing { None } else { Some(Self { relu, ring_in, shift, ring_out }) }
     }
 }
@@ -110,7 +115,9 @@ impl Comparison {
     #[must_use]
     pub fn of(op: &Op) -> Option<Self> {
         let truncation = match *op {
-            Op::Activation { function: Function::Relu, ring_in, ring_out, shift, .. } => Truncation::new(true, ring_in, shift, ring_out),
+            Op::Activation { function: Function::Relu, ring_in, ring_out, shift, .. } => {
+                Truncation::new(true, ring_in, shift, ring_out)
+            }
             Op::Activation { function: Function::Identity, ring_in, ring_out, shift, .. } => {
                 Truncation::new(false, ring_in, shift, ring_out)
             }
@@ -160,7 +167,9 @@ impl Comparison {
     fn grow(&mut self) {
         let (nodes, root) = (self.nodes(), self.root());
         for (level, slot) in self.levels.iter_mut().enumerate() {
-            *slot = bits(nodes & !root).filter(|t| t.trailing_zeros() as usize == level).fold(0, |mask, t| mask | 1 << t);
+            *slot = bits(nodes & !root)
+                .filter(|t| t.trailing_zeros() as usize == level)
+                .fold(0, |mask, t| mask | 1 << t);
         }
         self.depth = self.levels.iter().take_while(|&&mask| mask != 0).count();
         if let (1.., Some(slot)) = (root, self.levels.get_mut(self.depth)) {
@@ -222,7 +231,11 @@ impl Comparison {
             true => Term { choice: 0, second: Some(rest), bits, shift: ring - bits.min(ring) },
             false => Term { choice: rest, second: None, bits, shift: ring - bits.min(ring) },
         };
-        let terms = [relu.then(|| whole(0)), (self.shift > 0).then(|| whole(first)), (bits > 0).then_some(carry)];
+        let terms = [
+            relu.then(|| whole(0)),
+            (self.shift > 0).then(|| whole(first)),
+            (bits > 0).then_some(carry),
+        ];
         terms.into_iter().flatten()
     }
 
@@ -250,16 +263,32 @@ impl Comparison {
     /// Bits of an element in the server's message `number`.
     #[must_use]
     pub fn server_bits(&self, number: u32) -> u32 {
-        let tables = if number == 0 { self.digits().iter().map(|digit| digit.table_bits()).sum() } else { 0 };
-        let last = if number + 1 == self.rounds() { self.choices() + if self.relu { u32::from(self.ring_out) } else { 0 } } else { 0 };
+        let tables = if number == 0 {
+            self.digits().iter().map(|digit| digit.table_bits()).sum()
+        } else {
+            0
+        };
+        let last = if number + 1 == self.rounds() {
+            self.choices() + if self.relu { u32::from(self.ring_out) } else { 0 }
+        } else {
+            0
+        };
         tables + server_levels(number).map(|level| self.opening_bits(level)).sum::<u32>() + last
     }
 
     /// Bits of an element in the client's message `number`.
     #[must_use]
     pub fn client_bits(&self, number: u32) -> u32 {
-        let terms = || self.terms().map(|term| if term.second.is_some() { 3 * term.bits } else { term.bits }).sum::<u32>();
-        let last = if number + 1 == self.rounds() { u32::from(self.relu) + u32::from(self.ring_out) + terms() } else { 0 };
+        let terms = || {
+            self.terms()
+                .map(|term| if term.second.is_some() { 3 * term.bits } else { term.bits })
+                .sum::<u32>()
+        };
+        let last = if number + 1 == self.rounds() {
+            u32::from(self.relu) + u32::from(self.ring_out) + terms()
+        } else {
+            0
+        };
         client_levels(number).map(|level| self.opening_bits(level)).sum::<u32>() + last
     }
 
@@ -332,11 +361,17 @@ struct Hashes([Block; MAX_OTS]);
 impl Hashes {
     fn of(hash: &Tmmo, labels: &[Block], offset: Block, tweak: Block) -> Self {
         let mut all = [0; MAX_OTS];
-        for (first, (hashes, labels)) in (0..).step_by(PIPELINE).zip(all.chunks_mut(PIPELINE).zip(labels.chunks(PIPELINE))) {
+        for (first, (hashes, labels)) in
+            (0..).step_by(PIPELINE).zip(all.chunks_mut(PIPELINE).zip(labels.chunks(PIPELINE)))
+        {
             let mut x = [0; PIPELINE];
             x.iter_mut().zip(labels).for_each(|(x, label)| *x = label ^ offset);
             let tweaks = core::array::from_fn(|j| tweak + first + j as Block);
-            hashes.copy_from_slice(&if stripped(Defence::LabelHash) { x } else { hash.hash(x, tweaks) });
+            hashes.copy_from_slice(&if stripped(Defence::LabelHash) {
+                x
+            } else {
+                hash.hash(x, tweaks)
+            });
         }
         Self(all)
     }

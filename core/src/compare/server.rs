@@ -1,9 +1,15 @@
 //! What the server does for one element.
 
-#![expect(clippy::indexing_slicing, reason = "hot; OTs of an element are counted once, arrays are as long as there can be")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "hot; OTs of an element are counted once, arrays are as long as there can be"
+)]
 
 use super::tree::Tree;
-use super::{Comparison, DIGIT, Digit, Hashes, MAX_LEAVES, SECOND, bit, bits, client_levels, gather, half, scatter, server_levels, spread};
+use super::{
+    Comparison, DIGIT, Digit, Hashes, MAX_LEAVES, SECOND, bit, bits, client_levels, gather, half,
+    scatter, server_levels, spread,
+};
 use crate::hash::{Block, Tmmo};
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
@@ -30,7 +36,8 @@ pub(crate) struct Element {
 /// The lower bit of every entry.
 const GENERATE: u32 = 0x5555_5555;
 
-/// For each of the client's digits, whether there is a carry (bit 0 of the entry), and whether one is passed on (bit 1). In constant time.
+/// For each of the client's digits, whether there is a carry (bit 0 of the entry), and whether one
+/// is passed on (bit 1). In constant time.
 pub(super) const fn table(digit: Digit, own: u32) -> u32 {
     let all = all_entries(digit);
     let carry = all & !(all >> (2 * own)) & GENERATE;
@@ -63,7 +70,14 @@ const fn lower_bits(mut x: u32) -> u32 {
 
 impl Element {
     /// Uses the labels of the forward OTs, whose sender the server is. Starts an element.
-    pub(crate) fn forward(&mut self, c: &Comparison, hash: &Tmmo, delta: Block, tweak: Block, labels: &[Block]) {
+    pub(crate) fn forward(
+        &mut self,
+        c: &Comparison,
+        hash: &Tmmo,
+        delta: Block,
+        tweak: Block,
+        labels: &[Block],
+    ) {
         *self = Self::default();
         let both = [Hashes::of(hash, labels, 0, tweak), Hashes::of(hash, labels, delta, tweak)];
         let mut next = both[0].0.iter().zip(&both[1].0);
@@ -80,7 +94,11 @@ impl Element {
             }
         }
         let nodes = c.nodes();
-        let masks = c.operands(nodes & !c.root()).into_iter().zip(c.operands(nodes & c.root())).map(|(a, b)| a | b);
+        let masks = c
+            .operands(nodes & !c.root())
+            .into_iter()
+            .zip(c.operands(nodes & c.root()))
+            .map(|(a, b)| a | b);
         self.tree.b.iter_mut().zip(masks.skip(1)).for_each(|(b, mask)| *b &= mask);
         if let (true, Some((&h0, &h1))) = (c.relu, next.next()) {
             self.part = [h0, h1].map(|h| c.result().reduce(h as u64));
@@ -115,7 +133,8 @@ impl Element {
                 None => hashes.0[at] as u64,
                 Some(second) => {
                     let again = Hashes::one(hash, labels[at], tweak + at as Block + SECOND);
-                    half(again, self.choices >> second) ^ half(hashes.0[first + second], self.choices >> term.choice)
+                    half(again, self.choices >> second)
+                        ^ half(hashes.0[first + second], self.choices >> term.choice)
                 }
             };
             self.terms[number] = pad & ((1 << term.bits) - 1);
@@ -195,7 +214,10 @@ impl Element {
         result = result.wrapping_add(input.take(ring.bits()));
         let choices = self.tree.choices(c, true);
         for (term, pad) in c.terms().zip(self.terms) {
-            let (first, second) = (spread(choices >> term.choice), term.second.map(|second| spread(choices >> second)));
+            let (first, second) = (
+                spread(choices >> term.choice),
+                term.second.map(|second| spread(choices >> second)),
+            );
             let correction = match second {
                 None => first & input.take(term.bits),
                 Some(second) => {

@@ -1,7 +1,8 @@
-//! An operation as comparisons one after the other: `max(a, b) = b + max(a − b, 0)` for a tournament over a window and for a lower bound,
-//! `min(v, h) = h − max(h − v, 0)` for an upper one. A leaky ReLU is the larger of two truncations, or the smaller. An argmax is a tournament of
-//! values with their ranks as low bits. Every stage re-shares, so each party's shares of what it compares are known when the stage before is
-//! done, the client's offline.
+//! An operation as comparisons one after the other: `max(a, b) = b + max(a − b, 0)` for a
+//! tournament over a window and for a lower bound, `min(v, h) = h − max(h − v, 0)` for an upper
+//! one. A leaky ReLU is the larger of two truncations, or the smaller. An argmax is a tournament of
+//! values with their ranks as low bits. Every stage re-shares, so each party's shares of what it
+//! compares are known when the stage before is done, the client's offline.
 
 use super::curve::{Curve, Part};
 use super::{Comparison, MAX_RING, Method, Truncation};
@@ -18,8 +19,8 @@ pub struct Compared {
     first: Option<Truncation>,
     /// Of the differences of a tournament.
     pairs: Option<Truncation>,
-    /// Of differences to the lower, to the upper bound. What comes before stays in the ring of the difference: the bound takes its place in the
-    /// result.
+    /// Of differences to the lower, to the upper bound. What comes before stays in the ring of the
+    /// difference: the bound takes its place in the result.
     bounded: [Option<Truncation>; 2],
     inputs: usize,
     outputs: usize,
@@ -31,8 +32,8 @@ pub struct Compared {
     bounds: [Option<i64>; 2],
 }
 
-/// Of an argmax: values are multiplied by `2^bits`, and what elements are behind one is added: so of equal ones the first is the largest, and
-/// the low bits of the largest tell its place.
+/// Of an argmax: values are multiplied by `2^bits`, and what elements are behind one is added: so
+/// of equal ones the first is the largest, and the low bits of the largest tell its place.
 #[derive(Clone, Copy, Debug)]
 struct Ranks {
     bits: u8,
@@ -40,7 +41,8 @@ struct Ranks {
     last: Truncation,
 }
 
-/// Of a slope for negative inputs: the result is the larger of `⌊y/2^f⌋` and `⌊y·m/2^c⌋`, whatever the sign; of a slope above 1, the smaller.
+/// Of a slope for negative inputs: the result is the larger of `⌊y/2^f⌋` and `⌊y·m/2^c⌋`, whatever
+/// the sign; of a slope above 1, the smaller.
 #[derive(Clone, Copy, Debug)]
 struct Leak {
     multiplier: u8,
@@ -101,8 +103,12 @@ impl Compared {
         let circuit = Nonlinear::of(op);
         let colours = packed_len(circuit.neurons as u64, circuit.colour_bits);
         let tables = circuit.table_bytes() + circuit.decode_bytes;
-        let garbled = circuit.correction_bytes(options.repetition) + tables + circuit.server_labels * LABEL_BYTES + colours;
-        let saved = garbled.checked_sub(new.bytes(options.repetition)).filter(|&saved| saved > 0)?;
+        let garbled = circuit.correction_bytes(options.repetition)
+            + tables
+            + circuit.server_labels * LABEL_BYTES
+            + colours;
+        let saved =
+            garbled.checked_sub(new.bytes(options.repetition)).filter(|&saved| saved > 0)?;
         // A circuit whose result the client learns ends with the server's message.
         let rounds = new.rounds() - u32::from(!op.is_output());
         (saved >= u64::from(rounds) << worth).then_some(new)
@@ -112,8 +118,12 @@ impl Compared {
     #[must_use]
     pub fn possible(op: &Op) -> Option<Self> {
         let (function, ring_in, ring_out, shift, window) = match *op {
-            Op::Activation { function, ring_in, ring_out, shift, .. } => (function, ring_in, ring_out, shift, None),
-            Op::MaxPool { function, ring_in, ring_out, shift, window } => (function, ring_in, ring_out, shift, Some(window)),
+            Op::Activation { function, ring_in, ring_out, shift, .. } => {
+                (function, ring_in, ring_out, shift, None)
+            }
+            Op::MaxPool { function, ring_in, ring_out, shift, window } => {
+                (function, ring_in, ring_out, shift, Some(window))
+            }
             Op::Argmax { ring, len } => return Self::argmax(ring, len),
             _ => return None,
         };
@@ -127,7 +137,8 @@ impl Compared {
             }
             Function::Spline(_) => return Self::curve(op),
         };
-        // Results have so many bits, with a sign if there is one; a bound beyond them is none, or all that is left.
+        // Results have so many bits, with a sign if there is one; a bound beyond them is none, or
+        // all that is left.
         let bits = ring_in.checked_sub(shift).filter(|&bits| bits >= 2)?;
         let (least, most) = (-1 << (bits - 1), (1 << (bits - 1)) - 1);
         if lo.is_some_and(|lo| lo > most) || hi.is_some_and(|hi| hi < least) {
@@ -146,17 +157,39 @@ impl Compared {
             Some(_) => Some(Truncation::new(true, difference, 0, ring)?),
             None => None,
         };
-        let difference_to = |is_one: bool, ring| if is_one { Truncation::new(true, difference, 0, ring).map(Some) } else { Some(None) };
-        let bounded = [difference_to(floor, if bound { difference } else { ring_out })?, difference_to(bound, ring_out)?];
+        let difference_to = |is_one: bool, ring| {
+            if is_one { Truncation::new(true, difference, 0, ring).map(Some) } else { Some(None) }
+        };
+        let bounded = [
+            difference_to(floor, if bound { difference } else { ring_out })?,
+            difference_to(bound, ring_out)?,
+        ];
         let first = Truncation::new(relu, ring_in, shift, ring)?;
         let ((_, inputs), (_, outputs)) = (op.input(), op.output());
-        Some(Self { pairs, bounded, window, bounds, ..Self::elementwise(Some(first), inputs as usize, outputs as usize) })
+        Some(Self {
+            pairs,
+            bounded,
+            window,
+            bounds,
+            ..Self::elementwise(Some(first), inputs as usize, outputs as usize)
+        })
     }
 
     /// One stage, or none.
     const fn elementwise(first: Option<Truncation>, inputs: usize, outputs: usize) -> Self {
         let (bounded, bounds) = ([None; 2], [None; 2]);
-        Self { first, pairs: None, bounded, inputs, outputs, window: None, ranks: None, leak: None, curve: None, bounds }
+        Self {
+            first,
+            pairs: None,
+            bounded,
+            inputs,
+            outputs,
+            window: None,
+            ranks: None,
+            leak: None,
+            curve: None,
+            bounds,
+        }
     }
 
     fn argmax(ring: u8, len: u32) -> Option<Self> {
@@ -171,9 +204,12 @@ impl Compared {
 
     fn leaky(op: &Op, multiplier: u8, bits: u8) -> Option<Self> {
         let Op::Activation { ring_in, ring_out, shift, len, .. } = *op else { return None };
-        let wide = ring_in.checked_add((u8::BITS - multiplier.leading_zeros()) as u8).filter(|&wide| wide <= MAX_RING)?;
+        let wide = ring_in
+            .checked_add((u8::BITS - multiplier.leading_zeros()) as u8)
+            .filter(|&wide| wide <= MAX_RING)?;
         let (cut, steep) = (shift.checked_add(bits)?, u32::from(multiplier) > 1 << bits);
-        // One bit more than what is left of an element, or what is left of the product, in which the difference lies.
+        // One bit more than what is left of an element, or what is left of the product, in which
+        // the difference lies.
         let ring = if steep { wide.checked_sub(cut)? } else { ring_in.checked_sub(shift)? + 1 };
         // What the difference is added to, or taken from, needs the bits of the result.
         let base = ring.max(ring_out);
@@ -186,7 +222,10 @@ impl Compared {
             difference: Truncation::new(true, ring, 0, ring_out)?,
         };
         let first = Truncation::new(false, ring_in, shift, first)?;
-        Some(Self { leak: Some(leak), ..Self::elementwise(Some(first), len as usize, len as usize) })
+        Some(Self {
+            leak: Some(leak),
+            ..Self::elementwise(Some(first), len as usize, len as usize)
+        })
     }
 
     fn curve(op: &Op) -> Option<Self> {
@@ -196,7 +235,11 @@ impl Compared {
 
     /// Elements of a window that are left after so many rounds.
     fn left(&self, round: u32) -> usize {
-        let width = if self.ranks.is_some() { self.inputs } else { self.window.map_or(1, |window| window.window_len()) };
+        let width = if self.ranks.is_some() {
+            self.inputs
+        } else {
+            self.window.map_or(1, |window| window.window_len())
+        };
         (0..round).fold(width, |left, _| left.div_ceil(2))
     }
 
@@ -219,12 +262,22 @@ impl Compared {
     pub(crate) fn stage(&self, number: u32, first: usize) -> Option<Stage> {
         if let Some(curve) = self.curve {
             let (part, method, last) = curve.stage(number)?;
-            return Some(Stage { method, len: self.inputs, first, input: Input::Curve(part), last });
+            return Some(Stage {
+                method,
+                len: self.inputs,
+                first,
+                input: Input::Curve(part),
+                last,
+            });
         }
         let rounds = self.tournament();
         let [floor, bound] = self.bounds;
         let [below, above] = self.bounded;
-        let count = if self.leak.is_some() { 4 } else { 1 + rounds + self.bounds.iter().flatten().count() as u32 };
+        let count = if self.leak.is_some() {
+            4
+        } else {
+            1 + rounds + self.bounds.iter().flatten().count() as u32
+        };
         if number >= count {
             return None;
         }
@@ -232,12 +285,22 @@ impl Compared {
             (0, ..) => (self.first?, self.inputs, Input::Tensor),
             (1, Some(leak), ..) => (leak.extended, self.inputs, Input::Tensor),
             (2, Some(leak), ..) => (leak.scaled, self.inputs, Input::Product(leak.multiplier)),
-            (_, Some(leak), ..) => (leak.difference, self.inputs, if leak.steep { Input::Smaller } else { Input::Larger }),
+            (_, Some(leak), ..) => (
+                leak.difference,
+                self.inputs,
+                if leak.steep { Input::Smaller } else { Input::Larger },
+            ),
             (round, ..) if round <= rounds => {
                 let last = self.ranks.filter(|_| round == rounds).map(|ranks| ranks.last);
-                (last.or(self.pairs)?, self.outputs * (self.left(round - 1) / 2), Input::Pair(round))
+                (
+                    last.or(self.pairs)?,
+                    self.outputs * (self.left(round - 1) / 2),
+                    Input::Pair(round),
+                )
             }
-            (number, _, Some(lo), _) if number == rounds + 1 => (below?, self.outputs, Input::Floor(lo)),
+            (number, _, Some(lo), _) if number == rounds + 1 => {
+                (below?, self.outputs, Input::Floor(lo))
+            }
             (.., hi) => (above?, self.outputs, Input::Bound(hi?)),
         };
         let method = Method::Comparison(Comparison::new(truncation));
@@ -260,7 +323,10 @@ impl Compared {
     #[must_use]
     pub fn ots(&self) -> [usize; 2] {
         self.stages().fold([0usize; 2], |[forward, backward], Stage { method: m, len, .. }| {
-            [forward.saturating_add(len.saturating_mul(m.forward_ots())), backward.saturating_add(len.saturating_mul(m.backward_ots()))]
+            [
+                forward.saturating_add(len.saturating_mul(m.forward_ots())),
+                backward.saturating_add(len.saturating_mul(m.backward_ots())),
+            ]
         })
     }
 
@@ -277,11 +343,14 @@ impl Compared {
     }
 
     fn bytes(&self, repetition: Repetition) -> u64 {
-        let messages = self.stages().flat_map(|stage| (0..stage.method.rounds()).flat_map(move |number| stage.message_bytes(number)));
+        let messages = self.stages().flat_map(|stage| {
+            (0..stage.method.rounds()).flat_map(move |number| stage.message_bytes(number))
+        });
         messages.chain(self.correction_bytes(repetition)).chain([self.answer_bytes()]).sum()
     }
 
-    /// Bits of the answer that the server sends to the client in the end: the rank of the largest element, in an argmax only.
+    /// Bits of the answer that the server sends to the client in the end: the rank of the largest
+    /// element, in an argmax only.
     #[must_use]
     pub fn answer_bits(&self) -> u32 {
         self.ranks.map_or(0, |ranks| ranks.bits.into())
@@ -293,18 +362,22 @@ impl Compared {
         packed_len(1, self.answer_bits())
     }
 
-    /// The place of the largest element, from both parties' shares of its rank; `None`: there is no such element.
+    /// The place of the largest element, from both parties' shares of its rank; `None`: there is no
+    /// such element.
     pub(crate) fn answer(&self, shares: [u64; 2]) -> Option<usize> {
-        let rank = shares.iter().fold(0, |sum: u64, &share| sum.wrapping_add(share)) & ((1 << self.answer_bits()) - 1);
+        let rank = shares.iter().fold(0, |sum: u64, &share| sum.wrapping_add(share))
+            & ((1 << self.answer_bits()) - 1);
         self.inputs.checked_sub(1 + rank as usize)
     }
 
     /// Elements of the stages before this round of the tournament.
     fn before(&self, round: u32) -> usize {
-        self.inputs + (1..round).map(|round| self.outputs * (self.left(round - 1) / 2)).sum::<usize>()
+        self.inputs
+            + (1..round).map(|round| self.outputs * (self.left(round - 1) / 2)).sum::<usize>()
     }
 
-    /// The number, among elements of all stages, of the one whose result is number `i` of what is left of window `output` after a round.
+    /// The number, among elements of all stages, of the one whose result is number `i` of what is
+    /// left of window `output` after a round.
     fn place(&self, round: u32, output: usize, i: usize) -> usize {
         let before = round.checked_sub(1).map(|before| (before, self.left(before)));
         match before {
@@ -330,8 +403,9 @@ impl Compared {
         }
     }
 
-    /// A party's share of what element `e` of a stage compares, and of what its result is added to, or taken from. `tensor`: its shares of the
-    /// operation's input; `result`: of results of elements before, by number. The server has all that is public.
+    /// A party's share of what element `e` of a stage compares, and of what its result is added to,
+    /// or taken from. `tensor`: its shares of the operation's input; `result`: of results of
+    /// elements before, by number. The server has all that is public.
     pub(crate) fn shares(
         &self,
         stage: &Stage,
@@ -343,16 +417,26 @@ impl Compared {
         let ring = stage.method.argument();
         match stage.input {
             Input::Curve(part) => {
-                let [argument, base] = self.curve.map_or([0; 2], |curve| curve.shares(part, (e, self.inputs), server, tensor, result));
+                let [argument, base] = self.curve.map_or([0; 2], |curve| {
+                    curve.shares(part, (e, self.inputs), server, tensor, result)
+                });
                 [ring.reduce(argument), base]
             }
             Input::Tensor => [ring.reduce(tensor(e)), 0],
             Input::Pair(round) => {
                 let pairs = self.left(round - 1) / 2;
-                let [a, b] = [1, 0].map(|i| self.ranked(self.place(round - 1, e / pairs, 2 * (e % pairs) + i), server, &result));
+                let [a, b] = [1, 0].map(|i| {
+                    self.ranked(
+                        self.place(round - 1, e / pairs, 2 * (e % pairs) + i),
+                        server,
+                        &result,
+                    )
+                });
                 [ring.reduce(a.wrapping_sub(b)), b]
             }
-            Input::Product(multiplier) => [ring.reduce(result(self.inputs + e).wrapping_mul(multiplier.into())), 0],
+            Input::Product(multiplier) => {
+                [ring.reduce(result(self.inputs + e).wrapping_mul(multiplier.into())), 0]
+            }
             Input::Larger => {
                 let [a, b] = [0, 2].map(|stage| result(stage * self.inputs + e));
                 [ring.reduce(a.wrapping_sub(b)), b]
@@ -368,7 +452,11 @@ impl Compared {
             Input::Bound(hi) => {
                 let own = if server { hi as u64 } else { 0 };
                 let [floor, _] = self.bounds;
-                let place = if floor.is_some() { self.before(self.tournament() + 1) + e } else { self.place(self.tournament(), e, 0) };
+                let place = if floor.is_some() {
+                    self.before(self.tournament() + 1) + e
+                } else {
+                    self.place(self.tournament(), e, 0)
+                };
                 [ring.reduce(own.wrapping_sub(result(place))), own]
             }
         }
@@ -379,7 +467,8 @@ impl Stage {
     /// Bytes of message `number` of the server, of the client.
     #[must_use]
     pub fn message_bytes(&self, number: u32) -> [u64; 2] {
-        [self.method.server_bits(number), self.method.client_bits(number)].map(|bits| packed_len(self.len as u64, bits))
+        [self.method.server_bits(number), self.method.client_bits(number)]
+            .map(|bits| packed_len(self.len as u64, bits))
     }
 
     /// Whether its results are the operation's output tensor.
@@ -388,16 +477,25 @@ impl Stage {
         self.last
     }
 
-    /// The result of an element from that of the method, or the reverse: shares in the ring of the result.
+    /// The result of an element from that of the method, or the reverse: shares in the ring of the
+    /// result.
     pub(crate) fn combine(&self, base: u64, share: u64) -> u64 {
         let ring = self.method.result();
-        ring.reduce(if self.is_taken() { base.wrapping_sub(share) } else { base.wrapping_add(share) })
+        ring.reduce(if self.is_taken() {
+            base.wrapping_sub(share)
+        } else {
+            base.wrapping_add(share)
+        })
     }
 
     /// The method's result that [`Self::combine`] makes `share` of.
     pub(crate) fn part(&self, base: u64, share: u64) -> u64 {
         let ring = self.method.result();
-        ring.reduce(if self.is_taken() { base.wrapping_sub(share) } else { share.wrapping_sub(base) })
+        ring.reduce(if self.is_taken() {
+            base.wrapping_sub(share)
+        } else {
+            share.wrapping_sub(base)
+        })
     }
 
     /// Whether the method's result is taken from what it would be added to: of two, the smaller.

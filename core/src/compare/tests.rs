@@ -8,14 +8,30 @@ use std::vec;
 use std::vec::Vec;
 
 /// Ideal OTs: labels of the sender and, for these choices, of the receiver.
-fn transfer(choices: u64, count: usize, delta: Block, random: &mut Prg) -> (Vec<Block>, Vec<Block>) {
+fn transfer(
+    choices: u64,
+    count: usize,
+    delta: Block,
+    random: &mut Prg,
+) -> (Vec<Block>, Vec<Block>) {
     let q: Vec<Block> = (0..count).map(|_| random.next_u128()).collect();
-    let t = q.iter().enumerate().map(|(i, q)| q ^ if choices >> i & 1 == 1 { delta } else { 0 }).collect();
+    let t = q
+        .iter()
+        .enumerate()
+        .map(|(i, q)| q ^ if choices >> i & 1 == 1 { delta } else { 0 })
+        .collect();
     (q, t)
 }
 
 /// One element from shares to the server's share of the result, with the client's share `r` of it.
-pub(super) fn run(m: &Method, pieces: Option<&Spline>, s: u64, share: u64, r: u64, random: &mut Prg) -> u64 {
+pub(super) fn run(
+    m: &Method,
+    pieces: Option<&Spline>,
+    s: u64,
+    share: u64,
+    r: u64,
+    random: &mut Prg,
+) -> u64 {
     let (hash, back) = (Tmmo::new(1), Tmmo::new(2));
     let [delta, delta_back] = [(); 2].map(|()| random.next_u128() | 1);
     let tweak = tweak(3, 5);
@@ -62,7 +78,8 @@ fn operation(function: Function, ring_in: u8, shift: u8, ring_out: u8) -> Op {
 
 fn hold(op: &Op, y: i64, share: u64, random: &mut Prg) {
     let Op::Activation { function, ring_in, ring_out, shift, .. } = *op else { unreachable!() };
-    let (c, m, out) = (Comparison::of(op).unwrap(), Modulus::Bits(ring_in), Modulus::Bits(ring_out));
+    let (c, m, out) =
+        (Comparison::of(op).unwrap(), Modulus::Bits(ring_in), Modulus::Bits(ring_out));
     let share = m.reduce(share);
     let r = out.reduce(random.next_u64());
     let got = run(&Method::Comparison(c), None, m.sub(m.from_signed(y), share), share, r, random);
@@ -79,7 +96,9 @@ fn small_rings_hold_exhaustively() {
             for shift in 0..=ring_in - 2 {
                 let op = operation(function, ring_in, shift, ring_out);
                 if Comparison::of(&op).is_none() {
-                    assert!(matches!(function, Function::Identity) && shift == 0 && ring_out <= ring_in);
+                    assert!(
+                        matches!(function, Function::Identity) && shift == 0 && ring_out <= ring_in
+                    );
                     continue;
                 }
                 for y in -(1 << (ring_in - 1))..1 << (ring_in - 1) {
@@ -94,7 +113,9 @@ fn small_rings_hold_exhaustively() {
 #[test]
 fn all_rings_hold_at_random() {
     let mut random = Seed([2; 32]).stream(Domain::Mask, 0);
-    for (function, ring_in, ring_out) in FUNCTIONS.iter().flat_map(|&f| (8..=44).flat_map(move |i| (8..=44).map(move |o| (f, i, o)))) {
+    for (function, ring_in, ring_out) in
+        FUNCTIONS.iter().flat_map(|&f| (8..=44).flat_map(move |i| (8..=44).map(move |o| (f, i, o))))
+    {
         for shift in 0..=ring_in - 2 {
             let op = operation(function, ring_in, shift, ring_out);
             if Comparison::of(&op).is_none() {
@@ -121,7 +142,9 @@ fn digits_cover_the_compared_bits_once() {
     for function in FUNCTIONS {
         for (ring_in, ring_out) in (8..=44).flat_map(|i| [8, 20, 44].map(|o| (i, o))) {
             for shift in 0..=ring_in - 2 {
-                let Some(c) = Comparison::of(&operation(function, ring_in, shift, ring_out)) else { continue };
+                let Some(c) = Comparison::of(&operation(function, ring_in, shift, ring_out)) else {
+                    continue;
+                };
                 let mut at = 0;
                 for digit in c.digits() {
                     assert_eq!(u32::from(digit.from), at);
@@ -129,7 +152,10 @@ fn digits_cover_the_compared_bits_once() {
                     at += u32::from(digit.bits);
                 }
                 assert_eq!(at, c.compared);
-                assert!(c.levels.iter().fold(0, |sum, level| sum | level) == c.nodes() && c.depth <= MAX_LEVELS);
+                assert!(
+                    c.levels.iter().fold(0, |sum, level| sum | level) == c.nodes()
+                        && c.depth <= MAX_LEVELS
+                );
                 assert!(c.forward_ots() <= MAX_OTS && c.rounds() <= 4);
             }
         }
@@ -165,7 +191,8 @@ fn tables_are_the_carry_of_a_digit() {
         for own in 0..1 << bits {
             let want = (0..1_u32 << bits).fold(0, |sum, theirs| {
                 let (total, limit) = (own + theirs, 1 << bits);
-                sum | (u32::from(total >= limit) | u32::from(total == limit - 1) << 1) << (2 * theirs)
+                sum | (u32::from(total >= limit) | u32::from(total == limit - 1) << 1)
+                    << (2 * theirs)
             });
             assert_eq!(server::table(digit, own), want, "{bits} {own}");
         }
@@ -205,15 +232,27 @@ fn through(op: &Op, compared: &Compared, y: i64, random: &mut Prg) {
     let mut results: Vec<[u64; 2]> = Vec::new();
     for stage in compared.stages() {
         assert_eq!((stage.len, stage.first), (1, results.len()));
-        let [client, server] =
-            [0, 1].map(|party| compared.shares(&stage, 0, party == 1, |_| tensor[party], |i| results.get(i).unwrap()[party]));
+        let [client, server] = [0, 1].map(|party| {
+            compared.shares(
+                &stage,
+                0,
+                party == 1,
+                |_| tensor[party],
+                |i| results.get(i).unwrap()[party],
+            )
+        });
         let r = stage.method.reduce(random.next_u64());
-        let got = run(&stage.method, pieces, server[0], client[0], stage.part(client[1], r), random);
+        let got =
+            run(&stage.method, pieces, server[0], client[0], stage.part(client[1], r), random);
         results.push([r, stage.combine(server[1], got)]);
         assert_eq!(stage.is_last(), results.len() == compared.stages().count());
     }
     let [r, got] = results.last().unwrap();
-    assert_eq!(out.add(out.reduce(*got), out.reduce(*r)), out.from_signed(function.apply(y, shift)), "{op:?} {y}");
+    assert_eq!(
+        out.add(out.reduce(*got), out.reduce(*r)),
+        out.from_signed(function.apply(y, shift)),
+        "{op:?} {y}"
+    );
 }
 
 #[test]
@@ -222,9 +261,15 @@ fn curves_in_small_rings_hold_exhaustively() {
     for _ in 0..300 {
         for ring_in in 2..=7 {
             let function = Function::Spline(spline(&mut random, 7));
-            let op = operation(function, ring_in, (random.next_u32() % (u32::from(ring_in) - 1)) as u8, 1 + (random.next_u32() % 12) as u8);
+            let op = operation(
+                function,
+                ring_in,
+                (random.next_u32() % (u32::from(ring_in) - 1)) as u8,
+                1 + (random.next_u32() % 12) as u8,
+            );
             let compared = Compared::possible(&op).unwrap();
-            (-(1 << (ring_in - 1))..1 << (ring_in - 1)).for_each(|y| through(&op, &compared, y, &mut random));
+            (-(1 << (ring_in - 1))..1 << (ring_in - 1))
+                .for_each(|y| through(&op, &compared, y, &mut random));
         }
     }
 }
@@ -236,14 +281,29 @@ fn curves_in_large_rings_hold_at_random() {
     for ring_in in (8..=44).cycle().take(2000) {
         let shift = (random.next_u32() % (u32::from(ring_in) - 1)) as u8;
         let spline = spline(&mut random, 14);
-        let op = operation(Function::Spline(spline), ring_in, shift, 1 + (random.next_u32() % 44) as u8);
+        let op =
+            operation(Function::Spline(spline), ring_in, shift, 1 + (random.next_u32() % 44) as u8);
         let compared = Compared::possible(&op).unwrap();
         clamped += u32::from(ring_in - shift + spline.index_bits > spline.input_bits + 6);
         all += 1;
         let half = 1_i64 << (ring_in - 1);
         let edge = (1_i64 << (spline.input_bits + shift)).min(half);
-        let any = [half, edge, edge << 1].map(|most| (random.next_u64() & (2 * most.min(half) as u64 - 1)) as i64 - most.min(half));
-        for y in [half - 1, -half, 0, -1, edge - 1, -edge, (edge + 1).min(half - 1), (-edge - 1).max(-half)].into_iter().chain(any) {
+        let any = [half, edge, edge << 1].map(|most| {
+            (random.next_u64() & (2 * most.min(half) as u64 - 1)) as i64 - most.min(half)
+        });
+        for y in [
+            half - 1,
+            -half,
+            0,
+            -1,
+            edge - 1,
+            -edge,
+            (edge + 1).min(half - 1),
+            (-edge - 1).max(-half),
+        ]
+        .into_iter()
+        .chain(any)
+        {
             through(&op, &compared, y, &mut random);
         }
     }
@@ -268,16 +328,41 @@ fn curves_cost_what_the_documentation_says() {
     for (i, (offset, slope)) in (0..16_i16).zip(offsets.iter_mut().zip(&mut slopes)) {
         (*offset, *slope) = (at(i) as i16, ((at(i + 1) - at(i)) * 2.0) as i16);
     }
-    let sigmoid = Spline { parity: Parity::Odd, tail: false, input_bits: 11, index_bits: 4, shift: 8, centre: 128, offsets, slopes };
-    let compared =
-        Compared::possible(&Op::Activation { function: Function::Spline(sigmoid), ring_in: 24, ring_out: 20, shift: 10, len: 1 }).unwrap();
+    let sigmoid = Spline {
+        parity: Parity::Odd,
+        tail: false,
+        input_bits: 11,
+        index_bits: 4,
+        shift: 8,
+        centre: 128,
+        offsets,
+        slopes,
+    };
+    let compared = Compared::possible(&Op::Activation {
+        function: Function::Spline(sigmoid),
+        ring_in: 24,
+        ring_out: 20,
+        shift: 10,
+        len: 1,
+    })
+    .unwrap();
     let of = |m: Method| {
         let messages = (0..m.rounds()).map(|number| m.server_bits(number) + m.client_bits(number));
         [m.forward_ots() as u32, m.backward_ots() as u32, messages.sum(), m.rounds()]
     };
     let stages: Vec<[u32; 4]> = compared.stages().map(|stage| of(stage.method)).collect();
     // The value, its two bounds, its piece's number, the line, and its truncation.
-    assert_eq!(stages, [[30, 8, 194, 3], [18, 4, 131, 2], [17, 5, 131, 2], [8, 2, 44, 2], [5, 16, 1160, 1], [19, 5, 173, 2]]);
+    assert_eq!(
+        stages,
+        [
+            [30, 8, 194, 3],
+            [18, 4, 131, 2],
+            [17, 5, 131, 2],
+            [8, 2, 44, 2],
+            [5, 16, 1160, 1],
+            [19, 5, 173, 2]
+        ]
+    );
     assert_eq!(costs(Function::Spline(sigmoid)), [[280_576, 234_840, 12], [4_710_400, 395_794, 1]]);
     let bump = Spline { parity: Parity::Even, tail: true, ..sigmoid };
     assert_eq!(costs(Function::Spline(bump)), [[321_536, 241_788, 14], [5_562_368, 395_794, 1]]);

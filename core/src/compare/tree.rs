@@ -1,4 +1,5 @@
-//! The carry tree on shared bits. A node stands where its upper run of digits starts; its result replaces the run below.
+//! The carry tree on shared bits. A node stands where its upper run of digits starts; its result
+//! replaces the run below.
 
 #![expect(clippy::indexing_slicing, reason = "arrays of fixed length, indices up to it")]
 
@@ -6,7 +7,8 @@ use super::{Comparison, HIGH, bits};
 use crate::wire::{Packer, Reader};
 use bytemuck::{Pod, Zeroable};
 
-/// One party's shares of the bits of an element, and of the masks of its products, by leaf and node.
+/// One party's shares of the bits of an element, and of the masks of its products, by leaf and
+/// node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Tree {
@@ -63,8 +65,15 @@ impl Tree {
         }
     }
 
-    /// Receives the peer's openings of a level, which this party has opened, and joins its runs. Opens the next level.
-    pub(super) fn join(&mut self, c: &Comparison, level: usize, input: &mut Reader<'_>, server: bool) {
+    /// Receives the peer's openings of a level, which this party has opened, and joins its runs.
+    /// Opens the next level.
+    pub(super) fn join(
+        &mut self,
+        c: &Comparison,
+        level: usize,
+        input: &mut Reader<'_>,
+        server: bool,
+    ) {
         let nodes = c.level(level);
         let masks = c.operands(nodes);
         let mut theirs = [0; 4];
@@ -100,7 +109,8 @@ impl Tree {
             self.p = self.p & below | (z1 & nodes) >> distance;
             return;
         }
-        // The carry out of the low part, or its product with the result's sign, waits where no run passes a carry on.
+        // The carry out of the low part, or its product with the result's sign, waits where no run
+        // passes a carry on.
         let low = if c.relu { self.g ^ (z0 ^ z1 ^ z2) >> HIGH } else { self.g };
         self.p = self.p & !1 | low & 1;
         self.g = self.g & !1 | ((self.g ^ z0) >> HIGH & 1);

@@ -1,7 +1,7 @@
 //! The parts of a [`super::Neuron`] that compute its function, all but the ReLU.
 //!
-//! Each takes the reconstructed `y` and leaves `f(y)`, of which the low `keep` bits are needed. Constants of the function are public and
-//! fold away ([`Bit::Const`]).
+//! Each takes the reconstructed `y` and leaves `f(y)`, of which the low `keep` bits are needed.
+//! Constants of the function are public and fold away ([`Bit::Const`]).
 
 use super::circuits::{bit_length, relu, subtract};
 use super::function::{MAX_PIECES, Parity, Spline};
@@ -10,7 +10,8 @@ use super::gates::{Bit, CAPACITY, Gates, Number};
 /// Bits of the longest product of a [`leaky`] side: the multiplier has 8 bits.
 const PRODUCT: usize = CAPACITY + 8;
 
-/// Bits below the sign of every number from `least` to `greatest`, and the sign if it is the same for all.
+/// Bits below the sign of every number from `least` to `greatest`, and the sign if it is the same
+/// for all.
 fn span(least: i64, greatest: i64) -> (usize, Option<bool>) {
     let magnitude = |x: i64| bit_length((if x < 0 { !x } else { x }) as u64);
     let sign = if least >= 0 { Some(false) } else { (greatest < 0).then_some(true) };
@@ -23,8 +24,8 @@ fn or<G: Gates>(gates: &mut G, a: &Bit<G::Wire>, b: &Bit<G::Wire>) -> Bit<G::Wir
     a.xor(gates, b).xor(gates, &both)
 }
 
-/// Whether the signed number `y ≥ constant`. One AND for each bit above the constant's lowest 1, none if `y` can't reach the one or
-/// the other.
+/// Whether the signed number `y ≥ constant`. One AND for each bit above the constant's lowest 1,
+/// none if `y` can't reach the one or the other.
 fn reaches<G: Gates>(gates: &mut G, y: &Number<G::Wire>, constant: i64) -> Bit<G::Wire> {
     let below_sign = y.len().saturating_sub(1);
     let least = -1_i64 << below_sign;
@@ -43,7 +44,13 @@ fn reaches<G: Gates>(gates: &mut G, y: &Number<G::Wire>, constant: i64) -> Bit<G
 
 /// `y = min(max(y, lo), hi)`: two comparisons with constants, then one AND for each bit.
 #[inline(never)] // so that its stack is free again before the next part
-pub(super) fn clip<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, lo: i64, hi: i64, keep: usize) {
+pub(super) fn clip<G: Gates>(
+    gates: &mut G,
+    y: &mut Number<G::Wire>,
+    lo: i64,
+    hi: i64,
+    keep: usize,
+) {
     let below = reaches(gates, y, lo).not(gates);
     let above = reaches(gates, y, hi + 1);
     let outside = below.xor(gates, &above); // never both
@@ -63,10 +70,17 @@ pub(super) fn clip<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, lo: i64, hi
     *y = clipped;
 }
 
-/// From `y`, not truncated, to `y >> shift` or, where `y < 0`, to `y·multiplier >> cut`. An adder for each digit of the multiplier but
-/// one, then one AND for each bit.
+/// From `y`, not truncated, to `y >> shift` or, where `y < 0`, to `y·multiplier >> cut`. An adder
+/// for each digit of the multiplier but one, then one AND for each bit.
 #[inline(never)] // as above
-pub(super) fn leaky<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, multiplier: u8, cut: usize, shift: usize, keep: usize) {
+pub(super) fn leaky<G: Gates>(
+    gates: &mut G,
+    y: &mut Number<G::Wire>,
+    multiplier: u8,
+    cut: usize,
+    shift: usize,
+    keep: usize,
+) {
     let (sign, below_sign) = (*y.sign(), y.len().saturating_sub(1));
     // The product only counts where y < 0: so its own sign is public, too.
     let (bits, _) = product_span(below_sign, i64::from(multiplier));
@@ -97,7 +111,12 @@ fn product_span(below_sign: usize, multiple: i64) -> (usize, Option<bool>) {
 }
 
 /// The low `bits` bits of `y·multiplier` for a `y` with a public sign, negative.
-fn negative_multiple<G: Gates>(gates: &mut G, y: &Number<G::Wire>, multiplier: u8, bits: usize) -> Number<G::Wire, PRODUCT> {
+fn negative_multiple<G: Gates>(
+    gates: &mut G,
+    y: &Number<G::Wire>,
+    multiplier: u8,
+    bits: usize,
+) -> Number<G::Wire, PRODUCT> {
     let below_sign = y.len().saturating_sub(1);
     let (plus, minus) = signed_digits(multiplier);
     // A positive one first: nothing is negated then.
@@ -129,17 +148,22 @@ fn negative_multiple<G: Gates>(gates: &mut G, y: &Number<G::Wire>, multiplier: u
     product
 }
 
-/// `multiplier = plus − minus` with as few ones as possible: the non-adjacent form, where it has fewer than the binary one.
+/// `multiplier = plus − minus` with as few ones as possible: the non-adjacent form, where it has
+/// fewer than the binary one.
 const fn signed_digits(multiplier: u8) -> (u16, u16) {
     let binary = multiplier as u16;
     let half = binary >> 1;
     let sum = binary + half;
     let digits = half ^ sum;
-    if digits.count_ones() < binary.count_ones() { (sum & digits, half & digits) } else { (binary, 0) }
+    if digits.count_ones() < binary.count_ones() {
+        (sum & digits, half & digits)
+    } else {
+        (binary, 0)
+    }
 }
 
-/// A piece as the circuit adds it up, with unsigned products only: `(base + slope·t) >> shift`, where a falling one takes the
-/// complement of `t`.
+/// A piece as the circuit adds it up, with unsigned products only: `(base + slope·t) >> shift`,
+/// where a falling one takes the complement of `t`.
 #[derive(Clone, Copy, Default)]
 struct Piece {
     base: i64,
@@ -147,11 +171,13 @@ struct Piece {
     falling: bool,
 }
 
-/// Most bits of a spline's input, of a slope's magnitude, and of a line's value: its product with a sign, more than an offset changes.
+/// Most bits of a spline's input, of a slope's magnitude, and of a line's value: its product with a
+/// sign, more than an offset changes.
 const INPUT: usize = 14;
 const SLOPE: usize = 16;
 const LINE: usize = INPUT + SLOPE + 2;
-/// The pieces, then what stands beyond the last, then what stands on the other side of a [`Parity::Left`].
+/// The pieces, then what stands beyond the last, then what stands on the other side of a
+/// [`Parity::Left`].
 const ENTRIES: usize = MAX_PIECES + 2;
 
 impl Piece {
@@ -163,7 +189,9 @@ impl Piece {
             let base = (i64::from(offset) << s.shift) + slope.min(0) * most;
             *entry = Self { base, slope: slope.unsigned_abs(), falling: slope < 0 };
         }
-        let last = table.get(s.pieces() - 1).map_or(0, |p| p.at(if p.falling { 0 } else { most }, s.shift));
+        let last = table
+            .get(s.pieces() - 1)
+            .map_or(0, |p| p.at(if p.falling { 0 } else { most }, s.shift));
         if let Some(beyond) = table.get_mut(s.pieces()) {
             *beyond = Self { base: last << s.shift, ..Self::default() };
         }
@@ -178,12 +206,15 @@ impl Piece {
     }
 }
 
-/// From the truncated `y` to the spline's value without its constant ([`super::Function::constant`]); an odd one lacks 1 more where `y < 0`.
+/// From the truncated `y` to the spline's value without its constant
+/// ([`super::Function::constant`]); an odd one lacks 1 more where `y < 0`.
 ///
-/// ANDs: one for each bit of the magnitude beyond `input_bits`, `2^index_bits − 1` to choose the piece, `2ab − max(a, b)` for the product
-/// of `a` bits of `t` and `b` of the slopes, one for each bit of the result to add the offset. The other side costs nothing; a tail a
-/// ReLU and, but for [`Parity::Left`], an adder. A sigmoid of 16 pieces from `Z_{2^24}`, 10 bits cut off, `input_bits` 11 and slopes of
-/// 6 bits takes 99 ANDs, with both shares and the new one (20 bits) 141.
+/// ANDs: one for each bit of the magnitude beyond `input_bits`, `2^index_bits − 1` to choose the
+/// piece, `2ab − max(a, b)` for the product of `a` bits of `t` and `b` of the slopes, one for each
+/// bit of the result to add the offset. The other side costs nothing; a tail a ReLU and, but for
+/// [`Parity::Left`], an adder. A sigmoid of 16 pieces from `Z_{2^24}`, 10 bits cut off,
+/// `input_bits` 11 and slopes of 6 bits takes 99 ANDs, with both shares and the new one (20 bits)
+/// 141.
 #[inline(never)] // as above
 pub(super) fn spline<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, s: &Spline, keep: usize) {
     let low = usize::from(s.input_bits - s.index_bits);
@@ -210,7 +241,8 @@ pub(super) fn spline<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, s: &Splin
     }
 }
 
-/// Of empty numbers makes `u` the `t`, turned round for a falling piece, and `hot` for each entry of the table whether it is the one.
+/// Of empty numbers makes `u` the `t`, turned round for a falling piece, and `hot` for each entry
+/// of the table whether it is the one.
 #[inline(never)] // as above
 fn choose_piece<G: Gates>(
     gates: &mut G,
@@ -233,7 +265,8 @@ fn choose_piece<G: Gates>(
     let left = s.parity == Parity::Left;
     let other = y.sign().not(gates).select(left);
     let outside = or(gates, &beyond, &other);
-    // Where slopes have several ones in common it is cheaper to keep these public and to let t stop, too.
+    // Where slopes have several ones in common it is cheaper to keep these public and to let t
+    // stop, too.
     let common = table.iter().take(s.pieces()).fold(u64::MAX, |ones, p| ones & p.slope);
     let stop = !left && common.count_ones() > 1;
     for i in if stop { 0 } else { low }..inner {
@@ -261,7 +294,8 @@ fn choose_piece<G: Gates>(
     }
 }
 
-/// Each wire of `hot` becomes two: with the next bit of the index 0, and 1. One AND each, but for the first: one of all is 1.
+/// Each wire of `hot` becomes two: with the next bit of the index 0, and 1. One AND each, but for
+/// the first: one of all is 1.
 fn split<G: Gates>(gates: &mut G, hot: &mut Number<G::Wire, ENTRIES>, index: &Bit<G::Wire>) {
     let len = hot.len();
     hot.resize(2 * len);
@@ -285,11 +319,15 @@ fn look_up<G: Gates>(
     if possible(hot, table).all(|(_, piece)| bit(piece)) {
         return Bit::Const(true);
     }
-    possible(hot, table).fold(Bit::Const(false), |sum, (wire, piece)| sum.xor(gates, &wire.select(bit(piece))))
+    possible(hot, table)
+        .fold(Bit::Const(false), |sum, (wire, piece)| sum.xor(gates, &wire.select(bit(piece))))
 }
 
 /// The entries that may be chosen.
-fn possible<'a, W: Copy>(hot: &'a Number<W, ENTRIES>, table: &'a [Piece; ENTRIES]) -> impl Iterator<Item = (&'a Bit<W>, &'a Piece)> {
+fn possible<'a, W: Copy>(
+    hot: &'a Number<W, ENTRIES>,
+    table: &'a [Piece; ENTRIES],
+) -> impl Iterator<Item = (&'a Bit<W>, &'a Piece)> {
     let wires = (0..hot.len()).map(|i| hot.bit(i));
     wires.zip(table).filter(|(wire, _)| !matches!(wire, Bit::Const(false)))
 }
@@ -312,7 +350,8 @@ fn line<G: Gates>(
         slope.push(bit);
     }
     let product = if slope.len() <= t.len() {
-        let most = |rows| table.iter().map(|p| p.slope & mask(rows)).max().unwrap_or(0) * mask(t.len());
+        let most =
+            |rows| table.iter().map(|p| p.slope & mask(rows)).max().unwrap_or(0) * mask(t.len());
         multiply(gates, t, &slope, most)
     } else {
         multiply(gates, &slope, t, |rows| steepest * mask(rows))
@@ -341,7 +380,8 @@ fn line<G: Gates>(
     v
 }
 
-/// `a·b`, both unsigned and as long as they are, with a public sign; `most(k)`: the largest product with the low `k` bits of `b`.
+/// `a·b`, both unsigned and as long as they are, with a public sign; `most(k)`: the largest product
+/// with the low `k` bits of `b`.
 fn multiply<G: Gates, const A: usize, const B: usize>(
     gates: &mut G,
     a: &Number<G::Wire, A>,
@@ -355,7 +395,8 @@ fn multiply<G: Gates, const A: usize, const B: usize>(
         product.resize(width + 1);
         let mut carry = Bit::Const(false);
         for i in j..width {
-            let mut sum = if i - j < a.len() { a.bit(i - j).and(gates, b.bit(j)) } else { Bit::Const(false) };
+            let mut sum =
+                if i - j < a.len() { a.bit(i - j).and(gates, b.bit(j)) } else { Bit::Const(false) };
             product.bit(i).add(gates, &mut sum, &mut carry, i + 1 < width);
             product.set(i, sum);
         }
@@ -376,7 +417,10 @@ mod tests {
     struct Lcg(u64);
     impl Lcg {
         fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             self.0 >> 24
         }
         fn below(&mut self, n: u64) -> u64 {
@@ -401,7 +445,12 @@ mod tests {
                 slopes: [0; MAX_PIECES],
             };
             // All signs, wide and narrow, with bits in common, constant.
-            let (wide, steep, kind, base) = (1 + self.below(16) as u32, 1 + self.below(16) as u32, self.below(5), self.signed(16) as i16);
+            let (wide, steep, kind, base) = (
+                1 + self.below(16) as u32,
+                1 + self.below(16) as u32,
+                self.below(5),
+                self.signed(16) as i16,
+            );
             for i in 0..s.pieces() {
                 let slope = self.signed(steep) as i16;
                 s.offsets[i] = self.signed(wide) as i16;
@@ -421,7 +470,10 @@ mod tests {
                     let (a, b) = (self.signed(ring + 1), self.signed(ring + 1));
                     Function::Clip { lo: a.min(b), hi: a.max(b) }
                 }
-                1 => Function::Leaky { multiplier: 1 + self.below(255) as u8, bits: self.below(16) as u8 },
+                1 => Function::Leaky {
+                    multiplier: 1 + self.below(255) as u8,
+                    bits: self.below(16) as u8,
+                },
                 _ => Function::Spline(self.spline(if ring < 9 { ring.into() } else { 14 })),
             }
         }
@@ -432,13 +484,24 @@ mod tests {
         let (m, out) = (circuit.modulus_in, circuit.modulus_out);
         let s = m.sub(m.from_signed(y), m.reduce(c));
         let r = out.reduce(r);
-        let got = plain(circuit, bits(s, m.bits()), bits(m.reduce(c), m.bits()).chain(bits(r, out.bits())));
-        let wanted = out.from_signed(circuit.function.apply(y, circuit.shift) - circuit.function.constant() - r as i64);
+        let got = plain(
+            circuit,
+            bits(s, m.bits()),
+            bits(m.reduce(c), m.bits()).chain(bits(r, out.bits())),
+        );
+        let wanted = out.from_signed(
+            circuit.function.apply(y, circuit.shift) - circuit.function.constant() - r as i64,
+        );
         assert_eq!(got, Ok(wanted), "{circuit:?} {y} {c} {r}");
     }
 
     fn neuron(function: Function, ring_in: u32, ring_out: u32, shift: u8) -> Neuron {
-        let circuit = Neuron { function, modulus_in: Modulus::Bits(ring_in as u8), modulus_out: Modulus::Bits(ring_out as u8), shift };
+        let circuit = Neuron {
+            function,
+            modulus_in: Modulus::Bits(ring_in as u8),
+            modulus_out: Modulus::Bits(ring_out as u8),
+            shift,
+        };
         assert_eq!(circuit.check(), Ok(()), "{circuit:?}");
         circuit
     }
@@ -502,7 +565,8 @@ mod tests {
 
     #[test]
     fn typical_functions_cost_what_the_documentation_says() {
-        // 0 to 6 in steps of 2^-10, five bits of which are cut off: two bits are choices of wires, twelve compared, eight chosen.
+        // 0 to 6 in steps of 2^-10, five bits of which are cut off: two bits are choices of wires,
+        // twelve compared, eight chosen.
         assert_eq!(own(Function::Clip { lo: 0, hi: (6 << 10) - 1 }, 24, 20, 5), 20);
         assert_eq!(own(Function::Clip { lo: -100, hi: 100 }, 24, 20, 0), 21 + 23 + 8);
         let constant = Function::Clip { lo: 1 << 30, hi: 1 << 31 };
@@ -517,14 +581,26 @@ mod tests {
             slopes[i as usize] = ((at(i + 1) - at(i)) * 2.0) as i16;
         }
         assert_eq!(slopes[0], 62, "six bits");
-        let sigmoid = Spline { parity: Parity::Odd, tail: false, input_bits: 11, index_bits: 4, shift: 8, centre: 128, offsets, slopes };
+        let sigmoid = Spline {
+            parity: Parity::Odd,
+            tail: false,
+            input_bits: 11,
+            index_bits: 4,
+            shift: 8,
+            centre: 128,
+            offsets,
+            slopes,
+        };
         let spline = |s| own(Function::Spline(s), 24, 20, 10);
         // Saturated, piece, product, offset.
         assert_eq!(spline(sigmoid), 1 + 15 + (2 * 7 * 6 - 7) + 6);
         assert_eq!(totals(&neuron(Function::Spline(sigmoid), 24, 20, 10)).ands, 141);
-        for (parity, tail, ands) in
-            [(Parity::Even, false, 99), (Parity::Even, true, 125), (Parity::Left, false, 100), (Parity::Left, true, 113)]
-        {
+        for (parity, tail, ands) in [
+            (Parity::Even, false, 99),
+            (Parity::Even, true, 125),
+            (Parity::Left, false, 100),
+            (Parity::Left, true, 113),
+        ] {
             assert_eq!(spline(Spline { parity, tail, ..sigmoid }), ands);
         }
         // What is the same in all pieces costs nothing but its additions.
@@ -532,7 +608,8 @@ mod tests {
         assert_eq!(spline(flat), 1 + 15);
         let steps = Spline { index_bits: 4, input_bits: 4, ..sigmoid };
         assert_eq!(spline(steps), 8 + 15);
-        let mut line = Spline { index_bits: 0, offsets: [0; MAX_PIECES], slopes: [0; MAX_PIECES], ..sigmoid };
+        let mut line =
+            Spline { index_bits: 0, offsets: [0; MAX_PIECES], slopes: [0; MAX_PIECES], ..sigmoid };
         line.slopes[0] = 5;
         assert_eq!(spline(line), 1 + 11 + 11);
     }
@@ -541,16 +618,29 @@ mod tests {
     #[test]
     fn no_record_takes_more_than_2_to_the_13_calls() {
         let mut most = 0;
-        for (index_bits, parity) in (0..6).flat_map(|i| [Parity::Odd, Parity::Even, Parity::Left].map(|p| (i, p))) {
+        for (index_bits, parity) in
+            (0..6).flat_map(|i| [Parity::Odd, Parity::Even, Parity::Left].map(|p| (i, p)))
+        {
             let (mut offsets, mut slopes) = ([0; MAX_PIECES], [0; MAX_PIECES]);
             for i in 0..1 << index_bits {
-                (offsets[i], slopes[i]) = (0x5555_i16.rotate_left(i as u32), [i16::MIN, 0x5555, 0x2aaa][i % 3]);
+                (offsets[i], slopes[i]) =
+                    (0x5555_i16.rotate_left(i as u32), [i16::MIN, 0x5555, 0x2aaa][i % 3]);
             }
-            let s = Spline { parity, tail: true, input_bits: 14, index_bits, shift: 0, centre: 0, offsets, slopes };
+            let s = Spline {
+                parity,
+                tail: true,
+                input_bits: 14,
+                index_bits,
+                shift: 0,
+                centre: 0,
+                offsets,
+                slopes,
+            };
             most = most.max(totals(&neuron(Function::Spline(s), 44, 44, 0)).ands);
         }
         for multiplier in 1..=u8::MAX {
-            most = most.max(totals(&neuron(Function::Leaky { multiplier, bits: 0 }, 44, 44, 0)).ands);
+            most =
+                most.max(totals(&neuron(Function::Leaky { multiplier, bits: 0 }, 44, 44, 0)).ands);
         }
         assert!((512..=1024).contains(&most), "{most}");
     }

@@ -1,9 +1,9 @@
 //! The circuits of the non-linear layers, each written once.
 //!
-//! Every circuit first adds the two shares and reads the sum signed, and (but for [`Argmax`]) last subtracts the client's mask,
-//! so that the server gets its share `x_s = f(y) − r` of the next layer's input (paper, Figures 6, 7 and 9).
-//! For rings `Z_{2^ℓ}` an adder costs one AND per bit but the last. Truncation by `shift` bits, exact and rounding down,
-//! is a choice of wires.
+//! Every circuit first adds the two shares and reads the sum signed, and (but for [`Argmax`]) last
+//! subtracts the client's mask, so that the server gets its share `x_s = f(y) − r` of the next
+//! layer's input (paper, Figures 6, 7 and 9). For rings `Z_{2^ℓ}` an adder costs one AND per bit
+//! but the last. Truncation by `shift` bits, exact and rounding down, is a choice of wires.
 
 use super::activation;
 use super::function::{Function, Parity, Spline};
@@ -25,8 +25,8 @@ pub trait Circuit {
     /// Record number `step`, of at most 64 output bits.
     fn step<G: Gates>(&self, gates: &mut G, state: &mut Self::State<G::Wire>, step: usize);
 
-    /// Whether all parameters are in their ranges: rings of at most [`params::MAX_RING_BITS`] bits, `N` odd and at least 3, and
-    /// 1 to [`MAX_INPUTS`] values to compare.
+    /// Whether all parameters are in their ranges: rings of at most [`params::MAX_RING_BITS`] bits,
+    /// `N` odd and at least 3, and 1 to [`MAX_INPUTS`] values to compare.
     ///
     /// # Errors
     /// [`Error::Internal`] if not: a plan is checked long before.
@@ -37,13 +37,14 @@ pub trait Circuit {
 pub const MAX_INPUTS: u32 = 1 << INDEX_BITS;
 const INDEX_BITS: usize = 16;
 
-/// `x_s = f(y_s + y_c) − r`, reduced mod `modulus_out` as it is, with [`Function::apply`] for `f`, truncation included; but for the
-/// [`Function::constant`], which the server adds afterwards.
+/// `x_s = f(y_s + y_c) − r`, reduced mod `modulus_out` as it is, with [`Function::apply`] for `f`,
+/// truncation included; but for the [`Function::constant`], which the server adds afterwards.
 ///
-/// Inputs: the server's share (`modulus_in.bits()` bits, least significant first), the client's share (the same), the
-/// client's mask `r` (`modulus_out.bits()` bits). Outputs: the `modulus_out.bits()` bits of `x_s`. One step.
-/// ANDs from `Z_{2^ℓ}` to `Z_{2^ℓ'}`: `ℓ−1`, for ReLU `min(ℓ−1−shift, ℓ')`, for others what `activation.rs` says, and `ℓ'−1`.
-/// Leaky and spline know no `N`.
+/// Inputs: the server's share (`modulus_in.bits()` bits, least significant first), the client's
+/// share (the same), the client's mask `r` (`modulus_out.bits()` bits). Outputs: the
+/// `modulus_out.bits()` bits of `x_s`. One step. ANDs from `Z_{2^ℓ}` to `Z_{2^ℓ'}`: `ℓ−1`, for ReLU
+/// `min(ℓ−1−shift, ℓ')`, for others what `activation.rs` says, and `ℓ'−1`. Leaky and spline know no
+/// `N`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Neuron {
     /// The activation.
@@ -73,16 +74,26 @@ impl Circuit for Neuron {
         reconstruct(gates, self.modulus_in, at_once, &mut y);
         let mut carry = Bit::Const(true);
         if let Function::Spline(Spline { parity: Parity::Odd, .. }) = self.function {
-            // −v is ¬v + 1: the 1 goes where the re-share has room for it, instead of another that the server adds.
+            // −v is ¬v + 1: the 1 goes where the re-share has room for it, instead of another that
+            // the server adds.
             carry = *y.sign();
         }
         match &self.function {
             Function::Identity => {}
             Function::Relu => relu(gates, &mut y, keep),
             // Rounding down is monotone: so bounds may be rounded as well.
-            Function::Clip { lo, hi } => activation::clip(gates, &mut y, lo >> shift.min(63), hi >> shift.min(63), keep),
+            Function::Clip { lo, hi } => {
+                activation::clip(gates, &mut y, lo >> shift.min(63), hi >> shift.min(63), keep)
+            }
             Function::Leaky { multiplier, bits } => {
-                activation::leaky(gates, &mut y, *multiplier, usize::from(*bits) + shift, shift, keep);
+                activation::leaky(
+                    gates,
+                    &mut y,
+                    *multiplier,
+                    usize::from(*bits) + shift,
+                    shift,
+                    keep,
+                );
             }
             Function::Spline(spline) => activation::spline(gates, &mut y, spline, keep),
         }
@@ -92,19 +103,22 @@ impl Circuit for Neuron {
     fn check(&self) -> Result<()> {
         check_modulus(self.modulus_in)?;
         check_modulus(self.modulus_out)?;
-        let simple = matches!(self.function, Function::Identity | Function::Relu | Function::Clip { .. });
-        let rings = matches!((self.modulus_in, self.modulus_out), (Modulus::Bits(_), Modulus::Bits(_)));
+        let simple =
+            matches!(self.function, Function::Identity | Function::Relu | Function::Clip { .. });
+        let rings =
+            matches!((self.modulus_in, self.modulus_out), (Modulus::Bits(_), Modulus::Bits(_)));
         if self.function.is_valid() && (simple || rings) { Ok(()) } else { Err(Error::Internal) }
     }
 }
 
-/// `x_s = (max_i(y_i) >> shift) − r`, or of `max(max_i(y_i), 0)`: a pooling window, and its ReLU for the price of one comparison
-/// with 0.
+/// `x_s = (max_i(y_i) >> shift) − r`, or of `max(max_i(y_i), 0)`: a pooling window, and its ReLU
+/// for the price of one comparison with 0.
 ///
-/// Step `i` inputs the server's and the client's share of `y_i` (bits as in [`Neuron`]); the last step inputs the client's
-/// mask, too, and outputs `x_s`. Truncation is monotone, so it comes before the comparisons and narrows them.
-/// ANDs, with `w = ℓ − shift`: `k(ℓ−1)` to reconstruct, `2w(k−1)` to compare and choose, `ℓ'−1` to re-share; with ReLU
-/// `w−1` more for the first value and `k−1` less.
+/// Step `i` inputs the server's and the client's share of `y_i` (bits as in [`Neuron`]); the last
+/// step inputs the client's mask, too, and outputs `x_s`. Truncation is monotone, so it comes
+/// before the comparisons and narrows them. ANDs, with `w = ℓ − shift`: `k(ℓ−1)` to reconstruct,
+/// `2w(k−1)` to compare and choose, `ℓ'−1` to re-share; with ReLU `w−1` more for the first value
+/// and `k−1` less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Max {
     /// Ring of the values' shares.
@@ -158,8 +172,9 @@ impl Circuit for Max {
 
 /// The index of the largest of `inputs` values, the lowest if several are: a classifier's answer.
 ///
-/// Step `i` inputs the server's and the client's share of `y_i`; the last step outputs the index, `⌈log2(inputs)⌉` bits.
-/// ANDs: the first step `ℓ−1`, the others `3ℓ−1` and one for each index bit that is not yet public; the last `ℓ` less.
+/// Step `i` inputs the server's and the client's share of `y_i`; the last step outputs the index,
+/// `⌈log2(inputs)⌉` bits. ANDs: the first step `ℓ−1`, the others `3ℓ−1` and one for each index bit
+/// that is not yet public; the last `ℓ` less.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Argmax {
     /// Ring of the values' shares.
@@ -245,8 +260,9 @@ fn kept_bits(modulus: Modulus) -> usize {
     }
 }
 
-/// Takes the next element of both parties; of the empty `y` makes `y_s + y_c` read signed, without its low `shift` bits.
-/// `modulus.bits() − shift` bits, at least the sign. ANDs: `ℓ−1`, or at most `4k` for `N` of `k` bits.
+/// Takes the next element of both parties; of the empty `y` makes `y_s + y_c` read signed, without
+/// its low `shift` bits. `modulus.bits() − shift` bits, at least the sign. ANDs: `ℓ−1`, or at most
+/// `4k` for `N` of `k` bits.
 #[inline(never)] // so that its stack is free again before the next part
 fn reconstruct<G: Gates>(gates: &mut G, modulus: Modulus, shift: u8, y: &mut Number<G::Wire>) {
     let (width, shift) = (modulus.bits() as usize, usize::from(shift));
@@ -265,8 +281,9 @@ fn reconstruct<G: Gates>(gates: &mut G, modulus: Modulus, shift: u8, y: &mut Num
     }
 }
 
-/// From the sum `t < 2N` of two elements to the signed number it stands for, without its low `shift` bits.
-/// With `h = ⌈N/2⌉` that is `t − N·[t ≥ h] − N·[t ≥ N+h]`, and lies strictly between `−h` and `h ≤ 2^(k−1)`.
+/// From the sum `t < 2N` of two elements to the signed number it stands for, without its low
+/// `shift` bits. With `h = ⌈N/2⌉` that is `t − N·[t ≥ h] − N·[t ≥ N+h]`, and lies strictly between
+/// `−h` and `h ≤ 2^(k−1)`.
 fn read_signed<G: Gates>(gates: &mut G, t: &mut Number<G::Wire>, n: u64, shift: usize) {
     let h = n.div_ceil(2);
     let once = at_least(gates, t, h);
@@ -274,7 +291,8 @@ fn read_signed<G: Gates>(gates: &mut G, t: &mut Number<G::Wire>, n: u64, shift: 
     let only_once = once.xor(gates, &twice);
     let (width, mut carry) = (bit_length(n), Bit::Const(true));
     for i in 0..width {
-        let mut multiple = only_once.select(n >> i & 1 == 1).xor(gates, &twice.select(n << 1 >> i & 1 == 1));
+        let mut multiple =
+            only_once.select(n >> i & 1 == 1).xor(gates, &twice.select(n << 1 >> i & 1 == 1));
         subtract(gates, t.bit(i), &mut multiple, &mut carry, i + 1 < width);
         // In place and shifted: what falls below bit 0 is overwritten there.
         t.set(i.saturating_sub(shift), multiple);
@@ -282,7 +300,8 @@ fn read_signed<G: Gates>(gates: &mut G, t: &mut Number<G::Wire>, n: u64, shift: 
     t.resize(width.saturating_sub(shift).max(1));
 }
 
-/// Makes `y = max(y, 0)`, of which the low `keep` bits are needed. One AND for each of these below the sign.
+/// Makes `y = max(y, 0)`, of which the low `keep` bits are needed. One AND for each of these below
+/// the sign.
 pub(super) fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize) {
     let sign = y.len().saturating_sub(1);
     let positive = y.sign().not(gates);
@@ -296,10 +315,16 @@ pub(super) fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize
     }
 }
 
-/// Takes the client's mask `r` and outputs `v − r mod modulus`, with `borrow`, in fact the first carry, 1; for `Z_{2^ℓ}` it may be 0: then 1 less. ANDs: `ℓ'−1`; for `N` of `k` bits and `|v| < N`, `2k−1` if
-/// `v` is known not to be negative, else at most `4k+2`.
+/// Takes the client's mask `r` and outputs `v − r mod modulus`, with `borrow`, in fact the first
+/// carry, 1; for `Z_{2^ℓ}` it may be 0: then 1 less. ANDs: `ℓ'−1`; for `N` of `k` bits and `|v| <
+/// N`, `2k−1` if `v` is known not to be negative, else at most `4k+2`.
 #[inline(never)] // as above
-fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, borrow: &mut Bit<G::Wire>, modulus: Modulus) {
+fn reshare<G: Gates>(
+    gates: &mut G,
+    v: &Number<G::Wire>,
+    borrow: &mut Bit<G::Wire>,
+    modulus: Modulus,
+) {
     let k = modulus.bits() as usize;
     let n = match modulus {
         Modulus::Bits(_) => {
@@ -340,8 +365,15 @@ fn reshare<G: Gates>(gates: &mut G, v: &Number<G::Wire>, borrow: &mut Bit<G::Wir
     }
 }
 
-/// `d ± multiple·condition`, known to lie in `[0, multiple)`, and as long as that needs, with a public sign.
-fn add_multiple<G: Gates>(gates: &mut G, d: &mut Number<G::Wire>, multiple: u64, condition: &Bit<G::Wire>, negative: bool) {
+/// `d ± multiple·condition`, known to lie in `[0, multiple)`, and as long as that needs, with a
+/// public sign.
+fn add_multiple<G: Gates>(
+    gates: &mut G,
+    d: &mut Number<G::Wire>,
+    multiple: u64,
+    condition: &Bit<G::Wire>,
+    negative: bool,
+) {
     let width = bit_length(multiple - 1);
     d.resize(width);
     let mut carry = Bit::Const(negative);
@@ -359,7 +391,13 @@ fn add_multiple<G: Gates>(gates: &mut G, d: &mut Number<G::Wire>, multiple: u64,
 
 /// Of `b` makes `a − b`, as `a + ¬b` with a first carry of 1; of `carry` the next, if it is wanted.
 #[inline]
-pub(super) fn subtract<G: Gates>(gates: &mut G, a: &Bit<G::Wire>, b: &mut Bit<G::Wire>, carry: &mut Bit<G::Wire>, wanted: bool) {
+pub(super) fn subtract<G: Gates>(
+    gates: &mut G,
+    a: &Bit<G::Wire>,
+    b: &mut Bit<G::Wire>,
+    carry: &mut Bit<G::Wire>,
+    wanted: bool,
+) {
     b.negate(gates);
     a.add(gates, b, carry, wanted);
 }
@@ -389,9 +427,14 @@ fn greater<G: Gates>(gates: &mut G, a: &Number<G::Wire>, b: &Number<G::Wire>) ->
     carry
 }
 
-/// `b = condition ? a : b`, equally long. One AND per bit; none for the sign if `b`'s is public, for then `b ≥ 0` and `a` is
-/// chosen only if it is larger.
-fn choose<G: Gates>(gates: &mut G, condition: &Bit<G::Wire>, a: &Number<G::Wire>, b: &mut Number<G::Wire>) {
+/// `b = condition ? a : b`, equally long. One AND per bit; none for the sign if `b`'s is public,
+/// for then `b ≥ 0` and `a` is chosen only if it is larger.
+fn choose<G: Gates>(
+    gates: &mut G,
+    condition: &Bit<G::Wire>,
+    a: &Number<G::Wire>,
+    b: &mut Number<G::Wire>,
+) {
     let sign = b.len().saturating_sub(1);
     let width = if matches!(b.sign(), Bit::Const(_)) { sign } else { b.len() };
     for i in 0..width {
@@ -411,8 +454,15 @@ mod tests {
     use crate::garble::gates::{Shape, bits, plain, shape, totals};
     use std::vec::Vec;
 
-    const RINGS: [Modulus; 7] =
-        [Modulus::Bits(1), Modulus::Bits(2), Modulus::Bits(3), Modulus::Bits(5), Modulus::Odd(3), Modulus::Odd(7), Modulus::Odd(19)];
+    const RINGS: [Modulus; 7] = [
+        Modulus::Bits(1),
+        Modulus::Bits(2),
+        Modulus::Bits(3),
+        Modulus::Bits(5),
+        Modulus::Odd(3),
+        Modulus::Odd(7),
+        Modulus::Odd(19),
+    ];
 
     fn elements(m: Modulus) -> core::ops::Range<u64> {
         0..m.value()
@@ -427,11 +477,20 @@ mod tests {
     fn neuron_is_its_definition_exhaustively() {
         for modulus_in in RINGS {
             for modulus_out in RINGS {
-                let functions = [Function::Identity, Function::Relu, Function::Clip { lo: -2, hi: 1 }, Function::Clip { lo: 0, hi: 3 }];
-                for (shift, function) in [0, 1, 3].into_iter().flat_map(|s| functions.map(|f| (s, f))) {
+                let functions = [
+                    Function::Identity,
+                    Function::Relu,
+                    Function::Clip { lo: -2, hi: 1 },
+                    Function::Clip { lo: 0, hi: 3 },
+                ];
+                for (shift, function) in
+                    [0, 1, 3].into_iter().flat_map(|s| functions.map(|f| (s, f)))
+                {
                     let circuit = Neuron { function, modulus_in, modulus_out, shift };
                     let (k, ko) = (modulus_in.bits(), modulus_out.bits());
-                    for (s, c) in elements(modulus_in).flat_map(|s| elements(modulus_in).map(move |c| (s, c))) {
+                    for (s, c) in
+                        elements(modulus_in).flat_map(|s| elements(modulus_in).map(move |c| (s, c)))
+                    {
                         let y = modulus_in.to_signed(modulus_in.add(s, c));
                         let f = match function {
                             Function::Relu => y.max(0),
@@ -440,7 +499,11 @@ mod tests {
                         };
                         for r in elements(modulus_out) {
                             let got = plain(&circuit, bits(s, k), bits(c, k).chain(bits(r, ko)));
-                            assert_eq!(got, Ok(wanted(f, shift, r, modulus_out)), "{circuit:?} {s} {c} {r}");
+                            assert_eq!(
+                                got,
+                                Ok(wanted(f, shift, r, modulus_out)),
+                                "{circuit:?} {s} {c} {r}"
+                            );
                         }
                     }
                 }
@@ -473,22 +536,42 @@ mod tests {
 
     #[test]
     fn max_and_argmax_are_their_definitions_exhaustively() {
-        for modulus in [Modulus::Bits(1), Modulus::Bits(2), Modulus::Bits(3), Modulus::Odd(3), Modulus::Odd(7)] {
+        for modulus in
+            [Modulus::Bits(1), Modulus::Bits(2), Modulus::Bits(3), Modulus::Odd(3), Modulus::Odd(7)]
+        {
             for inputs in 1..=4 {
                 for values in tuples(modulus, inputs) {
                     let (server, client) = share(modulus, &values);
                     let signed: Vec<i64> = values.iter().map(|v| modulus.to_signed(*v)).collect();
                     let max = signed.iter().copied().max().unwrap_or_default();
                     for (relu, shift) in [(false, 0), (false, 1), (true, 0), (true, 1)] {
-                        let circuit = Max { modulus_in: modulus, modulus_out: Modulus::Bits(4), inputs, shift, relu };
+                        let circuit = Max {
+                            modulus_in: modulus,
+                            modulus_out: Modulus::Bits(4),
+                            inputs,
+                            shift,
+                            relu,
+                        };
                         let f = if relu { max.max(0) } else { max };
                         let r = values.iter().sum::<u64>() & 15;
-                        let got = plain(&circuit, server.iter().copied(), client.iter().copied().chain(bits(r, 4)));
-                        assert_eq!(got, Ok(wanted(f, shift, r, Modulus::Bits(4))), "{circuit:?} {signed:?}");
+                        let got = plain(
+                            &circuit,
+                            server.iter().copied(),
+                            client.iter().copied().chain(bits(r, 4)),
+                        );
+                        assert_eq!(
+                            got,
+                            Ok(wanted(f, shift, r, Modulus::Bits(4))),
+                            "{circuit:?} {signed:?}"
+                        );
                     }
                     let circuit = Argmax { modulus, inputs };
                     let got = plain(&circuit, server.iter().copied(), client.iter().copied());
-                    assert_eq!(got.map(Some), Ok(signed.iter().position(|y| *y == max).map(|i| i as u64)), "{circuit:?} {signed:?}");
+                    assert_eq!(
+                        got.map(Some),
+                        Ok(signed.iter().position(|y| *y == max).map(|i| i as u64)),
+                        "{circuit:?} {signed:?}"
+                    );
                 }
             }
         }
@@ -497,10 +580,14 @@ mod tests {
     #[test]
     fn costs_are_the_formulae() {
         let b = Modulus::Bits;
-        for (l, lo, shift) in [(8, 8, 0), (24, 20, 0), (24, 20, 8), (37, 37, 5), (44, 21, 12), (8, 44, 20), (1, 1, 0)] {
+        for (l, lo, shift) in
+            [(8, 8, 0), (24, 20, 0), (24, 20, 8), (37, 37, 5), (44, 21, 12), (8, 44, 20), (1, 1, 0)]
+        {
             let (w, wo, s) = (u32::from(l), u32::from(lo), u32::from(shift));
-            let neuron = |function| Neuron { function, modulus_in: b(l), modulus_out: b(lo), shift };
-            let shape_of = |ands| Shape { ands, server_inputs: w, client_inputs: w + wo, outputs: wo };
+            let neuron =
+                |function| Neuron { function, modulus_in: b(l), modulus_out: b(lo), shift };
+            let shape_of =
+                |ands| Shape { ands, server_inputs: w, client_inputs: w + wo, outputs: wo };
             assert_eq!(totals(&neuron(Function::Identity)), shape_of(w - 1 + wo - 1));
             let survive = (w - 1).saturating_sub(s).min(wo);
             // Where nothing survives, the value is the constant 0, and its first borrow is free.
@@ -510,7 +597,10 @@ mod tests {
             let pool = |relu| Max { modulus_in: b(l), modulus_out: b(lo), inputs: k, shift, relu };
             assert_eq!(totals(&pool(false)).ands, k * (w - 1) + 2 * narrow * (k - 1) + wo - 1);
             if survive > 0 {
-                assert_eq!(totals(&pool(true)).ands, k * (w - 1) + 2 * narrow * (k - 1) + wo - 1 + narrow - 1 - (k - 1));
+                assert_eq!(
+                    totals(&pool(true)).ands,
+                    k * (w - 1) + 2 * narrow * (k - 1) + wo - 1 + narrow - 1 - (k - 1)
+                );
             }
         }
     }
@@ -520,7 +610,8 @@ mod tests {
         let circuit = Argmax { modulus: Modulus::Bits(24), inputs: 10 };
         assert_eq!(circuit.index_bits(), 4);
         let ands: Vec<u32> = (0..10).map(|i| shape(&circuit, i).ands).collect();
-        // 23 to add, 24 to compare, 24 to choose, and index bits: bit i is public until index 2^i has passed.
+        // 23 to add, 24 to compare, 24 to choose, and index bits: bit i is public until index 2^i
+        // has passed.
         assert_eq!(ands, [23, 71, 72, 73, 73, 74, 74, 74, 74, 51]);
         assert_eq!(shape(&circuit, 8).outputs, 0);
         assert_eq!(shape(&circuit, 9).outputs, 4);
@@ -535,16 +626,29 @@ mod tests {
     #[test]
     fn the_papers_prime_costs_a_few_ands_per_bit() {
         let n = Modulus::Odd(101_285_036_033);
-        let neuron = |function, shift| totals(&Neuron { function, modulus_in: n, modulus_out: n, shift }).ands;
+        let neuron = |function, shift| {
+            totals(&Neuron { function, modulus_in: n, modulus_out: n, shift }).ands
+        };
         assert!(neuron(Function::Relu, 0) <= 7 * 37, "{}", neuron(Function::Relu, 0));
         assert!(neuron(Function::Identity, 0) <= 8 * 37 + 2, "{}", neuron(Function::Identity, 0));
     }
 
     #[test]
     fn parameters_out_of_range_are_refused() {
-        let ok = Neuron { function: Function::Relu, modulus_in: Modulus::Bits(44), modulus_out: Modulus::Odd(3), shift: 255 };
+        let ok = Neuron {
+            function: Function::Relu,
+            modulus_in: Modulus::Bits(44),
+            modulus_out: Modulus::Odd(3),
+            shift: 255,
+        };
         assert_eq!(ok.check(), Ok(()));
-        for bad in [Modulus::Bits(0), Modulus::Bits(45), Modulus::Odd(1), Modulus::Odd(4), Modulus::Odd((1 << 44) + 1)] {
+        for bad in [
+            Modulus::Bits(0),
+            Modulus::Bits(45),
+            Modulus::Odd(1),
+            Modulus::Odd(4),
+            Modulus::Odd((1 << 44) + 1),
+        ] {
             assert_eq!(Neuron { modulus_in: bad, ..ok }.check(), Err(Error::Internal));
             assert_eq!(Neuron { modulus_out: bad, ..ok }.check(), Err(Error::Internal));
             assert_eq!(Argmax { modulus: bad, inputs: 2 }.check(), Err(Error::Internal));

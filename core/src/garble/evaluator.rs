@@ -28,13 +28,18 @@ impl<'a> Evaluator<'a> {
 
     /// Evaluates record `step` of the neurons `first_neuron..first_neuron + lanes`.
     ///
-    /// `tables`: `[lanes][32 · ands]` bytes. `server_labels`, `client_labels`: active labels, `[lanes][server_inputs]` and
-    /// `[lanes][client_inputs]`. Writes `colours`, `[lanes]`: bit `i` is the colour of output `i`, output = colour ⊕ decode.
-    /// The lengths are those of [`super::shape`]. Between the steps of one neuron, `state` is kept.
+    /// `tables`: `[lanes][32 · ands]` bytes. `server_labels`, `client_labels`: active labels,
+    /// `[lanes][server_inputs]` and `[lanes][client_inputs]`. Writes `colours`, `[lanes]`: bit
+    /// `i` is the colour of output `i`, output = colour ⊕ decode. The lengths are those of
+    /// [`super::shape`]. Between the steps of one neuron, `state` is kept.
     ///
     /// # Errors
-    /// [`Error::Internal`] if a length is wrong, `lanes` is not in `1..=L`, or the circuit's parameters are out of range.
-    #[expect(clippy::too_many_arguments, reason = "inputs first, then outputs; a struct of these would be built only to be taken apart")]
+    /// [`Error::Internal`] if a length is wrong, `lanes` is not in `1..=L`, or the circuit's
+    /// parameters are out of range.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "inputs first, then outputs; a struct of these would be built only to be taken apart"
+    )]
     pub fn evaluate<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
@@ -48,11 +53,22 @@ impl<'a> Evaluator<'a> {
         colours: &mut [u64],
     ) -> Result<()> {
         let steps = step..step.saturating_add(1);
-        self.evaluate_steps::<C, L>(circuit, state, steps, first_neuron, lanes, tables, server_labels, client_labels, colours)
+        self.evaluate_steps::<C, L>(
+            circuit,
+            state,
+            steps,
+            first_neuron,
+            lanes,
+            tables,
+            server_labels,
+            client_labels,
+            colours,
+        )
     }
 
-    /// Evaluates all records of the neurons `first_neuron..first_neuron + lanes`: [`Self::evaluate`], with slices for whole
-    /// neurons ([`super::totals`]) in the order of the wire.
+    /// Evaluates all records of the neurons `first_neuron..first_neuron + lanes`:
+    /// [`Self::evaluate`], with slices for whole neurons ([`super::totals`]) in the order of
+    /// the wire.
     ///
     /// # Errors
     /// As [`Self::evaluate`].
@@ -68,10 +84,21 @@ impl<'a> Evaluator<'a> {
         colours: &mut [u64],
     ) -> Result<()> {
         let (mut state, steps) = (circuit.start(), 0..circuit.steps());
-        self.evaluate_steps::<C, L>(circuit, &mut state, steps, first_neuron, lanes, tables, server_labels, client_labels, colours)
+        self.evaluate_steps::<C, L>(
+            circuit,
+            &mut state,
+            steps,
+            first_neuron,
+            lanes,
+            tables,
+            server_labels,
+            client_labels,
+            colours,
+        )
     }
 
-    /// [`Self::evaluate`] for records of several `steps`, with slices for all of them in the order of the wire.
+    /// [`Self::evaluate`] for records of several `steps`, with slices for all of them in the order
+    /// of the wire.
     #[expect(clippy::too_many_arguments, reason = "those of evaluate")]
     pub(crate) fn evaluate_steps<C: Circuit, const L: usize>(
         &self,
@@ -121,15 +148,24 @@ impl<'a> Evaluator<'a> {
         if exact { Ok(()) } else { Err(Error::Internal) }
     }
 
-    fn keys<C: Circuit, const L: usize>(&self, circuit: &C, first_neuron: u64, step: usize) -> [Block; L] {
+    fn keys<C: Circuit, const L: usize>(
+        &self,
+        circuit: &C,
+        first_neuron: u64,
+        step: usize,
+    ) -> [Block; L] {
         let (first, stride) = lane_records(circuit, first_neuron, step);
         record_keys(self.session, self.layer, first, stride)
     }
 }
 
-/// What record `step` holds: an evaluation without tables, labels and hashes. A reading of its own would be every circuit a second time in a
-/// client's flash.
-pub(crate) fn count<C: Circuit, const L: usize>(circuit: &C, state: &mut C::State<Labels<L>>, step: usize) -> Shape {
+/// What record `step` holds: an evaluation without tables, labels and hashes. A reading of its own
+/// would be every circuit a second time in a client's flash.
+pub(crate) fn count<C: Circuit, const L: usize>(
+    circuit: &C,
+    state: &mut C::State<Labels<L>>,
+    step: usize,
+) -> Shape {
     let mut run = Run::<L> {
         keys: None,
         lanes: 0,
@@ -144,7 +180,12 @@ pub(crate) fn count<C: Circuit, const L: usize>(circuit: &C, state: &mut C::Stat
     };
     circuit.step(&mut run, state, step);
     let Cursor { server_input, client_input, row, output, .. } = run.cursor;
-    Shape { ands: row as u32, server_inputs: server_input as u32, client_inputs: client_input as u32, outputs: output }
+    Shape {
+        ands: row as u32,
+        server_inputs: server_input as u32,
+        client_inputs: client_input as u32,
+        outputs: output,
+    }
 }
 
 /// One record in all lanes. A wire is its active label.

@@ -3,7 +3,8 @@
 /// Most pieces of a [`Spline`].
 pub const MAX_PIECES: usize = 32;
 
-/// What a [`super::Neuron`] computes of `y`, before `shift` bits are cut off: [`Function::apply`] is the definition.
+/// What a [`super::Neuron`] computes of `y`, before `shift` bits are cut off: [`Function::apply`]
+/// is the definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
     /// `y`: for truncation alone.
@@ -39,12 +40,13 @@ pub enum Parity {
     Left,
 }
 
-/// A function made of straight pieces over the magnitude `u = y` for `y ≥ 0`, `−1−y` for `y < 0`, where `y` is the value whose low bits
-/// have been cut off already. `u` stops at `2^input_bits − 1`; its top `index_bits` bits choose the piece, the others are `t`:
-/// `v = offset + floor(slope · t / 2^shift)`.
+/// A function made of straight pieces over the magnitude `u = y` for `y ≥ 0`, `−1−y` for `y < 0`,
+/// where `y` is the value whose low bits have been cut off already. `u` stops at `2^input_bits −
+/// 1`; its top `index_bits` bits choose the piece, the others are `t`: `v = offset + floor(slope ·
+/// t / 2^shift)`.
 ///
-/// The result is `centre` plus: for [`Parity::Odd`] `v` or, if `y < 0`, `−v`; for [`Parity::Even`] `v`; for [`Parity::Left`]
-/// `v` if `y < 0`, else 0; and with `tail`, `max(y, 0)`.
+/// The result is `centre` plus: for [`Parity::Odd`] `v` or, if `y < 0`, `−v`; for [`Parity::Even`]
+/// `v`; for [`Parity::Left`] `v` if `y < 0`, else 0; and with `tail`, `max(y, 0)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Spline {
     /// The sides of 0.
@@ -74,7 +76,8 @@ impl Function {
             Self::Relu => y.max(0) >> shift,
             Self::Clip { lo, hi } => y.max(*lo).min(*hi) >> shift,
             Self::Leaky { multiplier, bits } if y < 0 => {
-                y.wrapping_mul(i64::from(*multiplier)) >> (u32::from(*bits) + u32::from(shift)).min(63)
+                y.wrapping_mul(i64::from(*multiplier))
+                    >> (u32::from(*bits) + u32::from(shift)).min(63)
             }
             Self::Leaky { .. } => y >> shift,
             Self::Spline(spline) => spline.apply(y >> shift),

@@ -15,9 +15,11 @@ use zeroize::Zeroize as _;
 pub struct Garbler<'a> {
     /// Public: derives the records' keys.
     pub session: &'a Tmmo,
-    /// Secret: the pseudo-random function of the server's own input labels, so that none need be kept.
+    /// Secret: the pseudo-random function of the server's own input labels, so that none need be
+    /// kept.
     pub secret: &'a Tmmo,
-    /// Free-XOR offset, its lsb 1: the Δ of the correlated OTs that gave the client's labels. Wiped on drop.
+    /// Free-XOR offset, its lsb 1: the Δ of the correlated OTs that gave the client's labels.
+    /// Wiped on drop.
     pub delta: Block,
     /// Which layer of which prediction. Never twice under one session key.
     pub layer: u64,
@@ -41,13 +43,18 @@ impl<'a> Garbler<'a> {
 
     /// Garbles record `step` of the neurons `first_neuron..first_neuron + lanes`.
     ///
-    /// `client_zero`: zero labels of the client's inputs, `[lanes][client_inputs]`. Writes `tables`, `[lanes][32 · ands]` bytes, and
-    /// `decode`, `[lanes]`: bit `i` is the permute bit of output `i`, so that output = colour ⊕ decode.
-    /// The lengths are those of [`super::shape`]. Between the steps of one neuron, `state` is kept.
+    /// `client_zero`: zero labels of the client's inputs, `[lanes][client_inputs]`. Writes
+    /// `tables`, `[lanes][32 · ands]` bytes, and `decode`, `[lanes]`: bit `i` is the permute
+    /// bit of output `i`, so that output = colour ⊕ decode. The lengths are those of
+    /// [`super::shape`]. Between the steps of one neuron, `state` is kept.
     ///
     /// # Errors
-    /// [`Error::Internal`] if a length is wrong, `lanes` is not in `1..=L`, or the circuit's parameters are out of range.
-    #[expect(clippy::too_many_arguments, reason = "inputs first, then outputs; a struct of these would be built only to be taken apart")]
+    /// [`Error::Internal`] if a length is wrong, `lanes` is not in `1..=L`, or the circuit's
+    /// parameters are out of range.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "inputs first, then outputs; a struct of these would be built only to be taken apart"
+    )]
     pub fn garble<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
@@ -59,11 +66,20 @@ impl<'a> Garbler<'a> {
         tables: &mut [u8],
         decode: &mut [u64],
     ) -> Result<()> {
-        self.garble_steps::<C, L>(circuit, state, step..step.saturating_add(1), first_neuron, lanes, client_zero, tables, decode)
+        self.garble_steps::<C, L>(
+            circuit,
+            state,
+            step..step.saturating_add(1),
+            first_neuron,
+            lanes,
+            client_zero,
+            tables,
+            decode,
+        )
     }
 
-    /// Garbles all records of the neurons `first_neuron..first_neuron + lanes`: [`Self::garble`], with slices for whole neurons
-    /// ([`super::totals`]) in the order of the wire.
+    /// Garbles all records of the neurons `first_neuron..first_neuron + lanes`: [`Self::garble`],
+    /// with slices for whole neurons ([`super::totals`]) in the order of the wire.
     ///
     /// # Errors
     /// As [`Self::garble`].
@@ -77,10 +93,20 @@ impl<'a> Garbler<'a> {
         decode: &mut [u64],
     ) -> Result<()> {
         let mut state = circuit.start();
-        self.garble_steps::<C, L>(circuit, &mut state, 0..circuit.steps(), first_neuron, lanes, client_zero, tables, decode)
+        self.garble_steps::<C, L>(
+            circuit,
+            &mut state,
+            0..circuit.steps(),
+            first_neuron,
+            lanes,
+            client_zero,
+            tables,
+            decode,
+        )
     }
 
-    /// [`Self::garble`] for records of several `steps`, with slices for all of them in the order of the wire.
+    /// [`Self::garble`] for records of several `steps`, with slices for all of them in the order of
+    /// the wire.
     #[expect(clippy::too_many_arguments, reason = "those of garble")]
     pub(crate) fn garble_steps<C: Circuit, const L: usize>(
         &self,
@@ -100,7 +126,8 @@ impl<'a> Garbler<'a> {
         decode.fill(0);
         let (first_record, stride) = lane_records(circuit, first_neuron, steps.start);
         // Built apart, it is not moved.
-        let mut keys = Lanes::on(self.path, &record_keys(self.session, self.layer, first_record, stride));
+        let mut keys =
+            Lanes::on(self.path, &record_keys(self.session, self.layer, first_record, stride));
         let mut run = Run::<L> {
             garbler: self,
             keys: &mut keys,
@@ -122,13 +149,22 @@ impl<'a> Garbler<'a> {
         }
         // Whatever was missing was counted all the same, so a wrong length cannot pass.
         let Cursor { client_input, row, .. } = run.cursor;
-        let exact = client_zero.len() == client_input * lanes && run.tables.len() == row * GATE_BYTES * lanes;
+        let exact = client_zero.len() == client_input * lanes
+            && run.tables.len() == row * GATE_BYTES * lanes;
         if exact { Ok(()) } else { Err(Error::Internal) }
     }
 
-    /// The active labels of the server's inputs `first_input..first_input + bits` of a record, for the low bits of `value`,
-    /// least significant first; `bits ≤ 64`, and as many labels in `out`.
-    pub fn active_labels(&self, record: u64, first_input: usize, value: u64, bits: usize, out: &mut [Block]) {
+    /// The active labels of the server's inputs `first_input..first_input + bits` of a record, for
+    /// the low bits of `value`, least significant first; `bits ≤ 64`, and as many labels in
+    /// `out`.
+    pub fn active_labels(
+        &self,
+        record: u64,
+        first_input: usize,
+        value: u64,
+        bits: usize,
+        out: &mut [Block],
+    ) {
         debug_assert!(bits <= 64 && bits == out.len());
         for (input, label) in (first_input..).zip(out.iter_mut()) {
             *label = self.server_input_name(record, input);
@@ -140,7 +176,8 @@ impl<'a> Garbler<'a> {
         }
     }
 
-    /// What the secret function takes to the zero label of a server input: layer (64 bits), record (48) and input (16).
+    /// What the secret function takes to the zero label of a server input: layer (64 bits), record
+    /// (48) and input (16).
     #[inline]
     fn server_input_name(&self, record: u64, input: usize) -> Block {
         debug_assert!(record < 1 << 48 && input < 1 << 16);
@@ -167,7 +204,12 @@ impl<const L: usize> Run<'_, L> {
     /// On to the neurons' next records: their own keys, gates and server inputs from 0.
     fn next_record(&mut self) {
         self.first_record = self.first_record.wrapping_add(1);
-        self.keys.replace(&record_keys(self.garbler.session, self.garbler.layer, self.first_record, self.record_stride));
+        self.keys.replace(&record_keys(
+            self.garbler.session,
+            self.garbler.layer,
+            self.first_record,
+            self.record_stride,
+        ));
         self.cursor.gate = 0;
         self.cursor.server_input = 0;
     }
@@ -181,7 +223,11 @@ impl<const L: usize> Run<'_, L> {
             a,
             b,
             carry,
-            rows: Rows { tables: &mut *self.tables, stride: self.table_stride, row: next(&mut self.cursor.row) },
+            rows: Rows {
+                tables: &mut *self.tables,
+                stride: self.table_stride,
+                row: next(&mut self.cursor.row),
+            },
         });
     }
 }
@@ -193,7 +239,8 @@ impl<const L: usize> Gates for Run<'_, L> {
     fn server_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.server_input);
         let mut zero = array::from_fn(|lane| {
-            let record = self.first_record.wrapping_add(self.record_stride.wrapping_mul(lane as u64));
+            let record =
+                self.first_record.wrapping_add(self.record_stride.wrapping_mul(lane as u64));
             self.garbler.server_input_name(record, input)
         });
         if let Some(used) = zero.get_mut(..self.lanes) {

@@ -1,4 +1,5 @@
-//! The alphabet of circuits: gates, bits that may be public constants, numbers; a reading as plain bits; and how circuits are counted.
+//! The alphabet of circuits: gates, bits that may be public constants, numbers; a reading as plain
+//! bits; and how circuits are counted.
 
 use super::circuits::Circuit;
 use super::evaluator;
@@ -22,8 +23,8 @@ pub trait Gates {
     /// Names the next output bit.
     fn output(&mut self, a: &Self::Wire);
 
-    /// Of `carry` makes the value that at least two of three bits have, the carry of `a + b + carry`: one AND (Kolesnikov, Sadeghi,
-    /// Schneider, CANS 2009).
+    /// Of `carry` makes the value that at least two of three bits have, the carry of `a + b +
+    /// carry`: one AND (Kolesnikov, Sadeghi, Schneider, CANS 2009).
     #[inline]
     fn majority(&mut self, a: &Self::Wire, b: &Self::Wire, carry: &mut Self::Wire) {
         let (x, y) = (self.xor(a, carry), self.xor(b, carry));
@@ -41,8 +42,9 @@ pub trait Gates {
     }
 }
 
-/// A bit that is either public, and then costs nothing, or on a wire. Which of the two is a function of the circuit alone, so
-/// every reading folds the same gates and branching on it reveals nothing.
+/// A bit that is either public, and then costs nothing, or on a wire. Which of the two is a
+/// function of the circuit alone, so every reading folds the same gates and branching on it reveals
+/// nothing.
 #[derive(Clone, Copy, Debug)]
 pub enum Bit<W> {
     /// A public constant.
@@ -51,7 +53,8 @@ pub enum Bit<W> {
     Wire(W),
 }
 
-// Wires of many lanes are long: they are passed by reference. Where flash is scarce, calls are cheaper than copies of the code.
+// Wires of many lanes are long: they are passed by reference. Where flash is scarce, calls are
+// cheaper than copies of the code.
 impl<W: Copy> Bit<W> {
     /// `self ⊕ b`.
     #[cfg_attr(target_pointer_width = "64", inline)]
@@ -124,8 +127,16 @@ impl<W: Copy> Bit<W> {
     /// Of `b` makes the sum `self ⊕ b ⊕ carry`, of `carry` the next carry, if it is wanted.
     #[cfg_attr(target_pointer_width = "64", inline)]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
-    pub fn add<G: Gates<Wire = W>>(&self, gates: &mut G, b: &mut Self, carry: &mut Self, wanted: bool) {
-        if let (Self::Wire(a), Self::Wire(b), Self::Wire(carry), true) = (self, &mut *b, &mut *carry, wanted) {
+    pub fn add<G: Gates<Wire = W>>(
+        &self,
+        gates: &mut G,
+        b: &mut Self,
+        carry: &mut Self,
+        wanted: bool,
+    ) {
+        if let (Self::Wire(a), Self::Wire(b), Self::Wire(carry), true) =
+            (self, &mut *b, &mut *carry, wanted)
+        {
             return gates.add(a, b, carry);
         }
         let sum = self.xor(gates, b).xor(gates, carry);
@@ -142,7 +153,8 @@ impl<W: Copy> Bit<W> {
         if constant { *self } else { Self::Const(false) }
     }
 
-    /// Names the next output bit. It must not be public; a circuit whose output is public has a mistake that the tests find.
+    /// Names the next output bit. It must not be public; a circuit whose output is public has a
+    /// mistake that the tests find.
     #[inline]
     pub fn output<G: Gates<Wire = W>>(&self, gates: &mut G) {
         debug_assert!(matches!(self, Self::Wire(_)), "a public output");
@@ -155,7 +167,8 @@ impl<W: Copy> Bit<W> {
 /// Bits of the longest [`Number`]: the widest ring plus room for a carry and a sign.
 pub const CAPACITY: usize = crate::params::MAX_RING_BITS as usize + 4;
 
-/// A signed integer in two's complement, least significant bit first, at most `C` bits; the empty number is 0.
+/// A signed integer in two's complement, least significant bit first, at most `C` bits; the empty
+/// number is 0.
 #[derive(Clone, Debug)]
 pub struct Number<W, const C: usize = CAPACITY> {
     bits: [Bit<W>; C],
@@ -282,11 +295,17 @@ impl<S: Iterator<Item = bool>, C: Iterator<Item = bool>> Gates for Plain<S, C> {
     }
 }
 
-/// Runs all steps of `circuit` on plain input bits, each party's in the circuit's order; returns the output bits, first lowest.
+/// Runs all steps of `circuit` on plain input bits, each party's in the circuit's order; returns
+/// the output bits, first lowest.
 ///
 /// # Errors
-/// [`Error::Internal`] if an iterator ends before the circuit does, or the circuit is not [`Circuit::check`]ed.
-pub fn plain<T: Circuit>(circuit: &T, server: impl Iterator<Item = bool>, client: impl Iterator<Item = bool>) -> Result<u64> {
+/// [`Error::Internal`] if an iterator ends before the circuit does, or the circuit is not
+/// [`Circuit::check`]ed.
+pub fn plain<T: Circuit>(
+    circuit: &T,
+    server: impl Iterator<Item = bool>,
+    client: impl Iterator<Item = bool>,
+) -> Result<u64> {
     circuit.check()?;
     let mut gates = Plain { server, client, outputs: 0, count: 0, starved: false };
     let mut state = circuit.start();
@@ -336,7 +355,8 @@ pub fn shapes<T: Circuit>(circuit: &T) -> impl Iterator<Item = Shape> + '_ {
     (0..circuit.steps()).map(move |step| evaluator::count::<_, 1>(circuit, &mut state, step))
 }
 
-/// The shape of record `step`; empty if there is no such step. Takes time linear in `step`: to see all, use [`shapes`].
+/// The shape of record `step`; empty if there is no such step. Takes time linear in `step`: to see
+/// all, use [`shapes`].
 #[must_use]
 pub fn shape<T: Circuit>(circuit: &T, step: usize) -> Shape {
     shapes(circuit).nth(step).unwrap_or_default()

@@ -1,7 +1,9 @@
-//! One AND gate in all lanes, garbled and evaluated: half-gates (Zahur, Rosulek, Evans, Eurocrypt 2015, Figure 2).
+//! One AND gate in all lanes, garbled and evaluated: half-gates (Zahur, Rosulek, Evans, Eurocrypt
+//! 2015, Figure 2).
 //!
-//! Together with the free gates around it: `carry = (a ⊕ carry)·(b ⊕ carry) ⊕ carry`, the majority of three, and for a carry of 0 just
-//! `a·b`; and `b = a ⊕ b ⊕ carry` where the sum is wanted. So labels are read and written once.
+//! Together with the free gates around it: `carry = (a ⊕ carry)·(b ⊕ carry) ⊕ carry`, the majority
+//! of three, and for a carry of 0 just `a·b`; and `b = a ⊕ b ⊕ carry` where the sum is wanted. So
+//! labels are read and written once.
 
 use super::{GATE_BYTES, Labels};
 use crate::backend::aes::{Job, Machine};
@@ -27,8 +29,13 @@ impl Rows<&[u8]> {
     /// T_G and T_E of a lane; zeros if there is no such row.
     #[inline(always)]
     fn get(&self, lane: usize) -> [Block; 2] {
-        let bytes = self.at(lane).and_then(|at| self.tables.get(at..)).and_then(<[u8]>::first_chunk::<GATE_BYTES>);
-        bytes.map_or([0; 2], |bytes| bytemuck::must_cast::<[u8; GATE_BYTES], [[u8; 16]; 2]>(*bytes).map(Block::from_le_bytes))
+        let bytes = self
+            .at(lane)
+            .and_then(|at| self.tables.get(at..))
+            .and_then(<[u8]>::first_chunk::<GATE_BYTES>);
+        bytes.map_or([0; 2], |bytes| {
+            bytemuck::must_cast::<[u8; GATE_BYTES], [[u8; 16]; 2]>(*bytes).map(Block::from_le_bytes)
+        })
     }
 }
 
@@ -36,9 +43,13 @@ impl Rows<&mut [u8]> {
     /// Writes T_G and T_E of a lane, if there is such a row.
     #[inline(always)]
     fn set(&mut self, lane: usize, row: [Block; 2]) {
-        let bytes = self.at(lane).and_then(|at| self.tables.get_mut(at..)).and_then(<[u8]>::first_chunk_mut::<GATE_BYTES>);
+        let bytes = self
+            .at(lane)
+            .and_then(|at| self.tables.get_mut(at..))
+            .and_then(<[u8]>::first_chunk_mut::<GATE_BYTES>);
         if let Some(bytes) = bytes {
-            *bytes = bytemuck::must_cast::<[[u8; 16]; 2], [u8; GATE_BYTES]>(row.map(Block::to_le_bytes));
+            *bytes =
+                bytemuck::must_cast::<[[u8; 16]; 2], [u8; GATE_BYTES]>(row.map(Block::to_le_bytes));
         }
     }
 }
@@ -151,7 +162,8 @@ impl<const L: usize> EvaluateAnd<'_, L> {
             let lane = first + g * X::BLOCKS;
             let [t_g, t_e] = machine.gather(|i| self.rows.get(lane + i));
             let generator = machine.xor(h_a, machine.and(machine.colour_masks(a), t_g));
-            let evaluator = machine.xor(h_b, machine.and(machine.colour_masks(b), machine.xor(t_e, a)));
+            let evaluator =
+                machine.xor(h_b, machine.and(machine.colour_masks(b), machine.xor(t_e, a)));
             let both = machine.xor(generator, evaluator);
             if let Some(to) = self.carry.0.get_mut(lane..) {
                 machine.store(machine.xor(both, carry), to);
@@ -219,44 +231,88 @@ mod tests {
     }
 
     /// The middle row of the tables.
-    fn garbled<const L: usize>(keys: &Lanes<L>, lanes: usize, add: bool, zero: [Labels<L>; 3], tables: &mut [u8]) -> Wires {
+    fn garbled<const L: usize>(
+        keys: &Lanes<L>,
+        lanes: usize,
+        add: bool,
+        zero: [Labels<L>; 3],
+        tables: &mut [u8],
+    ) -> Wires {
         let [a, mut b, mut carry] = zero;
         let rows = Rows { tables, stride: ROWS * GATE_BYTES, row: 1 };
-        keys.run(GarbleAnd { delta: DELTA, gate: GATE, lanes, a: &a, b: second(&mut b, add), carry: &mut carry, rows });
+        keys.run(GarbleAnd {
+            delta: DELTA,
+            gate: GATE,
+            lanes,
+            a: &a,
+            b: second(&mut b, add),
+            carry: &mut carry,
+            rows,
+        });
         (b.0[..lanes].to_vec(), carry.0[..lanes].to_vec())
     }
 
-    fn evaluated<const L: usize>(keys: &Lanes<L>, lanes: usize, add: bool, active: [Labels<L>; 3], tables: &[u8]) -> Wires {
+    fn evaluated<const L: usize>(
+        keys: &Lanes<L>,
+        lanes: usize,
+        add: bool,
+        active: [Labels<L>; 3],
+        tables: &[u8],
+    ) -> Wires {
         let [a, mut b, mut carry] = active;
         let rows = Rows { tables, stride: ROWS * GATE_BYTES, row: 1 };
-        keys.run(EvaluateAnd { gate: GATE, lanes, a: &a, b: second(&mut b, add), carry: &mut carry, rows });
+        keys.run(EvaluateAnd {
+            gate: GATE,
+            lanes,
+            a: &a,
+            b: second(&mut b, add),
+            carry: &mut carry,
+            rows,
+        });
         (b.0[..lanes].to_vec(), carry.0[..lanes].to_vec())
     }
 
     fn bits<const L: usize>(labels: &Labels<L>, bits: u64) -> Labels<L> {
-        Labels(array::from_fn(|lane| labels.0[lane] ^ (DELTA * Block::from(bits >> (lane % 64) & 1))))
+        Labels(array::from_fn(|lane| {
+            labels.0[lane] ^ (DELTA * Block::from(bits >> (lane % 64) & 1))
+        }))
     }
 
-    /// Every path makes the portable one's bits, evaluates to the sum and the majority, and touches one row of the lanes that count.
+    /// Every path makes the portable one's bits, evaluates to the sum and the majority, and touches
+    /// one row of the lanes that count.
     fn agrees<const L: usize>() {
         let mut prg = Seed([L as u8; 32]).stream(Domain::Label, 1);
         let keys: [Block; L] = array::from_fn(|_| prg.next_u128());
         let portable = Lanes::on(Path::Portable, &keys);
-        for (path, lanes) in Path::ALL.into_iter().flat_map(|path| (1..=L).map(move |lanes| (path, lanes))) {
+        for (path, lanes) in
+            Path::ALL.into_iter().flat_map(|path| (1..=L).map(move |lanes| (path, lanes)))
+        {
             let fast = Lanes::on(path, &keys);
             let zero: [Labels<L>; 3] = array::from_fn(|_| random(&mut prg));
             for add in [false, true] {
-                let mut tables = [vec![0xaa; L * ROWS * GATE_BYTES], vec![0xaa; L * ROWS * GATE_BYTES]];
+                let mut tables =
+                    [vec![0xaa; L * ROWS * GATE_BYTES], vec![0xaa; L * ROWS * GATE_BYTES]];
                 let zeros = garbled(&portable, lanes, add, zero, &mut tables[0]);
-                assert_eq!(garbled(&fast, lanes, add, zero, &mut tables[1]), zeros, "{path:?}, {lanes} lanes of {L}");
+                assert_eq!(
+                    garbled(&fast, lanes, add, zero, &mut tables[1]),
+                    zeros,
+                    "{path:?}, {lanes} lanes of {L}"
+                );
                 assert_eq!(tables[0], tables[1]);
                 for (i, row) in tables[0].chunks(GATE_BYTES).enumerate() {
-                    assert_eq!(row.iter().all(|&byte| byte == 0xaa), i % ROWS != 1 || i / ROWS >= lanes);
+                    assert_eq!(
+                        row.iter().all(|&byte| byte == 0xaa),
+                        i % ROWS != 1 || i / ROWS >= lanes
+                    );
                 }
                 let [x, y, z] = array::from_fn(|_| prg.next_u64());
                 let active = [bits(&zero[0], x), bits(&zero[1], y), bits(&zero[2], z)];
                 let got = evaluated(&fast, lanes, add, active, &tables[0]);
-                assert_eq!(got, evaluated(&portable, lanes, add, active, &tables[0]), "{path:?}, {lanes} lanes of {L}");
+                assert_eq!(
+                    got,
+                    evaluated(&portable, lanes, add, active, &tables[0]),
+                    "{path:?}, {lanes} lanes of {L}"
+                );
                 for lane in 0..lanes {
                     let value = |bits: u64| DELTA * Block::from(bits >> (lane % 64) & 1);
                     assert_eq!(got.0[lane] ^ zeros.0[lane], value(if add { x ^ y ^ z } else { y }));

@@ -1,14 +1,18 @@
-//! Garbled circuits: half-gates (Zahur, Rosulek, Evans, Eurocrypt 2015) with free XOR and point-and-permute.
+//! Garbled circuits: half-gates (Zahur, Rosulek, Evans, Eurocrypt 2015) with free XOR and
+//! point-and-permute.
 //!
-//! A non-linear layer is many copies (neurons) of one small [`Circuit`]. A circuit is written once, over [`Gates`], and read
-//! as plain bits, by the [`Garbler`] (the server) and by the [`Evaluator`] (the client), which also counts.
+//! A non-linear layer is many copies (neurons) of one small [`Circuit`]. A circuit is written once,
+//! over [`Gates`], and read as plain bits, by the [`Garbler`] (the server) and by the [`Evaluator`]
+//! (the client), which also counts.
 //!
-//! One neuron takes `steps` *records*; record `neuron · steps + step` has its own AES key `π_session(layer·2^64 + record)`
-//! and gates numbered from 0, gate `j` with the tweaks `2j` and `2j + 1`. So a key sees 8 AES calls per AND, 2^8 to 2^13 in all
-//! (see SECURITY.md for the bound). `layer` must never repeat under one session key and Δ: it names the prediction, too.
+//! One neuron takes `steps` *records*; record `neuron · steps + step` has its own AES key
+//! `π_session(layer·2^64 + record)` and gates numbered from 0, gate `j` with the tweaks `2j` and
+//! `2j + 1`. So a key sees 8 AES calls per AND, 2^8 to 2^13 in all (see SECURITY.md for the bound).
+//! `layer` must never repeat under one session key and Δ: it names the prediction, too.
 //!
-//! On the wire a record is `32 · ands` bytes: for every AND, in the circuit's order, T_G then T_E, 16 bytes each, little-endian.
-//! Records follow each other neuron by neuron, so how many neurons (*lanes*) a party works on at once is its own affair.
+//! On the wire a record is `32 · ands` bytes: for every AND, in the circuit's order, T_G then T_E,
+//! 16 bytes each, little-endian. Records follow each other neuron by neuron, so how many neurons
+//! (*lanes*) a party works on at once is its own affair.
 
 mod activation;
 pub mod circuits;
@@ -46,7 +50,8 @@ fn record_keys<const L: usize>(session: &Tmmo, layer: u64, first: u64, stride: u
     keys
 }
 
-/// Which labels, rows and outputs come next in the slices handed in, and which gate of the record; the same for every lane.
+/// Which labels, rows and outputs come next in the slices handed in, and which gate of the record;
+/// the same for every lane.
 #[derive(Default)]
 struct Cursor {
     server_input: usize,
@@ -56,7 +61,8 @@ struct Cursor {
     gate: usize,
 }
 
-/// The first lane's record of `step`, and from one lane's to the next. A wrapped record has no honest counterpart.
+/// The first lane's record of `step`, and from one lane's to the next. A wrapped record has no
+/// honest counterpart.
 fn lane_records<C: Circuit>(circuit: &C, first_neuron: u64, step: usize) -> (u64, u64) {
     let steps = circuit.steps() as u64;
     (first_neuron.wrapping_mul(steps).wrapping_add(step as u64), steps)
@@ -69,7 +75,8 @@ fn next(counter: &mut usize) -> usize {
     index
 }
 
-/// The `index`-th element of every lane, of lane-major `[lanes][stride]`; zeros for what is not there.
+/// The `index`-th element of every lane, of lane-major `[lanes][stride]`; zeros for what is not
+/// there.
 #[inline(always)]
 fn lane_elements<const L: usize>(blocks: &[Block], stride: usize, index: usize) -> Labels<L> {
     let mut from = if index < stride { blocks.get(index..).unwrap_or_default() } else { &[] };

@@ -1,5 +1,6 @@
-//! Decryption of a rescaled ciphertext: `c1·s` exactly, over the integers. Where few coefficients of it are wanted, each is an inner product
-//! with the small secret; where many are, the product of polynomials is made by transforms modulo two or three limbs.
+//! Decryption of a rescaled ciphertext: `c1·s` exactly, over the integers. Where few coefficients
+//! of it are wanted, each is an inner product with the small secret; where many are, the product of
+//! polynomials is made by transforms modulo two or three limbs.
 
 use super::encrypt::SecretKey;
 use crate::backend::{self, matrix::Weights};
@@ -8,13 +9,15 @@ use crate::plan::noise::{C0_EXTRA, C1_EXTRA};
 use crate::ring::{LIMBS, Limb, montgomery_inverse};
 use crate::wire::{GROUP, unpack};
 
-/// Up to this many results, inner products cost less than transforms: `n` additions each against `9·log2(n)·n/2` butterflies or more.
+/// Up to this many results, inner products cost less than transforms: `n` additions each against
+/// `9·log2(n)·n/2` butterflies or more.
 pub const FEW: usize = 64;
 
 /// Numbers of an unfolded secret.
 pub const UNFOLDED: usize = 2 * N;
 
-/// The secret backwards, and once more with its sign changed: `X^n = −1`, so coefficient `k` of `c1·s` is `Σ_j c1[j]·out[n − 1 − k + j]`.
+/// The secret backwards, and once more with its sign changed: `X^n = −1`, so coefficient `k` of
+/// `c1·s` is `Σ_j c1[j]·out[n − 1 − k + j]`.
 pub fn unfold(key: &SecretKey, out: &mut [i8]) {
     debug_assert_eq!(out.len(), UNFOLDED);
     let (positive, negative) = out.split_at_mut(N);
@@ -25,21 +28,31 @@ pub fn unfold(key: &SecretKey, out: &mut [i8]) {
     }
 }
 
-/// Adds to `sums[i]` the part that the coefficients `first..first + c1.len()` of `c1` have in coefficient `places[i]` of `c1·s`, modulo
-/// `2^bits`; higher bits of the sums are left undefined. `unfolded` is [`unfold`]'s.
-pub fn add_products(unfolded: &[i8], bits: u32, first: usize, c1: &[u64], places: &[u16], sums: &mut [u64]) {
+/// Adds to `sums[i]` the part that the coefficients `first..first + c1.len()` of `c1` have in
+/// coefficient `places[i]` of `c1·s`, modulo `2^bits`; higher bits of the sums are left undefined.
+/// `unfolded` is [`unfold`]'s.
+pub fn add_products(
+    unfolded: &[i8],
+    bits: u32,
+    first: usize,
+    c1: &[u64],
+    places: &[u16],
+    sums: &mut [u64],
+) {
     let rows = places.iter().map(|&place| N - 1 - usize::from(place) + first);
     backend::matrix::add_rows(Weights::Narrow(unfolded), bits, rows, c1, sums);
 }
 
-/// Limbs that hold `c1·s` exactly, for signed `c1` of `bits` bits: `n·2^(bits−1)` must stay below half their product.
+/// Limbs that hold `c1·s` exactly, for signed `c1` of `bits` bits: `n·2^(bits−1)` must stay below
+/// half their product.
 #[must_use]
 pub const fn limbs(bits: u32) -> usize {
     // 27-bit primes are above 2^26.99: two hold 53.9 bits with sign, three 80.9.
     if bits + N.ilog2() <= 53 { 2 } else { 3 }
 }
 
-/// Unpacks `c1`, `bits` bits for each coefficient read signed, into representatives of limb `index` in `(−q, q)`.
+/// Unpacks `c1`, `bits` bits for each coefficient read signed, into representatives of limb `index`
+/// in `(−q, q)`.
 pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) {
     let Some(limb) = LIMBS.get(index) else { return };
     let group_bytes = (GROUP as u64 * u64::from(bits) / 8) as usize;
@@ -50,8 +63,8 @@ pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) {
     }
 }
 
-/// Replaces `c1` (coefficients as representatives of limb `index`, in `(−q, q)`) by `c1·s`, in `(−q, q)`.
-/// `secret` is [`SecretKey::expand`] for this limb.
+/// Replaces `c1` (coefficients as representatives of limb `index`, in `(−q, q)`) by `c1·s`, in
+/// `(−q, q)`. `secret` is [`SecretKey::expand`] for this limb.
 pub fn multiply_by_secret(index: usize, secret: &[i32], c1: &mut [i32]) {
     let Some(limb) = LIMBS.get(index) else { return };
     limb.forward(c1);
@@ -59,7 +72,8 @@ pub fn multiply_by_secret(index: usize, secret: &[i32], c1: &mut [i32]) {
     limb.inverse(c1);
 }
 
-/// The signed integer with residues `r[i] mod q_i`, each in `(−q, q)`, modulo 2^64 (Garner, centred digits).
+/// The signed integer with residues `r[i] mod q_i`, each in `(−q, q)`, modulo 2^64 (Garner, centred
+/// digits).
 #[must_use]
 pub fn lift(r: [i32; 3], limbs: usize) -> u64 {
     let [l0, l1, l2, _] = &LIMBS;
@@ -81,7 +95,8 @@ const INVERSES: [i32; 2] = {
     [montgomery_inverse(q0 as u64, q1), montgomery_inverse(q0 as u64 * q1 as u64, q2)]
 };
 
-/// The plaintext of one coefficient in `[0, 2^ℓ)`: `c0` has ℓ+4 bits, `product = (c1·s)` modulo 2^(ℓ+9).
+/// The plaintext of one coefficient in `[0, 2^ℓ)`: `c0` has ℓ+4 bits, `product = (c1·s)` modulo
+/// 2^(ℓ+9).
 #[inline]
 #[must_use]
 pub fn round(ring: u32, c0: u64, product: u64) -> u64 {
@@ -130,7 +145,10 @@ mod tests {
                 key.expand(&LIMBS[index], &mut secret);
                 load(index, &packed, bits, &mut poly);
                 multiply_by_secret(index, &secret, &mut poly);
-                residues.iter_mut().zip(places).for_each(|(r, place)| r[index] = poly[usize::from(place)]);
+                residues
+                    .iter_mut()
+                    .zip(places)
+                    .for_each(|(r, place)| r[index] = poly[usize::from(place)]);
             }
             // However the coefficients arrive.
             for piece in [GROUP, 7] {

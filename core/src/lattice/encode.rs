@@ -1,7 +1,7 @@
 //! Encoding: `round(q·m/p)` in one limb, without wide integers.
 //!
-//! With `h = ⌊p/2⌋` and `rem = (q·m + h) mod p`: `round(q·m/p) = (q·m + h − rem)/p`, and q·m vanishes in every limb,
-//! so the limb's value is `(h − rem)·p^-1`.
+//! With `h = ⌊p/2⌋` and `rem = (q·m + h) mod p`: `round(q·m/p) = (q·m + h − rem)/p`, and q·m
+//! vanishes in every limb, so the limb's value is `(h − rem)·p^-1`.
 
 use crate::backend;
 use crate::params::SLOT_PRIME;
@@ -23,7 +23,8 @@ pub struct Encoder {
     plaintext: Plaintext,
     /// `q mod p` (for slots in Montgomery form modulo the slot prime).
     q_mod_p: u64,
-    /// `p^-1` in Montgomery form, twice over where the numerator went through a Montgomery reduction.
+    /// `p^-1` in Montgomery form, twice over where the numerator went through a Montgomery
+    /// reduction.
     inverses: [i32; LIMBS.len()],
 }
 
@@ -41,7 +42,8 @@ impl Encoder {
             Plaintext::Bits(_) => q_mod_p,
             Plaintext::Slots => u64::from(SLOT.canonical(SLOT.to_montgomery(q_mod_p as i32))),
         };
-        let inverses = LIMBS.each_ref().map(|limb| limb.to_montgomery(montgomery_inverse(p, limb.q as u32)));
+        let inverses =
+            LIMBS.each_ref().map(|limb| limb.to_montgomery(montgomery_inverse(p, limb.q as u32)));
         Self { plaintext, q_mod_p, inverses }
     }
 
@@ -60,9 +62,16 @@ impl Encoder {
 
     /// [`Self::encode`] of many; where plaintexts are bits, of any `m` modulo p.
     pub fn encode_all(&self, index: usize, m: &[u64], out: &mut [i32]) {
-        let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else { return };
+        let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else {
+            return;
+        };
         match self.plaintext {
-            Plaintext::Bits(bits) => backend::limb::encode(limb, &backend::limb::Encoding { bits, q_mod_p: self.q_mod_p, inverse }, m, out),
+            Plaintext::Bits(bits) => backend::limb::encode(
+                limb,
+                &backend::limb::Encoding { bits, q_mod_p: self.q_mod_p, inverse },
+                m,
+                out,
+            ),
             Plaintext::Slots => {
                 for (out, &m) in out.iter_mut().zip(m) {
                     *out = self.encode(index, m);
@@ -75,7 +84,9 @@ impl Encoder {
     #[inline]
     #[must_use]
     pub fn encode(&self, index: usize, m: u64) -> i32 {
-        let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else { return 0 };
+        let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else {
+            return 0;
+        };
         limb.mul(limb.montgomery(self.numerator(m)), inverse)
     }
 }
@@ -96,7 +107,11 @@ mod tests {
                     let exact = (q * m + p / 2) / p;
                     for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
                         let got = i128::from(encoder.encode(i, m as u64));
-                        assert_eq!((exact as i128 - got).rem_euclid(i128::from(limb.q)), 0, "{plaintext:?} {m} limb {i}");
+                        assert_eq!(
+                            (exact as i128 - got).rem_euclid(i128::from(limb.q)),
+                            0,
+                            "{plaintext:?} {m} limb {i}"
+                        );
                     }
                 }
             }

@@ -40,11 +40,19 @@ impl SecretKey {
         Ternary::new(self.seed.stream(Domain::Ternary, 0))
     }
 
-    /// Turns `out` from an encoded message (representatives below `0.6q`) into `c0 = m + e − a·s`, transformed, in `[0, q)`.
-    /// `number` names the ciphertext under the public seed; `noise` is `e`, the same in every limb and used for this ciphertext only
-    /// ([`noise`]); `secret` is [`SecretKey::expand`] for this limb.
+    /// Turns `out` from an encoded message (representatives below `0.6q`) into `c0 = m + e − a·s`,
+    /// transformed, in `[0, q)`. `number` names the ciphertext under the public seed; `noise`
+    /// is `e`, the same in every limb and used for this ciphertext only ([`noise`]); `secret`
+    /// is [`SecretKey::expand`] for this limb.
     #[inline(never)]
-    pub fn encrypt_limb(index: usize, number: u64, public: &Seed, noise: &[i8], secret: &[i32], out: &mut [i32]) {
+    pub fn encrypt_limb(
+        index: usize,
+        number: u64,
+        public: &Seed,
+        noise: &[i8],
+        secret: &[i32],
+        out: &mut [i32],
+    ) {
         let Some(limb) = LIMBS.get(index) else { return };
         backend::limb::add_small(noise, out);
         limb.forward(out);
@@ -76,7 +84,8 @@ pub fn noise(seed: &Seed, number: u64, out: &mut [i8]) {
     Noise::new(seed.stream(Domain::Noise, number)).fill(out);
 }
 
-/// The uniform half of a ciphertext in one limb, transformed, in `[0, q)`, coefficient by coefficient.
+/// The uniform half of a ciphertext in one limb, transformed, in `[0, q)`, coefficient by
+/// coefficient.
 pub struct Mask {
     prg: Prg,
 }
@@ -104,7 +113,8 @@ impl Mask {
     }
 }
 
-/// The peer's public key: an encryption of zero. `b` holds `−a·s + e` for each limb, transformed, in `[0, q)`; `a` is seeded.
+/// The peer's public key: an encryption of zero. `b` holds `−a·s + e` for each limb, transformed,
+/// in `[0, q)`; `a` is seeded.
 pub struct PublicKey<'a> {
     /// Seed of `a`: ciphertext number 0.
     pub seed: Seed,
@@ -127,7 +137,8 @@ impl PublicKey<'_> {
     }
 }
 
-/// Whether a value received as a limb's coefficient is in range. Honest senders only send values below q.
+/// Whether a value received as a limb's coefficient is in range. Honest senders only send values
+/// below q.
 #[must_use]
 pub fn is_canonical(limb: &Limb, x: u64) -> bool {
     debug_assert!(x < 1 << LIMB_BITS);

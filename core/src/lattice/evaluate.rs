@@ -9,7 +9,8 @@ use crate::ring::{LIMBS, Limb};
 use crate::rng::{Domain, Seed};
 use zeroize::Zeroizing;
 
-/// Fresh randomness of one result ciphertext. Every limb expands the same integers again from the seeds.
+/// Fresh randomness of one result ciphertext. Every limb expands the same integers again from the
+/// seeds.
 pub struct Fresh<'a> {
     /// Seed of this party's ephemeral keys, noise and flooding; used for nothing else.
     pub seed: &'a Seed,
@@ -57,9 +58,10 @@ impl Fresh<'_> {
         }
     }
 
-    /// Adds noise and flooding to the coefficients of `c0` that are results, and takes plaintexts from them: `runs` are first coefficients with
-    /// the plaintexts of those that follow. `each` takes representatives below `8q`, some at a time, in that order; so do the streams of noise
-    /// advance. `values`: all coefficients, in `(−q, q)`.
+    /// Adds noise and flooding to the coefficients of `c0` that are results, and takes plaintexts
+    /// from them: `runs` are first coefficients with the plaintexts of those that follow.
+    /// `each` takes representatives below `8q`, some at a time, in that order; so do the streams of
+    /// noise advance. `values`: all coefficients, in `(−q, q)`.
     pub fn finish_c0<'p>(
         &self,
         index: usize,
@@ -77,8 +79,13 @@ impl Fresh<'_> {
             let values = values.get(position..).unwrap_or_default();
             for (plaintexts, values) in plaintexts.chunks(CHUNK).zip(values.chunks(CHUNK)) {
                 let n = plaintexts.len();
-                let (Some(sums), Some(negative)) = (sums.get_mut(..n), negative.get_mut(..n)) else { return };
-                let (Some(small), Some(words)) = (small.get_mut(..n), words.get_mut(..n)) else { return };
+                let (Some(sums), Some(negative)) = (sums.get_mut(..n), negative.get_mut(..n))
+                else {
+                    return;
+                };
+                let (Some(small), Some(words)) = (small.get_mut(..n), words.get_mut(..n)) else {
+                    return;
+                };
                 for (negative, plaintext) in negative.iter_mut().zip(plaintexts) {
                     *negative = plaintext.wrapping_neg();
                 }
@@ -100,8 +107,15 @@ impl Fresh<'_> {
     }
 }
 
-/// Adds a fresh encryption of zero under `key` to one limb of `(c0, c1)`, both transformed; `ephemeral` is [`Fresh::ephemeral`].
-pub fn add_zero(index: usize, key: &PublicKey<'_>, ephemeral: &[i32], c0: &mut [i32], c1: &mut [i32]) {
+/// Adds a fresh encryption of zero under `key` to one limb of `(c0, c1)`, both transformed;
+/// `ephemeral` is [`Fresh::ephemeral`].
+pub fn add_zero(
+    index: usize,
+    key: &PublicKey<'_>,
+    ephemeral: &[i32],
+    c0: &mut [i32],
+    c1: &mut [i32],
+) {
     let Some(limb) = LIMBS.get(index) else { return };
     backend::limb::multiply_add(limb, key.limb(index), ephemeral, c0);
     let (mut mask, mut a) = (Mask::new(&key.seed, 0, index), [0; CHUNK]);

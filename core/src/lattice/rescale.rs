@@ -1,7 +1,8 @@
 //! Rescaling from q to a power of two, limb by limb.
 //!
-//! For `c` with residues `c_i`: `c/q ≡ Σ [c_i·(q/q_i)^-1]_{q_i} / q_i (mod 1)`. Each limb adds its fraction, as a 64-bit fixed-point
-//! number with wrap-around, and the sum is rounded once at the end. A term is off by less than 2^-63, so are 16 terms by 2^-59.
+//! For `c` with residues `c_i`: `c/q ≡ Σ [c_i·(q/q_i)^-1]_{q_i} / q_i (mod 1)`. Each limb adds its
+//! fraction, as a 64-bit fixed-point number with wrap-around, and the sum is rounded once at the
+//! end. A term is off by less than 2^-63, so are 16 terms by 2^-59.
 
 use crate::backend;
 use crate::params::PRIMES;
@@ -45,7 +46,8 @@ impl Basis {
         }
     }
 
-    /// The fraction that residue `c` of limb `index` adds, in units of 2^-64; `c`: any representative.
+    /// The fraction that residue `c` of limb `index` adds, in units of 2^-64; `c`: any
+    /// representative.
     #[inline]
     #[must_use]
     pub fn fraction(&self, index: usize, c: i32) -> u64 {
@@ -56,7 +58,9 @@ impl Basis {
 
     /// Adds the fractions of residues of limb `index`, any representatives, to as many sums.
     pub fn add<F: Fraction>(&self, index: usize, residues: &[i32], sums: &mut [F]) {
-        let (Some(limb), Some(&inverse), Some(reciprocal)) = (LIMBS.get(index), self.inverses.get(index), RECIPROCALS.get(index)) else {
+        let (Some(limb), Some(&inverse), Some(reciprocal)) =
+            (LIMBS.get(index), self.inverses.get(index), RECIPROCALS.get(index))
+        else {
             return;
         };
         F::add(limb, inverse, reciprocal, residues, sums);
@@ -72,7 +76,13 @@ pub trait Fraction: Copy + Default + bytemuck::Pod {
 }
 
 impl Fraction for u64 {
-    fn add(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, residues: &[i32], sums: &mut [Self]) {
+    fn add(
+        limb: &Limb,
+        inverse: i32,
+        reciprocal: &Reciprocal,
+        residues: &[i32],
+        sums: &mut [Self],
+    ) {
         backend::limb::add_fractions(limb, inverse, reciprocal, residues, sums);
     }
     #[inline]
@@ -83,9 +93,17 @@ impl Fraction for u64 {
 
 /// Half the memory, for at most 26 bits: a term is off by less than 2^-32, so 16 terms by 2^-28.
 impl Fraction for u32 {
-    fn add(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, residues: &[i32], sums: &mut [Self]) {
+    fn add(
+        limb: &Limb,
+        inverse: i32,
+        reciprocal: &Reciprocal,
+        residues: &[i32],
+        sums: &mut [Self],
+    ) {
         for (sum, &c) in sums.iter_mut().zip(residues) {
-            *sum = sum.wrapping_add((backend::limb::portable::fraction(limb, inverse, reciprocal, c) >> 32) as u32);
+            *sum = sum.wrapping_add(
+                (backend::limb::portable::fraction(limb, inverse, reciprocal, c) >> 32) as u32,
+            );
         }
     }
     #[inline]

@@ -8,8 +8,8 @@ use bytemuck::Pod;
 use core::marker::PhantomData;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// The next `out.len()` values uniform in `[0, q)`, by rejection from 27-bit strings: the low bits of 32. For public polynomials only: its
-/// time depends on its output.
+/// The next `out.len()` values uniform in `[0, q)`, by rejection from 27-bit strings: the low bits
+/// of 32. For public polynomials only: its time depends on its output.
 pub fn uniform_vartime(prg: &mut Prg, limb: &Limb, mut out: &mut [i32]) {
     while !out.is_empty() {
         prg.fill_u32(bytemuck::cast_slice_mut(out));
@@ -26,7 +26,8 @@ pub trait Words: Pod {
     fn values(words: &[Self], out: &mut [i8]);
 }
 
-/// Sixteen digits to base 3, less 1, of a 64-bit fraction: uniform in `{−1, 0, 1}` up to `3^16 / 2^64 < 2^-38`.
+/// Sixteen digits to base 3, less 1, of a 64-bit fraction: uniform in `{−1, 0, 1}` up to `3^16 /
+/// 2^64 < 2^-38`.
 impl Words for [u32; 2] {
     const EACH: usize = backend::sample::DIGITS;
     fn values(words: &[Self], out: &mut [i8]) {
@@ -34,7 +35,8 @@ impl Words for [u32; 2] {
     }
 }
 
-/// Centred binomial with parameter [`crate::params::CBD`]: the number of heads among 42 coins less 21, three times over.
+/// Centred binomial with parameter [`crate::params::CBD`]: the number of heads among 42 coins less
+/// 21, three times over.
 impl Words for [u32; 4] {
     const EACH: usize = backend::sample::EACH;
     fn values(words: &[Self], out: &mut [i8]) {
@@ -99,7 +101,8 @@ impl<W> Drop for Small<W> {
     }
 }
 
-/// Uniform in `[−2^bits, 2^bits)`, `bits < 127`, reduced to a representative of a limb in `(−q, q)`.
+/// Uniform in `[−2^bits, 2^bits)`, `bits < 127`, reduced to a representative of a limb in `(−q,
+/// q)`.
 pub fn flood(prg: &mut Prg, bits: u32, limb: &Limb) -> i32 {
     let (mut word, mut out) = (Zeroizing::new([[0; 2]]), [0]);
     prg.fill_u64(word.as_flattened_mut());
@@ -118,7 +121,8 @@ mod tests {
     fn flooding_is_the_same_integer_in_every_limb() {
         for bits in [20, 58, 62, 90, 100] {
             let mut exact = Seed([9; 32]).stream(Domain::Flood, 0);
-            let mut prgs: std::vec::Vec<_> = LIMBS.iter().map(|_| Seed([9; 32]).stream(Domain::Flood, 0)).collect();
+            let mut prgs: std::vec::Vec<_> =
+                LIMBS.iter().map(|_| Seed([9; 32]).stream(Domain::Flood, 0)).collect();
             for _ in 0..500 {
                 let x = (exact.next_u128() & ((2 << bits) - 1)) as i128 - (1 << bits);
                 for (limb, prg) in LIMBS.iter().zip(&mut prgs) {
@@ -170,7 +174,10 @@ mod tests {
             squares += e * e;
         }
         let variance = squares as f64 / draws as f64;
-        assert!((variance - f64::from(CBD) / 2.0).abs() < 0.25 && (sum as f64 / draws as f64).abs() < 0.05);
+        assert!(
+            (variance - f64::from(CBD) / 2.0).abs() < 0.25
+                && (sum as f64 / draws as f64).abs() < 0.05
+        );
     }
 
     #[test]

@@ -1,15 +1,19 @@
 //! SoftSpokenOT against semi-honest parties, repetition code (Roy, CRYPTO 2022, §3–§5).
 //!
-//! Let `G` be a leaf's pseudo-random row of 128 bits for a group: AES-128 keyed by the leaf on the group's number.
-//! For block `i` of `Δ` and bit `j` of that block, sums over all leaves `x`:
+//! Let `G` be a leaf's pseudo-random row of 128 bits for a group: AES-128 keyed by the leaf on the
+//! group's number. For block `i` of `Δ` and bit `j` of that block, sums over all leaves `x`:
 //!
 //! - client: `u_i = ⊕ G(r_x)`, `v_ij = ⊕ x_j·G(r_x)`; sends `c_i = u_i ⊕ choices`;
-//! - server: `w_ij = ⊕ (x ⊕ Δ_i)_j·G(r_x) = v_ij ⊕ Δ_ij·u_i`, in which leaf `Δ_i`, unknown to it, has factor 0;
-//!   `q_ij = w_ij ⊕ Δ_ij·c_i = v_ij ⊕ Δ_ij·choices`.
+//! - server: `w_ij = ⊕ (x ⊕ Δ_i)_j·G(r_x) = v_ij ⊕ Δ_ij·u_i`, in which leaf `Δ_i`, unknown to it,
+//!   has factor 0; `q_ij = w_ij ⊕ Δ_ij·c_i = v_ij ⊕ Δ_ij·choices`.
 //!
-//! Rows `v` and `q` number `i·k + j` are bit `i·k + j` of all labels `T` and `Q` of the group: `T = Q ⊕ b·Δ`.
+//! Rows `v` and `q` number `i·k + j` are bit `i·k + j` of all labels `T` and `Q` of the group: `T =
+//! Q ⊕ b·Δ`.
 
-#![expect(clippy::indexing_slicing, reason = "hot; lengths are checked on entry, batches hold at most BATCH groups")]
+#![expect(
+    clippy::indexing_slicing,
+    reason = "hot; lengths are checked on entry, batches hold at most BATCH groups"
+)]
 
 use super::{GROUP, Repetition, ggm, wide_mask};
 use crate::backend::aes::{Job, Lanes, Machine, Pass, Path, in_flight};
@@ -21,10 +25,12 @@ use crate::workers::Workers;
 use crate::{Error, Result};
 use zeroize::Zeroize as _;
 
-/// Groups per key schedule of a leaf. The stack holds `(2k + 1)·BATCH` blocks: 4.5 KiB at `k = 4`, 1.1 KiB on a small machine.
+/// Groups per key schedule of a leaf. The stack holds `(2k + 1)·BATCH` blocks: 4.5 KiB at `k = 4`,
+/// 1.1 KiB on a small machine.
 const BATCH: usize = if cfg!(target_pointer_width = "64") { 32 } else { 8 };
 
-/// Levels of a tree of depth `k` whose leaves are worked on side by side: 16 leaves, on a small machine one.
+/// Levels of a tree of depth `k` whose leaves are worked on side by side: 16 leaves, on a small
+/// machine one.
 const fn depth(k: usize) -> usize {
     match (cfg!(target_pointer_width = "64"), k) {
         (false, _) => 0,
@@ -45,15 +51,19 @@ pub struct Receiver<'a> {
 }
 
 impl<'a> Receiver<'a> {
-    /// Grows the trees of a pairing from the next `128/k` values of `roots` and writes the 128 message pairs `[m0, m1]` of the base OTs, in
-    /// which this party is the sender. In base OT `b` the server's choice is bit `b` of `Δ`. The messages are secret: the caller wipes them.
+    /// Grows the trees of a pairing from the next `128/k` values of `roots` and writes the 128
+    /// message pairs `[m0, m1]` of the base OTs, in which this party is the sender. In base OT
+    /// `b` the server's choice is bit `b` of `Δ`. The messages are secret: the caller wipes them.
     ///
-    /// `pairing` is the key of the session that made the pairing, `session` that of this session, bound to fresh nonces of both parties (the
-    /// same in the first one): the trees grow under the first, under the second their leaves become those of this session. So sessions of one
-    /// pairing may be any number, in any order, at the same time, and each numbers its groups from 0.
+    /// `pairing` is the key of the session that made the pairing, `session` that of this session,
+    /// bound to fresh nonces of both parties (the same in the first one): the trees grow under
+    /// the first, under the second their leaves become those of this session. So sessions of one
+    /// pairing may be any number, in any order, at the same time, and each numbers its groups from
+    /// 0.
     ///
     /// # Errors
-    /// [`Error::Length`] unless `leaves` holds [`Repetition::leaves`] blocks and `messages` 128 pairs.
+    /// [`Error::Length`] unless `leaves` holds [`Repetition::leaves`] blocks and `messages` 128
+    /// pairs.
     pub fn new(
         repetition: Repetition,
         roots: &mut Prg,
@@ -77,11 +87,19 @@ impl<'a> Receiver<'a> {
     ///
     /// # Errors
     /// Those of [`Receiver::new`].
-    pub fn renew(&mut self, roots: &mut Prg, pairing: &Tmmo, session: &Tmmo, messages: &mut [[Block; 2]]) -> Result<()> {
+    pub fn renew(
+        &mut self,
+        roots: &mut Prg,
+        pairing: &Tmmo,
+        session: &Tmmo,
+        messages: &mut [[Block; 2]],
+    ) -> Result<()> {
         check(self.repetition.leaves(), self.leaves.len())?;
         check(KAPPA, messages.len())?;
         let k = self.repetition.k();
-        for (tree, (leaves, messages)) in (0..).zip(self.leaves.chunks_exact_mut(1 << k).zip(messages.chunks_exact_mut(k))) {
+        for (tree, (leaves, messages)) in
+            (0..).zip(self.leaves.chunks_exact_mut(1 << k).zip(messages.chunks_exact_mut(k)))
+        {
             ggm::expand(pairing, tree, roots.next_u128(), leaves, messages);
             ggm::refresh(session, tree, 0, false, leaves);
         }
@@ -107,23 +125,38 @@ impl<'a> Receiver<'a> {
         self.groups
     }
 
-    /// `choices.len()` more groups. OT `j` of a group chooses bit `j` of the group's `choices`; `labels` gets `T`, 128 per group;
-    /// `corrections` gets what to send: per group `128/k` little-endian blocks. However calls are cut, the results are the same.
+    /// `choices.len()` more groups. OT `j` of a group chooses bit `j` of the group's `choices`;
+    /// `labels` gets `T`, 128 per group; `corrections` gets what to send: per group `128/k`
+    /// little-endian blocks. However calls are cut, the results are the same.
     ///
     /// # Errors
-    /// [`Error::Length`] unless `labels` holds 128 blocks and `corrections` [`Repetition::correction_bytes_per_group`] bytes per
-    /// group; [`Error::Internal`] after `2^64` groups. Nothing is written and no group is used up then.
-    pub fn extend(&mut self, choices: &[u128], labels: &mut [Block], corrections: &mut [u8]) -> Result<()> {
+    /// [`Error::Length`] unless `labels` holds 128 blocks and `corrections`
+    /// [`Repetition::correction_bytes_per_group`] bytes per group; [`Error::Internal`] after
+    /// `2^64` groups. Nothing is written and no group is used up then.
+    pub fn extend(
+        &mut self,
+        choices: &[u128],
+        labels: &mut [Block],
+        corrections: &mut [u8],
+    ) -> Result<()> {
         let groups = choices.len();
         check(groups * GROUP, labels.len())?;
         check(groups * self.repetition.correction_bytes_per_group(), corrections.len())?;
         let end = advance(self.groups, groups)?;
         let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks_mut().0);
         match self.repetition {
-            Repetition::K1 => self.run::<1, { 1 << depth(1) }, { depth(1) }>(choices, labels, corrections),
-            Repetition::K2 => self.run::<2, { 1 << depth(2) }, { depth(2) }>(choices, labels, corrections),
-            Repetition::K4 => self.run::<4, { 1 << depth(4) }, { depth(4) }>(choices, labels, corrections),
-            Repetition::K8 => self.run::<8, { 1 << depth(8) }, { depth(8) }>(choices, labels, corrections),
+            Repetition::K1 => {
+                self.run::<1, { 1 << depth(1) }, { depth(1) }>(choices, labels, corrections)
+            }
+            Repetition::K2 => {
+                self.run::<2, { 1 << depth(2) }, { depth(2) }>(choices, labels, corrections)
+            }
+            Repetition::K4 => {
+                self.run::<4, { 1 << depth(4) }, { depth(4) }>(choices, labels, corrections)
+            }
+            Repetition::K8 => {
+                self.run::<8, { 1 << depth(8) }, { depth(8) }>(choices, labels, corrections)
+            }
         }?;
         self.groups = end;
         Ok(())
@@ -136,7 +169,10 @@ impl<'a> Receiver<'a> {
         corrections: &mut [[u8; 16]],
     ) -> Result<()> {
         let (blocks, path, all) = (KAPPA / K, self.path, &*self.leaves);
-        let batches = labels.chunks_mut(BATCH).zip(corrections.chunks_mut(BATCH * blocks)).zip(choices.chunks(BATCH));
+        let batches = labels
+            .chunks_mut(BATCH)
+            .zip(corrections.chunks_mut(BATCH * blocks))
+            .zip(choices.chunks(BATCH));
         let batches = numbers(self.groups).zip(batches);
         self.workers.for_each(
             batches,
@@ -148,7 +184,8 @@ impl<'a> Receiver<'a> {
                         for j in 0..K {
                             labels[block * K + j] = fold.rows[j][g];
                         }
-                        corrections[g * blocks + block] = (fold.value[g] ^ choices[g]).to_le_bytes();
+                        corrections[g * blocks + block] =
+                            (fold.value[g] ^ choices[g]).to_le_bytes();
                     }
                 }
                 labels.iter_mut().for_each(transpose);
@@ -177,12 +214,14 @@ pub struct Sender<'a> {
 }
 
 impl<'a> Sender<'a> {
-    /// Rebuilds all leaves but one per tree from the 128 messages `received` in the base OTs, where bit `b` of `delta` was the
-    /// choice in base OT `b`. In constant time. The hashes are those of [`Receiver::new`].
+    /// Rebuilds all leaves but one per tree from the 128 messages `received` in the base OTs, where
+    /// bit `b` of `delta` was the choice in base OT `b`. In constant time. The hashes are those
+    /// of [`Receiver::new`].
     ///
     /// # Errors
-    /// [`Error::Length`] unless `leaves` holds [`Repetition::leaves`] blocks and `received` 128; [`Error::Internal`] if the lowest
-    /// bit of `delta` is not 1 (point-and-permute needs it; that bit is public).
+    /// [`Error::Length`] unless `leaves` holds [`Repetition::leaves`] blocks and `received` 128;
+    /// [`Error::Internal`] if the lowest bit of `delta` is not 1 (point-and-permute needs it;
+    /// that bit is public).
     pub fn new(
         repetition: Repetition,
         delta: Block,
@@ -202,18 +241,27 @@ impl<'a> Sender<'a> {
         Self { repetition, delta: 0, leaves, groups: 0, path: Path::best(), workers: Workers::OWN }
     }
 
-    /// Rebuilds the leaves of other trees, as [`Sender::new`] does; groups are numbered from 0 again.
+    /// Rebuilds the leaves of other trees, as [`Sender::new`] does; groups are numbered from 0
+    /// again.
     ///
     /// # Errors
     /// Those of [`Sender::new`].
-    pub fn renew(&mut self, delta: Block, received: &[Block], pairing: &Tmmo, session: &Tmmo) -> Result<()> {
+    pub fn renew(
+        &mut self,
+        delta: Block,
+        received: &[Block],
+        pairing: &Tmmo,
+        session: &Tmmo,
+    ) -> Result<()> {
         check(self.repetition.leaves(), self.leaves.len())?;
         check(KAPPA, received.len())?;
         if delta & 1 == 0 {
             return Err(Error::Internal);
         }
         let k = self.repetition.k();
-        for (tree, (leaves, received)) in (0..).zip(self.leaves.chunks_exact_mut(1 << k).zip(received.chunks_exact(k))) {
+        for (tree, (leaves, received)) in
+            (0..).zip(self.leaves.chunks_exact_mut(1 << k).zip(received.chunks_exact(k)))
+        {
             let path = (delta >> (usize::from(tree) * k)) as u16 & ((1 << k) - 1);
             ggm::puncture(pairing, tree, path, received, leaves);
             ggm::refresh(session, tree, path, true, leaves);
@@ -246,12 +294,13 @@ impl<'a> Sender<'a> {
         self.delta
     }
 
-    /// The next groups from the client's `corrections`; `labels` gets `Q`, 128 per group. However calls are cut, the results are the same.
+    /// The next groups from the client's `corrections`; `labels` gets `Q`, 128 per group. However
+    /// calls are cut, the results are the same.
     ///
     /// # Errors
     /// [`Error::Length`] unless `labels` holds a multiple of 128 blocks and `corrections`
-    /// [`Repetition::correction_bytes_per_group`] bytes per group; [`Error::Internal`] after `2^64` groups. Nothing is written and no
-    /// group is used up then.
+    /// [`Repetition::correction_bytes_per_group`] bytes per group; [`Error::Internal`] after `2^64`
+    /// groups. Nothing is written and no group is used up then.
     pub fn extend(&mut self, corrections: &[u8], labels: &mut [Block]) -> Result<()> {
         let groups = labels.len() / GROUP;
         check(groups * GROUP, labels.len())?;
@@ -268,9 +317,14 @@ impl<'a> Sender<'a> {
         Ok(())
     }
 
-    fn run<const K: usize, const W: usize, const D: usize>(&self, corrections: &[[u8; 16]], labels: &mut [[Block; GROUP]]) -> Result<()> {
+    fn run<const K: usize, const W: usize, const D: usize>(
+        &self,
+        corrections: &[[u8; 16]],
+        labels: &mut [[Block; GROUP]],
+    ) -> Result<()> {
         let (blocks, path, all, delta) = (KAPPA / K, self.path, &*self.leaves, self.delta);
-        let batches = numbers(self.groups).zip(labels.chunks_mut(BATCH).zip(corrections.chunks(BATCH * blocks)));
+        let batches = numbers(self.groups)
+            .zip(labels.chunks_mut(BATCH).zip(corrections.chunks(BATCH * blocks)));
         self.workers.for_each(
             batches,
             || Fold::<K, W, D>::new(path),
@@ -281,7 +335,8 @@ impl<'a> Sender<'a> {
                         let row = block * K + j;
                         let delta = wide_mask(delta >> row);
                         for (g, labels) in labels.iter_mut().enumerate() {
-                            labels[row] = fold.rows[j][g] ^ (delta & Block::from_le_bytes(corrections[g * blocks + block]));
+                            labels[row] = fold.rows[j][g]
+                                ^ (delta & Block::from_le_bytes(corrections[g * blocks + block]));
                         }
                     }
                 }
@@ -299,7 +354,8 @@ impl Drop for Sender<'_> {
     }
 }
 
-/// Sums over the leaves of one tree for up to [`BATCH`] groups at once; wiped on drop. `W = 2^D` leaves share a pipeline.
+/// Sums over the leaves of one tree for up to [`BATCH`] groups at once; wiped on drop. `W = 2^D`
+/// leaves share a pipeline.
 struct Fold<const K: usize, const W: usize, const D: usize> {
     /// The keys of the leaves at hand.
     leaves: Lanes<W>,
@@ -314,11 +370,17 @@ struct Fold<const K: usize, const W: usize, const D: usize> {
 impl<const K: usize, const W: usize, const D: usize> Fold<K, W, D> {
     fn new(path: Path) -> Self {
         const { assert!(W == 1 << D && D <= K) };
-        Self { leaves: Lanes::on(path, &[0; W]), value: [0; BATCH], left: [[0; BATCH]; K], rows: [[0; BATCH]; K] }
+        Self {
+            leaves: Lanes::on(path, &[0; W]),
+            value: [0; BATCH],
+            left: [[0; BATCH]; K],
+            rows: [[0; BATCH]; K],
+        }
     }
 
-    /// The sums over one tree for groups `first..first + groups`, `groups ≤ BATCH`. Pairs are folded from the leaves up: `2·2^k`
-    /// additions instead of `k·2^k` (Roy, CRYPTO 2022, §3.1). Slot 0 of a `punctured` tree counts as zero.
+    /// The sums over one tree for groups `first..first + groups`, `groups ≤ BATCH`. Pairs are
+    /// folded from the leaves up: `2·2^k` additions instead of `k·2^k` (Roy, CRYPTO 2022,
+    /// §3.1). Slot 0 of a `punctured` tree counts as zero.
     fn sum(&mut self, leaves: &[Block], punctured: bool, first: u64, groups: usize) {
         self.rows = [[0; BATCH]; K];
         for (part, leaves) in leaves.as_chunks::<W>().0.iter().enumerate() {
@@ -345,8 +407,9 @@ impl<const K: usize, const W: usize, const D: usize> Fold<K, W, D> {
     }
 }
 
-/// Rows of `2^D` leaves for the groups from `first` on, one for each block of `value`: `value` gets the sum over all leaves, and to
-/// `rows[j]` is added that over the leaves with bit `j` set. The first leaf counts as zero if it is to be skipped.
+/// Rows of `2^D` leaves for the groups from `first` on, one for each block of `value`: `value` gets
+/// the sum over all leaves, and to `rows[j]` is added that over the leaves with bit `j` set. The
+/// first leaf counts as zero if it is to be skipped.
 struct FoldLeaves<'r, const D: usize> {
     first: u64,
     skip: bool,
@@ -359,7 +422,11 @@ impl<const W: usize, const D: usize> Job<W> for FoldLeaves<'_, D> {
     fn run<X: Machine>(self, machine: X, keys: &X::Keys<W>) {
         let groups = (self.first..).map(Block::from);
         self.value.iter_mut().zip(groups).for_each(|(value, group)| *value = group);
-        in_flight(machine, self.value, &mut FoldPass::<X, W, D> { machine, keys, skip: self.skip, rows: self.rows });
+        in_flight(
+            machine,
+            self.value,
+            &mut FoldPass::<X, W, D> { machine, keys, skip: self.skip, rows: self.rows },
+        );
     }
 }
 
@@ -457,10 +524,32 @@ mod tests {
 
         fn parties(&mut self) -> (Receiver<'_>, Sender<'_>) {
             let mut messages = [[0; 2]; KAPPA];
-            let client =
-                Receiver::new(self.repetition, &mut self.random, &self.hash, &self.hash, &mut self.client_leaves, &mut messages).unwrap();
-            let received: Vec<_> = messages.iter().enumerate().map(|(b, m)| m[(self.delta >> b & 1) as usize]).collect();
-            (client, Sender::new(self.repetition, self.delta, &received, &self.hash, &self.hash, &mut self.server_leaves).unwrap())
+            let client = Receiver::new(
+                self.repetition,
+                &mut self.random,
+                &self.hash,
+                &self.hash,
+                &mut self.client_leaves,
+                &mut messages,
+            )
+            .unwrap();
+            let received: Vec<_> = messages
+                .iter()
+                .enumerate()
+                .map(|(b, m)| m[(self.delta >> b & 1) as usize])
+                .collect();
+            (
+                client,
+                Sender::new(
+                    self.repetition,
+                    self.delta,
+                    &received,
+                    &self.hash,
+                    &self.hash,
+                    &mut self.server_leaves,
+                )
+                .unwrap(),
+            )
         }
     }
 
@@ -480,11 +569,20 @@ mod tests {
     }
 
     /// Both parties, calls cut into `cuts` groups each: labels `T`, labels `Q`, corrections.
-    fn run(setup: &mut Setup, choices: &[u128], cuts: &[usize]) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
+    fn run(
+        setup: &mut Setup,
+        choices: &[u128],
+        cuts: &[usize],
+    ) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
         run_on(Path::best(), setup, choices, cuts)
     }
 
-    fn run_on(path: Path, setup: &mut Setup, choices: &[u128], cuts: &[usize]) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
+    fn run_on(
+        path: Path,
+        setup: &mut Setup,
+        choices: &[u128],
+        cuts: &[usize],
+    ) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
         let (bytes, delta) = (setup.repetition.correction_bytes_per_group(), setup.delta);
         let (client, server) = setup.parties();
         let (mut client, mut server) = (client.on_path(path), server.on_path(path));
@@ -507,7 +605,12 @@ mod tests {
     }
 
     fn deltas() -> [Block; 4] {
-        [1, Block::MAX, 0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979, 0x8000_0000_0000_0000_8000_0000_0000_0001]
+        [
+            1,
+            Block::MAX,
+            0x0123_4567_89ab_cdef_0f1e_2d3c_4b5a_6979,
+            0x8000_0000_0000_0000_8000_0000_0000_0001,
+        ]
     }
 
     #[test]
@@ -535,7 +638,8 @@ mod tests {
             let choices = random_choices(2 * BATCH + 5);
             let whole = run(&mut Setup::new(repetition, delta), &choices, &[2 * BATCH + 5]);
             let ones = run(&mut Setup::new(repetition, delta), &choices, &vec![1; 2 * BATCH + 5]);
-            let ragged = run(&mut Setup::new(repetition, delta), &choices, &[0, 3, BATCH + 1, 0, BATCH, 1]);
+            let ragged =
+                run(&mut Setup::new(repetition, delta), &choices, &[0, 3, BATCH + 1, 0, BATCH, 1]);
             assert!(whole == ones && whole == ragged, "{repetition:?}");
         }
     }
@@ -545,9 +649,22 @@ mod tests {
         for repetition in Repetition::ALL {
             let choices = random_choices(BATCH + 13);
             for groups in (1..14).chain([BATCH - 1, BATCH, BATCH + 13]) {
-                let run = |path| run_on(path, &mut Setup::new(repetition, deltas()[2]), &choices[..groups], &[groups]);
+                let run = |path| {
+                    run_on(
+                        path,
+                        &mut Setup::new(repetition, deltas()[2]),
+                        &choices[..groups],
+                        &[groups],
+                    )
+                };
                 let portable = run(Path::Portable);
-                assert!(Path::ALL.into_iter().filter(|path| path.is_here()).all(|path| run(path) == portable), "{repetition:?}, {groups}");
+                assert!(
+                    Path::ALL
+                        .into_iter()
+                        .filter(|path| path.is_here())
+                        .all(|path| run(path) == portable),
+                    "{repetition:?}, {groups}"
+                );
             }
         }
     }
@@ -592,7 +709,8 @@ mod tests {
             for leaves in server.leaves.chunks_mut(1 << repetition.k()) {
                 leaves[0] = 0xbad;
             }
-            let (mut t, mut q, mut corrections) = ([0; GROUP], [0; GROUP], vec![0; repetition.correction_bytes_per_group()]);
+            let (mut t, mut q, mut corrections) =
+                ([0; GROUP], [0; GROUP], vec![0; repetition.correction_bytes_per_group()]);
             client.extend(&[0], &mut t, &mut corrections).unwrap();
             server.extend(&corrections, &mut q).unwrap();
             assert_eq!(t, q);
@@ -606,17 +724,58 @@ mod tests {
         let (mut leaves, mut messages) = ([0; 512], [[0; 2]; KAPPA]);
         let mut random = Seed([0; 32]).stream(Domain::Label, 0);
         let length = |need, got| Some(Error::Length { need, got });
-        assert_eq!(Receiver::new(Repetition::K4, &mut random, &hash, &hash, &mut leaves[1..], &mut messages).err(), length(512, 511));
-        assert_eq!(Receiver::new(Repetition::K4, &mut random, &hash, &hash, &mut leaves, &mut messages[1..]).err(), length(128, 127));
-        assert_eq!(Receiver::new(Repetition::K8, &mut random, &hash, &hash, &mut leaves, &mut messages).err(), length(4096, 512));
-        assert_eq!(Sender::new(Repetition::K4, 1, &[0; 127], &hash, &hash, &mut leaves).err(), length(128, 127));
-        assert_eq!(Sender::new(Repetition::K4, 1, &[0; 128], &hash, &hash, &mut leaves[2..]).err(), length(512, 510));
-        assert_eq!(Sender::new(Repetition::K4, 2, &[0; 128], &hash, &hash, &mut leaves).err(), Some(Error::Internal));
+        assert_eq!(
+            Receiver::new(
+                Repetition::K4,
+                &mut random,
+                &hash,
+                &hash,
+                &mut leaves[1..],
+                &mut messages
+            )
+            .err(),
+            length(512, 511)
+        );
+        assert_eq!(
+            Receiver::new(
+                Repetition::K4,
+                &mut random,
+                &hash,
+                &hash,
+                &mut leaves,
+                &mut messages[1..]
+            )
+            .err(),
+            length(128, 127)
+        );
+        assert_eq!(
+            Receiver::new(Repetition::K8, &mut random, &hash, &hash, &mut leaves, &mut messages)
+                .err(),
+            length(4096, 512)
+        );
+        assert_eq!(
+            Sender::new(Repetition::K4, 1, &[0; 127], &hash, &hash, &mut leaves).err(),
+            length(128, 127)
+        );
+        assert_eq!(
+            Sender::new(Repetition::K4, 1, &[0; 128], &hash, &hash, &mut leaves[2..]).err(),
+            length(512, 510)
+        );
+        assert_eq!(
+            Sender::new(Repetition::K4, 2, &[0; 128], &hash, &hash, &mut leaves).err(),
+            Some(Error::Internal)
+        );
 
         let (mut client, mut server) = setup.parties();
         let (mut labels, mut corrections) = ([0; 256], [0; 1024]);
-        assert_eq!(client.extend(&[1, 2], &mut labels[1..], &mut corrections).err(), length(256, 255));
-        assert_eq!(client.extend(&[1, 2], &mut labels, &mut corrections[1..]).err(), length(1024, 1023));
+        assert_eq!(
+            client.extend(&[1, 2], &mut labels[1..], &mut corrections).err(),
+            length(256, 255)
+        );
+        assert_eq!(
+            client.extend(&[1, 2], &mut labels, &mut corrections[1..]).err(),
+            length(1024, 1023)
+        );
         assert_eq!(server.extend(&corrections, &mut labels[1..]).err(), length(128, 255));
         assert_eq!(server.extend(&corrections[1..], &mut labels).err(), length(1024, 1023));
         client.groups = u64::MAX - 1;

@@ -1,29 +1,40 @@
-//! Trees of seeds after Goldreich, Goldwasser, Micali, punctured at one leaf: all-but-one OT from `k` base OTs
-//! (punctured PRF of Boyle et al., "Efficient Two-Round OT Extension and Silent Non-Interactive Secure Computation", CCS 2019, as in
-//! Roy, "SoftSpokenOT", CRYPTO 2022, without its consistency check, which guards against malicious parties only).
+//! Trees of seeds after Goldreich, Goldwasser, Micali, punctured at one leaf: all-but-one OT from
+//! `k` base OTs (punctured PRF of Boyle et al., "Efficient Two-Round OT Extension and Silent
+//! Non-Interactive Secure Computation", CCS 2019, as in Roy, "SoftSpokenOT", CRYPTO 2022, without
+//! its consistency check, which guards against malicious parties only).
 //!
-//! Level `j` (1 is below the root) decides bit `j − 1` of a leaf's index, so that base OT `i·k + j − 1`, which opens level `j` of
-//! tree `i`, has bit `i·k + j − 1` of `Δ` as its choice. A level's nodes stand at `0..2^j`, the children of node `p` at `p` (left)
-//! and `p + 2^(j−1)` (right): a tree grows in place.
+//! Level `j` (1 is below the root) decides bit `j − 1` of a leaf's index, so that base OT `i·k + j
+//! − 1`, which opens level `j` of tree `i`, has bit `i·k + j − 1` of `Δ` as its choice. A level's
+//! nodes stand at `0..2^j`, the children of node `p` at `p` (left) and `p + 2^(j−1)` (right): a
+//! tree grows in place.
 
 use super::wide_mask;
 use crate::hash::{Block, Tmmo};
 
-/// The tweak under which node `node` of level `level − 1` of tree `tree` is hashed into its child of level `level` on `side`
-/// (0 left, 1 right): `2^127 + tree·2^32 + level·2^24 + side·2^16 + node`. Every hash call of a session's trees has its own. Level `k + 1`
-/// makes a session's leaves out of a pairing's, see [`super::Receiver::new`].
+/// The tweak under which node `node` of level `level − 1` of tree `tree` is hashed into its child
+/// of level `level` on `side` (0 left, 1 right): `2^127 + tree·2^32 + level·2^24 + side·2^16 +
+/// node`. Every hash call of a session's trees has its own. Level `k + 1` makes a session's leaves
+/// out of a pairing's, see [`super::Receiver::new`].
 #[must_use]
 pub const fn ggm_tweak(tree: u8, level: u8, side: bool, node: u16) -> Block {
-    1 << 127 | (tree as Block) << 32 | (level as Block) << 24 | (side as Block) << 16 | node as Block
+    1 << 127
+        | (tree as Block) << 32
+        | (level as Block) << 24
+        | (side as Block) << 16
+        | node as Block
 }
 
-/// A session's own leaves, in place of those of the pairing that its trees belong to: leaf `x` becomes its child of level `k + 1` under the
-/// session's key. So nothing that one session shows of a leaf says anything in another one. Slot `y` holds leaf `y ⊕ path`; of a
-/// punctured tree, slot 0 is none.
+/// A session's own leaves, in place of those of the pairing that its trees belong to: leaf `x`
+/// becomes its child of level `k + 1` under the session's key. So nothing that one session shows of
+/// a leaf says anything in another one. Slot `y` holds leaf `y ⊕ path`; of a punctured tree, slot 0
+/// is none.
 pub(super) fn refresh(session: &Tmmo, tree: u8, path: u16, punctured: bool, leaves: &mut [Block]) {
     let level = leaves.len().ilog2() as u8 + 1;
     for (slot, pair) in (0..).step_by(2).zip(leaves.as_chunks_mut().0) {
-        *pair = session.hash(*pair, [slot, slot + 1].map(|slot: u16| ggm_tweak(tree, level, false, slot ^ path)));
+        *pair = session.hash(
+            *pair,
+            [slot, slot + 1].map(|slot: u16| ggm_tweak(tree, level, false, slot ^ path)),
+        );
     }
     if let (true, Some(none)) = (punctured, leaves.first_mut()) {
         *none = 0;
@@ -32,12 +43,22 @@ pub(super) fn refresh(session: &Tmmo, tree: u8, path: u16, punctured: bool, leav
 
 /// The children of a node. `node` may be secret: it enters the tweak's value only.
 fn children(hash: &Tmmo, parent: Block, tree: u8, level: u8, node: u16) -> [Block; 2] {
-    hash.hash([parent; 2], [ggm_tweak(tree, level, false, node), ggm_tweak(tree, level, true, node)])
+    hash.hash(
+        [parent; 2],
+        [ggm_tweak(tree, level, false, node), ggm_tweak(tree, level, true, node)],
+    )
 }
 
-/// Client: the `2^k` leaves of tree `tree`, leaf `x` in slot `x`, and the base OTs' messages of its `k = messages.len()` levels:
-/// `[K1, K0]` with `K0`, `K1` the sums of all left and all right children. The server, with choice bit α, receives `K_{1−α}`.
-pub(super) fn expand(hash: &Tmmo, tree: u8, root: Block, leaves: &mut [Block], messages: &mut [[Block; 2]]) {
+/// Client: the `2^k` leaves of tree `tree`, leaf `x` in slot `x`, and the base OTs' messages of its
+/// `k = messages.len()` levels: `[K1, K0]` with `K0`, `K1` the sums of all left and all right
+/// children. The server, with choice bit α, receives `K_{1−α}`.
+pub(super) fn expand(
+    hash: &Tmmo,
+    tree: u8,
+    root: Block,
+    leaves: &mut [Block],
+    messages: &mut [[Block; 2]],
+) {
     debug_assert_eq!(leaves.len(), 1 << messages.len());
     if let Some(slot) = leaves.first_mut() {
         *slot = root;
@@ -54,10 +75,11 @@ pub(super) fn expand(hash: &Tmmo, tree: u8, root: Block, leaves: &mut [Block], m
     }
 }
 
-/// Server: all leaves of tree `tree` but number `path = Δ_i`, from the `k = received.len()` received level sums.
+/// Server: all leaves of tree `tree` but number `path = Δ_i`, from the `k = received.len()`
+/// received level sums.
 ///
-/// Slot `y` gets leaf `y ⊕ path`. So the missing leaf is always in slot 0 (left zero), no index depends on `path`, and slot
-/// order is the order in which the extension adds leaves up.
+/// Slot `y` gets leaf `y ⊕ path`. So the missing leaf is always in slot 0 (left zero), no index
+/// depends on `path`, and slot order is the order in which the extension adds leaves up.
 pub(super) fn puncture(hash: &Tmmo, tree: u8, path: u16, received: &[Block], leaves: &mut [Block]) {
     debug_assert_eq!(leaves.len(), 1 << received.len());
     leaves.fill(0);
@@ -103,10 +125,16 @@ mod tests {
                 nodes = (0..2 * half)
                     .map(|x| {
                         let (parent, side) = (x % half, x / half);
-                        hash.hash([nodes[parent]], [ggm_tweak(5, level as u8, side == 1, parent as u16)])[0]
+                        hash.hash(
+                            [nodes[parent]],
+                            [ggm_tweak(5, level as u8, side == 1, parent as u16)],
+                        )[0]
                     })
                     .collect();
-                nodes.iter().enumerate().for_each(|(x, node)| sums[level - 1][1 - x / half] ^= node);
+                nodes
+                    .iter()
+                    .enumerate()
+                    .for_each(|(x, node)| sums[level - 1][1 - x / half] ^= node);
             }
             assert_eq!((leaves, messages), (nodes, sums));
         }
@@ -117,22 +145,38 @@ mod tests {
         for k in [1, 2, 4, 8] {
             let (hash, leaves, messages) = tree(k);
             for path in 0..1_u16 << k {
-                let received: Vec<_> = messages.iter().enumerate().map(|(j, m)| m[usize::from(path >> j & 1)]).collect();
+                let received: Vec<_> = messages
+                    .iter()
+                    .enumerate()
+                    .map(|(j, m)| m[usize::from(path >> j & 1)])
+                    .collect();
                 let mut got = std::vec![u128::MAX; 1 << k];
                 puncture(&hash, 5, path, &received, &mut got);
                 assert_eq!(got[0], 0);
                 for y in 1..got.len() {
-                    assert_eq!(got[y], leaves[y ^ usize::from(path)], "k {k}, path {path}, slot {y}");
+                    assert_eq!(
+                        got[y],
+                        leaves[y ^ usize::from(path)],
+                        "k {k}, path {path}, slot {y}"
+                    );
                 }
 
-                // The missing leaf is the last level's other sum minus the known leaves of its side; the received sum of that
-                // level, and all combinations of the received sums, miss it.
+                // The missing leaf is the last level's other sum minus the known leaves of its
+                // side; the received sum of that level, and all combinations of the
+                // received sums, miss it.
                 let missing = leaves[usize::from(path)];
                 let known = got.iter().take(1 << (k - 1)).fold(0, |sum, leaf| sum ^ leaf);
                 assert_eq!(messages[k - 1][1 - usize::from(path >> (k - 1))] ^ known, missing);
                 for subset in 0..1_usize << k {
-                    let sum = received.iter().enumerate().filter(|(j, _)| subset >> j & 1 == 1).fold(0, |sum, (_, m)| sum ^ m);
-                    assert!(sum != missing && sum ^ known != missing, "k {k}, path {path}, subset {subset}");
+                    let sum = received
+                        .iter()
+                        .enumerate()
+                        .filter(|(j, _)| subset >> j & 1 == 1)
+                        .fold(0, |sum, (_, m)| sum ^ m);
+                    assert!(
+                        sum != missing && sum ^ known != missing,
+                        "k {k}, path {path}, subset {subset}"
+                    );
                 }
             }
         }
@@ -146,10 +190,14 @@ mod tests {
             let mut fresh = leaves.clone();
             refresh(&session, 5, 0, false, &mut fresh);
             for (x, (&fresh, &leaf)) in fresh.iter().zip(&leaves).enumerate() {
-                assert_eq!(fresh, session.hash([leaf], [ggm_tweak(5, k as u8 + 1, false, x as u16)])[0]);
+                assert_eq!(
+                    fresh,
+                    session.hash([leaf], [ggm_tweak(5, k as u8 + 1, false, x as u16)])[0]
+                );
             }
             let path = (0xa5_u16 ^ k as u16) & ((1 << k) - 1);
-            let received: Vec<_> = messages.iter().enumerate().map(|(j, m)| m[usize::from(path >> j & 1)]).collect();
+            let received: Vec<_> =
+                messages.iter().enumerate().map(|(j, m)| m[usize::from(path >> j & 1)]).collect();
             let mut got = std::vec![0; 1 << k];
             puncture(&hash, 5, path, &received, &mut got);
             refresh(&session, 5, path, true, &mut got);
@@ -161,9 +209,17 @@ mod tests {
     #[test]
     fn tweaks_are_unique() {
         let mut all: Vec<_> = (0..16)
-            .flat_map(|tree| (1..=8).flat_map(move |level| (0..1_u16 << (level - 1)).map(move |node| (tree, level, node))))
-            .flat_map(|(tree, level, node)| [ggm_tweak(tree, level, false, node), ggm_tweak(tree, level, true, node)])
-            .chain((0..16).flat_map(|tree| (0..256).map(move |leaf| ggm_tweak(tree, 9, false, leaf))))
+            .flat_map(|tree| {
+                (1..=8).flat_map(move |level| {
+                    (0..1_u16 << (level - 1)).map(move |node| (tree, level, node))
+                })
+            })
+            .flat_map(|(tree, level, node)| {
+                [ggm_tweak(tree, level, false, node), ggm_tweak(tree, level, true, node)]
+            })
+            .chain(
+                (0..16).flat_map(|tree| (0..256).map(move |leaf| ggm_tweak(tree, 9, false, leaf))),
+            )
             .collect();
         let calls = all.len();
         assert_eq!(calls, 16 * (2 * 255 + 256));

@@ -1,13 +1,16 @@
 //! Oblivious transfer: base OTs, their extension, products by OT.
 //!
-//! The client is the extension's receiver: it chooses bits `b` and gets labels `T`. The server is its sender: it holds the
-//! pairing's `Δ` (lsb 1) and gets labels `Q`, with `T = Q ⊕ b·Δ`. So every OT is a wire label as well (free-XOR).
+//! The client is the extension's receiver: it chooses bits `b` and gets labels `T`. The server is
+//! its sender: it holds the pairing's `Δ` (lsb 1) and gets labels `Q`, with `T = Q ⊕ b·Δ`. So every
+//! OT is a wire label as well (free-XOR).
 //!
-//! Base OTs and trees belong to a pairing, which may serve many sessions; each session has leaves of its own.
+//! Base OTs and trees belong to a pairing, which may serve many sessions; each session has leaves
+//! of its own.
 //!
 //! # Tweaks of the session's hash
-//! Bit 127 set: trees of the extension, see [`ggm_tweak`]. All other users of the same [`crate::hash::Tmmo`] key, [`product`]
-//! among them, keep their tweaks below `2^127` and use each once.
+//! Bit 127 set: trees of the extension, see [`ggm_tweak`]. All other users of the same
+//! [`crate::hash::Tmmo`] key, [`product`] among them, keep their tweaks below `2^127` and use each
+//! once.
 
 mod extension;
 mod ggm;
@@ -23,8 +26,8 @@ use subtle::{Choice, ConditionallySelectable as _};
 /// OTs per group: the unit in which the extension works.
 pub const GROUP: usize = 128;
 
-/// SoftSpokenOT's parameter `k` (Roy, CRYPTO 2022, §3–§5, repetition code): `Δ` is cut into `128/k` blocks of `k` bits.
-/// Bytes fall as `1/k`, work grows as `2^k/k`.
+/// SoftSpokenOT's parameter `k` (Roy, CRYPTO 2022, §3–§5, repetition code): `Δ` is cut into `128/k`
+/// blocks of `k` bits. Bytes fall as `1/k`, work grows as `2^k/k`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repetition {
     /// `k = 1`, which is IKNP: 16 bytes and 2 AES blocks per OT.
@@ -70,7 +73,8 @@ impl Repetition {
         KAPPA / self.k()
     }
 
-    /// Leaves of all trees, `128/k · 2^k`: the length in [`Block`]s of the memory that either party lends.
+    /// Leaves of all trees, `128/k · 2^k`: the length in [`Block`]s of the memory that either party
+    /// lends.
     #[must_use]
     pub const fn leaves(self) -> usize {
         self.blocks() << self.k()
@@ -83,7 +87,8 @@ impl Repetition {
     }
 }
 
-/// All ones if the lowest bit of `bit` is set, else zero. The barrier inside keeps the compiler from branching on it.
+/// All ones if the lowest bit of `bit` is set, else zero. The barrier inside keeps the compiler
+/// from branching on it.
 pub(crate) fn mask(bit: u64) -> u64 {
     u64::conditional_select(&0, &u64::MAX, Choice::from((bit & 1) as u8))
 }
@@ -101,10 +106,16 @@ mod tests {
     #[test]
     fn parameters_follow_from_k() {
         for k in 0..=u8::MAX {
-            assert_eq!(Repetition::from_k(k).map(Repetition::k), matches!(k, 1 | 2 | 4 | 8).then_some(usize::from(k)));
+            assert_eq!(
+                Repetition::from_k(k).map(Repetition::k),
+                matches!(k, 1 | 2 | 4 | 8).then_some(usize::from(k))
+            );
         }
         assert_eq!(Repetition::ALL.map(Repetition::leaves), [256, 256, 512, 4096]);
-        assert_eq!(Repetition::ALL.map(Repetition::correction_bytes_per_group), [2048, 1024, 512, 256]);
+        assert_eq!(
+            Repetition::ALL.map(Repetition::correction_bytes_per_group),
+            [2048, 1024, 512, 256]
+        );
     }
 
     #[test]

@@ -1,13 +1,17 @@
-//! Products of a server's and a client's secret in a share ring, one OT per bit (Gilboa, CRYPTO 1999; MiniONN, Figure 8).
+//! Products of a server's and a client's secret in a share ring, one OT per bit (Gilboa, CRYPTO
+//! 1999; MiniONN, Figure 8).
 //!
-//! The server has `a`, the client has `v` and chose its bits in OTs, lowest first: `T_i = Q_i ⊕ v_i·Δ`. With `h0_i = H(Q_i)` and
-//! `h1_i = H(Q_i ⊕ Δ)` the server sends `c_i = h0_i + a·2^i − h1_i`; the client gets `h0_i + v_i·a·2^i` as `H(T_i) + v_i·c_i`.
-//! Summed up: `p_S = −Σ h0_i`, `p_C = Σ (H(T_i) + v_i·c_i)`, and `p_S + p_C = a·v`.
+//! The server has `a`, the client has `v` and chose its bits in OTs, lowest first: `T_i = Q_i ⊕
+//! v_i·Δ`. With `h0_i = H(Q_i)` and `h1_i = H(Q_i ⊕ Δ)` the server sends `c_i = h0_i + a·2^i −
+//! h1_i`; the client gets `h0_i + v_i·a·2^i` as `H(T_i) + v_i·c_i`. Summed up: `p_S = −Σ h0_i`,
+//! `p_C = Σ (H(T_i) + v_i·c_i)`, and `p_S + p_C = a·v`.
 //!
-//! In `Z_{2^ℓ}` the factor `2^i` is taken out of all of bit `i`'s terms, which then need `ℓ − i` bits only.
+//! In `Z_{2^ℓ}` the factor `2^i` is taken out of all of bit `i`'s terms, which then need `ℓ − i`
+//! bits only.
 //!
-//! `a` must be uniform, fresh, and serve once: online the server opens `δ = y_S − a`, and the client, knowing `v = y_C`, has
-//! `p_C + δ·y_C` as its share of `y_S·y_C`. A second product with the same `a` would tell the difference of two `y_S`.
+//! `a` must be uniform, fresh, and serve once: online the server opens `δ = y_S − a`, and the
+//! client, knowing `v = y_C`, has `p_C + δ·y_C` as its share of `y_S·y_C`. A second product with
+//! the same `a` would tell the difference of two `y_S`.
 
 use super::mask;
 use crate::hash::{Block, Tmmo};
@@ -18,7 +22,8 @@ use zeroize::Zeroizing;
 /// OTs hashed in one pipeline.
 const PIPELINE: usize = if cfg!(target_pointer_width = "64") { 16 } else { 1 };
 
-/// Bits on the wire of correction `i < modulus.bits()` of a product: `ℓ − i` in `Z_{2^ℓ}`, else `ℓ`.
+/// Bits on the wire of correction `i < modulus.bits()` of a product: `ℓ − i` in `Z_{2^ℓ}`, else
+/// `ℓ`.
 #[must_use]
 pub const fn correction_width(modulus: Modulus, i: u32) -> u32 {
     match modulus {
@@ -37,8 +42,9 @@ pub const fn product_bits(modulus: Modulus) -> u32 {
     }
 }
 
-/// Server: its share `p_S` of `a·v`, and the `ℓ = modulus.bits()` corrections to send. `labels` are the `ℓ` labels `Q`, OT `i`
-/// is hashed with tweak `tweak_base + i`: a session uses each tweak once. `a` is an element, see above for its use.
+/// Server: its share `p_S` of `a·v`, and the `ℓ = modulus.bits()` corrections to send. `labels` are
+/// the `ℓ` labels `Q`, OT `i` is hashed with tweak `tweak_base + i`: a session uses each tweak
+/// once. `a` is an element, see above for its use.
 ///
 /// # Errors
 /// [`Error::Length`] unless there are `ℓ` labels and corrections.
@@ -54,11 +60,15 @@ pub fn server_product(
     debug_assert!(a < modulus.value());
     check(modulus, labels.len(), corrections.len())?;
     let (mut share, mut factor) = (0, a);
-    for (first, (labels, corrections)) in (0..).step_by(PIPELINE).zip(labels.chunks(PIPELINE).zip(corrections.chunks_mut(PIPELINE))) {
+    for (first, (labels, corrections)) in
+        (0..).step_by(PIPELINE).zip(labels.chunks(PIPELINE).zip(corrections.chunks_mut(PIPELINE)))
+    {
         let (q, tweaks) = lanes(labels, tweak_base, first);
         let h0 = Zeroizing::new(hash.hash(q, tweaks));
         let h1 = Zeroizing::new(hash.hash(q.map(|q| q ^ delta), tweaks));
-        for (i, (correction, (&h0, &h1))) in (first..).zip(corrections.iter_mut().zip(h0.iter().zip(h1.iter()))) {
+        for (i, (correction, (&h0, &h1))) in
+            (first..).zip(corrections.iter_mut().zip(h0.iter().zip(h1.iter())))
+        {
             let term = Term::new(modulus, i);
             let h0 = term.element(h0);
             *correction = term.ring.sub(term.ring.add(h0, term.operand(factor)), term.element(h1));
@@ -69,16 +79,27 @@ pub fn server_product(
     Ok(share)
 }
 
-/// Client: its share `p_C` of `a·v`. `labels` are the `ℓ = modulus.bits()` labels `T` of the bits of `v`, lowest first;
-/// `corrections` are the server's; tweaks as in [`server_product`]. `v` is an element. In constant time for all but the corrections' range.
+/// Client: its share `p_C` of `a·v`. `labels` are the `ℓ = modulus.bits()` labels `T` of the bits
+/// of `v`, lowest first; `corrections` are the server's; tweaks as in [`server_product`]. `v` is an
+/// element. In constant time for all but the corrections' range.
 ///
 /// # Errors
-/// [`Error::Length`] unless there are `ℓ` labels and corrections; [`Error::Malformed`] if a correction is outside its ring.
-pub fn client_product(modulus: Modulus, v: u64, labels: &[Block], hash: &Tmmo, tweak_base: u128, corrections: &[u64]) -> Result<u64> {
+/// [`Error::Length`] unless there are `ℓ` labels and corrections; [`Error::Malformed`] if a
+/// correction is outside its ring.
+pub fn client_product(
+    modulus: Modulus,
+    v: u64,
+    labels: &[Block],
+    hash: &Tmmo,
+    tweak_base: u128,
+    corrections: &[u64],
+) -> Result<u64> {
     debug_assert!(v < modulus.value());
     check(modulus, labels.len(), corrections.len())?;
     let mut share = 0;
-    for (first, (labels, corrections)) in (0..).step_by(PIPELINE).zip(labels.chunks(PIPELINE).zip(corrections.chunks(PIPELINE))) {
+    for (first, (labels, corrections)) in
+        (0..).step_by(PIPELINE).zip(labels.chunks(PIPELINE).zip(corrections.chunks(PIPELINE)))
+    {
         let (t, tweaks) = lanes(labels, tweak_base, first);
         let hashes = Zeroizing::new(hash.hash(t, tweaks));
         for (i, (&correction, &h)) in (first..).zip(corrections.iter().zip(hashes.iter())) {
@@ -104,13 +125,15 @@ impl Term {
     /// `i < modulus.bits()`.
     const fn new(modulus: Modulus, i: u32) -> Self {
         match modulus {
-            Modulus::Bits(_) => Self { ring: Modulus::Bits(correction_width(modulus, i) as u8), shift: i },
+            Modulus::Bits(_) => {
+                Self { ring: Modulus::Bits(correction_width(modulus, i) as u8), shift: i }
+            }
             Modulus::Odd(_) => Self { ring: modulus, shift: 0 },
         }
     }
 
-    /// An element from a hash `h`: its low bits, or `⌊h·N/2^128⌋`, which takes no division (constant time) and is within `N/2^128 < 2^−66`
-    /// of uniform.
+    /// An element from a hash `h`: its low bits, or `⌊h·N/2^128⌋`, which takes no division
+    /// (constant time) and is within `N/2^128 < 2^−66` of uniform.
     const fn element(self, h: Block) -> u64 {
         match self.ring {
             Modulus::Bits(_) => self.ring.reduce(h as u64),
@@ -139,13 +162,19 @@ impl Term {
     }
 }
 
-/// Labels and tweaks of the next OTs, from OT `first` on, filled up to a pipeline; results of the filling are dropped.
+/// Labels and tweaks of the next OTs, from OT `first` on, filled up to a pipeline; results of the
+/// filling are dropped.
 fn lanes(labels: &[Block], tweak_base: u128, first: u32) -> ([Block; PIPELINE], [Block; PIPELINE]) {
     let mut x = [0; PIPELINE];
     for (x, &label) in x.iter_mut().zip(labels) {
         *x = label;
     }
-    (x, core::array::from_fn(|lane| tweak_base.wrapping_add(u128::from(first)).wrapping_add(lane as u128)))
+    (
+        x,
+        core::array::from_fn(|lane| {
+            tweak_base.wrapping_add(u128::from(first)).wrapping_add(lane as u128)
+        }),
+    )
 }
 
 /// A product takes `ℓ` labels and `ℓ` corrections.
@@ -178,7 +207,8 @@ mod tests {
         let (hash, delta) = (Tmmo::new(random.next_u128()), random.next_u128() | 1);
         let base = random.next_u128() >> 1;
         let q: Vec<_> = (0..m.bits()).map(|_| random.next_u128()).collect();
-        let t: Vec<_> = q.iter().enumerate().map(|(i, q)| q ^ (delta * u128::from(v >> i & 1))).collect();
+        let t: Vec<_> =
+            q.iter().enumerate().map(|(i, q)| q ^ (delta * u128::from(v >> i & 1))).collect();
         let mut corrections = vec![0; q.len()];
         let server = server_product(m, a, &q, delta, &hash, base, &mut corrections).unwrap();
         let client = client_product(m, v, &t, &hash, base, &corrections).unwrap();
@@ -191,7 +221,9 @@ mod tests {
         for m in rings() {
             let edges = [0, 1, m.value() / 2, m.value() - 1].map(|x| m.reduce(x));
             let mut pairs: Vec<_> = edges.iter().flat_map(|&a| edges.map(|v| (a, v))).collect();
-            pairs.extend((0..30).map(|_| (m.reduce(random.next_u64()), m.reduce(random.next_u64()))));
+            pairs.extend(
+                (0..30).map(|_| (m.reduce(random.next_u64()), m.reduce(random.next_u64()))),
+            );
             for (a, v) in pairs {
                 let (corrections, server, client) = product(m, a, v, &mut random);
                 assert!(server < m.value() && client < m.value());
@@ -215,7 +247,10 @@ mod tests {
             for (i, q) in (0..).zip(q) {
                 let [h0, h1] = [q, q ^ delta].map(|x| hash.hash([x], [base + u128::from(i)])[0]);
                 let want = match m {
-                    Modulus::Bits(l) => ((h0 as u64).wrapping_add(a).wrapping_sub(h1 as u64)) % (1 << (u32::from(l) - i)),
+                    Modulus::Bits(l) => {
+                        ((h0 as u64).wrapping_add(a).wrapping_sub(h1 as u64))
+                            % (1 << (u32::from(l) - i))
+                    }
                     Modulus::Odd(_) => {
                         let term = Term::new(m, i);
                         m.sub(m.add(term.element(h0), m.mul(a, 1 << i)), term.element(h1))
@@ -229,9 +264,16 @@ mod tests {
     #[test]
     fn widths_add_up() {
         for m in rings() {
-            assert_eq!((0..m.bits()).map(|i| correction_width(m, i)).sum::<u32>(), product_bits(m), "{m:?}");
+            assert_eq!(
+                (0..m.bits()).map(|i| correction_width(m, i)).sum::<u32>(),
+                product_bits(m),
+                "{m:?}"
+            );
         }
-        assert_eq!([product_bits(Modulus::Bits(8)), product_bits(Modulus::Bits(44)), product_bits(PAPER)], [36, 990, 1369]);
+        assert_eq!(
+            [product_bits(Modulus::Bits(8)), product_bits(Modulus::Bits(44)), product_bits(PAPER)],
+            [36, 990, 1369]
+        );
     }
 
     #[test]
@@ -270,14 +312,20 @@ mod tests {
             corrections[i] = (1 << (8 - i)) - 1;
             assert!(client_product(m, 1, &[0; 8], &hash, 0, &corrections).is_ok());
             corrections[i] += 1;
-            assert_eq!(client_product(m, 1, &[0; 8], &hash, 0, &corrections), Err(Error::Malformed));
+            assert_eq!(
+                client_product(m, 1, &[0; 8], &hash, 0, &corrections),
+                Err(Error::Malformed)
+            );
         }
         let mut corrections = [0; 37];
         corrections[36] = PAPER.value() - 1;
         assert!(client_product(PAPER, 1, &[0; 37], &hash, 0, &corrections).is_ok());
         for bad in [PAPER.value(), u64::MAX] {
             corrections[36] = bad;
-            assert_eq!(client_product(PAPER, 1, &[0; 37], &hash, 0, &corrections), Err(Error::Malformed));
+            assert_eq!(
+                client_product(PAPER, 1, &[0; 37], &hash, 0, &corrections),
+                Err(Error::Malformed)
+            );
         }
     }
 }

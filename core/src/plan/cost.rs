@@ -1,4 +1,5 @@
-//! Bytes, rounds and store size, before anything runs. The session takes its frame lengths from here, so they can't disagree.
+//! Bytes, rounds and store size, before anything runs. The session takes its frame lengths from
+//! here, so they can't disagree.
 
 use super::nonlinear::{DECODE_BYTES, LABEL_BYTES, Nonlinear};
 use super::{Op, Plan, tile};
@@ -10,7 +11,8 @@ use crate::session::{Options, Tables};
 use crate::wire::{HELLO_BYTES, framed, packed_len};
 
 /// Bits of a coefficient of the base OTs' `c1` and `c0`: the slot prime has 17.
-pub(crate) const BASE_OT_BITS: (u32, u32) = (17 + super::noise::C1_EXTRA, 17 + super::noise::C0_EXTRA);
+pub(crate) const BASE_OT_BITS: (u32, u32) =
+    (17 + super::noise::C1_EXTRA, 17 + super::noise::C0_EXTRA);
 
 /// Bytes and rounds of a phase, as the client sees them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -39,7 +41,11 @@ impl Phase {
     /// Both together.
     #[must_use]
     pub const fn plus(self, other: Self) -> Self {
-        Self { up: self.up + other.up, down: self.down + other.down, rounds: self.rounds + other.rounds }
+        Self {
+            up: self.up + other.up,
+            down: self.down + other.down,
+            rounds: self.rounds + other.rounds,
+        }
     }
 }
 
@@ -109,7 +115,10 @@ pub(crate) fn compares(plan: &Plan<'_>, options: &Options) -> bool {
 /// Bytes of the base OTs of OTs in which the server chooses: corrections up, messages down.
 fn turn_bytes(plan: &Plan<'_>, options: &Options) -> [u64; 2] {
     if compares(plan, options) {
-        [options.repetition.correction_bytes_per_group() as u64, (2 * KAPPA * size_of::<Block>()) as u64]
+        [
+            options.repetition.correction_bytes_per_group() as u64,
+            (2 * KAPPA * size_of::<Block>()) as u64,
+        ]
     } else {
         [0; 2]
     }
@@ -132,7 +141,8 @@ pub(crate) fn tables_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
     let [_, turn] = turn_bytes(plan, options);
     turn + match options.tables {
         Tables::Stored => {
-            let one = |op: Op| Nonlinear::of(&op).products_bytes() + server_corrections(&op, options);
+            let one =
+                |op: Op| Nonlinear::of(&op).products_bytes() + server_corrections(&op, options);
             plan.ops().map(one).sum::<u64>() * u64::from(options.stock) + store_bytes(plan, options)
         }
         Tables::Streamed => 0,
@@ -147,8 +157,8 @@ pub(crate) fn late_corrections_bytes(op: &Op, options: &Options) -> u64 {
     }
 }
 
-/// Payload of the server's message `number` in a stage of a comparison, for one prediction; the operation's first starts with corrections that were
-/// not sent before.
+/// Payload of the server's message `number` in a stage of a comparison, for one prediction; the
+/// operation's first starts with corrections that were not sent before.
 pub(crate) fn server_message_bytes(op: &Op, stage: &Stage, number: u32, options: &Options) -> u64 {
     let late = match options.tables {
         Tables::Streamed if stage.first == 0 && number == 0 => server_corrections(op, options),
@@ -157,7 +167,8 @@ pub(crate) fn server_message_bytes(op: &Op, stage: &Stage, number: u32, options:
     late + stage.message_bytes(number)[0]
 }
 
-/// Payload of the frame that opens products, for one prediction: corrections that were not sent before, then every δ.
+/// Payload of the frame that opens products, for one prediction: corrections that were not sent
+/// before, then every δ.
 pub(crate) fn opening_bytes(op: &Op, options: &Options) -> u64 {
     let n = Nonlinear::of(op);
     let late = match options.tables {
@@ -198,7 +209,8 @@ pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
     for op in plan.ops() {
         phase = phase.plus(offline_op(&op, options)?);
     }
-    // Operations count what is theirs of a frame that they share; the rest of it is what the whole frame takes more.
+    // Operations count what is theirs of a frame that they share; the rest of it is what the whole
+    // frame takes more.
     let [up, down] = turn_bytes(plan, options);
     let (corrections, tables) = (corrections_bytes(plan, options), tables_bytes(plan, options));
     if corrections > 0 {
@@ -211,19 +223,26 @@ pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
     Ok(phase)
 }
 
-/// One operation's part of the offline phase of one stock (frames that operations share are not counted here).
+/// One operation's part of the offline phase of one stock (frames that operations share are not
+/// counted here).
 ///
 /// # Errors
 /// None for an operation of a checked plan and checked options.
 pub fn offline_op(op: &Op, options: &Options) -> Result<Phase> {
     if op.is_linear() {
         let tile = tile::Tile::choose(op, options.stock as usize)?;
-        return Ok(Phase::default().frame_up(tile.upload_bytes()).round().frame_down(tile.download_bytes()));
+        return Ok(Phase::default()
+            .frame_up(tile.upload_bytes())
+            .round()
+            .frame_down(tile.download_bytes()));
     }
     match options.tables {
         Tables::Stored => {
             let (n, stock) = (Nonlinear::under(op, options), u64::from(options.stock));
-            let down = n.products_bytes() + n.table_bytes() + n.decode_bytes + server_corrections(op, options);
+            let down = n.products_bytes()
+                + n.table_bytes()
+                + n.decode_bytes
+                + server_corrections(op, options);
             Ok(Phase { up: client_corrections(op, options) * stock, down: down * stock, rounds: 0 })
         }
         Tables::Streamed => Ok(Phase::default()),
@@ -249,21 +268,33 @@ pub fn online_op(op: &Op, options: &Options) -> Phase {
     if let Some(compared) = Compared::of(op, options) {
         let message = |stage: &Stage, number| {
             let [_, up] = stage.message_bytes(number);
-            Phase::default().frame_down(server_message_bytes(op, stage, number, options)).frame_up(up).round()
+            Phase::default()
+                .frame_down(server_message_bytes(op, stage, number, options))
+                .frame_up(up)
+                .round()
         };
-        let stage = |stage: Stage| (0..stage.method.rounds()).map(move |number| message(&stage, number));
+        let stage =
+            |stage: Stage| (0..stage.method.rounds()).map(move |number| message(&stage, number));
         let phase = compared.stages().flat_map(stage).fold(phase, Phase::plus);
         return if op.is_output() { phase.frame_down(compared.answer_bytes()) } else { phase };
     }
     match *op {
-        Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => phase,
+        Op::FullyConnected { .. }
+        | Op::Convolution { .. }
+        | Op::SumPool { .. }
+        | Op::Arrange { .. }
+        | Op::Offset { .. } => phase,
         Op::Activation { .. } | Op::MaxPool { .. } => {
             let (ring_out, len) = op.output();
-            phase.frame_down(labels_bytes(op, options)).frame_up(packed_len(u64::from(len), u32::from(ring_out))).round()
+            phase
+                .frame_down(labels_bytes(op, options))
+                .frame_up(packed_len(u64::from(len), u32::from(ring_out)))
+                .round()
         }
-        Op::Square { ring, len } | Op::Product { ring, len } => {
-            phase.frame_down(opening_bytes(op, options)).frame_up(packed_len(u64::from(len), u32::from(ring))).round()
-        }
+        Op::Square { ring, len } | Op::Product { ring, len } => phase
+            .frame_down(opening_bytes(op, options))
+            .frame_up(packed_len(u64::from(len), u32::from(ring)))
+            .round(),
         Op::Open { ring, len } => phase.frame_down(packed_len(u64::from(len), u32::from(ring))),
         Op::Argmax { .. } => phase.frame_down(labels_bytes(op, options)),
     }

@@ -1,13 +1,15 @@
 //! Every linear layer as one kind of convolution: stride 1, no dilation, no padding.
 //!
-//! Stride s becomes channels: phase `(a, b)` of the padded input is a channel of its own, and the kernel shrinks to `⌈k/s⌉`
-//! (space to depth). Dilation widens the kernel with zeros, padding is elements that are zero. A fully connected layer is a
-//! convolution of a 1×1 image. So packing, transforming and decrypting are written once, over [`Geometry`].
+//! Stride s becomes channels: phase `(a, b)` of the padded input is a channel of its own, and the
+//! kernel shrinks to `⌈k/s⌉` (space to depth). Dilation widens the kernel with zeros, padding is
+//! elements that are zero. A fully connected layer is a convolution of a 1×1 image. So packing,
+//! transforming and decrypting are written once, over [`Geometry`].
 
 use super::{MAX_LEN, MAX_WEIGHTS};
 use crate::error::{Error, PlanFault, Result};
 
-/// A convolution as ONNX describes it, on `[channels][height][width]` with weights `[outputs][channels / groups][kernel]`.
+/// A convolution as ONNX describes it, on `[channels][height][width]` with weights
+/// `[outputs][channels / groups][kernel]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Convolution {
     /// Input channels, height, width.
@@ -30,37 +32,75 @@ impl Convolution {
     /// A fully connected layer.
     #[must_use]
     pub const fn fully_connected(inputs: u32, outputs: u32) -> Self {
-        Self { input: [inputs, 1, 1], outputs, kernel: [1; 2], stride: [1; 2], pads: [0; 4], dilation: [1; 2], groups: 1 }
+        Self {
+            input: [inputs, 1, 1],
+            outputs,
+            kernel: [1; 2],
+            stride: [1; 2],
+            pads: [0; 4],
+            dilation: [1; 2],
+            groups: 1,
+        }
     }
 
     /// Height and width of the output.
     ///
     /// # Errors
-    /// [`PlanFault::Shape`] if a field is zero or too large, or the kernel does not fit the padded input.
+    /// [`PlanFault::Shape`] if a field is zero or too large, or the kernel does not fit the padded
+    /// input.
     pub const fn output_size(&self) -> Result<[u32; 2]> {
         const MOST: u32 = 1 << 15;
         let [c, h, w] = self.input;
         let ([kh, kw], [sh, sw], [dh, dw]) = (self.kernel, self.stride, self.dilation);
         let [top, left, bottom, right] = self.pads;
-        let positive =
-            c > 0 && h > 0 && w > 0 && kh > 0 && kw > 0 && sh > 0 && sw > 0 && dh > 0 && dw > 0 && self.outputs > 0 && self.groups > 0;
-        let small = h < MOST && w < MOST && kh < MOST && kw < MOST && sh < MOST && sw < MOST && dh < MOST && dw < MOST;
+        let positive = c > 0
+            && h > 0
+            && w > 0
+            && kh > 0
+            && kw > 0
+            && sh > 0
+            && sw > 0
+            && dh > 0
+            && dw > 0
+            && self.outputs > 0
+            && self.groups > 0;
+        let small = h < MOST
+            && w < MOST
+            && kh < MOST
+            && kw < MOST
+            && sh < MOST
+            && sw < MOST
+            && dh < MOST
+            && dw < MOST;
         let pads = top < MOST && left < MOST && bottom < MOST && right < MOST;
-        if !(positive && small && pads && c.is_multiple_of(self.groups) && self.outputs.is_multiple_of(self.groups)) {
+        if !(positive
+            && small
+            && pads
+            && c.is_multiple_of(self.groups)
+            && self.outputs.is_multiple_of(self.groups))
+        {
             return Err(Error::Plan(PlanFault::Shape));
         }
-        let (Some(down), Some(across)) =
-            ((h + top + bottom).checked_sub(dh * (kh - 1) + 1), (w + left + right).checked_sub(dw * (kw - 1) + 1))
-        else {
+        let (Some(down), Some(across)) = (
+            (h + top + bottom).checked_sub(dh * (kh - 1) + 1),
+            (w + left + right).checked_sub(dw * (kw - 1) + 1),
+        ) else {
             return Err(Error::Plan(PlanFault::Shape));
         };
         Ok([down / sh + 1, across / sw + 1])
     }
 
-    /// Element of the input under element `(u, v)` of the kernel at output `(y, x)`, in `channel`; `None` is a zero of the padding.
+    /// Element of the input under element `(u, v)` of the kernel at output `(y, x)`, in `channel`;
+    /// `None` is a zero of the padding.
     #[must_use]
-    pub const fn tap(&self, channel: usize, [y, x]: [usize; 2], [u, v]: [usize; 2]) -> Option<usize> {
-        let ([_, h, w], [sh, sw], [dh, dw], [top, left, ..]) = (self.input, self.stride, self.dilation, self.pads);
+    pub const fn tap(
+        &self,
+        channel: usize,
+        [y, x]: [usize; 2],
+        [u, v]: [usize; 2],
+    ) -> Option<usize> {
+        let ([_, h, w], [sh, sw], [dh, dw], [top, left, ..]) =
+            (self.input, self.stride, self.dilation, self.pads);
         let row = (y * sh as usize + u * dh as usize).checked_sub(top as usize);
         let column = (x * sw as usize + v * dw as usize).checked_sub(left as usize);
         match (row, column) {
@@ -73,22 +113,32 @@ impl Convolution {
 
     /// A pooling window that slides over each channel by itself.
     #[must_use]
-    pub const fn window(input: [u32; 3], kernel: [u32; 2], stride: [u32; 2], pads: [u32; 4], dilation: [u32; 2]) -> Self {
+    pub const fn window(
+        input: [u32; 3],
+        kernel: [u32; 2],
+        stride: [u32; 2],
+        pads: [u32; 4],
+        dilation: [u32; 2],
+    ) -> Self {
         let [channels, ..] = input;
         Self { input, outputs: channels, kernel, stride, pads, dilation, groups: channels }
     }
 
-    /// Whether this is a pooling window: one channel in, one out, and no window that lies in the padding altogether.
+    /// Whether this is a pooling window: one channel in, one out, and no window that lies in the
+    /// padding altogether.
     #[must_use]
     pub fn is_window(&self) -> bool {
         let ([c, h, w], [kh, kw]) = (self.input, self.kernel);
         let Ok([ho, wo]) = self.output_size() else { return false };
-        let down = (0..ho).all(|y| Self::meets(y, kh, self.stride[0], self.dilation[0], self.pads[0], h));
-        let across = (0..wo).all(|x| Self::meets(x, kw, self.stride[1], self.dilation[1], self.pads[1], w));
+        let down =
+            (0..ho).all(|y| Self::meets(y, kh, self.stride[0], self.dilation[0], self.pads[0], h));
+        let across =
+            (0..wo).all(|x| Self::meets(x, kw, self.stride[1], self.dilation[1], self.pads[1], w));
         self.outputs == c && self.groups == c && down && across
     }
 
-    /// Whether some element of a window at `at` lies inside, along one axis: the first that is behind the padding has to.
+    /// Whether some element of a window at `at` lies inside, along one axis: the first that is
+    /// behind the padding has to.
     const fn meets(at: u32, kernel: u32, stride: u32, dilation: u32, pad: u32, size: u32) -> bool {
         let start = at * stride;
         let first = pad.saturating_sub(start).div_ceil(dilation);
@@ -107,10 +157,12 @@ impl Convolution {
         let (layer, [ho, wo]) = (*self, self.output_size().unwrap_or([1, 1]).map(|n| n as usize));
         let (channel, place) = (output / (ho * wo), [output / wo % ho, output % wo]);
         let across = layer.kernel[1] as usize;
-        (0..layer.window_len()).filter_map(move |i| layer.tap(channel, place, [i / across, i % across]))
+        (0..layer.window_len())
+            .filter_map(move |i| layer.tap(channel, place, [i / across, i % across]))
     }
 
-    /// As [`Convolution::window_at`], always [`Convolution::window_len`] elements: the first one stands in for padding, which changes no maximum.
+    /// As [`Convolution::window_at`], always [`Convolution::window_len`] elements: the first one
+    /// stands in for padding, which changes no maximum.
     #[must_use]
     pub fn window_element(&self, output: usize, i: usize) -> usize {
         let (layer, [ho, wo]) = (*self, self.output_size().unwrap_or([1, 1]).map(|n| n as usize));
@@ -125,7 +177,9 @@ impl Convolution {
     pub const fn weights(&self) -> u64 {
         let [c, ..] = self.input;
         let [kh, kw] = self.kernel;
-        (self.outputs as u64).saturating_mul((c / self.groups) as u64).saturating_mul(kh as u64 * kw as u64)
+        (self.outputs as u64)
+            .saturating_mul((c / self.groups) as u64)
+            .saturating_mul(kh as u64 * kw as u64)
     }
 
     /// Weights that one output adds up.
@@ -161,7 +215,8 @@ impl Geometry {
             Ok(size) => size,
             Err(error) => return Err(error),
         };
-        let ([c, ..], [kh, kw], [sh, sw], [dh, dw]) = (layer.input, layer.kernel, layer.stride, layer.dilation);
+        let ([c, ..], [kh, kw], [sh, sw], [dh, dw]) =
+            (layer.input, layer.kernel, layer.stride, layer.dilation);
         let channels = (c as u64).saturating_mul(sh as u64 * sw as u64);
         if channels > MAX_LEN as u64 || layer.outputs > MAX_LEN || layer.weights() > MAX_WEIGHTS {
             return Err(Error::Plan(PlanFault::Shape));
@@ -171,7 +226,10 @@ impl Geometry {
             channels: channels as usize,
             outputs: layer.outputs as usize,
             groups: layer.groups as usize,
-            kernel: [(dh * (kh - 1) + 1).div_ceil(sh) as usize, (dw * (kw - 1) + 1).div_ceil(sw) as usize],
+            kernel: [
+                (dh * (kh - 1) + 1).div_ceil(sh) as usize,
+                (dw * (kw - 1) + 1).div_ceil(sw) as usize,
+            ],
             size: [ho as usize, wo as usize],
         })
     }
@@ -183,30 +241,49 @@ impl Geometry {
         (channel / (sh * sw), channel / sw % sh, channel % sw)
     }
 
-    /// Element of the input tensor at `(channel, y, x)` of the dense convolution; `None` is a zero of the padding.
+    /// Element of the input tensor at `(channel, y, x)` of the dense convolution; `None` is a zero
+    /// of the padding.
     #[must_use]
     pub const fn source(&self, channel: usize, y: usize, x: usize) -> Option<usize> {
         let (c, a, b) = self.phase(channel);
-        let ([_, h, w], [sh, sw], [top, left, ..]) = (self.layer.input, self.layer.stride, self.layer.pads);
-        let (Some(y), Some(x)) = ((y * sh as usize + a).checked_sub(top as usize), (x * sw as usize + b).checked_sub(left as usize)) else {
+        let ([_, h, w], [sh, sw], [top, left, ..]) =
+            (self.layer.input, self.layer.stride, self.layer.pads);
+        let (Some(y), Some(x)) = (
+            (y * sh as usize + a).checked_sub(top as usize),
+            (x * sw as usize + b).checked_sub(left as usize),
+        ) else {
             return None;
         };
-        if y < h as usize && x < w as usize { Some((c * h as usize + y) * w as usize + x) } else { None }
+        if y < h as usize && x < w as usize {
+            Some((c * h as usize + y) * w as usize + x)
+        } else {
+            None
+        }
     }
 
-    /// Whether every channel is one element of the input tensor, so that those of several channels are a row.
+    /// Whether every channel is one element of the input tensor, so that those of several channels
+    /// are a row.
     #[must_use]
     pub const fn is_row(&self) -> bool {
-        let Convolution { input: [_, h, w], stride: [down, across], pads: [top, left, ..], .. } = self.layer;
+        let Convolution { input: [_, h, w], stride: [down, across], pads: [top, left, ..], .. } =
+            self.layer;
         h * w == 1 && down * across == 1 && top + left == 0
     }
 
-    /// As [`Self::source`] of `len` places from `x` on in a row: how many are padding before the first element, that element, and how many
-    /// there are; each is `stride[1]` behind the one before.
+    /// As [`Self::source`] of `len` places from `x` on in a row: how many are padding before the
+    /// first element, that element, and how many there are; each is `stride[1]` behind the one
+    /// before.
     #[must_use]
-    pub fn row(&self, channel: usize, y: usize, x: usize, len: usize) -> Option<(usize, usize, usize)> {
+    pub fn row(
+        &self,
+        channel: usize,
+        y: usize,
+        x: usize,
+        len: usize,
+    ) -> Option<(usize, usize, usize)> {
         let (c, a, b) = self.phase(channel);
-        let ([_, h, w], [sh, sw], [top, left, ..]) = (self.layer.input, self.layer.stride, self.layer.pads);
+        let ([_, h, w], [sh, sw], [top, left, ..]) =
+            (self.layer.input, self.layer.stride, self.layer.pads);
         let [h, w, sh, sw, left] = [h, w, sh, sw, left].map(|n| n as usize);
         let row = (y * sh + a).checked_sub(top as usize).filter(|&row| row < h)?;
         let first = left.saturating_sub(b).div_ceil(sw).max(x);
@@ -214,21 +291,30 @@ impl Geometry {
         (first < end).then(|| (first - x, (c * h + row) * w + first * sw + b - left, end - first))
     }
 
-    /// Index of the weight from `channel` to `output` at `(u, v)` of the dense kernel; `None` is a zero.
+    /// Index of the weight from `channel` to `output` at `(u, v)` of the dense kernel; `None` is a
+    /// zero.
     #[must_use]
     pub const fn weight(&self, output: usize, channel: usize, u: usize, v: usize) -> Option<usize> {
         let (c, a, b) = self.phase(channel);
-        let ([cin, ..], [kh, kw], [sh, sw], [dh, dw]) = (self.layer.input, self.layer.kernel, self.layer.stride, self.layer.dilation);
+        let ([cin, ..], [kh, kw], [sh, sw], [dh, dw]) =
+            (self.layer.input, self.layer.kernel, self.layer.stride, self.layer.dilation);
         let per_group = cin as usize / self.groups;
         if c / per_group != output / (self.outputs / self.groups) {
             return None;
         }
         let (down, across) = (u * sh as usize + a, v * sw as usize + b);
         let (dh, dw) = (dh as usize, dw as usize);
-        if down % dh != 0 || across % dw != 0 || down / dh >= kh as usize || across / dw >= kw as usize {
+        if down % dh != 0
+            || across % dw != 0
+            || down / dh >= kh as usize
+            || across / dw >= kw as usize
+        {
             return None;
         }
-        Some(((output * per_group + c % per_group) * kh as usize + down / dh) * kw as usize + across / dw)
+        Some(
+            ((output * per_group + c % per_group) * kh as usize + down / dh) * kw as usize
+                + across / dw,
+        )
     }
 
     /// Dense channels that belong to one group.
@@ -274,7 +360,9 @@ mod tests {
                         for c in 0..g.channels {
                             for u in 0..g.kernel[0] {
                                 for v in 0..g.kernel[1] {
-                                    if let (Some(i), Some(j)) = (g.source(c, y + u, z + v), g.weight(o, c, u, v)) {
+                                    if let (Some(i), Some(j)) =
+                                        (g.source(c, y + u, z + v), g.weight(o, c, u, v))
+                                    {
                                         dense += x[i] * w[j];
                                     }
                                 }
@@ -296,19 +384,26 @@ mod tests {
             ([1, 2, 3], [2, 2], [3, 2], [4, 7, 4, 7], [2, 1]),
             ([9, 1, 1], [1, 1], [1, 1], [0; 4], [1, 1]),
         ] {
-            let layer = Convolution { input, outputs: 1, kernel, stride, pads, dilation, groups: 1 };
+            let layer =
+                Convolution { input, outputs: 1, kernel, stride, pads, dilation, groups: 1 };
             let g = Geometry::new(layer).unwrap();
-            for (channel, y, x, len) in
-                (0..g.channels).flat_map(|c| (0..12).flat_map(move |y| (0..12).flat_map(move |x| [1, 2, 5, 20].map(|len| (c, y, x, len)))))
-            {
-                let one_by_one: Vec<Option<usize>> = (x..x + len).map(|x| g.source(channel, y, x)).collect();
+            for (channel, y, x, len) in (0..g.channels).flat_map(|c| {
+                (0..12).flat_map(move |y| {
+                    (0..12).flat_map(move |x| [1, 2, 5, 20].map(|len| (c, y, x, len)))
+                })
+            }) {
+                let one_by_one: Vec<Option<usize>> =
+                    (x..x + len).map(|x| g.source(channel, y, x)).collect();
                 let mut row = std::vec![None; len];
                 if let Some((skipped, element, count)) = g.row(channel, y, x, len) {
                     for i in 0..count {
                         row[skipped + i] = Some(element + i * stride[1] as usize);
                     }
                 }
-                assert_eq!(row, one_by_one, "{layer:?}, channel {channel}, row {y}, {len} from {x}");
+                assert_eq!(
+                    row, one_by_one,
+                    "{layer:?}, channel {channel}, row {y}, {len} from {x}"
+                );
             }
         }
     }
@@ -320,12 +415,16 @@ mod tests {
         for ci in 0..per {
             for u in 0..i64::from(l.kernel[0]) {
                 for v in 0..i64::from(l.kernel[1]) {
-                    let row = y as i64 * i64::from(l.stride[0]) - i64::from(l.pads[0]) + u * i64::from(l.dilation[0]);
-                    let column = z as i64 * i64::from(l.stride[1]) - i64::from(l.pads[1]) + v * i64::from(l.dilation[1]);
+                    let row = y as i64 * i64::from(l.stride[0]) - i64::from(l.pads[0])
+                        + u * i64::from(l.dilation[0]);
+                    let column = z as i64 * i64::from(l.stride[1]) - i64::from(l.pads[1])
+                        + v * i64::from(l.dilation[1]);
                     if (0..h).contains(&row) && (0..wd).contains(&column) {
                         let from = (o as i64 / out_per) * per + ci;
                         let i = (from * h + row) * wd + column;
-                        let j = ((o as i64 * per + ci) * i64::from(l.kernel[0]) + u) * i64::from(l.kernel[1]) + v;
+                        let j = ((o as i64 * per + ci) * i64::from(l.kernel[0]) + u)
+                            * i64::from(l.kernel[1])
+                            + v;
                         sum += x[i as usize] * w[j as usize];
                     }
                 }
@@ -337,9 +436,19 @@ mod tests {
     #[test]
     fn a_window_needs_an_element_everywhere() {
         for (size, kernel, stride, pad, dilation) in (1..6).flat_map(|n| {
-            (1..5).flat_map(move |k| (1..4).flat_map(move |s| (0..5).flat_map(move |p| (1..4).map(move |d| (n, k, s, p, d)))))
+            (1..5).flat_map(move |k| {
+                (1..4).flat_map(move |s| {
+                    (0..5).flat_map(move |p| (1..4).map(move |d| (n, k, s, p, d)))
+                })
+            })
         }) {
-            let window = Convolution::window([2, size, 1], [kernel, 1], [stride, 1], [pad, 0, pad, 0], [dilation, 1]);
+            let window = Convolution::window(
+                [2, size, 1],
+                [kernel, 1],
+                [stride, 1],
+                [pad, 0, pad, 0],
+                [dilation, 1],
+            );
             let Ok([ho, _]) = window.output_size() else { continue };
             let all = (0..ho as usize).all(|output| window.window_at(output).next().is_some());
             assert_eq!(window.is_window(), all, "{window:?}");
@@ -356,7 +465,13 @@ mod tests {
             Convolution { input: [0, 1, 1], ..good },
             Convolution { dilation: [1, u32::MAX], ..good },
             Convolution { input: [1024, 1, 1], stride: [32_767; 2], ..good },
-            Convolution { input: [1 << 24, 1, 1], outputs: 1 << 24, kernel: [32_767; 2], pads: [16_384; 4], ..good },
+            Convolution {
+                input: [1 << 24, 1, 1],
+                outputs: 1 << 24,
+                kernel: [32_767; 2],
+                pads: [16_384; 4],
+                ..good
+            },
             Convolution { input: [u32::MAX; 3], outputs: u32::MAX, ..good },
         ] {
             assert!(Geometry::new(bad).is_err(), "{bad:?}");

@@ -1,12 +1,13 @@
-//! What each party computes on its own share of a tensor, and the integer model on the tensor itself.
+//! What each party computes on its own share of a tensor, and the integer model on the tensor
+//! itself.
 
 use super::{Op, Step};
 use crate::error::{Error, Result};
 use crate::ring::Modulus;
 
 impl Step {
-    /// Carries out a local operation ([`Op::is_local`]) on all tensors of one prediction. The constants of [`Op::Offset`] are not added: the
-    /// server does that.
+    /// Carries out a local operation ([`Op::is_local`]) on all tensors of one prediction. The
+    /// constants of [`Op::Offset`] are not added: the server does that.
     ///
     /// # Errors
     /// [`Error::Internal`] if `tensors` is too short, or the operation is not local.
@@ -16,7 +17,12 @@ impl Step {
         match self.op {
             Op::SumPool { window, .. } => {
                 for (output, y) in y.iter_mut().enumerate() {
-                    *y = ring.reduce(window.window_at(output).filter_map(|i| x.get(i)).fold(0, |sum, &x| sum.wrapping_add(x)));
+                    *y = ring.reduce(
+                        window
+                            .window_at(output)
+                            .filter_map(|i| x.get(i))
+                            .fold(0, |sum, &x| sum.wrapping_add(x)),
+                    );
                 }
             }
             Op::Arrange { onto, factor, view, .. } => {
@@ -48,8 +54,8 @@ impl Step {
         Ok((x, rest.get_mut(..outputs as usize).ok_or(Error::Internal)?))
     }
 
-    /// Elements that the OT product `number` of a square or product multiplies: the one whose share the server puts in, the client's.
-    /// A product of two tensors takes two for each element.
+    /// Elements that the OT product `number` of a square or product multiplies: the one whose share
+    /// the server puts in, the client's. A product of two tensors takes two for each element.
     pub(crate) const fn factors(&self, number: usize) -> (usize, usize) {
         match self.op {
             Op::Product { .. } => {

@@ -1,7 +1,9 @@
-//! The plan: everything about a network that both parties know (layer kinds, shapes, ring widths, scales), and what follows from it.
+//! The plan: everything about a network that both parties know (layer kinds, shapes, ring widths,
+//! scales), and what follows from it.
 //!
-//! A [`Plan`] is a checked view over bytes, so a device reads it from flash. Layout (little-endian), see docs/protocol.md:
-//! header of [`HEADER`] bytes, operations of [`OP`] bytes each, SHA-256 of all that.
+//! A [`Plan`] is a checked view over bytes, so a device reads it from flash. Layout
+//! (little-endian), see docs/protocol.md: header of [`HEADER`] bytes, operations of [`OP`] bytes
+//! each, SHA-256 of all that.
 
 pub mod cost;
 mod geometry;
@@ -61,7 +63,8 @@ impl Quantisation {
     /// The integer of a real input.
     ///
     /// # Errors
-    /// [`Error::Input`] if `x` is not finite. Values beyond the range are clamped: the compiler proved the rings for the range.
+    /// [`Error::Input`] if `x` is not finite. Values beyond the range are clamped: the compiler
+    /// proved the rings for the range.
     pub fn quantise(&self, x: f32) -> Result<i64> {
         if !x.is_finite() {
             return Err(Error::Input);
@@ -98,7 +101,8 @@ struct Fields<'a>(&'a [u8]);
 
 impl Fields<'_> {
     fn take<const K: usize>(&mut self) -> Result<[u8; K]> {
-        let (head, tail) = self.0.split_first_chunk::<K>().ok_or(Error::Plan(PlanFault::Truncated))?;
+        let (head, tail) =
+            self.0.split_first_chunk::<K>().ok_or(Error::Plan(PlanFault::Truncated))?;
         self.0 = tail;
         Ok(*head)
     }
@@ -107,8 +111,8 @@ impl Fields<'_> {
     }
 }
 
-/// An operation of a plan in its place. All tensors of a prediction lie one after the other, the input first; an offset is the number of
-/// elements before a tensor.
+/// An operation of a plan in its place. All tensors of a prediction lie one after the other, the
+/// input first; an offset is the number of elements before a tensor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Step {
     /// Which operation it is.
@@ -139,7 +143,13 @@ impl Place {
     /// The next operation; `None` if there are more elements than an address space holds.
     fn step(&mut self, Node { op, from, also }: Node) -> Option<Step> {
         let to = if matches!(op, Op::Arrange { onto: true, .. }) { self.last } else { self.end };
-        let step = Step { number: self.number, op, from: from.map_or(self.last, |f| f as usize), also: also as usize, to };
+        let step = Step {
+            number: self.number,
+            op,
+            from: from.map_or(self.last, |f| f as usize),
+            also: also as usize,
+            to,
+        };
         self.number += 1;
         if op.makes_tensor() {
             (self.last, self.end) = (self.end, self.end.checked_add(op.output().1 as usize)?);
@@ -153,12 +163,17 @@ const fn fault<T>(fault: PlanFault) -> Result<T> {
 }
 
 impl<'a> Plan<'a> {
-    /// Checks everything that later code relies on: digest, ranges, shapes, and that flooding fits (§noise).
+    /// Checks everything that later code relies on: digest, ranges, shapes, and that flooding fits
+    /// (§noise).
     ///
     /// # Errors
     /// [`Error::Plan`] with the reason.
     pub fn parse(bytes: &'a [u8]) -> Result<Self> {
-        let content = bytes.len().checked_sub(DIGEST).and_then(|n| bytes.get(..n)).ok_or(Error::Plan(PlanFault::Truncated))?;
+        let content = bytes
+            .len()
+            .checked_sub(DIGEST)
+            .and_then(|n| bytes.get(..n))
+            .ok_or(Error::Plan(PlanFault::Truncated))?;
         let mut fields = Fields(content);
         if fields.take::<8>()? != MAGIC {
             return fault(PlanFault::Magic);
@@ -170,7 +185,11 @@ impl<'a> Plan<'a> {
         let header = Header {
             input_len: fields.u32()?,
             output_len: fields.u32()?,
-            input: Quantisation { scale: f32::from_le_bytes(fields.take()?), min: fields.u32()? as i32, max: fields.u32()? as i32 },
+            input: Quantisation {
+                scale: f32::from_le_bytes(fields.take()?),
+                min: fields.u32()? as i32,
+                max: fields.u32()? as i32,
+            },
             output_scale: f32::from_le_bytes(fields.take()?),
             name: fields.take()?,
         };
@@ -189,10 +208,12 @@ impl<'a> Plan<'a> {
         Ok(plan)
     }
 
-    /// Writes a plan into `out`. Returns its length. `nodes`: operations in order, [`Op`]s where each reads the one before.
+    /// Writes a plan into `out`. Returns its length. `nodes`: operations in order, [`Op`]s where
+    /// each reads the one before.
     ///
     /// # Errors
-    /// [`Error::Memory`] if `out` is too small, [`Error::Plan`] if the plan would not parse, or not into these nodes.
+    /// [`Error::Memory`] if `out` is too small, [`Error::Plan`] if the plan would not parse, or not
+    /// into these nodes.
     pub fn write<I>(header: &Header, nodes: I, out: &mut [u8]) -> Result<usize>
     where
         I: IntoIterator<Item: Into<Node>> + Clone,
@@ -224,7 +245,8 @@ impl<'a> Plan<'a> {
         for (to, from) in head.iter_mut().zip(bytes) {
             *to = *from;
         }
-        for (slot, record) in body.as_chunks_mut().0.iter_mut().zip(each().flat_map(Records::bytes)) {
+        for (slot, record) in body.as_chunks_mut().0.iter_mut().zip(each().flat_map(Records::bytes))
+        {
             *slot = record;
         }
         digest.copy_from_slice(&Sha256::digest(&*content));
@@ -258,11 +280,14 @@ impl<'a> Plan<'a> {
                 return fault(PlanFault::Shape);
             }
             let (ring, len) = step.op.input();
-            let reads = |from| self.tensor(from, step.number).is_some_and(|(r, l)| l == len && r >= ring);
+            let reads =
+                |from| self.tensor(from, step.number).is_some_and(|(r, l)| l == len && r >= ring);
             let sound = match step.op {
                 // Only onto a tensor of the same kind, and never from itself.
                 Op::Arrange { onto: true, ring, len, .. } => {
-                    let before = last.filter(|l| matches!(l.op, Op::Arrange { .. }) && l.op.output() == (ring, len));
+                    let before = last.filter(|l| {
+                        matches!(l.op, Op::Arrange { .. }) && l.op.output() == (ring, len)
+                    });
                     before.is_some() && step.from != step.to && reads(step.from)
                 }
                 Op::Product { .. } => reads(step.from) && reads(step.also),
@@ -296,7 +321,8 @@ impl<'a> Plan<'a> {
         if offset == 0 {
             return Some((params::MAX_RING_BITS, self.header.input_len)); // its ring is the widest that reads it
         }
-        let step = self.steps().take(number).find(|step| step.op.makes_tensor() && step.to == offset)?;
+        let step =
+            self.steps().take(number).find(|step| step.op.makes_tensor() && step.to == offset)?;
         Some(step.op.output())
     }
 
@@ -327,7 +353,8 @@ impl<'a> Plan<'a> {
         core::iter::from_fn(move || place.step(Node::parse(&mut records)?.ok()?))
     }
 
-    /// Elements of all tensors of one prediction: the input and what operations make, one after the other.
+    /// Elements of all tensors of one prediction: the input and what operations make, one after the
+    /// other.
     #[must_use]
     pub fn elements(&self) -> usize {
         let made = self.ops().filter(Op::makes_tensor).map(|op| op.output().1 as usize);
@@ -337,8 +364,13 @@ impl<'a> Plan<'a> {
     /// Ring width of the input tensor, in bits: the widest in which an operation reads it.
     #[must_use]
     pub fn input_ring(&self) -> u8 {
-        let reads = |step: &Step| step.from == 0 || matches!(step.op, Op::Product { .. }) && step.also == 0;
-        self.steps().filter(reads).map(|step| step.op.input().0).max().unwrap_or(params::MIN_RING_BITS)
+        let reads =
+            |step: &Step| step.from == 0 || matches!(step.op, Op::Product { .. }) && step.also == 0;
+        self.steps()
+            .filter(reads)
+            .map(|step| step.op.input().0)
+            .max()
+            .unwrap_or(params::MIN_RING_BITS)
     }
 
     /// Whether the client learns only the index of the largest logit.
@@ -367,7 +399,10 @@ impl<'a> Plan<'a> {
 
     /// Reads the bytes of a plan that stands at the start of `bytes`, without checking it.
     pub(crate) fn prefix(bytes: &'a [u8]) -> Result<&'a [u8]> {
-        let ops = bytes.get(10..12).and_then(|b| b.first_chunk()).ok_or(Error::Plan(PlanFault::Truncated))?;
+        let ops = bytes
+            .get(10..12)
+            .and_then(|b| b.first_chunk())
+            .ok_or(Error::Plan(PlanFault::Truncated))?;
         let len = HEADER + usize::from(u16::from_le_bytes(*ops)) * OP + DIGEST;
         bytes.get(..len).ok_or(Error::Plan(PlanFault::Truncated))
     }

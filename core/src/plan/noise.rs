@@ -1,16 +1,20 @@
 //! The static noise bound: which moduli carry a layer, and how much flooding they leave.
 //!
 //! For one result coefficient of a layer (units of 1, modulus q):
-//! - `e·w` and the encoding's rounding: noise per packed coefficient is sub-gaussian with variance `CBD/2` plus `1/4` (the mask is uniform
-//!   and q odd, so the rounding error is uniform on [−½, ½)); weights are at most `2^(wb−1)` in absolute value.
-//! - the fresh encryption of zero: `e_pk·u + e_0 + e_1·s`, twice σ·√n, and the tail's share of `e_0`.
+//! - `e·w` and the encoding's rounding: noise per packed coefficient is sub-gaussian with variance
+//!   `CBD/2` plus `1/4` (the mask is uniform and q odd, so the rounding error is uniform on [−½,
+//!   ½)); weights are at most `2^(wb−1)` in absolute value.
+//! - the fresh encryption of zero: `e_pk·u + e_0 + e_1·s`, twice σ·√n, and the tail's share of
+//!   `e_0`.
 //!
-//! A tail of 10.5 standard deviations fails with probability 2·exp(−10.5²/2) < 2^-78 for each coefficient.
+//! A tail of 10.5 standard deviations fails with probability 2·exp(−10.5²/2) < 2^-78 for each
+//! coefficient.
 
 use crate::error::{Error, PlanFault, Result};
 use crate::params::{CBD, FLOOD_BITS, N, PRIMES};
 
-/// `10.5² · (CBD/2 + 1/4)`, rounded up: square of the tail times the variance of one packed coefficient.
+/// `10.5² · (CBD/2 + 1/4)`, rounded up: square of the tail times the variance of one packed
+/// coefficient.
 const TAIL2_VARIANCE: u64 = 1186;
 const _: () = assert!(4 * TAIL2_VARIANCE * 4 >= 441 * (2 * CBD as u64 + 1), "10.5² = 441/4");
 
@@ -22,7 +26,8 @@ pub const C1_EXTRA: u32 = 9;
 /// Extra bits of the downloaded `c0` over the plaintext modulus.
 pub const C0_EXTRA: u32 = 4;
 
-/// Steps of `q / 2^(ℓ+9)` that the flooding may use: of 256, the rounding of `c0` takes 16, that of `c1·s` 10.5·√(n/12) = 194, and one is spare.
+/// Steps of `q / 2^(ℓ+9)` that the flooding may use: of 256, the rounding of `c0` takes 16, that of
+/// `c1·s` 10.5·√(n/12) = 194, and one is spare.
 const FLOOD_STEPS: u128 = 45;
 
 /// The moduli of one layer and its flooding.
@@ -51,14 +56,16 @@ pub const fn modulus(limbs: usize) -> u128 {
     q
 }
 
-/// The worst noise of a result: `weights` packed coefficients of absolute value at most `2^magnitude`.
+/// The worst noise of a result: `weights` packed coefficients of absolute value at most
+/// `2^magnitude`.
 #[must_use]
 pub const fn bound(weights: u64, magnitude: u32) -> u128 {
     (((TAIL2_VARIANCE * weights).isqrt() as u128 + 1) << magnitude) + FRESH as u128
 }
 
 impl Level {
-    /// The fewest limbs that carry plaintexts of `plain_bits` with the noise bound `bound`, and the most flooding that they allow.
+    /// The fewest limbs that carry plaintexts of `plain_bits` with the noise bound `bound`, and the
+    /// most flooding that they allow.
     ///
     /// # Errors
     /// [`PlanFault::Flooding`] if even four limbs leave less than 40 bits.

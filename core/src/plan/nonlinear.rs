@@ -31,7 +31,12 @@ impl Gadget {
     pub const fn of(op: &Op) -> Option<Self> {
         match *op {
             Op::Activation { function, ring_in, ring_out, shift, .. } => {
-                Some(Self::Neuron(Neuron { function, modulus_in: Modulus::Bits(ring_in), modulus_out: Modulus::Bits(ring_out), shift }))
+                Some(Self::Neuron(Neuron {
+                    function,
+                    modulus_in: Modulus::Bits(ring_in),
+                    modulus_out: Modulus::Bits(ring_out),
+                    shift,
+                }))
             }
             Op::MaxPool { function, ring_in, ring_out, shift, window } => Some(Self::Max(Max {
                 modulus_in: Modulus::Bits(ring_in),
@@ -40,7 +45,9 @@ impl Gadget {
                 shift,
                 relu: matches!(function, Function::Relu),
             })),
-            Op::Argmax { ring, len } => Some(Self::Argmax(Argmax { modulus: Modulus::Bits(ring), inputs: len })),
+            Op::Argmax { ring, len } => {
+                Some(Self::Argmax(Argmax { modulus: Modulus::Bits(ring), inputs: len }))
+            }
             _ => None,
         }
     }
@@ -83,7 +90,9 @@ impl Nonlinear {
                 let (ring_out, len) = op.output();
                 Self { colour_bits: u32::from(ring_out), ..Self::circuit(&circuit, len as usize) }
             }
-            (Some(Gadget::Argmax(circuit)), _) => Self { decode_bytes: DECODE_BYTES, ..Self::circuit(&circuit, 1) },
+            (Some(Gadget::Argmax(circuit)), _) => {
+                Self { decode_bytes: DECODE_BYTES, ..Self::circuit(&circuit, 1) }
+            }
             (_, Op::Square { ring, len } | Op::Product { ring, len }) => Self {
                 ots: op.products_per_element() * len as usize * usize::from(ring),
                 products: op.products_per_element() * len as usize,
@@ -105,7 +114,10 @@ impl Nonlinear {
         let (mut all, mut widest) = (Shape::default(), (0, 0));
         for shape in shapes(circuit) {
             all = all + shape;
-            widest = (widest.0.max(shape.table_bytes()), widest.1.max(shape.server_inputs as usize * LABEL_BYTES as usize));
+            widest = (
+                widest.0.max(shape.table_bytes()),
+                widest.1.max(shape.server_inputs as usize * LABEL_BYTES as usize),
+            );
         }
         Self {
             ots: neurons * all.client_inputs as usize,
@@ -128,7 +140,8 @@ impl Nonlinear {
         }
     }
 
-    /// Bytes of all tables and of all labels of the server's inputs of one neuron; zero if there is none.
+    /// Bytes of all tables and of all labels of the server's inputs of one neuron; zero if there is
+    /// none.
     #[must_use]
     pub const fn neuron_bytes(&self) -> (usize, usize) {
         let (tables, labels) = (self.table_bytes(), self.server_labels * LABEL_BYTES);

@@ -56,7 +56,8 @@ pub enum Op {
         /// The window, see [`Convolution::window`].
         window: Convolution,
     },
-    /// `x = Σ over a window of y` in the ring: mean and global pooling, the divisor left to the scale.
+    /// `x = Σ over a window of y` in the ring: mean and global pooling, the divisor left to the
+    /// scale.
     SumPool {
         /// Ring of input and output.
         ring: u8,
@@ -77,7 +78,8 @@ pub enum Op {
         /// Elements.
         len: u32,
     },
-    /// `y += factor · x` along a view, in the ring, on a tensor that starts as zeros: slices, transposes, padding, concatenation, sums.
+    /// `y += factor · x` along a view, in the ring, on a tensor that starts as zeros: slices,
+    /// transposes, padding, concatenation, sums.
     Arrange {
         /// Ring of the output; the input's may be wider.
         ring: u8,
@@ -108,7 +110,8 @@ pub enum Op {
         /// Elements.
         len: u32,
     },
-    /// Last: the client learns the index of the largest element (lowest index on a tie), and nothing else.
+    /// Last: the client learns the index of the largest element (lowest index on a tie), and
+    /// nothing else.
     Argmax {
         /// Ring of the input.
         ring: u8,
@@ -123,9 +126,12 @@ impl Op {
     pub const fn input(&self) -> (u8, u32) {
         match *self {
             Self::FullyConnected { ring, inputs, .. } => (ring, inputs),
-            Self::Convolution { ring, layer, .. } => (ring, elements(layer.input[0], [layer.input[1], layer.input[2]])),
+            Self::Convolution { ring, layer, .. } => {
+                (ring, elements(layer.input[0], [layer.input[1], layer.input[2]]))
+            }
             Self::Activation { ring_in, len, .. } => (ring_in, len),
-            Self::MaxPool { ring_in: ring, window: layer, .. } | Self::SumPool { ring, window: layer } => {
+            Self::MaxPool { ring_in: ring, window: layer, .. }
+            | Self::SumPool { ring, window: layer } => {
                 (ring, elements(layer.input[0], [layer.input[1], layer.input[2]]))
             }
             Self::Arrange { ring, inputs, .. } => (ring, inputs),
@@ -147,7 +153,8 @@ impl Op {
                 Err(_) => (ring, 0),
             },
             Self::Activation { ring_out, len, .. } => (ring_out, len),
-            Self::MaxPool { ring_out: ring, window: layer, .. } | Self::SumPool { ring, window: layer } => match layer.output_size() {
+            Self::MaxPool { ring_out: ring, window: layer, .. }
+            | Self::SumPool { ring, window: layer } => match layer.output_size() {
                 Ok(size) => (ring, elements(layer.outputs, size)),
                 Err(_) => (ring, 0),
             },
@@ -182,10 +189,14 @@ impl Op {
     #[must_use]
     pub const fn linear(&self) -> Option<(u8, u8, Result<Geometry>)> {
         match *self {
-            Self::FullyConnected { ring, weight_bits, inputs, outputs } => {
-                Some((ring, weight_bits, Geometry::new(Convolution::fully_connected(inputs, outputs))))
+            Self::FullyConnected { ring, weight_bits, inputs, outputs } => Some((
+                ring,
+                weight_bits,
+                Geometry::new(Convolution::fully_connected(inputs, outputs)),
+            )),
+            Self::Convolution { ring, weight_bits, layer } => {
+                Some((ring, weight_bits, Geometry::new(layer)))
             }
-            Self::Convolution { ring, weight_bits, layer } => Some((ring, weight_bits, Geometry::new(layer))),
             _ => None,
         }
     }
@@ -230,22 +241,33 @@ impl Op {
     /// The kind, its three bytes and its two numbers.
     const fn head(&self) -> ([u8; 4], u32, u32) {
         match *self {
-            Self::FullyConnected { ring, weight_bits, inputs, outputs } => ([1, ring, weight_bits, 0], inputs, outputs),
-            Self::Activation { ring_in, ring_out, shift, len, .. } => ([2, ring_in, ring_out, shift], len, 0),
+            Self::FullyConnected { ring, weight_bits, inputs, outputs } => {
+                ([1, ring, weight_bits, 0], inputs, outputs)
+            }
+            Self::Activation { ring_in, ring_out, shift, len, .. } => {
+                ([2, ring_in, ring_out, shift], len, 0)
+            }
             Self::Square { ring, len } => ([3, ring, 0, 0], len, 0),
             Self::Open { ring, len } => ([4, ring, 0, 0], len, 0),
             Self::Argmax { ring, len } => ([5, ring, 0, 0], len, 0),
-            Self::Convolution { ring, weight_bits, layer } => ([6, ring, weight_bits, 0], layer.input[0], layer.outputs),
-            Self::MaxPool { ring_in, ring_out, shift, window, .. } => ([7, ring_in, ring_out, shift], window.input[0], window.outputs),
+            Self::Convolution { ring, weight_bits, layer } => {
+                ([6, ring, weight_bits, 0], layer.input[0], layer.outputs)
+            }
+            Self::MaxPool { ring_in, ring_out, shift, window, .. } => {
+                ([7, ring_in, ring_out, shift], window.input[0], window.outputs)
+            }
             Self::SumPool { ring, window } => ([8, ring, 0, 0], window.input[0], window.outputs),
-            Self::Arrange { ring, onto, inputs, len, .. } => ([9, ring, onto as u8, 0], inputs, len),
+            Self::Arrange { ring, onto, inputs, len, .. } => {
+                ([9, ring, onto as u8, 0], inputs, len)
+            }
             Self::Product { ring, len } => ([10, ring, 0, 0], len, 0),
             Self::Offset { ring, channels, len } => ([11, ring, 0, 0], len, channels),
         }
     }
 }
 
-/// An operation and the tensors that it reads, by their first element among the elements of all tensors (see [`super::Step`]).
+/// An operation and the tensors that it reads, by their first element among the elements of all
+/// tensors (see [`super::Step`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Node {
     /// What is done.
@@ -281,19 +303,27 @@ impl Node {
         self.emit().len()
     }
 
-    /// The records. The first: kind, four bytes, flags, two zeros, two u32. Flag 1: a record with what it reads. Then three for a
-    /// convolution or a window, four for a view, and the parameters of a function.
+    /// The records. The first: kind, four bytes, flags, two zeros, two u32. Flag 1: a record with
+    /// what it reads. Then three for a convolution or a window, four for a view, and the
+    /// parameters of a function.
     pub(super) fn emit(&self) -> Records {
         let (kind, x, y) = self.op.head();
         let function = self.op.function().unwrap_or(Function::Identity);
         let flags = u8::from(self.from.is_some());
         let mut records = Records::default();
-        records.push([u32::from_le_bytes(kind), u32::from_le_bytes([function_code(&function), flags, 0, 0]), x, y]);
+        records.push([
+            u32::from_le_bytes(kind),
+            u32::from_le_bytes([function_code(&function), flags, 0, 0]),
+            x,
+            y,
+        ]);
         if let Some(from) = self.from {
             records.push([from, self.also, 0, 0]);
         }
         match self.op {
-            Op::Convolution { layer, .. } | Op::MaxPool { window: layer, .. } | Op::SumPool { window: layer, .. } => {
+            Op::Convolution { layer, .. }
+            | Op::MaxPool { window: layer, .. }
+            | Op::SumPool { window: layer, .. } => {
                 let ([_, h, w], [kh, kw], [sh, sw], [dh, dw], [top, left, bottom, right]) =
                     (layer.input, layer.kernel, layer.stride, layer.dilation, layer.pads);
                 records.push([h, w, kh, kw]);
@@ -310,11 +340,20 @@ impl Node {
         }
         match function {
             Function::Identity | Function::Relu => {}
-            Function::Clip { lo, hi } => records.push([lo as u32, (lo >> 32) as u32, hi as u32, (hi >> 32) as u32]),
-            Function::Leaky { multiplier, bits } => records.push([multiplier.into(), bits.into(), 0, 0]),
+            Function::Clip { lo, hi } => {
+                records.push([lo as u32, (lo >> 32) as u32, hi as u32, (hi >> 32) as u32])
+            }
+            Function::Leaky { multiplier, bits } => {
+                records.push([multiplier.into(), bits.into(), 0, 0])
+            }
             Function::Spline(s) => {
                 let sizes = [s.input_bits, s.index_bits, s.shift, s.tail.into()];
-                records.push([parity_code(s.parity), u32::from_le_bytes(sizes), s.centre as u32, 0]);
+                records.push([
+                    parity_code(s.parity),
+                    u32::from_le_bytes(sizes),
+                    s.centre as u32,
+                    0,
+                ]);
                 let piece = |i: usize| {
                     let at = |xs: &[i16; MAX_PIECES]| u32::from(xs.get(i).map_or(0, |&x| x as u16));
                     at(&s.offsets) | at(&s.slopes) << 16
@@ -327,13 +366,19 @@ impl Node {
         records
     }
 
-    /// Reads and checks the next operation; only what [`Node::emit`] writes is accepted. `None` at the end.
-    pub(super) fn parse<'r>(records: &mut impl Iterator<Item = &'r [u8; OP]>) -> Option<Result<Self>> {
+    /// Reads and checks the next operation; only what [`Node::emit`] writes is accepted. `None` at
+    /// the end.
+    pub(super) fn parse<'r>(
+        records: &mut impl Iterator<Item = &'r [u8; OP]>,
+    ) -> Option<Result<Self>> {
         let first = records.next()?;
         Some(Self::parse_from(first, records))
     }
 
-    fn parse_from<'r>(first: &[u8; OP], records: &mut impl Iterator<Item = &'r [u8; OP]>) -> Result<Self> {
+    fn parse_from<'r>(
+        first: &[u8; OP],
+        records: &mut impl Iterator<Item = &'r [u8; OP]>,
+    ) -> Result<Self> {
         const REFUSED: Error = Error::Plan(PlanFault::Field);
         let mut read = Records::default();
         read.push(numbers(first));
@@ -350,10 +395,27 @@ impl Node {
         if matches!(kind, 6..=8) {
             let ([h, w, kh, kw], [sh, sw, dh, dw], [p, q, groups, _]) = (next()?, next()?, next()?);
             let pads = [p & 0xffff, p >> 16, q & 0xffff, q >> 16];
-            layer = Convolution { input: [x, h, w], outputs: y, kernel: [kh, kw], stride: [sh, sw], pads, dilation: [dh, dw], groups };
+            layer = Convolution {
+                input: [x, h, w],
+                outputs: y,
+                kernel: [kh, kw],
+                stride: [sh, sw],
+                pads,
+                dilation: [dh, dw],
+                groups,
+            };
         } else if kind == 9 {
             let (dims, steps, strides, [from, to, m, _]) = (next()?, next()?, next()?, next()?);
-            (factor, view) = (m as i32, View { dims, from, steps: steps.map(|s| s as i32), to, strides: strides.map(|s| s as i32) });
+            (factor, view) = (
+                m as i32,
+                View {
+                    dims,
+                    from,
+                    steps: steps.map(|s| s as i32),
+                    to,
+                    strides: strides.map(|s| s as i32),
+                },
+            );
         }
         let function = match code {
             0 => Function::Identity,
@@ -378,7 +440,16 @@ impl Node {
                     Parity::Left
                 };
                 let (offsets, slopes) = ([0; MAX_PIECES], [0; MAX_PIECES]);
-                let mut s = Spline { parity, tail: tail != 0, input_bits, index_bits, shift, centre: centre as i32, offsets, slopes };
+                let mut s = Spline {
+                    parity,
+                    tail: tail != 0,
+                    input_bits,
+                    index_bits,
+                    shift,
+                    centre: centre as i32,
+                    offsets,
+                    slopes,
+                };
                 for first in (0..s.pieces()).step_by(4) {
                     let places = s.offsets.iter_mut().zip(&mut s.slopes).skip(first);
                     for ((offset, slope), piece) in places.zip(next()?) {
@@ -415,7 +486,9 @@ impl Op {
         let ring = |l: u8| (MIN_RING_BITS..=MAX_RING_BITS).contains(&l);
         let len = |n: u32| (1..=MAX_LEN).contains(&n);
         let own = match *self {
-            Self::Activation { function, ring_in, shift, .. } => shift.saturating_add(1) < ring_in && function.is_valid(),
+            Self::Activation { function, ring_in, shift, .. } => {
+                shift.saturating_add(1) < ring_in && function.is_valid()
+            }
             Self::Argmax { len, .. } => len <= MAX_CLASSES,
             Self::MaxPool { function, ring_in, shift, window, .. } => {
                 matches!(function, Function::Identity | Function::Relu)
@@ -470,7 +543,10 @@ impl Records {
     }
 
     pub(super) fn bytes(self) -> impl Iterator<Item = [u8; OP]> {
-        self.words.into_iter().take(self.len).map(|words| bytemuck::cast(words.map(u32::to_le_bytes)))
+        self.words
+            .into_iter()
+            .take(self.len)
+            .map(|words| bytemuck::cast(words.map(u32::to_le_bytes)))
     }
 }
 

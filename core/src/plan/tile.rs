@@ -1,8 +1,9 @@
 //! Coefficient packing of a linear layer: the tile, and how it is chosen.
 //!
-//! A tile holds `n_b · n_o · n_c · h · w ≤ n` coefficients (after Cheetah, USENIX Security 2022, §3, with a batch dimension): n_b
-//! predictions, n_o outputs, n_c channels of a piece of h × w input elements, of which `rows × columns` outputs are made. With
-//! `S = n_c·h·w` and `Z = (n_c − 1)·h·w + (k_h − 1)·w + k_w − 1`:
+//! A tile holds `n_b · n_o · n_c · h · w ≤ n` coefficients (after Cheetah, USENIX Security 2022,
+//! §3, with a batch dimension): n_b predictions, n_o outputs, n_c channels of a piece of h × w
+//! input elements, of which `rows × columns` outputs are made. With `S = n_c·h·w` and `Z = (n_c −
+//! 1)·h·w + (k_h − 1)·w + k_w − 1`:
 //! - input `(b, c, y, x)` at `b·n_o·S + c·h·w + y·w + x`,
 //! - weight `(o, c, u, v)` at `o·S + Z − (c·h·w + u·w + v)`,
 //! - result `(b, o, y, x)` at `(b·n_o + o)·S + Z + y·w + x`.
@@ -63,7 +64,9 @@ pub struct Tile {
 /// The distinct values of `⌈total/k⌉` for k = 1, 2, …: sizes of equal parts, largest first.
 fn sizes(total: usize) -> impl Iterator<Item = usize> {
     // The fewest parts that are all below `size` are ⌈total/(size − 1)⌉.
-    core::iter::successors(Some(total), move |&size| (size > 1).then(|| total.div_ceil(total.div_ceil(size - 1))))
+    core::iter::successors(Some(total), move |&size| {
+        (size > 1).then(|| total.div_ceil(total.div_ceil(size - 1)))
+    })
 }
 
 /// `total` cut into parts of `size`: (how many, how long), whole parts and the rest.
@@ -84,7 +87,8 @@ impl Tile {
     /// The tile with the fewest bytes, then the fewest products; both parties come to the same one.
     ///
     /// # Errors
-    /// [`Error::Plan`] if no tile leaves enough flooding or the kernel is larger than a polynomial, [`Error::Internal`] if `op` is not linear.
+    /// [`Error::Plan`] if no tile leaves enough flooding or the kernel is larger than a polynomial,
+    /// [`Error::Internal`] if `op` is not linear.
     pub fn choose(op: &Op, stock: usize) -> Result<Self> {
         let (ring, weight_bits, geometry) = op.linear().ok_or(Error::Internal)?;
         let mut search = Search {
@@ -190,7 +194,11 @@ impl Tile {
     /// Weight polynomials of the groups before `group`.
     #[must_use]
     pub fn polynomials_before(&self, group: usize) -> usize {
-        if self.geometry.groups == 1 { group * self.chunks() } else { (0..group).map(|g| self.chunks_of(g).len()).sum() }
+        if self.geometry.groups == 1 {
+            group * self.chunks()
+        } else {
+            (0..group).map(|g| self.chunks_of(g).len()).sum()
+        }
     }
 
     /// Weight polynomials in all.
@@ -199,7 +207,8 @@ impl Tile {
         self.polynomials_before(self.groups())
     }
 
-    /// Whether a ciphertext holds one element of many predictions: then weight polynomials are constants.
+    /// Whether a ciphertext holds one element of many predictions: then weight polynomials are
+    /// constants.
     #[must_use]
     pub const fn is_scalar(&self) -> bool {
         let (_, s, _) = self.strides();
@@ -225,12 +234,14 @@ impl Tile {
 
     /// First output row and column of a piece, and how many of each it makes.
     const fn corner(&self, piece: usize) -> ([usize; 2], [usize; 2]) {
-        let ([_, across], [rows, columns], [ho, wo]) = (self.grid(), self.piece, self.geometry.size);
+        let ([_, across], [rows, columns], [ho, wo]) =
+            (self.grid(), self.piece, self.geometry.size);
         let (y, x) = (piece / across * rows, piece % across * columns);
         ([y, x], [min(rows, ho - y), min(columns, wo - x)])
     }
 
-    /// What upload `number` packs: prediction, element of the input tensor, coefficient. Coefficients not named are zero.
+    /// What upload `number` packs: prediction, element of the input tensor, coefficient.
+    /// Coefficients not named are zero.
     pub fn inputs(&self, number: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
         self.input_runs(number).flat_map(Run::each)
     }
@@ -258,8 +269,12 @@ impl Tile {
         })
     }
 
-    /// What download `number` carries, in the order of the wire: prediction, element of the output tensor, coefficient.
-    pub fn results(&self, number: usize) -> impl Iterator<Item = (usize, usize, usize)> + Clone + use<> {
+    /// What download `number` carries, in the order of the wire: prediction, element of the output
+    /// tensor, coefficient.
+    pub fn results(
+        &self,
+        number: usize,
+    ) -> impl Iterator<Item = (usize, usize, usize)> + Clone + use<> {
         self.result_runs(number).flat_map(Run::each)
     }
 
@@ -282,13 +297,19 @@ impl Tile {
         let (first, end) = (group * tile.n_o, min((group + 1) * tile.n_o, tile.geometry.outputs));
         let predictions = tile.predictions(batch);
         nested([predictions.len(), end - first, rows]).map(move |[b, o, y]| {
-            let (element, at) = (((first + o) * ho + top + y) * wo + left, (b * tile.n_o + o) * s + z + y * w);
+            let (element, at) =
+                (((first + o) * ho + top + y) * wo + left, (b * tile.n_o + o) * s + z + y * w);
             Run { prediction: predictions.start + b, element, step: 1, at, len: columns }
         })
     }
 
-    /// The weight polynomial of a group of outputs and a chunk of channels: index of the weight, coefficient.
-    pub fn weights(&self, group: usize, chunk: usize) -> impl Iterator<Item = (usize, usize)> + use<> {
+    /// The weight polynomial of a group of outputs and a chunk of channels: index of the weight,
+    /// coefficient.
+    pub fn weights(
+        &self,
+        group: usize,
+        chunk: usize,
+    ) -> impl Iterator<Item = (usize, usize)> + use<> {
         let tile = *self;
         let ([_, w], (area, s, z), [kh, kw]) = (tile.image(), tile.strides(), tile.geometry.kernel);
         let outputs = group * tile.n_o..min((group + 1) * tile.n_o, tile.geometry.outputs);
@@ -297,7 +318,10 @@ impl Tile {
             channels.clone().enumerate().flat_map(move |(c, channel)| {
                 (0..kh * kw).filter_map(move |i| {
                     let (u, v) = (i / kw, i % kw);
-                    Some((tile.geometry.weight(output, channel, u, v)?, o * s + z - (c * area + u * w + v)))
+                    Some((
+                        tile.geometry.weight(output, channel, u, v)?,
+                        o * s + z - (c * area + u * w + v),
+                    ))
                 })
             })
         })
@@ -328,7 +352,8 @@ impl Tile {
         32 + self.up() as u64 * self.level.limbs as u64 * packed_len(N as u64, LIMB_BITS)
     }
 
-    /// Bytes of the download's payload: for each ciphertext `c1` whole and `c0` where results stand.
+    /// Bytes of the download's payload: for each ciphertext `c1` whole and `c0` where results
+    /// stand.
     #[must_use]
     pub fn download_bytes(&self) -> u64 {
         let mut bytes = self.down() as u64 * packed_len(N as u64, self.c1_bits());
@@ -337,7 +362,8 @@ impl Tile {
             for (groups, o) in parts(self.geometry.outputs, self.n_o) {
                 for (down, y) in parts(ho, rows) {
                     for (across, x) in parts(wo, columns) {
-                        bytes += (batches * groups * down * across) as u64 * packed_len((b * o * y * x) as u64, self.c0_bits());
+                        bytes += (batches * groups * down * across) as u64
+                            * packed_len((b * o * y * x) as u64, self.c0_bits());
                     }
                 }
             }
@@ -357,7 +383,8 @@ struct Search {
 }
 
 impl Search {
-    /// Tries every number of channels with these predictions and this piece; the outputs fill what is left.
+    /// Tries every number of channels with these predictions and this piece; the outputs fill what
+    /// is left.
     fn channels(&mut self, n_b: usize, piece: [usize; 2]) {
         let (g, [kh, kw]) = (self.geometry, self.geometry.kernel);
         let [rows, columns] = piece;
@@ -367,11 +394,24 @@ impl Search {
         }
         for n_c in sizes(g.channels).skip_while(|&n_c| image * n_c > N) {
             let most = g.outputs.min(N / (image * n_c));
-            // More outputs are more noise: where that leaves too little flooding, half as many are tried.
+            // More outputs are more noise: where that leaves too little flooding, half as many are
+            // tried.
             for n_o in core::iter::successors(Some(most), |&n_o| (n_o > 1).then_some(n_o / 2)) {
-                match Level::choose(u32::from(self.ring), noise::bound(n_o as u64 * g.layer().fan_in(), self.magnitude)) {
+                match Level::choose(
+                    u32::from(self.ring),
+                    noise::bound(n_o as u64 * g.layer().fan_in(), self.magnitude),
+                ) {
                     Ok(level) => {
-                        self.consider(Tile { ring: self.ring, geometry: g, stock: self.stock, n_b, n_o, n_c, piece, level });
+                        self.consider(Tile {
+                            ring: self.ring,
+                            geometry: g,
+                            stock: self.stock,
+                            n_b,
+                            n_o,
+                            n_c,
+                            piece,
+                            level,
+                        });
                         break;
                     }
                     Err(error) => self.refused = error,
@@ -399,13 +439,15 @@ mod tests {
     use std::collections::HashSet;
 
     fn fc(ring: u8, inputs: u32, outputs: u32, stock: usize) -> Tile {
-        Tile::choose(&Op::FullyConnected { ring, weight_bits: 8, inputs, outputs }, stock).unwrap_or_else(|e| panic!("{e}"))
+        Tile::choose(&Op::FullyConnected { ring, weight_bits: 8, inputs, outputs }, stock)
+            .unwrap_or_else(|e| panic!("{e}"))
     }
 
     #[test]
     fn sizes_are_the_distinct_parts() {
         for total in 1..200 {
-            let mut expected: std::vec::Vec<usize> = (1..=total).map(|k: usize| total.div_ceil(k)).collect();
+            let mut expected: std::vec::Vec<usize> =
+                (1..=total).map(|k: usize| total.div_ceil(k)).collect();
             expected.dedup();
             assert_eq!(sizes(total).collect::<std::vec::Vec<_>>(), expected);
         }
@@ -423,10 +465,18 @@ mod tests {
             let t = fc(24, 784, 128, k);
             (t.upload_bytes() + t.download_bytes()) / k as u64
         };
-        assert!(per(4) < per(1) && per(16) < per(4) && per(64) <= per(16), "{} {} {} {}", per(1), per(4), per(16), per(64));
+        assert!(
+            per(4) < per(1) && per(16) < per(4) && per(64) <= per(16),
+            "{} {} {} {}",
+            per(1),
+            per(4),
+            per(16),
+            per(64)
+        );
     }
 
-    /// A schoolbook product of packed inputs and weights holds the layer's outputs where results are read.
+    /// A schoolbook product of packed inputs and weights holds the layer's outputs where results
+    /// are read.
     fn packs(op: &Op, stock: usize) {
         let tile = Tile::choose(op, stock).unwrap();
         let layer = *tile.geometry.layer();
@@ -457,14 +507,24 @@ mod tests {
             assert_eq!(tile.results(number).count(), tile.result_count(number));
             for (p, output, at) in tile.results(number) {
                 assert!(seen.insert((p, output)), "twice: {p} {output}");
-                assert_eq!(sum[at], direct(&tile, p, output, &x, &w), "{op:?} prediction {p} output {output}");
+                assert_eq!(
+                    sum[at],
+                    direct(&tile, p, output, &x, &w),
+                    "{op:?} prediction {p} output {output}"
+                );
             }
         }
         assert_eq!(seen.len(), stock * outputs);
         assert_eq!(used.len() as u64, layer.weights(), "every weight is packed");
     }
 
-    fn direct(tile: &Tile, p: usize, output: usize, x: &impl Fn(usize, usize) -> i64, w: &impl Fn(usize) -> i64) -> i64 {
+    fn direct(
+        tile: &Tile,
+        p: usize,
+        output: usize,
+        x: &impl Fn(usize, usize) -> i64,
+        w: &impl Fn(usize) -> i64,
+    ) -> i64 {
         let (g, [ho, wo]) = (tile.geometry, tile.geometry.size);
         let (o, y, z) = (output / (ho * wo), output / wo % ho, output % wo);
         let mut sum = 0;
@@ -487,12 +547,61 @@ mod tests {
         }
         let plain = Convolution::fully_connected(1, 1);
         for (layer, stock) in [
-            (Convolution { input: [1, 28, 28], outputs: 5, kernel: [5, 5], stride: [2, 2], pads: [1; 4], ..plain }, 1),
-            (Convolution { input: [3, 9, 8], outputs: 4, kernel: [3, 2], stride: [2, 2], pads: [1, 0, 2, 1], ..plain }, 3),
-            (Convolution { input: [4, 10, 10], outputs: 4, kernel: [3, 3], pads: [2; 4], dilation: [2, 2], groups: 4, ..plain }, 1),
+            (
+                Convolution {
+                    input: [1, 28, 28],
+                    outputs: 5,
+                    kernel: [5, 5],
+                    stride: [2, 2],
+                    pads: [1; 4],
+                    ..plain
+                },
+                1,
+            ),
+            (
+                Convolution {
+                    input: [3, 9, 8],
+                    outputs: 4,
+                    kernel: [3, 2],
+                    stride: [2, 2],
+                    pads: [1, 0, 2, 1],
+                    ..plain
+                },
+                3,
+            ),
+            (
+                Convolution {
+                    input: [4, 10, 10],
+                    outputs: 4,
+                    kernel: [3, 3],
+                    pads: [2; 4],
+                    dilation: [2, 2],
+                    groups: 4,
+                    ..plain
+                },
+                1,
+            ),
             (Convolution { input: [6, 5, 5], outputs: 9, groups: 3, ..plain }, 2),
-            (Convolution { input: [2, 1, 300], outputs: 3, kernel: [1, 9], stride: [1, 3], ..plain }, 1),
-            (Convolution { input: [1, 70, 70], outputs: 2, kernel: [3, 3], pads: [1; 4], ..plain }, 1),
+            (
+                Convolution {
+                    input: [2, 1, 300],
+                    outputs: 3,
+                    kernel: [1, 9],
+                    stride: [1, 3],
+                    ..plain
+                },
+                1,
+            ),
+            (
+                Convolution {
+                    input: [1, 70, 70],
+                    outputs: 2,
+                    kernel: [3, 3],
+                    pads: [1; 4],
+                    ..plain
+                },
+                1,
+            ),
         ] {
             packs(&Op::Convolution { ring: 20, weight_bits: 8, layer }, stock);
         }

@@ -1,9 +1,10 @@
-//! Elements copied from one tensor into another by a regular pattern: what slices, transposes, padding, concatenation, residual sums and
-//! sums over any axis have in common.
+//! Elements copied from one tensor into another by a regular pattern: what slices, transposes,
+//! padding, concatenation, residual sums and sums over any axis have in common.
 
 use crate::error::{Error, PlanFault, Result};
 
-/// For every `i` with `i[k] < dims[k]`: element `from + Σ i[k]·steps[k]` of the source goes to element `to + Σ i[k]·strides[k]`.
+/// For every `i` with `i[k] < dims[k]`: element `from + Σ i[k]·steps[k]` of the source goes to
+/// element `to + Σ i[k]·strides[k]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct View {
     /// How often each of four nested loops runs, outermost first; 1 where it is not needed.
@@ -37,20 +38,25 @@ impl View {
         self.len() == 0
     }
 
-    /// Whether every index lies inside: `inputs` elements to read, `outputs` to write, at most `most` copies.
+    /// Whether every index lies inside: `inputs` elements to read, `outputs` to write, at most
+    /// `most` copies.
     ///
     /// # Errors
     /// [`PlanFault::Shape`] if not.
     pub fn check(&self, inputs: u32, outputs: u32, most: u64) -> Result<()> {
         let inside = |first: u32, steps: &[i32; 4], len: u32| {
             let reach = |wanted: fn(i64) -> bool| {
-                let ends = self.dims.iter().zip(steps).map(|(&d, &s)| (i64::from(d) - 1) * i64::from(s));
+                let ends =
+                    self.dims.iter().zip(steps).map(|(&d, &s)| (i64::from(d) - 1) * i64::from(s));
                 ends.filter(|&e| wanted(e)).fold(i64::from(first), i64::saturating_add)
             };
             reach(|e| e < 0) >= 0 && reach(|e| e > 0) < i64::from(len)
         };
         let len = self.len();
-        if (1..=most).contains(&len) && inside(self.from, &self.steps, inputs) && inside(self.to, &self.strides, outputs) {
+        if (1..=most).contains(&len)
+            && inside(self.from, &self.steps, inputs)
+            && inside(self.to, &self.strides, outputs)
+        {
             Ok(())
         } else {
             Err(Error::Plan(PlanFault::Shape))
@@ -64,10 +70,16 @@ impl View {
         for a in 0..d0 {
             for b in 0..d1 {
                 for c in 0..d2 {
-                    let outer = |first: u32, s: &[i32; 4]| at(at(at(i64::from(first), a, s[0]), b, s[1]), c, s[2]);
-                    let (read, written) = (outer(self.from, &self.steps), outer(self.to, &self.strides));
+                    let outer = |first: u32, s: &[i32; 4]| {
+                        at(at(at(i64::from(first), a, s[0]), b, s[1]), c, s[2])
+                    };
+                    let (read, written) =
+                        (outer(self.from, &self.steps), outer(self.to, &self.strides));
                     for d in 0..d3 {
-                        copy(at(read, d, self.steps[3]) as usize, at(written, d, self.strides[3]) as usize);
+                        copy(
+                            at(read, d, self.steps[3]) as usize,
+                            at(written, d, self.strides[3]) as usize,
+                        );
                     }
                 }
             }
@@ -88,20 +100,36 @@ mod tests {
 
     #[test]
     fn transposes_reverses_and_adds_up() {
-        let transpose = View { dims: [1, 1, 3, 2], from: 0, steps: [0, 0, 1, 3], to: 0, strides: [0, 0, 2, 1] };
+        let transpose =
+            View { dims: [1, 1, 3, 2], from: 0, steps: [0, 0, 1, 3], to: 0, strides: [0, 0, 2, 1] };
         assert_eq!(pairs(&transpose), [(0, 0), (3, 1), (1, 2), (4, 3), (2, 4), (5, 5)]);
-        let backwards = View { dims: [1, 1, 1, 3], from: 2, steps: [0, 0, 0, -1], to: 1, strides: [0, 0, 0, 0] };
+        let backwards = View {
+            dims: [1, 1, 1, 3],
+            from: 2,
+            steps: [0, 0, 0, -1],
+            to: 1,
+            strides: [0, 0, 0, 0],
+        };
         assert_eq!(pairs(&backwards), [(2, 1), (1, 1), (0, 1)]);
         assert_eq!(pairs(&View::whole(2)), [(0, 0), (1, 1)]);
     }
 
     #[test]
     fn nothing_outside_is_touched() {
-        let good = View { dims: [2, 1, 3, 2], from: 1, steps: [6, 0, 2, 1], to: 4, strides: [-3, 0, 1, 1] };
-        let most = |f: fn(&(usize, usize)) -> usize| pairs(&good).iter().map(f).max().unwrap() as u32 + 1;
+        let good = View {
+            dims: [2, 1, 3, 2],
+            from: 1,
+            steps: [6, 0, 2, 1],
+            to: 4,
+            strides: [-3, 0, 1, 1],
+        };
+        let most =
+            |f: fn(&(usize, usize)) -> usize| pairs(&good).iter().map(f).max().unwrap() as u32 + 1;
         let (inputs, outputs) = (most(|p| p.0), most(|p| p.1));
         assert_eq!(good.check(inputs, outputs, 12), Ok(()));
-        for (i, o, n) in [(inputs - 1, outputs, 12), (inputs, outputs - 1, 12), (inputs, outputs, 11)] {
+        for (i, o, n) in
+            [(inputs - 1, outputs, 12), (inputs, outputs - 1, 12), (inputs, outputs, 11)]
+        {
             assert!(good.check(i, o, n).is_err());
         }
         for bad in [

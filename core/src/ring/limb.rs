@@ -1,8 +1,9 @@
 //! Arithmetic modulo one 27-bit prime and the negacyclic number-theoretic transform.
 //!
-//! Values are `i32`. A *representative* of `x` is any integer congruent to it; bounds stand next to each routine, in multiples of q.
-//! The transform is plain (no Montgomery factor): index `i` of the output is the value at `ψ^(2·brv(i) + 1)`,
-//! with brv over `log2(n)` bits and ψ as in [`Limb::new`]. Signed Montgomery arithmetic with R = 2^32 (Seiler, ePrint 2018/039).
+//! Values are `i32`. A *representative* of `x` is any integer congruent to it; bounds stand next to
+//! each routine, in multiples of q. The transform is plain (no Montgomery factor): index `i` of the
+//! output is the value at `ψ^(2·brv(i) + 1)`, with brv over `log2(n)` bits and ψ as in
+//! [`Limb::new`]. Signed Montgomery arithmetic with R = 2^32 (Seiler, ePrint 2018/039).
 
 use crate::backend::{self, layers};
 use crate::params::{LOG_N, N, PRIMES, SLOT_PRIME};
@@ -18,7 +19,8 @@ pub struct Limb {
     pub(crate) r2: i32,
     /// `ψ^(N/2)`, a square root of −1, Montgomery form, centred.
     pub(crate) root: i32,
-    /// Factors `ψ^brv(2m)` of blocks, for the transform: the others follow, see `backend/layers.rs`.
+    /// Factors `ψ^brv(2m)` of blocks, for the transform: the others follow, see
+    /// `backend/layers.rs`.
     pub(crate) forward: Run,
     /// Factors `ψ^(N/2 − brv(2m)) = −ψ^-brv(2m + 1)`, for its inverse.
     pub(crate) inverse: Run,
@@ -30,10 +32,12 @@ pub struct Limb {
 /// Layers of the transform but for the last, whose blocks find their factors in those before.
 const LAYERS: usize = LOG_N as usize - 1;
 
-/// The factors of consecutive blocks, each from the one before: all of them would take 8 kB of flash a modulus.
+/// The factors of consecutive blocks, each from the one before: all of them would take 8 kB of
+/// flash a modulus.
 ///
-/// From block `m − 1` to `m`, `brv(2m)` over LOG_N bits loses the ones that trail in `m − 1` and gains the bit behind them, so what the factor is
-/// multiplied by depends on their number alone, the number of zeros that trail in `m`. Montgomery form, centred.
+/// From block `m − 1` to `m`, `brv(2m)` over LOG_N bits loses the ones that trail in `m − 1` and
+/// gains the bit behind them, so what the factor is multiplied by depends on their number alone,
+/// the number of zeros that trail in `m`. Montgomery form, centred.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Run {
     /// By the logarithm of a layer's number of blocks: the factor of the block before its first.
@@ -43,7 +47,8 @@ pub(crate) struct Run {
 }
 
 /// The limbs of the ciphertext modulus.
-pub static LIMBS: [Limb; 4] = [Limb::new(PRIMES[0]), Limb::new(PRIMES[1]), Limb::new(PRIMES[2]), Limb::new(PRIMES[3])];
+pub static LIMBS: [Limb; 4] =
+    [Limb::new(PRIMES[0]), Limb::new(PRIMES[1]), Limb::new(PRIMES[2]), Limb::new(PRIMES[3])];
 
 /// The slots of base OTs.
 pub static SLOT: Limb = Limb::new(SLOT_PRIME);
@@ -87,7 +92,8 @@ pub const fn montgomery_inverse(a: u64, prime: u32) -> i32 {
 }
 
 impl Limb {
-    /// Constants of a prime. ψ is `g^((q−1)/2N)` for the smallest `g ≥ 2` that makes it a primitive 2N-th root of unity.
+    /// Constants of a prime. ψ is `g^((q−1)/2N)` for the smallest `g ≥ 2` that makes it a primitive
+    /// 2N-th root of unity.
     #[must_use]
     #[expect(clippy::indexing_slicing, reason = "the index has LOG_N bits")]
     pub const fn new(prime: u32) -> Self {
@@ -113,7 +119,8 @@ impl Limb {
         let mut reciprocal = 1_u32; // Newton: each step doubles the number of right bits
         let mut step = 0;
         while step < 5 {
-            reciprocal = reciprocal.wrapping_mul(2_u32.wrapping_sub(prime.wrapping_mul(reciprocal)));
+            reciprocal =
+                reciprocal.wrapping_mul(2_u32.wrapping_sub(prime.wrapping_mul(reciprocal)));
             step += 1;
         }
         let minus_inverse = reciprocal.wrapping_neg() as i32;
@@ -129,7 +136,8 @@ impl Limb {
         }
     }
 
-    /// `x / 2^32` for `|x| ≤ 2^62`; the result is below `|x|/2^32 + q/2` in absolute value, so below q for `|x| < 2^31·q`.
+    /// `x / 2^32` for `|x| ≤ 2^62`; the result is below `|x|/2^32 + q/2` in absolute value, so
+    /// below q for `|x| < 2^31·q`.
     #[inline(always)]
     #[must_use]
     pub const fn montgomery(&self, x: i64) -> i32 {
@@ -165,7 +173,8 @@ impl Limb {
     #[inline(always)]
     #[must_use]
     pub const fn reduce(&self, a: i32) -> i32 {
-        // a·(2^32 mod q) / 2^32: two steps would double the cost of the constant, so derive it from r2.
+        // a·(2^32 mod q) / 2^32: two steps would double the cost of the constant, so derive it from
+        // r2.
         self.mul(a, self.montgomery_one())
     }
 
@@ -199,10 +208,12 @@ impl Limb {
         self.to_montgomery(self.montgomery(x))
     }
 
-    /// Transforms `a` (length a power of two, 4 to N) in place. Input in `(−q, q)`; output in `(−q, q)`.
-    /// Inside, after layer i representatives are below `B_i·q` with `B_0 = 1`, `B_{i+1} = B_i·(1 + 1/64) + 1/2`: 7.75 after 12 layers.
+    /// Transforms `a` (length a power of two, 4 to N) in place. Input in `(−q, q)`; output in `(−q,
+    /// q)`. Inside, after layer i representatives are below `B_i·q` with `B_0 = 1`, `B_{i+1} =
+    /// B_i·(1 + 1/64) + 1/2`: 7.75 after 12 layers.
     ///
-    /// Two layers at a time where there are no vectors: half the loads and stores, and a third of the factors.
+    /// Two layers at a time where there are no vectors: half the loads and stores, and a third of
+    /// the factors.
     pub fn forward(&self, a: &mut [i32]) {
         match <&mut [i32; N]>::try_from(&mut *a).ok() {
             Some(a) => backend::limb::forward(self, a),
@@ -226,8 +237,9 @@ impl Limb {
 
     /// Undoes [`Limb::forward`]. Input in `(−q, q)`; output in `(−q, q)`.
     ///
-    /// Two layers at a time where there are no vectors: of four values below 2q, the sum of all, at most 8q, is reduced below `0.6q`, the sum of two products stays
-    /// below 2q, the other two are products.
+    /// Two layers at a time where there are no vectors: of four values below 2q, the sum of all, at
+    /// most 8q, is reduced below `0.6q`, the sum of two products stays below 2q, the other two
+    /// are products.
     pub fn inverse(&self, a: &mut [i32]) {
         match <&mut [i32; N]>::try_from(&mut *a).ok() {
             Some(a) => backend::limb::inverse(self, a),
@@ -291,7 +303,10 @@ mod tests {
     struct Lcg(u64);
     impl Lcg {
         fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            self.0 = self
+                .0
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             self.0 >> 33
         }
         fn wide(&mut self, m: u64) -> u64 {
@@ -303,8 +318,11 @@ mod tests {
     #[test]
     fn reference_vectors() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/negacyclic.json");
-        let file: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        let numbers = |v: &serde_json::Value| v.as_array().unwrap().iter().map(|x| x.as_u64().unwrap()).collect::<Vec<_>>();
+        let file: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let numbers = |v: &serde_json::Value| {
+            v.as_array().unwrap().iter().map(|x| x.as_u64().unwrap()).collect::<Vec<_>>()
+        };
         let mut checked = 0;
         for group in file["testGroups"].as_array().unwrap() {
             let q = group["params"]["q"].as_u64().unwrap();
@@ -314,19 +332,28 @@ mod tests {
             let limb = Limb::new(q as u32);
             for t in group["tests"].as_array().unwrap() {
                 if group["type"] == "product" {
-                    assert_eq!(product(&limb, &numbers(&t["a"]), &numbers(&t["b"])), numbers(&t["product"]), "q {q}");
+                    assert_eq!(
+                        product(&limb, &numbers(&t["a"]), &numbers(&t["b"])),
+                        numbers(&t["product"]),
+                        "q {q}"
+                    );
                 } else {
                     let mut g = Lcg(q);
                     let a: Vec<u64> = (0..N).map(|_| g.wide(q)).collect();
                     let mut b = [0; N];
                     for _ in 0..64 {
-                        // make.py assigns `b[wide(g, n)] = wide(g, q)`: Python draws the value before the position.
+                        // make.py assigns `b[wide(g, n)] = wide(g, q)`: Python draws the value
+                        // before the position.
                         let value = g.wide(q);
                         b[g.wide(N as u64) as usize] = value;
                     }
                     use sha2::Digest as _;
-                    let bytes: Vec<u8> = product(&limb, &a, &b).iter().flat_map(|x| x.to_le_bytes()).collect();
-                    let hex: std::string::String = sha2::Sha256::digest(&bytes).iter().map(|b| std::format!("{b:02x}")).collect();
+                    let bytes: Vec<u8> =
+                        product(&limb, &a, &b).iter().flat_map(|x| x.to_le_bytes()).collect();
+                    let hex: std::string::String = sha2::Sha256::digest(&bytes)
+                        .iter()
+                        .map(|b| std::format!("{b:02x}"))
+                        .collect();
                     assert_eq!(hex, t["product_sha256"].as_str().unwrap(), "q {q}");
                 }
                 checked += 1;
@@ -352,7 +379,10 @@ mod tests {
     fn transform_is_evaluation_at_odd_powers() {
         let limb = &LIMBS[0];
         let q = limb.q as u64;
-        let psi = (2..).map(|g| pow(g, (q - 1) / (2 * N as u64), q)).find(|&psi| pow(psi, N as u64, q) == q - 1).unwrap();
+        let psi = (2..)
+            .map(|g| pow(g, (q - 1) / (2 * N as u64), q))
+            .find(|&psi| pow(psi, N as u64, q) == q - 1)
+            .unwrap();
         assert_eq!(pow(psi, N as u64 / 2, q), u64::from(limb.canonical(limb.mul(limb.root, 1))));
         assert_eq!(pow(psi, N as u64, q), q - 1);
         let mut a = [0; N];

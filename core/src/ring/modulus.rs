@@ -1,7 +1,7 @@
 //! Share rings: `Z_{2^ℓ}` (every layer) and `Z_N` (the paper's prime).
 
-/// The ring in which a value is shared. Elements are integers in `[0, modulus)`; a value reads signed:
-/// `x` if `x < ⌈modulus/2⌉`, else `x − modulus`.
+/// The ring in which a value is shared. Elements are integers in `[0, modulus)`; a value reads
+/// signed: `x` if `x < ⌈modulus/2⌉`, else `x − modulus`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Modulus {
     /// `Z_{2^ℓ}`, `1 ≤ ℓ ≤ 63`.
@@ -29,7 +29,8 @@ impl Modulus {
         }
     }
 
-    /// `x mod modulus` for any `x`. Variable time for [`Modulus::Odd`] on some CPUs; the protocol uses [`Modulus::Bits`].
+    /// `x mod modulus` for any `x`. Variable time for [`Modulus::Odd`] on some CPUs; the protocol
+    /// uses [`Modulus::Bits`].
     #[must_use]
     pub const fn reduce(self, x: u64) -> u64 {
         match self {
@@ -108,7 +109,13 @@ mod tests {
 
     #[test]
     fn signed_reading_round_trips_at_the_edges() {
-        for m in [Modulus::Bits(1), Modulus::Bits(8), Modulus::Bits(44), Modulus::Odd(101_285_036_033), Modulus::Odd(7)] {
+        for m in [
+            Modulus::Bits(1),
+            Modulus::Bits(8),
+            Modulus::Bits(44),
+            Modulus::Odd(101_285_036_033),
+            Modulus::Odd(7),
+        ] {
             let half = m.value().div_ceil(2);
             for x in [0, 1, half - 1, half, m.value() - 1].map(|x| m.reduce(x)) {
                 let s = m.to_signed(x);
@@ -124,7 +131,9 @@ mod tests {
         for m in [Modulus::Bits(13), Modulus::Bits(44), Modulus::Odd(101_285_036_033)] {
             let q = u128::from(m.value());
             for _ in 0..1000 {
-                x = x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                x = x
+                    .wrapping_mul(6_364_136_223_846_793_005)
+                    .wrapping_add(1_442_695_040_888_963_407);
                 let (a, b) = (m.reduce(x >> 7), m.reduce(x.rotate_left(29)));
                 let (wa, wb) = (u128::from(a), u128::from(b));
                 assert_eq!(u128::from(m.add(a, b)), (wa + wb) % q);

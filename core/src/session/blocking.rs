@@ -1,6 +1,7 @@
 //! The blocking driver: a byte stream that waits, such as a socket or a serial line.
 //!
-//! The engine's futures never wait for anything but the stream, so over a blocking stream they finish in one poll.
+//! The engine's futures never wait for anything but the stream, so over a blocking stream they
+//! finish in one poll.
 
 use crate::error::{Error, Result};
 use core::future::Future;

@@ -19,7 +19,11 @@ impl Traffic {
     /// What was added since `earlier`.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Self {
-        Self { sent: self.sent - earlier.sent, received: self.received - earlier.received, rounds: self.rounds - earlier.rounds }
+        Self {
+            sent: self.sent - earlier.sent,
+            received: self.received - earlier.received,
+            rounds: self.rounds - earlier.rounds,
+        }
     }
 }
 
@@ -29,7 +33,8 @@ struct Frame {
     left: u64,
 }
 
-/// What frames that follow will hold of a payload that is longer than a frame can be. On 32 bits there are no such payloads, nor code for them.
+/// What frames that follow will hold of a payload that is longer than a frame can be. On 32 bits
+/// there are no such payloads, nor code for them.
 #[cfg(target_pointer_width = "64")]
 #[derive(Clone, Copy)]
 struct Rest {
@@ -84,7 +89,8 @@ impl<IO: Read + Write> Channel<IO> {
         }
     }
 
-    /// Starts a frame of `len` payload bytes; exactly that many must follow. What one frame cannot hold goes into as many as it takes.
+    /// Starts a frame of `len` payload bytes; exactly that many must follow. What one frame cannot
+    /// hold goes into as many as it takes.
     pub(crate) async fn begin(&mut self, tag: Tag, len: u64) -> Result<()> {
         let length = self.first_of(tag, len)?;
         self.sending = true;
@@ -93,7 +99,8 @@ impl<IO: Read + Write> Channel<IO> {
 
     async fn begin_frame(&mut self, tag: Tag, length: u32) -> Result<()> {
         let mut header = [0; HEADER];
-        for (to, from) in header.iter_mut().zip([tag as u8].into_iter().chain(length.to_le_bytes())) {
+        for (to, from) in header.iter_mut().zip([tag as u8].into_iter().chain(length.to_le_bytes()))
+        {
             *to = from;
         }
         self.start(0, u64::from(length) + HEADER as u64);
@@ -124,16 +131,31 @@ impl<IO: Read + Write> Channel<IO> {
     }
 
     /// Sends `count` values of `bits` bits; `value(i)` is called once for each, in order.
-    pub(crate) async fn put_values(&mut self, count: usize, bits: u32, mut value: impl FnMut(usize) -> u64) -> Result<()> {
-        self.put_groups(count, bits, |first, values| (first..).zip(values).for_each(|(i, slot)| *slot = value(i))).await
+    pub(crate) async fn put_values(
+        &mut self,
+        count: usize,
+        bits: u32,
+        mut value: impl FnMut(usize) -> u64,
+    ) -> Result<()> {
+        self.put_groups(count, bits, |first, values| {
+            (first..).zip(values).for_each(|(i, slot)| *slot = value(i))
+        })
+        .await
     }
 
     /// As [`Self::put_values`], up to [`GROUP`] values at a time, with the number of the first.
-    pub(crate) async fn put_groups(&mut self, count: usize, bits: u32, mut fill: impl FnMut(usize, &mut [u64])) -> Result<()> {
+    pub(crate) async fn put_groups(
+        &mut self,
+        count: usize,
+        bits: u32,
+        mut fill: impl FnMut(usize, &mut [u64]),
+    ) -> Result<()> {
         let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
         for first in (0..count).step_by(GROUP) {
             let n = GROUP.min(count - first);
-            let (Some(values), Some(bytes)) = (values.get_mut(..n), bytes.get_mut(..packed_len(n as u64, bits) as usize)) else {
+            let (Some(values), Some(bytes)) =
+                (values.get_mut(..n), bytes.get_mut(..packed_len(n as u64, bits) as usize))
+            else {
                 return Err(Error::Internal);
             };
             fill(first, values);
@@ -185,7 +207,10 @@ impl<IO: Read + Write> Channel<IO> {
             return Err(Error::Unexpected { want: tag as u8, got });
         }
         if u64::from(length) != len {
-            return Err(Error::FrameLength { need: u32::try_from(len).unwrap_or(u32::MAX), got: length });
+            return Err(Error::FrameLength {
+                need: u32::try_from(len).unwrap_or(u32::MAX),
+                got: length,
+            });
         }
         Ok(())
     }
@@ -220,16 +245,31 @@ impl<IO: Read + Write> Channel<IO> {
     }
 
     /// Receives `count` values of `bits` bits. Padding bits must be zero.
-    pub(crate) async fn get_values(&mut self, count: usize, bits: u32, mut each: impl FnMut(usize, u64) -> Result<()>) -> Result<()> {
-        self.get_groups(count, bits, |first, values| values.iter().enumerate().try_for_each(|(i, &value)| each(first + i, value))).await
+    pub(crate) async fn get_values(
+        &mut self,
+        count: usize,
+        bits: u32,
+        mut each: impl FnMut(usize, u64) -> Result<()>,
+    ) -> Result<()> {
+        self.get_groups(count, bits, |first, values| {
+            values.iter().enumerate().try_for_each(|(i, &value)| each(first + i, value))
+        })
+        .await
     }
 
     /// As [`Self::get_values`], up to [`GROUP`] values at a time, with the number of the first.
-    pub(crate) async fn get_groups(&mut self, count: usize, bits: u32, mut each: impl FnMut(usize, &[u64]) -> Result<()>) -> Result<()> {
+    pub(crate) async fn get_groups(
+        &mut self,
+        count: usize,
+        bits: u32,
+        mut each: impl FnMut(usize, &[u64]) -> Result<()>,
+    ) -> Result<()> {
         let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
         for first in (0..count).step_by(GROUP) {
             let n = GROUP.min(count - first);
-            let (Some(values), Some(bytes)) = (values.get_mut(..n), bytes.get_mut(..packed_len(n as u64, bits) as usize)) else {
+            let (Some(values), Some(bytes)) =
+                (values.get_mut(..n), bytes.get_mut(..packed_len(n as u64, bits) as usize))
+            else {
                 return Err(Error::Internal);
             };
             self.get(bytes).await?;
@@ -245,7 +285,10 @@ impl<IO: Read + Write> Channel<IO> {
     pub(crate) async fn abort(&mut self, error: Error) {
         let peer_is_gone = matches!(error, Error::Io | Error::Eof | Error::PeerAborted(_));
         let mid_frame = self.sending && self.frame.is_some();
-        if !peer_is_gone && !mid_frame && self.send(Tag::Abort, &error.code().to_le_bytes()).await.is_ok() {
+        if !peer_is_gone
+            && !mid_frame
+            && self.send(Tag::Abort, &error.code().to_le_bytes()).await.is_ok()
+        {
             let _ = self.flush().await;
         }
     }
@@ -261,7 +304,8 @@ impl<IO: Read + Write> Channel<IO> {
         u32::try_from(first).map_err(|_| Error::Option)
     }
 
-    /// If `len` bytes are more than is left of this frame, and others follow: how many it still takes.
+    /// If `len` bytes are more than is left of this frame, and others follow: how many it still
+    /// takes.
     fn frame_ends_within(&self, len: usize) -> Option<usize> {
         let left = self.frame.as_ref().map_or(0, |frame| frame.left);
         (self.rest.bytes > 0 && len as u64 > left).then_some(left as usize)
@@ -397,7 +441,11 @@ mod tests {
         for len in [0_usize, 1, 99, 100, 101, 200, 250, 1000] {
             for parts in [[1, 1000], [1000, 1], [33, 101], [250, 7]] {
                 let frames = len.div_ceil(100).max(1);
-                assert_eq!(carry(len, [100, 100], parts), Ok((len + frames * OVERHEAD) as u64), "{len} {parts:?}");
+                assert_eq!(
+                    carry(len, [100, 100], parts),
+                    Ok((len + frames * OVERHEAD) as u64),
+                    "{len} {parts:?}"
+                );
             }
         }
         assert_eq!(carry(200, [100, 101], [9, 9]), Err(Error::FrameLength { need: 101, got: 100 }));

@@ -19,7 +19,8 @@ use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
 use crate::plan::cost::{
-    WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes,
+    WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes,
+    server_message_bytes, tables_bytes,
 };
 use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{self, Op, Plan, Step};
@@ -35,19 +36,29 @@ pub(crate) const fn layer(prediction: u64, op: usize) -> u64 {
     prediction << 16 | op as u64
 }
 
-/// The public key of the session's hash: bound to both nonces, the plan, and the pairing that the session goes on with.
-pub(crate) fn session_key(pairing: Option<Block>, client: &[u8; 32], server: &[u8; 32], digest: &[u8; plan::DIGEST]) -> Block {
+/// The public key of the session's hash: bound to both nonces, the plan, and the pairing that the
+/// session goes on with.
+pub(crate) fn session_key(
+    pairing: Option<Block>,
+    client: &[u8; 32],
+    server: &[u8; 32],
+    digest: &[u8; plan::DIGEST],
+) -> Block {
     let start = match pairing {
         None => Sha256::new().chain_update(b"MiniONN session"),
         Some(id) => Sha256::new().chain_update(b"MiniONN resumed").chain_update(id.to_le_bytes()),
     };
-    let [client, server] = if pairing.is_some() && stripped(Defence::Nonces) { [&[0; 32]; 2] } else { [client, server] };
+    let [client, server] = if pairing.is_some() && stripped(Defence::Nonces) {
+        [&[0; 32]; 2]
+    } else {
+        [client, server]
+    };
     let digest = start.chain_update(client).chain_update(server).chain_update(digest).finalize();
     Block::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 16]))
 }
 
-/// Asks a server for its plan, before [`Client::connect`] on the same stream. Writes it into `out` (at most [`plan::MAX_BYTES`]) and
-/// returns its length; [`Plan::parse`] then checks it.
+/// Asks a server for its plan, before [`Client::connect`] on the same stream. Writes it into `out`
+/// (at most [`plan::MAX_BYTES`]) and returns its length; [`Plan::parse`] then checks it.
 ///
 /// # Errors
 /// [`Error::Memory`] if `out` is too small, link and peer errors.
@@ -110,23 +121,34 @@ impl<IO, S> Client<'_, IO, S> {
 }
 
 impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
-    /// Handshake and set-up. `memory` has [`super::client_memory`] bytes; `seed` is fresh randomness, used for this session only.
-    /// For [`Tables::Stored`], `store` holds [`plan::cost::store_bytes`].
+    /// Handshake and set-up. `memory` has [`super::client_memory`] bytes; `seed` is fresh
+    /// randomness, used for this session only. For [`Tables::Stored`], `store` holds
+    /// [`plan::cost::store_bytes`].
     ///
     /// # Errors
     /// Memory, link and peer errors; the peer is told where that helps.
-    pub async fn connect(io: IO, store: S, plan: Plan<'a>, options: Options, memory: &'a mut [u8], seed: Seed) -> Result<Self> {
+    pub async fn connect(
+        io: IO,
+        store: S,
+        plan: Plan<'a>,
+        options: Options,
+        memory: &'a mut [u8],
+        seed: Seed,
+    ) -> Result<Self> {
         options.check()?;
         let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
         Self::recorded(io, store, plan, options, regions, seed).await
     }
 
-    /// Handshake only: goes on with a pairing that [`Client::export`] wrote. Otherwise as [`Client::connect`]; plan, tables and stock may be
-    /// others than in the session that made the pairing.
+    /// Handshake only: goes on with a pairing that [`Client::export`] wrote. Otherwise as
+    /// [`Client::connect`]; plan, tables and stock may be others than in the session that made
+    /// the pairing.
     ///
     /// # Errors
-    /// [`Error::Pairing`] for a server's half, [`Error::Option`] for another OT parameter than the pairing's; [`Error::PeerAborted`] with the code
-    /// of [`Error::UnknownPairing`] if the server has not kept its half: then [`Client::connect`] anew. And those of [`Client::connect`].
+    /// [`Error::Pairing`] for a server's half, [`Error::Option`] for another OT parameter than the
+    /// pairing's; [`Error::PeerAborted`] with the code of [`Error::UnknownPairing`] if the
+    /// server has not kept its half: then [`Client::connect`] anew. And those of
+    /// [`Client::connect`].
     pub async fn resume(
         io: IO,
         store: S,
@@ -143,7 +165,14 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     }
 
     /// As [`Client::open`], with the record in the session.
-    async fn recorded(io: IO, store: S, plan: Plan<'a>, options: Options, regions: ClientRegions<'a, 'a>, seed: Seed) -> Result<Self> {
+    async fn recorded(
+        io: IO,
+        store: S,
+        plan: Plan<'a>,
+        options: Options,
+        regions: ClientRegions<'a, 'a>,
+        seed: Seed,
+    ) -> Result<Self> {
         let ClientRegions { leaves, record, scratch } = regions;
         let record = Record(record);
         let regions = ClientRegions { leaves, record: record.0, scratch };
@@ -166,7 +195,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, record).await {
             Ok((hash, receiver)) => {
                 let mut memory = ClientMemory::carve(memory, &plan, &options)?;
-                let backward = Sender::empty(options.repetition, core::mem::take(&mut memory.leaves));
+                let backward =
+                    Sender::empty(options.repetition, core::mem::take(&mut memory.leaves));
                 let (record, workers) = (Record::default(), Workers::OWN);
                 Ok(Self {
                     ch,
@@ -208,7 +238,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let pairing = (*id != 0).then_some(*id);
         let mut nonce = [0; 32];
         secrets.labels.stream(Domain::Mask, 0).fill(&mut nonce);
-        let hello = Hello { options: *options, digest: *plan.digest(), nonce, pairing: pairing.map(Block::to_le_bytes) };
+        let hello = Hello {
+            options: *options,
+            digest: *plan.digest(),
+            nonce,
+            pairing: pairing.map(Block::to_le_bytes),
+        };
         ch.send(Tag::Hello, &hello.emit()).await?;
         let mut welcome = [0; WELCOME_BYTES];
         ch.receive(Tag::Welcome, &mut welcome).await?;
@@ -216,21 +251,29 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if u16::from_le_bytes(*version) != VERSION {
             return Err(Error::Version);
         }
-        let key = session_key(pairing, &nonce, server.first_chunk().ok_or(Error::Internal)?, plan.digest());
+        let key = session_key(
+            pairing,
+            &nonce,
+            server.first_chunk().ok_or(Error::Internal)?,
+            plan.digest(),
+        );
         let hash = Tmmo::new(key);
         if let Some(id) = pairing {
             secrets.key = SecretKey::new(to_seed(secret));
-            let receiver = setup::resume_client(scratch, secrets, id, &hash, options.repetition, leaves)?;
+            let receiver =
+                setup::resume_client(scratch, secrets, id, &hash, options.repetition, leaves)?;
             return Ok((hash, receiver));
         }
-        let receiver = setup::client(ch, scratch, secrets, &hash, options.repetition, leaves).await?;
+        let receiver =
+            setup::client(ch, scratch, secrets, &hash, options.repetition, leaves).await?;
         (*id, *secret) = (key, to_blocks(secrets.key.seed()));
         Ok((hash, receiver))
     }
 
-    /// Exports this party's half of the pairing and asks the server to keep the other. Returns the length of what was written,
-    /// [`super::CLIENT_PAIRING_BYTES`]. It is secret, and the same at any time of a session and in all sessions of a pairing. A server may
-    /// forget its half at any time.
+    /// Exports this party's half of the pairing and asks the server to keep the other. Returns the
+    /// length of what was written, [`super::CLIENT_PAIRING_BYTES`]. It is secret, and the same
+    /// at any time of a session and in all sessions of a pairing. A server may forget its half
+    /// at any time.
     ///
     /// # Errors
     /// [`Error::Memory`] leaves the session as it was; link errors end it.
@@ -238,7 +281,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if self.closed {
             return Err(Error::Closed);
         }
-        let written = pairing::export(Party::Client, self.options.repetition, self.record.0, &[], out)?;
+        let written =
+            pairing::export(Party::Client, self.options.repetition, self.record.0, &[], out)?;
         self.keep().await?;
         Ok(written)
     }
@@ -283,12 +327,18 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         Ok(())
     }
 
-    /// One prediction. `x`: quantised input in the plan's range, of whatever type of integer a sensor has. `out`: receives the opened tensor, signed; empty for an argmax plan.
-    /// Returns the index of the largest output. One prepared prediction is used up, whatever happens.
+    /// One prediction. `x`: quantised input in the plan's range, of whatever type of integer a
+    /// sensor has. `out`: receives the opened tensor, signed; empty for an argmax plan. Returns
+    /// the index of the largest output. One prepared prediction is used up, whatever happens.
     ///
     /// # Errors
-    /// [`Error::Exhausted`], [`Error::Length`] and [`Error::Input`] leave the session as it was; link and peer errors end it.
-    pub async fn predict<T: Copy + Into<i64>>(&mut self, x: &[T], out: &mut [i64]) -> Result<usize> {
+    /// [`Error::Exhausted`], [`Error::Length`] and [`Error::Input`] leave the session as it was;
+    /// link and peer errors end it.
+    pub async fn predict<T: Copy + Into<i64>>(
+        &mut self,
+        x: &[T],
+        out: &mut [i64],
+    ) -> Result<usize> {
         if self.closed {
             return Err(Error::Closed);
         }
@@ -303,7 +353,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if !x.iter().all(|&v| range.contains(&v.into())) {
             return Err(Error::Input);
         }
-        let index = self.options.stock.checked_sub(self.left).filter(|&i| i < self.options.stock).ok_or(Error::Exhausted)?;
+        let index = self
+            .options
+            .stock
+            .checked_sub(self.left)
+            .filter(|&i| i < self.options.stock)
+            .ok_or(Error::Exhausted)?;
         // Spent before the first byte leaves: nothing is ever used twice.
         if !stripped(Defence::OneTime) {
             self.left -= 1;
@@ -333,8 +388,9 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         result
     }
 
-    /// After a call's end: opens the session again, or tells the peer and wipes it. A call that is dropped half-way never comes here:
-    /// the session stays closed, for link and material are in a state that nobody may build on.
+    /// After a call's end: opens the session again, or tells the peer and wipes it. A call that is
+    /// dropped half-way never comes here: the session stays closed, for link and material are
+    /// in a state that nobody may build on.
     async fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
         match result {
             Ok(_) => self.closed = false,
@@ -354,9 +410,16 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let (ots, per) = (padded_ots(&self.plan, &self.options), self.plan.elements());
         match self.options.tables {
             Tables::Stored => {
-                wipe(self.memory.labels.get_mut(index * ots..(index + 1) * ots).unwrap_or_default());
+                wipe(
+                    self.memory.labels.get_mut(index * ots..(index + 1) * ots).unwrap_or_default(),
+                );
                 let compared = compared::elements(&self.plan, &self.options);
-                wipe(self.memory.compared.get_mut(index * compared..(index + 1) * compared).unwrap_or_default());
+                wipe(
+                    self.memory
+                        .compared
+                        .get_mut(index * compared..(index + 1) * compared)
+                        .unwrap_or_default(),
+                );
             }
             Tables::Streamed => wipe(self.memory.compared),
         }
@@ -364,7 +427,20 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     }
 
     async fn offline(&mut self) -> Result<()> {
-        let Self { ch, store, plan, options, secrets, hash, receiver, backward, workers, memory, stocks, .. } = self;
+        let Self {
+            ch,
+            store,
+            plan,
+            options,
+            secrets,
+            hash,
+            receiver,
+            backward,
+            workers,
+            memory,
+            stocks,
+            ..
+        } = self;
         let ClientMemory { labels, shares, compared: elements, scratch, .. } = memory;
         let stock = options.stock as usize;
         let first = *stocks * stock as u64;
@@ -395,7 +471,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             ch.begin(Tag::Corrections, corrections).await?;
             #[cfg(feature = "compare")]
             if !base.is_empty() {
-                let scratch = compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
+                let scratch =
+                    compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
                 compared::client_choose_base(ch, scratch, options, receiver, &seed, base).await?;
             }
             let mut labels = &mut labels[..];
@@ -406,15 +483,33 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&step.op, options) {
                         let layer = layer(first + prediction as u64, step.number);
-                        let layer = Layer { op: &step.op, compared: &compared, layer, hash, options, plan };
-                        let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
+                        let layer =
+                            Layer { op: &step.op, compared: &compared, layer, hash, options, plan };
+                        let share = |e| {
+                            shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e)
+                        };
                         let random = (&compared::choices(&seed, step.number), prediction);
-                        let output = |e| shares.get(prediction, Modulus::Bits(step.op.output().0), step.to + e);
-                        layer.client_forward(ch, workspace, receiver, random, elements.take(compared.len())?, share, output).await?;
+                        let output = |e| {
+                            shares.get(prediction, Modulus::Bits(step.op.output().0), step.to + e)
+                        };
+                        layer
+                            .client_forward(
+                                ch,
+                                workspace,
+                                receiver,
+                                random,
+                                elements.take(compared.len())?,
+                                share,
+                                output,
+                            )
+                            .await?;
                         continue;
                     }
-                    let own = labels.split_off_mut(..Nonlinear::under(&step.op, options).groups() * GROUP).ok_or(Error::Internal)?;
-                    extend(ch, workspace, options, receiver, &step, own, (&shares, prediction)).await?;
+                    let own = labels
+                        .split_off_mut(..Nonlinear::under(&step.op, options).groups() * GROUP)
+                        .ok_or(Error::Internal)?;
+                    extend(ch, workspace, options, receiver, &step, own, (&shares, prediction))
+                        .await?;
                 }
             }
             ch.end().await?;
@@ -436,13 +531,25 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&step.op, options) {
                         let layer = layer(first + prediction as u64, step.number);
-                        let layer = Layer { op: &step.op, compared: &compared, layer, hash, options, plan };
-                        let share = |e| shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e);
-                        layer.client_backward(ch, workspace, backward, elements.take(compared.len())?, share).await?;
+                        let layer =
+                            Layer { op: &step.op, compared: &compared, layer, hash, options, plan };
+                        let share = |e| {
+                            shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e)
+                        };
+                        layer
+                            .client_backward(
+                                ch,
+                                workspace,
+                                backward,
+                                elements.take(compared.len())?,
+                                share,
+                            )
+                            .await?;
                         continue;
                     }
                     let counts = Nonlinear::under(&step.op, options);
-                    let own = labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
+                    let own =
+                        labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
                     if counts.products > 0 {
                         let ring = Modulus::Bits(step.op.input().0);
                         let layer = layer(first + prediction as u64, step.number);
@@ -459,8 +566,25 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         ch.flush().await
     }
 
-    async fn online<T: Copy + Into<i64>>(&mut self, index: usize, x: &[T], out: &mut [i64]) -> Result<usize> {
-        let Self { ch, store, plan, options, secrets, hash, receiver, backward, memory, stocks, .. } = self;
+    async fn online<T: Copy + Into<i64>>(
+        &mut self,
+        index: usize,
+        x: &[T],
+        out: &mut [i64],
+    ) -> Result<usize> {
+        let Self {
+            ch,
+            store,
+            plan,
+            options,
+            secrets,
+            hash,
+            receiver,
+            backward,
+            memory,
+            stocks,
+            ..
+        } = self;
         let ClientMemory { labels, shares, compared: elements, scratch, .. } = memory;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
         let shares = Shares::new(shares, plan);
@@ -468,13 +592,15 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let bits = ring.bits();
         ch.begin(Tag::Input, packed_len(x.len() as u64, bits)).await?;
         let mut masked = x.iter().enumerate();
-        let mask = |(i, &x): (usize, &T)| ring.sub(ring.from_signed(x.into()), shares.get(index, ring, i));
+        let mask =
+            |(i, &x): (usize, &T)| ring.sub(ring.from_signed(x.into()), shares.get(index, ring, i));
         ch.put_values(x.len(), bits, |_| masked.next().map_or(0, mask)).await?;
         ch.end().await?;
 
         let ots = padded_ots(plan, options);
         let mut space = Space::carve(scratch)?;
-        let ClientOnline { labels: fresh, workspace } = ClientOnline::take(&mut space, plan, options)?;
+        let ClientOnline { labels: fresh, workspace } =
+            ClientOnline::take(&mut space, plan, options)?;
         let used = space.used();
         let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
         let mut labels = Held::new(labels, options, index, ots);
@@ -487,7 +613,14 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             let own = labels.take(counts.groups() * GROUP)?;
             #[cfg(feature = "compare")]
             if let Some(compared) = Compared::of(&op, options) {
-                let layer = Layer { op: &op, compared: &compared, layer: layer(prediction, number), hash, options, plan };
+                let layer = Layer {
+                    op: &op,
+                    compared: &compared,
+                    layer: layer(prediction, number),
+                    hash,
+                    options,
+                    plan,
+                };
                 let elements = elements.take(compared.len())?;
                 let share = |e| shares.get(index, ring, from + e);
                 let output = |e| shares.get(index, Modulus::Bits(op.output().0), step.to + e);
@@ -495,20 +628,38 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 if streamed {
                     let seed = compared::choices(&secrets.later.derive(*stocks - 1), number);
                     ch.begin(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
-                    layer.client_forward(ch, workspace, receiver, (&seed, index), elements, share, output).await?;
+                    layer
+                        .client_forward(
+                            ch,
+                            workspace,
+                            receiver,
+                            (&seed, index),
+                            elements,
+                            share,
+                            output,
+                        )
+                        .await?;
                     ch.end().await?;
                 }
                 for stage in compared.stages() {
                     for message in 0..stage.method.rounds() {
-                        ch.expect(Tag::Compare, server_message_bytes(&op, &stage, message, options)).await?;
+                        ch.expect(
+                            Tag::Compare,
+                            server_message_bytes(&op, &stage, message, options),
+                        )
+                        .await?;
                         if streamed && stage.first == 0 && message == 0 {
                             layer.client_backward(ch, workspace, backward, elements, share).await?;
                         }
-                        layer.client_receive(ch, workspace, (&stage, message), elements, share).await?;
+                        layer
+                            .client_receive(ch, workspace, (&stage, message), elements, share)
+                            .await?;
                         ch.finish().await?;
                         let [_, bytes] = stage.message_bytes(message);
                         ch.begin(Tag::Compare, bytes).await?;
-                        layer.client_send(ch, workspace, (&stage, message), elements, share).await?;
+                        layer
+                            .client_send(ch, workspace, (&stage, message), elements, share)
+                            .await?;
                         ch.end().await?;
                     }
                 }
@@ -531,23 +682,33 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 ch.end().await?;
             }
             match op {
-                Op::FullyConnected { .. } | Op::Convolution { .. } | Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => {}
+                Op::FullyConnected { .. }
+                | Op::Convolution { .. }
+                | Op::SumPool { .. }
+                | Op::Arrange { .. }
+                | Op::Offset { .. } => {}
                 Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
                     ch.expect(Tag::Labels, labels_bytes(&op, options)).await?;
                     let layer = layer(prediction, number);
-                    let evaluation = Evaluation { session: hash, layer, tables: options.tables, labels: own };
+                    let evaluation =
+                        Evaluation { session: hash, layer, tables: options.tables, labels: own };
                     let words = garbled::evaluate(ch, workspace, &op, &evaluation, store).await?;
                     ch.finish().await?;
                     if op.is_output() {
-                        answer = usize::try_from(*words.first().ok_or(Error::Internal)?).map_err(|_| Error::Malformed)?;
+                        answer = usize::try_from(*words.first().ok_or(Error::Internal)?)
+                            .map_err(|_| Error::Malformed)?;
                         if answer >= len {
                             return Err(Error::Malformed);
                         }
                     } else {
                         let neurons = words.len();
-                        ch.begin(Tag::Colours, packed_len(neurons as u64, counts.colour_bits)).await?;
+                        ch.begin(Tag::Colours, packed_len(neurons as u64, counts.colour_bits))
+                            .await?;
                         let mut words = words.iter();
-                        ch.put_values(neurons, counts.colour_bits, |_| words.next().copied().unwrap_or(0)).await?;
+                        ch.put_values(neurons, counts.colour_bits, |_| {
+                            words.next().copied().unwrap_or(0)
+                        })
+                        .await?;
                         ch.end().await?;
                     }
                 }
@@ -555,9 +716,21 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     ch.expect(Tag::Opening, opening_bytes(&op, options)).await?;
                     if options.tables == Tables::Streamed {
                         let factor = |i| shares.get(index, ring, step.factors(i).1);
-                        products::client(ch, ring, &counts, layer(prediction, number), hash, own, factor).await?;
+                        products::client(
+                            ch,
+                            ring,
+                            &counts,
+                            layer(prediction, number),
+                            hash,
+                            own,
+                            factor,
+                        )
+                        .await?;
                     }
-                    products::client_online(ch, ring, &step, &counts, own, |i| shares.get(index, ring, i)).await?;
+                    products::client_online(ch, ring, &step, &counts, own, |i| {
+                        shares.get(index, ring, i)
+                    })
+                    .await?;
                 }
                 Op::Open { .. } => {
                     ch.expect(Tag::Output, packed_len(len as u64, ring.bits())).await?;
@@ -593,12 +766,14 @@ async fn extend<IO: Read + Write>(
 ) -> Result<()> {
     let (ring, ring_out) = (Modulus::Bits(step.op.input().0), Modulus::Bits(step.op.output().0));
     let products = step.op.products_per_element() > 0;
-    let v = |i| shares.get(prediction, ring, if products { step.factors(i).1 } else { step.from + i });
+    let v =
+        |i| shares.get(prediction, ring, if products { step.factors(i).1 } else { step.from + i });
     let r = |i| shares.get(prediction, ring_out, step.to + i);
     garbled::extend_client(ch, scratch, options, receiver, &step.op, labels, v, r).await
 }
 
-/// Draws the client's share of every tensor that it may choose: the input, and what non-linear operations re-share.
+/// Draws the client's share of every tensor that it may choose: the input, and what non-linear
+/// operations re-share.
 fn draw_masks(plan: &Plan<'_>, stock: usize, seed: &Seed, shares: &mut Shares<'_>) -> Result<()> {
     let mut random = seed.stream(Domain::Mask, 0);
     for prediction in 0..stock {
@@ -608,7 +783,10 @@ fn draw_masks(plan: &Plan<'_>, stock: usize, seed: &Seed, shares: &mut Shares<'_
         }
         for Step { op, to, .. } in plan.steps() {
             let (ring, len) = (Modulus::Bits(op.output().0), op.output().1 as usize);
-            if matches!(op, Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. } | Op::Product { .. }) {
+            if matches!(
+                op,
+                Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. } | Op::Product { .. }
+            ) {
                 for r in shares.tensor(prediction, to, len)? {
                     *r = ring.reduce(random.next_u64());
                 }

@@ -1,7 +1,7 @@
 //! Compared layers: OTs in both directions offline (streamed: online), then messages to and fro.
 //!
-//! OTs in which the server chooses need the parties' roles exchanged. Their base OTs are OTs of the other direction, in which the client
-//! chooses its own `Δ'`; they last for one Prepare.
+//! OTs in which the server chooses need the parties' roles exchanged. Their base OTs are OTs of the
+//! other direction, in which the client chooses its own `Δ'`; they last for one Prepare.
 
 use super::channel::Channel;
 use super::garbled::Choices;
@@ -56,7 +56,8 @@ pub(crate) fn elements(plan: &Plan<'_>, options: &Options) -> usize {
     lengths(plan, options).fold(0, usize::saturating_add)
 }
 
-/// Records of elements that a party holds: of the whole stock, or of one operation where they are made just before use.
+/// Records of elements that a party holds: of the whole stock, or of one operation where they are
+/// made just before use.
 pub(crate) fn records(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {
         Tables::Stored => elements(plan, options).saturating_mul(options.stock as usize),
@@ -220,7 +221,9 @@ async fn choose<IO: Read + Write>(
         let groups = labels.len() / GROUP;
         let choices = choices.get_mut(..groups).ok_or(Error::Internal)?;
         choices.fill_with(|| bits.group());
-        let corrections = corrections.get_mut(..groups * options.repetition.correction_bytes_per_group()).ok_or(Error::Internal)?;
+        let corrections = corrections
+            .get_mut(..groups * options.repetition.correction_bytes_per_group())
+            .ok_or(Error::Internal)?;
         receiver.extend(choices, labels, corrections)?;
         ch.put(corrections).await?;
         run.deal(groups, &mut element);
@@ -241,7 +244,9 @@ async fn offer<IO: Read + Write>(
     let (mut run, most) = (Run::new(labels, compared, direction), choices.len());
     while let Some(labels) = run.fresh(most) {
         let groups = labels.len() / GROUP;
-        let corrections = corrections.get_mut(..groups * options.repetition.correction_bytes_per_group()).ok_or(Error::Internal)?;
+        let corrections = corrections
+            .get_mut(..groups * options.repetition.correction_bytes_per_group())
+            .ok_or(Error::Internal)?;
         ch.get(corrections).await?;
         sender.extend(corrections, labels)?;
         run.deal(groups, &mut element);
@@ -276,17 +281,33 @@ impl Layer<'_> {
         tweak(self.layer, stage.first + e)
     }
 
-    /// Client: what it has of an element's input, and of what the result is added to. `tensor`: its shares of the operation's input.
-    fn client_shares(&self, stage: &Stage, e: usize, tensor: impl Fn(usize) -> u64, before: &[client::Element]) -> [u64; 2] {
-        self.compared.shares(stage, e, false, tensor, |i| before.get(i).map_or(0, |element| element.result))
+    /// Client: what it has of an element's input, and of what the result is added to. `tensor`: its
+    /// shares of the operation's input.
+    fn client_shares(
+        &self,
+        stage: &Stage,
+        e: usize,
+        tensor: impl Fn(usize) -> u64,
+        before: &[client::Element],
+    ) -> [u64; 2] {
+        self.compared
+            .shares(stage, e, false, tensor, |i| before.get(i).map_or(0, |element| element.result))
     }
 
     /// Server: the same.
-    fn server_shares(&self, stage: &Stage, e: usize, tensor: impl Fn(usize) -> u64, before: &[server::Element]) -> [u64; 2] {
-        self.compared.shares(stage, e, true, tensor, |i| before.get(i).map_or(0, |element| element.result))
+    fn server_shares(
+        &self,
+        stage: &Stage,
+        e: usize,
+        tensor: impl Fn(usize) -> u64,
+        before: &[server::Element],
+    ) -> [u64; 2] {
+        self.compared
+            .shares(stage, e, true, tensor, |i| before.get(i).map_or(0, |element| element.result))
     }
 
-    /// Client: OTs in which it chooses. `seed` and prediction: of its random choices; `tensor`, `output`: its shares of the operation's input and output.
+    /// Client: OTs in which it chooses. `seed` and prediction: of its random choices; `tensor`,
+    /// `output`: its shares of the operation's input and output.
     #[expect(clippy::too_many_arguments, reason = "each is a different thing")]
     pub(crate) async fn client_forward<IO: Read + Write>(
         &self,
@@ -310,13 +331,23 @@ impl Layer<'_> {
         }
         let elements = Cell::from_mut(elements).as_slice_of_cells();
         let result = |i: usize| elements.get(i).map_or(0, |element| element.get().result);
-        let share = |stage: &Stage, e: usize| self.compared.shares(stage, e, false, &tensor, result)[0];
+        let share =
+            |stage: &Stage, e: usize| self.compared.shares(stage, e, false, &tensor, result)[0];
         let at = |stage: &Stage, e: usize| elements.get(stage.first + e);
-        let word = |stage: &Stage, e: usize| at(stage, e).map_or(0, |element| stage.method.client_choices(&element.get(), share(stage, e)));
+        let word = |stage: &Stage, e: usize| {
+            at(stage, e)
+                .map_or(0, |element| stage.method.client_choices(&element.get(), share(stage, e)))
+        };
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some(cell) = at(stage, e) {
                 let mut element = cell.get();
-                stage.method.client_forward(&mut element, share(stage, e), self.hash, self.tweak(stage, e), labels);
+                stage.method.client_forward(
+                    &mut element,
+                    share(stage, e),
+                    self.hash,
+                    self.tweak(stage, e),
+                    labels,
+                );
                 cell.set(element);
             }
         };
@@ -335,10 +366,23 @@ impl Layer<'_> {
         let delta = sender.delta();
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some(element) = elements.get_mut(stage.first + e) {
-                stage.method.server_forward(element, (self.hash, delta), self.tweak(stage, e), labels);
+                stage.method.server_forward(
+                    element,
+                    (self.hash, delta),
+                    self.tweak(stage, e),
+                    labels,
+                );
             }
         };
-        offer(ch, self.scratch(memory)?, self.options, sender, (self.compared, Direction::Forward), take).await
+        offer(
+            ch,
+            self.scratch(memory)?,
+            self.options,
+            sender,
+            (self.compared, Direction::Forward),
+            take,
+        )
+        .await
     }
 
     /// Server: OTs in which it chooses.
@@ -354,11 +398,15 @@ impl Layer<'_> {
         let mut random = seed.stream(Domain::Mask, prediction as u64);
         for stage in self.compared.stages() {
             let (_, elements) = part(&stage, elements)?;
-            elements.iter_mut().for_each(|element| stage.method.server_choose(element, &mut random));
+            elements
+                .iter_mut()
+                .for_each(|element| stage.method.server_choose(element, &mut random));
         }
         let elements = Cell::from_mut(elements).as_slice_of_cells();
         let at = |stage: &Stage, e: usize| elements.get(stage.first + e);
-        let word = |stage: &Stage, e: usize| at(stage, e).map_or(0, |element| stage.method.server_choices(&element.get()));
+        let word = |stage: &Stage, e: usize| {
+            at(stage, e).map_or(0, |element| stage.method.server_choices(&element.get()))
+        };
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some(cell) = at(stage, e) {
                 let mut element = cell.get();
@@ -383,10 +431,24 @@ impl Layer<'_> {
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some((before, [element, ..])) = elements.split_at_mut_checked(stage.first + e) {
                 let [share, _] = self.client_shares(stage, e, &tensor, before);
-                stage.method.client_backward(element, share, (&hash, delta), self.tweak(stage, e), labels);
+                stage.method.client_backward(
+                    element,
+                    share,
+                    (&hash, delta),
+                    self.tweak(stage, e),
+                    labels,
+                );
             }
         };
-        offer(ch, self.scratch(memory)?, self.options, sender, (self.compared, Direction::Backward), take).await
+        offer(
+            ch,
+            self.scratch(memory)?,
+            self.options,
+            sender,
+            (self.compared, Direction::Backward),
+            take,
+        )
+        .await
     }
 
     /// Client: reads the server's message `number` of a stage.
@@ -399,10 +461,17 @@ impl Layer<'_> {
         tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
         let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
-        receive(ch, self.scratch(memory)?.bytes, method.server_bits(number), elements, |e, element, input| {
-            let share = if number == 0 { self.client_shares(stage, e, &tensor, before)[0] } else { 0 };
-            method.client_receive(element, share, number, input);
-        })
+        receive(
+            ch,
+            self.scratch(memory)?.bytes,
+            method.server_bits(number),
+            elements,
+            |e, element, input| {
+                let share =
+                    if number == 0 { self.client_shares(stage, e, &tensor, before)[0] } else { 0 };
+                method.client_receive(element, share, number, input);
+            },
+        )
         .await
     }
 
@@ -417,11 +486,18 @@ impl Layer<'_> {
     ) -> Result<()> {
         let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
         let last = number + 1 == method.rounds();
-        send(ch, self.scratch(memory)?.bytes, method.client_bits(number), elements, |e, element, out| {
-            let [share, base] = if last { self.client_shares(stage, e, &tensor, before) } else { [0; 2] };
-            let part = stage.part(base, element.result);
-            method.client_send(element, [share, part], number, out);
-        })
+        send(
+            ch,
+            self.scratch(memory)?.bytes,
+            method.client_bits(number),
+            elements,
+            |e, element, out| {
+                let [share, base] =
+                    if last { self.client_shares(stage, e, &tensor, before) } else { [0; 2] };
+                let part = stage.part(base, element.result);
+                method.client_send(element, [share, part], number, out);
+            },
+        )
         .await
     }
 
@@ -439,14 +515,27 @@ impl Layer<'_> {
             Op::Activation { function: Function::Spline(spline), .. } => Some(spline),
             _ => None,
         };
-        send(ch, self.scratch(memory)?.bytes, method.server_bits(number), elements, |e, element, out| {
-            let [share, _] = self.server_shares(stage, e, &tensor, before);
-            method.server_send(element, share, number, (self.hash, self.tweak(stage, e), pieces), out);
-        })
+        send(
+            ch,
+            self.scratch(memory)?.bytes,
+            method.server_bits(number),
+            elements,
+            |e, element, out| {
+                let [share, _] = self.server_shares(stage, e, &tensor, before);
+                method.server_send(
+                    element,
+                    share,
+                    number,
+                    (self.hash, self.tweak(stage, e), pieces),
+                    out,
+                );
+            },
+        )
         .await
     }
 
-    /// Server: reads the client's message `number` of a stage, and has its shares of the results with the last.
+    /// Server: reads the client's message `number` of a stage, and has its shares of the results
+    /// with the last.
     pub(crate) async fn server_receive<IO: Read + Write>(
         &self,
         ch: &mut Channel<IO>,
@@ -457,12 +546,19 @@ impl Layer<'_> {
     ) -> Result<()> {
         let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
         let last = number + 1 == method.rounds();
-        receive(ch, self.scratch(memory)?.bytes, method.client_bits(number), elements, |e, element, input| {
-            let [share, base] = if last { self.server_shares(stage, e, &tensor, before) } else { [0; 2] };
-            if let Some(result) = method.server_receive(element, share, number, input) {
-                element.result = stage.combine(base, result);
-            }
-        })
+        receive(
+            ch,
+            self.scratch(memory)?.bytes,
+            method.client_bits(number),
+            elements,
+            |e, element, input| {
+                let [share, base] =
+                    if last { self.server_shares(stage, e, &tensor, before) } else { [0; 2] };
+                if let Some(result) = method.server_receive(element, share, number, input) {
+                    element.result = stage.combine(base, result);
+                }
+            },
+        )
         .await
     }
 }
@@ -476,7 +572,9 @@ async fn send<IO: Read + Write, E>(
     mut each: impl FnMut(usize, &mut E, &mut Packer<'_>),
 ) -> Result<()> {
     for (first, elements) in (0..).step_by(BATCH).zip(elements.chunks_mut(BATCH)) {
-        let bytes = bytes.get_mut(..packed_len(elements.len() as u64, bits) as usize).ok_or(Error::Internal)?;
+        let bytes = bytes
+            .get_mut(..packed_len(elements.len() as u64, bits) as usize)
+            .ok_or(Error::Internal)?;
         let mut out = Packer::new(bytes);
         (first..).zip(elements).for_each(|(e, element)| each(e, element, &mut out));
         out.finish();
@@ -494,7 +592,9 @@ async fn receive<IO: Read + Write, E>(
     mut each: impl FnMut(usize, &mut E, &mut Reader<'_>),
 ) -> Result<()> {
     for (first, elements) in (0..).step_by(BATCH).zip(elements.chunks_mut(BATCH)) {
-        let bytes = bytes.get_mut(..packed_len(elements.len() as u64, bits) as usize).ok_or(Error::Internal)?;
+        let bytes = bytes
+            .get_mut(..packed_len(elements.len() as u64, bits) as usize)
+            .ok_or(Error::Internal)?;
         ch.get(bytes).await?;
         let mut input = Reader::new(bytes);
         (first..).zip(elements).for_each(|(e, element)| each(e, element, &mut input));
@@ -510,7 +610,8 @@ const fn base_tweak(stock: u64) -> Block {
     BASE_TWEAK | (stock as Block + 1) << 64
 }
 
-/// Client: the base OTs, in which it chooses the bits of `Δ'`, at the start of its corrections. `labels`: kept for [`client_base`].
+/// Client: the base OTs, in which it chooses the bits of `Δ'`, at the start of its corrections.
+/// `labels`: kept for [`client_base`].
 pub(crate) async fn client_choose_base<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: Scratch<'_>,
@@ -519,7 +620,10 @@ pub(crate) async fn client_choose_base<IO: Read + Write>(
     stock: &Seed,
     labels: &mut [Block],
 ) -> Result<()> {
-    let corrections = scratch.corrections.get_mut(..options.repetition.correction_bytes_per_group()).ok_or(Error::Internal)?;
+    let corrections = scratch
+        .corrections
+        .get_mut(..options.repetition.correction_bytes_per_group())
+        .ok_or(Error::Internal)?;
     receiver.extend(&[own_delta(stock)], labels, corrections)?;
     ch.put(corrections).await
 }
@@ -563,7 +667,10 @@ pub(crate) async fn server_base<IO: Read + Write>(
     (stock, number): (&Seed, u64),
     messages: &mut [[Block; 2]],
 ) -> Result<()> {
-    let corrections = scratch.corrections.get_mut(..options.repetition.correction_bytes_per_group()).ok_or(Error::Internal)?;
+    let corrections = scratch
+        .corrections
+        .get_mut(..options.repetition.correction_bytes_per_group())
+        .ok_or(Error::Internal)?;
     let labels = scratch.labels.get_mut(..GROUP).ok_or(Error::Internal)?;
     ch.get(corrections).await?;
     sender.extend(corrections, labels)?;

@@ -1,6 +1,8 @@
-//! The sans-IO driver: the caller moves the bytes. For the C ABI, event loops, interrupt-driven links.
+//! The sans-IO driver: the caller moves the bytes. For the C ABI, event loops, interrupt-driven
+//! links.
 //!
-//! [`ClientEngine`] and [`ServerEngine`] keep everything, the running future included, in one piece of the caller's memory:
+//! [`ClientEngine`] and [`ServerEngine`] keep everything, the running future included, in one piece
+//! of the caller's memory:
 //! ```text
 //! loop:  feed(bytes from the peer) → poll() → drain(bytes for the peer)
 //! ```
@@ -77,7 +79,11 @@ impl Ring<'_> {
         while self.len < capacity && done < from.len() {
             let at = (self.first + self.len) % capacity;
             let room = (capacity - at).min(capacity - self.len).min(from.len() - done);
-            let (Some(to), Some(part)) = (self.bytes.get_mut(at..at + room), from.get(done..done + room)) else { break };
+            let (Some(to), Some(part)) =
+                (self.bytes.get_mut(at..at + room), from.get(done..done + room))
+            else {
+                break;
+            };
             to.copy_from_slice(part);
             self.len += room;
             done += room;
@@ -90,7 +96,10 @@ impl Ring<'_> {
         let mut done = 0;
         while self.len > 0 && done < to.len() {
             let run = self.front().len().min(to.len() - done);
-            let (Some(slot), Some(part)) = (to.get_mut(done..done + run), self.front().get(..run)) else { break };
+            let (Some(slot), Some(part)) = (to.get_mut(done..done + run), self.front().get(..run))
+            else {
+                break;
+            };
             slot.copy_from_slice(part);
             self.consume(run);
             done += run;
@@ -173,7 +182,12 @@ impl Write for Pipe<'_> {
 }
 
 impl<'m> Shared<'m> {
-    fn take(space: &mut Space<'m>, plan: &Plan<'_>, buffers: Buffers, elements: bool) -> Result<Parts<'m>> {
+    fn take(
+        space: &mut Space<'m>,
+        plan: &Plan<'_>,
+        buffers: Buffers,
+        elements: bool,
+    ) -> Result<Parts<'m>> {
         if buffers.inbox < Buffers::LEAST || buffers.outbox < Buffers::LEAST {
             return Err(Error::Option);
         }
@@ -239,7 +253,8 @@ const fn future_bytes<A, F: Future>(_make: &impl Fn(A) -> F) -> usize {
     size_of::<F>() + align_of::<F>().saturating_sub(ALIGN)
 }
 
-// What the compiler makes fits what is reserved for it. If this does not compile, raise the numbers of the machine.
+// What the compiler makes fits what is reserved for it. If this does not compile, raise the numbers
+// of the machine.
 const _: () = {
     assert!(size_of::<Shared<'_>>() <= Machine::THIS.shared);
     assert!(future_bytes(&client_life) <= Machine::THIS.client);
@@ -257,7 +272,8 @@ struct Engine<'m> {
 impl Engine<'_> {
     fn poll(&mut self) -> Result<Status> {
         if let Some(future) = self.future.as_mut()
-            && let Poll::Ready(result) = future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+            && let Poll::Ready(result) =
+                future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         {
             self.end = Some(result);
             self.future = None; // drops and wipes the session
@@ -265,7 +281,9 @@ impl Engine<'_> {
         match self.end {
             Some(Err(error)) => Err(error),
             Some(Ok(())) => Ok(Status::Closed),
-            None if self.shared.idle.get() && self.shared.command.get().is_none() => Ok(Status::Idle),
+            None if self.shared.idle.get() && self.shared.command.get().is_none() => {
+                Ok(Status::Idle)
+            }
             None => Ok(Status::Busy),
         }
     }
@@ -292,7 +310,8 @@ impl Drop for Engine<'_> {
 /// The calls that both engines offer, written once.
 macro_rules! byte_calls {
     () => {
-        /// Hands over bytes from the peer. Returns how many were taken: the inbox may be full until the next poll.
+        /// Hands over bytes from the peer. Returns how many were taken: the inbox may be full until
+        /// the next poll.
         pub fn feed(&mut self, bytes: &[u8]) -> usize {
             self.engine.shared.inbox.borrow_mut().push(bytes)
         }
@@ -323,13 +342,14 @@ macro_rules! byte_calls {
         /// Works as far as the buffers allow.
         ///
         /// # Errors
-        /// Whatever ended the session, again on every call. Bytes that tell the peer may be left to drain.
+        /// Whatever ended the session, again on every call. Bytes that tell the peer may be left to
+        /// drain.
         pub fn poll(&mut self) -> Result<Status> {
             self.engine.poll()
         }
 
-        /// Shares the work of the phases that have not begun yet with these, from the first one if this is called before the first poll. Bytes
-        /// and results are the same.
+        /// Shares the work of the phases that have not begun yet with these, from the first one if
+        /// this is called before the first poll. Bytes and results are the same.
         pub fn share(&mut self, workers: Workers<'m>) {
             self.engine.shared.workers.set(workers);
         }
@@ -343,12 +363,18 @@ macro_rules! byte_calls {
 }
 
 /// What a client engine runs on.
-type ClientArguments<'m> = (&'m Shared<'m>, Plan<'m>, Options, [&'m mut [u8]; 2], &'m mut [Block], Seed);
+type ClientArguments<'m> =
+    (&'m Shared<'m>, Plan<'m>, Options, [&'m mut [u8]; 2], &'m mut [Block], Seed);
 
 /// The client's whole life: set-up, then commands.
 #[inline] // compiled where it is used: firmware wants it small, whatever the core is optimised for
-#[expect(clippy::await_holding_refcell_ref, reason = "calls of the owner try to borrow, and are told that it is not their turn")]
-async fn client_life((shared, plan, options, [scratch, tables], leaves, seed): ClientArguments<'_>) -> Result<()> {
+#[expect(
+    clippy::await_holding_refcell_ref,
+    reason = "calls of the owner try to borrow, and are told that it is not their turn"
+)]
+async fn client_life(
+    (shared, plan, options, [scratch, tables], leaves, seed): ClientArguments<'_>,
+) -> Result<()> {
     let mut client = {
         let mut record = shared.record.borrow_mut();
         let regions = ClientRegions { leaves, record: &mut record, scratch };
@@ -362,7 +388,8 @@ async fn client_life((shared, plan, options, [scratch, tables], leaves, seed): C
             Command::Prepare => client.prepare().await?,
             Command::Predict => {
                 let answer = {
-                    let (input, mut output) = (shared.input.borrow_mut(), shared.output.borrow_mut());
+                    let (input, mut output) =
+                        (shared.input.borrow_mut(), shared.output.borrow_mut());
                     client.predict(&input, &mut output).await
                 };
                 if client.is_closed() {
@@ -392,9 +419,15 @@ struct ClientLayout<'m> {
 }
 
 impl<'m> ClientLayout<'m> {
-    fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<Self> {
+    fn take(
+        space: &mut Space<'m>,
+        plan: &Plan<'_>,
+        options: &Options,
+        buffers: Buffers,
+    ) -> Result<Self> {
         options.check()?;
-        let tables = usize::try_from(cost::store_bytes(plan, options)).map_err(|_| Error::Option)?;
+        let tables =
+            usize::try_from(cost::store_bytes(plan, options)).map_err(|_| Error::Option)?;
         Ok(Self {
             parts: Shared::take(space, plan, buffers, true)?,
             regions: ClientRegions::take(space, plan, options)?,
@@ -416,29 +449,42 @@ impl<'m> ClientEngine<'m> {
     /// As [`ClientEngine::memory`], on another machine.
     ///
     /// # Errors
-    /// As [`ClientEngine::memory`]; [`Error::Memory`] if the other machine cannot address that much.
-    pub fn memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
+    /// As [`ClientEngine::memory`]; [`Error::Memory`] if the other machine cannot address that
+    /// much.
+    pub fn memory_on(
+        machine: Machine,
+        plan: &Plan<'_>,
+        options: &Options,
+        buffers: Buffers,
+    ) -> Result<usize> {
         let mut space = Space::measure_on(machine);
         ClientLayout::take(&mut space, plan, options, buffers)?;
         machine.check(space.used())
     }
 
-    /// Starts a session in `memory`, which has [`ClientEngine::memory`] bytes aligned to [`crate::memory::ALIGN`].
-    /// `seed` is fresh randomness, used for this session only.
+    /// Starts a session in `memory`, which has [`ClientEngine::memory`] bytes aligned to
+    /// [`crate::memory::ALIGN`]. `seed` is fresh randomness, used for this session only.
     ///
     /// # Errors
     /// [`Error::Memory`], [`Error::Alignment`], [`Error::Option`].
     #[inline]
-    pub fn new(plan: Plan<'m>, options: Options, buffers: Buffers, memory: &'m mut [u8], seed: Seed) -> Result<Self> {
+    pub fn new(
+        plan: Plan<'m>,
+        options: Options,
+        buffers: Buffers,
+        memory: &'m mut [u8],
+        seed: Seed,
+    ) -> Result<Self> {
         Self::start(plan, options, buffers, memory, seed, None)
     }
 
-    /// As [`ClientEngine::new`], but goes on with a pairing that [`ClientEngine::export`] wrote: there is no set-up. `pairing` is used in this
-    /// call only.
+    /// As [`ClientEngine::new`], but goes on with a pairing that [`ClientEngine::export`] wrote:
+    /// there is no set-up. `pairing` is used in this call only.
     ///
     /// # Errors
-    /// As [`ClientEngine::new`]; [`Error::Pairing`] for a server's half, [`Error::Option`] for another OT parameter than the pairing's. If the server
-    /// has not kept its half, poll returns [`Error::PeerAborted`] with the code of [`Error::UnknownPairing`].
+    /// As [`ClientEngine::new`]; [`Error::Pairing`] for a server's half, [`Error::Option`] for
+    /// another OT parameter than the pairing's. If the server has not kept its half, poll
+    /// returns [`Error::PeerAborted`] with the code of [`Error::UnknownPairing`].
     #[inline]
     pub fn resume(
         plan: Plan<'m>,
@@ -460,14 +506,19 @@ impl<'m> ClientEngine<'m> {
         seed: Seed,
         pairing: Option<&Pairing<'_>>,
     ) -> Result<Self> {
-        let ClientLayout { parts, regions, tables, future } = ClientLayout::take(&mut Space::carve(memory)?, &plan, &options, buffers)?;
+        let ClientLayout { parts, regions, tables, future } =
+            ClientLayout::take(&mut Space::carve(memory)?, &plan, &options, buffers)?;
         let ClientRegions { leaves, record, scratch } = regions;
         if let Some(pairing) = pairing {
             pairing.load(Party::Client, &options, record, &mut [])?;
         }
         let shared = parts.share(record)?;
-        let future = PlacedFuture::new(future, client_life((shared, plan, options, [scratch, tables], leaves, seed)))?;
-        let engine = Engine { shared, future: Some(future), end: None, repetition: options.repetition };
+        let future = PlacedFuture::new(
+            future,
+            client_life((shared, plan, options, [scratch, tables], leaves, seed)),
+        )?;
+        let engine =
+            Engine { shared, future: Some(future), end: None, repetition: options.repetition };
         Ok(Self { engine, plan })
     }
 
@@ -478,7 +529,11 @@ impl<'m> ClientEngine<'m> {
         match self.engine.end {
             Some(Err(error)) => Err(error),
             Some(Ok(())) => Err(Error::Closed),
-            None if !self.engine.shared.idle.get() || self.engine.shared.command.get().is_some() => Err(Error::State),
+            None if !self.engine.shared.idle.get()
+                || self.engine.shared.command.get().is_some() =>
+            {
+                Err(Error::State)
+            }
             None => Ok(()),
         }
     }
@@ -497,9 +552,10 @@ impl<'m> ClientEngine<'m> {
         self.command(Command::Prepare)
     }
 
-    /// Exports this party's half of the pairing into `out`, and asks the server to keep the other: poll until idle. Returns the length of what was
-    /// written, [`super::CLIENT_PAIRING_BYTES`]. It is secret, and the same at any time of a session and in all sessions of a pairing. A server
-    /// may forget its half at any time.
+    /// Exports this party's half of the pairing into `out`, and asks the server to keep the other:
+    /// poll until idle. Returns the length of what was
+    /// written, [`super::CLIENT_PAIRING_BYTES`]. It is secret, and the same at any time of a
+    /// session and in all sessions of a pairing. A server may forget its half at any time.
     ///
     /// # Errors
     /// [`Error::State`] unless idle, [`Error::Memory`].
@@ -513,7 +569,8 @@ impl<'m> ClientEngine<'m> {
     /// Starts a prediction on real inputs, quantised as the plan says.
     ///
     /// # Errors
-    /// [`Error::State`] unless idle, [`Error::Length`], [`Error::Input`] for a value that is not finite, [`Error::Exhausted`].
+    /// [`Error::State`] unless idle, [`Error::Length`], [`Error::Input`] for a value that is not
+    /// finite, [`Error::Exhausted`].
     pub fn predict(&mut self, x: &[f32]) -> Result<()> {
         let quantisation = self.plan.header().input;
         self.predict_with(x.len(), |i| quantisation.quantise(x.get(i).copied().unwrap_or(f32::NAN)))
@@ -527,7 +584,11 @@ impl<'m> ClientEngine<'m> {
         self.predict_with(x.len(), |i| x.get(i).map(|&x| x.into()).ok_or(Error::Internal))
     }
 
-    fn predict_with(&mut self, got: usize, mut value: impl FnMut(usize) -> Result<i64>) -> Result<()> {
+    fn predict_with(
+        &mut self,
+        got: usize,
+        mut value: impl FnMut(usize) -> Result<i64>,
+    ) -> Result<()> {
         let shared = self.engine.shared;
         if !shared.idle.get() || self.engine.end.is_some() {
             return self.command(Command::Predict);
@@ -548,11 +609,12 @@ impl<'m> ClientEngine<'m> {
         self.command(Command::Predict)
     }
 
-    /// The answer of the last prediction, once the engine is idle again: the index of the largest output; `out` receives the opened
-    /// tensor (empty for an argmax plan).
+    /// The answer of the last prediction, once the engine is idle again: the index of the largest
+    /// output; `out` receives the opened tensor (empty for an argmax plan).
     ///
     /// # Errors
-    /// [`Error::State`] if there is none yet, [`Error::Length`], or what was wrong with the prediction.
+    /// [`Error::State`] if there is none yet, [`Error::Length`], or what was wrong with the
+    /// prediction.
     pub fn answer(&mut self, out: &mut [i64]) -> Result<usize> {
         let (best, output) = self.opened(out.len())?;
         out.copy_from_slice(&output);
@@ -576,7 +638,11 @@ impl<'m> ClientEngine<'m> {
     fn opened(&self, got: usize) -> Result<(usize, Ref<'_, &'m mut [i64]>)> {
         let best = self.engine.shared.answer.get().ok_or(Error::State)??;
         let output = self.engine.shared.output.try_borrow().map_err(|_| Error::State)?;
-        if output.len() == got { Ok((best, output)) } else { Err(Error::Length { need: output.len(), got }) }
+        if output.len() == got {
+            Ok((best, output))
+        } else {
+            Err(Error::Length { need: output.len(), got })
+        }
     }
 
     /// Elements of the opened tensor; zero for an argmax plan.
@@ -607,12 +673,18 @@ impl<'m> ClientEngine<'m> {
 }
 
 /// What a server engine runs on.
-type ServerArguments<'m> = (&'m Shared<'m>, &'m Prepared<'m>, Options, &'m mut [Block], &'m mut [i32], &'m mut [u8], Seed);
+type ServerArguments<'m> =
+    (&'m Shared<'m>, &'m Prepared<'m>, Options, &'m mut [Block], &'m mut [i32], &'m mut [u8], Seed);
 
 /// The server's whole life: set-up, then the client's requests.
 #[inline]
-#[expect(clippy::await_holding_refcell_ref, reason = "calls of the owner try to borrow, and are told that it is not their turn")]
-async fn server_life((shared, prepared, options, leaves, key, scratch, seed): ServerArguments<'_>) -> Result<()> {
+#[expect(
+    clippy::await_holding_refcell_ref,
+    reason = "calls of the owner try to borrow, and are told that it is not their turn"
+)]
+async fn server_life(
+    (shared, prepared, options, leaves, key, scratch, seed): ServerArguments<'_>,
+) -> Result<()> {
     let mut server = {
         let mut record = shared.record.borrow_mut();
         let regions = ServerRegions { leaves, record: &mut record, key, scratch };
@@ -631,7 +703,8 @@ async fn server_life((shared, prepared, options, leaves, key, scratch, seed): Se
     }
 }
 
-/// A server's session that moves no bytes itself. The client drives: this engine is never idle before the end.
+/// A server's session that moves no bytes itself. The client drives: this engine is never idle
+/// before the end.
 pub struct ServerEngine<'m> {
     engine: Engine<'m>,
 }
@@ -644,7 +717,13 @@ struct ServerLayout<'m> {
 }
 
 impl<'m> ServerLayout<'m> {
-    fn take(space: &mut Space<'m>, plan: &Plan<'_>, options: &Options, buffers: Buffers, footprint: Footprint) -> Result<Self> {
+    fn take(
+        space: &mut Space<'m>,
+        plan: &Plan<'_>,
+        options: &Options,
+        buffers: Buffers,
+        footprint: Footprint,
+    ) -> Result<Self> {
         options.check()?;
         Ok(Self {
             parts: Shared::take(space, plan, buffers, false)?,
@@ -655,7 +734,8 @@ impl<'m> ServerLayout<'m> {
 }
 
 impl<'m> ServerEngine<'m> {
-    /// Bytes that a session needs for everything but the prepared model, [`Footprint::Fast`]; less is enough where that is small.
+    /// Bytes that a session needs for everything but the prepared model, [`Footprint::Fast`]; less
+    /// is enough where that is small.
     ///
     /// # Errors
     /// [`Error::Option`] for options out of range.
@@ -666,29 +746,44 @@ impl<'m> ServerEngine<'m> {
     /// As [`ServerEngine::memory`], on another machine.
     ///
     /// # Errors
-    /// As [`ServerEngine::memory`]; [`Error::Memory`] if the other machine cannot address that much.
-    pub fn memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
+    /// As [`ServerEngine::memory`]; [`Error::Memory`] if the other machine cannot address that
+    /// much.
+    pub fn memory_on(
+        machine: Machine,
+        plan: &Plan<'_>,
+        options: &Options,
+        buffers: Buffers,
+    ) -> Result<usize> {
         let mut space = Space::measure_on(machine);
         ServerLayout::take(&mut space, plan, options, buffers, Footprint::Fast)?;
         machine.check(space.used())
     }
 
-    /// Starts a session in `memory`, which has [`ServerEngine::memory`] bytes aligned to [`crate::memory::ALIGN`].
-    /// `options` are those of the client's hello, see [`crate::wire::Greeting::peek`]; feed the hello all the same.
-    /// `seed` is fresh randomness, used for this session only.
+    /// Starts a session in `memory`, which has [`ServerEngine::memory`] bytes aligned to
+    /// [`crate::memory::ALIGN`]. `options` are those of the client's hello, see
+    /// [`crate::wire::Greeting::peek`]; feed the hello all the same. `seed` is fresh
+    /// randomness, used for this session only.
     ///
     /// # Errors
     /// [`Error::Memory`], [`Error::Alignment`], [`Error::Option`].
     #[inline]
-    pub fn new(prepared: &'m Prepared<'m>, options: Options, buffers: Buffers, memory: &'m mut [u8], seed: Seed) -> Result<Self> {
+    pub fn new(
+        prepared: &'m Prepared<'m>,
+        options: Options,
+        buffers: Buffers,
+        memory: &'m mut [u8],
+        seed: Seed,
+    ) -> Result<Self> {
         Self::start(prepared, options, buffers, memory, seed, None)
     }
 
-    /// As [`ServerEngine::new`], for a client that goes on with the pairing that its hello names: there is no set-up. `pairing`, which
-    /// [`ServerEngine::export`] wrote, is used in this call only.
+    /// As [`ServerEngine::new`], for a client that goes on with the pairing that its hello names:
+    /// there is no set-up. `pairing`, which [`ServerEngine::export`] wrote, is used in this
+    /// call only.
     ///
     /// # Errors
-    /// As [`ServerEngine::new`]; [`Error::Pairing`] for a client's half, [`Error::Option`] for another OT parameter than the pairing's.
+    /// As [`ServerEngine::new`]; [`Error::Pairing`] for a client's half, [`Error::Option`] for
+    /// another OT parameter than the pairing's.
     #[inline]
     pub fn resume(
         prepared: &'m Prepared<'m>,
@@ -713,25 +808,42 @@ impl<'m> ServerEngine<'m> {
         if prepared.stock() != options.stock {
             return Err(Error::Option);
         }
-        let ServerLayout { parts, regions, future } =
-            ServerLayout::take(&mut Space::carve(memory)?, prepared.model().plan(), &options, buffers, prepared.footprint())?;
+        let ServerLayout { parts, regions, future } = ServerLayout::take(
+            &mut Space::carve(memory)?,
+            prepared.model().plan(),
+            &options,
+            buffers,
+            prepared.footprint(),
+        )?;
         let ServerRegions { leaves, record, key, scratch } = regions;
         if let Some(pairing) = pairing {
             pairing.load(Party::Server, &options, record, key)?;
         }
         let shared = parts.share(record)?;
-        let future = PlacedFuture::new(future, server_life((shared, prepared, options, leaves, key, scratch, seed)))?;
-        Ok(Self { engine: Engine { shared, future: Some(future), end: None, repetition: options.repetition } })
+        let future = PlacedFuture::new(
+            future,
+            server_life((shared, prepared, options, leaves, key, scratch, seed)),
+        )?;
+        Ok(Self {
+            engine: Engine {
+                shared,
+                future: Some(future),
+                end: None,
+                repetition: options.repetition,
+            },
+        })
     }
 
-    /// Whether the client has asked this server to keep its half of the pairing, see [`ServerEngine::export`]. A server need not.
+    /// Whether the client has asked this server to keep its half of the pairing, see
+    /// [`ServerEngine::export`]. A server need not.
     #[must_use]
     pub fn keep_asked(&self) -> bool {
         self.engine.shared.keep.get()
     }
 
-    /// Exports this party's half of the pairing, from the end of set-up until the engine is dropped. Returns the length of what was
-    /// written, [`super::SERVER_PAIRING_BYTES`]. It is secret, and the same in all sessions of a pairing.
+    /// Exports this party's half of the pairing, from the end of set-up until the engine is
+    /// dropped. Returns the length of what was written, [`super::SERVER_PAIRING_BYTES`]. It is
+    /// secret, and the same in all sessions of a pairing.
     ///
     /// # Errors
     /// [`Error::State`] before set-up has finished, [`Error::Memory`].

@@ -27,7 +27,10 @@ impl<'a> ExtendScratch<'a> {
     /// For an operation of so many `groups`, or the most of any.
     pub(crate) fn take(space: &mut Space<'a>, options: &Options, groups: usize) -> Result<Self> {
         let groups = groups.min(space.machine().groups);
-        Ok(Self { choices: space.take(groups)?, corrections: space.take(groups * options.repetition.correction_bytes_per_group())? })
+        Ok(Self {
+            choices: space.take(groups)?,
+            corrections: space.take(groups * options.repetition.correction_bytes_per_group())?,
+        })
     }
 }
 
@@ -62,8 +65,12 @@ impl<I: Iterator<Item = (u64, u32)>> Choices<I> {
     }
 }
 
-/// Client: OTs of one operation of one prediction. Choices are its shares of the input, and of the output where the circuit re-shares.
-#[expect(clippy::too_many_arguments, reason = "each is a different thing; a struct would be built only for this call")]
+/// Client: OTs of one operation of one prediction. Choices are its shares of the input, and of the
+/// output where the circuit re-shares.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a different thing; a struct would be built only for this call"
+)]
 pub(crate) async fn extend_client<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
@@ -74,10 +81,13 @@ pub(crate) async fn extend_client<IO: Read + Write>(
     input: impl Fn(usize) -> u64,
     output: impl Fn(usize) -> u64,
 ) -> Result<()> {
-    let ExtendScratch { choices, corrections } = ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
+    let ExtendScratch { choices, corrections } =
+        ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
     let (ring, counts) = (u32::from(op.input().0), Nonlinear::of(op));
-    let (neurons, steps) = if counts.products > 0 { (counts.products, 1) } else { (counts.neurons, counts.steps) };
-    // A neuron's shares of its inputs, then of its output (none goes to the server in products and argmax: no bits).
+    let (neurons, steps) =
+        if counts.products > 0 { (counts.products, 1) } else { (counts.neurons, counts.steps) };
+    // A neuron's shares of its inputs, then of its output (none goes to the server in products and
+    // argmax: no bits).
     let values = (0..neurons * (steps + 1)).map(|i| match (i / (steps + 1), i % (steps + 1)) {
         (n, step) if step == steps => (output(n), counts.colour_bits),
         (n, step) => (input(Nonlinear::element(op, n, step)), ring),
@@ -87,7 +97,9 @@ pub(crate) async fn extend_client<IO: Read + Write>(
         let groups = labels.len() / GROUP;
         let choices = choices.get_mut(..groups).ok_or(Error::Internal)?;
         choices.fill_with(|| run.group());
-        let corrections = corrections.get_mut(..groups * options.repetition.correction_bytes_per_group()).ok_or(Error::Internal)?;
+        let corrections = corrections
+            .get_mut(..groups * options.repetition.correction_bytes_per_group())
+            .ok_or(Error::Internal)?;
         receiver.extend(choices, labels, corrections)?;
         ch.put(corrections).await?;
     }
@@ -102,10 +114,13 @@ pub(crate) async fn extend_server<IO: Read + Write>(
     sender: &mut Sender<'_>,
     labels: &mut [Block],
 ) -> Result<()> {
-    let ExtendScratch { corrections, .. } = ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
+    let ExtendScratch { corrections, .. } =
+        ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
     for labels in labels.chunks_mut(CHUNK * GROUP) {
         let groups = labels.len() / GROUP;
-        let corrections = corrections.get_mut(..groups * options.repetition.correction_bytes_per_group()).ok_or(Error::Internal)?;
+        let corrections = corrections
+            .get_mut(..groups * options.repetition.correction_bytes_per_group())
+            .ok_or(Error::Internal)?;
         ch.get(corrections).await?;
         sender.extend(corrections, labels)?;
     }
@@ -147,13 +162,20 @@ impl Cut {
     fn shapes(self, circuit: &impl Circuit) -> [Shape; MOST_STEPS] {
         let mut known = [Shape::default(); MOST_STEPS];
         if self.whole {
-            known.iter_mut().zip(shapes(circuit).take(self.steps)).for_each(|(to, shape)| *to = shape);
+            known
+                .iter_mut()
+                .zip(shapes(circuit).take(self.steps))
+                .for_each(|(to, shape)| *to = shape);
         }
         known
     }
 
     /// The shapes of the records that come next, if these are made one by one the `next`.
-    fn records(self, known: &mut [Shape; MOST_STEPS], next: impl FnOnce() -> Shape) -> Result<&[Shape]> {
+    fn records(
+        self,
+        known: &mut [Shape; MOST_STEPS],
+        next: impl FnOnce() -> Shape,
+    ) -> Result<&[Shape]> {
         if let (false, [known, ..]) = (self.whole, &mut known[..]) {
             *known = next();
         }
@@ -201,8 +223,9 @@ pub(crate) struct Garbling<'s> {
     pub(crate) layer: u64,
 }
 
-/// Server: garbles and sends records, in the order of the wire: each record's tables, then its labels, whichever of the two travel now.
-/// `decode`: permute bits, one word for each neuron, written when tables are made.
+/// Server: garbles and sends records, in the order of the wire: each record's tables, then its
+/// labels, whichever of the two travel now. `decode`: permute bits, one word for each neuron,
+/// written when tables are made.
 pub(crate) async fn send<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
@@ -214,10 +237,23 @@ pub(crate) async fn send<IO: Read + Write>(
 ) -> Result<()> {
     let counts = Nonlinear::of(op);
     match Gadget::of(op).ok_or(Error::Internal)? {
-        Gadget::Neuron(circuit) => send_records::<_, _, LANES>(ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what).await,
-        Gadget::Max(circuit) => send_records::<_, _, LANES>(ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what).await,
+        Gadget::Neuron(circuit) => {
+            send_records::<_, _, LANES>(
+                ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what,
+            )
+            .await
+        }
+        Gadget::Max(circuit) => {
+            send_records::<_, _, LANES>(
+                ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what,
+            )
+            .await
+        }
         Gadget::Argmax(circuit) => {
-            send_records::<_, _, 1>(ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what).await?;
+            send_records::<_, _, 1>(
+                ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what,
+            )
+            .await?;
             if what.tables {
                 ch.put(&decode.first().ok_or(Error::Internal)?.to_le_bytes()).await?;
             }
@@ -238,7 +274,8 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
     decode: &mut [u64],
     what: &Send<'_>,
 ) -> Result<()> {
-    let EvaluateScratch { tables, labels, .. } = EvaluateScratch::take(&mut Space::carve(scratch)?, counts)?;
+    let EvaluateScratch { tables, labels, .. } =
+        EvaluateScratch::take(&mut Space::carve(scratch)?, counts)?;
     let garbler = Garbler::new(garbling.session, garbling.secret, garbling.delta, garbling.layer);
     let cut = Cut::of(Machine::THIS, counts);
     let mut known = cut.shapes(circuit);
@@ -247,15 +284,31 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
         let mut state = circuit.start();
         for step in (0..counts.steps).step_by(cut.steps) {
             // Where nothing is garbled, counting is what moves the state on.
-            let next = || if what.tables { count(circuit, &mut state.clone(), step) } else { count(circuit, &mut state, step) };
+            let next = || {
+                if what.tables {
+                    count(circuit, &mut state.clone(), step)
+                } else {
+                    count(circuit, &mut state, step)
+                }
+            };
             let records = cut.records(&mut known, next)?;
             let total = sum(records);
             let tables = tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
-            let zero = zero.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
+            let zero =
+                zero.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
             if what.tables {
                 let decode = decode.get_mut(first..first + lanes).ok_or(Error::Internal)?;
                 let steps = step..step + cut.steps;
-                garbler.garble_steps::<C, L>(circuit, &mut state, steps, first as u64, lanes, zero, tables, decode)?;
+                garbler.garble_steps::<C, L>(
+                    circuit,
+                    &mut state,
+                    steps,
+                    first as u64,
+                    lanes,
+                    zero,
+                    tables,
+                    decode,
+                )?;
             }
             let Some(shares) = what.shares else {
                 ch.put(tables).await?;
@@ -265,12 +318,20 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
             for neuron in first..first + lanes {
                 for (step, record) in (step..).zip(records) {
                     if what.tables {
-                        ch.put(tables.split_off(..record.table_bytes()).ok_or(Error::Internal)?).await?;
+                        ch.put(tables.split_off(..record.table_bytes()).ok_or(Error::Internal)?)
+                            .await?;
                     }
                     let bits = record.server_inputs as usize;
                     let labels = labels.get_mut(..bits).ok_or(Error::Internal)?;
-                    let share = *shares.get(Nonlinear::element(op, neuron, step)).ok_or(Error::Internal)?;
-                    garbler.active_labels((neuron * counts.steps + step) as u64, 0, share, bits, labels);
+                    let share =
+                        *shares.get(Nonlinear::element(op, neuron, step)).ok_or(Error::Internal)?;
+                    garbler.active_labels(
+                        (neuron * counts.steps + step) as u64,
+                        0,
+                        share,
+                        bits,
+                        labels,
+                    );
                     put_blocks(ch, labels).await?;
                 }
             }
@@ -292,9 +353,15 @@ async fn get_blocks<IO: Read + Write>(ch: &mut Channel<IO>, blocks: &mut [Block]
 }
 
 /// Client, offline: keeps one operation's tables.
-pub(crate) async fn keep<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut [u8], op: &Op, store: &mut impl Store) -> Result<()> {
+pub(crate) async fn keep<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    scratch: &mut [u8],
+    op: &Op,
+    store: &mut impl Store,
+) -> Result<()> {
     let counts = Nonlinear::of(op);
-    let EvaluateScratch { tables, .. } = EvaluateScratch::take(&mut Space::carve(scratch)?, &counts)?;
+    let EvaluateScratch { tables, .. } =
+        EvaluateScratch::take(&mut Space::carve(scratch)?, &counts)?;
     let mut left = counts.table_bytes() + counts.decode_bytes;
     while left > 0 {
         let n = tables.len().min(usize::try_from(left).unwrap_or(usize::MAX));
@@ -327,10 +394,17 @@ pub(crate) async fn evaluate<'a, IO: Read + Write>(
     let counts = Nonlinear::of(op);
     let mut scratch = EvaluateScratch::take(&mut Space::carve(scratch)?, &counts)?;
     match Gadget::of(op).ok_or(Error::Internal)? {
-        Gadget::Neuron(circuit) => evaluate_records::<_, _, LANES>(ch, &mut scratch, &circuit, &counts, evaluation, store).await?,
-        Gadget::Max(circuit) => evaluate_records::<_, _, LANES>(ch, &mut scratch, &circuit, &counts, evaluation, store).await?,
+        Gadget::Neuron(circuit) => {
+            evaluate_records::<_, _, LANES>(ch, &mut scratch, &circuit, &counts, evaluation, store)
+                .await?
+        }
+        Gadget::Max(circuit) => {
+            evaluate_records::<_, _, LANES>(ch, &mut scratch, &circuit, &counts, evaluation, store)
+                .await?
+        }
         Gadget::Argmax(circuit) => {
-            evaluate_records::<_, _, 1>(ch, &mut scratch, &circuit, &counts, evaluation, store).await?;
+            evaluate_records::<_, _, 1>(ch, &mut scratch, &circuit, &counts, evaluation, store)
+                .await?;
             let mut decode = [0; size_of::<u64>()];
             match evaluation.tables {
                 Tables::Stored => store.read(&mut decode)?,
@@ -359,9 +433,14 @@ async fn evaluate_records<IO: Read + Write, C: Circuit, const L: usize>(
         for step in (0..counts.steps).step_by(cut.steps) {
             let records = cut.records(&mut known, || count(circuit, &mut state.clone(), step))?;
             let total = sum(records);
-            let tables = scratch.tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
-            let server = scratch.labels.get_mut(..lanes * total.server_inputs as usize).ok_or(Error::Internal)?;
-            let client = client.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
+            let tables =
+                scratch.tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
+            let server = scratch
+                .labels
+                .get_mut(..lanes * total.server_inputs as usize)
+                .ok_or(Error::Internal)?;
+            let client =
+                client.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
             match evaluation.tables {
                 Tables::Stored => {
                     store.read(tables)?;
@@ -371,7 +450,17 @@ async fn evaluate_records<IO: Read + Write, C: Circuit, const L: usize>(
             }
             let colours = scratch.words.get_mut(first..first + lanes).ok_or(Error::Internal)?;
             let steps = step..step + cut.steps;
-            evaluator.evaluate_steps::<C, L>(circuit, &mut state, steps, first as u64, lanes, tables, server, client, colours)?;
+            evaluator.evaluate_steps::<C, L>(
+                circuit,
+                &mut state,
+                steps,
+                first as u64,
+                lanes,
+                tables,
+                server,
+                client,
+                colours,
+            )?;
         }
     }
     Ok(())
@@ -388,7 +477,11 @@ async fn get_records<IO: Read + Write>(
     for _ in 0..lanes {
         for record in records {
             ch.get(tables.split_off_mut(..record.table_bytes()).ok_or(Error::Internal)?).await?;
-            get_blocks(ch, labels.split_off_mut(..record.server_inputs as usize).ok_or(Error::Internal)?).await?;
+            get_blocks(
+                ch,
+                labels.split_off_mut(..record.server_inputs as usize).ok_or(Error::Internal)?,
+            )
+            .await?;
         }
     }
     Ok(())

@@ -18,7 +18,8 @@ pub(crate) fn padded_ots(plan: &Plan<'_>, options: &Options) -> usize {
     total(plan.ops().map(|op| Nonlinear::under(&op, options).groups() * GROUP))
 }
 
-/// OTs whose labels wait for their prediction: of the whole stock, or none where they are made just before use.
+/// OTs whose labels wait for their prediction: of the whole stock, or none where they are made just
+/// before use.
 fn kept_ots(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {
         Tables::Stored => padded_ots(plan, options).saturating_mul(options.stock as usize),
@@ -30,12 +31,14 @@ fn kept_ots(plan: &Plan<'_>, options: &Options) -> usize {
 pub(crate) fn fresh_ots(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {
         Tables::Stored => 0,
-        Tables::Streamed => plan.ops().map(|op| Nonlinear::under(&op, options).groups() * GROUP).max().unwrap_or(0),
+        Tables::Streamed => {
+            plan.ops().map(|op| Nonlinear::under(&op, options).groups() * GROUP).max().unwrap_or(0)
+        }
     }
 }
 
-/// What one prediction uses up, operation by operation: its part of what was prepared, or the same place again where that is made just
-/// before use.
+/// What one prediction uses up, operation by operation: its part of what was prepared, or the same
+/// place again where that is made just before use.
 pub(crate) struct Held<'m, T> {
     all: &'m mut [T],
     next: usize,
@@ -61,12 +64,14 @@ impl<'m, T> Held<'m, T> {
     }
 }
 
-/// The sum; a plan may ask for more than a small machine can count, and is then told that there is too little memory.
+/// The sum; a plan may ask for more than a small machine can count, and is then told that there is
+/// too little memory.
 fn total(counts: impl Iterator<Item = usize>) -> usize {
     counts.fold(0, usize::saturating_add)
 }
 
-/// A client's memory at the start: what lasts, and the rest, for set-up first, then for [`ClientMemory::carve`].
+/// A client's memory at the start: what lasts, and the rest, for set-up first, then for
+/// [`ClientMemory::carve`].
 pub(crate) struct ClientRegions<'a, 'r> {
     /// Of the OT extension, which wipes them itself.
     pub(crate) leaves: &'a mut [Block],
@@ -80,23 +85,30 @@ impl<'a> ClientRegions<'a, 'a> {
         let leaves = space.take(options.repetition.leaves())?;
         let record = space.take(CLIENT_RECORD)?;
         let setup = setup::client_scratch(space.machine())?;
-        let later = measure(space.machine(), |space| ClientMemory::layout(space, plan, options).map(|_| ()))?;
+        let later = measure(space.machine(), |space| {
+            ClientMemory::layout(space, plan, options).map(|_| ())
+        })?;
         Ok(Self { leaves, record, scratch: space.take(setup.max(later))? })
     }
 }
 
 /// Bytes of either party's scratch for OTs, then for a circuit.
 pub(crate) fn workspace(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
-    let mut most = measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?;
+    let mut most =
+        measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?;
     let mut groups = 0;
     for op in plan.ops() {
         let counts = Nonlinear::under(&op, options);
         groups = groups.max(counts.groups());
         if !op.is_linear() {
-            most = most.max(measure(machine, |space| garbled::EvaluateScratch::take(space, &counts).map(|_| ()))?);
+            most = most.max(measure(machine, |space| {
+                garbled::EvaluateScratch::take(space, &counts).map(|_| ())
+            })?);
         }
     }
-    most = most.max(measure(machine, |space| garbled::ExtendScratch::take(space, options, groups).map(|_| ()))?);
+    most = most.max(measure(machine, |space| {
+        garbled::ExtendScratch::take(space, options, groups).map(|_| ())
+    })?);
     Ok(most)
 }
 
@@ -111,7 +123,10 @@ pub(crate) struct ClientOnline<'a> {
 impl<'a> ClientOnline<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let workspace = workspace(space.machine(), plan, options)?;
-        Ok(Self { labels: space.take(fresh_ots(plan, options))?, workspace: space.take(workspace)? })
+        Ok(Self {
+            labels: space.take(fresh_ots(plan, options))?,
+            workspace: space.take(workspace)?,
+        })
     }
 }
 
@@ -159,14 +174,21 @@ impl<'a> ClientMemory<'a> {
     }
 
     fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
-        let online = measure(machine, |space| ClientOnline::take(space, plan, options).map(|_| ()))?;
+        let online =
+            measure(machine, |space| ClientOnline::take(space, plan, options).map(|_| ()))?;
         Ok(online.max(Self::offline_scratch(machine, plan, options)?))
     }
 
     /// Bytes of scratch that the offline phase uses.
-    pub(crate) fn offline_scratch(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    pub(crate) fn offline_scratch(
+        machine: Machine,
+        plan: &Plan<'_>,
+        options: &Options,
+    ) -> Result<usize> {
         // Labels of base OTs wait beside what is at work.
-        let base = measure(machine, |space| space.take::<Block>(compared::base_ots(plan, options)).map(|_| ()))?;
+        let base = measure(machine, |space| {
+            space.take::<Block>(compared::base_ots(plan, options)).map(|_| ())
+        })?;
         let mut most = base + workspace(machine, plan, options)?;
         for op in plan.ops().filter(Op::is_linear) {
             most = most.max(triplets::client_scratch(machine, &triplets::tile(&op, options)?)?);
@@ -175,7 +197,8 @@ impl<'a> ClientMemory<'a> {
     }
 }
 
-/// A server session's memory at the start: what lasts, and the rest, for set-up first, then for [`ServerMemory::carve`].
+/// A server session's memory at the start: what lasts, and the rest, for set-up first, then for
+/// [`ServerMemory::carve`].
 pub(crate) struct ServerRegions<'a, 'r> {
     /// Of the OT extension, which wipes them itself.
     pub(crate) leaves: &'a mut [Block],
@@ -187,25 +210,35 @@ pub(crate) struct ServerRegions<'a, 'r> {
 }
 
 impl<'a> ServerRegions<'a, 'a> {
-    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
+    pub(crate) fn take(
+        space: &mut Space<'a>,
+        plan: &Plan<'_>,
+        options: &Options,
+        footprint: Footprint,
+    ) -> Result<Self> {
         let leaves = space.take(options.repetition.leaves())?;
         let record = space.take(SERVER_RECORD)?;
         let key = space.take(PRIMES.len() * N)?;
-        let setup = measure(space.machine(), |space| setup::ServerScratch::take(space).map(|_| ()))?;
-        let later = measure(space.machine(), |space| ServerMemory::layout(space, plan, options, footprint).map(|_| ()))?;
+        let setup =
+            measure(space.machine(), |space| setup::ServerScratch::take(space).map(|_| ()))?;
+        let later = measure(space.machine(), |space| {
+            ServerMemory::layout(space, plan, options, footprint).map(|_| ())
+        })?;
         Ok(Self { leaves, record, key, scratch: space.take(setup.max(later))? })
     }
 }
 
 /// A server session's long-lived memory; wiped on drop.
 pub(crate) struct ServerMemory<'a> {
-    /// Zero labels of the client's inputs that wait for their prediction: `[stock][padded OTs]`, or none.
+    /// Zero labels of the client's inputs that wait for their prediction: `[stock][padded OTs]`,
+    /// or none.
     pub(crate) labels: &'a mut [Block],
     /// Permute bits of outputs: `[stock][neurons]`.
     pub(crate) decode: &'a mut [u64],
     /// Masks `u` of linear layers: `[stock][outputs]`.
     pub(crate) masks: &'a mut [u64],
-    /// Random factor and product share of products: `[stock][products]`, or those of one operation.
+    /// Random factor and product share of products: `[stock][products]`, or those of one
+    /// operation.
     pub(crate) products: &'a mut [[u64; 2]],
     /// Elements that are compared: `[stock][elements]`, or those of one operation.
     pub(crate) compared: &'a mut [compare::server::Element],
@@ -217,7 +250,12 @@ pub(crate) struct ServerMemory<'a> {
 
 impl<'a> ServerMemory<'a> {
     /// What the phases after set-up use.
-    pub(crate) fn carve(memory: &'a mut [u8], plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
+    pub(crate) fn carve(
+        memory: &'a mut [u8],
+        plan: &Plan<'_>,
+        options: &Options,
+        footprint: Footprint,
+    ) -> Result<Self> {
         // What is taken is zeroed.
         let mut space = Space::carve(memory)?;
         let own = Self::layout(&mut space, plan, options, footprint)?;
@@ -225,9 +263,16 @@ impl<'a> ServerMemory<'a> {
         Ok(own)
     }
 
-    fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<Self> {
+    fn layout(
+        space: &mut Space<'a>,
+        plan: &Plan<'_>,
+        options: &Options,
+        footprint: Footprint,
+    ) -> Result<Self> {
         let stock = options.stock as usize;
-        let sum = |each: &dyn Fn(&Op) -> usize| total(plan.ops().map(|op| each(&op))).saturating_mul(stock);
+        let sum = |each: &dyn Fn(&Op) -> usize| {
+            total(plan.ops().map(|op| each(&op))).saturating_mul(stock)
+        };
         let neurons = match options.tables {
             Tables::Stored => sum(&|op| Nonlinear::under(op, options).neurons),
             Tables::Streamed => 0,
@@ -235,10 +280,13 @@ impl<'a> ServerMemory<'a> {
         Ok(Self {
             labels: space.take(kept_ots(plan, options))?,
             decode: space.take(neurons)?,
-            masks: space.take(sum(&|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
+            masks: space
+                .take(sum(&|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
             products: space.take(match options.tables {
                 Tables::Stored => sum(&|op| Nonlinear::under(op, options).products),
-                Tables::Streamed => plan.ops().map(|op| Nonlinear::under(&op, options).products).max().unwrap_or(0),
+                Tables::Streamed => {
+                    plan.ops().map(|op| Nonlinear::under(&op, options).products).max().unwrap_or(0)
+                }
             })?,
             compared: space.take(compared::records(plan, options))?,
             leaves: space.take(compared::leaves(plan, options))?,
@@ -256,19 +304,35 @@ impl<'a> ServerMemory<'a> {
         wipe(self.scratch);
     }
 
-    fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
-        let online = measure(machine, |space| server::OnlineScratch::take(space, plan, options).map(|_| ()))?;
+    fn scratch(
+        machine: Machine,
+        plan: &Plan<'_>,
+        options: &Options,
+        footprint: Footprint,
+    ) -> Result<usize> {
+        let online = measure(machine, |space| {
+            server::OnlineScratch::take(space, plan, options).map(|_| ())
+        })?;
         Ok(online.max(Self::offline_scratch(machine, plan, options, footprint)?))
     }
 
     /// Bytes of scratch that the offline phase uses.
-    pub(crate) fn offline_scratch(machine: Machine, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
+    pub(crate) fn offline_scratch(
+        machine: Machine,
+        plan: &Plan<'_>,
+        options: &Options,
+        footprint: Footprint,
+    ) -> Result<usize> {
         // Messages of base OTs wait beside what is at work.
-        let base = measure(machine, |space| space.take::<[Block; 2]>(compared::base_ots(plan, options)).map(|_| ()))?;
+        let base = measure(machine, |space| {
+            space.take::<[Block; 2]>(compared::base_ots(plan, options)).map(|_| ())
+        })?;
         let mut most = base + workspace(machine, plan, options)?;
         for op in plan.ops().filter(Op::is_linear) {
             let tile = triplets::tile(&op, options)?;
-            most = most.max(measure(machine, |space| triplets::ServerScratch::take(space, &tile, footprint).map(|_| ()))?);
+            most = most.max(measure(machine, |space| {
+                triplets::ServerScratch::take(space, &tile, footprint).map(|_| ())
+            })?);
         }
         Ok(most)
     }
@@ -287,7 +351,10 @@ impl Drop for ServerMemory<'_> {
 }
 
 /// Bytes that `layout` takes on a machine.
-pub(crate) fn measure(machine: Machine, layout: impl FnOnce(&mut Space<'static>) -> Result<()>) -> Result<usize> {
+pub(crate) fn measure(
+    machine: Machine,
+    layout: impl FnOnce(&mut Space<'static>) -> Result<()>,
+) -> Result<usize> {
     let mut space = Space::measure_on(machine);
     layout(&mut space)?;
     Ok(space.used())
@@ -296,7 +363,8 @@ pub(crate) fn measure(machine: Machine, layout: impl FnOnce(&mut Space<'static>)
 /// Bytes that [`super::Client`] carves, without table store and I/O buffers.
 ///
 /// # Errors
-/// [`crate::Error::Option`] for options out of range, [`crate::Error::Memory`] if the size does not fit the address space.
+/// [`crate::Error::Option`] for options out of range, [`crate::Error::Memory`] if the size does not
+/// fit the address space.
 pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
     client_memory_on(Machine::THIS, plan, options)
 }
@@ -310,7 +378,8 @@ pub fn client_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) ->
     measure(machine, |space| ClientRegions::take(space, plan, options).map(|_| ()))
 }
 
-/// Bytes that [`super::Server`] carves for one session, without I/O buffers. [`Footprint::Small`]: [`small_server_memory`].
+/// Bytes that [`super::Server`] carves for one session, without I/O buffers. [`Footprint::Small`]:
+/// [`small_server_memory`].
 ///
 /// # Errors
 /// As [`client_memory`].
@@ -330,11 +399,20 @@ pub fn small_server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> 
 ///
 /// # Errors
 /// As [`client_memory`].
-pub fn small_server_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+pub fn small_server_memory_on(
+    machine: Machine,
+    plan: &Plan<'_>,
+    options: &Options,
+) -> Result<usize> {
     session_memory_on(machine, plan, options, Footprint::Small)
 }
 
-pub(crate) fn session_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options, footprint: Footprint) -> Result<usize> {
+pub(crate) fn session_memory_on(
+    machine: Machine,
+    plan: &Plan<'_>,
+    options: &Options,
+    footprint: Footprint,
+) -> Result<usize> {
     options.check()?;
     measure(machine, |space| ServerRegions::take(space, plan, options, footprint).map(|_| ()))
 }

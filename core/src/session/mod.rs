@@ -1,5 +1,6 @@
-//! The two parties. One engine, written top to bottom as `async` functions over a byte stream; drivers differ only in the stream:
-//! [`blocking`] for sockets and serial lines, [`engine`] for callers that move the bytes themselves (C, event loops).
+//! The two parties. One engine, written top to bottom as `async` functions over a byte stream;
+//! drivers differ only in the stream: [`blocking`] for sockets and serial lines, [`engine`] for
+//! callers that move the bytes themselves (C, event loops).
 //!
 //! ```text
 //! handshake   hello, welcome                                   once per connection
@@ -25,7 +26,10 @@ mod triplets;
 
 pub use channel::Traffic;
 pub use client::{Client, fetch_plan};
-pub use layout::{client_memory, client_memory_on, prepared_memory, server_memory, small_server_memory, small_server_memory_on};
+pub use layout::{
+    client_memory, client_memory_on, prepared_memory, server_memory, small_server_memory,
+    small_server_memory_on,
+};
 pub use pairing::{CLIENT_PAIRING_BYTES, Pairing, PairingId, Party, SERVER_PAIRING_BYTES};
 pub use server::{Event, Server};
 pub use store::{NoStore, SliceStore, Store};
@@ -34,13 +38,15 @@ pub use triplets::{Footprint, Prepared};
 use crate::error::{Error, Result};
 use crate::ot::Repetition;
 
-/// When OTs are made and garbled tables travel: the same bytes in all, but for a frame's head here and there.
+/// When OTs are made and garbled tables travel: the same bytes in all, but for a frame's head here
+/// and there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Tables {
     /// Offline, into the client's store.
     Stored = 0,
-    /// Online, just before use, one operation at a time: for clients without storage, and for large networks and stocks.
+    /// Online, just before use, one operation at a time: for clients without storage, and for large
+    /// networks and stocks.
     Streamed = 1,
 }
 
@@ -49,8 +55,9 @@ pub enum Tables {
 pub enum Activations {
     /// By garbled circuits: one round trip, most bytes.
     Garbled,
-    /// By comparison with OTs ([`crate::compare`]) where there is one for the function and it saves bytes: at least `2^worth` for each further
-    /// round trip. So `worth` is the logarithm of what the link carries in one round trip's time.
+    /// By comparison with OTs ([`crate::compare`]) where there is one for the function and it saves
+    /// bytes: at least `2^worth` for each further round trip. So `worth` is the logarithm of
+    /// what the link carries in one round trip's time.
     Compared {
         /// At most [`MAX_WORTH`]; 0: whatever saves a byte.
         worth: u8,
@@ -107,12 +114,21 @@ impl Options {
             Activations::Compared { worth } if cfg!(feature = "compare") => worth,
             Activations::Compared { .. } => return Err(Error::Option),
         };
-        if self.stock == 0 || self.stock > MAX_STOCK || worth > MAX_WORTH { Err(Error::Option) } else { Ok(()) }
+        if self.stock == 0 || self.stock > MAX_STOCK || worth > MAX_WORTH {
+            Err(Error::Option)
+        } else {
+            Ok(())
+        }
     }
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { repetition: Repetition::K8, tables: Tables::Stored, stock: 1, activations: Activations::Garbled }
+        Self {
+            repetition: Repetition::K8,
+            tables: Tables::Stored,
+            stock: 1,
+            activations: Activations::Garbled,
+        }
     }
 }

@@ -1,17 +1,20 @@
-//! Pairings: what set-up makes and both parties may keep, so that later sessions of theirs start without one.
+//! Pairings: what set-up makes and both parties may keep, so that later sessions of theirs start
+//! without one.
 //!
-//! A session holds its pairing as a *record*, blocks in the caller's memory, and a server the client's public key besides:
+//! A session holds its pairing as a *record*, blocks in the caller's memory, and a server the
+//! client's public key besides:
 //!
 //! | | record |
 //! |---|---|
 //! | client | id; seed of its lattice key and of the roots of its OT trees (2 blocks) |
 //! | server | id; `Δ`; seed of the client's public key (2 blocks); the 128 messages that it received in the base OTs |
 //!
-//! The id is the session key of the session that made the pairing. Neither record ever changes, so an old copy is as good as a new one:
-//! what must be fresh in a session comes from its nonces and seeds. A pairing outlives plans and models; it is bound to `k`.
+//! The id is the session key of the session that made the pairing. Neither record ever changes, so
+//! an old copy is as good as a new one: what must be fresh in a session comes from its nonces and
+//! seeds. A pairing outlives plans and models; it is bound to `k`.
 //!
-//! Exported: `magic (8) | version u16 | k u8 | five zeros | record | server: public key, 27 bits a coefficient | SHA-256 of all that`. The
-//! digest tells damage, not forgery.
+//! Exported: `magic (8) | version u16 | k u8 | five zeros | record | server: public key, 27 bits a
+//! coefficient | SHA-256 of all that`. The digest tells damage, not forgery.
 
 use super::Options;
 use crate::error::{Error, PlanFault, Result};
@@ -97,14 +100,18 @@ impl<'b> Pairing<'b> {
     /// Checks exported bytes.
     ///
     /// # Errors
-    /// [`Error::Pairing`] for anything that [`super::Client::export`] or [`super::Server::export`] of this version cannot have written.
+    /// [`Error::Pairing`] for anything that [`super::Client::export`] or [`super::Server::export`]
+    /// of this version cannot have written.
     pub fn parse(bytes: &'b [u8]) -> Result<Self> {
         Self::checked(bytes).map_err(Error::Pairing)
     }
 
     fn checked(bytes: &'b [u8]) -> core::result::Result<Self, PlanFault> {
         let (magic, rest) = bytes.split_first_chunk::<8>().ok_or(PlanFault::Truncated)?;
-        let party = [Party::Client, Party::Server].into_iter().find(|p| p.magic() == *magic).ok_or(PlanFault::Magic)?;
+        let party = [Party::Client, Party::Server]
+            .into_iter()
+            .find(|p| p.magic() == *magic)
+            .ok_or(PlanFault::Magic)?;
         let (version, _) = rest.split_first_chunk::<2>().ok_or(PlanFault::Truncated)?;
         if u16::from_le_bytes(*version) != VERSION {
             return Err(PlanFault::Version);
@@ -117,7 +124,8 @@ impl<'b> Pairing<'b> {
             return Err(PlanFault::Digest);
         }
         let (header, body) = content.split_first_chunk::<HEADER>().ok_or(PlanFault::Truncated)?;
-        let (record, key) = body.split_at_checked(party.record_bytes()).ok_or(PlanFault::Truncated)?;
+        let (record, key) =
+            body.split_at_checked(party.record_bytes()).ok_or(PlanFault::Truncated)?;
         let [.., k, 0, 0, 0, 0, 0] = *header else { return Err(PlanFault::Field) };
         let repetition = Repetition::from_k(k).ok_or(PlanFault::Field)?;
         let (id, secrets) = record.split_first_chunk::<16>().ok_or(PlanFault::Truncated)?;
@@ -147,7 +155,13 @@ impl<'b> Pairing<'b> {
     }
 
     /// Loads a session's record and the peer's public key (empty at a client).
-    pub(crate) fn load(&self, party: Party, options: &Options, record: &mut [Block], key: &mut [i32]) -> Result<()> {
+    pub(crate) fn load(
+        &self,
+        party: Party,
+        options: &Options,
+        record: &mut [Block],
+        key: &mut [i32],
+    ) -> Result<()> {
         if self.party != party {
             return Err(Error::Pairing(PlanFault::Magic));
         }
@@ -167,12 +181,15 @@ impl<'b> Pairing<'b> {
     }
 }
 
-/// Hands out the coefficients of a packed public key, limb by limb. Returns whether all are in range.
+/// Hands out the coefficients of a packed public key, limb by limb. Returns whether all are in
+/// range.
 fn unpack_key(key: &[u8], mut each: impl FnMut(i32)) -> bool {
     let mut values = [0; GROUP];
     for (limb, polynomial) in LIMBS.iter().zip(key.chunks(LIMB_BYTES)) {
         for bytes in polynomial.chunks(GROUP_BYTES) {
-            if !unpack(bytes, LIMB_BITS, &mut values) || !values.iter().all(|&x| is_canonical(limb, x)) {
+            if !unpack(bytes, LIMB_BITS, &mut values)
+                || !values.iter().all(|&x| is_canonical(limb, x))
+            {
                 return false;
             }
             values.iter().for_each(|&x| each(x as i32));
@@ -185,7 +202,13 @@ fn unpack_key(key: &[u8], mut each: impl FnMut(i32)) -> bool {
 ///
 /// # Errors
 /// [`Error::Memory`] if `out` is too small, [`Error::State`] if set-up has not finished.
-pub(crate) fn export(party: Party, repetition: Repetition, record: &[Block], key: &[i32], out: &mut [u8]) -> Result<usize> {
+pub(crate) fn export(
+    party: Party,
+    repetition: Repetition,
+    record: &[Block],
+    key: &[i32],
+    out: &mut [u8],
+) -> Result<usize> {
     if record.first().is_none_or(|&id| id == 0) || key.len() != party.limbs() * N {
         return Err(Error::State);
     }
@@ -193,9 +216,11 @@ pub(crate) fn export(party: Party, repetition: Repetition, record: &[Block], key
     let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
     let (content, digest) = out.split_last_chunk_mut::<DIGEST>().ok_or(Error::Internal)?;
     let (header, body) = content.split_first_chunk_mut::<HEADER>().ok_or(Error::Internal)?;
-    let (blocks, packed) = body.split_at_mut_checked(party.record_bytes()).ok_or(Error::Internal)?;
+    let (blocks, packed) =
+        body.split_at_mut_checked(party.record_bytes()).ok_or(Error::Internal)?;
     let version = VERSION.to_le_bytes();
-    let fields = party.magic().into_iter().chain(version).chain([repetition.k() as u8]).chain([0; 5]);
+    let fields =
+        party.magic().into_iter().chain(version).chain([repetition.k() as u8]).chain([0; 5]);
     header.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
     for (bytes, block) in blocks.as_chunks_mut().0.iter_mut().zip(record) {
         *bytes = block.to_le_bytes();
@@ -211,7 +236,8 @@ pub(crate) fn export(party: Party, repetition: Repetition, record: &[Block], key
 
 /// A seed as two blocks of a record.
 pub(crate) fn to_blocks(seed: &Seed) -> [Block; 2] {
-    let half = |bytes: &[u8]| bytes.iter().rev().fold(0, |block, &byte| block << 8 | Block::from(byte));
+    let half =
+        |bytes: &[u8]| bytes.iter().rev().fold(0, |block, &byte| block << 8 | Block::from(byte));
     let (low, high) = seed.0.split_at(16);
     [half(low), half(high)]
 }

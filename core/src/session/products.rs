@@ -1,6 +1,7 @@
-//! Products by OT (paper, Fig. 8): `x·y = x_S·y_S + x_S·y_C + y_S·x_C + x_C·y_C`, each cross term by an OT product of the server's random
-//! `a` and the client's share, which is known offline; a square needs one of the two. Online the server opens `δ = x_S − a` for each, the
-//! client answers a correction for each element.
+//! Products by OT (paper, Fig. 8): `x·y = x_S·y_S + x_S·y_C + y_S·x_C + x_C·y_C`, each cross term
+//! by an OT product of the server's random `a` and the client's share, which is known offline; a
+//! square needs one of the two. Online the server opens `δ = x_S − a` for each, the client answers
+//! a correction for each element.
 
 use super::channel::Channel;
 use crate::attack::{Defence, stripped};
@@ -19,7 +20,8 @@ const WIDEST: usize = crate::params::MAX_RING_BITS as usize;
 /// Most bytes of the corrections of one product.
 const MOST_BYTES: usize = (WIDEST * (WIDEST + 1) / 2).div_ceil(8);
 
-/// First tweak of product `element` of `layer`; a layer never repeats in a session. Tweaks of trees have bit 127 set.
+/// First tweak of product `element` of `layer`; a layer never repeats in a session. Tweaks of trees
+/// have bit 127 set.
 const fn tweak(layer: u64, element: usize) -> u128 {
     (layer as u128) << 40 | (element as u128) << 8
 }
@@ -46,7 +48,8 @@ pub(crate) async fn server<IO: Read + Write>(
         let fresh = ring.reduce(random.next_u64());
         let a = previous.filter(|_| stripped(Defence::OwnFactor)).unwrap_or(fresh);
         previous = Some(a);
-        *keep = [a, server_product(ring, a, labels, delta, hash, tweak(layer, element), corrections)?];
+        *keep =
+            [a, server_product(ring, a, labels, delta, hash, tweak(layer, element), corrections)?];
         let mut packer = Packer::new(bytes);
         for (&c, i) in corrections.iter().zip(0..) {
             packer.push(c, correction_width(ring, i));
@@ -57,7 +60,8 @@ pub(crate) async fn server<IO: Read + Write>(
     Ok(())
 }
 
-/// Client, offline: its product shares `p_C`, each left in the place of its product's first label. `factor`: its share of each factor.
+/// Client, offline: its product shares `p_C`, each left in the place of its product's first label.
+/// `factor`: its share of each factor.
 pub(crate) async fn client<IO: Read + Write>(
     ch: &mut Channel<IO>,
     ring: Modulus,
@@ -76,7 +80,14 @@ pub(crate) async fn client<IO: Read + Write>(
         if !unpack_widths(bytes, |i| correction_width(ring, i as u32), corrections) {
             return Err(Error::Malformed);
         }
-        let share = client_product(ring, factor(element), labels, hash, tweak(layer, element), corrections)?;
+        let share = client_product(
+            ring,
+            factor(element),
+            labels,
+            hash,
+            tweak(layer, element),
+            corrections,
+        )?;
         // The labels are spent: the first one's place keeps the share until the online phase.
         labels.fill(0);
         *labels.first_mut().ok_or(Error::Internal)? = u128::from(share);
@@ -89,7 +100,8 @@ const fn weight(step: &Step) -> u64 {
     if step.op.products_per_element() == 1 { 2 } else { 1 }
 }
 
-/// Server, online, in the frame that opens: every δ; then receives the answers and writes its share of the result.
+/// Server, online, in the frame that opens: every δ; then receives the answers and writes its share
+/// of the result.
 pub(crate) async fn server_online<IO: Read + Write>(
     ch: &mut Channel<IO>,
     ring: Modulus,
@@ -98,8 +110,13 @@ pub(crate) async fn server_online<IO: Read + Write>(
     tensors: &mut [u64],
 ) -> Result<()> {
     let (each, len) = (step.op.products_per_element(), step.op.output().1 as usize);
-    let share = |tensors: &[u64], number: usize| tensors.get(step.factors(number).0).map_or(0, |&x| ring.reduce(x));
-    ch.put_values(keep.len(), ring.bits(), |i| keep.get(i).map_or(0, |&[a, _]| ring.sub(share(tensors, i), a))).await?;
+    let share = |tensors: &[u64], number: usize| {
+        tensors.get(step.factors(number).0).map_or(0, |&x| ring.reduce(x))
+    };
+    ch.put_values(keep.len(), ring.bits(), |i| {
+        keep.get(i).map_or(0, |&[a, _]| ring.sub(share(tensors, i), a))
+    })
+    .await?;
     ch.end().await?;
     ch.expect(Tag::Answer, packed_len(len as u64, ring.bits())).await?;
     ch.get_values(len, ring.bits(), |i, answer| {
@@ -114,8 +131,9 @@ pub(crate) async fn server_online<IO: Read + Write>(
     ch.finish().await
 }
 
-/// Client, online, in the frame that opens: with its shares of all elements, and `p_C` where [`client`] left it. Each element's answer is the product of its own
-/// shares, plus `p_C + δ·share` for each cross term, minus `r`, its share of the result.
+/// Client, online, in the frame that opens: with its shares of all elements, and `p_C` where
+/// [`client`] left it. Each element's answer is the product of its own shares, plus `p_C + δ·share`
+/// for each cross term, minus `r`, its share of the result.
 pub(crate) async fn client_online<IO: Read + Write>(
     ch: &mut Channel<IO>,
     ring: Modulus,

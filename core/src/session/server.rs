@@ -18,7 +18,8 @@ use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
 use crate::plan::cost::{
-    WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes, tables_bytes,
+    WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes,
+    server_message_bytes, tables_bytes,
 };
 use crate::plan::nonlinear::Nonlinear;
 use crate::plan::{Op, Plan};
@@ -35,7 +36,8 @@ pub enum Event {
     Prepared,
     /// One prediction was made.
     Predicted,
-    /// The client has kept its half of the pairing: the other one may be kept now, see [`Server::export`].
+    /// The client has kept its half of the pairing: the other one may be kept now, see
+    /// [`Server::export`].
     Keep,
     /// The client ended the session.
     Closed,
@@ -85,7 +87,8 @@ pub(crate) struct OnlineScratch<'a> {
 impl<'a> OnlineScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let workspace = workspace(space.machine(), plan, options)?;
-        let neurons = plan.ops().map(|op| Nonlinear::under(&op, options).neurons).max().unwrap_or(0);
+        let neurons =
+            plan.ops().map(|op| Nonlinear::under(&op, options).neurons).max().unwrap_or(0);
         Ok(Self {
             tensors: space.take(plan.elements())?,
             labels: space.take(fresh_ots(plan, options))?,
@@ -96,23 +99,31 @@ impl<'a> OnlineScratch<'a> {
 }
 
 impl<'a, IO: Read + Write> Server<'a, IO> {
-    /// Handshake and set-up. The hello must ask for `options` and for the plan of `prepared`, whose stock is that of the options;
-    /// a server that leaves the choice to its clients looks at [`crate::wire::Greeting::peek`] first.
-    /// `memory` has [`super::server_memory`] bytes; `seed` is fresh randomness, used for this session only.
+    /// Handshake and set-up. The hello must ask for `options` and for the plan of `prepared`, whose
+    /// stock is that of the options; a server that leaves the choice to its clients looks at
+    /// [`crate::wire::Greeting::peek`] first. `memory` has [`super::server_memory`] bytes;
+    /// `seed` is fresh randomness, used for this session only.
     ///
     /// # Errors
     /// Memory, link and peer errors; the peer is told where that helps.
-    pub async fn accept(io: IO, prepared: &'a Prepared<'a>, options: Options, memory: &'a mut [u8], seed: Seed) -> Result<Self> {
+    pub async fn accept(
+        io: IO,
+        prepared: &'a Prepared<'a>,
+        options: Options,
+        memory: &'a mut [u8],
+        seed: Seed,
+    ) -> Result<Self> {
         let regions = Self::regions(prepared, &options, memory)?;
         Self::recorded(io, prepared, options, regions, seed).await
     }
 
-    /// Handshake only: goes on with a pairing that [`Server::export`] wrote, whose [`Pairing::id`] is the one of the hello. Otherwise as
-    /// [`Server::accept`].
+    /// Handshake only: goes on with a pairing that [`Server::export`] wrote, whose [`Pairing::id`]
+    /// is the one of the hello. Otherwise as [`Server::accept`].
     ///
     /// # Errors
-    /// [`Error::Pairing`] for a client's half, [`Error::Option`] for another OT parameter than the pairing's; [`Error::UnknownPairing`] if the hello
-    /// names another one or none. And those of [`Server::accept`].
+    /// [`Error::Pairing`] for a client's half, [`Error::Option`] for another OT parameter than the
+    /// pairing's; [`Error::UnknownPairing`] if the hello names another one or none. And those
+    /// of [`Server::accept`].
     pub async fn resume(
         io: IO,
         prepared: &'a Prepared<'a>,
@@ -127,16 +138,31 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     }
 
     /// Its memory, once it is clear that the options are those of the prepared model.
-    pub(super) fn regions(prepared: &'a Prepared<'a>, options: &Options, memory: &'a mut [u8]) -> Result<ServerRegions<'a, 'a>> {
+    pub(super) fn regions(
+        prepared: &'a Prepared<'a>,
+        options: &Options,
+        memory: &'a mut [u8],
+    ) -> Result<ServerRegions<'a, 'a>> {
         options.check()?;
         if prepared.stock() != options.stock {
             return Err(Error::Option);
         }
-        ServerRegions::take(&mut Space::carve(memory)?, prepared.model().plan(), options, prepared.footprint())
+        ServerRegions::take(
+            &mut Space::carve(memory)?,
+            prepared.model().plan(),
+            options,
+            prepared.footprint(),
+        )
     }
 
     /// As [`Server::open`], with the record in the session.
-    async fn recorded(io: IO, prepared: &'a Prepared<'a>, options: Options, regions: ServerRegions<'a, 'a>, seed: Seed) -> Result<Self> {
+    async fn recorded(
+        io: IO,
+        prepared: &'a Prepared<'a>,
+        options: Options,
+        regions: ServerRegions<'a, 'a>,
+        seed: Seed,
+    ) -> Result<Self> {
         let ServerRegions { leaves, record, key, scratch } = regions;
         let record = Record(record);
         let regions = ServerRegions { leaves, record: record.0, key, scratch };
@@ -159,7 +185,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, memory, record).await {
             Ok((hash, sender, key)) => {
                 let mut memory = ServerMemory::carve(memory, plan, &options, prepared.footprint())?;
-                let backward = Receiver::empty(options.repetition, core::mem::take(&mut memory.leaves));
+                let backward =
+                    Receiver::empty(options.repetition, core::mem::take(&mut memory.leaves));
                 let own_labels = Tmmo::new(secrets.labels.stream(Domain::Label, 1).next_u128());
                 let record = Record::default();
                 Ok(Self {
@@ -194,8 +221,9 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         self.key.b
     }
 
-    /// Exports this party's half of the pairing, at the latest before the client ends the session. Returns the length of what was written,
-    /// [`super::SERVER_PAIRING_BYTES`]. It is secret, and the same in all sessions of a pairing.
+    /// Exports this party's half of the pairing, at the latest before the client ends the session.
+    /// Returns the length of what was written, [`super::SERVER_PAIRING_BYTES`]. It is secret,
+    /// and the same in all sessions of a pairing.
     ///
     /// # Errors
     /// [`Error::Memory`], [`Error::Closed`].
@@ -246,14 +274,18 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let (version, nonce) = welcome.split_first_chunk_mut::<2>().ok_or(Error::Internal)?;
         *version = VERSION.to_le_bytes();
         secrets.labels.stream(Domain::Mask, 0).fill(nonce);
-        let session = session_key(pairing, &hello.nonce, nonce.first_chunk().ok_or(Error::Internal)?, digest);
+        let session =
+            session_key(pairing, &hello.nonce, nonce.first_chunk().ok_or(Error::Internal)?, digest);
         let hash = Tmmo::new(session);
         ch.send(Tag::Welcome, &welcome).await?;
         if pairing.is_some() {
-            let (sender, key) = setup::resume_server(&hash, options.repetition, leaves, key, record)?;
+            let (sender, key) =
+                setup::resume_server(&hash, options.repetition, leaves, key, record)?;
             return Ok((hash, sender, key));
         }
-        let (sender, key) = setup::server(ch, scratch, secrets, &hash, options.repetition, leaves, key, record).await?;
+        let (sender, key) =
+            setup::server(ch, scratch, secrets, &hash, options.repetition, leaves, key, record)
+                .await?;
         if let Some(id) = record.first_mut() {
             *id = session;
         }
@@ -298,7 +330,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     async fn request(&mut self) -> Result<Event> {
         let (tag, length) = self.ch.header().await?;
         let input = self.prepared.model().plan();
-        let input_bytes = packed_len(u64::from(input.header().input_len), u32::from(input.input_ring()));
+        let input_bytes =
+            packed_len(u64::from(input.header().input_len), u32::from(input.input_ring()));
         if tag == Tag::Prepare as u8 {
             Channel::<IO>::check(Tag::Prepare, 0, tag, length)?;
             self.ch.finish().await?;
@@ -317,7 +350,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             Ok(Event::Closed)
         } else {
             Channel::<IO>::check(Tag::Input, input_bytes, tag, length)?;
-            let index = self.options.stock.checked_sub(self.left).filter(|&i| i < self.options.stock).ok_or(Error::Exhausted)?;
+            let index = self
+                .options
+                .stock
+                .checked_sub(self.left)
+                .filter(|&i| i < self.options.stock)
+                .ok_or(Error::Exhausted)?;
             self.left -= 1;
             self.online(index as usize).await?;
             Ok(Event::Predicted)
@@ -325,8 +363,23 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     }
 
     async fn offline(&mut self) -> Result<()> {
-        let Self { ch, prepared, options, secrets, hash, own_labels, sender, backward, workers, key, memory, stocks, .. } = self;
-        let ServerMemory { labels, decode, masks, products, compared: elements, scratch, .. } = memory;
+        let Self {
+            ch,
+            prepared,
+            options,
+            secrets,
+            hash,
+            own_labels,
+            sender,
+            backward,
+            workers,
+            key,
+            memory,
+            stocks,
+            ..
+        } = self;
+        let ServerMemory { labels, decode, masks, products, compared: elements, scratch, .. } =
+            memory;
         let plan = prepared.model().plan();
         let stock = options.stock as usize;
         let first = *stocks * stock as u64;
@@ -342,7 +395,14 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 *u = ring.reduce(random.next_u64());
             }
             let seed = seed.derive(number as u64 + 1);
-            let multiplication = Multiplication { key, seed: &seed, tile, weights: prepared.layer(at)?, masks: own, workers: *workers };
+            let multiplication = Multiplication {
+                key,
+                seed: &seed,
+                tile,
+                weights: prepared.layer(at)?,
+                masks: own,
+                workers: *workers,
+            };
             triplets::server(ch, scratch, &multiplication).await?;
         }
 
@@ -354,8 +414,19 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             ch.expect(Tag::Corrections, corrections).await?;
             #[cfg(feature = "compare")]
             if !base.is_empty() {
-                let scratch = compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
-                compared::server_base(ch, scratch, options, sender, backward, hash, (&seed, *stocks), base).await?;
+                let scratch =
+                    compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
+                compared::server_base(
+                    ch,
+                    scratch,
+                    options,
+                    sender,
+                    backward,
+                    hash,
+                    (&seed, *stocks),
+                    base,
+                )
+                .await?;
             }
             let mut labels = &mut labels[..];
             let mut elements = Held::new(elements, options, 0, 0);
@@ -364,12 +435,22 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 for (number, op) in plan.ops().enumerate() {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&op, options) {
-                        let layer =
-                            Layer { op: &op, compared: &compared, layer: layer(first + prediction as u64, number), hash, options, plan };
-                        layer.server_forward(ch, workspace, sender, elements.take(compared.len())?).await?;
+                        let layer = Layer {
+                            op: &op,
+                            compared: &compared,
+                            layer: layer(first + prediction as u64, number),
+                            hash,
+                            options,
+                            plan,
+                        };
+                        layer
+                            .server_forward(ch, workspace, sender, elements.take(compared.len())?)
+                            .await?;
                         continue;
                     }
-                    let own = labels.split_off_mut(..Nonlinear::under(&op, options).groups() * GROUP).ok_or(Error::Internal)?;
+                    let own = labels
+                        .split_off_mut(..Nonlinear::under(&op, options).groups() * GROUP)
+                        .ok_or(Error::Internal)?;
                     garbled::extend_server(ch, workspace, options, sender, own).await?;
                 }
             }
@@ -380,17 +461,32 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         if tables > 0 {
             ch.begin(Tag::Tables, tables).await?;
             ch.put(bytemuck::cast_slice(base)).await?;
-            let (mut labels, mut decode, mut products) = (&labels[..], &mut decode[..], &mut products[..]);
+            let (mut labels, mut decode, mut products) =
+                (&labels[..], &mut decode[..], &mut products[..]);
             let mut elements = Held::new(elements, options, 0, 0);
             let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
             for prediction in stored {
                 for (number, op) in plan.ops().enumerate() {
                     #[cfg(feature = "compare")]
                     if let Some(compared) = Compared::of(&op, options) {
-                        let layer =
-                            Layer { op: &op, compared: &compared, layer: layer(first + prediction as u64, number), hash, options, plan };
+                        let layer = Layer {
+                            op: &op,
+                            compared: &compared,
+                            layer: layer(first + prediction as u64, number),
+                            hash,
+                            options,
+                            plan,
+                        };
                         let random = (&compared::choices(&seed, number), prediction);
-                        layer.server_backward(ch, workspace, backward, random, elements.take(compared.len())?).await?;
+                        layer
+                            .server_backward(
+                                ch,
+                                workspace,
+                                backward,
+                                random,
+                                elements.take(compared.len())?,
+                            )
+                            .await?;
                         continue;
                     }
                     let counts = Nonlinear::under(&op, options);
@@ -398,31 +494,75 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     let layer = layer(first + prediction as u64, number);
                     if counts.products > 0 {
                         let ring = Modulus::Bits(op.input().0);
-                        let keep = products.split_off_mut(..counts.products).ok_or(Error::Internal)?;
-                        products::server(ch, ring, &counts, layer, hash, sender.delta(), own, &mut random, keep).await?;
+                        let keep =
+                            products.split_off_mut(..counts.products).ok_or(Error::Internal)?;
+                        products::server(
+                            ch,
+                            ring,
+                            &counts,
+                            layer,
+                            hash,
+                            sender.delta(),
+                            own,
+                            &mut random,
+                            keep,
+                        )
+                        .await?;
                     } else if counts.neurons > 0 {
-                        let decode = decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?;
-                        let garbling = Garbling { session: hash, secret: own_labels, delta: sender.delta(), layer };
-                        garbled::send(ch, workspace, &op, &garbling, own, decode, Send { tables: true, shares: None }).await?;
+                        let decode =
+                            decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?;
+                        let garbling = Garbling {
+                            session: hash,
+                            secret: own_labels,
+                            delta: sender.delta(),
+                            layer,
+                        };
+                        garbled::send(
+                            ch,
+                            workspace,
+                            &op,
+                            &garbling,
+                            own,
+                            decode,
+                            Send { tables: true, shares: None },
+                        )
+                        .await?;
                     }
                 }
             }
             ch.end().await?;
             ch.flush().await?;
         }
-        wipe_first(ServerMemory::offline_scratch(Machine::THIS, plan, options, prepared.footprint())?, scratch);
+        wipe_first(
+            ServerMemory::offline_scratch(Machine::THIS, plan, options, prepared.footprint())?,
+            scratch,
+        );
         Ok(())
     }
 
     async fn online(&mut self, index: usize) -> Result<()> {
-        let Self { ch, prepared, options, secrets, hash, own_labels, sender, backward, memory, stocks, .. } = self;
-        let ServerMemory { labels, decode, masks, products, compared: elements, scratch, .. } = memory;
+        let Self {
+            ch,
+            prepared,
+            options,
+            secrets,
+            hash,
+            own_labels,
+            sender,
+            backward,
+            memory,
+            stocks,
+            ..
+        } = self;
+        let ServerMemory { labels, decode, masks, products, compared: elements, scratch, .. } =
+            memory;
         let model = prepared.model();
         let plan = model.plan();
         let stock = options.stock as usize;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
         let mut space = Space::carve(scratch)?;
-        let OnlineScratch { tensors, labels: fresh, workspace, decode: fresh_decode } = OnlineScratch::take(&mut space, plan, options)?;
+        let OnlineScratch { tensors, labels: fresh, workspace, decode: fresh_decode } =
+            OnlineScratch::take(&mut space, plan, options)?;
         let used = space.used();
 
         let (ring, len) = (u32::from(plan.input_ring()), plan.header().input_len as usize);
@@ -439,14 +579,17 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let mut labels = Held::new(labels, options, index, ots);
         let neurons: usize = plan.ops().map(|op| Nonlinear::under(&op, options).neurons).sum();
         let mut decode = match options.tables {
-            Tables::Stored => decode.get_mut(index * neurons..(index + 1) * neurons).ok_or(Error::Internal)?,
+            Tables::Stored => {
+                decode.get_mut(index * neurons..(index + 1) * neurons).ok_or(Error::Internal)?
+            }
             Tables::Streamed => &mut [],
         };
         let per: usize = plan.ops().map(|op| Nonlinear::under(&op, options).products).sum();
         let mut products = Held::new(products, options, index, per);
         let mut elements = Held::new(elements, options, index, compared::elements(plan, options));
         // Factors of products that are made now.
-        let mut random = secrets.later.derive(*stocks - 1).derive(0).stream(Domain::Mask, index as u64);
+        let mut random =
+            secrets.later.derive(*stocks - 1).derive(0).stream(Domain::Mask, index as u64);
         let mut masks = &masks[..];
         let mut layers = model.layers();
         for step in plan.steps() {
@@ -457,7 +600,14 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let own = labels.take(counts.groups() * GROUP)?;
             #[cfg(feature = "compare")]
             if let Some(compared) = Compared::of(&op, options) {
-                let layer = Layer { op: &op, compared: &compared, layer: layer(prediction, step.number), hash, options, plan };
+                let layer = Layer {
+                    op: &op,
+                    compared: &compared,
+                    layer: layer(prediction, step.number),
+                    hash,
+                    options,
+                    plan,
+                };
                 let elements = elements.take(compared.len())?;
                 let share = |e: usize| tensors.get(step.from + e).map_or(0, |&x| ring.reduce(x));
                 let streamed = options.tables == Tables::Streamed;
@@ -468,16 +618,24 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 }
                 for stage in compared.stages() {
                     for message in 0..stage.method.rounds() {
-                        ch.begin(Tag::Compare, server_message_bytes(&op, &stage, message, options)).await?;
+                        ch.begin(Tag::Compare, server_message_bytes(&op, &stage, message, options))
+                            .await?;
                         if streamed && stage.first == 0 && message == 0 {
-                            let seed = compared::choices(&secrets.later.derive(*stocks - 1), step.number);
-                            layer.server_backward(ch, workspace, backward, (&seed, index), elements).await?;
+                            let seed =
+                                compared::choices(&secrets.later.derive(*stocks - 1), step.number);
+                            layer
+                                .server_backward(ch, workspace, backward, (&seed, index), elements)
+                                .await?;
                         }
-                        layer.server_send(ch, workspace, (&stage, message), elements, share).await?;
+                        layer
+                            .server_send(ch, workspace, (&stage, message), elements, share)
+                            .await?;
                         ch.end().await?;
                         let [_, bytes] = stage.message_bytes(message);
                         ch.expect(Tag::Compare, bytes).await?;
-                        layer.server_receive(ch, workspace, (&stage, message), elements, share).await?;
+                        layer
+                            .server_receive(ch, workspace, (&stage, message), elements, share)
+                            .await?;
                         ch.finish().await?;
                     }
                 }
@@ -498,7 +656,11 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 garbled::extend_server(ch, workspace, options, sender, own).await?;
                 ch.finish().await?;
             }
-            let layer_of = if op.has_parameters() { Some(layers.next().ok_or(Error::Internal)?) } else { None };
+            let layer_of = if op.has_parameters() {
+                Some(layers.next().ok_or(Error::Internal)?)
+            } else {
+                None
+            };
             match op {
                 Op::FullyConnected { .. } | Op::Convolution { .. } => {
                     let (x, y) = step.split(tensors)?;
@@ -516,19 +678,30 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 }
                 Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
                     let decode = match options.tables {
-                        Tables::Stored => decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?,
-                        Tables::Streamed => fresh_decode.get_mut(..counts.neurons).ok_or(Error::Internal)?,
+                        Tables::Stored => {
+                            decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?
+                        }
+                        Tables::Streamed => {
+                            fresh_decode.get_mut(..counts.neurons).ok_or(Error::Internal)?
+                        }
                     };
                     let layer = layer(prediction, step.number);
-                    let garbling = Garbling { session: hash, secret: own_labels, delta: sender.delta(), layer };
+                    let garbling = Garbling {
+                        session: hash,
+                        secret: own_labels,
+                        delta: sender.delta(),
+                        layer,
+                    };
                     let x = tensors.get(step.from..step.from + len).ok_or(Error::Internal)?;
                     let what = Send { tables: options.tables == Tables::Streamed, shares: Some(x) };
                     ch.begin(Tag::Labels, labels_bytes(&op, options)).await?;
                     garbled::send(ch, workspace, &op, &garbling, own, decode, what).await?;
                     ch.end().await?;
                     if !op.is_output() {
-                        let y = tensors.get_mut(step.to..step.to + len_out).ok_or(Error::Internal)?;
-                        ch.expect(Tag::Colours, packed_len(len_out as u64, counts.colour_bits)).await?;
+                        let y =
+                            tensors.get_mut(step.to..step.to + len_out).ok_or(Error::Internal)?;
+                        ch.expect(Tag::Colours, packed_len(len_out as u64, counts.colour_bits))
+                            .await?;
                         let constant = ring_out.from_signed(op.constant());
                         let mut slots = y.iter_mut().zip(decode.iter());
                         ch.get_values(len_out, ring_out.bits(), |_, colours| {
@@ -545,14 +718,26 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     let keep = products.take(counts.products)?;
                     if options.tables == Tables::Streamed {
                         let layer = layer(prediction, step.number);
-                        products::server(ch, ring, &counts, layer, hash, sender.delta(), own, &mut random, keep).await?;
+                        products::server(
+                            ch,
+                            ring,
+                            &counts,
+                            layer,
+                            hash,
+                            sender.delta(),
+                            own,
+                            &mut random,
+                            keep,
+                        )
+                        .await?;
                     }
                     products::server_online(ch, ring, &step, keep, tensors).await?;
                 }
                 Op::Open { .. } => {
                     let x = tensors.get(step.from..step.from + len).ok_or(Error::Internal)?;
                     ch.begin(Tag::Output, packed_len(len as u64, ring.bits())).await?;
-                    ch.put_values(len, ring.bits(), |i| x.get(i).map_or(0, |&x| ring.reduce(x))).await?;
+                    ch.put_values(len, ring.bits(), |i| x.get(i).map_or(0, |&x| ring.reduce(x)))
+                        .await?;
                     ch.end().await?;
                 }
             }

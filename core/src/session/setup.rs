@@ -1,7 +1,8 @@
 //! Set-up: keys of both parties, base OTs from the lattice encryption, seeds of the OT extension.
 //!
-//! The server encrypts the bits of Δ in slots (8 slots of 16 bits for each base OT); the client answers `m0 + b·(m1 − m0)`,
-//! re-randomised and flooded. Every base OT carries a pair of level sums of the extension's trees.
+//! The server encrypts the bits of Δ in slots (8 slots of 16 bits for each base OT); the client
+//! answers `m0 + b·(m1 − m0)`, re-randomised and flooded. Every base OT carries a pair of level
+//! sums of the extension's trees.
 
 use super::channel::Channel;
 use super::layout::measure;
@@ -25,8 +26,8 @@ use crate::rng::{Domain, Prg, Seed};
 use crate::wire::{GROUP, Tag, packed_len};
 use embedded_io_async::{Read, Write};
 
-/// Moduli of the base OTs: slot differences below 2^15 in all n coefficients; the encoded bits are no uniform masks, so their rounding
-/// counts in full, ½·‖w‖₁.
+/// Moduli of the base OTs: slot differences below 2^15 in all n coefficients; the encoded bits are
+/// no uniform masks, so their rounding counts in full, ½·‖w‖₁.
 const LEVEL: Level = match Level::choose(17, noise::bound(N as u64, 15) + ((N as u128) << 14)) {
     Ok(level) if level.limbs == PRIMES.len() => level,
     _ => panic!("the base OTs need all limbs and leave 40 bits of flooding"),
@@ -37,7 +38,8 @@ const SLOTS: usize = KAPPA / 16;
 
 /// Seeds that one party derives from its own.
 pub(crate) struct Secrets {
-    /// The lattice key. Its seed is what lasts as long as a pairing: a client's trees have their roots from it, too.
+    /// The lattice key. Its seed is what lasts as long as a pairing: a client's trees have their
+    /// roots from it, too.
     pub(crate) key: SecretKey,
     /// Noise of the key's and the base OTs' ciphertexts.
     noise: Seed,
@@ -124,7 +126,8 @@ impl<'a> ServerScratch<'a> {
     }
 }
 
-/// The polynomial with these slot values: 16 bits of a signed number for each slot, representatives in `(−t, t)` out.
+/// The polynomial with these slot values: 16 bits of a signed number for each slot, representatives
+/// in `(−t, t)` out.
 fn encode_slots(values: impl Iterator<Item = i32>, out: &mut [i32]) {
     out.fill(0);
     for (slot, value) in out.iter_mut().zip(values) {
@@ -138,9 +141,13 @@ fn words(block: Block) -> impl Iterator<Item = i32> {
     (0..SLOTS).map(move |c| ((block >> (16 * c)) & 0xffff) as i32)
 }
 
-/// Receives a limb of a polynomial, a group of coefficients at a time, with the number of the first. Coefficients that no honest peer can
-/// have sent are an error.
-async fn get_coefficients<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, mut each: impl FnMut(usize, &[i32])) -> Result<()> {
+/// Receives a limb of a polynomial, a group of coefficients at a time, with the number of the
+/// first. Coefficients that no honest peer can have sent are an error.
+async fn get_coefficients<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    limb: &Limb,
+    mut each: impl FnMut(usize, &[i32]),
+) -> Result<()> {
     let mut coefficients = [0; GROUP];
     ch.get_groups(N, LIMB_BITS, |first, values| {
         let mut good = true;
@@ -155,7 +162,11 @@ async fn get_coefficients<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, m
 }
 
 /// Receives one limb of a polynomial.
-pub(crate) async fn get_limb<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, out: &mut [i32]) -> Result<()> {
+pub(crate) async fn get_limb<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    limb: &Limb,
+    out: &mut [i32],
+) -> Result<()> {
     get_coefficients(ch, limb, |first, x| {
         out.iter_mut().skip(first).zip(x).for_each(|(out, &x)| *out = x);
     })
@@ -163,9 +174,15 @@ pub(crate) async fn get_limb<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb
 }
 
 /// Receives one limb of a polynomial and multiplies `values` (Montgomery form) by it.
-async fn get_times<IO: Read + Write>(ch: &mut Channel<IO>, limb: &Limb, values: &mut [i32]) -> Result<()> {
-    get_coefficients(ch, limb, |first, x| backend::limb::multiply(limb, values.get_mut(first..first + x.len()).unwrap_or_default(), x))
-        .await
+async fn get_times<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    limb: &Limb,
+    values: &mut [i32],
+) -> Result<()> {
+    get_coefficients(ch, limb, |first, x| {
+        backend::limb::multiply(limb, values.get_mut(first..first + x.len()).unwrap_or_default(), x)
+    })
+    .await
 }
 
 /// Sends one limb of a polynomial in `[0, q)`.
@@ -177,7 +194,11 @@ pub(crate) async fn put_limb<IO: Read + Write>(ch: &mut Channel<IO>, values: &[i
 }
 
 /// Sends sums of fractions, rounded to `bits` bits.
-pub(crate) async fn put_rounded<IO: Read + Write, F: Fraction>(ch: &mut Channel<IO>, sums: &[F], bits: u32) -> Result<()> {
+pub(crate) async fn put_rounded<IO: Read + Write, F: Fraction>(
+    ch: &mut Channel<IO>,
+    sums: &[F],
+    bits: u32,
+) -> Result<()> {
     ch.put_groups(sums.len(), bits, |first, out| {
         out.iter_mut().zip(sums.iter().skip(first)).for_each(|(out, sum)| *out = sum.round(bits));
     })
@@ -197,7 +218,8 @@ async fn put_encryption<IO: Read + Write>(
     put_limb(ch, poly).await
 }
 
-/// The client's set-up after the welcome: receives the server's keys, answers the base OTs, sends its own key.
+/// The client's set-up after the welcome: receives the server's keys, answers the base OTs, sends
+/// its own key.
 pub(crate) async fn client<'a, IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
@@ -238,7 +260,8 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     Ok(receiver)
 }
 
-/// The client's trees once more, for another session of the pairing `id`. `secrets` has that pairing's key.
+/// The client's trees once more, for another session of the pairing `id`. `secrets` has that
+/// pairing's key.
 pub(crate) fn resume_client<'a>(
     scratch: &mut [u8],
     secrets: &Secrets,
@@ -251,8 +274,9 @@ pub(crate) fn resume_client<'a>(
     Receiver::new(repetition, &mut secrets.roots(), &Tmmo::new(id), hash, leaves, messages)
 }
 
-/// The client's answer to the base OTs: the encrypted choices times the messages' differences, plus the first messages, plus a fresh
-/// encryption of zero, flooded. One half after the other, for `c1` depends on nothing that is received but a seed: so both share the sums.
+/// The client's answer to the base OTs: the encrypted choices times the messages' differences, plus
+/// the first messages, plus a fresh encryption of zero, flooded. One half after the other, for `c1`
+/// depends on nothing that is received but a seed: so both share the sums.
 struct Answer<'s> {
     messages: &'s [[Block; 2]],
     poly: &'s mut [i32],
@@ -262,7 +286,8 @@ struct Answer<'s> {
 }
 
 impl Answer<'_> {
-    /// `c0`, while the server's keys arrive: for each limb its public key, then the encrypted choices.
+    /// `c0`, while the server's keys arrive: for each limb its public key, then the encrypted
+    /// choices.
     async fn c0<IO: Read + Write>(&mut self, ch: &mut Channel<IO>) -> Result<()> {
         let encoder = Encoder::new(Plaintext::Slots, LEVEL.limbs);
         for (index, limb) in LIMBS.iter().enumerate() {
@@ -305,7 +330,8 @@ impl Answer<'_> {
 
     /// The polynomial of the messages' differences, transformed, Montgomery form.
     fn differences(&mut self, limb: &Limb) {
-        let differences = self.messages.iter().flat_map(|&[m0, m1]| words(m0).zip(words(m1)).map(|(x, y)| y - x));
+        let differences =
+            self.messages.iter().flat_map(|&[m0, m1]| words(m0).zip(words(m1)).map(|(x, y)| y - x));
         encode_slots(differences, self.poly);
         for x in self.poly.iter_mut() {
             *x = limb.to_montgomery(SLOT.centre(SLOT.canonical(*x)));
@@ -319,7 +345,8 @@ impl Answer<'_> {
     }
 }
 
-/// The server's set-up after the welcome. Returns the OT sender and the client's public key; `record` gets all but the id.
+/// The server's set-up after the welcome. Returns the OT sender and the client's public key;
+/// `record` gets all but the id.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing")]
 pub(crate) async fn server<'a, IO: Read + Write>(
     ch: &mut Channel<IO>,
@@ -331,7 +358,8 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     key: &'a mut [i32],
     record: &mut [Block],
 ) -> Result<(Sender<'a>, PublicKey<'a>)> {
-    let ServerScratch { a, b, noise, c0, c1, residues } = ServerScratch::take(&mut Space::carve(scratch)?)?;
+    let ServerScratch { a, b, noise, c0, c1, residues } =
+        ServerScratch::take(&mut Space::carve(scratch)?)?;
     let [_, delta, rest @ ..] = record else { return Err(Error::Internal) };
     let (key_seed, received) = rest.split_first_chunk_mut().ok_or(Error::Internal)?;
     *delta = secrets.labels.stream(Domain::Label, 0).next_u128() | 1;
@@ -346,7 +374,10 @@ pub(crate) async fn server<'a, IO: Read + Write>(
         secrets.key.expand(limb, a);
         b.fill(0);
         put_encryption(ch, secrets, index, (0, of_key), a, b).await?;
-        encode_slots((0..KAPPA).flat_map(|j| core::iter::repeat_n((*delta >> j) as i32 & 1, SLOTS)), b);
+        encode_slots(
+            (0..KAPPA).flat_map(|j| core::iter::repeat_n((*delta >> j) as i32 & 1, SLOTS)),
+            b,
+        );
         for x in b.iter_mut() {
             *x = encoder.encode(index, u64::from(SLOT.canonical(*x)));
         }
@@ -372,13 +403,17 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     }
     for ((a, &r), &c0) in a.iter_mut().zip(residues.iter()).zip(c0.iter()) {
         let product = decrypt::lift([r, *a, 0], 2);
-        let phase = (u64::from(c0) << (BASE_OT_BITS.0 - BASE_OT_BITS.1)).wrapping_add(product) & ((1 << BASE_OT_BITS.0) - 1);
+        let phase = (u64::from(c0) << (BASE_OT_BITS.0 - BASE_OT_BITS.1)).wrapping_add(product)
+            & ((1 << BASE_OT_BITS.0) - 1);
         let m = (phase * u64::from(SLOT_PRIME) + (1 << (BASE_OT_BITS.0 - 1))) >> BASE_OT_BITS.0;
         *a = SLOT.reduce(m as i32);
     }
     SLOT.forward(a);
     for (block, slots) in received.iter_mut().zip(a.chunks_exact(SLOTS)) {
-        *block = slots.iter().rev().fold(0, |block, &x| block << 16 | u128::from(SLOT.canonical(x) & 0xffff));
+        *block = slots
+            .iter()
+            .rev()
+            .fold(0, |block, &x| block << 16 | u128::from(SLOT.canonical(x) & 0xffff));
     }
     let sender = Sender::new(repetition, *delta, received, hash, hash, leaves)?;
 

@@ -2,7 +2,8 @@
 
 use crate::error::{Error, Result};
 
-/// Sequential storage: RAM, a file, external flash. Filled front to back, then read front to back, once.
+/// Sequential storage: RAM, a file, external flash. Filled front to back, then read front to back,
+/// once.
 pub trait Store {
     /// Forgets everything; the next write starts at the front.
     ///
@@ -77,7 +78,11 @@ impl Store for SliceStore<'_> {
         Ok(())
     }
     fn read(&mut self, bytes: &mut [u8]) -> Result<()> {
-        let end = self.read.checked_add(bytes.len()).filter(|&e| e <= self.written).ok_or(Error::Store)?;
+        let end = self
+            .read
+            .checked_add(bytes.len())
+            .filter(|&e| e <= self.written)
+            .ok_or(Error::Store)?;
         bytes.copy_from_slice(self.memory.get(self.read..end).ok_or(Error::Store)?);
         self.read = end;
         Ok(())

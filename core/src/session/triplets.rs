@@ -1,5 +1,5 @@
-//! Dot-product triplets: `u + v = W·r` for every linear layer and a whole stock, by packed lattice encryption (§3.2 of the paper,
-//! with coefficient packing instead of slots).
+//! Dot-product triplets: `u + v = W·r` for every linear layer and a whole stock, by packed lattice
+//! encryption (§3.2 of the paper, with coefficient packing instead of slots).
 
 use super::Options;
 use super::channel::Channel;
@@ -37,7 +37,8 @@ pub enum Footprint {
     /// Time: weights are transformed once, and all results of a layer are under way at once.
     #[default]
     Fast,
-    /// Memory: weights are transformed whenever they are needed, and of a result only what goes to the client is kept until it is sent.
+    /// Memory: weights are transformed whenever they are needed, and of a result only what goes to
+    /// the client is kept until it is sent.
     Small,
 }
 
@@ -45,12 +46,17 @@ pub enum Footprint {
 pub struct Prepared<'a> {
     model: Model<'a>,
     stock: u32,
-    /// `NTT(w)`, Montgomery form, for each linear layer `[limb][group][chunk][n]`, or `[limb][group][chunk]` ([`Tile::is_scalar`]).
+    /// `NTT(w)`, Montgomery form, for each linear layer `[limb][group][chunk][n]`, or
+    /// `[limb][group][chunk]` ([`Tile::is_scalar`]).
     weights: Option<&'a [i32]>,
 }
 
 impl<'a> Prepared<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, stock: u32) -> Result<&'a mut [i32]> {
+    pub(crate) fn take(
+        space: &mut Space<'a>,
+        plan: &Plan<'_>,
+        stock: u32,
+    ) -> Result<&'a mut [i32]> {
         let options = Options { stock, ..Options::default() };
         options.check()?;
         let mut numbers = 0_usize;
@@ -60,7 +66,8 @@ impl<'a> Prepared<'a> {
         space.take(numbers)
     }
 
-    /// Transforms the weights into `memory`, which has [`super::prepared_memory`] bytes, once for all sessions with the same stock.
+    /// Transforms the weights into `memory`, which has [`super::prepared_memory`] bytes, once for
+    /// all sessions with the same stock.
     ///
     /// # Errors
     /// [`Error::Memory`], [`Error::Alignment`] or [`Error::Option`].
@@ -73,7 +80,8 @@ impl<'a> Prepared<'a> {
             for limb in LIMBS.iter().take(tile.level.limbs) {
                 for group in 0..tile.groups() {
                     for chunk in tile.chunks_of(group) {
-                        let poly = left.split_off_mut(..tile.weight_len()).ok_or(Error::Internal)?;
+                        let poly =
+                            left.split_off_mut(..tile.weight_len()).ok_or(Error::Internal)?;
                         transformed_weights(limb, &tile, &layer, group, chunk, poly);
                     }
                 }
@@ -112,7 +120,10 @@ impl<'a> Prepared<'a> {
     /// The weights of the `layer`-th linear layer.
     pub(crate) fn layer(&self, layer: usize) -> Result<Weights<'a>> {
         let Some(weights) = self.weights else {
-            return linear_layers(&self.model).nth(layer).map(|(_, layer)| Weights::Made(layer)).ok_or(Error::Internal);
+            return linear_layers(&self.model)
+                .nth(layer)
+                .map(|(_, layer)| Weights::Made(layer))
+                .ok_or(Error::Internal);
         };
         let options = Options { stock: self.stock, ..Options::default() };
         let mut first = 0;
@@ -129,7 +140,12 @@ impl<'a> Prepared<'a> {
 
 /// The linear layers of a model.
 fn linear_layers<'a>(model: &Model<'a>) -> impl Iterator<Item = (Op, Layer<'a>)> + use<'a> {
-    model.plan().ops().filter(Op::has_parameters).zip(model.layers()).filter(|(op, _)| op.is_linear())
+    model
+        .plan()
+        .ops()
+        .filter(Op::has_parameters)
+        .zip(model.layers())
+        .filter(|(op, _)| op.is_linear())
 }
 
 /// A layer's weight polynomials, transformed.
@@ -145,9 +161,16 @@ fn weights_len(tile: &Tile) -> usize {
     tile.weight_polynomials().saturating_mul(tile.level.limbs * tile.weight_len())
 }
 
-/// The weight polynomial of one group of outputs and one chunk of inputs, Montgomery form, transformed. `out`: n values, or one of a constant
-/// polynomial.
-fn transformed_weights(limb: &Limb, tile: &Tile, layer: &Layer<'_>, group: usize, chunk: usize, out: &mut [i32]) {
+/// The weight polynomial of one group of outputs and one chunk of inputs, Montgomery form,
+/// transformed. `out`: n values, or one of a constant polynomial.
+fn transformed_weights(
+    limb: &Limb,
+    tile: &Tile,
+    layer: &Layer<'_>,
+    group: usize,
+    chunk: usize,
+    out: &mut [i32],
+) {
     out.fill(0);
     for (index, at) in tile.weights(group, chunk) {
         if let Some(slot) = out.get_mut(at) {
@@ -173,7 +196,11 @@ struct EncryptScratch<'a> {
 impl<'a> EncryptScratch<'a> {
     fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
         let at_once = tile.up().clamp(1, space.machine().ciphertexts);
-        Ok(Self { secret: space.take(N)?, polys: space.take(at_once * N)?, noise: space.take(tile.up().saturating_mul(N))? })
+        Ok(Self {
+            secret: space.take(N)?,
+            polys: space.take(at_once * N)?,
+            noise: space.take(tile.up().saturating_mul(N))?,
+        })
     }
 }
 
@@ -187,7 +214,11 @@ struct FewScratch<'a> {
 impl<'a> FewScratch<'a> {
     fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
         let results = tile.most_results();
-        Ok(Self { unfolded: space.take(decrypt::UNFOLDED)?, places: space.take(results)?, sums: space.take(results)? })
+        Ok(Self {
+            unfolded: space.take(decrypt::UNFOLDED)?,
+            places: space.take(results)?,
+            sums: space.take(results)?,
+        })
     }
 }
 
@@ -232,14 +263,17 @@ impl<'s> Shares<'s> {
         Self { all, per_prediction: plan.elements() }
     }
 
-    /// Share of element `i` of all elements of `prediction`, in a ring that may be narrower than the tensor's.
+    /// Share of element `i` of all elements of `prediction`, in a ring that may be narrower than
+    /// the tensor's.
     pub(crate) fn get(&self, prediction: usize, ring: Modulus, i: usize) -> u64 {
         ring.reduce(self.all.get(prediction * self.per_prediction + i).copied().unwrap_or(0))
     }
 
     /// Shares of `prediction` from element `i` of all on.
     fn from(&self, prediction: usize, i: usize) -> Result<&[u64]> {
-        self.all.get(prediction * self.per_prediction + i..(prediction + 1) * self.per_prediction).ok_or(Error::Internal)
+        self.all
+            .get(prediction * self.per_prediction + i..(prediction + 1) * self.per_prediction)
+            .ok_or(Error::Internal)
     }
 
     /// All tensors of `prediction`.
@@ -249,7 +283,12 @@ impl<'s> Shares<'s> {
     }
 
     /// `len` elements from `offset` of `prediction`.
-    pub(crate) fn tensor(&mut self, prediction: usize, offset: usize, len: usize) -> Result<&mut [u64]> {
+    pub(crate) fn tensor(
+        &mut self,
+        prediction: usize,
+        offset: usize,
+        len: usize,
+    ) -> Result<&mut [u64]> {
         self.of(prediction)?.get_mut(offset..offset + len).ok_or(Error::Internal)
     }
 }
@@ -263,7 +302,8 @@ pub(crate) struct Sharer<'s> {
     pub(crate) workers: Workers<'s>,
 }
 
-/// Client: encrypts its shares `r` of the tensor that `step` reads, receives `v` into the one that it makes.
+/// Client: encrypts its shares `r` of the tensor that `step` reads, receives `v` into the one that
+/// it makes.
 pub(crate) async fn client<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
@@ -320,7 +360,13 @@ async fn send_masks<IO: Read + Write>(
                     poly.fill(0);
                     for run in tile.input_runs(number) {
                         let out = poly.get_mut(run.at..run.at + run.len).ok_or(Error::Internal)?;
-                        encode_run(index, &encoder, shares.from(run.prediction, step.from + run.element)?, run.step, out)?;
+                        encode_run(
+                            index,
+                            &encoder,
+                            shares.from(run.prediction, step.from + run.element)?,
+                            run.step,
+                            out,
+                        )?;
                     }
                     SecretKey::encrypt_limb(index, number as u64, &public, noise, secret, poly);
                     Ok(())
@@ -336,7 +382,13 @@ async fn send_masks<IO: Read + Write>(
 }
 
 /// Encodes `shares`, every `step`-th of them from the first on.
-fn encode_run(index: usize, encoder: &Encoder, shares: &[u64], step: usize, out: &mut [i32]) -> Result<()> {
+fn encode_run(
+    index: usize,
+    encoder: &Encoder,
+    shares: &[u64],
+    step: usize,
+    out: &mut [i32],
+) -> Result<()> {
     if step == 1 {
         encoder.encode_all(index, shares.get(..out.len()).ok_or(Error::Internal)?, out);
         return Ok(());
@@ -361,11 +413,15 @@ async fn receive_few<IO: Read + Write>(
     shares: &mut Shares<'_>,
     step: &Step,
 ) -> Result<()> {
-    let FewScratch { unfolded, places, sums } = FewScratch::take(&mut Space::carve(scratch)?, tile)?;
+    let FewScratch { unfolded, places, sums } =
+        FewScratch::take(&mut Space::carve(scratch)?, tile)?;
     decrypt::unfold(key, unfolded);
     for number in 0..tile.down() {
         let count = tile.result_count(number);
-        let (places, sums) = (places.get_mut(..count).ok_or(Error::Internal)?, sums.get_mut(..count).ok_or(Error::Internal)?);
+        let (places, sums) = (
+            places.get_mut(..count).ok_or(Error::Internal)?,
+            sums.get_mut(..count).ok_or(Error::Internal)?,
+        );
         let mut slots = places.iter_mut();
         for run in tile.result_runs(number) {
             for (position, place) in (run.at..run.at + run.len).zip(slots.by_ref()) {
@@ -393,7 +449,8 @@ async fn receive_many<IO: Read + Write>(
     shares: &mut Shares<'_>,
     step: &Step,
 ) -> Result<()> {
-    let ManyScratch { secrets, poly, packed, residues } = ManyScratch::take(&mut Space::carve(scratch)?, tile)?;
+    let ManyScratch { secrets, poly, packed, residues } =
+        ManyScratch::take(&mut Space::carve(scratch)?, tile)?;
     let (bits, limbs) = (tile.c1_bits(), decrypt::limbs(tile.c1_bits()));
     for (limb, secret) in LIMBS.iter().zip(secrets.chunks_exact_mut(N)) {
         key.expand(limb, secret);
@@ -413,7 +470,10 @@ async fn receive_many<IO: Read + Write>(
             }
         }
         let mut residues = residues.iter();
-        receive_c0(ch, tile, number, shares, step, || residues.next().map(|&r| decrypt::lift(r, limbs))).await?;
+        receive_c0(ch, tile, number, shares, step, || {
+            residues.next().map(|&r| decrypt::lift(r, limbs))
+        })
+        .await?;
     }
     Ok(())
 }
@@ -429,7 +489,8 @@ async fn receive_c0<IO: Read + Write>(
 ) -> Result<()> {
     let mut results = tile.results(number);
     ch.get_values(tile.result_count(number), tile.c0_bits(), |_, c0| {
-        let (product, (prediction, output, _)) = product().zip(results.next()).ok_or(Error::Internal)?;
+        let (product, (prediction, output, _)) =
+            product().zip(results.next()).ok_or(Error::Internal)?;
         let v = decrypt::round(u32::from(tile.ring), c0, product);
         *shares.of(prediction)?.get_mut(step.to + output).ok_or(Error::Internal)? = v;
         Ok(())
@@ -501,18 +562,30 @@ impl Multiplication<'_> {
         }
     }
 
-    /// The uploads that result `number` is made of: the range of their coefficients, and the chunks of its group.
+    /// The uploads that result `number` is made of: the range of their coefficients, and the chunks
+    /// of its group.
     fn uploads(&self, number: usize) -> (Range<usize>, usize, Range<usize>) {
         let (group, rest) = (number % self.tile.groups(), number / self.tile.groups());
         let (first, chunks) = (rest * self.tile.chunks(), self.tile.chunks_of(group));
         ((first + chunks.start) * N..(first + chunks.end) * N, group, chunks)
     }
 
-    /// `z = Σ x∘w` of both halves of result `number` in one limb, with weights that are kept; `x`: both halves of all uploads.
-    fn products(&self, index: usize, number: usize, x: [&[i32]; 2], z: [&mut [i32]; 2]) -> Result<()> {
+    /// `z = Σ x∘w` of both halves of result `number` in one limb, with weights that are kept; `x`:
+    /// both halves of all uploads.
+    fn products(
+        &self,
+        index: usize,
+        number: usize,
+        x: [&[i32]; 2],
+        z: [&mut [i32]; 2],
+    ) -> Result<()> {
         let (tile, limb) = (&self.tile, LIMBS.get(index).ok_or(Error::Internal)?);
-        let ((uploads, group, chunks), Weights::Kept(all)) = (self.uploads(number), &self.weights) else { return Err(Error::Internal) };
-        let (before, len) = (index * tile.weight_polynomials() + tile.polynomials_before(group), tile.weight_len());
+        let ((uploads, group, chunks), Weights::Kept(all)) = (self.uploads(number), &self.weights)
+        else {
+            return Err(Error::Internal);
+        };
+        let (before, len) =
+            (index * tile.weight_polynomials() + tile.polynomials_before(group), tile.weight_len());
         let w = all.get(before * len..(before + chunks.len()) * len).ok_or(Error::Internal)?;
         let x = x.map(|x| x.get(uploads.clone()).unwrap_or_default());
         if tile.is_scalar() {
@@ -524,9 +597,20 @@ impl Multiplication<'_> {
     }
 
     /// The same of one half, with weights that are made when they are needed, in `poly`.
-    fn made_products(&self, index: usize, number: usize, x: &[i32], poly: &mut [i32], z: &mut [i32]) -> Result<()> {
+    fn made_products(
+        &self,
+        index: usize,
+        number: usize,
+        x: &[i32],
+        poly: &mut [i32],
+        z: &mut [i32],
+    ) -> Result<()> {
         let (tile, limb) = (&self.tile, LIMBS.get(index).ok_or(Error::Internal)?);
-        let ((uploads, group, chunks), Weights::Made(layer)) = (self.uploads(number), &self.weights) else { return Err(Error::Internal) };
+        let ((uploads, group, chunks), Weights::Made(layer)) =
+            (self.uploads(number), &self.weights)
+        else {
+            return Err(Error::Internal);
+        };
         z.fill(0);
         for (chunk, x) in chunks.zip(x.get(uploads).ok_or(Error::Internal)?.chunks_exact(N)) {
             transformed_weights(limb, tile, layer, group, chunk, poly);
@@ -535,8 +619,16 @@ impl Multiplication<'_> {
         Ok(())
     }
 
-    /// Adds one limb of `c0` of result `number` to its sums; `z`: the transformed sum of products and of the encryption of zero.
-    fn finish_c0(&self, index: usize, number: usize, (encoder, basis): (&Encoder, &Basis), z: &mut [i32], mut sums: &mut [u64]) {
+    /// Adds one limb of `c0` of result `number` to its sums; `z`: the transformed sum of products
+    /// and of the encryption of zero.
+    fn finish_c0(
+        &self,
+        index: usize,
+        number: usize,
+        (encoder, basis): (&Encoder, &Basis),
+        z: &mut [i32],
+        mut sums: &mut [u64],
+    ) {
         let Some(limb) = LIMBS.get(index) else { return };
         let outputs = self.tile.outputs();
         limb.inverse(z);
@@ -551,7 +643,13 @@ impl Multiplication<'_> {
 }
 
 /// One limb of the uniform halves of all uploads.
-fn expand_masks(workers: Workers<'_>, limb: &Limb, index: usize, public: &Seed, c1: &mut [i32]) -> Result<()> {
+fn expand_masks(
+    workers: Workers<'_>,
+    limb: &Limb,
+    index: usize,
+    public: &Seed,
+    c1: &mut [i32],
+) -> Result<()> {
     workers.for_each(
         (0..).zip(c1.chunks_exact_mut(N)),
         || (),
@@ -562,7 +660,8 @@ fn expand_masks(workers: Workers<'_>, limb: &Limb, index: usize, public: &Seed, 
     )
 }
 
-/// Calls `work` for every item, with three polynomials to work on: `own`, or where several threads work, some on each one's stack.
+/// Calls `work` for every item, with three polynomials to work on: `own`, or where several threads
+/// work, some on each one's stack.
 fn with_polynomials<I: Iterator + Send>(
     workers: Workers<'_>,
     mut items: I,
@@ -583,7 +682,11 @@ fn with_polynomials<I: Iterator + Send>(
 }
 
 /// Server: multiplies the client's encrypted shares by the weights, subtracts the masks, answers.
-pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut [u8], m: &Multiplication<'_>) -> Result<()> {
+pub(crate) async fn server<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    scratch: &mut [u8],
+    m: &Multiplication<'_>,
+) -> Result<()> {
     let (tile, key, footprint) = (&m.tile, m.key, m.footprint());
     let ServerScratch { c0, c1, poly, ephemeral, z, z1, sums0, sums1, noise } =
         ServerScratch::take(&mut Space::carve(scratch)?, tile, footprint)?;
@@ -609,18 +712,27 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
             expand_masks(m.workers, limb, index, &public, c1)?;
             key.expand(index, poly);
             let (c0, c1, a) = (&*c0, &*c1, &*poly);
-            let results = noise.chunks_exact(N).zip(sums1.chunks_exact_mut(N)).zip(sums0.chunks_exact_mut(most)).enumerate();
-            with_polynomials(m.workers, results, [ephemeral, z, z1], |[ephemeral, z, z1], (number, ((noise, sums1), sums0))| {
-                m.fresh(number).ephemeral(limb, ephemeral);
-                m.products(index, number, [c0, c1], [z, z1])?;
-                backend::limb::multiply_add(limb, a, ephemeral, z1);
-                limb.inverse(z1);
-                backend::limb::add_small(noise, z1);
-                basis.add(index, z1, sums1);
-                backend::limb::multiply_add(limb, key.limb(index), ephemeral, z);
-                m.finish_c0(index, number, (&encoder, &basis), z, sums0);
-                Ok(())
-            })?;
+            let results = noise
+                .chunks_exact(N)
+                .zip(sums1.chunks_exact_mut(N))
+                .zip(sums0.chunks_exact_mut(most))
+                .enumerate();
+            with_polynomials(
+                m.workers,
+                results,
+                [ephemeral, z, z1],
+                |[ephemeral, z, z1], (number, ((noise, sums1), sums0))| {
+                    m.fresh(number).ephemeral(limb, ephemeral);
+                    m.products(index, number, [c0, c1], [z, z1])?;
+                    backend::limb::multiply_add(limb, a, ephemeral, z1);
+                    limb.inverse(z1);
+                    backend::limb::add_small(noise, z1);
+                    basis.add(index, z1, sums1);
+                    backend::limb::multiply_add(limb, key.limb(index), ephemeral, z);
+                    m.finish_c0(index, number, (&encoder, &basis), z, sums0);
+                    Ok(())
+                },
+            )?;
             continue;
         }
         for (number, sums0) in sums0.chunks_exact_mut(most).enumerate() {
@@ -652,7 +764,12 @@ pub(crate) async fn server<IO: Read + Write>(ch: &mut Channel<IO>, scratch: &mut
             Footprint::Small => &*sums1,
         };
         put_rounded(ch, sums1, tile.c1_bits()).await?;
-        put_rounded(ch, sums0.get(..tile.result_count(number)).ok_or(Error::Internal)?, tile.c0_bits()).await?;
+        put_rounded(
+            ch,
+            sums0.get(..tile.result_count(number)).ok_or(Error::Internal)?,
+            tile.c0_bits(),
+        )
+        .await?;
     }
     ch.end().await
 }

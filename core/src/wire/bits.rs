@@ -1,6 +1,8 @@
-//! Integers of any width up to 64 bits, packed little-endian, the first in the lowest bits. A run is padded with zero bits to a byte.
+//! Integers of any width up to 64 bits, packed little-endian, the first in the lowest bits. A run
+//! is padded with zero bits to a byte.
 
-/// Values packed or unpacked at a time, a multiple of eight: so a group takes whole bytes. Small machines keep it on their stack.
+/// Values packed or unpacked at a time, a multiple of eight: so a group takes whole bytes. Small
+/// machines keep it on their stack.
 pub const GROUP: usize = if cfg!(target_pointer_width = "64") { 64 } else { 16 };
 
 /// Bytes of `count` values of `bits` bits.
@@ -25,7 +27,8 @@ pub fn pack(values: &[u64], bits: u32, out: &mut [u8]) {
     packer.finish();
 }
 
-/// Unpacks `values.len()` values. Returns whether the padding is zero, as an honest sender leaves it.
+/// Unpacks `values.len()` values. Returns whether the padding is zero, as an honest sender leaves
+/// it.
 #[must_use]
 pub fn unpack(bytes: &[u8], bits: u32, values: &mut [u64]) -> bool {
     unpack_widths(bytes, |_| bits, values)
@@ -174,7 +177,9 @@ mod tests {
         for bits in 1..=64 {
             for count in [0, 1, 7, 8, 63, 64] {
                 let mask = u64::MAX >> (64 - bits);
-                let values: std::vec::Vec<u64> = (0..count).map(|i| 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(i + 1) & mask).collect();
+                let values: std::vec::Vec<u64> = (0..count)
+                    .map(|i| 0x9e37_79b9_7f4a_7c15_u64.wrapping_mul(i + 1) & mask)
+                    .collect();
                 let mut bytes = vec![0xff; packed_len(count, bits) as usize];
                 pack(&values, bits, &mut bytes);
                 let mut back = vec![0; values.len()];

@@ -1,4 +1,5 @@
-//! Whole frames for callers that have no session yet: a client that wants the plan, a server that answers it or turns a client away.
+//! Whole frames for callers that have no session yet: a client that wants the plan, a server that
+//! answers it or turns a client away.
 
 use super::{Checksum, HEADER, OVERHEAD, TRAILER, Tag, emit_frame, emit_parts};
 use crate::error::{Error, PlanFault, Result};
@@ -47,11 +48,12 @@ pub fn plan_reply(plan: &Plan<'_>, out: &mut [u8]) -> Result<usize> {
     emit_parts(Tag::Plan, &[content, digest], out)
 }
 
-/// Reads the answer to a plan request. `Ok(None)`: more bytes are needed ([`PLAN_REPLY_MAX`] at most).
-/// Returns the plan's bytes and the length of its frame.
+/// Reads the answer to a plan request. `Ok(None)`: more bytes are needed ([`PLAN_REPLY_MAX`] at
+/// most). Returns the plan's bytes and the length of its frame.
 ///
 /// # Errors
-/// [`Error::PeerAborted`] if the server refused, [`Error::Plan`], or whatever is wrong with the frame.
+/// [`Error::PeerAborted`] if the server refused, [`Error::Plan`], or whatever is wrong with the
+/// frame.
 pub fn peek_plan(bytes: &[u8]) -> Result<Option<(&[u8], usize)>> {
     let Some((header, body)) = bytes.split_first_chunk::<HEADER>() else { return Ok(None) };
     let [tag, length @ ..] = *header;
@@ -90,8 +92,12 @@ mod tests {
 
     fn plan(out: &mut [u8]) -> usize {
         let input = Quantisation { scale: 1.0, min: -4, max: 4 };
-        let header = Header { input_len: 3, output_len: 2, input, output_scale: 1.0, name: [0; 32] };
-        let ops = [Op::FullyConnected { ring: 16, weight_bits: 8, inputs: 3, outputs: 2 }, Op::Open { ring: 16, len: 2 }];
+        let header =
+            Header { input_len: 3, output_len: 2, input, output_scale: 1.0, name: [0; 32] };
+        let ops = [
+            Op::FullyConnected { ring: 16, weight_bits: 8, inputs: 3, outputs: 2 },
+            Op::Open { ring: 16, len: 2 },
+        ];
         Plan::write(&header, &ops, out).unwrap()
     }
 
@@ -110,7 +116,10 @@ mod tests {
         let mut frame = [0; 400];
         let len = plan_reply(&plan, &mut frame).unwrap();
         assert_eq!(peek_plan(&frame), Ok(Some((&bytes[..n], len))));
-        assert_eq!(plan_reply(&plan, &mut frame[..len - 1]), Err(Error::Memory { need: len, got: len - 1 }));
+        assert_eq!(
+            plan_reply(&plan, &mut frame[..len - 1]),
+            Err(Error::Memory { need: len, got: len - 1 })
+        );
         for i in 0..len {
             assert_eq!(peek_plan(&frame[..i]), Ok(None));
             let mut damaged = frame;
@@ -123,6 +132,9 @@ mod tests {
     fn refusal_is_told() {
         let refusal = abort(Error::Refused.code());
         assert_eq!(peek_plan(&refusal), Err(Error::PeerAborted(107)));
-        assert_eq!(peek_plan(&plan_request()), Err(Error::Unexpected { want: Tag::Plan as u8, got: Tag::PlanRequest as u8 }));
+        assert_eq!(
+            peek_plan(&plan_request()),
+            Err(Error::Unexpected { want: Tag::Plan as u8, got: Tag::PlanRequest as u8 })
+        );
     }
 }

@@ -35,7 +35,8 @@ impl Hello {
         let (version, stock) = (VERSION.to_le_bytes(), o.stock.to_le_bytes());
         let pairing = self.pairing.unwrap_or_default();
         let choices = [o.repetition.k() as u8, o.tables as u8 | o.activations.code() << 1];
-        let fields: [&[u8]; 7] = [&MAGIC, &version, &choices, &stock, &self.digest, &self.nonce, &pairing];
+        let fields: [&[u8]; 7] =
+            [&MAGIC, &version, &choices, &stock, &self.digest, &self.nonce, &pairing];
         for (to, from) in out.iter_mut().zip(fields.iter().flat_map(|f| f.iter())) {
             *to = *from;
         }
@@ -45,7 +46,8 @@ impl Hello {
     /// Reads a payload.
     ///
     /// # Errors
-    /// [`Error::Malformed`] if this is no hello, [`Error::Version`] for another version, [`Error::Refused`] for unknown options.
+    /// [`Error::Malformed`] if this is no hello, [`Error::Version`] for another version,
+    /// [`Error::Refused`] for unknown options.
     pub fn parse(bytes: &[u8; HELLO_BYTES]) -> Result<Self> {
         let (magic, rest) = bytes.split_first_chunk::<8>().ok_or(Error::Internal)?;
         let (version, rest) = rest.split_first_chunk::<2>().ok_or(Error::Internal)?;
@@ -63,9 +65,15 @@ impl Hello {
         let tables = if modes & 1 == 0 { Tables::Stored } else { Tables::Streamed };
         let activations = Activations::from_code(modes >> 1);
         let repetition = Repetition::from_k(*k).ok_or(Error::Refused)?;
-        let options = Options { repetition, tables, stock: u32::from_le_bytes(*stock), activations };
+        let options =
+            Options { repetition, tables, stock: u32::from_le_bytes(*stock), activations };
         options.check().map_err(|_| Error::Refused)?;
-        Ok(Self { options, digest: *digest, nonce: *nonce, pairing: (pairing != [0; 16]).then_some(pairing) })
+        Ok(Self {
+            options,
+            digest: *digest,
+            nonce: *nonce,
+            pairing: (pairing != [0; 16]).then_some(pairing),
+        })
     }
 }
 
@@ -79,8 +87,8 @@ pub enum Greeting {
 }
 
 impl Greeting {
-    /// Reads a greeting from the first bytes of a connection. `Ok(None)`: more bytes are needed ([`Greeting::MAX`] at most).
-    /// Returns the greeting and the length of its frame.
+    /// Reads a greeting from the first bytes of a connection. `Ok(None)`: more bytes are needed
+    /// ([`Greeting::MAX`] at most). Returns the greeting and the length of its frame.
     ///
     /// # Errors
     /// Whatever is wrong with the frame.
@@ -96,7 +104,11 @@ impl Greeting {
         if got as usize != need {
             return Err(Error::FrameLength { need: need as u32, got });
         }
-        let (Some(payload), Some(trailer)) = (body.get(..need), body.get(need..need + super::TRAILER)) else { return Ok(None) };
+        let (Some(payload), Some(trailer)) =
+            (body.get(..need), body.get(need..need + super::TRAILER))
+        else {
+            return Ok(None);
+        };
         let mut checksum = Checksum::new();
         checksum.update(header);
         checksum.update(payload);

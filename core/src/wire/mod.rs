@@ -1,17 +1,23 @@
-//! What goes over the wire: frames and packed integers. docs/protocol.md describes every message for a third party.
+//! What goes over the wire: frames and packed integers. docs/protocol.md describes every message
+//! for a third party.
 //!
-//! A frame is `tag u8 | length u32 | payload | CRC-32`. Both sides know tag and length in advance; the header lets a
-//! receiver say what is wrong, the checksum catches damage. Neither replaces a secure channel, see SECURITY.md.
+//! A frame is `tag u8 | length u32 | payload | CRC-32`. Both sides know tag and length in advance;
+//! the header lets a receiver say what is wrong, the checksum catches damage. Neither replaces a
+//! secure channel, see SECURITY.md.
 //!
-//! The checksum is that of header and payload, with the frame's number (u64) before them unless it is 0: each direction counts its
-//! frames from hello and welcome, which are number 0, as is all that comes before. So no frame stands in for another of its kind.
+//! The checksum is that of header and payload, with the frame's number (u64) before them unless it
+//! is 0: each direction counts its frames from hello and welcome, which are number 0, as is all
+//! that comes before. So no frame stands in for another of its kind.
 
 mod bits;
 mod greeting;
 mod hello;
 
 pub use bits::{GROUP, Packer, Reader, pack, packed_len, unpack, unpack_widths};
-pub use greeting::{ABORT_BYTES, PLAN_REPLY_MAX, PLAN_REQUEST_BYTES, abort, peek_plan, plan_reply, plan_reply_bytes, plan_request};
+pub use greeting::{
+    ABORT_BYTES, PLAN_REPLY_MAX, PLAN_REQUEST_BYTES, abort, peek_plan, plan_reply,
+    plan_reply_bytes, plan_request,
+};
 pub use hello::{Greeting, HELLO_BYTES, Hello};
 
 use crate::error::{Error, Result};
@@ -22,7 +28,8 @@ pub const HEADER: usize = 5;
 pub const TRAILER: usize = 4;
 /// Bytes of a frame around its payload.
 pub const OVERHEAD: usize = HEADER + TRAILER;
-/// Most payload of a frame: a longer one is sent in several frames with the same tag, all full but the last.
+/// Most payload of a frame: a longer one is sent in several frames with the same tag, all full but
+/// the last.
 pub const MOST_PAYLOAD: u64 = u32::MAX as u64;
 
 /// Bytes of the frames that carry a payload.
@@ -109,8 +116,8 @@ mod whole_words {
     }
 }
 
-/// Half a byte at a time, with a table of 64 bytes: one of the usual kilobyte is more flash than a device can spare, and going bit by bit
-/// takes a sixth of a whole set-up's instructions.
+/// Half a byte at a time, with a table of 64 bytes: one of the usual kilobyte is more flash than a
+/// device can spare, and going bit by bit takes a sixth of a whole set-up's instructions.
 #[cfg(any(not(target_pointer_width = "64"), test))]
 mod half_bytes {
     const POLYNOMIAL: u32 = 0xedb8_8320;
@@ -141,7 +148,8 @@ mod half_bytes {
             for &byte in bytes {
                 self.0 ^= u32::from(byte);
                 for _ in 0..2 {
-                    self.0 = (self.0 >> 4) ^ REMAINDERS.get(self.0 as usize % 16).copied().unwrap_or(0);
+                    self.0 =
+                        (self.0 >> 4) ^ REMAINDERS.get(self.0 as usize % 16).copied().unwrap_or(0);
                 }
             }
         }
@@ -177,10 +185,12 @@ impl Checksum {
     }
 }
 
-/// Writes a whole frame into `out`. Returns its length. For callers that answer before there is a session, as with a plan.
+/// Writes a whole frame into `out`. Returns its length. For callers that answer before there is a
+/// session, as with a plan.
 ///
 /// # Errors
-/// [`Error::Memory`] if `out` is too small, [`Error::Option`] if the payload is longer than a frame can be.
+/// [`Error::Memory`] if `out` is too small, [`Error::Option`] if the payload is longer than a frame
+/// can be.
 pub fn emit_frame(tag: Tag, payload: &[u8], out: &mut [u8]) -> Result<usize> {
     emit_parts(tag, &[payload], out)
 }
@@ -192,7 +202,10 @@ fn emit_parts(tag: Tag, payload: &[&[u8]], out: &mut [u8]) -> Result<usize> {
     let length = u32::try_from(bytes).map_err(|_| Error::Option)?;
     let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
     let (body, trailer) = out.split_at_mut(need - TRAILER);
-    let fields = [tag as u8].into_iter().chain(length.to_le_bytes()).chain(payload.iter().flat_map(|part| part.iter().copied()));
+    let fields = [tag as u8]
+        .into_iter()
+        .chain(length.to_le_bytes())
+        .chain(payload.iter().flat_map(|part| part.iter().copied()));
     for (to, from) in body.iter_mut().zip(fields) {
         *to = from;
     }

@@ -45,7 +45,10 @@ fn view(g: &mut Lcg, inputs: u32) -> (View, u32) {
         let dims = dims.map(|d| d as u32);
         let ends = |steps: [i32; 4]| {
             let ends = || dims.iter().zip(steps).map(|(&d, s)| (d as i32 - 1) * s);
-            (ends().map(|e| e.min(0)).sum::<i32>().unsigned_abs(), ends().map(|e| e.max(0)).sum::<i32>() as u32)
+            (
+                ends().map(|e| e.min(0)).sum::<i32>().unsigned_abs(),
+                ends().map(|e| e.max(0)).sum::<i32>() as u32,
+            )
         };
         let ((before, after), (under, over)) = (ends(steps), ends(strides));
         if before + after < inputs && under + over < 30 {
@@ -79,9 +82,12 @@ pub fn nodes(g: &mut Lcg) -> (u32, Vec<Node>) {
         );
         let mut also = 0;
         let op = match g.below(9) {
-            0 => {
-                Op::FullyConnected { ring: ring_in.min(30), weight_bits: 2 + g.below(9) as u8, inputs: len, outputs: 1 + g.below(8) as u32 }
-            }
+            0 => Op::FullyConnected {
+                ring: ring_in.min(30),
+                weight_bits: 2 + g.below(9) as u8,
+                inputs: len,
+                outputs: 1 + g.below(8) as u32,
+            },
             1 | 2 => Op::Activation { function: function(g), ring_in, ring_out, shift, len },
             3 => Op::MaxPool { function: Function::Relu, ring_in, ring_out, shift, window },
             4 => Op::SumPool { ring: ring_in, window },
@@ -94,7 +100,11 @@ pub fn nodes(g: &mut Lcg) -> (u32, Vec<Node>) {
             }
             7 => {
                 let channels: Vec<u32> = (1..=len).filter(|c| len.is_multiple_of(*c)).collect();
-                Op::Offset { ring: ring_in, channels: channels[g.below(channels.len() as u64) as usize], len }
+                Op::Offset {
+                    ring: ring_in,
+                    channels: channels[g.below(channels.len() as u64) as usize],
+                    len,
+                }
             }
             _ => {
                 let (view, out) = view(g, len);
@@ -126,7 +136,8 @@ pub fn nodes(g: &mut Lcg) -> (u32, Vec<Node>) {
     }
     let (from, ring, len) = tensors[tensors.len() - 1 - g.below(2) as usize];
     let ring = narrower(g, ring);
-    let op = if len > 1 && g.below(3) == 0 { Op::Argmax { ring, len } } else { Op::Open { ring, len } };
+    let op =
+        if len > 1 && g.below(3) == 0 { Op::Argmax { ring, len } } else { Op::Open { ring, len } };
     nodes.push(Node { op, from: Some(from), also: 0 });
     (input, nodes)
 }

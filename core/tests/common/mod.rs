@@ -5,10 +5,16 @@ pub mod graph;
 
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
-use minionn_core::plan::{Convolution, Function, Header, MAX_PIECES, Node, Op, Parity, Plan, Quantisation, Spline, View, cost};
+use minionn_core::plan::{
+    Convolution, Function, Header, MAX_PIECES, Node, Op, Parity, Plan, Quantisation, Spline, View,
+    cost,
+};
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Client, Event, Options, Prepared, Server, SliceStore, Traffic, client_memory, prepared_memory, server_memory};
+use minionn_core::session::{
+    Client, Event, Options, Prepared, Server, SliceStore, Traffic, client_memory, prepared_memory,
+    server_memory,
+};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -94,7 +100,8 @@ impl Memory {
 pub struct Lcg(pub u64);
 impl Lcg {
     pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 33
     }
     pub fn below(&mut self, n: u64) -> u64 {
@@ -117,7 +124,8 @@ pub fn graph(input_len: u32, nodes: &[Node], seed: u64) -> Vec<u8> {
         name: *b"test\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0",
     };
     let mut plan = vec![0; minionn_core::plan::MAX_BYTES];
-    let n = Plan::write(&header, nodes, &mut plan).unwrap_or_else(|error| panic!("{error}: {nodes:?}"));
+    let n =
+        Plan::write(&header, nodes, &mut plan).unwrap_or_else(|error| panic!("{error}: {nodes:?}"));
     plan.truncate(n);
     let layers: Vec<Op> = nodes.iter().map(|node| node.op).filter(Op::has_parameters).collect();
     let weight = |l: usize, i: usize, j: usize| {
@@ -138,7 +146,13 @@ pub fn relu_net() -> Vec<u8> {
         20,
         &[
             Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 20, outputs: 12 },
-            Op::Activation { function: Function::Relu, ring_in: 20, ring_out: 19, shift: 7, len: 12 },
+            Op::Activation {
+                function: Function::Relu,
+                ring_in: 20,
+                ring_out: 19,
+                shift: 7,
+                len: 12,
+            },
             Op::FullyConnected { ring: 19, weight_bits: 6, inputs: 12, outputs: 5 },
             Op::Open { ring: 19, len: 5 },
         ],
@@ -152,10 +166,22 @@ pub fn square_net() -> Vec<u8> {
         20,
         &[
             Op::FullyConnected { ring: 21, weight_bits: 8, inputs: 20, outputs: 9 },
-            Op::Activation { function: Function::Identity, ring_in: 21, ring_out: 30, shift: 12, len: 9 },
+            Op::Activation {
+                function: Function::Identity,
+                ring_in: 21,
+                ring_out: 30,
+                shift: 12,
+                len: 9,
+            },
             Op::Square { ring: 30, len: 9 },
             Op::FullyConnected { ring: 30, weight_bits: 8, inputs: 9, outputs: 9 },
-            Op::Activation { function: Function::Identity, ring_in: 30, ring_out: 33, shift: 15, len: 9 },
+            Op::Activation {
+                function: Function::Identity,
+                ring_in: 30,
+                ring_out: 33,
+                shift: 15,
+                len: 9,
+            },
             Op::Square { ring: 33, len: 9 },
             Op::FullyConnected { ring: 33, weight_bits: 8, inputs: 9, outputs: 4 },
             Op::Argmax { ring: 33, len: 4 },
@@ -164,12 +190,28 @@ pub fn square_net() -> Vec<u8> {
     )
 }
 
-/// Two convolutions and a fully connected layer on a 2×9×7 image: stride, padding, dilation, groups.
+/// Two convolutions and a fully connected layer on a 2×9×7 image: stride, padding, dilation,
+/// groups.
 pub fn convolution_net() -> Vec<u8> {
     let plain = Convolution::fully_connected(1, 1);
-    let first = Convolution { input: [2, 9, 7], outputs: 6, kernel: [3, 2], stride: [2, 1], pads: [1, 0, 1, 1], ..plain };
+    let first = Convolution {
+        input: [2, 9, 7],
+        outputs: 6,
+        kernel: [3, 2],
+        stride: [2, 1],
+        pads: [1, 0, 1, 1],
+        ..plain
+    };
     let [h, w] = first.output_size().unwrap();
-    let second = Convolution { input: [6, h, w], outputs: 9, kernel: [2, 2], dilation: [2, 3], groups: 3, pads: [1, 0, 0, 2], ..plain };
+    let second = Convolution {
+        input: [6, h, w],
+        outputs: 9,
+        kernel: [2, 2],
+        dilation: [2, 3],
+        groups: 3,
+        pads: [1, 0, 0, 2],
+        ..plain
+    };
     let [h2, w2] = second.output_size().unwrap();
     let (len, len2) = (6 * h * w, 9 * h2 * w2);
     model(
@@ -178,7 +220,13 @@ pub fn convolution_net() -> Vec<u8> {
             Op::Convolution { ring: 18, weight_bits: 6, layer: first },
             Op::Activation { function: Function::Relu, ring_in: 18, ring_out: 20, shift: 5, len },
             Op::Convolution { ring: 20, weight_bits: 8, layer: second },
-            Op::Activation { function: Function::Identity, ring_in: 20, ring_out: 22, shift: 6, len: len2 },
+            Op::Activation {
+                function: Function::Identity,
+                ring_in: 20,
+                ring_out: 22,
+                shift: 6,
+                len: len2,
+            },
             Op::FullyConnected { ring: 22, weight_bits: 7, inputs: len2, outputs: 5 },
             Op::Open { ring: 22, len: 5 },
         ],
@@ -187,19 +235,42 @@ pub fn convolution_net() -> Vec<u8> {
 }
 
 /// A spline with pseudo-random pieces.
-pub fn spline(parity: Parity, tail: bool, [input_bits, index_bits, shift]: [u8; 3], seed: u64) -> Spline {
+pub fn spline(
+    parity: Parity,
+    tail: bool,
+    [input_bits, index_bits, shift]: [u8; 3],
+    seed: u64,
+) -> Spline {
     let mut g = Lcg(seed);
     let mut pieces = |most: u64| {
         let mut all = [0; MAX_PIECES];
-        all.iter_mut().take(1 << index_bits).for_each(|x| *x = g.below(2 * most) as i16 - most as i16);
+        all.iter_mut()
+            .take(1 << index_bits)
+            .for_each(|x| *x = g.below(2 * most) as i16 - most as i16);
         all
     };
-    Spline { parity, tail, input_bits, index_bits, shift, centre: 19, offsets: pieces(300), slopes: pieces(60) }
+    Spline {
+        parity,
+        tail,
+        input_bits,
+        index_bits,
+        shift,
+        centre: 19,
+        offsets: pieces(300),
+        slopes: pieces(60),
+    }
 }
 
-/// Fully connected layers with curves between them: one that stops at its outer knots, one whose pieces go on, one of steps.
+/// Fully connected layers with curves between them: one that stops at its outer knots, one whose
+/// pieces go on, one of steps.
 pub fn curve_net() -> Vec<u8> {
-    let curve = |spline, ring_in, shift, len| Op::Activation { function: Function::Spline(spline), ring_in, ring_out: 18, shift, len };
+    let curve = |spline, ring_in, shift, len| Op::Activation {
+        function: Function::Spline(spline),
+        ring_in,
+        ring_out: 18,
+        shift,
+        len,
+    };
     model(
         20,
         &[
@@ -215,13 +286,15 @@ pub fn curve_net() -> Vec<u8> {
     )
 }
 
-/// Convolution, max-pool with padding and overlap fused with ReLU, convolution, sum-pool, fully connected.
+/// Convolution, max-pool with padding and overlap fused with ReLU, convolution, sum-pool, fully
+/// connected.
 pub fn pooling_net() -> Vec<u8> {
     let plain = Convolution::fully_connected(1, 1);
     let first = Convolution { input: [1, 10, 9], outputs: 3, kernel: [3, 3], ..plain };
     let max = Convolution::window([3, 8, 7], [3, 2], [2, 2], [1, 0, 0, 1], [1, 1]);
     let [h, w] = max.output_size().unwrap();
-    let second = Convolution { input: [3, h, w], outputs: 4, kernel: [2, 2], pads: [1, 1, 0, 0], ..plain };
+    let second =
+        Convolution { input: [3, h, w], outputs: 4, kernel: [2, 2], pads: [1, 1, 0, 0], ..plain };
     let sum = Convolution::window([4, h, w], [2, 2], [2, 2], [0, 0, 1, 1], [1, 1]);
     let [h2, w2] = sum.output_size().unwrap();
     let (last, len) = (4 * h2 * w2, 4 * h * w);
@@ -229,9 +302,21 @@ pub fn pooling_net() -> Vec<u8> {
         90,
         &[
             Op::Convolution { ring: 20, weight_bits: 8, layer: first },
-            Op::MaxPool { function: Function::Relu, ring_in: 20, ring_out: 21, shift: 6, window: max },
+            Op::MaxPool {
+                function: Function::Relu,
+                ring_in: 20,
+                ring_out: 21,
+                shift: 6,
+                window: max,
+            },
             Op::Convolution { ring: 21, weight_bits: 6, layer: second },
-            Op::Activation { function: Function::Identity, ring_in: 21, ring_out: 24, shift: 4, len },
+            Op::Activation {
+                function: Function::Identity,
+                ring_in: 21,
+                ring_out: 24,
+                shift: 4,
+                len,
+            },
             Op::SumPool { ring: 24, window: sum },
             Op::FullyConnected { ring: 24, weight_bits: 6, inputs: last, outputs: 6 },
             Op::Open { ring: 24, len: 6 },
@@ -240,7 +325,8 @@ pub fn pooling_net() -> Vec<u8> {
     )
 }
 
-/// A residual block with a gate, as a graph: every operation that reads two tensors or another than the one before, and every function.
+/// A residual block with a gate, as a graph: every operation that reads two tensors or another than
+/// the one before, and every function.
 pub fn graph_net() -> Vec<u8> {
     let line = |i: usize| if i < 8 { 40 - 7 * i as i16 } else { 0 };
     let spline = Function::Spline(Spline {
@@ -258,8 +344,10 @@ pub fn graph_net() -> Vec<u8> {
         from: Some(from),
         also,
     };
-    let view = View { dims: [1, 1, 2, 3], from: 5, steps: [0, 0, -1, -2], to: 1, strides: [0, 0, 3, 1] };
-    let arrange = |onto, inputs, factor, view| Op::Arrange { ring: 22, onto, inputs, len: 8, factor, view };
+    let view =
+        View { dims: [1, 1, 2, 3], from: 5, steps: [0, 0, -1, -2], to: 1, strides: [0, 0, 3, 1] };
+    let arrange =
+        |onto, inputs, factor, view| Op::Arrange { ring: 22, onto, inputs, len: 8, factor, view };
     graph(
         8,
         &[
@@ -270,7 +358,11 @@ pub fn graph_net() -> Vec<u8> {
             Node { op: Op::Product { ring: 22, len: 6 }, from: Some(14), also: 26 },       // 32
             arrange(false, 6, 3, view).into(),                                             // 38
             Node { op: arrange(true, 8, -2, View::whole(8)), from: Some(0), also: 0 },
-            Node { op: arrange(true, 6, 1, View { strides: [0; 4], ..View::whole(6) }), from: Some(20), also: 0 },
+            Node {
+                op: arrange(true, 6, 1, View { strides: [0; 4], ..View::whole(6) }),
+                from: Some(20),
+                also: 0,
+            },
             Op::Offset { ring: 21, channels: 4, len: 8 }.into(), // 46
             Op::FullyConnected { ring: 21, weight_bits: 5, inputs: 8, outputs: 3 }.into(),
             Op::Argmax { ring: 20, len: 3 }.into(),
@@ -302,13 +394,28 @@ pub fn private(model: &Model<'_>, options: Options, inputs: &[Vec<i64>]) -> Vec<
             let mut weights = Memory::new(prepared_memory(&plan, options.stock).unwrap());
             let prepared = Prepared::new(*model, options.stock, weights.bytes()).unwrap();
             let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
-            let mut server = run(Server::accept(Blocking(server_io), &prepared, options, memory.bytes(), Seed([7; 32]))).unwrap();
+            let mut server = run(Server::accept(
+                Blocking(server_io),
+                &prepared,
+                options,
+                memory.bytes(),
+                Seed([7; 32]),
+            ))
+            .unwrap();
             while run(server.serve()).unwrap() != Event::Closed {}
         });
         let mut tables = vec![0; cost::store_bytes(&plan, &options) as usize];
         let mut memory = Memory::new(client_memory(&plan, &options).unwrap());
         let store = SliceStore::new(&mut tables);
-        let mut client = run(Client::connect(Blocking(client_io), store, plan, options, memory.bytes(), Seed([8; 32]))).unwrap();
+        let mut client = run(Client::connect(
+            Blocking(client_io),
+            store,
+            plan,
+            options,
+            memory.bytes(),
+            Seed([8; 32]),
+        ))
+        .unwrap();
         let mut answers = Vec::new();
         for x in inputs {
             if client.left() == 0 {
@@ -327,7 +434,8 @@ fn phase(p: cost::Phase) -> Traffic {
     Traffic { sent: p.up, received: p.down, rounds: p.rounds }
 }
 
-/// Runs `stocks` full stocks in exactly the memory asked for, and checks every answer and every byte count.
+/// Runs `stocks` full stocks in exactly the memory asked for, and checks every answer and every
+/// byte count.
 pub fn check(bytes: &[u8], options: Options, stocks: usize) {
     let model = Model::parse(bytes).unwrap();
     let plan = *model.plan();
@@ -337,20 +445,41 @@ pub fn check(bytes: &[u8], options: Options, stocks: usize) {
             let mut weights = Memory::new(prepared_memory(&plan, options.stock).unwrap());
             let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
             let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
-            let mut server = run(Server::accept(Blocking(server_io), &prepared, options, memory.bytes(), Seed([7; 32]))).unwrap();
+            let mut server = run(Server::accept(
+                Blocking(server_io),
+                &prepared,
+                options,
+                memory.bytes(),
+                Seed([7; 32]),
+            ))
+            .unwrap();
             while run(server.serve()).unwrap() != Event::Closed {}
         });
         let mut tables = vec![0; cost::store_bytes(&plan, &options) as usize];
         let mut memory = Memory::new(client_memory(&plan, &options).unwrap());
         let store = SliceStore::new(&mut tables);
-        let mut client = run(Client::connect(Blocking(client_io), store, plan, options, memory.bytes(), Seed([8; 32]))).unwrap();
+        let mut client = run(Client::connect(
+            Blocking(client_io),
+            store,
+            plan,
+            options,
+            memory.bytes(),
+            Seed([8; 32]),
+        ))
+        .unwrap();
         assert_eq!(client.traffic(), phase(cost::setup()));
         for stock in 0..stocks {
             let before = client.traffic();
             run(client.prepare()).unwrap();
-            assert_eq!(client.traffic().since(before), phase(cost::offline(&plan, &options).unwrap()));
+            assert_eq!(
+                client.traffic().since(before),
+                phase(cost::offline(&plan, &options).unwrap())
+            );
             for prediction in 0..options.stock {
-                let x = input(plan.header().input_len as usize, stock as u64 * 1000 + u64::from(prediction));
+                let x = input(
+                    plan.header().input_len as usize,
+                    stock as u64 * 1000 + u64::from(prediction),
+                );
                 let (best, logits) = expected(&model, &x);
                 let mut out = vec![0; if plan.is_argmax() { 0 } else { logits.len() }];
                 let before = client.traffic();

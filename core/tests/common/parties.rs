@@ -6,7 +6,9 @@ use minionn_core::model::Model;
 use minionn_core::plan::Plan;
 use minionn_core::rng::Seed;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{CLIENT_PAIRING_BYTES, Options, Pairing, Prepared, SERVER_PAIRING_BYTES, prepared_memory};
+use minionn_core::session::{
+    CLIENT_PAIRING_BYTES, Options, Pairing, Prepared, SERVER_PAIRING_BYTES, prepared_memory,
+};
 use minionn_core::wire::{Checksum, HEADER, OVERHEAD, TRAILER, Tag};
 use minionn_core::{Error, Result};
 
@@ -69,7 +71,12 @@ pub fn serve<T>(net: &[u8], options: Options, run: impl FnOnce(&Served<'_>) -> T
 }
 
 /// As [`serve`], for sessions that go on with a pairing.
-pub fn serve_with<T>(net: &[u8], options: Options, pairing: Option<Halves>, run: impl FnOnce(&Served<'_>) -> T) -> T {
+pub fn serve_with<T>(
+    net: &[u8],
+    options: Options,
+    pairing: Option<Halves>,
+    run: impl FnOnce(&Served<'_>) -> T,
+) -> T {
     let model = Model::parse(net).unwrap();
     let plan = *model.plan();
     let mut weights = Memory::new(prepared_memory(&plan, options.stock).unwrap());
@@ -77,19 +84,30 @@ pub fn serve_with<T>(net: &[u8], options: Options, pairing: Option<Halves>, run:
     run(&Served { prepared, plan, options, pairing })
 }
 
-/// Both halves of the pairing that a set-up with these options and seeds makes; which network it is for does not matter.
+/// Both halves of the pairing that a set-up with these options and seeds makes; which network it is
+/// for does not matter.
 pub fn pair(options: Options, client: [u8; 32], server: [u8; 32]) -> Halves {
-    serve(&crate::common::relu_net(), options, |served| served.parties_of(client, server, |p| p.export()))
+    serve(&crate::common::relu_net(), options, |served| {
+        served.parties_of(client, server, |p| p.export())
+    })
 }
 
 impl Served<'_> {
     /// Runs `run` on a fresh client.
     pub fn client<T>(&self, seed: [u8; 32], run: impl FnOnce(&mut ClientEngine<'_>) -> T) -> T {
         let (buffers, seed) = (Buffers::default(), Seed(seed));
-        let mut memory = Memory::new(ClientEngine::memory(&self.plan, &self.options, buffers).unwrap());
+        let mut memory =
+            Memory::new(ClientEngine::memory(&self.plan, &self.options, buffers).unwrap());
         let mut client = match &self.pairing {
             None => ClientEngine::new(self.plan, self.options, buffers, memory.bytes(), seed),
-            Some([own, _]) => ClientEngine::resume(self.plan, self.options, buffers, memory.bytes(), seed, &Pairing::parse(own).unwrap()),
+            Some([own, _]) => ClientEngine::resume(
+                self.plan,
+                self.options,
+                buffers,
+                memory.bytes(),
+                seed,
+                &Pairing::parse(own).unwrap(),
+            ),
         };
         run(client.as_mut().unwrap())
     }
@@ -97,12 +115,18 @@ impl Served<'_> {
     /// Runs `run` on a fresh server.
     pub fn server<T>(&self, seed: [u8; 32], run: impl FnOnce(&mut ServerEngine<'_>) -> T) -> T {
         let (buffers, seed) = (Buffers::default(), Seed(seed));
-        let mut memory = Memory::new(ServerEngine::memory(&self.plan, &self.options, buffers).unwrap());
+        let mut memory =
+            Memory::new(ServerEngine::memory(&self.plan, &self.options, buffers).unwrap());
         let mut server = match &self.pairing {
             None => ServerEngine::new(&self.prepared, self.options, buffers, memory.bytes(), seed),
-            Some([_, own]) => {
-                ServerEngine::resume(&self.prepared, self.options, buffers, memory.bytes(), seed, &Pairing::parse(own).unwrap())
-            }
+            Some([_, own]) => ServerEngine::resume(
+                &self.prepared,
+                self.options,
+                buffers,
+                memory.bytes(),
+                seed,
+                &Pairing::parse(own).unwrap(),
+            ),
         };
         run(server.as_mut().unwrap())
     }
@@ -113,8 +137,17 @@ impl Served<'_> {
     }
 
     /// Runs `run` on both parties with these seeds.
-    pub fn parties_of<T>(&self, client: [u8; 32], server: [u8; 32], run: impl FnOnce(&mut Parties<'_, '_, '_>) -> T) -> T {
-        self.client(client, |client| self.server(server, move |server| run(&mut Parties { client, server, up: vec![], down: vec![] })))
+    pub fn parties_of<T>(
+        &self,
+        client: [u8; 32],
+        server: [u8; 32],
+        run: impl FnOnce(&mut Parties<'_, '_, '_>) -> T,
+    ) -> T {
+        self.client(client, |client| {
+            self.server(server, move |server| {
+                run(&mut Parties { client, server, up: vec![], down: vec![] })
+            })
+        })
     }
 }
 

@@ -23,11 +23,20 @@ use minionn_core::wire::{Checksum, Greeting, packed_len, unpack, unpack_widths};
 use serde_json::{Value, json};
 
 fn domain(number: u64) -> Domain {
-    let all = [Domain::Derive, Domain::Uniform, Domain::Ternary, Domain::Noise, Domain::Flood, Domain::Mask, Domain::Label];
+    let all = [
+        Domain::Derive,
+        Domain::Uniform,
+        Domain::Ternary,
+        Domain::Noise,
+        Domain::Flood,
+        Domain::Mask,
+        Domain::Label,
+    ];
     all[number as usize - 1]
 }
 
-/// What of a case the engine has public functions for; `expected` is for those parts that it keeps to itself.
+/// What of a case the engine has public functions for; `expected` is for those parts that it keeps
+/// to itself.
 pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
     match kind {
         "Frame" => {
@@ -60,7 +69,8 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             json!({ "bytes": hex(&bytes) })
         }
         "Stream" => {
-            let mut prg = Seed(case.seed("seed")).stream(domain(case.u64("domain")), case.u64("index"));
+            let mut prg =
+                Seed(case.seed("seed")).stream(domain(case.u64("domain")), case.u64("index"));
             let mut bytes = [0; 1000];
             bytes[..4].copy_from_slice(&prg.next_u32().to_le_bytes());
             bytes[4..12].copy_from_slice(&prg.next_u64().to_le_bytes());
@@ -75,7 +85,10 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         }
         "Tile" => {
             let (ring, weight_bits, inputs, outputs) = case.fully_connected();
-            match Tile::choose(&plan::Op::FullyConnected { ring, weight_bits, inputs, outputs }, case.usize("stock")) {
+            match Tile::choose(
+                &plan::Op::FullyConnected { ring, weight_bits, inputs, outputs },
+                case.usize("stock"),
+            ) {
                 Ok(t) => {
                     json!({ "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.level.limbs, "flood": t.level.flood, "upload": t.upload_bytes(), "download": t.download_bytes() })
                 }
@@ -92,28 +105,39 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         "Uniform" => {
             let limb = &LIMBS[case.usize("limb")];
             let mut a = vec![0; twin::N];
-            Mask::new(&Seed(case.seed("seed")), case.u64("number"), case.usize("limb")).fill(limb, &mut a);
+            Mask::new(&Seed(case.seed("seed")), case.u64("number"), case.usize("limb"))
+                .fill(limb, &mut a);
             summary(a.into_iter().map(i64::from))
         }
         "Ternary" => {
             let mut values = [0; twin::N];
-            Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index"))).fill(&mut values);
+            Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index")))
+                .fill(&mut values);
             summary(values.map(i64::from))
         }
         "Noise" => {
             let mut values = [0; twin::N];
-            Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index"))).fill(&mut values);
+            Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index")))
+                .fill(&mut values);
             summary(values.map(i64::from))
         }
         "Flooding" => {
             let residues = LIMBS.each_ref().map(|limb| {
                 let mut prg = Seed(case.seed("seed")).stream(Domain::Flood, case.u64("index"));
-                summary((0..100).map(|_| i64::from(limb.canonical(sample::flood(&mut prg, case.u64("bits") as u32, limb)))))
+                summary((0..100).map(|_| {
+                    i64::from(limb.canonical(sample::flood(
+                        &mut prg,
+                        case.u64("bits") as u32,
+                        limb,
+                    )))
+                }))
             });
             json!({ "exact": expected["exact"], "limbs": residues })
         }
         "Encode" => {
-            let plaintext = case.0["bits"].as_u64().map_or(Plaintext::Slots, |bits| Plaintext::Bits(bits as u32));
+            let plaintext = case.0["bits"]
+                .as_u64()
+                .map_or(Plaintext::Slots, |bits| Plaintext::Bits(bits as u32));
             let encoder = Encoder::new(plaintext, case.usize("limbs"));
             let residue = |i: usize| LIMBS[i].canonical(encoder.encode(i, case.u64("m")));
             json!({ "exact": expected["exact"], "residues": (0..case.usize("limbs")).map(residue).collect::<Vec<_>>() })
@@ -136,33 +160,59 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             let encoder = Encoder::new(Plaintext::Bits(bits), case.usize("limbs"));
             json!({ "limbs": encryptions(case, &message(bits), Some(&encoder), case.usize("limbs"), case.u64("number")) })
         }
-        "TMMO" => json!({ "hash": block(Tmmo::new(case.block("key")).hash([case.block("x")], [case.block("tweak")])[0]) }),
+        "TMMO" => {
+            json!({ "hash": block(Tmmo::new(case.block("key")).hash([case.block("x")], [case.block("tweak")])[0]) })
+        }
         "Extension" => extension_by_core(case),
         "Activation" => {
             let bits = |name| Modulus::Bits(case.u8(name));
             let function = if case.0["relu"] == true { Function::Relu } else { Function::Identity };
-            let neuron = Neuron { function, modulus_in: bits("ring"), modulus_out: bits("ring_out"), shift: case.u8("shift") };
+            let neuron = Neuron {
+                function,
+                modulus_in: bits("ring"),
+                modulus_out: bits("ring_out"),
+                shift: case.u8("shift"),
+            };
             garbled_by_core(&neuron, case.usize("neurons"), case.u64("layer"))
         }
         "Argmax" => {
-            let argmax = Argmax { modulus: Modulus::Bits(case.u8("ring")), inputs: case.u64("elements") as u32 };
+            let argmax = Argmax {
+                modulus: Modulus::Bits(case.u8("ring")),
+                inputs: case.u64("elements") as u32,
+            };
             garbled_by_core(&argmax, 1, case.u64("layer"))
         }
         "Product" => {
             let (ring, t, q, session, delta, tweak) = product_labels(case);
             let (modulus, hash) = (Modulus::Bits(ring as u8), Tmmo::new(session));
             let mut corrections = vec![0; ring as usize];
-            let p_s = ot::product::server_product(modulus, case.u64("a"), &q, delta, &hash, tweak, &mut corrections).unwrap();
-            let p_c = ot::product::client_product(modulus, case.u64("v"), &t, &hash, tweak, &corrections).unwrap();
+            let p_s = ot::product::server_product(
+                modulus,
+                case.u64("a"),
+                &q,
+                delta,
+                &hash,
+                tweak,
+                &mut corrections,
+            )
+            .unwrap();
+            let p_c =
+                ot::product::client_product(modulus, case.u64("v"), &t, &hash, tweak, &corrections)
+                    .unwrap();
             let bytes = twin::pack(corrections.iter().zip(0..).map(|(&c, i)| (c, ring - i)));
             let mut back = vec![0; ring as usize];
             assert!(unpack_widths(&bytes, |i| ring - i as u32, &mut back) && back == corrections);
             json!({ "corrections": corrections, "p_s": p_s, "p_c": p_c })
         }
         "Choice" => {
-            let (op, repetition) = (core_op(chosen(case)), Repetition::from_k(case.u8("k")).unwrap());
+            let (op, repetition) =
+                (core_op(chosen(case)), Repetition::from_k(case.u8("k")).unwrap());
             let most = (0..=48).rev().find(|&worth| {
-                let options = Options { repetition, activations: Activations::Compared { worth }, ..Options::default() };
+                let options = Options {
+                    repetition,
+                    activations: Activations::Compared { worth },
+                    ..Options::default()
+                };
                 Compared::of(&op, &options).is_some()
             });
             Compared::possible(&op).map_or(json!({ "possible": false }), |compared| {
@@ -177,14 +227,21 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
     }
 }
 
-fn encryptions(case: &Case<'_>, message: &[u64], encoder: Option<&Encoder>, limbs: usize, number: u64) -> Vec<Value> {
+fn encryptions(
+    case: &Case<'_>,
+    message: &[u64],
+    encoder: Option<&Encoder>,
+    limbs: usize,
+    number: u64,
+) -> Vec<Value> {
     let key = SecretKey::new(Seed(case.seed("secret")));
     let (public, mut noise) = (Seed(case.seed("public")), vec![0; twin::N]);
     encrypt::noise(&Seed(case.seed("noise")), number, &mut noise);
     let limb = |index: usize| {
         let mut secret = vec![0; twin::N];
         key.expand(&LIMBS[index], &mut secret);
-        let mut poly: Vec<i32> = message.iter().map(|&m| encoder.map_or(0, |e| e.encode(index, m))).collect();
+        let mut poly: Vec<i32> =
+            message.iter().map(|&m| encoder.map_or(0, |e| e.encode(index, m))).collect();
         SecretKey::encrypt_limb(index, number, &public, &noise, &secret, &mut poly);
         summary(poly.iter().map(|&x| i64::from(x)))
     };
@@ -193,19 +250,31 @@ fn encryptions(case: &Case<'_>, message: &[u64], encoder: Option<&Encoder>, limb
 
 fn extension_by_core(case: &Case<'_>) -> Value {
     let repetition = Repetition::from_k(case.u8("k")).unwrap();
-    let (pairing, session, delta) = (Tmmo::new(case.block("pairing")), Tmmo::new(case.block("session")), case.block("delta"));
-    let choices: Vec<u128> = case.0["choices"].as_array().unwrap().iter().map(|c| Case(&json!({ "c": c })).block("c")).collect();
-    let (mut client_leaves, mut server_leaves) = (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
+    let (pairing, session, delta) =
+        (Tmmo::new(case.block("pairing")), Tmmo::new(case.block("session")), case.block("delta"));
+    let choices: Vec<u128> = case.0["choices"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|c| Case(&json!({ "c": c })).block("c"))
+        .collect();
+    let (mut client_leaves, mut server_leaves) =
+        (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
     let mut pairs = vec![[0; 2]; 128];
     let mut roots = Seed(case.seed("roots")).stream(Domain::Label, 0);
-    let mut receiver = Receiver::new(repetition, &mut roots, &pairing, &session, &mut client_leaves, &mut pairs).unwrap();
-    let received: Vec<u128> = pairs.iter().enumerate().map(|(j, m)| m[(delta >> j & 1) as usize]).collect();
-    let mut sender = Sender::new(repetition, delta, &received, &pairing, &session, &mut server_leaves).unwrap();
+    let mut receiver =
+        Receiver::new(repetition, &mut roots, &pairing, &session, &mut client_leaves, &mut pairs)
+            .unwrap();
+    let received: Vec<u128> =
+        pairs.iter().enumerate().map(|(j, m)| m[(delta >> j & 1) as usize]).collect();
+    let mut sender =
+        Sender::new(repetition, delta, &received, &pairing, &session, &mut server_leaves).unwrap();
     let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];
     let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
     receiver.extend(&choices, &mut t, &mut corrections).unwrap();
     sender.extend(&corrections, &mut q).unwrap();
-    let corrections: Vec<u128> = corrections.chunks(16).map(|c| u128::from_le_bytes(c.try_into().unwrap())).collect();
+    let corrections: Vec<u128> =
+        corrections.chunks(16).map(|c| u128::from_le_bytes(c.try_into().unwrap())).collect();
     json!({ "messages": blocks(&pairs.concat()), "corrections": blocks(&corrections), "t": blocks(&t), "q": blocks(&q) })
 }
 

@@ -9,11 +9,16 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
     match kind {
-        "Frame" => json!({ "frame": hex(&twin::Message { up: true, tag: case.u8("tag"), payload: case.bytes("payload") }.frame(0)) }),
+        "Frame" => {
+            json!({ "frame": hex(&twin::Message { up: true, tag: case.u8("tag"), payload: case.bytes("payload") }.frame(0)) })
+        }
         "Greeting" => json!({ "code": greeting_by_twin(&case.bytes("frame")) }),
-        "Packed" => json!({ "bytes": hex(&twin::pack_all(&case.numbers("values"), case.u64("bits") as u32)) }),
+        "Packed" => {
+            json!({ "bytes": hex(&twin::pack_all(&case.numbers("values"), case.u64("bits") as u32)) })
+        }
         "Stream" => {
-            let mut stream = twin::Stream::new(case.seed("seed"), case.u64("domain"), case.u64("index"));
+            let mut stream =
+                twin::Stream::new(case.seed("seed"), case.u64("domain"), case.u64("index"));
             let bytes: [u8; 1000] = stream.bytes();
             json!({ "first": hex(&bytes[..16]), "sha256_of_1000": hex(&twin::sha256(&bytes)) })
         }
@@ -25,7 +30,10 @@ pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
         }
         "Tile" => {
             let (ring, weight_bits, inputs, outputs) = case.fully_connected();
-            match twin::Tile::choose(twin::Op::FullyConnected { ring, weight_bits, inputs, outputs }, case.usize("stock")) {
+            match twin::Tile::choose(
+                twin::Op::FullyConnected { ring, weight_bits, inputs, outputs },
+                case.usize("stock"),
+            ) {
                 Some(t) => {
                     json!({ "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_w, "limbs": t.limbs, "flood": t.flood, "upload": t.upload(), "download": t.download() })
                 }
@@ -39,15 +47,28 @@ pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
             assert_eq!(twin::interpolate(&values, twin::LIMBS[limb]), a);
             for i in [0, 1, 2, 77, 2048, 4095_u16] {
                 let point = 2 * usize::from(i.reverse_bits() >> 4) + 1;
-                assert_eq!(values[usize::from(i)], twin::value_at(&a, point, twin::LIMBS[limb]), "index {i}");
+                assert_eq!(
+                    values[usize::from(i)],
+                    twin::value_at(&a, point, twin::LIMBS[limb]),
+                    "index {i}"
+                );
             }
             summary(values.iter().map(|&x| x as i64))
         }
-        "Uniform" => summary(twin::uniform(case.seed("seed"), case.u64("number"), case.usize("limb")).iter().map(|&x| x as i64)),
-        "Ternary" => summary(twin::ternary(case.seed("seed"), case.u64("index")).iter().map(|&x| x as i64)),
-        "Noise" => summary(twin::noise(case.seed("seed"), case.u64("index"), twin::N).iter().map(|&x| x as i64)),
+        "Uniform" => summary(
+            twin::uniform(case.seed("seed"), case.u64("number"), case.usize("limb"))
+                .iter()
+                .map(|&x| x as i64),
+        ),
+        "Ternary" => {
+            summary(twin::ternary(case.seed("seed"), case.u64("index")).iter().map(|&x| x as i64))
+        }
+        "Noise" => summary(
+            twin::noise(case.seed("seed"), case.u64("index"), twin::N).iter().map(|&x| x as i64),
+        ),
         "Flooding" => {
-            let values = twin::flooding(case.seed("seed"), case.u64("index"), case.u64("bits") as u32, 100);
+            let values =
+                twin::flooding(case.seed("seed"), case.u64("index"), case.u64("bits") as u32, 100);
             let residues = |p: u64| summary(values.iter().map(|x| x.rem_euclid(p.into()) as i64));
             json!({ "exact": values[..4].iter().map(|x| x.to_string()).collect::<Vec<_>>(), "limbs": twin::LIMBS.map(residues) })
         }
@@ -69,34 +90,63 @@ pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
         "Upload" => {
             let (bits, limbs) = (case.u64("bits") as u32, case.usize("limbs"));
             let key = twin::Key::new(case.seed("secret"));
-            let m: Vec<u128> = message(bits).iter().map(|&m| twin::encode(m, 1 << bits, limbs)).collect();
-            let c0 = key.encrypt(&m, limbs, case.u64("number"), case.seed("public"), case.seed("noise"));
+            let m: Vec<u128> =
+                message(bits).iter().map(|&m| twin::encode(m, 1 << bits, limbs)).collect();
+            let c0 =
+                key.encrypt(&m, limbs, case.u64("number"), case.seed("public"), case.seed("noise"));
             json!({ "limbs": c0.iter().map(|c| summary(c.iter().map(|&x| x as i64))).collect::<Vec<_>>() })
         }
-        "TMMO" => json!({ "hash": block(twin::tmmo(case.block("key"), case.block("x"), case.block("tweak"))) }),
+        "TMMO" => {
+            json!({ "hash": block(twin::tmmo(case.block("key"), case.block("x"), case.block("tweak"))) })
+        }
         "Extension" => {
             let mut roots = twin::Stream::new(case.seed("roots"), 7, 0);
-            let trees = twin::Trees::new(case.block("pairing"), case.usize("k"), || u128::from_le_bytes(roots.bytes()));
+            let trees = twin::Trees::new(case.block("pairing"), case.usize("k"), || {
+                u128::from_le_bytes(roots.bytes())
+            });
             let trees = trees.of_session(case.block("session"));
-            let choices: Vec<u128> = case.0["choices"].as_array().unwrap().iter().map(|c| Case(&json!({ "c": c })).block("c")).collect();
-            let groups: Vec<_> = choices.iter().zip(0..).map(|(&c, number)| trees.extend(number, c, case.block("delta"))).collect();
-            let all = |f: fn(&twin::Group) -> &Vec<u128>| blocks(&groups.iter().flat_map(|g| f(g).clone()).collect::<Vec<_>>());
-            let messages: Vec<u128> = trees.messages().iter().flat_map(|&(m0, m1)| [m0, m1]).collect();
+            let choices: Vec<u128> = case.0["choices"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|c| Case(&json!({ "c": c })).block("c"))
+                .collect();
+            let groups: Vec<_> = choices
+                .iter()
+                .zip(0..)
+                .map(|(&c, number)| trees.extend(number, c, case.block("delta")))
+                .collect();
+            let all = |f: fn(&twin::Group) -> &Vec<u128>| {
+                blocks(&groups.iter().flat_map(|g| f(g).clone()).collect::<Vec<_>>())
+            };
+            let messages: Vec<u128> =
+                trees.messages().iter().flat_map(|&(m0, m1)| [m0, m1]).collect();
             json!({ "messages": blocks(&messages), "corrections": all(|g| &g.corrections), "t": all(|g| &g.t), "q": all(|g| &g.q) })
         }
         "Activation" => {
-            let function = if case.0["relu"] == true { twin::Function::Relu } else { twin::Function::Identity };
-            let (ring, shift, ring_out) = (case.usize("ring"), case.usize("shift"), case.usize("ring_out"));
+            let function = if case.0["relu"] == true {
+                twin::Function::Relu
+            } else {
+                twin::Function::Identity
+            };
+            let (ring, shift, ring_out) =
+                (case.usize("ring"), case.usize("shift"), case.usize("ring_out"));
             let circuit = twin::Circuit::activation(function, ring, shift, ring_out);
             garbled_by_twin(&circuit, case.usize("neurons"), ring + ring_out, case.u64("layer"))
         }
         "Argmax" => {
             let (ring, elements) = (case.usize("ring"), case.usize("elements"));
-            garbled_by_twin(&twin::Circuit::argmax(ring, elements), 1, ring * elements, case.u64("layer"))
+            garbled_by_twin(
+                &twin::Circuit::argmax(ring, elements),
+                1,
+                ring * elements,
+                case.u64("layer"),
+            )
         }
         "Product" => {
             let (ring, t, q, session, delta, tweak) = product_labels(case);
-            let p = twin::product(session, ring, case.u64("a"), case.u64("v"), &q, &t, delta, tweak);
+            let p =
+                twin::product(session, ring, case.u64("a"), case.u64("v"), &q, &t, delta, tweak);
             json!({ "corrections": p.corrections, "p_s": p.p_s, "p_c": p.p_c })
         }
         "Choice" => {
@@ -134,15 +184,29 @@ fn greeting_by_twin(frame: &[u8]) -> u16 {
     match () {
         () if !plan_request && payload[..8] != *b"MiniONN\0" => 108,
         () if version != [1, 0] => 105,
-        () if !plan_request && (![1, 2, 4, 8].contains(&payload[10]) || payload[11] >> 1 > 49 || !(1..=4096).contains(&stock())) => 107,
+        () if !plan_request
+            && (![1, 2, 4, 8].contains(&payload[10])
+                || payload[11] >> 1 > 49
+                || !(1..=4096).contains(&stock())) =>
+        {
+            107
+        }
         () => 0,
     }
 }
 
-fn garbled_by_twin(circuit: &twin::Circuit, neurons: usize, client_bits: usize, layer: u64) -> Value {
+fn garbled_by_twin(
+    circuit: &twin::Circuit,
+    neurons: usize,
+    client_bits: usize,
+    layer: u64,
+) -> Value {
     let (session, own, delta, zero) = garbling(neurons * client_bits);
-    let garbled: Vec<_> =
-        zero.chunks(client_bits).enumerate().map(|(n, zero)| circuit.garble(session, own, delta, layer, n, zero)).collect();
+    let garbled: Vec<_> = zero
+        .chunks(client_bits)
+        .enumerate()
+        .map(|(n, zero)| circuit.garble(session, own, delta, layer, n, zero))
+        .collect();
     let tables: Vec<u8> = garbled.iter().flat_map(|g| g.tables.concat()).collect();
     let labels: Vec<u128> = garbled.iter().flat_map(|g| g.server_zero.concat()).collect();
     json!({
@@ -156,11 +220,23 @@ fn garbled_by_twin(circuit: &twin::Circuit, neurons: usize, client_bits: usize, 
 pub(super) fn product_labels(case: &Case<'_>) -> (u32, Vec<u128>, Vec<u128>, u128, u128, u128) {
     let ring = case.u64("ring") as u32;
     let (session, _, delta, q) = garbling(ring as usize);
-    let t = q.iter().enumerate().map(|(i, q)| q ^ if case.u64("v") >> i & 1 == 1 { delta } else { 0 }).collect();
-    (ring, t, q, session, delta, u128::from(case.u64("layer")) << 40 | u128::from(case.u64("element")) << 8)
+    let t = q
+        .iter()
+        .enumerate()
+        .map(|(i, q)| q ^ if case.u64("v") >> i & 1 == 1 { delta } else { 0 })
+        .collect();
+    (
+        ring,
+        t,
+        q,
+        session,
+        delta,
+        u128::from(case.u64("layer")) << 40 | u128::from(case.u64("element")) << 8,
+    )
 }
 
-/// Direction, tag, length, digest. What comparisons say in turn is one entry, its digest that of all payloads.
+/// Direction, tag, length, digest. What comparisons say in turn is one entry, its digest that of
+/// all payloads.
 pub(super) fn messages(all: &[twin::Message]) -> Value {
     let line = |run: &[twin::Message]| {
         let direction = if run[0].tag == 22 {
@@ -171,14 +247,26 @@ pub(super) fn messages(all: &[twin::Message]) -> Value {
             "down"
         };
         let payloads: Vec<u8> = run.iter().flat_map(|m| m.payload.clone()).collect();
-        format!("{direction} {} {} {}", run[0].tag, row(run.iter().map(|m| m.payload.len())), hex(&twin::sha256(&payloads)))
+        format!(
+            "{direction} {} {} {}",
+            run[0].tag,
+            row(run.iter().map(|m| m.payload.len())),
+            hex(&twin::sha256(&payloads))
+        )
     };
-    all.chunk_by(|a, b| a.tag == 22 && b.tag == 22 && a.up != b.up).map(line).collect::<Vec<_>>().into()
+    all.chunk_by(|a, b| a.tag == 22 && b.tag == 22 && a.up != b.up)
+        .map(line)
+        .collect::<Vec<_>>()
+        .into()
 }
 
 /// What both parties keep of a session, if they do.
 pub(super) fn kept(case: &Case<'_>, [client, server]: [&[u8]; 2]) -> Value {
-    if case.0["keep"] == true { json!({ "client": hex(client), "server_sha256": hex(&twin::sha256(server)) }) } else { Value::Null }
+    if case.0["keep"] == true {
+        json!({ "client": hex(client), "server_sha256": hex(&twin::sha256(server)) })
+    } else {
+        Value::Null
+    }
 }
 
 /// The session that made the pairing, if this one goes on with it.
@@ -207,7 +295,13 @@ fn twin_options(case: &Case<'_>) -> twin::Options {
 pub(super) fn session_by_twin(case: &Case<'_>) -> Arc<Run> {
     type Slot = Arc<OnceLock<Arc<Run>>>;
     static RUNS: OnceLock<Mutex<HashMap<String, Slot>>> = OnceLock::new();
-    let slot = RUNS.get_or_init(Mutex::default).lock().unwrap().entry(case.0.to_string()).or_default().clone();
+    let slot = RUNS
+        .get_or_init(Mutex::default)
+        .lock()
+        .unwrap()
+        .entry(case.0.to_string())
+        .or_default()
+        .clone();
     slot.get_or_init(|| {
         let net = network(case.0["network"].as_str().unwrap());
         let options = twin_options(case);
@@ -225,14 +319,22 @@ pub(super) fn session_by_twin(case: &Case<'_>) -> Arc<Run> {
             for ((best, opened), x) in session.predict(stock).into_iter().zip(stock) {
                 let clear = net.evaluate(x);
                 let first = (0..clear.len()).find(|&i| clear[i] == *clear.iter().max().unwrap());
-                assert!(first == Some(best) && (opened.is_empty() || opened == clear), "the twin's own answer");
+                assert!(
+                    first == Some(best) && (opened.is_empty() || opened == clear),
+                    "the twin's own answer"
+                );
                 answers.push(json!({ "best": best, "opened": opened }));
             }
         }
         session.close();
         let [client, server] = session.pairing.export();
         let pairing = kept(case, [&client, &server]);
-        Arc::new(Run { answers: answers.into(), pairing, base_ot: session.base_ot.clone(), messages: session.messages })
+        Arc::new(Run {
+            answers: answers.into(),
+            pairing,
+            base_ot: session.base_ot.clone(),
+            messages: session.messages,
+        })
     })
     .clone()
 }

@@ -18,9 +18,14 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
         hello
     };
     let frame = |tag: u8, payload: &[u8]| json!({ "tag": tag, "payload": hex(payload) });
-    let greeting = |comment: &str, frame: Vec<u8>| json!({ "comment": comment, "frame": hex(&frame) });
-    let framed = |tag, payload: &[u8]| twin::Message { up: true, tag, payload: payload.to_vec() }.frame(0);
-    let mut greetings = vec![greeting("a hello", framed(1, &hello)), greeting("asks for the plan", framed(2, &[1, 0]))];
+    let greeting =
+        |comment: &str, frame: Vec<u8>| json!({ "comment": comment, "frame": hex(&frame) });
+    let framed =
+        |tag, payload: &[u8]| twin::Message { up: true, tag, payload: payload.to_vec() }.frame(0);
+    let mut greetings = vec![
+        greeting("a hello", framed(1, &hello)),
+        greeting("asks for the plan", framed(2, &[1, 0])),
+    ];
     for (at, value, comment) in [
         (0, b'm', "magic"),
         (8, 2, "version"),
@@ -46,12 +51,21 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
     let widths = [1, 5, 8, 13, 27, 44, 53, 64];
     let values = |bits: u32| {
         let mut g = common::Lcg(bits.into());
-        (0..11).map(|_| (g.next() << 33 ^ g.next() << 11 ^ g.next()) & (u64::MAX >> (64 - bits))).collect::<Vec<_>>()
+        (0..11)
+            .map(|_| (g.next() << 33 ^ g.next() << 11 ^ g.next()) & (u64::MAX >> (64 - bits)))
+            .collect::<Vec<_>>()
     };
     let tile = |(ring, weight_bits, inputs, outputs, stock): (u8, u8, u32, u32, u32)| json!({ "ring": ring, "weight_bits": weight_bits, "inputs": inputs, "outputs": outputs, "stock": stock });
     let activation = |function: &str, [ring, shift, ring_out]: [u8; 3], len: u32, k: u8| json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "len": len, "k": k });
     let pool = |function: &str, [ring, shift, ring_out]: [u8; 3], window: &str, k: u8| json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "window": window, "k": k });
-    let neurons = [(true, 20, 7, 19), (false, 21, 12, 30), (true, 8, 0, 44), (true, 44, 30, 8), (false, 9, 7, 9), (true, 13, 11, 13)];
+    let neurons = [
+        (true, 20, 7, 19),
+        (false, 21, 12, 30),
+        (true, 8, 0, 44),
+        (true, 44, 30, 8),
+        (false, 9, 7, 9),
+        (true, 13, 11, 13),
+    ];
     vec![
         ("Frame", vec![frame(8, &[]), frame(255, &[108, 0]), frame(16, b"123456789"), frame(1, &hello)]),
         ("Greeting", greetings),
@@ -223,11 +237,23 @@ pub(super) fn chosen(case: &Case<'_>) -> twin::Op {
         other => panic!("no function {other}"),
     };
     if case.0.get("window").is_none() {
-        return twin::Op::Activation { ring, ring_out, shift, function, len: case.u64("len") as u32 };
+        return twin::Op::Activation {
+            ring,
+            ring_out,
+            shift,
+            function,
+            len: case.u64("len") as u32,
+        };
     }
     let numbers: Vec<u32> = text("window").iter().map(|x| x.parse().unwrap()).collect();
     let pair = |i: usize| [numbers[i], numbers[i + 1]];
     let padding = [7, 8, 9, 10].map(|i| numbers[i] as u16);
-    let window = twin::Window { channels: numbers[0], size: pair(1), kernel: pair(3), stride: pair(5), padding };
+    let window = twin::Window {
+        channels: numbers[0],
+        size: pair(1),
+        kernel: pair(3),
+        stride: pair(5),
+        padding,
+    };
     twin::Op::MaxPool { ring, ring_out, shift, function, window }
 }

@@ -1,10 +1,16 @@
-//! The reference twin (tests/twin/twin.rs), its vectors (tests/vectors/twin.json), and the engine, held against each other.
+//! The reference twin (tests/twin/twin.rs), its vectors (tests/vectors/twin.json), and the engine,
+//! held against each other.
 //!
-//! A case of the vectors has inputs and expected results. The twin must reproduce all of them, and so must the engine: by its public
-//! functions where it has them, and message by message for whole sessions.
-//! With `MINIONN_WRITE_VECTORS=1` the twin writes the file anew.
+//! A case of the vectors has inputs and expected results. The twin must reproduce all of them, and
+//! so must the engine: by its public functions where it has them, and message by message for whole
+//! sessions. With `MINIONN_WRITE_VECTORS=1` the twin writes the file anew.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test may panic"
+)]
 
 use crate::common;
 mod by_core;
@@ -108,7 +114,12 @@ fn committed() -> Vec<(String, Value, Value, u64)> {
     for group in file["testGroups"].as_array().unwrap() {
         for test in group["tests"].as_array().unwrap() {
             let kind = group["type"].as_str().unwrap().to_owned();
-            all.push((kind, test["input"].clone(), test["expected"].clone(), test["tcId"].as_u64().unwrap()));
+            all.push((
+                kind,
+                test["input"].clone(),
+                test["expected"].clone(),
+                test["tcId"].as_u64().unwrap(),
+            ));
         }
     }
     assert_eq!(file["numberOfTests"].as_u64(), Some(all.len() as u64));
@@ -154,7 +165,9 @@ fn each(check: impl Fn(&str, &Value, &Value, u64) + Sync) {
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                while let Some((kind, input, expected, id)) = cases.iter().rev().nth(next.fetch_add(1, Ordering::Relaxed)) {
+                while let Some((kind, input, expected, id)) =
+                    cases.iter().rev().nth(next.fetch_add(1, Ordering::Relaxed))
+                {
                     check(kind, input, expected, *id);
                 }
             });
@@ -167,11 +180,22 @@ fn twin_and_engine_reproduce_the_vectors() {
     if std::env::var_os("MINIONN_WRITE_VECTORS").is_some_and(|v| v == "1") {
         write();
     }
-    let inputs: Vec<_> = cases().into_iter().flat_map(|(kind, inputs)| inputs.into_iter().map(move |i| (kind.to_owned(), i))).collect();
-    assert_eq!(inputs, committed().into_iter().map(|(kind, input, ..)| (kind, input)).collect::<Vec<_>>(), "the committed cases");
+    let inputs: Vec<_> = cases()
+        .into_iter()
+        .flat_map(|(kind, inputs)| inputs.into_iter().map(move |i| (kind.to_owned(), i)))
+        .collect();
+    assert_eq!(
+        inputs,
+        committed().into_iter().map(|(kind, input, ..)| (kind, input)).collect::<Vec<_>>(),
+        "the committed cases"
+    );
     each(|kind, input, expected, id| {
         assert_eq!(by_twin(kind, &Case(input)), *expected, "the twin, {kind}, tcId {id}");
-        assert_eq!(by_core(kind, &Case(input), expected), *expected, "the engine, {kind}, tcId {id}");
+        assert_eq!(
+            by_core(kind, &Case(input), expected),
+            *expected,
+            "the engine, {kind}, tcId {id}"
+        );
     });
 }
 
@@ -186,10 +210,14 @@ fn primitives_of_the_twin_are_the_published_ones() {
             let case = Case(test);
             match kind {
                 "AES-128" => {
-                    let (key, plain) = (case.bytes("key").try_into().unwrap(), case.bytes("plain").try_into().unwrap());
+                    let (key, plain) = (
+                        case.bytes("key").try_into().unwrap(),
+                        case.bytes("plain").try_into().unwrap(),
+                    );
                     assert_eq!(twin::aes128(key, plain)[..], case.bytes("cipher"));
                     let mut block = [u128::from_le_bytes(plain)];
-                    minionn_core::backend::aes::Aes::of(u128::from_le_bytes(key)).encrypt(0, &mut block);
+                    minionn_core::backend::aes::Aes::of(u128::from_le_bytes(key))
+                        .encrypt(0, &mut block);
                     assert_eq!(block[0].to_le_bytes()[..], case.bytes("cipher"));
                 }
                 "SHA-256" => {
@@ -198,27 +226,35 @@ fn primitives_of_the_twin_are_the_published_ones() {
                     assert_eq!(sha2::Sha256::digest(case.bytes("msg"))[..], case.bytes("digest"));
                 }
                 "ChaCha20 block" => {
-                    // RFC 8439 has a 32-bit counter and a 96-bit nonce: the engine's 64-bit counter does not get there, the twin does.
+                    // RFC 8439 has a 32-bit counter and a 96-bit nonce: the engine's 64-bit counter
+                    // does not get there, the twin does.
                     let nonce = case.bytes("nonce");
-                    let word = |i: usize| u32::from_le_bytes(nonce[4 * i..4 * i + 4].try_into().unwrap());
+                    let word =
+                        |i: usize| u32::from_le_bytes(nonce[4 * i..4 * i + 4].try_into().unwrap());
                     let key = case.bytes("key").try_into().unwrap();
-                    let block = twin::chacha20(&key, [case.u64("counter") as u32, word(0), word(1), word(2)]);
+                    let block = twin::chacha20(
+                        &key,
+                        [case.u64("counter") as u32, word(0), word(1), word(2)],
+                    );
                     assert_eq!(block[..], case.bytes("block"));
                 }
                 "Parameters" if case.usize("n") == minionn_core::params::N => {
-                    let log2_q: f64 = minionn_core::params::PRIMES.iter().map(|&p| f64::from(p).log2()).sum();
+                    let log2_q: f64 =
+                        minionn_core::params::PRIMES.iter().map(|&p| f64::from(p).log2()).sum();
                     assert!(log2_q <= case.u64("max_log2_q") as f64, "{log2_q}");
                 }
                 // Other ring degrees are not used.
                 "Parameters" => continue,
-                // The profile that reproduces Table 3 does not exist yet; the counts are there for it.
+                // The profile that reproduces Table 3 does not exist yet; the counts are there for
+                // it.
                 "Table 3" => assert!(test["encryptions"].is_u64() && test["decryptions"].is_u64()),
                 other => panic!("no check for {other}"),
             }
             *seen.entry(kind).or_insert(0) += 1;
         }
     }
-    let counts = [("AES-128", 1), ("SHA-256", 2), ("ChaCha20 block", 1), ("Parameters", 1), ("Table 3", 2)];
+    let counts =
+        [("AES-128", 1), ("SHA-256", 2), ("ChaCha20 block", 1), ("Parameters", 1), ("Table 3", 2)];
     assert_eq!(seen, HashMap::from(counts));
     assert_eq!(twin::crc32(b"123456789"), 0xcbf4_3926);
 }
@@ -226,8 +262,10 @@ fn primitives_of_the_twin_are_the_published_ones() {
 /// A server's first answer to bytes of a client.
 fn answer(prepared: &Prepared<'_>, options: Options, bytes: &[u8]) -> twin::Message {
     let buffers = Buffers::default();
-    let mut memory = Memory::new(ServerEngine::memory(prepared.model().plan(), &options, buffers).unwrap());
-    let mut server = ServerEngine::new(prepared, options, buffers, memory.bytes(), Seed([2; 32])).unwrap();
+    let mut memory =
+        Memory::new(ServerEngine::memory(prepared.model().plan(), &options, buffers).unwrap());
+    let mut server =
+        ServerEngine::new(prepared, options, buffers, memory.bytes(), Seed([2; 32])).unwrap();
     assert_eq!(server.feed(bytes), bytes.len());
     let _refused = server.poll();
     let mut out = vec![0; 1 << 16];
@@ -236,15 +274,23 @@ fn answer(prepared: &Prepared<'_>, options: Options, bytes: &[u8]) -> twin::Mess
     frames(&out[..first.min(n)], false).pop_front().unwrap()
 }
 
-/// A server answers each greeting of the vectors with a welcome, its plan, or an abort with the code of the document.
+/// A server answers each greeting of the vectors with a welcome, its plan, or an abort with the
+/// code of the document.
 #[test]
 fn the_engine_refuses_with_the_documented_codes() {
     let net = network("relu");
     let bytes = net.model();
-    let options = Options { repetition: Repetition::K4, tables: Tables::Streamed, stock: 3, ..Options::default() };
-    let mut weights = Memory::new(prepared_memory(Model::parse(&bytes).unwrap().plan(), 3).unwrap());
+    let options = Options {
+        repetition: Repetition::K4,
+        tables: Tables::Streamed,
+        stock: 3,
+        ..Options::default()
+    };
+    let mut weights =
+        Memory::new(prepared_memory(Model::parse(&bytes).unwrap().plan(), 3).unwrap());
     let prepared = Prepared::new(Model::parse(&bytes).unwrap(), 3, weights.bytes()).unwrap();
-    let abort = |code: u16| twin::Message { up: false, tag: 255, payload: code.to_le_bytes().to_vec() };
+    let abort =
+        |code: u16| twin::Message { up: false, tag: 255, payload: code.to_le_bytes().to_vec() };
     let mut seen = 0;
     let mut hello = vec![];
     for (kind, input, expected, id) in committed() {
@@ -252,7 +298,8 @@ fn the_engine_refuses_with_the_documented_codes() {
             continue;
         }
         let frame = Case(&input).bytes("frame");
-        let (code, got) = (expected["code"].as_u64().unwrap() as u16, answer(&prepared, options, &frame));
+        let (code, got) =
+            (expected["code"].as_u64().unwrap() as u16, answer(&prepared, options, &frame));
         match (code, frame[0]) {
             // This server wants circuits alone.
             (0, 1) if frame[5 + 11] > 1 => assert_eq!(got, abort(107), "tcId {id}"),
@@ -285,7 +332,10 @@ fn circuits_of_the_twin_are_the_functionalities() {
     for _ in 0..300 {
         let (ring, ring_out) = (8 + g.below(37) as usize, 8 + g.below(37) as usize);
         let shift = g.below(ring as u64 - 1) as usize;
-        let mut bound = || Modulus::Bits(44).to_signed(g.below(1 << 44) >> g.below(36) << (g.below(2) * 8) & ((1 << 44) - 1));
+        let mut bound = || {
+            Modulus::Bits(44)
+                .to_signed(g.below(1 << 44) >> g.below(36) << (g.below(2) * 8) & ((1 << 44) - 1))
+        };
         let ends = [bound(), bound()];
         let function = match g.below(4) {
             0 => twin::Function::Identity,
@@ -298,18 +348,25 @@ fn circuits_of_the_twin_are_the_functionalities() {
         let y = Modulus::Bits(ring as u8).to_signed((s + c) % (1 << ring));
         let out = circuit.plain(bits(s, ring), bits(c, ring).chain(bits(r, ring_out)));
         let result = function.apply(y, shift as u8) as u64;
-        assert_eq!(out, result.wrapping_sub(r) % (1 << ring_out), "{function:?} of {y}, {ring} >> {shift}, {ring_out}");
+        assert_eq!(
+            out,
+            result.wrapping_sub(r) % (1 << ring_out),
+            "{function:?} of {y}, {ring} >> {shift}, {ring_out}"
+        );
     }
     for elements in 2..12 {
         for relu in [false, true] {
             let (ring, ring_out) = (8 + g.below(37) as usize, 8 + g.below(37) as usize);
             let shift = g.below(ring as u64 - 1) as usize;
             let circuit = twin::Circuit::max_pool(relu, ring, shift, ring_out, elements);
-            let shares: Vec<(u64, u64)> = (0..elements).map(|_| (g.below(1 << ring), g.below(1 << ring))).collect();
+            let shares: Vec<(u64, u64)> =
+                (0..elements).map(|_| (g.below(1 << ring), g.below(1 << ring))).collect();
             let r = g.below(1 << ring_out);
             let client = shares.iter().flat_map(|&(_, c)| bits(c, ring)).chain(bits(r, ring_out));
             let out = circuit.plain(shares.iter().flat_map(|&(s, _)| bits(s, ring)), client);
-            let values = shares.iter().map(|&(s, c)| Modulus::Bits(ring as u8).to_signed((s + c) % (1 << ring)));
+            let values = shares
+                .iter()
+                .map(|&(s, c)| Modulus::Bits(ring as u8).to_signed((s + c) % (1 << ring)));
             let function = if relu { twin::Function::Relu } else { twin::Function::Identity };
             let result = function.apply(values.max().unwrap(), shift as u8) as u64;
             assert_eq!(out, result.wrapping_sub(r) % (1 << ring_out));
@@ -317,11 +374,18 @@ fn circuits_of_the_twin_are_the_functionalities() {
     }
     for elements in 2..40 {
         let ring = 8 + g.below(37) as usize;
-        let shares: Vec<(u64, u64)> = (0..elements).map(|_| (g.below(1 << ring), g.below(1 << ring))).collect();
-        let values: Vec<i64> = shares.iter().map(|&(s, c)| Modulus::Bits(ring as u8).to_signed((s + c) % (1 << ring))).collect();
+        let shares: Vec<(u64, u64)> =
+            (0..elements).map(|_| (g.below(1 << ring), g.below(1 << ring))).collect();
+        let values: Vec<i64> = shares
+            .iter()
+            .map(|&(s, c)| Modulus::Bits(ring as u8).to_signed((s + c) % (1 << ring)))
+            .collect();
         let best = (0..elements).find(|&i| values[i] == *values.iter().max().unwrap());
         let circuit = twin::Circuit::argmax(ring, elements);
-        let out = circuit.plain(shares.iter().flat_map(|&(s, _)| bits(s, ring)), shares.iter().flat_map(|&(_, c)| bits(c, ring)));
+        let out = circuit.plain(
+            shares.iter().flat_map(|&(s, _)| bits(s, ring)),
+            shares.iter().flat_map(|&(_, c)| bits(c, ring)),
+        );
         assert_eq!(Some(out as usize), best);
     }
 }

@@ -9,7 +9,13 @@ use minionn_core::plan::{self, Header, Plan, Quantisation};
 pub(super) fn network(name: &str) -> twin::Network {
     use twin::Function::{Clip, Identity, Leaky, Relu};
     use twin::Op::{Activation, Argmax, FullyConnected, MaxPool, Open, Square};
-    let activation = |function, [ring, shift, ring_out]: [u8; 3], len| Activation { ring, ring_out, shift, function, len };
+    let activation = |function, [ring, shift, ring_out]: [u8; 3], len| Activation {
+        ring,
+        ring_out,
+        shift,
+        function,
+        len,
+    };
     let ops = match name {
         "relu" => vec![
             FullyConnected { ring: 20, weight_bits: 8, inputs: 20, outputs: 12 },
@@ -25,9 +31,13 @@ pub(super) fn network(name: &str) -> twin::Network {
             Argmax { ring: 30, len: 5 },
         ],
         "chunks" => {
-            vec![FullyConnected { ring: 22, weight_bits: 8, inputs: 4097, outputs: 3 }, Open { ring: 22, len: 3 }]
+            vec![
+                FullyConnected { ring: 22, weight_bits: 8, inputs: 4097, outputs: 3 },
+                Open { ring: 22, len: 3 },
+            ]
         }
-        // Every kind of comparison: with and without a low part, a carry, levels; to 44 bits and back.
+        // Every kind of comparison: with and without a low part, a carry, levels; to 44 bits and
+        // back.
         "shapes" => vec![
             FullyConnected { ring: 24, weight_bits: 12, inputs: 20, outputs: 5 },
             activation(Identity, [24, 0, 44], 5),
@@ -49,11 +59,29 @@ pub(super) fn network(name: &str) -> twin::Network {
         ],
         // Padding, an odd one out in two rounds; then windows that overlap.
         "pools" => {
-            let window = |channels, size, kernel, stride, padding| twin::Window { channels, size, kernel, stride, padding };
+            let window = |channels, size, kernel, stride, padding| twin::Window {
+                channels,
+                size,
+                kernel,
+                stride,
+                padding,
+            };
             vec![
                 FullyConnected { ring: 19, weight_bits: 8, inputs: 20, outputs: 30 },
-                MaxPool { ring: 19, ring_out: 17, shift: 3, function: Relu, window: window(1, [5, 6], [3, 3], [2, 2], [1, 0, 0, 1]) },
-                MaxPool { ring: 17, ring_out: 18, shift: 1, function: Identity, window: window(3, [2, 1], [2, 1], [1, 1], [0; 4]) },
+                MaxPool {
+                    ring: 19,
+                    ring_out: 17,
+                    shift: 3,
+                    function: Relu,
+                    window: window(1, [5, 6], [3, 3], [2, 2], [1, 0, 0, 1]),
+                },
+                MaxPool {
+                    ring: 17,
+                    ring_out: 18,
+                    shift: 1,
+                    function: Identity,
+                    window: window(3, [2, 1], [2, 1], [1, 1], [0; 4]),
+                },
                 Open { ring: 18, len: 3 },
             ]
         }
@@ -79,11 +107,24 @@ pub(super) fn network(name: &str) -> twin::Network {
     for op in &ops {
         if let FullyConnected { weight_bits, inputs, outputs, .. } = *op {
             let mut g = common::Lcg(u64::from(inputs) << 8 | u64::from(outputs));
-            weights.push((0..inputs * outputs).map(|_| g.below(1 << weight_bits) as i64 - (1 << (weight_bits - 1))).collect());
+            weights.push(
+                (0..inputs * outputs)
+                    .map(|_| g.below(1 << weight_bits) as i64 - (1 << (weight_bits - 1)))
+                    .collect(),
+            );
             biases.push((0..outputs).map(|_| g.below(2000) as i64 - 1000).collect());
         }
     }
-    twin::Network { step: 0.5, least: -100, greatest: 100, output_step: 0.125, name: name.into(), ops, weights, biases }
+    twin::Network {
+        step: 0.5,
+        least: -100,
+        greatest: 100,
+        output_step: 0.125,
+        name: name.into(),
+        ops,
+        weights,
+        biases,
+    }
 }
 
 fn core_function(function: twin::Function) -> Function {
@@ -97,17 +138,35 @@ fn core_function(function: twin::Function) -> Function {
 
 pub(super) fn core_op(op: twin::Op) -> plan::Op {
     match op {
-        twin::Op::FullyConnected { ring, weight_bits, inputs, outputs } => plan::Op::FullyConnected { ring, weight_bits, inputs, outputs },
-        twin::Op::Activation { ring, ring_out, shift, function, len } => {
-            plan::Op::Activation { function: core_function(function), ring_in: ring, ring_out, shift, len }
+        twin::Op::FullyConnected { ring, weight_bits, inputs, outputs } => {
+            plan::Op::FullyConnected { ring, weight_bits, inputs, outputs }
         }
+        twin::Op::Activation { ring, ring_out, shift, function, len } => plan::Op::Activation {
+            function: core_function(function),
+            ring_in: ring,
+            ring_out,
+            shift,
+            len,
+        },
         twin::Op::Square { ring, len } => plan::Op::Square { ring, len },
         twin::Op::Open { ring, len } => plan::Op::Open { ring, len },
         twin::Op::Argmax { ring, len } => plan::Op::Argmax { ring, len },
         twin::Op::MaxPool { ring, ring_out, shift, function, window } => {
             let twin::Window { channels, size: [height, width], kernel, stride, padding } = window;
-            let window = plan::Convolution::window([channels, height, width], kernel, stride, padding.map(u32::from), [1; 2]);
-            plan::Op::MaxPool { function: core_function(function), ring_in: ring, ring_out, shift, window }
+            let window = plan::Convolution::window(
+                [channels, height, width],
+                kernel,
+                stride,
+                padding.map(u32::from),
+                [1; 2],
+            );
+            plan::Op::MaxPool {
+                function: core_function(function),
+                ring_in: ring,
+                ring_out,
+                shift,
+                window,
+            }
         }
     }
 }
@@ -128,8 +187,15 @@ pub(super) fn core_files(net: &twin::Network) -> (Vec<u8>, Vec<u8>) {
     let len = Plan::write(&header, &ops, &mut plan).unwrap();
     plan.truncate(len);
     let mut model = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];
-    let inputs: Vec<usize> = ops.iter().filter(|op| op.is_linear()).map(|op| op.input().1 as usize).collect();
-    Model::write(&plan, |l, i, j| net.weights[l][i * inputs[l] + j], |l, i| net.biases[l][i], &mut model).unwrap();
+    let inputs: Vec<usize> =
+        ops.iter().filter(|op| op.is_linear()).map(|op| op.input().1 as usize).collect();
+    Model::write(
+        &plan,
+        |l, i, j| net.weights[l][i * inputs[l] + j],
+        |l, i| net.biases[l][i],
+        &mut model,
+    )
+    .unwrap();
     (plan, model)
 }
 

@@ -8,7 +8,10 @@ use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::rng::Seed;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{Activations, CLIENT_PAIRING_BYTES, Options, Pairing, Prepared, SERVER_PAIRING_BYTES, Tables, prepared_memory};
+use minionn_core::session::{
+    Activations, CLIENT_PAIRING_BYTES, Options, Pairing, Prepared, SERVER_PAIRING_BYTES, Tables,
+    prepared_memory,
+};
 use minionn_core::wire::{packed_len, unpack};
 use serde_json::{Value, json};
 
@@ -70,14 +73,22 @@ fn engines<T>(
     let model = Model::parse(&bytes).unwrap();
     let plan = *model.plan();
     let tables = if case.0["streamed"] == true { Tables::Streamed } else { Tables::Stored };
-    let activations = compare(case).map_or(Activations::Garbled, |worth| Activations::Compared { worth });
-    let options = Options { repetition: Repetition::from_k(case.u8("k")).unwrap(), tables, stock: case.u64("stock") as u32, activations };
+    let activations =
+        compare(case).map_or(Activations::Garbled, |worth| Activations::Compared { worth });
+    let options = Options {
+        repetition: Repetition::from_k(case.u8("k")).unwrap(),
+        tables,
+        stock: case.u64("stock") as u32,
+        activations,
+    };
     let buffers = Buffers::default();
     let mut weights = Memory::new(prepared_memory(&plan, options.stock).unwrap());
     let prepared = Prepared::new(model, options.stock, weights.bytes()).unwrap();
     let mut client_memory = Memory::new(ClientEngine::memory(&plan, &options, buffers).unwrap());
     let mut server_memory = Memory::new(ServerEngine::memory(&plan, &options, buffers).unwrap());
-    let [own, peers] = pairing.map_or([None, None], |halves| halves.each_ref().map(|half| Some(Pairing::parse(half).unwrap())));
+    let [own, peers] = pairing.map_or([None, None], |halves| {
+        halves.each_ref().map(|half| Some(Pairing::parse(half).unwrap()))
+    });
     let (seed, memory) = (Seed(case.seed("client")), client_memory.bytes());
     let client = match &own {
         None => ClientEngine::new(plan, options, buffers, memory, seed),
@@ -111,14 +122,17 @@ pub(super) fn session_by_core(case: &Case<'_>) -> Value {
         let keep = case.0["keep"] == true;
         let [own, peers] = if keep { export(wire, client, server) } else { Halves::default() };
         let mut answers = vec![];
-        for stock in inputs(case, &network(case.0["network"].as_str().unwrap())).chunks(case.usize("stock")) {
+        for stock in
+            inputs(case, &network(case.0["network"].as_str().unwrap())).chunks(case.usize("stock"))
+        {
             client.prepare().unwrap();
             assert_eq!(wire.settle(client, server), Status::Idle);
             for x in stock {
                 client.predict_quantised(x).unwrap();
                 assert_eq!(wire.settle(client, server), Status::Idle);
                 let mut opened = vec![0; client.answer_len()];
-                answers.push(json!({ "best": client.answer(&mut opened).unwrap(), "opened": opened }));
+                answers
+                    .push(json!({ "best": client.answer(&mut opened).unwrap(), "opened": opened }));
             }
         }
         client.close().unwrap();
@@ -153,11 +167,15 @@ fn sent(case: &Case<'_>, wire: &mut Wire) -> Value {
 
 fn compare_base_ot(payload: &[u8], exact: &[Vec<u64>; 2]) {
     let split = packed_len(twin::N as u64, 21) as usize;
-    for (bytes, (bits, exact)) in [&payload[..split], &payload[split..]].into_iter().zip([21, 26].into_iter().zip(exact)) {
+    for (bytes, (bits, exact)) in
+        [&payload[..split], &payload[split..]].into_iter().zip([21, 26].into_iter().zip(exact))
+    {
         let mut values = vec![0; twin::N];
         assert!(unpack(bytes, bits, &mut values));
         let off = |&(a, b): &(&u64, &u64)| a != b;
-        let near = |(&a, &b): (&u64, &u64)| [0, 1, (1 << bits) - 1].contains(&(a.wrapping_sub(b) % (1 << bits)));
+        let near = |(&a, &b): (&u64, &u64)| {
+            [0, 1, (1 << bits) - 1].contains(&(a.wrapping_sub(b) % (1 << bits)))
+        };
         assert!(values.iter().zip(exact).all(near), "rounded to within one");
         let differ = values.iter().zip(exact).filter(off).count();
         assert!(differ < twin::N / 4, "{differ} differ in the last bit");

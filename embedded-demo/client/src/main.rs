@@ -1,7 +1,9 @@
-//! A microcontroller classifies windows of samples that no one else sees: the server gets masked values only.
+//! A microcontroller classifies windows of samples that no one else sees: the server gets masked
+//! values only.
 //!
-//! No heap, no operating system. Every window's label is held against the integer model's; what the run took is said at the end, one
-//! `result NAME NUMBER` a line, which `cargo xtask embedded` reads.
+//! No heap, no operating system. Every window's label is held against the integer model's; what the
+//! run took is said at the end, one `result NAME NUMBER` a line, which `cargo xtask embedded`
+//! reads.
 #![no_std]
 #![no_main]
 
@@ -45,7 +47,9 @@ fn run(board: &mut Board) -> Option<()> {
     let Ok(plan) = Plan::parse(PLAN) else { return failed("the plan is damaged") };
     println!("{=str} on {=str} over {=str}", plan.name(), board::NAME, link::NAME);
     if platform::SEEDED_BY_HOST {
-        println!("WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only");
+        println!(
+            "WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only"
+        );
     }
     let memory = MEMORY.try_take()?;
     let Some(mut link) = link::of(board) else { return failed("there is no link") };
@@ -73,7 +77,11 @@ fn run(board: &mut Board) -> Option<()> {
 /// Whether an answer is the integer model's, bit for bit.
 fn judge(window: &Window, answer: &Answer) -> bool {
     let label = window.label_of(answer.largest, &answer.outputs);
-    let same = answer.outputs.iter().zip(&window.outputs).all(|(&got, &expected)| got == i64::from(expected));
+    let same = answer
+        .outputs
+        .iter()
+        .zip(&window.outputs)
+        .all(|(&got, &expected)| got == i64::from(expected));
     let right = label == window.label && same;
     let verdict = if right { "PASS" } else { "FAIL" };
     println!("label {=usize}, expected {=usize}: {=str}", label, window.label, verdict);
@@ -115,7 +123,8 @@ fn failed(why: &str) -> Option<()> {
     None
 }
 
-/// Needed by the compiler. The linker drops it with everything that could have come here; where something remains that could, it ends the run.
+/// Needed by the compiler. The linker drops it with everything that could have come here; where
+/// something remains that could, it ends the run.
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     platform::exit(false)

@@ -1,4 +1,5 @@
-//! What is compiled in: the plan, held-out windows, and what the integer model makes of them. Written by `build.rs`.
+//! What is compiled in: the plan, held-out windows, and what the integer model makes of them.
+//! Written by `build.rs`.
 
 use crate::reconstruction::Reconstruction;
 

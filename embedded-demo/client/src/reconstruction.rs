@@ -1,5 +1,5 @@
-//! A network that gives back what it is shown, as well as it can: what it gives back badly is unlike anything that it was trained on. The
-//! build script needs the same.
+//! A network that gives back what it is shown, as well as it can: what it gives back badly is
+//! unlike anything that it was trained on. The build script needs the same.
 
 /// When a window stands out.
 #[derive(Clone, Copy, Debug)]
@@ -12,7 +12,8 @@ pub(crate) struct Reconstruction {
 }
 
 impl Reconstruction {
-    /// Mean squared error of what came back. Sums in this order on host and device, so both get the same number.
+    /// Mean squared error of what came back. Sums in this order on host and device, so both get the
+    /// same number.
     pub(crate) fn error(&self, pairs: impl ExactSizeIterator<Item = (i64, i64)>) -> f32 {
         let count = pairs.len() as f32;
         let squares = pairs.map(|(x, y)| {

@@ -101,7 +101,12 @@ pub(crate) fn classify<L: Link>(
 // Not inlined: so the stack holds the future of one phase at a time.
 
 #[inline(never)]
-fn connect<'a, L: Link>(link: Metered<'a, L>, plan: Plan<'a>, memory: &'a mut [u8], seed: Seed) -> Result<Session<'a, L>> {
+fn connect<'a, L: Link>(
+    link: Metered<'a, L>,
+    plan: Plan<'a>,
+    memory: &'a mut [u8],
+    seed: Seed,
+) -> Result<Session<'a, L>> {
     run(Client::connect(Blocking(link), NoStore, plan, OPTIONS, memory, seed))
 }
 
@@ -111,7 +116,11 @@ fn prepare<L: Link>(client: &mut Session<'_, L>) -> Result<()> {
 }
 
 #[inline(never)]
-fn predict<L: Link>(client: &mut Session<'_, L>, window: &Window, answer: &mut Answer) -> Result<()> {
+fn predict<L: Link>(
+    client: &mut Session<'_, L>,
+    window: &Window,
+    answer: &mut Answer,
+) -> Result<()> {
     answer.largest = run(client.predict(&window.samples, &mut answer.outputs))?;
     Ok(())
 }

@@ -45,5 +45,6 @@ pub fn argument(key: &str) -> Option<u16> {
     }
 }
 
-/// Whether session seeds come from whoever started QEMU, because there is no source of randomness: good for tests only.
+/// Whether session seeds come from whoever started QEMU, because there is no source of randomness:
+/// good for tests only.
 pub const SEEDED_BY_HOST: bool = cfg!(feature = "semihosting");

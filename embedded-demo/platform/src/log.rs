@@ -1,4 +1,5 @@
-//! defmt frames to QEMU's console; `cargo xtask embedded` decodes them. One thread, and no interrupt logs: nothing to lock.
+//! defmt frames to QEMU's console; `cargo xtask embedded` decodes them. One thread, and no
+//! interrupt logs: nothing to lock.
 
 use core::cell::UnsafeCell;
 

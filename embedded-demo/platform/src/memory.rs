@@ -1,12 +1,13 @@
-//! What the firmware uses of flash and RAM. The stack is measured by painting: fill what is free, run, see how much paint is left. Below
-//! it lies a guard that faults when touched, so that a stack which grows too far never reaches the static variables.
+//! What the firmware uses of flash and RAM. The stack is measured by painting: fill what is free,
+//! run, see how much paint is left. Below it lies a guard that faults when touched, so that a stack
+//! which grows too far never reaches the static variables.
 
 use core::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// Paint: unlikely as data, not an address on these machines.
 const PAINT: u32 = 0xa5c3_5a3c;
-/// Bytes that painting leaves alone below its own local variable: room for its frame. They count as used, so this is the least that
-/// [`stack_used`] can say.
+/// Bytes that painting leaves alone below its own local variable: room for its frame. They count as
+/// used, so this is the least that [`stack_used`] can say.
 const MARGIN: usize = 256;
 /// Bytes of the guard: a region of the memory protection unit, aligned to its size.
 const GUARD: usize = 256;
@@ -61,7 +62,8 @@ pub fn sizes() -> Sizes {
 
 /// Forbids access to the guard between static variables and stack. Call once, at the start.
 pub fn guard() {
-    // Bits of the region's size and attributes (ARMv7-M, B3.5): no access, not even for fetching instructions.
+    // Bits of the region's size and attributes (ARMv7-M, B3.5): no access, not even for fetching
+    // instructions.
     const ENABLE: u32 = 1;
     const NEVER_EXECUTE: u32 = 1 << 28;
     const SIZE: u32 = (GUARD.trailing_zeros() - 1) << 1;
@@ -69,8 +71,8 @@ pub fn guard() {
     const DEFAULT_MAP: u32 = 1 << 2;
     const VALID: u32 = 1 << 4;
     let mpu = cortex_m::peripheral::MPU::PTR.cast_mut();
-    // SAFETY: the unit belongs to this function alone. The region covers no variable: it begins above them and ends where `bottom` says
-    // that the stack may begin.
+    // SAFETY: the unit belongs to this function alone. The region covers no variable: it begins
+    // above them and ends where `bottom` says that the stack may begin.
     unsafe {
         (*mpu).rbar.write(guard_start() as u32 | VALID);
         (*mpu).rasr.write(NEVER_EXECUTE | SIZE | ENABLE);
@@ -87,8 +89,10 @@ pub fn paint() {
     let end = (&raw const here as usize - MARGIN) as *mut u32;
     let mut word = bottom();
     while word < end {
-        // SAFETY: between the guard and this function's frame lies only free stack, aligned to words. There is no heap and no other
-        // thread, and an interrupt's frame lies below `here` only while the interrupt runs. Volatile, so that no call of memset takes its place.
+        // SAFETY: between the guard and this function's frame lies only free stack, aligned to
+        // words. There is no heap and no other thread, and an interrupt's frame lies below
+        // `here` only while the interrupt runs. Volatile, so that no call of memset takes its
+        // place.
         unsafe { word.write_volatile(PAINT) };
         word = word.wrapping_add(1);
     }
@@ -98,7 +102,8 @@ pub fn paint() {
 #[inline(never)]
 pub fn stack_used() -> usize {
     let mut word = bottom();
-    // SAFETY: the range is RAM, aligned to words; volatile, because the compiler does not know who wrote it.
+    // SAFETY: the range is RAM, aligned to words; volatile, because the compiler does not know who
+    // wrote it.
     while word < top() && unsafe { word.read_volatile() } == PAINT {
         word = word.wrapping_add(1);
     }

@@ -34,8 +34,8 @@ impl Arguments {
     pub fn get() -> Self {
         let mut bytes = [0; ARGUMENTS];
         let mut block = [bytes.as_mut_ptr() as usize, ARGUMENTS];
-        // SAFETY: SYS_GET_CMDLINE writes at most as many bytes as the second word says to where the first one points, and the length over
-        // the second word.
+        // SAFETY: SYS_GET_CMDLINE writes at most as many bytes as the second word says to where the
+        // first one points, and the length over the second word.
         let result = unsafe { syscall1(nr::GET_CMDLINE, (&raw mut block) as usize) };
         let [_, len] = block;
         Self { bytes, len: if result == 0 { len } else { 0 } }
@@ -45,14 +45,17 @@ impl Arguments {
     #[must_use]
     pub fn value(&self, key: &str) -> Option<&[u8]> {
         let all = self.bytes.get(..self.len)?;
-        all.split(|&byte| byte == b' ' || byte == 0).find_map(|word| word.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
+        all.split(|&byte| byte == b' ' || byte == 0)
+            .find_map(|word| word.strip_prefix(key.as_bytes())?.strip_prefix(b"="))
     }
 
     /// The value of a key that is a decimal number.
     #[must_use]
     pub fn number(&self, key: &str) -> Option<u16> {
         let digits = self.value(key)?;
-        digits.iter().try_fold(0_u16, |n, digit| n.checked_mul(10)?.checked_add(u16::from(digit.checked_sub(b'0').filter(|&d| d < 10)?)))
+        digits.iter().try_fold(0_u16, |n, digit| {
+            n.checked_mul(10)?.checked_add(u16::from(digit.checked_sub(b'0').filter(|&d| d < 10)?))
+        })
     }
 
     /// The value of a key that has 64 hexadecimal digits.
@@ -70,9 +73,10 @@ impl Arguments {
     }
 }
 
-/// Seeds of sessions. QEMU emulates no source of randomness on these boards, so the host hands over 32 fresh bytes for every start
-/// (`seed=…`), and each session gets a seed of its own from them. Whoever sees how QEMU was started can decrypt everything: a real device
-/// takes its seeds from its random number generator.
+/// Seeds of sessions. QEMU emulates no source of randomness on these boards, so the host hands over
+/// 32 fresh bytes for every start (`seed=…`), and each session gets a seed of its own from them.
+/// Whoever sees how QEMU was started can decrypt everything: a real device takes its seeds from its
+/// random number generator.
 pub struct Seeds {
     host: Option<Seed>,
     given: u64,

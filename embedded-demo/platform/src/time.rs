@@ -27,8 +27,8 @@ impl Stopwatch {
         self.since.set(ticks());
     }
 
-    /// Instructions or cycles counted so far, while it runs. It must not run without a stop for longer than the counter takes to go round
-    /// (25 s at the fastest board's clock).
+    /// Instructions or cycles counted so far, while it runs. It must not run without a stop for
+    /// longer than the counter takes to go round (25 s at the fastest board's clock).
     pub fn read(&self) -> u64 {
         self.sum.get() + u64::from(ticks().wrapping_sub(self.since.get())) * u64::from(TICK)
     }

@@ -1,4 +1,5 @@
-//! What a client's hot paths take, in instructions, by the counter of QEMU's `-icount`. A board would count cycles.
+//! What a client's hot paths take, in instructions, by the counter of QEMU's `-icount`. A board
+//! would count cycles.
 
 use crate::garbled::Garbled;
 use minionn_core::lattice::decrypt;
@@ -12,7 +13,8 @@ use minionn_core::wire::GROUP;
 use platform::time::Stopwatch;
 use semihosting::println;
 
-/// Of one ciphertext of three limbs that carries a window of samples, before it is packed for the wire.
+/// Of one ciphertext of three limbs that carries a window of samples, before it is packed for the
+/// wire.
 const ENCRYPTION: u64 = 4_000_000;
 /// Of one ciphertext with the results of the window classifier's first layer.
 const DECRYPTION: u64 = 1_500_000;
@@ -83,7 +85,9 @@ pub(crate) fn decryption() -> bool {
             *residue = poly[usize::from(place)];
         }
     }
-    let same = |i: usize| (decrypt::lift(residues.map(|r| r[i]), limbs) ^ sums[i]) & ((1 << BITS) - 1) == 0;
+    let same = |i: usize| {
+        (decrypt::lift(residues.map(|r| r[i]), limbs) ^ sums[i]) & ((1 << BITS) - 1) == 0
+    };
     (0..OUTPUTS).all(same) && quick
 }
 

@@ -1,7 +1,9 @@
-//! Known-answer tests of `minionn-core` on a Cortex-M4F: prints `name ... ok` or `FAILED` and what each test needed of the stack
-//! through semihosting, then ends QEMU with exit code 0 (all passed) or 1.
+//! Known-answer tests of `minionn-core` on a Cortex-M4F: prints `name ... ok` or `FAILED` and what
+//! each test needed of the stack through semihosting, then ends QEMU with exit code 0 (all passed)
+//! or 1.
 //!
-//! To add a test: write `fn() -> bool` in one of the modules, or in a new one, and name it in [`TESTS`].
+//! To add a test: write `fn() -> bool` in one of the modules, or in a new one, and name it in
+//! [`TESTS`].
 #![no_std]
 #![no_main]
 
@@ -47,7 +49,10 @@ fn main() -> ! {
     println!("minionn-core self-test, {} tests", TESTS.len());
     let failed = TESTS.iter().filter(|test| !run(test)).count();
     let sizes = memory::sizes();
-    println!("flash {}, static RAM {}, deepest stack {} of {} bytes", sizes.flash, sizes.fixed, sizes.stack, sizes.free);
+    println!(
+        "flash {}, static RAM {}, deepest stack {} of {} bytes",
+        sizes.flash, sizes.fixed, sizes.stack, sizes.free
+    );
     println!("{} passed, {failed} failed", TESTS.len() - failed);
     platform::exit(failed == 0 && sizes.sound())
 }

@@ -1,4 +1,5 @@
-//! A network small enough to compute by hand: 3 → 2, ReLU, square, 2 → 2. Used by the firmware and by its build script.
+//! A network small enough to compute by hand: 3 → 2, ReLU, square, 2 → 2. Used by the firmware and
+//! by its build script.
 
 use minionn_core::plan::{Function, Header, Op, Quantisation};
 

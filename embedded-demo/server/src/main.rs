@@ -1,7 +1,9 @@
-//! A microcontroller serves the network in its flash: clients get predictions, it learns nothing of their inputs, they nothing of its weights.
+//! A microcontroller serves the network in its flash: clients get predictions, it learns nothing of
+//! their inputs, they nothing of its weights.
 //!
-//! No heap, no operating system. Weights stay in flash and are transformed limb by limb when they are needed. In QEMU it ends after the
-//! number of sessions that it was started with (`sessions=N`) and says what they took, one `result NAME NUMBER` a line; a board goes on.
+//! No heap, no operating system. Weights stay in flash and are transformed limb by limb when they
+//! are needed. In QEMU it ends after the number of sessions that it was started with (`sessions=N`)
+//! and says what they took, one `result NAME NUMBER` a line; a board goes on.
 #![no_std]
 #![no_main]
 
@@ -54,10 +56,14 @@ fn main() -> ! {
 /// Serves sessions, one after the other; `None` if something was wrong, and was said.
 fn serve(board: &mut Board) -> Option<()> {
     let Ok(model) = Model::parse(MODEL) else { return failed("the model is damaged") };
-    let Ok(prepared) = Prepared::small(model, OPTIONS.stock) else { return failed("the options are out of range") };
+    let Ok(prepared) = Prepared::small(model, OPTIONS.stock) else {
+        return failed("the options are out of range");
+    };
     println!("{=str} on {=str} over {=str}", model.plan().name(), board::NAME, link::NAME);
     if platform::SEEDED_BY_HOST {
-        println!("WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only");
+        println!(
+            "WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only"
+        );
     }
     let memory = MEMORY.try_take()?;
     let Some(mut link) = link::of(board) else { return failed("there is no link") };
@@ -142,7 +148,8 @@ fn failed(why: &str) -> Option<()> {
     None
 }
 
-/// Needed by the compiler. The linker drops it with everything that could have come here; where something remains that could, it ends the run.
+/// Needed by the compiler. The linker drops it with everything that could have come here; where
+/// something remains that could, it ends the run.
 #[panic_handler]
 fn panic(_: &PanicInfo<'_>) -> ! {
     platform::exit(false)

@@ -15,7 +15,8 @@ use serde::Serialize;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
-/// What a session takes beside the memory that `minionn plan` tells: two buffers of 128 KiB, a thread's stack, the allocator's own.
+/// What a session takes beside the memory that `minionn plan` tells: two buffers of 128 KiB, a
+/// thread's stack, the allocator's own.
 pub const BESIDE: u64 = 512 << 10;
 
 /// What it came to.
@@ -33,7 +34,8 @@ pub struct Measured {
     pub bytes: u64,
     /// Memory of a session on the server, as `minionn plan` tells it.
     pub planned: u64,
-    /// Memory that the server's process took for each client while all sessions were open; unknown where the system does not tell.
+    /// Memory that the server's process took for each client while all sessions were open; unknown
+    /// where the system does not tell.
     pub resident: Option<u64>,
 }
 
@@ -72,8 +74,14 @@ impl Gate {
 /// Has `clients` clients make a stock of predictions each; all sessions are open at the same time.
 ///
 /// # Errors
-/// If a session fails, an answer is not the integer model's, the traffic is not as predicted, or the server takes more memory than planned.
-pub fn measure(model: &[u8], options: Options, clients: u32, seed: &Seed) -> anyhow::Result<Measured> {
+/// If a session fails, an answer is not the integer model's, the traffic is not as predicted, or
+/// the server takes more memory than planned.
+pub fn measure(
+    model: &[u8],
+    options: Options,
+    clients: u32,
+    seed: &Seed,
+) -> anyhow::Result<Measured> {
     let parsed = Model::parse(model)?;
     let plan = *parsed.plan();
     let (most, stock) = ((clients + 1).to_string(), options.stock.to_string());
@@ -82,8 +90,17 @@ pub fn measure(model: &[u8], options: Options, clients: u32, seed: &Seed) -> any
     let expected = plain::evaluate(&parsed, &inputs)?.predictions;
     let settings = Settings { options, ..Settings::default() };
     let one = |progress: &mut dyn FnMut()| -> anyhow::Result<u64> {
-        let report = client::predict(client::connect(server.address())?, plan, &settings, &inputs, progress)?;
-        ensure!(report.predictions == expected, "a private prediction differs from the integer model: please report this");
+        let report = client::predict(
+            client::connect(server.address())?,
+            plan,
+            &settings,
+            &inputs,
+            progress,
+        )?;
+        ensure!(
+            report.predictions == expected,
+            "a private prediction differs from the integer model: please report this"
+        );
         Ok(report.setup.bytes() + report.offline.bytes() + report.online.bytes())
     };
     // Weights are transformed for the first client.
@@ -96,15 +113,22 @@ pub fn measure(model: &[u8], options: Options, clients: u32, seed: &Seed) -> any
         gate.wait(|waiting| waiting.there == clients || waiting.lost);
         let during = server.resident();
         gate.change(|waiting| waiting.open = true);
-        let sent: Vec<_> = threads.into_iter().map(|thread| thread.join().map_err(|_| anyhow!("a client's thread ended early"))?).collect();
+        let sent: Vec<_> = threads
+            .into_iter()
+            .map(|thread| thread.join().map_err(|_| anyhow!("a client's thread ended early"))?)
+            .collect();
         (during, began.elapsed().as_secs_f64(), sent)
     });
     let lost = sent.iter().filter(|sent| sent.is_err()).count();
     let online = cost::online(&plan, &options);
-    let [setup, offline] = [cost::setup(), cost::offline(&plan, &options)?].map(|phase| phase.up + phase.down);
+    let [setup, offline] =
+        [cost::setup(), cost::offline(&plan, &options)?].map(|phase| phase.up + phase.down);
     let bytes = setup + offline + u64::from(options.stock) * (online.up + online.down);
     for sent in sent {
-        ensure!(sent.with_context(|| format!("{lost} of {clients} clients failed"))? == bytes, "the traffic differs from its prediction");
+        ensure!(
+            sent.with_context(|| format!("{lost} of {clients} clients failed"))? == bytes,
+            "the traffic differs from its prediction"
+        );
     }
     let made = Measured {
         clients,
@@ -113,14 +137,19 @@ pub fn measure(model: &[u8], options: Options, clients: u32, seed: &Seed) -> any
         predictions_per_second: f64::from(clients * options.stock) / seconds,
         bytes,
         planned: server_memory(&plan, &options)? as u64,
-        resident: before.zip(during).map(|(before, during)| during.saturating_sub(before) / u64::from(clients.max(1))),
+        resident: before
+            .zip(during)
+            .map(|(before, during)| during.saturating_sub(before) / u64::from(clients.max(1))),
     };
     made.check()?;
     Ok(made)
 }
 
 /// One client, which keeps its session open until all have theirs.
-fn attend(gate: &Gate, one: &dyn Fn(&mut dyn FnMut()) -> anyhow::Result<u64>) -> anyhow::Result<u64> {
+fn attend(
+    gate: &Gate,
+    one: &dyn Fn(&mut dyn FnMut()) -> anyhow::Result<u64>,
+) -> anyhow::Result<u64> {
     let mut first = true;
     let done = one(&mut || {
         if core::mem::take(&mut first) {
@@ -138,7 +167,11 @@ impl Measured {
     fn check(&self) -> anyhow::Result<()> {
         match self.resident {
             Some(resident) if resident > self.planned + BESIDE => {
-                bail!("a session took {} on the server, {} were planned", bytes(resident), bytes(self.planned))
+                bail!(
+                    "a session took {} on the server, {} were planned",
+                    bytes(resident),
+                    bytes(self.planned)
+                )
             }
             _ => Ok(()),
         }
@@ -152,10 +185,18 @@ impl fmt::Display for Measured {
             f,
             "{clients} clients at once, {stock} predictions each: all finished in {seconds:.2} s, every answer the integer model's"
         )?;
-        writeln!(f, "{:.1} predictions a second, {} for each client", self.predictions_per_second, bytes(self.bytes))?;
+        writeln!(
+            f,
+            "{:.1} predictions a second, {} for each client",
+            self.predictions_per_second,
+            bytes(self.bytes)
+        )?;
         let resident = self.resident.map_or_else(|| "not told by this system".to_owned(), bytes);
         let (planned, beside) = (bytes(self.planned), bytes(BESIDE));
-        writeln!(f, "server memory for each client: {resident}; planned {planned}, and at most {beside} for buffers and stack")
+        writeln!(
+            f,
+            "server memory for each client: {resident}; planned {planned}, and at most {beside} for buffers and stack"
+        )
     }
 }
 
@@ -166,8 +207,15 @@ mod tests {
 
     #[test]
     fn more_memory_than_planned_is_an_error() {
-        let made =
-            |resident| Measured { clients: 1, stock: 1, seconds: 1.0, predictions_per_second: 1.0, bytes: 1, planned: 1000, resident };
+        let made = |resident| Measured {
+            clients: 1,
+            stock: 1,
+            seconds: 1.0,
+            predictions_per_second: 1.0,
+            bytes: 1,
+            planned: 1000,
+            resident,
+        };
         assert!(made(None).check().is_ok() && made(Some(1000 + BESIDE)).check().is_ok());
         assert!(made(Some(1001 + BESIDE)).check().unwrap_err().to_string().contains("planned"));
     }

@@ -72,36 +72,56 @@ pub struct Comparison {
     pub fewer_bytes: f64,
 }
 
-/// Runs both, the published method on the first row of `inputs` only. Seconds are those of the median run, after one to warm up.
+/// Runs both, the published method on the first row of `inputs` only. Seconds are those of the
+/// median run, after one to warm up.
 ///
 /// # Errors
 /// As [`paper::run`] and [`own::measure`].
-pub fn compare(model: &[u8], options: Options, runs: u32, inputs: &Array, seed: &Seed) -> anyhow::Result<Comparison> {
+pub fn compare(
+    model: &[u8],
+    options: Options,
+    runs: u32,
+    inputs: &Array,
+    seed: &Seed,
+) -> anyhow::Result<Comparison> {
     let parsed = Model::parse(model)?;
     let plan = parsed.plan();
     let row = inputs.rows_of(plan.header().input_len as usize)?.next().context("no inputs")?;
     let x: Result<Vec<i64>, _> = row.iter().map(|&x| plan.header().input.quantise(x)).collect();
     let x = x?;
-    let profiles: anyhow::Result<Vec<Profile>> = (0..=runs.max(1)).map(|run| paper::run(&parsed, &x, &seed.derive(run.into()))).collect();
+    let profiles: anyhow::Result<Vec<Profile>> =
+        (0..=runs.max(1)).map(|run| paper::run(&parsed, &x, &seed.derive(run.into()))).collect();
     let mut profiles = profiles?.split_off(1);
-    profiles.sort_by(|a, b| (a.offline.seconds + a.online.seconds).total_cmp(&(b.offline.seconds + b.online.seconds)));
+    profiles.sort_by(|a, b| {
+        (a.offline.seconds + a.online.seconds).total_cmp(&(b.offline.seconds + b.online.seconds))
+    });
     let profile = profiles.swap_remove(profiles.len() / 2);
     let own = own::measure(model, options, None, Workers::OWN, runs, inputs)?;
 
     let costs = costs(plan, &options)?;
-    let kinds = costs["layers"].as_array().context("costs without layers")?.iter().map(|layer| &layer["kind"]);
+    let kinds = costs["layers"]
+        .as_array()
+        .context("costs without layers")?
+        .iter()
+        .map(|layer| &layer["kind"]);
     let operations: anyhow::Result<Vec<Operation>> = plan
         .ops()
         .zip(&profile.rows)
         .zip(kinds)
         .map(|((op, &paper), kind)| {
             let shape = [op.input().1, op.output().1];
-            Ok(Operation { kind: kind.as_str().unwrap_or_default().to_owned(), shape, paper, own: own_counts(&op, options.stock)? })
+            Ok(Operation {
+                kind: kind.as_str().unwrap_or_default().to_owned(),
+                shape,
+                paper,
+                own: own_counts(&op, options.stock)?,
+            })
         })
         .collect();
     let operations = operations?;
     let table_3 = operations.iter().find(|o| o.is_table_3());
-    let table_3 = table_3.and_then(|o| Some(Table3 { secureml: SECUREML, paper: o.paper.ciphertexts, own: o.own? }));
+    let table_3 = table_3
+        .and_then(|o| Some(Table3 { secureml: SECUREML, paper: o.paper.ciphertexts, own: o.own? }));
     let both = profile.offline.plus(profile.online);
     Ok(Comparison {
         network: plan.name().to_owned(),
@@ -137,8 +157,17 @@ impl Operation {
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}: the method as published (n = 4096, N = {}), both parties in one process", self.network, paper::batch::MODULUS)?;
-        writeln!(f, "{}: {} bits of flooding fit, {FLOOD_BITS} are needed.\n", self.warning, self.flooding_bits)?;
+        writeln!(
+            f,
+            "{}: the method as published (n = 4096, N = {}), both parties in one process",
+            self.network,
+            paper::batch::MODULUS
+        )?;
+        writeln!(
+            f,
+            "{}: {} bits of flooding fit, {FLOOD_BITS} are needed.\n",
+            self.warning, self.flooding_bits
+        )?;
         self.layers(f)?;
         self.totals(f)?;
         if let Some(table) = &self.table_3 {
@@ -162,18 +191,35 @@ fn dash(n: u64) -> String {
 
 impl Comparison {
     fn layers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let head = ["ct up", "mult.", "ct down", "decr.", "own up", "own mult.", "own down", "AND", "OT"];
+        let head =
+            ["ct up", "mult.", "ct down", "decr.", "own up", "own mult.", "own down", "AND", "OT"];
         write!(f, "{:<18}{:>12}", "operation", "shape")?;
         head.iter().try_for_each(|name| write!(f, "{name:>10}"))?;
         writeln!(f, "{:>11}{:>11}{:>10}{:>10}", "offline", "online", "off. s", "on. s")?;
         for o in &self.operations {
             let (c, own) = (o.paper.ciphertexts, o.own.unwrap_or_default());
             write!(f, "{:<18}{:>12}", o.kind, format!("{}→{}", o.shape[0], o.shape[1]))?;
-            let counts =
-                [c.up, c.multiplications, c.down, c.decryptions, own.up, own.multiplications, own.down, o.paper.and_gates, o.paper.ots];
+            let counts = [
+                c.up,
+                c.multiplications,
+                c.down,
+                c.decryptions,
+                own.up,
+                own.multiplications,
+                own.down,
+                o.paper.and_gates,
+                o.paper.ots,
+            ];
             counts.iter().try_for_each(|&n| write!(f, "{:>10}", dash(n)))?;
             let (offline, online) = (o.paper.offline, o.paper.online);
-            writeln!(f, "{:>11}{:>11}{:>10.4}{:>10.4}", bytes(offline.bytes()), bytes(online.bytes()), offline.seconds, online.seconds)?;
+            writeln!(
+                f,
+                "{:>11}{:>11}{:>10.4}{:>10.4}",
+                bytes(offline.bytes()),
+                bytes(online.bytes()),
+                offline.seconds,
+                online.seconds
+            )?;
         }
         f.write_char('\n')
     }
@@ -190,10 +236,24 @@ impl Comparison {
             let [offline, online] = sizes;
             let sum = seconds[0] + seconds[1];
             write!(f, "{name:<26}{:>11.4}{:>11.4}{sum:>11.4}", seconds[0], seconds[1])?;
-            writeln!(f, "{:>11}{:>11}{:>11}", bytes(offline), bytes(online), bytes(offline + online))
+            writeln!(
+                f,
+                "{:>11}{:>11}{:>11}",
+                bytes(offline),
+                bytes(online),
+                bytes(offline + online)
+            )
         };
-        line("as published", [self.offline.seconds, self.online.seconds], [self.offline.bytes(), self.online.bytes()])?;
-        let name = if own.stock == 1 { "own method".to_owned() } else { format!("own method, stock of {}", own.stock) };
+        line(
+            "as published",
+            [self.offline.seconds, self.online.seconds],
+            [self.offline.bytes(), self.online.bytes()],
+        )?;
+        let name = if own.stock == 1 {
+            "own method".to_owned()
+        } else {
+            format!("own method, stock of {}", own.stock)
+        };
         let sizes = [own.offline.bytes() / u64::from(own.stock), own.online.bytes()];
         line(&name, [own.offline.seconds / per_stock, own.online.seconds], sizes)?;
         writeln!(f, "{:.1} times faster, {:.1} times fewer bytes", self.speed_up, self.fewer_bytes)
@@ -203,11 +263,23 @@ impl Comparison {
 impl fmt::Display for Table3 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<34}", "784→128, the paper's Table 3")?;
-        write!(f, "{:>12}{:>16}{:>12}{:>12}", "encryptions", "multiplications", "transfers", "decryptions")?;
-        let rows = [("SecureML, as published", self.secureml), ("MiniONN as published, this run", self.paper), ("own method", self.own)];
+        write!(
+            f,
+            "{:>12}{:>16}{:>12}{:>12}",
+            "encryptions", "multiplications", "transfers", "decryptions"
+        )?;
+        let rows = [
+            ("SecureML, as published", self.secureml),
+            ("MiniONN as published, this run", self.paper),
+            ("own method", self.own),
+        ];
         for (name, c) in rows {
             let transfers = format!("{} + {}", c.up, c.down);
-            write!(f, "\n{name:<34}{:>12}{:>16}{transfers:>12}{:>12}", c.up, c.multiplications, c.decryptions)?;
+            write!(
+                f,
+                "\n{name:<34}{:>12}{:>16}{transfers:>12}{:>12}",
+                c.up, c.multiplications, c.decryptions
+            )?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! How time, bytes and memory grow with a layer's width, its channels, the stock, and the number of clients.
+//! How time, bytes and memory grow with a layer's width, its channels, the stock, and the number of
+//! clients.
 
 use super::clients;
 use super::networks;
@@ -21,11 +22,14 @@ use std::path::Path;
 pub struct Point {
     /// Width, channels, stock or clients.
     pub x: u32,
-    /// Seconds of one prediction, offline and online; of all clients: between two answers of the server.
+    /// Seconds of one prediction, offline and online; of all clients: between two answers of the
+    /// server.
     pub seconds: Vec<f64>,
-    /// Bytes of one prediction, offline and online, as the plan predicts and the run confirms; of a client, all of them.
+    /// Bytes of one prediction, offline and online, as the plan predicts and the run confirms; of
+    /// a client, all of them.
     pub bytes: Vec<u64>,
-    /// Memory in bytes: a client's, a session's on the server, the weights'; of many clients: all sessions' as planned, as measured.
+    /// Memory in bytes: a client's, a session's on the server, the weights'; of many clients: all
+    /// sessions' as planned, as measured.
     pub memory: Vec<u64>,
 }
 
@@ -50,7 +54,11 @@ const CHANNELS: [u32; 5] = [4, 8, 16, 32, 64];
 const STOCKS: [u32; 6] = [1, 2, 4, 16, 64, 256];
 const CLIENTS: [u32; 7] = [1, 2, 4, 8, 16, 32, 64];
 
-const PHASES: [&[&str]; 3] = [&["offline", "online"], &["offline", "online"], &["client", "server, a session", "server, weights once"]];
+const PHASES: [&[&str]; 3] = [
+    &["offline", "online"],
+    &["offline", "online"],
+    &["client", "server, a session", "server, weights once"],
+];
 
 /// A fully connected layer with ReLU, as wide as it is high.
 ///
@@ -63,7 +71,13 @@ pub fn width(widths: &[u32], runs: u32) -> anyhow::Result<Curve> {
         point(n, &layer_with_relu("width", layer, ring)?, Options::default(), runs)
     });
     let points = points.collect::<anyhow::Result<_>>()?;
-    Ok(Curve { name: "width", title: "fully connected layer n→n with ReLU", along: "n", lines: PHASES, points })
+    Ok(Curve {
+        name: "width",
+        title: "fully connected layer n→n with ReLU",
+        along: "n",
+        lines: PHASES,
+        points,
+    })
 }
 
 /// A convolution with as many channels out as in.
@@ -73,13 +87,24 @@ pub fn width(widths: &[u32], runs: u32) -> anyhow::Result<Curve> {
 pub fn channels(channels: &[u32], runs: u32) -> anyhow::Result<Curve> {
     let points = channels.iter().map(|&c| {
         let plain = Convolution::fully_connected(1, 1);
-        let layer = Convolution { input: [c, 16, 16], outputs: c, kernel: [3, 3], pads: [1; 4], ..plain };
+        let layer =
+            Convolution { input: [c, 16, 16], outputs: c, kernel: [3, 3], pads: [1; 4], ..plain };
         let ring = 16 + (9 * c).ilog2() as u8 + 1;
-        let model = layer_with_relu("channels", Op::Convolution { ring, weight_bits: WEIGHT_BITS, layer }, ring)?;
+        let model = layer_with_relu(
+            "channels",
+            Op::Convolution { ring, weight_bits: WEIGHT_BITS, layer },
+            ring,
+        )?;
         point(c, &model, Options::default(), runs)
     });
     let points = points.collect::<anyhow::Result<_>>()?;
-    Ok(Curve { name: "channels", title: "convolution 3×3, c→c channels on 16×16, with ReLU", along: "c", lines: PHASES, points })
+    Ok(Curve {
+        name: "channels",
+        title: "convolution 3×3, c→c channels on 16×16, with ReLU",
+        along: "c",
+        lines: PHASES,
+        points,
+    })
 }
 
 /// Fig. 10 in stocks.
@@ -93,7 +118,13 @@ pub fn stock(stocks: &[u32], runs: u32) -> anyhow::Result<Curve> {
         point(stock, network.model, options, runs)
     });
     let points = points.collect::<anyhow::Result<_>>()?;
-    Ok(Curve { name: "stock", title: "Fig. 10 in stocks, each prediction", along: "predictions in a stock", lines: PHASES, points })
+    Ok(Curve {
+        name: "stock",
+        title: "Fig. 10 in stocks, each prediction",
+        along: "predictions in a stock",
+        lines: PHASES,
+        points,
+    })
 }
 
 /// Clients of one server at once, Fig. 10.
@@ -106,12 +137,26 @@ pub fn at_once(counts: &[u32]) -> anyhow::Result<Curve> {
         let m = clients::measure(network.model, Options::default(), count, &Seed([9; 32]))?;
         let sessions = |each: u64| each * u64::from(count);
         let memory = core::iter::once(m.planned).chain(m.resident).map(sessions).collect();
-        Ok(Point { x: count, seconds: vec![1.0 / m.predictions_per_second], bytes: vec![m.bytes], memory })
+        Ok(Point {
+            x: count,
+            seconds: vec![1.0 / m.predictions_per_second],
+            bytes: vec![m.bytes],
+            memory,
+        })
     });
     let points = points.collect::<anyhow::Result<_>>()?;
-    let lines: [&[&str]; 3] =
-        [&["between two answers"], &["each client, set-up included"], &["all sessions, planned", "all sessions, measured"]];
-    Ok(Curve { name: "clients", title: "Fig. 10, clients of one server at once", along: "clients", lines, points })
+    let lines: [&[&str]; 3] = [
+        &["between two answers"],
+        &["each client, set-up included"],
+        &["all sessions, planned", "all sessions, measured"],
+    ];
+    Ok(Curve {
+        name: "clients",
+        title: "Fig. 10, clients of one server at once",
+        along: "clients",
+        lines,
+        points,
+    })
 }
 
 /// One network at one place of a curve.
@@ -121,7 +166,11 @@ fn point(x: u32, model: &[u8], options: Options, runs: u32) -> anyhow::Result<Po
     let inputs = own::inputs(&parsed, None, options.stock as usize, &Seed([9; 32]))?;
     let m = own::measure(model, options, None, Workers::OWN, runs, &inputs)?;
     let stock = options.stock;
-    let memory = [client_memory(plan, &options)?, server_memory(plan, &options)?, prepared_memory(plan, stock)?];
+    let memory = [
+        client_memory(plan, &options)?,
+        server_memory(plan, &options)?,
+        prepared_memory(plan, stock)?,
+    ];
     Ok(Point {
         x,
         seconds: vec![m.offline.seconds / f64::from(stock), m.online.seconds],
@@ -130,17 +179,24 @@ fn point(x: u32, model: &[u8], options: Options, runs: u32) -> anyhow::Result<Po
     })
 }
 
-/// Measures all curves, and writes for each a picture and its figures into `folder`; `progress` is told each file.
+/// Measures all curves, and writes for each a picture and its figures into `folder`; `progress` is
+/// told each file.
 ///
 /// # Errors
 /// If something cannot be measured or written.
 pub fn write(folder: &Path, runs: u32, mut progress: impl FnMut(&Path)) -> anyhow::Result<()> {
     std::fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    let measured: [&dyn Fn() -> anyhow::Result<Curve>; 4] =
-        [&|| width(&WIDTHS, runs), &|| channels(&CHANNELS, runs), &|| stock(&STOCKS, runs), &|| at_once(&CLIENTS)];
+    let measured: [&dyn Fn() -> anyhow::Result<Curve>; 4] = [
+        &|| width(&WIDTHS, runs),
+        &|| channels(&CHANNELS, runs),
+        &|| stock(&STOCKS, runs),
+        &|| at_once(&CLIENTS),
+    ];
     for measure in measured {
         let curve = measure()?;
-        for (extension, content) in [("svg", curve.chart().svg()), ("json", serde_json::to_string_pretty(&curve)? + "\n")] {
+        for (extension, content) in
+            [("svg", curve.chart().svg()), ("json", serde_json::to_string_pretty(&curve)? + "\n")]
+        {
             let path = folder.join(curve.name).with_extension(extension);
             std::fs::write(&path, content).with_context(|| path.display().to_string())?;
             progress(&path);
@@ -153,13 +209,18 @@ impl Curve {
     /// Its picture.
     #[must_use]
     pub fn chart(&self) -> Chart {
-        let panel = |title, lines: &[&str], label: fn(f64) -> String, values: fn(&Point) -> Vec<f64>| {
-            let series = lines.iter().enumerate().map(|(i, &name)| Series {
-                name: name.to_owned(),
-                points: self.points.iter().filter_map(|p| Some((f64::from(p.x), *values(p).get(i)?))).collect(),
-            });
-            Panel { title, label, series: series.collect() }
-        };
+        let panel =
+            |title, lines: &[&str], label: fn(f64) -> String, values: fn(&Point) -> Vec<f64>| {
+                let series = lines.iter().enumerate().map(|(i, &name)| Series {
+                    name: name.to_owned(),
+                    points: self
+                        .points
+                        .iter()
+                        .filter_map(|p| Some((f64::from(p.x), *values(p).get(i)?)))
+                        .collect(),
+                });
+                Panel { title, label, series: series.collect() }
+            };
         let count = |n: f64| bytes(n as u64);
         let [of_seconds, of_bytes, of_memory] = self.lines;
         Chart {

@@ -1,4 +1,5 @@
-//! What this machine can do at all, measured in the same run as what is held against it: one thread, the best of many short runs.
+//! What this machine can do at all, measured in the same run as what is held against it: one
+//! thread, the best of many short runs.
 
 use super::parts::Needs;
 use super::primitives::{aes, seconds};
@@ -42,7 +43,10 @@ const ANSWERS: usize = 500;
 ///
 /// # Errors
 /// The first of the body.
-pub fn fastest(budget: Duration, mut body: impl FnMut() -> anyhow::Result<()>) -> anyhow::Result<f64> {
+pub fn fastest(
+    budget: Duration,
+    mut body: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<f64> {
     let mut failed = Ok(());
     let best = seconds(budget, || {
         if failed.is_ok() {
@@ -172,17 +176,27 @@ mod tests {
 
     #[test]
     fn every_limit_is_measured_and_priced() {
-        let limits = Limits { transform: 1e-6, random_byte: 1e-9, ..Limits::measure(Duration::from_millis(5)).unwrap() };
+        let limits = Limits {
+            transform: 1e-6,
+            random_byte: 1e-9,
+            ..Limits::measure(Duration::from_millis(5)).unwrap()
+        };
         let prices = [
             (Needs { blocks: 3, ..Needs::default() }, 3.0 * limits.block),
             (Needs { schedules: 3, ..Needs::default() }, 3.0 * limits.schedule),
             (Needs { bytes: 3, ..Needs::default() }, 3.0 * limits.cached_byte),
             (Needs { transforms: 3, ..Needs::default() }, 3e-6),
             (Needs { random: 3, ..Needs::default() }, 3e-9),
-            (Needs { wire: 3, rounds: 2, ..Needs::default() }, 3.0 * limits.loopback_byte + 2.0 * limits.round_trip),
+            (
+                Needs { wire: 3, rounds: 2, ..Needs::default() },
+                3.0 * limits.loopback_byte + 2.0 * limits.round_trip,
+            ),
         ];
         for (needs, seconds) in prices {
-            assert!(seconds > 0.0 && (limits.seconds(&needs) / seconds - 1.0).abs() < 1e-9, "{needs:?}");
+            assert!(
+                seconds > 0.0 && (limits.seconds(&needs) / seconds - 1.0).abs() < 1e-9,
+                "{needs:?}"
+            );
         }
         assert!(limits.memory_byte > 0.0 && limits.round_trip > limits.loopback_byte);
     }

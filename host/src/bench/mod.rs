@@ -1,4 +1,5 @@
-//! Measuring: single parts beside the machine's limits, networks over real and emulated links, growth, and the method as published.
+//! Measuring: single parts beside the machine's limits, networks over real and emulated links,
+//! growth, and the method as published.
 //!
 //! | module | what it is |
 //! |---|---|

@@ -1,4 +1,5 @@
-//! The networks of the paper, single and stocked, over loopback and emulated links, and as published beside them.
+//! The networks of the paper, single and stocked, over loopback and emulated links, and as
+//! published beside them.
 
 use super::compare;
 use super::own::{self, Measured};
@@ -24,10 +25,26 @@ pub struct Network {
 
 /// Figures 10 to 13.
 pub const NETWORKS: [Network; 4] = [
-    Network { name: "fig10", model: include_bytes!("../../../models/fig10_square.minionn"), tables: Tables::Stored },
-    Network { name: "fig11", model: include_bytes!("../../../models/fig11_conv_square.minionn"), tables: Tables::Stored },
-    Network { name: "fig12", model: include_bytes!("../../../models/fig12_conv_relu.minionn"), tables: Tables::Stored },
-    Network { name: "fig13", model: include_bytes!("../../../models/fig13_cifar.minionn"), tables: Tables::Streamed },
+    Network {
+        name: "fig10",
+        model: include_bytes!("../../../models/fig10_square.minionn"),
+        tables: Tables::Stored,
+    },
+    Network {
+        name: "fig11",
+        model: include_bytes!("../../../models/fig11_conv_square.minionn"),
+        tables: Tables::Stored,
+    },
+    Network {
+        name: "fig12",
+        model: include_bytes!("../../../models/fig12_conv_relu.minionn"),
+        tables: Tables::Stored,
+    },
+    Network {
+        name: "fig13",
+        model: include_bytes!("../../../models/fig13_cifar.minionn"),
+        tables: Tables::Streamed,
+    },
 ];
 
 /// The network of this name.
@@ -45,7 +62,8 @@ pub struct Row {
     pub tables: &'static str,
     /// What was measured.
     pub measured: Measured,
-    /// How many times faster than the method as published, and how many times fewer bytes; over loopback, single.
+    /// How many times faster than the method as published, and how many times fewer bytes; over
+    /// loopback, single.
     pub against_paper: Option<[f64; 2]>,
 }
 
@@ -66,21 +84,44 @@ pub struct Request {
 ///
 /// # Errors
 /// As [`own::measure`].
-pub fn measure(request: &Request, seed: &Seed, mut progress: impl FnMut(&Row)) -> anyhow::Result<Vec<Row>> {
-    let links: Vec<Option<&LinkModel>> = core::iter::once(None).chain(request.links.iter().map(Some)).collect();
-    let stocks: &[u32] = if request.options.stock == 1 { &[1] } else { &[1, request.options.stock] };
+pub fn measure(
+    request: &Request,
+    seed: &Seed,
+    mut progress: impl FnMut(&Row),
+) -> anyhow::Result<Vec<Row>> {
+    let links: Vec<Option<&LinkModel>> =
+        core::iter::once(None).chain(request.links.iter().map(Some)).collect();
+    let stocks: &[u32] =
+        if request.options.stock == 1 { &[1] } else { &[1, request.options.stock] };
     let mut rows = vec![];
     for network in &NETWORKS {
         for &stock in stocks {
             let options = Options { tables: network.tables, stock, ..request.options };
-            let inputs = own::inputs(&Model::parse(network.model)?, None, stock as usize, &seed.derive(0))?;
+            let inputs =
+                own::inputs(&Model::parse(network.model)?, None, stock as usize, &seed.derive(0))?;
             for &link in &links {
                 let single = link.is_none() && stock == 1;
                 let (measured, against_paper) = if request.paper && single {
-                    let both = compare::compare(network.model, options, request.runs, &inputs, &seed.derive(1))?;
+                    let both = compare::compare(
+                        network.model,
+                        options,
+                        request.runs,
+                        &inputs,
+                        &seed.derive(1),
+                    )?;
                     (both.own, Some([both.speed_up, both.fewer_bytes]))
                 } else {
-                    (own::measure(network.model, options, link, Workers::OWN, request.runs, &inputs)?, None)
+                    (
+                        own::measure(
+                            network.model,
+                            options,
+                            link,
+                            Workers::OWN,
+                            request.runs,
+                            &inputs,
+                        )?,
+                        None,
+                    )
                 };
                 let tables = if options.tables == Tables::Stored { "stored" } else { "streamed" };
                 let row = Row { network: network.name, tables, measured, against_paper };
@@ -97,7 +138,13 @@ impl fmt::Display for Row {
         let m = &self.measured;
         write!(f, "{:<8}{:>6}  {:<14}", self.network, m.stock, m.link_name())?;
         let offline = m.offline.seconds / f64::from(m.stock);
-        write!(f, "{:>9.4}{offline:>10.4}{:>10.4}{:>10.4}", m.setup.seconds, m.online.seconds, m.seconds())?;
+        write!(
+            f,
+            "{:>9.4}{offline:>10.4}{:>10.4}{:>10.4}",
+            m.setup.seconds,
+            m.online.seconds,
+            m.seconds()
+        )?;
         match m.arithmetic {
             Some(a) => write!(f, "{:>10.4}", a.offline / f64::from(m.stock) + a.online)?,
             None => write!(f, "{:>10}", "-")?,

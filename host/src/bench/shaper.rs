@@ -1,7 +1,9 @@
-//! An emulated link: a proxy between the two sockets that hands every byte on when it would come out of a [`LinkModel`].
+//! An emulated link: a proxy between the two sockets that hands every byte on when it would come
+//! out of a [`LinkModel`].
 //!
-//! Each direction is a line of its own: bytes go in one after the other at its bandwidth, and come out half a round trip later. When they
-//! are due follows from arithmetic alone, so what a thread oversleeps delays one piece and never adds up. What a real network does besides (headers,
+//! Each direction is a line of its own: bytes go in one after the other at its bandwidth, and come
+//! out half a round trip later. When they are due follows from arithmetic alone, so what a thread
+//! oversleeps delays one piece and never adds up. What a real network does besides (headers,
 //! losses, TCP's slow start) is not emulated.
 
 use crate::link_model::LinkModel;
@@ -13,11 +15,13 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 use std::time::Instant;
 
-/// Bytes that travel together: about as many as a line carries in this time, within the bounds below.
+/// Bytes that travel together: about as many as a line carries in this time, within the bounds
+/// below.
 const PIECE: Duration = Duration::from_millis(1);
 const LEAST_PIECE: f64 = 64.0;
 const MOST_PIECE: f64 = 65536.0;
-/// What waits in front of a line, beside what is on its way: enough that it never runs dry while there is more.
+/// What waits in front of a line, beside what is on its way: enough that it never runs dry while
+/// there is more.
 const BACKLOG: Duration = Duration::from_millis(50);
 /// A sleeping thread wakes later than asked; so long before, it only lets others go first.
 const OVERSLEEP: Duration = Duration::from_micros(80);
@@ -40,7 +44,8 @@ impl Line {
 
     /// When the last of `bytes` bytes comes out that are handed over now.
     pub fn due(&mut self, now: Instant, bytes: usize) -> Instant {
-        self.free = self.free.max(now) + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
+        self.free =
+            self.free.max(now) + Duration::from_secs_f64(bytes as f64 / self.bytes_per_second);
         self.free + self.delay
     }
 }
@@ -51,7 +56,8 @@ struct Piece {
     bytes: Vec<u8>,
 }
 
-/// Opens the door to `target` through an emulated link, for one connection. Its threads end with the connection.
+/// Opens the door to `target` through an emulated link, for one connection. Its threads end with
+/// the connection.
 ///
 /// # Errors
 /// If the loopback interface has no port to give.
@@ -62,7 +68,8 @@ pub fn start(target: SocketAddr, link: LinkModel) -> std::io::Result<SocketAddr>
     Ok(address)
 }
 
-/// Joins the first connection to `target`. A connection that fails is closed, which is what its owner sees.
+/// Joins the first connection to `target`. A connection that fails is closed, which is what its
+/// owner sees.
 fn join(listener: &TcpListener, target: SocketAddr, link: &LinkModel) -> std::io::Result<()> {
     let (near, _) = listener.accept()?;
     let far = TcpStream::connect(target)?;
@@ -140,6 +147,8 @@ mod tests {
         // However many pieces: no error adds up.
         let mut line = Line::new(&link("0s,8mbit"), start);
         let last = (0..10_000).map(|_| line.due(start, 100)).last().unwrap();
-        assert!(last.duration_since(start).abs_diff(Duration::from_secs(1)) < Duration::from_micros(10));
+        assert!(
+            last.duration_since(start).abs_diff(Duration::from_secs(1)) < Duration::from_micros(10)
+        );
     }
 }

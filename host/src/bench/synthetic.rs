@@ -16,13 +16,20 @@ pub const WEIGHT_BITS: u8 = 8;
 /// If the plan does not admit them.
 pub fn model(name: &str, ops: &[Op]) -> anyhow::Result<Vec<u8>> {
     let (first, last) = ops.first().zip(ops.last()).context("no operations")?;
-    let mut header = Header { input_len: first.input().1, output_len: last.output().1, input: INPUT, output_scale: 1.0, name: [0; 32] };
+    let mut header = Header {
+        input_len: first.input().1,
+        output_len: last.output().1,
+        input: INPUT,
+        output_scale: 1.0,
+        name: [0; 32],
+    };
     header.name.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
     let mut plan = vec![0; plan::MAX_BYTES];
     let len = Plan::write(&header, ops, &mut plan)?;
     plan.truncate(len);
     let weight = |layer: usize, i: usize, j: usize| {
-        let mut random = Seed([7; 32]).stream(Domain::Mask, (layer as u64) << 48 | (i as u64) << 24 | j as u64);
+        let mut random =
+            Seed([7; 32]).stream(Domain::Mask, (layer as u64) << 48 | (i as u64) << 24 | j as u64);
         (random.next_u32() % (1 << WEIGHT_BITS)) as i64 - (1 << (WEIGHT_BITS - 1))
     };
     let mut bytes = vec![0; Model::len_bytes(&Plan::parse(&plan)?)];

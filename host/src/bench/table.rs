@@ -51,11 +51,19 @@ impl Row {
     fn new(name: &'static str, facts: Facts, seconds: f64, limits: &Limits) -> Self {
         let (units, limit) = (facts.units as f64, limits.seconds(&facts.needs));
         let Facts { what, unit, .. } = facts;
-        Self { name, what, unit, seconds: seconds / units, limit_seconds: limit / units, ratio: seconds / limit }
+        Self {
+            name,
+            what,
+            unit,
+            seconds: seconds / units,
+            limit_seconds: limit / units,
+            ratio: seconds / limit,
+        }
     }
 }
 
-/// Measures every part whose body can run again and again, linear layers, and a streamed layer of ReLUs.
+/// Measures every part whose body can run again and again, linear layers, and a streamed layer of
+/// ReLUs.
 ///
 /// # Errors
 /// If one fails.
@@ -79,9 +87,17 @@ pub fn measure() -> anyhow::Result<Table> {
     }
     for repetition in Repetition::ALL {
         let (ots, seconds) = extension::over_loopback(repetition, CHUNKS, RUNS)?;
-        let needs = Needs { wire: (ots / GROUP * repetition.correction_bytes_per_group()) as u64, ..Needs::default() };
+        let needs = Needs {
+            wire: (ots / GROUP * repetition.correction_bytes_per_group()) as u64,
+            ..Needs::default()
+        };
         let what = format!("OT extension, both parties over loopback, k = {}", repetition.k());
-        rows.push(Row::new("extension", Facts { what, units: ots as u64, unit: "OT", needs }, seconds, &limits));
+        rows.push(Row::new(
+            "extension",
+            Facts { what, units: ots as u64, unit: "OT", needs },
+            seconds,
+            &limits,
+        ));
     }
     let network = streamed::Network::new(NEURONS, [22, 16], 7)?;
     for repetition in Repetition::ALL {
@@ -89,7 +105,12 @@ pub fn measure() -> anyhow::Result<Table> {
         // Bits of a correction for every OT are few beside the tables.
         let needs = Needs { wire: GATE_BYTES as u64, ..Needs::default() };
         let seconds = 1.0 / network.and_gates_per_second(repetition, RUNS)?;
-        rows.push(Row::new("streamed", Facts { what, units: 1, unit: "AND", needs }, seconds, &limits));
+        rows.push(Row::new(
+            "streamed",
+            Facts { what, units: 1, unit: "AND", needs },
+            seconds,
+            &limits,
+        ));
     }
     let network = streamed::Network::new(NEURONS, [24, 22], 10)?;
     for repetition in Repetition::ALL {
@@ -97,7 +118,12 @@ pub fn measure() -> anyhow::Result<Table> {
         let what = format!("ReLU, truncation of 24 bits, by comparison, k = {}", repetition.k());
         rows.push(Row::new(
             "compared",
-            Facts { what, units: 1, unit: "ReLU", needs: Needs { wire: bytes, ..Needs::default() } },
+            Facts {
+                what,
+                units: 1,
+                unit: "ReLU",
+                needs: Needs { wire: bytes, ..Needs::default() },
+            },
             seconds,
             &limits,
         ));
@@ -105,7 +131,8 @@ pub fn measure() -> anyhow::Result<Table> {
     Ok(Table { limits, rows })
 }
 
-/// A linear layer: the offline phase of one prediction, both parties over loopback, and the server's product online.
+/// A linear layer: the offline phase of one prediction, both parties over loopback, and the
+/// server's product online.
 fn layer(what: &str, op: Op, limits: &Limits) -> anyhow::Result<[Row; 2]> {
     let bytes = layers::model(op)?;
     let model = Model::parse(&bytes)?;
@@ -113,7 +140,10 @@ fn layer(what: &str, op: Op, limits: &Limits) -> anyhow::Result<[Row; 2]> {
     let wire = Needs { wire: cost.up + cost.down, rounds: cost.rounds.into(), ..Needs::default() };
     let offline = Facts { what: format!("{what}, offline"), units: 1, unit: "layer", needs: wire };
     let weights: usize = model.layers().map(|layer| layer.weights().count()).sum();
-    let read = Needs { bytes: weights as u64 + 8 * u64::from(op.input().1 + op.output().1), ..Needs::default() };
+    let read = Needs {
+        bytes: weights as u64 + 8 * u64::from(op.input().1 + op.output().1),
+        ..Needs::default()
+    };
     let product = Facts { what: format!("{what}, W·x"), units: 1, unit: "layer", needs: read };
     let mut online = layers::Online::new(&model)?;
     Ok([
@@ -155,7 +185,11 @@ impl fmt::Display for Table {
         ] {
             writeln!(f, "  {name:<34}{:>12}{:>12}", time(seconds), rate(1.0 / seconds))?;
         }
-        writeln!(f, "\n{:<44}{:>12}{:>12}{:>12}{:>8}  of one", "part", "time", "rate", "limit", "ratio")?;
+        writeln!(
+            f,
+            "\n{:<44}{:>12}{:>12}{:>12}{:>8}  of one",
+            "part", "time", "rate", "limit", "ratio"
+        )?;
         for row in &self.rows {
             write!(f, "{:<44}{:>12}{:>12}", row.what, time(row.seconds), rate(1.0 / row.seconds))?;
             writeln!(f, "{:>12}{:>8.2}  {}", time(row.limit_seconds), row.ratio, row.unit)?;

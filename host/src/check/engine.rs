@@ -19,7 +19,8 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// The network with as many of `names` (in the order in which they are computed) as tract can reach, and notes on what it cannot.
+    /// The network with as many of `names` (in the order in which they are computed) as tract can
+    /// reach, and notes on what it cannot.
     pub(super) fn new(onnx: &[u8], names: &[&str]) -> (Option<Self>, Vec<String>) {
         let error = match Self::build(onnx, names) {
             Ok(engine) => return (Some(engine), vec![]),
@@ -38,7 +39,9 @@ impl Engine {
         let why = why.split_whitespace().collect::<Vec<_>>().join(" ");
         let why: String = why.chars().take(200).collect();
         let from = names.get(reached).copied().unwrap_or_default();
-        let note = format!("tract cannot compute `{from}` ({why}): from there on, float values are of the compiler's own float network");
+        let note = format!(
+            "tract cannot compute `{from}` ({why}): from there on, float values are of the compiler's own float network"
+        );
         (best, vec![note])
     }
 
@@ -48,15 +51,24 @@ impl Engine {
 
     fn try_build(onnx: &[u8], names: &[&str]) -> anyhow::Result<Self> {
         let (input, shape) = input(onnx)?;
-        let mut model = tract_onnx::onnx().with_ignore_output_shapes(true).with_ignore_value_info(true).model_for_read(&mut &*onnx)?;
+        let mut model = tract_onnx::onnx()
+            .with_ignore_output_shapes(true)
+            .with_ignore_value_info(true)
+            .model_for_read(&mut &*onnx)?;
         let inputs = model.input_outlets()?.to_vec();
-        let at = inputs.iter().position(|outlet| model.node(outlet.node).name == input).context("tract does not know the input")?;
+        let at = inputs
+            .iter()
+            .position(|outlet| model.node(outlet.node).name == input)
+            .context("tract does not know the input")?;
         let kind = model.input_fact(at)?.datum_type.concretize().unwrap_or(DatumType::F32);
         model.set_input_fact(at, InferenceFact::dt_shape(kind, &shape))?;
-        let found: Vec<(String, OutletId)> =
-            names.iter().filter_map(|&name| Some((name.to_owned(), model.find_outlet_label(name)?))).collect();
+        let found: Vec<(String, OutletId)> = names
+            .iter()
+            .filter_map(|&name| Some((name.to_owned(), model.find_outlet_label(name)?)))
+            .collect();
         ensure!(!found.is_empty(), "tract knows none of the tensors by its name");
-        model.select_output_outlets(&found.iter().map(|(_, outlet)| *outlet).collect::<Vec<_>>())?;
+        model
+            .select_output_outlets(&found.iter().map(|(_, outlet)| *outlet).collect::<Vec<_>>())?;
         let model = model.into_typed()?.into_runnable()?;
         Ok(Self { model, names: found.into_iter().map(|(name, _)| name).collect(), shape, kind })
     }
@@ -85,7 +97,13 @@ fn input(onnx: &[u8]) -> anyhow::Result<(String, Vec<usize>)> {
     let graph = ModelProto::decode(onnx)?.graph.context("no graph")?;
     let constant = |name: &str| graph.initializer.iter().any(|tensor| tensor.name == name);
     let input = graph.input.iter().find(|input| !constant(&input.name)).context("no input")?;
-    let shape = input.r#type.as_ref().and_then(|t| t.tensor_type.as_ref()).and_then(|t| t.shape.as_ref()).context("no shape")?;
-    let dims = shape.dim.iter().map(|dim| usize::try_from(dim.dim_value.unwrap_or(0)).unwrap_or(0).max(1));
+    let shape = input
+        .r#type
+        .as_ref()
+        .and_then(|t| t.tensor_type.as_ref())
+        .and_then(|t| t.shape.as_ref())
+        .context("no shape")?;
+    let dims =
+        shape.dim.iter().map(|dim| usize::try_from(dim.dim_value.unwrap_or(0)).unwrap_or(0).max(1));
     Ok((input.name.clone(), dims.collect()))
 }

@@ -1,4 +1,5 @@
-//! The float network, the integer model and the private run, side by side: where does a prediction change, and by how much?
+//! The float network, the integer model and the private run, side by side: where does a prediction
+//! change, and by how much?
 //!
 //! | module | what it is |
 //! |---|---|
@@ -37,15 +38,27 @@ pub struct Settings<'a> {
 
 impl Default for Settings<'_> {
     fn default() -> Self {
-        Self { tolerance: 0.05, private: true, options: Options::default(), served: None, progress: false }
+        Self {
+            tolerance: 0.05,
+            private: true,
+            options: Options::default(),
+            served: None,
+            progress: false,
+        }
     }
 }
 
 /// Checks `compiled`, which was made of `onnx`, on every row of `inputs`.
 ///
 /// # Errors
-/// Inputs that do not fit the network, and whatever ends a private session. That something differs is no error but in the report.
-pub fn check(onnx: &[u8], compiled: &Compiled, inputs: &Array, settings: &Settings<'_>) -> anyhow::Result<CheckReport> {
+/// Inputs that do not fit the network, and whatever ends a private session. That something differs
+/// is no error but in the report.
+pub fn check(
+    onnx: &[u8],
+    compiled: &Compiled,
+    inputs: &Array,
+    settings: &Settings<'_>,
+) -> anyhow::Result<CheckReport> {
     let model = Model::parse(&compiled.model)?;
     let header = model.plan().header();
     let rows: Vec<&[f32]> = inputs.rows_of(header.input_len as usize)?.collect();
@@ -58,9 +71,16 @@ pub fn check(onnx: &[u8], compiled: &Compiled, inputs: &Array, settings: &Settin
     let mut first = Vec::new();
     let bar = progress(settings.progress, rows.len(), "float and integers");
     for (index, row) in rows.iter().enumerate() {
-        let x: Vec<i64> =
-            row.iter().map(|&x| header.input.quantise(x)).collect::<Result<_, _>>().with_context(|| format!("row {index}"))?;
-        clamped += x.iter().zip(*row).filter(|(q, x)| (**x / header.input.scale - **q as f32).abs() > 0.51).count();
+        let x: Vec<i64> = row
+            .iter()
+            .map(|&x| header.input.quantise(x))
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("row {index}"))?;
+        clamped += x
+            .iter()
+            .zip(*row)
+            .filter(|(q, x)| (**x / header.input.scale - **q as f32).abs() > 0.51)
+            .count();
         integers.push(model.evaluate(&x, &mut scratch, &mut out)?);
         if index == 0 {
             first.clone_from(&scratch);
@@ -73,9 +93,15 @@ pub fn check(onnx: &[u8], compiled: &Compiled, inputs: &Array, settings: &Settin
         bar.inc(1);
     }
     bar.finish_and_clear();
-    let checks: Vec<LayerCheck> =
-        compiled.layers.iter().zip(&compiled.report.layers).zip(&layers).map(|((map, report), layer)| layer.check(map, report)).collect();
-    let answers = Answers { rows: rows.len(), float_integer: same(&floats, &integers), ..Answers::default() };
+    let checks: Vec<LayerCheck> = compiled
+        .layers
+        .iter()
+        .zip(&compiled.report.layers)
+        .zip(&layers)
+        .map(|((map, report), layer)| layer.check(map, report))
+        .collect();
+    let answers =
+        Answers { rows: rows.len(), float_integer: same(&floats, &integers), ..Answers::default() };
     let mut report = CheckReport {
         name: compiled.report.name.clone(),
         tolerance: settings.tolerance,
@@ -107,21 +133,29 @@ fn private(
     let row = Array::new(&[1, len], row.to_vec()).context("no rows to check")?;
     let bar = progress(settings.progress, compiled.layers.len(), "private, layer by layer");
     for (map, layer) in compiled.layers.iter().zip(&mut report.layers) {
-        let values = layer_values(&served, map.elements.start, &row).with_context(|| format!("private run up to layer {}", map.name))?;
+        let values = layer_values(&served, map.elements.start, &row)
+            .with_context(|| format!("private run up to layer {}", map.name))?;
         let ring = Modulus::Bits(map.ring);
         let expected = first.get(map.elements.clone()).unwrap_or_default();
-        layer.private_equal = Some(values.iter().copied().eq(expected.iter().map(|&x| ring.to_signed(ring.reduce(x)) as f64)));
+        layer.private_equal = Some(
+            values
+                .iter()
+                .copied()
+                .eq(expected.iter().map(|&x| ring.to_signed(ring.reduce(x)) as f64)),
+        );
         bar.inc(1);
     }
     bar.finish_and_clear();
 
     let expected = plain::evaluate(&Model::parse(&compiled.model)?, inputs)?.predictions;
     let bar = progress(settings.progress, expected.len(), "private, whole network");
-    let made = loopback::predict(&served, settings.options, inputs, || bar.inc(1)).context("private run")?;
+    let made = loopback::predict(&served, settings.options, inputs, || bar.inc(1))
+        .context("private run")?;
     bar.finish_and_clear();
     let indices: Vec<usize> = made.predictions.iter().map(|p| p.argmax).collect();
     report.answers.float_private = Some(same(floats, &indices));
-    let all = floats.iter().zip(integers).zip(&indices).filter(|((f, i), p)| f == i && i == p).count();
+    let all =
+        floats.iter().zip(integers).zip(&indices).filter(|((f, i), p)| f == i && i == p).count();
     report.answers.all_three = Some(all);
     report.private = Some(PrivateCheck {
         equal_layers: report.layers.iter().filter(|l| l.private_equal == Some(true)).count(),
@@ -153,7 +187,11 @@ struct Compared {
 impl Compared {
     fn add(&mut self, map: &LayerMap, scratch: &[u64], values: &Values) {
         let own = values.own.get(map.tensor).map_or(&[][..], |t| t);
-        let engine = map.onnx.as_ref().and_then(|name| values.named.get(name)).filter(|t| t.len() == own.len());
+        let engine = map
+            .onnx
+            .as_ref()
+            .and_then(|name| values.named.get(name))
+            .filter(|t| t.len() == own.len());
         let float = engine.map_or(own, |t| t);
         self.source = if engine.is_some() { Source::Tract } else { Source::Own };
         self.peak = float.iter().fold(self.peak, |most, x| most.max(x.abs()));
@@ -166,7 +204,8 @@ impl Compared {
     fn check(&self, map: &LayerMap, report: &crate::compile::report::LayerReport) -> LayerCheck {
         let compared = self.source != Source::None;
         let part = |error: f64| match self.peak {
-            // Where the floats are all zero, there is nothing to be a part of: a few steps are none, more are all.
+            // Where the floats are all zero, there is nothing to be a part of: a few steps are
+            // none, more are all.
             0.0 => f64::from(error > 2.0 * map.scale),
             peak => error / peak,
         };
@@ -187,7 +226,8 @@ impl Compared {
 
 /// The largest difference, and `so_far`; what is no number counts as infinitely far.
 fn largest(so_far: f64, xs: impl Iterator<Item = f64>, ys: &[f64]) -> f64 {
-    let differences = xs.zip(ys).map(|(x, y)| if y.is_finite() { (x - y).abs() } else { f64::INFINITY });
+    let differences =
+        xs.zip(ys).map(|(x, y)| if y.is_finite() { (x - y).abs() } else { f64::INFINITY });
     differences.fold(so_far, f64::max)
 }
 
@@ -206,7 +246,8 @@ struct Values {
 impl Values {
     fn output(&self, compiled: &Compiled) -> &[f64] {
         let own = self.own.get(compiled.float.output()).map_or(&[][..], |t| t);
-        let named = compiled.float.name(compiled.float.output()).and_then(|name| self.named.get(name));
+        let named =
+            compiled.float.name(compiled.float.output()).and_then(|name| self.named.get(name));
         named.filter(|t| t.len() == own.len()).map_or(own, |t| t)
     }
 }
@@ -221,7 +262,8 @@ struct Floats {
 impl Floats {
     #[cfg(feature = "check")]
     fn new(onnx: &[u8], compiled: &Compiled) -> Self {
-        let wanted = compiled.layers.iter().filter(|map| !map.inside).filter_map(|map| map.onnx.as_deref());
+        let wanted =
+            compiled.layers.iter().filter(|map| !map.inside).filter_map(|map| map.onnx.as_deref());
         let mut names: Vec<&str> = Vec::new();
         for name in wanted.chain(compiled.float.name(compiled.float.output())) {
             if !names.contains(&name) {
@@ -234,7 +276,12 @@ impl Floats {
 
     #[cfg(not(feature = "check"))]
     fn new(_: &[u8], _: &Compiled) -> Self {
-        Self { notes: vec!["built without tract: all float values are of the compiler's own float network".into()] }
+        Self {
+            notes: vec![
+                "built without tract: all float values are of the compiler's own float network"
+                    .into(),
+            ],
+        }
     }
 
     #[cfg(feature = "check")]

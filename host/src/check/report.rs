@@ -35,9 +35,11 @@ pub struct LayerCheck {
     pub max_error: Option<f64>,
     /// The same as a part of the largest magnitude.
     pub relative: Option<f64>,
-    /// Largest difference between the engine and the compiler's own float network, as a part of the largest magnitude.
+    /// Largest difference between the engine and the compiler's own float network, as a part of
+    /// the largest magnitude.
     pub import_relative: Option<f64>,
-    /// Whether the private values equal the integers, for the first row; `None` if that was not asked for.
+    /// Whether the private values equal the integers, for the first row; `None` if that was not
+    /// asked for.
     pub private_equal: Option<bool>,
 }
 
@@ -107,7 +109,10 @@ impl CheckReport {
 
     /// Says where the importer's float network is another one than the engine's.
     pub(super) fn note_imports(&mut self) {
-        let differs = self.layers.iter().find_map(|l| Some((l, l.import_relative.filter(|&r| r > ROUNDING)?)));
+        let differs = self
+            .layers
+            .iter()
+            .find_map(|l| Some((l, l.import_relative.filter(|&r| r > ROUNDING)?)));
         if let Some((layer, part)) = differs {
             let name = layer.onnx.as_deref().unwrap_or_default();
             self.notes.push(format!(
@@ -122,8 +127,10 @@ impl CheckReport {
 
 impl fmt::Display for CheckReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let name = self.layers.iter().map(|l| l.name.chars().count()).max().unwrap_or(0).clamp(5, 32);
-        let operation = self.layers.iter().map(|l| l.operation.chars().count()).max().unwrap_or(0).clamp(9, 26);
+        let name =
+            self.layers.iter().map(|l| l.name.chars().count()).max().unwrap_or(0).clamp(5, 32);
+        let operation =
+            self.layers.iter().map(|l| l.operation.chars().count()).max().unwrap_or(0).clamp(9, 26);
         writeln!(
             f,
             "  {:<name$} {:<operation$} {:>8} {:>6} {:>11} {:>9} {:>9}  private",
@@ -138,7 +145,8 @@ impl fmt::Display for CheckReport {
                 Source::Own => "own",
             };
             let or_dash = |x: Option<String>| x.unwrap_or_else(|| "-".into());
-            let private = layer.private_equal.map_or("-", |equal| if equal { "=" } else { "DIFFERS" });
+            let private =
+                layer.private_equal.map_or("-", |equal| if equal { "=" } else { "DIFFERS" });
             writeln!(
                 f,
                 "{mark} {:<name$} {:<operation$} {:>8} {source:>6} {:>11} {:>9} {:>9}  {private}",
@@ -152,7 +160,11 @@ impl fmt::Display for CheckReport {
         }
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))?;
         if self.input_values_clamped > 0 {
-            writeln!(f, "note: {} input values are outside of the model's range and were clamped", self.input_values_clamped)?;
+            writeln!(
+                f,
+                "note: {} input values are outside of the model's range and were clamped",
+                self.input_values_clamped
+            )?;
         }
         writeln!(f, "\n{}", self.floats())?;
         self.privately().map_or(Ok(()), |text| writeln!(f, "{text}"))
@@ -163,15 +175,27 @@ impl CheckReport {
     /// Float against integer, in a sentence.
     fn floats(&self) -> String {
         let Answers { rows, float_integer, .. } = self.answers;
-        let agree = format!("Float and integer: the same answer in {float_integer} of {rows} rows; ");
+        let agree =
+            format!("Float and integer: the same answer in {float_integer} of {rows} rows; ");
         let allowed = percent(self.tolerance);
-        let far = |layer: &LayerCheck| format!("{} ({})", layer.name, percent(layer.relative.unwrap_or(0.0)));
+        let far = |layer: &LayerCheck| {
+            format!("{} ({})", layer.name, percent(layer.relative.unwrap_or(0.0)))
+        };
         if let Some(layer) = self.first_far() {
-            return format!("{agree}the first layer that is off by more than {allowed} of its largest value is {}.", far(layer));
+            return format!(
+                "{agree}the first layer that is off by more than {allowed} of its largest value is {}.",
+                far(layer)
+            );
         }
         let part = |layer: &&LayerCheck| layer.relative.unwrap_or(0.0);
-        let worst = self.layers.iter().max_by(|a, b| part(a).total_cmp(&part(b))).map_or_else(String::new, far);
-        format!("{agree}no layer is off by more than {allowed} of its largest value, the most is {worst}.")
+        let worst = self
+            .layers
+            .iter()
+            .max_by(|a, b| part(a).total_cmp(&part(b)))
+            .map_or_else(String::new, far);
+        format!(
+            "{agree}no layer is off by more than {allowed} of its largest value, the most is {worst}."
+        )
     }
 
     /// Private against integer, in a sentence.
@@ -183,7 +207,11 @@ impl CheckReport {
                 "Private and integer: equal bit for bit, in all {layers} layers of the first row and all {rows} answers."
             ));
         }
-        let first = self.layers.iter().find(|l| l.private_equal == Some(false)).map_or("the output", |l| &l.name);
+        let first = self
+            .layers
+            .iter()
+            .find(|l| l.private_equal == Some(false))
+            .map_or("the output", |l| &l.name);
         Some(format!(
             "Private and integer DIFFER, first at {first}: equal are {equal_layers} of {layers} layers and {equal_rows} of {rows} answers. \
              Please report this."
@@ -200,5 +228,9 @@ fn percent(part: f64) -> String {
 }
 
 fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most { text.into() } else { text.chars().take(most - 1).chain(['…']).collect() }
+    if text.chars().count() <= most {
+        text.into()
+    } else {
+        text.chars().take(most - 1).chain(['…']).collect()
+    }
 }

@@ -28,29 +28,34 @@ pub struct Args {
     /// Instead: single parts of the protocol, each beside the limit of this machine.
     #[arg(long, conflicts_with_all = ["model", "network", "networks", "curves", "clients", "profile", "link"])]
     primitives: bool,
-    /// Instead: the paper's Figures 10 to 13, single and, with --stock, stocked, over loopback and every --link.
+    /// Instead: the paper's Figures 10 to 13, single and, with --stock, stocked, over loopback and
+    /// every --link.
     #[arg(long, conflicts_with_all = ["model", "network", "curves", "clients"])]
     networks: bool,
-    /// Instead: how time, bytes and memory grow with width, channels, stock and clients; a picture and JSON for each go into this folder.
+    /// Instead: how time, bytes and memory grow with width, channels, stock and clients; a picture
+    /// and JSON for each go into this folder.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "network", "clients", "profile", "link"])]
     curves: Option<PathBuf>,
-    /// Instead: this many clients of one server at once, each with a stock of predictions; checks the server's memory for each.
+    /// Instead: this many clients of one server at once, each with a stock of predictions; checks
+    /// the server's memory for each.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), conflicts_with_all = ["profile", "link"])]
     clients: Option<u32>,
-    /// Instead: run one part once, for `valgrind --tool=callgrind` (see docs/performance.md); `list` names them.
+    /// Instead: run one part once, for `valgrind --tool=callgrind` (see docs/performance.md);
+    /// `list` names them.
     #[arg(long, value_name = "PART", exclusive = true)]
     count: Option<String>,
     /// Run another method, too.
     #[arg(long, value_enum)]
     profile: Option<Profile>,
-    /// Emulate a link: lan (1 ms, 1 Gbit/s), wan (50 ms, 100 Mbit/s), uart (921600 baud), ble, or a round trip and a bandwidth such as
-    /// 20ms,50mbit. Several with --networks.
+    /// Emulate a link: lan (1 ms, 1 Gbit/s), wan (50 ms, 100 Mbit/s), uart (921600 baud), ble, or
+    /// a round trip and a bandwidth such as 20ms,50mbit. Several with --networks.
     #[arg(long, value_name = "LINK")]
     link: Vec<LinkModel>,
     /// Calibration rows for an ONNX file; without them its inputs range from 0 to 1.
     #[arg(long, value_name = "X.npy")]
     calibrate: Option<PathBuf>,
-    /// Inputs; without them random ones in the model's range. They decide whether all integers fit the paper's N, nothing else.
+    /// Inputs; without them random ones in the model's range. They decide whether all integers fit
+    /// the paper's N, nothing else.
     #[arg(long, value_name = "X.npy")]
     input: Option<PathBuf>,
     /// Threads of each party, for one network.
@@ -97,12 +102,20 @@ fn count(name: &str) -> anyhow::Result<()> {
         parts::PARTS.iter().for_each(|part| println!("{}", part.name));
         return Ok(());
     }
-    parts::count(parts::find(name).with_context(|| format!("no part is called '{name}': see --count list"))?)
+    parts::count(
+        parts::find(name)
+            .with_context(|| format!("no part is called '{name}': see --count list"))?,
+    )
 }
 
 fn all_networks(args: &Args, seed: &Seed) -> anyhow::Result<()> {
     let paper = args.profile == Some(Profile::Paper);
-    let request = Request { options: args.session.options()?, links: args.link.clone(), runs: args.runs, paper };
+    let request = Request {
+        options: args.session.options()?,
+        links: args.link.clone(),
+        runs: args.runs,
+        paper,
+    };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&networks::measure(&request, seed, |_| {})?)?);
         return Ok(());
@@ -114,13 +127,19 @@ fn all_networks(args: &Args, seed: &Seed) -> anyhow::Result<()> {
 
 fn one_network(args: &Args, seed: &Seed) -> anyhow::Result<()> {
     let named = args.model.as_deref().or(args.network.as_deref()).unwrap_or(Path::new("fig10"));
-    let model = load(named, args.calibrate.as_deref()).with_context(|| named.display().to_string())?;
+    let model =
+        load(named, args.calibrate.as_deref()).with_context(|| named.display().to_string())?;
     let options = args.session.options_on(args.link.first())?;
     if let Some(count) = args.clients {
         return show(args, &clients::measure(&model, options, count, seed)?);
     }
     let given = args.input.as_deref().map(array).transpose()?;
-    let inputs = own::inputs(&Model::parse(&model)?, given.as_ref(), options.stock as usize, &seed.derive(0))?;
+    let inputs = own::inputs(
+        &Model::parse(&model)?,
+        given.as_ref(),
+        options.stock as usize,
+        &seed.derive(0),
+    )?;
     let link = match &args.link[..] {
         [] => None,
         [link] => Some(link),
@@ -130,7 +149,10 @@ fn one_network(args: &Args, seed: &Seed) -> anyhow::Result<()> {
         if link.is_some() {
             bail!("the method as published is measured without a link");
         }
-        return show(args, &compare::compare(&model, options, args.runs, &inputs, &seed.derive(1))?);
+        return show(
+            args,
+            &compare::compare(&model, options, args.runs, &inputs, &seed.derive(1))?,
+        );
     }
     let threads = Threads::new(args.threads)?;
     let measured = own::measure(&model, options, link, threads.workers(), args.runs, &inputs)?;
@@ -173,14 +195,27 @@ fn load(named: &Path, calibrate: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     }
     let rows = calibrate.map(array).transpose()?;
     let input_range = rows.is_none().then_some((0.0, 1.0));
-    Ok(compile(&bytes, &CompileOptions { input_range, ..CompileOptions::default() }, rows.as_ref())?.model)
+    Ok(compile(
+        &bytes,
+        &CompileOptions { input_range, ..CompileOptions::default() },
+        rows.as_ref(),
+    )?
+    .model)
 }
 
 fn show_phases(name: &str, measured: &own::Measured, threads: usize) {
     let (stock, link) = (measured.stock, measured.link_name());
-    println!("{name}: median of {} runs over {link}, threads of each party: {threads}, stock of {stock}\n", measured.runs);
-    println!("{:<28}{:>10}{:>12}{:>12}{:>12}{:>8}", "phase", "seconds", "link alone", "up", "down", "rounds");
-    let alone = |of: fn(&own::Arithmetic) -> f64| measured.arithmetic.as_ref().map_or_else(|| "-".into(), |a| format!("{:.4}", of(a)));
+    println!(
+        "{name}: median of {} runs over {link}, threads of each party: {threads}, stock of {stock}\n",
+        measured.runs
+    );
+    println!(
+        "{:<28}{:>10}{:>12}{:>12}{:>12}{:>8}",
+        "phase", "seconds", "link alone", "up", "down", "rounds"
+    );
+    let alone = |of: fn(&own::Arithmetic) -> f64| {
+        measured.arithmetic.as_ref().map_or_else(|| "-".into(), |a| format!("{:.4}", of(a)))
+    };
     let rows = [
         ("set-up, per connection", &measured.setup, alone(|a| a.setup)),
         ("offline, per stock", &measured.offline, alone(|a| a.offline)),
@@ -190,5 +225,11 @@ fn show_phases(name: &str, measured: &own::Measured, threads: usize) {
         let (up, down) = (bytes(p.bytes_sent), bytes(p.bytes_received));
         println!("{phase:<28}{:>10.4}{alone:>12}{up:>12}{down:>12}{:>8}", p.seconds, p.rounds);
     }
-    println!("{:<28}{:>10.4}{:>12}{:>12}", "offline + online, each", measured.seconds(), "", bytes(measured.bytes()));
+    println!(
+        "{:<28}{:>10.4}{:>12}{:>12}",
+        "offline + online, each",
+        measured.seconds(),
+        "",
+        bytes(measured.bytes())
+    );
 }

@@ -52,8 +52,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let calibrate = calibrate.or_else(|| own.then(|| inputs.clone()));
     let compiled = compile::compile(&onnx, &options, calibrate.as_ref()).with_context(name)?;
     let most = args.rows.unwrap_or(if args.no_private { usize::MAX } else { PRIVATE_ROWS });
-    let rows = head(&inputs, compiled.report.input.len, most).with_context(|| args.input.display().to_string())?;
-    let settings = Settings { tolerance: args.tolerance, private: !args.no_private, progress: !args.json, ..Settings::default() };
+    let rows = head(&inputs, compiled.report.input.len, most)
+        .with_context(|| args.input.display().to_string())?;
+    let settings = Settings {
+        tolerance: args.tolerance,
+        private: !args.no_private,
+        progress: !args.json,
+        ..Settings::default()
+    };
     quiet();
     let mut report = check(&onnx, &compiled, &rows, &settings).with_context(name)?;
     if own {
@@ -65,7 +71,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         println!("{}: {} rows\n\n{report}", report.name, report.answers.rows);
     }
     ensure!(report.private_equal(), "a private value differs from the integer model");
-    ensure!(!args.strict || report.answers_agree(), "float network and integer model give different answers");
+    ensure!(
+        !args.strict || report.answers_agree(),
+        "float network and integer model give different answers"
+    );
     Ok(())
 }
 
@@ -73,7 +82,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 fn quiet() {
     let before = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
-        if !info.location().is_some_and(|at| ["tract-", "smallvec-", "ndarray-"].iter().any(|of| at.file().contains(of))) {
+        if !info.location().is_some_and(|at| {
+            ["tract-", "smallvec-", "ndarray-"].iter().any(|of| at.file().contains(of))
+        }) {
             before(info);
         }
     }));

@@ -35,7 +35,8 @@ pub struct CompileArgs {
     /// Typical inputs, one per row: they set the input range and the shifts.
     #[arg(long, value_name = "X.npy")]
     calibrate: Option<PathBuf>,
-    /// Range of the inputs, for example 0,1 or -1,1. Values outside are clamped. Overrides the range of the calibration rows.
+    /// Range of the inputs, for example 0,1 or -1,1. Values outside are clamped. Overrides the
+    /// range of the calibration rows.
     #[arg(long, value_name = "LO,HI", value_parser = range, allow_hyphen_values = true)]
     input_range: Option<(f32, f32)>,
     /// Signed width of the weights, 2 to 12.
@@ -47,8 +48,9 @@ pub struct CompileArgs {
     /// A scale for the weights of every output channel, where what follows can take that in.
     #[arg(long)]
     per_channel: bool,
-    /// Activations stop at what the calibration rows reach, up to the next power of two: narrower rings and fewer bytes, but larger values
-    /// than these are cut off. Without it, they take more bits.
+    /// Activations stop at what the calibration rows reach, up to the next power of two: narrower
+    /// rings and fewer bytes, but larger values than these are cut off. Without it, they take
+    /// more bits.
     #[arg(long, requires = "calibrate")]
     saturate: bool,
     /// Most straight pieces of a curve (sigmoid, tanh, GELU, ...): 1, 2, 4, 8, 16 or 32.
@@ -68,7 +70,11 @@ impl CompileArgs {
     /// # Errors
     /// If the rows cannot be read.
     pub fn read(&self) -> anyhow::Result<(CompileOptions, Option<npy::Array>)> {
-        let calibrate = self.calibrate.as_ref().map(|path| npy::read(path).with_context(|| path.display().to_string())).transpose()?;
+        let calibrate = self
+            .calibrate
+            .as_ref()
+            .map(|path| npy::read(path).with_context(|| path.display().to_string()))
+            .transpose()?;
         let options = CompileOptions {
             input_range: self.input_range,
             weight_bits: self.weight_bits,
@@ -91,7 +97,8 @@ fn after_help() -> String {
 
 /// Reads `LO,HI`.
 fn range(text: &str) -> Result<(f32, f32), String> {
-    let (lo, hi) = text.split_once(',').ok_or("two numbers with a comma between are needed, such as 0,1")?;
+    let (lo, hi) =
+        text.split_once(',').ok_or("two numbers with a comma between are needed, such as 0,1")?;
     let number = |s: &str| s.trim().parse::<f32>().map_err(|e| format!("'{s}': {e}"));
     Ok((number(lo)?, number(hi)?))
 }
@@ -112,7 +119,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let onnx = read(&args.onnx, onnx::MAX_FILE).with_context(|| args.onnx.display().to_string())?;
     let (options, calibrate) = args.shared.read()?;
     let options = CompileOptions { name: args.name.clone(), ..options };
-    let compiled = compile::compile(&onnx, &options, calibrate.as_ref()).with_context(|| args.onnx.display().to_string())?;
+    let compiled = compile::compile(&onnx, &options, calibrate.as_ref())
+        .with_context(|| args.onnx.display().to_string())?;
     let model = args.output_file.clone().unwrap_or_else(|| args.onnx.with_extension("minionn"));
     std::fs::write(&model, &compiled.model).with_context(|| model.display().to_string())?;
     if let Some(plan) = &args.plan {

@@ -9,7 +9,8 @@ use anyhow::{Context as _, ensure};
 use minionn_core::model::Model;
 use minionn_core::plan::Plan;
 
-/// A network trained on handwritten digits, and held-out images with their labels; see models/README.md.
+/// A network trained on handwritten digits, and held-out images with their labels; see
+/// models/README.md.
 const MODEL: &[u8] = include_bytes!("../../../models/digits_relu.minionn");
 const IMAGES: &[u8] = include_bytes!("../../../models/digits_relu.test.npy");
 const LABELS: &[u8] = include_bytes!("../../../models/digits_relu.labels.npy");
@@ -38,10 +39,14 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (images, labels) = (npy::parse(IMAGES)?, npy::parse(LABELS)?);
     let count = args.images.clamp(1, images.rows());
     let pixels = images.data().get(..count * SIDE * SIDE).context("too few images")?;
-    let inputs = npy::Array::new(&[count, SIDE * SIDE], pixels.to_vec()).context("too few images")?;
+    let inputs =
+        npy::Array::new(&[count, SIDE * SIDE], pixels.to_vec()).context("too few images")?;
     let server = ServerProcess::start(MODEL, &["--once"])?;
     if !args.json {
-        println!("A server process ({}) holds a network, 64-32-10 with ReLU, trained on handwritten digits.", server.id());
+        println!(
+            "A server process ({}) holds a network, 64-32-10 with ReLU, trained on handwritten digits.",
+            server.id()
+        );
         println!(
             "This process ({}) holds {count} images that the network never saw. Neither shows the other what it holds.\n",
             std::process::id()
@@ -69,17 +74,23 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     }
     ensure!(equal, "a private prediction differs from the integer model: please report this");
     if !args.json {
-        println!("\nChecked: each of the {count} private predictions equals the integer model in the clear, bit for bit.");
+        println!(
+            "\nChecked: each of the {count} private predictions equals the integer model in the clear, bit for bit."
+        );
     }
     Ok(())
 }
 
 fn show(report: &Report, inputs: &npy::Array, labels: &[usize]) {
-    for ((prediction, label), image) in report.predictions.iter().zip(labels).zip(inputs.data().chunks(SIDE * SIDE)) {
+    for ((prediction, label), image) in
+        report.predictions.iter().zip(labels).zip(inputs.data().chunks(SIDE * SIDE))
+    {
         draw(image, prediction, *label);
     }
     println!("{:<9} {:>9} {:>11} {:>11} {:>7}", "phase", "seconds", "sent", "received", "rounds");
-    for (name, phase) in [("set-up", &report.setup), ("offline", &report.offline), ("online", &report.online)] {
+    for (name, phase) in
+        [("set-up", &report.setup), ("offline", &report.offline), ("online", &report.online)]
+    {
         let (sent, received) = (bytes(phase.bytes_sent), bytes(phase.bytes_received));
         println!("{name:<9} {:>9.4} {sent:>11} {received:>11} {:>7}", phase.seconds, phase.rounds);
     }
@@ -89,9 +100,11 @@ fn show(report: &Report, inputs: &npy::Array, labels: &[usize]) {
 fn draw(image: &[f32], prediction: &Prediction, label: usize) {
     const SHADES: [char; 5] = [' ', '░', '▒', '▓', '█'];
     let verdict = if prediction.argmax == label { "right" } else { "wrong" };
-    let logits: Vec<String> = prediction.logits.iter().flatten().map(|x| format!("{x:.1}")).collect();
+    let logits: Vec<String> =
+        prediction.logits.iter().flatten().map(|x| format!("{x:.1}")).collect();
     for (y, row) in image.chunks(SIDE).enumerate() {
-        let line: String = row.iter().flat_map(|&x| [SHADES[((x * 4.99) as usize).min(4)]; 2]).collect();
+        let line: String =
+            row.iter().flat_map(|&x| [SHADES[((x * 4.99) as usize).min(4)]; 2]).collect();
         let note = match y {
             2 => format!("private prediction  {}   (label {label}, {verdict})", prediction.argmax),
             3 => format!("logits  {}", logits.join("  ")),

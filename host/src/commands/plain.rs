@@ -15,13 +15,15 @@ pub struct Args {
     /// Inputs, one per row. Values outside the model's input range are clamped.
     #[arg(long, value_name = "X.npy")]
     input: PathBuf,
-    /// Write the inputs and the answers, as integers, to a C header instead: what firmware can be tested with.
+    /// Write the inputs and the answers, as integers, to a C header instead: what firmware can be
+    /// tested with.
     #[arg(long, value_name = "FILE.h", conflicts_with = "json")]
     c_header: Option<PathBuf>,
     /// With --c-header: only the first rows.
     #[arg(long, value_name = "N", requires = "c_header")]
     rows: Option<usize>,
-    /// Print JSON: {"predictions":[{"logits":[...],"argmax":i}]}; logits are null for a model that gives the index only.
+    /// Print JSON: {"predictions":[{"logits":[...],"argmax":i}]}; logits are null for a model that
+    /// gives the index only.
     #[arg(long)]
     json: bool,
 }
@@ -57,7 +59,10 @@ pub struct Answer {
 ///
 /// # Errors
 /// If a row does not fit the model or holds something that is not a number.
-pub fn answers<'a>(model: &Model<'_>, rows: impl Iterator<Item = &'a [f32]>) -> anyhow::Result<Vec<Answer>> {
+pub fn answers<'a>(
+    model: &Model<'_>,
+    rows: impl Iterator<Item = &'a [f32]>,
+) -> anyhow::Result<Vec<Answer>> {
     let header = model.plan().header();
     let mut scratch = vec![0; Model::scratch_len(model.plan())];
     let mut out = vec![0; header.output_len as usize];
@@ -80,10 +85,16 @@ pub fn evaluate(model: &Model<'_>, inputs: &npy::Array) -> anyhow::Result<Predic
     let header = model.plan().header();
     let scale = f64::from(header.output_scale);
     let real = |Answer { integers, argmax, .. }| {
-        let logits = (!model.plan().is_argmax()).then(|| integers.iter().map(|&y| y as f64 * scale).collect());
+        let logits = (!model.plan().is_argmax())
+            .then(|| integers.iter().map(|&y| y as f64 * scale).collect());
         Prediction { logits, argmax }
     };
-    Ok(Predictions { predictions: answers(model, inputs.rows_of(header.input_len as usize)?)?.into_iter().map(real).collect() })
+    Ok(Predictions {
+        predictions: answers(model, inputs.rows_of(header.input_len as usize)?)?
+            .into_iter()
+            .map(real)
+            .collect(),
+    })
 }
 
 /// Reads, runs and prints.
@@ -95,7 +106,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = Model::parse(&bytes).with_context(|| args.model.display().to_string())?;
     let inputs = npy::read(&args.input).with_context(|| args.input.display().to_string())?;
     if let Some(path) = &args.c_header {
-        let rows = inputs.rows_of(model.plan().header().input_len as usize)?.take(args.rows.unwrap_or(usize::MAX));
+        let rows = inputs
+            .rows_of(model.plan().header().input_len as usize)?
+            .take(args.rows.unwrap_or(usize::MAX));
         let answers = answers(&model, rows).with_context(|| args.input.display().to_string())?;
         let text = c_header::samples(path, model.plan(), &answers)?;
         return std::fs::write(path, text).with_context(|| path.display().to_string());
@@ -106,7 +119,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return Ok(());
     }
     for (i, prediction) in result.predictions.iter().enumerate() {
-        let logits: Vec<String> = prediction.logits.iter().flatten().map(|x| format!("{x:.4}")).collect();
+        let logits: Vec<String> =
+            prediction.logits.iter().flatten().map(|x| format!("{x:.4}")).collect();
         println!("{i}: {} {}", prediction.argmax, logits.join(" "));
     }
     Ok(())

@@ -16,7 +16,9 @@ use minionn_core::plan::nonlinear::Nonlinear;
 use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Function, Op, Plan};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
-use minionn_core::session::{Activations, Options, Tables, client_memory, prepared_memory, server_memory};
+use minionn_core::session::{
+    Activations, Options, Tables, client_memory, prepared_memory, server_memory,
+};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 
@@ -32,9 +34,10 @@ pub struct SessionArgs {
     /// OT extension: 1, 2, 4 or 8; more saves bytes and costs work.
     #[arg(long, value_name = "K", default_value_t = 8)]
     pub ot: u8,
-    /// How activations are computed: by garbled circuits (one round trip, most bytes), by comparison with OTs where there is one (more round trips, a
-    /// tenth of the bytes), or whichever of the two the link makes faster, layer by layer. Without it: auto; for a C header gc, as firmware's library has
-    /// comparisons only if it is built so.
+    /// How activations are computed: by garbled circuits (one round trip, most bytes), by
+    /// comparison with OTs where there is one (more round trips, a tenth of the bytes), or
+    /// whichever of the two the link makes faster, layer by layer. Without it: auto; for a C
+    /// header gc, as firmware's library has comparisons only if it is built so.
     #[arg(long, value_enum, value_name = "HOW")]
     pub activation: Option<ActivationArg>,
 }
@@ -42,8 +45,9 @@ pub struct SessionArgs {
 /// Which link `--activation auto` is to suit.
 #[derive(Clone, Debug, clap::Args)]
 pub struct LinkArgs {
-    /// The link that the session is for, which decides with --activation auto: lan (1 ms, 1 Gbit/s), wan (50 ms, 100 Mbit/s), uart (921600 baud), ble, or a round
-    /// trip and a bandwidth such as 20ms,50mbit. Without it, activations are chosen as for lan.
+    /// The link that the session is for, which decides with --activation auto: lan (1 ms, 1
+    /// Gbit/s), wan (50 ms, 100 Mbit/s), uart (921600 baud), ble, or a round trip and a
+    /// bandwidth such as 20ms,50mbit. Without it, activations are chosen as for lan.
     #[arg(long, value_name = "LINK")]
     pub link: Option<LinkModel>,
 }
@@ -82,7 +86,8 @@ impl SessionArgs {
     /// # Errors
     /// If one is out of range.
     pub fn options_on(&self, link: Option<&LinkModel>) -> anyhow::Result<Options> {
-        let repetition = Repetition::from_k(self.ot).ok_or_else(|| anyhow!("--ot takes 1, 2, 4 or 8"))?;
+        let repetition =
+            Repetition::from_k(self.ot).ok_or_else(|| anyhow!("--ot takes 1, 2, 4 or 8"))?;
         let tables = match self.tables {
             TablesArg::Stored => Tables::Stored,
             TablesArg::Streamed => Tables::Streamed,
@@ -94,7 +99,9 @@ impl SessionArgs {
             (ActivationArg::Ot, _) => Activations::Compared { worth: 0 },
         };
         let options = Options { repetition, tables, stock: self.stock, activations };
-        options.check().with_context(|| format!("--stock takes 1 to {}", minionn_core::session::MAX_STOCK))?;
+        options
+            .check()
+            .with_context(|| format!("--stock takes 1 to {}", minionn_core::session::MAX_STOCK))?;
         Ok(options)
     }
 }
@@ -112,10 +119,12 @@ pub struct Args {
     /// Also draw the bytes of every layer, for one prediction.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
-    /// Also measure seconds, over loopback on random inputs: takes a model, whose layers are run one after the other, each several times.
+    /// Also measure seconds, over loopback on random inputs: takes a model, whose layers are run
+    /// one after the other, each several times.
     #[arg(long)]
     measure: bool,
-    /// Also write a C header for firmware: the plan's bytes, what it takes and gives, and how much memory a party needs with these options.
+    /// Also write a C header for firmware: the plan's bytes, what it takes and gives, and how much
+    /// memory a party needs with these options.
     #[arg(long, value_name = "FILE.h")]
     c_header: Option<PathBuf>,
     #[command(flatten)]
@@ -132,7 +141,11 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let name = args.file.display().to_string();
     let bytes = std::fs::read(&args.file).with_context(|| name.clone())?;
-    let model = bytes.starts_with(&model::MAGIC).then(|| Model::parse(&bytes)).transpose().with_context(|| name.clone())?;
+    let model = bytes
+        .starts_with(&model::MAGIC)
+        .then(|| Model::parse(&bytes))
+        .transpose()
+        .with_context(|| name.clone())?;
     let plan = match &model {
         Some(model) => *model.plan(),
         None => Plan::parse(&bytes).context(name)?,
@@ -155,7 +168,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         seconds = layers;
     }
     if let Some(path) = &args.svg {
-        std::fs::write(path, picture(&plan, &options, &seconds)?.svg()).with_context(|| path.display().to_string())?;
+        std::fs::write(path, picture(&plan, &options, &seconds)?.svg())
+            .with_context(|| path.display().to_string())?;
     }
     if let Some(path) = &args.c_header {
         let text = c_header::plan(path, &plan, &options, args.buffers)?;
@@ -177,11 +191,13 @@ struct Measured {
     each: f64,
 }
 
-/// Sessions of which the fastest counts; one more goes before. Whatever else the machine does only makes a run slower, and where one time is
-/// taken from another, a median still has too much of that in it.
+/// Sessions of which the fastest counts; one more goes before. Whatever else the machine does only
+/// makes a run slower, and where one time is taken from another, a median still has too much of
+/// that in it.
 const RUNS: usize = 7;
 
-/// Runs the model up to every layer: what a layer takes is what it adds to the layers before. Local operations are counted with what follows.
+/// Runs the model up to every layer: what a layer takes is what it adds to the layers before. Local
+/// operations are counted with what follows.
 fn measure(model: &Model<'_>, options: Options) -> anyhow::Result<Measured> {
     let mut made = Measured { layers: vec![0.0; model.plan().ops().count()], each: 0.0 };
     let steps: Vec<_> = model.plan().steps().filter(|step| !step.op.is_local()).collect();
@@ -192,7 +208,10 @@ fn measure(model: &Model<'_>, options: Options) -> anyhow::Result<Measured> {
         let short = short.as_ref().map(|bytes| Model::parse(bytes)).transpose()?;
         let total = timed(short.as_ref().unwrap_or(model), options)?;
         // Noise can make more layers seem faster than fewer.
-        made.layers.get_mut(step.number).into_iter().for_each(|s| *s = f64::max(total - before, 0.0));
+        made.layers
+            .get_mut(step.number)
+            .into_iter()
+            .for_each(|s| *s = f64::max(total - before, 0.0));
         before = f64::max(total, before);
         made.each = total;
         bar.inc(1);
@@ -209,8 +228,11 @@ fn timed(model: &Model<'_>, options: Options) -> anyhow::Result<f64> {
     loopback::with_prepared(model, options, |prepared| {
         for _ in 0..=RUNS {
             let plan = *model.plan();
-            let report = loopback::session(model, prepared, options, |link| client::predict(link, plan, &settings, &inputs, || {}))?;
-            seconds.push((report.offline.seconds + report.online.seconds) / f64::from(options.stock));
+            let report = loopback::session(model, prepared, options, |link| {
+                client::predict(link, plan, &settings, &inputs, || {})
+            })?;
+            seconds
+                .push((report.offline.seconds + report.online.seconds) / f64::from(options.stock));
         }
         Ok(())
     })?;
@@ -222,7 +244,11 @@ fn picture(plan: &Plan<'_>, options: &Options, seconds: &[f64]) -> anyhow::Resul
     let stock = u64::from(options.stock);
     let named: u64 = plan.ops().map(|op| cost::online_op(&op, options).up).sum();
     let input = cost::online(plan, options).up - named;
-    let mut rows = vec![Row { label: format!("input {}", plan.header().input_len), bytes: [0, 0, input, 0], seconds: None }];
+    let mut rows = vec![Row {
+        label: format!("input {}", plan.header().input_len),
+        bytes: [0, 0, input, 0],
+        seconds: None,
+    }];
     for (number, op) in plan.ops().enumerate() {
         let (off, on) = (cost::offline_op(&op, options)?, cost::online_op(&op, options));
         let bytes = [off.up / stock, off.down / stock, on.up, on.down];
@@ -233,8 +259,16 @@ fn picture(plan: &Plan<'_>, options: &Options, seconds: &[f64]) -> anyhow::Resul
     }
     let total: u64 = rows.iter().flat_map(|row| row.bytes).sum();
     let stocked = if stock > 1 { format!(" (stock of {stock})") } else { String::new() };
-    let timed = if seconds.is_empty() { String::new() } else { format!(", {}", plot::seconds(seconds.iter().sum())) };
-    Ok(Plot { title: plan.name().to_owned(), subtitle: format!("{} for one prediction{stocked}{timed}", bytes(total)), rows })
+    let timed = if seconds.is_empty() {
+        String::new()
+    } else {
+        format!(", {}", plot::seconds(seconds.iter().sum()))
+    };
+    Ok(Plot {
+        title: plan.name().to_owned(),
+        subtitle: format!("{} for one prediction{stocked}{timed}", bytes(total)),
+        rows,
+    })
 }
 
 fn phase(p: Phase) -> Value {
@@ -270,9 +304,14 @@ pub fn costs(plan: &Plan<'_>, options: &Options) -> anyhow::Result<Value> {
     }))
 }
 
-/// What a prediction takes on a link with either way to compute activations, and with the way that suits it; the parties' own work left out.
+/// What a prediction takes on a link with either way to compute activations, and with the way that
+/// suits it; the parties' own work left out.
 fn on_link(plan: &Plan<'_>, options: &Options, link: &LinkModel) -> anyhow::Result<Value> {
-    let ways = [("gc", Activations::Garbled), ("ot", Activations::Compared { worth: 0 }), ("auto", link.activations())];
+    let ways = [
+        ("gc", Activations::Garbled),
+        ("ot", Activations::Compared { worth: 0 }),
+        ("auto", link.activations()),
+    ];
     let mut all = json!({"name": link.name});
     for (name, activations) in ways {
         let options = Options { activations, ..*options };
@@ -314,10 +353,17 @@ fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
 fn kind(op: &Op) -> String {
     match op {
         Op::FullyConnected { .. } => "fully connected".to_owned(),
-        Op::Convolution { layer, .. } => format!("convolution {}x{}", layer.kernel[0], layer.kernel[1]),
+        Op::Convolution { layer, .. } => {
+            format!("convolution {}x{}", layer.kernel[0], layer.kernel[1])
+        }
         Op::Activation { function, shift, .. } => format!("{} >> {shift}", function_name(function)),
         Op::MaxPool { function, shift, window, .. } => {
-            format!("max {}x{} {} >> {shift}", window.kernel[0], window.kernel[1], function_name(function))
+            format!(
+                "max {}x{} {} >> {shift}",
+                window.kernel[0],
+                window.kernel[1],
+                function_name(function)
+            )
         }
         Op::SumPool { window, .. } => format!("sum {}x{}", window.kernel[0], window.kernel[1]),
         Op::Square { .. } => "square".to_owned(),
@@ -382,14 +428,19 @@ fn table(costs: &Value) -> String {
     );
     let _ = writeln!(out, "{}", if costs["measured"].is_null() { "" } else { "    seconds" });
     for l in costs["layers"].as_array().into_iter().flatten() {
-        let tile: Vec<String> = l["tile"].as_array().into_iter().flatten().map(ToString::to_string).collect();
+        let tile: Vec<String> =
+            l["tile"].as_array().into_iter().flatten().map(ToString::to_string).collect();
         let dash = |v: &Value| if v.is_null() { "-".to_owned() } else { v.to_string() };
         let _ = write!(
             out,
             "{:<17} {:>12} {:>7} {:>13} {:>5} {:>7} {:>7} {:>8} {:>7} {:>6} {:>10} {:>10} {:>10} {:>10}",
             l["kind"].as_str().unwrap_or_default(),
             format!("{}→{}", l["inputs"], l["outputs"]),
-            if l["ring"] == l["ring_out"] { l["ring"].to_string() } else { format!("{}→{}", l["ring"], l["ring_out"]) },
+            if l["ring"] == l["ring_out"] {
+                l["ring"].to_string()
+            } else {
+                format!("{}→{}", l["ring"], l["ring_out"])
+            },
             if tile.is_empty() { "-".to_owned() } else { tile.join("·") },
             dash(&l["limbs"]),
             dash(&l["ciphertexts_up"]),
@@ -402,7 +453,13 @@ fn table(costs: &Value) -> String {
             b(&l["online"]["bytes_up"]),
             b(&l["online"]["bytes_down"])
         );
-        let _ = writeln!(out, "{}", l["seconds"].as_f64().map_or_else(String::new, |s| format!(" {:>10}", plot::seconds(s))));
+        let _ = writeln!(
+            out,
+            "{}",
+            l["seconds"]
+                .as_f64()
+                .map_or_else(String::new, |s| format!(" {:>10}", plot::seconds(s)))
+        );
     }
     out.push('\n');
     for (name, key) in [
@@ -424,7 +481,11 @@ fn table(costs: &Value) -> String {
     let stock = u(&costs["stock"]).max(1);
     let each = |way: &str| u(&costs["offline"][way]) / stock + u(&costs["online"][way]);
     let (up, down) = (each("bytes_up"), each("bytes_down"));
-    let share = if stock == 1 { "one prediction, all of it".to_owned() } else { format!("one prediction of {stock}, all") };
+    let share = if stock == 1 {
+        "one prediction, all of it".to_owned()
+    } else {
+        format!("one prediction of {stock}, all")
+    };
     let (up_text, down_text, all) = (bytes(up), bytes(down), bytes(up + down));
     let _ = writeln!(out, "{share:<28} {up_text:>10} up {down_text:>10} down {all:>10} in all");
     if let Some(s) = costs["measured"]["seconds_each"].as_f64() {
@@ -437,7 +498,8 @@ fn table(costs: &Value) -> String {
     }
     for (way, label) in [("gc", "circuits"), ("ot", "comparison"), ("auto", "auto")] {
         let l = &costs["link"][way];
-        if let (Some(off), Some(on)) = (l["offline_seconds"].as_f64(), l["online_seconds"].as_f64()) {
+        if let (Some(off), Some(on)) = (l["offline_seconds"].as_f64(), l["online_seconds"].as_f64())
+        {
             let _ = writeln!(
                 out,
                 "{:<28} {:>10} offline ({}, {} rounds), {} online ({}, {} rounds), {} layers by OT",

@@ -28,10 +28,12 @@ pub struct Args {
     /// Keep garbled tables in this file instead of memory.
     #[arg(long, value_name = "FILE")]
     store: Option<PathBuf>,
-    /// What set-up makes, so that it is done once: this file is read if it is there, and written if not (only its owner may read it).
+    /// What set-up makes, so that it is done once: this file is read if it is there, and written
+    /// if not (only its owner may read it).
     ///
-    /// It is secret: whoever has it and what went over the wire can read the inputs of all sessions that use it. Keep it on an encrypted
-    /// medium. If the server has forgotten the pairing, that is an error: remove the file to set up anew.
+    /// It is secret: whoever has it and what went over the wire can read the inputs of all
+    /// sessions that use it. Keep it on an encrypted medium. If the server has forgotten the
+    /// pairing, that is an error: remove the file to set up anew.
     #[arg(long, value_name = "FILE")]
     pairing: Option<PathBuf>,
     /// Threads; without it as many as there are processors.
@@ -76,11 +78,16 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 fn print(report: &Report) {
     for (i, prediction) in report.predictions.iter().enumerate() {
-        let logits: Vec<String> = prediction.logits.iter().flatten().map(|x| format!("{x:.4}")).collect();
+        let logits: Vec<String> =
+            prediction.logits.iter().flatten().map(|x| format!("{x:.4}")).collect();
         println!("{i}: {} {}", prediction.argmax, logits.join(" "));
     }
-    for (name, phase) in [("set-up", &report.setup), ("offline", &report.offline), ("online", &report.online)] {
+    for (name, phase) in
+        [("set-up", &report.setup), ("offline", &report.offline), ("online", &report.online)]
+    {
         let Phase { seconds, bytes_sent, bytes_received, rounds } = phase;
-        println!("{name:<8} {seconds:>8.3} s {bytes_sent:>10} bytes sent {bytes_received:>10} received {rounds:>5} rounds");
+        println!(
+            "{name:<8} {seconds:>8.3} s {bytes_sent:>10} bytes sent {bytes_received:>10} received {rounds:>5} rounds"
+        );
     }
 }

@@ -37,14 +37,17 @@ pub struct Args {
     /// Clients at a time; more are turned away.
     #[arg(long, value_name = "N", default_value_t = Limits::default().max_clients)]
     max_clients: usize,
-    /// Keep pairings of clients in this folder (files that only the owner may read), so that they outlive this process: whoever reads these files
-    /// and what went over the wire can read the model's values in those sessions. Without it, they are kept in memory.
+    /// Keep pairings of clients in this folder (files that only the owner may read), so that they
+    /// outlive this process: whoever reads these files and what went over the wire can read
+    /// the model's values in those sessions. Without it, they are kept in memory.
     #[arg(long, value_name = "DIR")]
     pairings: Option<PathBuf>,
-    /// Pairings kept, of 57 kB each: the one that was not used for longest goes first. 0 keeps none.
+    /// Pairings kept, of 57 kB each: the one that was not used for longest goes first. 0 keeps
+    /// none.
     #[arg(long, value_name = "N", default_value_t = Pairings::MOST)]
     max_pairings: usize,
-    /// Threads of each session: its own, and what all sessions share beside. Without it as many as there are processors.
+    /// Threads of each session: its own, and what all sessions share beside. Without it as many as
+    /// there are processors.
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
     /// Print a JSON object for each event: listening, session.
@@ -65,14 +68,20 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         None => Pairings::in_memory(args.max_pairings),
     };
     let threads = Threads::new(args.threads.unwrap_or_else(Threads::here))?;
-    let service = Service::new(bytes, limits).with_context(|| name)?.keeping(pairings).sharing(threads);
+    let service =
+        Service::new(bytes, limits).with_context(|| name)?.keeping(pairings).sharing(threads);
     let json = args.json;
     if let Some(port) = &args.serial {
-        let mut line = Line::open(&serial::Settings { port: port.clone(), baud: args.baud, flow_control: args.flow_control })?;
+        let mut line = Line::open(&serial::Settings {
+            port: port.clone(),
+            baud: args.baud,
+            flow_control: args.flow_control,
+        })?;
         announce(port, json)?;
         return service.serve_line(&mut line, |session| tell(session, json));
     }
-    let listener = TcpListener::bind(&args.listen).with_context(|| format!("listening on {}", args.listen))?;
+    let listener =
+        TcpListener::bind(&args.listen).with_context(|| format!("listening on {}", args.listen))?;
     announce(&listener.local_addr()?.to_string(), json)?;
     run_listener(&listener, Arc::new(service), args.once, move |session| tell(session, json))
 }
@@ -98,7 +107,9 @@ fn tell(session: &Session, json: bool) {
         eprintln!("{peer}: {warning}");
     }
     match error {
-        None => eprintln!("{peer}: {predictions} predictions, {bytes_sent} bytes sent, {bytes_received} received"),
+        None => eprintln!(
+            "{peer}: {predictions} predictions, {bytes_sent} bytes sent, {bytes_received} received"
+        ),
         Some(error) => eprintln!("{peer}: {predictions} predictions, then {error}"),
     }
 }

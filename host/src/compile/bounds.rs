@@ -1,13 +1,14 @@
 //! Interval arithmetic: for every element of a tensor, the integers that it can take.
 //!
-//! Bounds are kept once for each channel where all elements of a channel share them, so a convolution is never expanded.
+//! Bounds are kept once for each channel where all elements of a channel share them, so a
+//! convolution is never expanded.
 
 use crate::network::size;
 use minionn_core::params::{MAX_RING_BITS, MIN_RING_BITS};
 use minionn_core::plan::{Convolution, Function, View};
 
-/// Inclusive bounds of every element. All fit into the widest ring, so sums of products fit into `i128` with room to spare:
-/// 2^28 terms of 2^11 · 2^43.
+/// Inclusive bounds of every element. All fit into the widest ring, so sums of products fit into
+/// `i128` with room to spare: 2^28 terms of 2^11 · 2^43.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Bounds {
     lo: Vec<i64>,
@@ -42,7 +43,11 @@ impl Bounds {
         }
         // Casts above are wrong exactly when this fails.
         let bits = width(least, most);
-        if bits > u32::from(MAX_RING_BITS) { Err(TooWide(bits)) } else { Ok(Self { lo, hi, repeat }) }
+        if bits > u32::from(MAX_RING_BITS) {
+            Err(TooWide(bits))
+        } else {
+            Ok(Self { lo, hi, repeat })
+        }
     }
 
     /// The entries.
@@ -54,12 +59,13 @@ impl Bounds {
         self.lo.len() * self.repeat
     }
 
-    /// Bounds of each of `channels` equal parts of the tensor: exact where the elements of a channel share theirs, as all but a fully
-    /// connected layer make it.
+    /// Bounds of each of `channels` equal parts of the tensor: exact where the elements of a
+    /// channel share theirs, as all but a fully connected layer make it.
     fn channels(&self, channels: usize) -> Vec<(i64, i64)> {
         let each = self.len() / channels.max(1);
         let part = |channel: usize| {
-            let entries = channel * each / self.repeat..((channel + 1) * each).div_ceil(self.repeat);
+            let entries =
+                channel * each / self.repeat..((channel + 1) * each).div_ceil(self.repeat);
             let lo = self.lo.get(entries.clone()).unwrap_or_default().iter().copied().min();
             let hi = self.hi.get(entries).unwrap_or_default().iter().copied().max();
             (lo.unwrap_or(0), hi.unwrap_or(0))
@@ -85,11 +91,21 @@ impl Bounds {
             let each = self.lo.len() / parts;
             let constant = |i: usize| i128::from(constants.get(i / each).copied().unwrap_or(0));
             let pairs = self.pairs().enumerate();
-            return Self::collect(self.repeat, pairs.map(|(i, (lo, hi))| (i128::from(lo) + constant(i), i128::from(hi) + constant(i))));
+            return Self::collect(
+                self.repeat,
+                pairs.map(|(i, (lo, hi))| {
+                    (i128::from(lo) + constant(i), i128::from(hi) + constant(i))
+                }),
+            );
         }
         // Finer than the entries, or cut otherwise: one for each part.
         let pairs = self.channels(parts).into_iter().zip(constants);
-        Self::collect(self.len() / parts, pairs.map(|((lo, hi), &c)| (i128::from(lo) + i128::from(c), i128::from(hi) + i128::from(c))))
+        Self::collect(
+            self.len() / parts,
+            pairs.map(|((lo, hi), &c)| {
+                (i128::from(lo) + i128::from(c), i128::from(hi) + i128::from(c))
+            }),
+        )
     }
 
     /// `f(y)` with its shift. All but splines are monotone, and these take the worst of all.
@@ -99,11 +115,17 @@ impl Bounds {
             let (lo, hi) = (lo >> shift, hi >> shift);
             let edge = 1_i64 << spline.input_bits;
             let inside = (lo.max(-edge)..=hi.min(edge - 1)).chain([lo, hi]);
-            let (least, most) = inside.map(|y| spline.apply(y)).fold((i64::MAX, i64::MIN), |(l, h), v| (l.min(v), h.max(v)));
+            let (least, most) = inside
+                .map(|y| spline.apply(y))
+                .fold((i64::MAX, i64::MIN), |(l, h), v| (l.min(v), h.max(v)));
             return Self::same(self.len(), least, most);
         }
         let f = |&y: &i64| function.apply(y, shift);
-        Self { lo: self.lo.iter().map(f).collect(), hi: self.hi.iter().map(f).collect(), repeat: self.repeat }
+        Self {
+            lo: self.lo.iter().map(f).collect(),
+            hi: self.hi.iter().map(f).collect(),
+            repeat: self.repeat,
+        }
     }
 
     /// `x·y`.
@@ -122,14 +144,19 @@ impl Bounds {
             let factor = i128::from(*factor);
             view.for_each(|from, to| {
                 let entry = from / bounds.repeat.max(1);
-                if let (Some(&lo), Some(&hi), Some(sum)) = (bounds.lo.get(entry), bounds.hi.get(entry), sums.get_mut(to)) {
+                if let (Some(&lo), Some(&hi), Some(sum)) =
+                    (bounds.lo.get(entry), bounds.hi.get(entry), sums.get_mut(to))
+                {
                     let (a, b) = (factor * i128::from(lo), factor * i128::from(hi));
                     *sum = (sum.0 + a.min(b), sum.1 + a.max(b));
                 }
             });
         }
         // The longest runs that share their bounds, so that images stay short.
-        let same = |each: usize| len.is_multiple_of(each) && sums.chunks(each).all(|c| c.iter().all(|s| Some(s) == c.first()));
+        let same = |each: usize| {
+            len.is_multiple_of(each)
+                && sums.chunks(each).all(|c| c.iter().all(|s| Some(s) == c.first()))
+        };
         let run = sums.iter().take_while(|s| Some(*s) == sums.first()).count().max(1);
         let repeat = if same(run) { run } else { 1 };
         Self::collect(repeat, sums.iter().step_by(repeat).copied())
@@ -156,22 +183,36 @@ impl Bounds {
     pub(super) fn sum_pool(&self, window: &Convolution) -> Result<Self, TooWide> {
         let most = window.window_len() as i128;
         let least = if window.pads == [0; 4] { most } else { 1 };
-        let channels = self.channels(window.outputs as usize).into_iter().map(|(lo, hi)| (i128::from(lo), i128::from(hi)));
-        Self::collect(size(window).iter().product(), channels.map(|(lo, hi)| ((lo * most).min(lo * least), (hi * most).max(hi * least))))
+        let channels = self
+            .channels(window.outputs as usize)
+            .into_iter()
+            .map(|(lo, hi)| (i128::from(lo), i128::from(hi)));
+        Self::collect(
+            size(window).iter().product(),
+            channels.map(|(lo, hi)| ((lo * most).min(lo * least), (hi * most).max(hi * least))),
+        )
     }
 
-    /// `W∗x + b`, exact without padding: each bound is taken by some input inside the box. In the border that padding makes, terms are left
-    /// out, so there each term may also be 0.
-    pub(super) fn linear(&self, layer: &Convolution, weights: &[i16], biases: &[i64]) -> Result<Self, TooWide> {
+    /// `W∗x + b`, exact without padding: each bound is taken by some input inside the box. In the
+    /// border that padding makes, terms are left out, so there each term may also be 0.
+    pub(super) fn linear(
+        &self,
+        layer: &Convolution,
+        weights: &[i16],
+        biases: &[i64],
+    ) -> Result<Self, TooWide> {
         let (channels, kernel) = (self.channels(layer.input[0] as usize), layer.window_len());
-        let (inputs, outputs) = ((layer.input[0] / layer.groups) as usize, (layer.outputs / layer.groups) as usize);
+        let (inputs, outputs) =
+            ((layer.input[0] / layer.groups) as usize, (layer.outputs / layer.groups) as usize);
         let border = layer.pads != [0; 4];
         let rows = weights.chunks_exact((inputs * kernel).max(1)).zip(biases).enumerate();
         Self::collect(
             size(layer).iter().product(),
             rows.map(|(output, (row, &bias))| {
                 let (mut lo, mut hi) = (i128::from(bias), i128::from(bias));
-                for (taps, (l, h)) in row.chunks_exact(kernel).zip(channels.iter().skip(output / outputs * inputs)) {
+                for (taps, (l, h)) in
+                    row.chunks_exact(kernel).zip(channels.iter().skip(output / outputs * inputs))
+                {
                     for &w in taps {
                         let (a, b) = (i128::from(i64::from(w) * l), i128::from(i64::from(w) * h));
                         let (least, most) = (a.min(b), a.max(b));
@@ -191,7 +232,16 @@ mod tests {
 
     #[test]
     fn widths() {
-        for (lo, hi, bits) in [(0, 0, 1), (-1, 0, 1), (0, 1, 2), (-2, 1, 2), (-128, 127, 8), (-129, 0, 9), (0, 128, 9), (0, 1 << 43, 45)] {
+        for (lo, hi, bits) in [
+            (0, 0, 1),
+            (-1, 0, 1),
+            (0, 1, 2),
+            (-2, 1, 2),
+            (-128, 127, 8),
+            (-129, 0, 9),
+            (0, 128, 9),
+            (0, 1 << 43, 45),
+        ] {
             assert_eq!(width(lo, hi), bits, "{lo} {hi}");
         }
     }
@@ -206,8 +256,14 @@ mod tests {
         let range = |v: &[i64]| (*v.iter().min().unwrap(), *v.iter().max().unwrap());
         assert_eq!(y.pairs().collect::<Vec<_>>(), [range(&first), range(&second)]);
         assert_eq!(x.square().unwrap(), Bounds { lo: vec![0, 4], hi: vec![9, 25], repeat: 1 });
-        assert_eq!(x.activate(&Function::Identity, 1), Bounds { lo: vec![-2, 1], hi: vec![0, 2], repeat: 1 });
-        assert_eq!(x.activate(&Function::Relu, 0), Bounds { lo: vec![0, 2], hi: vec![1, 5], repeat: 1 });
+        assert_eq!(
+            x.activate(&Function::Identity, 1),
+            Bounds { lo: vec![-2, 1], hi: vec![0, 2], repeat: 1 }
+        );
+        assert_eq!(
+            x.activate(&Function::Relu, 0),
+            Bounds { lo: vec![0, 2], hi: vec![1, 5], repeat: 1 }
+        );
     }
 
     #[test]
@@ -216,7 +272,10 @@ mod tests {
         assert_eq!(x.bits(), 44);
         assert_eq!(x.plus(&[1]), Err(TooWide(45)));
         assert_eq!(x.square(), Err(TooWide(87)));
-        assert_eq!(Bounds::same(4, 0, 1 << 40).linear(&Convolution::fully_connected(4, 1), &[2; 4], &[0]), Err(TooWide(45)));
+        assert_eq!(
+            Bounds::same(4, 0, 1 << 40).linear(&Convolution::fully_connected(4, 1), &[2; 4], &[0]),
+            Err(TooWide(45))
+        );
     }
 
     #[test]
@@ -226,30 +285,48 @@ mod tests {
         assert_eq!(x.product(&y).unwrap(), Bounds::same(4, -6, 10));
         let sum = Bounds::arrange(4, &[(&x, 2, View::whole(4)), (&y, -1, View::whole(4))]).unwrap();
         assert_eq!(sum, Bounds { lo: vec![-8, 2], hi: vec![3, 11], repeat: 2 });
-        let turned = View { dims: [1, 1, 2, 2], from: 0, steps: [0, 0, 1, 2], to: 1, strides: [0, 0, 2, 1] };
+        let turned =
+            View { dims: [1, 1, 2, 2], from: 0, steps: [0, 0, 1, 2], to: 1, strides: [0, 0, 2, 1] };
         let padded = Bounds::arrange(5, &[(&x, 1, turned)]).unwrap();
-        assert_eq!(padded, Bounds { lo: vec![0, -3, 2, -3, 2], hi: vec![0, 1, 5, 1, 5], repeat: 1 });
-        assert_eq!(x.plus(&[1, 2, 3, 4]).unwrap(), Bounds { lo: vec![-2, -1, 5, 6], hi: vec![2, 3, 8, 9], repeat: 1 });
+        assert_eq!(
+            padded,
+            Bounds { lo: vec![0, -3, 2, -3, 2], hi: vec![0, 1, 5, 1, 5], repeat: 1 }
+        );
+        assert_eq!(
+            x.plus(&[1, 2, 3, 4]).unwrap(),
+            Bounds { lo: vec![-2, -1, 5, 6], hi: vec![2, 3, 8, 9], repeat: 1 }
+        );
         assert_eq!(x.plus(&[1, 2]).unwrap(), Bounds { lo: vec![-2, 4], hi: vec![2, 7], repeat: 2 });
         let three = Bounds { lo: vec![0, 10, 20], hi: vec![1, 11, 21], repeat: 4 };
-        assert_eq!(three.plus(&[100, 200]).unwrap(), Bounds { lo: vec![100, 210], hi: vec![111, 221], repeat: 6 });
+        assert_eq!(
+            three.plus(&[100, 200]).unwrap(),
+            Bounds { lo: vec![100, 210], hi: vec![111, 221], repeat: 6 }
+        );
         assert_eq!(x.plus(&[7]).unwrap(), Bounds { lo: vec![4, 9], hi: vec![8, 12], repeat: 2 });
     }
 
     #[test]
     fn images_keep_one_entry_for_each_channel() {
         let x = Bounds { lo: vec![-3, 2], hi: vec![1, 5], repeat: 16 };
-        let plain = Convolution { input: [2, 4, 4], kernel: [1, 2], ..Convolution::fully_connected(2, 1) };
+        let plain =
+            Convolution { input: [2, 4, 4], kernel: [1, 2], ..Convolution::fully_connected(2, 1) };
         let weights = [2, -1, 0, 3];
         let inner = x.linear(&plain, &weights, &[0]).unwrap();
         assert_eq!(inner, Bounds { lo: vec![-7 + 6], hi: vec![5 + 15], repeat: 12 });
-        let padded = x.linear(&Convolution { pads: [0, 1, 0, 0], ..plain }, &weights, &[0]).unwrap();
+        let padded =
+            x.linear(&Convolution { pads: [0, 1, 0, 0], ..plain }, &weights, &[0]).unwrap();
         assert_eq!(padded, Bounds { lo: vec![-7], hi: vec![5 + 15], repeat: 16 });
         let window = Convolution::window([2, 4, 4], [2, 2], [2, 2], [0; 4], [1, 1]);
         assert_eq!(x.max_pool(&window), Bounds { repeat: 4, ..x.clone() });
-        assert_eq!(x.sum_pool(&window).unwrap(), Bounds { lo: vec![-12, 8], hi: vec![4, 20], repeat: 4 });
+        assert_eq!(
+            x.sum_pool(&window).unwrap(),
+            Bounds { lo: vec![-12, 8], hi: vec![4, 20], repeat: 4 }
+        );
         let padded = Convolution { pads: [1; 4], ..window };
-        assert_eq!(x.sum_pool(&padded).unwrap(), Bounds { lo: vec![-12, 2], hi: vec![4, 20], repeat: 9 });
+        assert_eq!(
+            x.sum_pool(&padded).unwrap(),
+            Bounds { lo: vec![-12, 2], hi: vec![4, 20], repeat: 9 }
+        );
         // A flat row that becomes an image: bounds of a channel cover those of its elements.
         let row = Bounds { lo: vec![-1, -5, 0, 2], hi: vec![1, 2, 3, 4], repeat: 1 };
         assert_eq!(row.channels(2), [(-5, 2), (0, 4)]);

@@ -13,7 +13,12 @@ const NO_TENSOR: TensorId = usize::MAX;
 
 impl Lowering<'_> {
     /// A circuit.
-    pub(super) fn garbled(&mut self, at: At<'_>, activation: Option<Activation>, window: Option<Convolution>) -> Result<usize, Fault> {
+    pub(super) fn garbled(
+        &mut self,
+        at: At<'_>,
+        activation: Option<Activation>,
+        window: Option<Convolution>,
+    ) -> Result<usize, Fault> {
         match activation {
             None => self.truncating(at, Function::Identity, window),
             Some(Activation::Relu) => self.truncating(at, Function::Relu, window),
@@ -26,34 +31,56 @@ impl Lowering<'_> {
         }
     }
 
-    /// A function that keeps the scale, but for the shift that brings the calibrated peak down to the width of activations.
-    fn truncating(&mut self, at: At<'_>, function: Function, window: Option<Convolution>) -> Result<usize, Fault> {
+    /// A function that keeps the scale, but for the shift that brings the calibrated peak down to
+    /// the width of activations.
+    fn truncating(
+        &mut self,
+        at: At<'_>,
+        function: Function,
+        window: Option<Convolution>,
+    ) -> Result<usize, Fault> {
         let At { name, stands_for, x, .. } = at;
         let Tensor { stands_for: before, bounds, scale, ratios, .. } = self.tensor(x);
         // Logits need no shift.
-        let opened = stands_for == self.graph.output && self.graph.readers(stands_for).next().is_none() && *before != stands_for;
+        let opened = stands_for == self.graph.output
+            && self.graph.readers(stands_for).next().is_none()
+            && *before != stands_for;
         let bounds = bounds.activate(&function, 0);
         let clipped = matches!(function, Function::Clip { .. });
-        let peak = if clipped { bounds.extremes().1 } else { self.peak(stands_for, &bounds, (*scale, ratios)) };
+        let peak = if clipped {
+            bounds.extremes().1
+        } else {
+            self.peak(stands_for, &bounds, (*scale, ratios))
+        };
         let signed = u8::from(matches!(function, Function::Identity | Function::Leaky { .. }));
         let limit = (1_i64 << (self.options.activation_bits - signed)) - 1;
         let rounded = clipped || self.is_linear(x);
         let after = |shift: u8| (peak + if rounded { half(shift) } else { 0 }) >> shift;
         let extra = self.coarser.get(&self.circuits(self.next())).copied().unwrap_or(0);
-        let least = if opened { 0 } else { (0..MAX_RING_BITS).find(|&s| after(s) <= limit).unwrap_or(MAX_RING_BITS) };
+        let least = if opened {
+            0
+        } else {
+            (0..MAX_RING_BITS).find(|&s| after(s) <= limit).unwrap_or(MAX_RING_BITS)
+        };
         let widest = self.tensor(x).bounds.bits().saturating_sub(2);
         let shift = (least + extra).min(widest);
         let beyond = magnitude(&bounds) >> shift > limit;
         let function = match function {
             // More bits than the calibration rows need are cut off above, too.
             Function::Identity | Function::Relu
-                if self.options.saturate && beyond && window.is_none() && !opened && self.reference.is_some() =>
+                if self.options.saturate
+                    && beyond
+                    && window.is_none()
+                    && !opened
+                    && self.reference.is_some() =>
             {
                 let hi = ((limit + 1) << shift) - 1;
                 Function::Clip { lo: if function == Function::Relu { 0 } else { !hi }, hi }
             }
             // The ends on whole steps of the result.
-            Function::Clip { lo, hi } => Function::Clip { lo, hi: ((hi + half(shift)) >> shift) << shift },
+            Function::Clip { lo, hi } => {
+                Function::Clip { lo, hi: ((hi + half(shift)) >> shift) << shift }
+            }
             other => other,
         };
         let x = self.plus(at, &[half(shift)]).or_else(|fault| match fault {
@@ -65,12 +92,23 @@ impl Lowering<'_> {
             error @ Fault::Error(_) => Err(error),
         })?;
         if extra > 0 {
-            self.integers.notes.push(format!("{name}: {extra} more bits cut off, so that its square fits into the ring"));
+            self.integers.notes.push(format!(
+                "{name}: {extra} more bits cut off, so that its square fits into the ring"
+            ));
         }
         let Tensor { bounds, scale, ratios, .. } = self.tensor(x).clone();
         let activated = bounds.activate(&function, shift);
-        let bounds = window.as_ref().map_or_else(|| activated.clone(), |window| activated.max_pool(window));
-        let tensor = Tensor { stands_for, inside: false, bounds, scale: scale * f64::from(shift).exp2(), ratios, level: 0, ring: 0 };
+        let bounds =
+            window.as_ref().map_or_else(|| activated.clone(), |window| activated.max_pool(window));
+        let tensor = Tensor {
+            stands_for,
+            inside: false,
+            bounds,
+            scale: scale * f64::from(shift).exp2(),
+            ratios,
+            level: 0,
+            ring: 0,
+        };
         Ok(self.push(name, Kind::Garbled { function, window, shift }, vec![x], tensor))
     }
 
@@ -80,14 +118,19 @@ impl Lowering<'_> {
         matches!(maker, Some(Operation { kind: Kind::Linear { .. }, .. }))
     }
 
-    /// `min(max(x, lo), hi)`, moved so that one end is 0: a sign is found for nothing, and constants are added locally.
+    /// `min(max(x, lo), hi)`, moved so that one end is 0: a sign is found for nothing, and
+    /// constants are added locally.
     fn clip(&mut self, at: At<'_>, lo: f64, hi: f64) -> Result<usize, Fault> {
         if lo == f64::NEG_INFINITY {
             // hi − relu(hi − x)
             let x = self.negate(at)?;
             let x = self.moved(At { x, single: true, ..at }, hi)?;
             self.change(x, |t| t.inside = true);
-            let x = self.truncating(At { x, single: true, stands_for: NO_TENSOR, ..at }, Function::Relu, None)?;
+            let x = self.truncating(
+                At { x, single: true, stands_for: NO_TENSOR, ..at },
+                Function::Relu,
+                None,
+            )?;
             self.change(x, |t| t.inside = true);
             let x = self.negate(At { x, single: true, ..at })?;
             let done = self.moved(At { x, single: true, ..at }, hi)?;
@@ -162,21 +205,41 @@ impl Lowering<'_> {
         let x = self.plus(at, &[early])?;
         let function = Function::Spline(fit.spline);
         let bounds = self.tensor(x).bounds.activate(&function, fit.shift);
-        let tensor = Tensor { stands_for, inside: false, bounds, scale: fit.scale, ratios: vec![], level: 0, ring: 0 };
-        let made = self.push(name, Kind::Garbled { function, window: None, shift: fit.shift }, vec![x], tensor);
+        let tensor = Tensor {
+            stands_for,
+            inside: false,
+            bounds,
+            scale: fit.scale,
+            ratios: vec![],
+            level: 0,
+            ring: 0,
+        };
+        let made = self.push(
+            name,
+            Kind::Garbled { function, window: None, shift: fit.shift },
+            vec![x],
+            tensor,
+        );
         if let Some(operation) = self.integers.operations.last_mut() {
             operation.curve_error = Some(fit.error);
         }
         Ok(made)
     }
 
-    /// Largest magnitude of a float tensor in the steps of an integer one: calibrated, at most the proven one.
-    pub(super) fn peak(&self, stands_for: TensorId, bounds: &Bounds, (scale, ratios): (f64, &[f64])) -> i64 {
+    /// Largest magnitude of a float tensor in the steps of an integer one: calibrated, at most the
+    /// proven one.
+    pub(super) fn peak(
+        &self,
+        stands_for: TensorId,
+        bounds: &Bounds,
+        (scale, ratios): (f64, &[f64]),
+    ) -> i64 {
         let (lo, hi) = bounds.extremes();
         let proven = hi.max(-lo);
         let peaks = self.reference.and_then(|r| r.peaks.get(stands_for)).map_or(&[][..], |p| p);
         let each = (peaks.len() / ratios.len().max(1)).max(1);
-        let steps = peaks.iter().enumerate().map(|(i, p)| p / scale / ratios.get(i / each).unwrap_or(&1.0));
+        let steps =
+            peaks.iter().enumerate().map(|(i, p)| p / scale / ratios.get(i / each).unwrap_or(&1.0));
         // A layer that never fires on the calibration rows says nothing about its range.
         let most = steps.fold(0.0, f64::max).ceil();
         if most >= 1.0 { (most as i64).min(proven) } else { proven }
@@ -194,7 +257,8 @@ const fn half(shift: u8) -> i64 {
     (1 << shift) >> 1
 }
 
-/// A slope below 1 as a small multiplier over a power of two: the fewest bits that are right to half a percent.
+/// A slope below 1 as a small multiplier over a power of two: the fewest bits that are right to
+/// half a percent.
 fn slope_of(slope: f64) -> (u8, u8) {
     let candidates = (1..=15_u8).map(|bits| {
         let multiplier = (slope * f64::from(bits).exp2()).round().clamp(1.0, 255.0);

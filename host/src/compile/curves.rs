@@ -1,9 +1,10 @@
-//! Curves as straight pieces of integers: sigmoid, tanh and their kin (paper, §5.3: monotone on each side of 0, piecewise polynomial or
-//! approximable).
+//! Curves as straight pieces of integers: sigmoid, tanh and their kin (paper, §5.3: monotone on
+//! each side of 0, piecewise polynomial or approximable).
 //!
-//! Pieces have equal lengths, so the circuit finds one by the top bits of its input, for `2^s − s − 1` ANDs where comparisons with free
-//! knots would take the input's width each; the coefficients are chosen for nothing. So another bit of index costs less than
-//! a second degree, whose multiplication would take as many ANDs again: pieces are straight.
+//! Pieces have equal lengths, so the circuit finds one by the top bits of its input, for `2^s − s −
+//! 1` ANDs where comparisons with free knots would take the input's width each; the coefficients
+//! are chosen for nothing. So another bit of index costs less than a second degree, whose
+//! multiplication would take as many ANDs again: pieces are straight.
 
 use crate::network::Curve;
 use minionn_core::garble::{Neuron, totals};
@@ -69,7 +70,9 @@ impl Shape {
             Curve::Gelu | Curve::GeluTanh | Curve::Silu | Curve::Softplus | Curve::HardSwish => {
                 Self { parity: Parity::Even, tail: true, middle: 0.0, steepest: 0.5 }
             }
-            Curve::Elu { alpha, beta } => Self { parity: Parity::Left, tail: true, middle: 0.0, steepest: alpha / beta },
+            Curve::Elu { alpha, beta } => {
+                Self { parity: Parity::Left, tail: true, middle: 0.0, steepest: alpha / beta }
+            }
         }
     }
 
@@ -91,7 +94,8 @@ pub(super) fn fit(curve: Curve, wanted: &Wanted) -> Result<Fit, TooCoarse> {
     let shape = Shape::of(curve);
     let reach = wanted.range.1.max(-wanted.range.0).max(wanted.scale);
     let most = f64::from((1 << (wanted.bits - 1)) - 1);
-    // One step of the result: all bits for what is bounded; where the tail has slope 1, a whole number of steps of the input.
+    // One step of the result: all bits for what is bounded; where the tail has slope 1, a whole
+    // number of steps of the input.
     let (mut shift, mut scale) = (0, wanted.scale);
     if shape.tail {
         while wanted.peak / scale > most && shift + 2 < wanted.ring {
@@ -100,7 +104,9 @@ pub(super) fn fit(curve: Curve, wanted: &Wanted) -> Result<Fit, TooCoarse> {
     } else {
         let amplitude = if shape.middle == 0.0 { 1.0 } else { shape.middle };
         scale = amplitude / most;
-        while wanted.scale * f64::from(shift + 1).exp2() * shape.steepest <= scale && shift + 2 < wanted.ring {
+        while wanted.scale * f64::from(shift + 1).exp2() * shape.steepest <= scale
+            && shift + 2 < wanted.ring
+        {
             shift += 1;
         }
     }
@@ -113,7 +119,9 @@ pub(super) fn fit(curve: Curve, wanted: &Wanted) -> Result<Fit, TooCoarse> {
         }
     }
     let input_bits = width(shift).min(14.0) as u8;
-    let goal = wanted.max_error.unwrap_or(1.25 * scale.max(if shape.tail { scale } else { cell(shift) * shape.steepest }));
+    let goal = wanted
+        .max_error
+        .unwrap_or(1.25 * scale.max(if shape.tail { scale } else { cell(shift) * shape.steepest }));
     let job = Job { curve, shape, wanted, shift, scale, input_bits };
     let targets = job.targets();
     let most_index = wanted.segments.max(1).ilog2().min(5).min(u32::from(input_bits)) as u8;
@@ -145,7 +153,11 @@ fn extent(shape: &Shape, curve: Curve, tolerance: f64) -> f64 {
     let end = shape.pieces_at(curve, 1e6);
     let far = |x: f64| (shape.pieces_at(curve, x) - end).abs() > tolerance;
     let steps = 1 << 12;
-    (1..=steps).rev().map(|i| FARTHEST * f64::from(i) / f64::from(steps)).find(|&x| far(x)).unwrap_or(FARTHEST / f64::from(steps))
+    (1..=steps)
+        .rev()
+        .map(|i| FARTHEST * f64::from(i) / f64::from(steps))
+        .find(|&x| far(x))
+        .unwrap_or(FARTHEST / f64::from(steps))
 }
 
 /// A curve with its steps chosen.
@@ -168,21 +180,39 @@ impl Job<'_> {
     fn targets(&self) -> Vec<f64> {
         let at = |u: i32| match self.shape.parity {
             // The middle of the cell, on either side.
-            Parity::Odd => self.shape.pieces_at(self.curve, (f64::from(u) + 0.5) * self.cell()) / self.scale,
-            // Floor takes half a step off the tail of the positive side, and none off the other: a quarter is between.
-            Parity::Even => self.shape.pieces_at(self.curve, (f64::from(u) + 0.5) * self.cell()) / self.scale + 0.25,
+            Parity::Odd => {
+                self.shape.pieces_at(self.curve, (f64::from(u) + 0.5) * self.cell()) / self.scale
+            }
+            // Floor takes half a step off the tail of the positive side, and none off the other: a
+            // quarter is between.
+            Parity::Even => {
+                self.shape.pieces_at(self.curve, (f64::from(u) + 0.5) * self.cell()) / self.scale
+                    + 0.25
+            }
             // The compiler adds half a step first: the value itself.
-            Parity::Left => self.shape.pieces_at(self.curve, (f64::from(u) + 1.0) * self.cell()) / self.scale,
+            Parity::Left => {
+                self.shape.pieces_at(self.curve, (f64::from(u) + 1.0) * self.cell()) / self.scale
+            }
         };
         (0..1 << self.input_bits).map(at).collect()
     }
 
-    /// Pieces with the least largest distance from the targets, rising where the curve rises, inside its bounds.
+    /// Pieces with the least largest distance from the targets, rising where the curve rises,
+    /// inside its bounds.
     fn spline(&self, targets: &[f64], index_bits: u8, shift: u8) -> Option<Spline> {
         let centre = (self.shape.middle / self.scale).round() as i32;
         let (parity, tail, input_bits) = (self.shape.parity, self.shape.tail, self.input_bits);
         let zeros = [0; MAX_PIECES];
-        let mut spline = Spline { parity, tail, input_bits, index_bits, shift, centre, offsets: zeros, slopes: zeros };
+        let mut spline = Spline {
+            parity,
+            tail,
+            input_bits,
+            index_bits,
+            shift,
+            centre,
+            offsets: zeros,
+            slopes: zeros,
+        };
         let rising = parity == Parity::Odd;
         let top = targets.last().copied()?.round() as i64;
         let mut least = if rising { 0 } else { i64::MIN };
@@ -197,10 +227,12 @@ impl Job<'_> {
         Some(spline)
     }
 
-    /// The largest distance from the curve, at both ends of every cell, and where the pieces have ended.
+    /// The largest distance from the curve, at both ends of every cell, and where the pieces have
+    /// ended.
     fn error(&self, spline: &Spline) -> f64 {
         let (lo, hi) = self.wanted.range;
-        // The compiler adds half a step before the shift where the tail counts from the value itself.
+        // The compiler adds half a step before the shift where the tail counts from the value
+        // itself.
         let early = if self.shape.parity == Parity::Left { 0.5 } else { 0.0 };
         let cells = 1_i64 << self.input_bits;
         let mut worst = 0.0_f64;
@@ -223,7 +255,13 @@ impl Job<'_> {
 
     fn ands(&self, spline: &Spline) -> u32 {
         let ring = Modulus::Bits(self.wanted.ring);
-        totals(&Neuron { function: Function::Spline(*spline), modulus_in: ring, modulus_out: Modulus::Bits(20), shift: self.shift }).ands
+        totals(&Neuron {
+            function: Function::Spline(*spline),
+            modulus_in: ring,
+            modulus_out: Modulus::Bits(20),
+            shift: self.shift,
+        })
+        .ands
     }
 }
 
@@ -240,7 +278,8 @@ impl Line {
     }
 }
 
-/// The line nearest to the targets, rising from at least `least` to at most `top` if that is wanted.
+/// The line nearest to the targets, rising from at least `least` to at most `top` if that is
+/// wanted.
 fn line(targets: &[f64], shift: u8, rising: Option<(i64, i64)>) -> Option<Line> {
     let last = targets.len() as i64 - 1;
     let chord = match (targets.first(), targets.last()) {
@@ -252,7 +291,8 @@ fn line(targets: &[f64], shift: u8, rising: Option<(i64, i64)>) -> Option<Line> 
         let slope = if rising.is_some() { slope.max(0) } else { slope };
         let distance = |t: i64, target: f64| target - ((slope * t) >> shift) as f64;
         let distances = || (0..).zip(targets).map(|(t, &target)| distance(t, target));
-        let (low, high) = distances().fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), d| (lo.min(d), hi.max(d)));
+        let (low, high) = distances()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), d| (lo.min(d), hi.max(d)));
         let mut offset = ((low + high) / 2.0).round() as i64;
         let rise = (slope * last) >> shift;
         if let Some((least, top)) = rising {
@@ -289,32 +329,57 @@ mod tests {
     ];
 
     fn wanted(scale: f64, range: (f64, f64), bits: u8) -> Wanted {
-        Wanted { scale, ring: 24, range, peak: range.1.max(-range.0), bits, segments: 32, max_error: None }
+        Wanted {
+            scale,
+            ring: 24,
+            range,
+            peak: range.1.max(-range.0),
+            bits,
+            segments: 32,
+            max_error: None,
+        }
     }
 
     #[test]
     fn every_curve_is_near_at_every_input() {
         for curve in CURVES {
-            for (scale, range, bits) in [(1e-3, (-9.0, 9.0), 8), (0.013, (-3.0, 20.0), 8), (2e-5, (-4.0, 4.0), 10), (0.03, (-1.0, 1.0), 6)]
-            {
+            for (scale, range, bits) in [
+                (1e-3, (-9.0, 9.0), 8),
+                (0.013, (-3.0, 20.0), 8),
+                (2e-5, (-4.0, 4.0), 10),
+                (0.03, (-1.0, 1.0), 6),
+            ] {
                 let wanted = wanted(scale, range, bits);
                 let fit = fit(curve, &wanted).unwrap();
-                let early = if Shape::of(curve).parity == Parity::Left { (1_i64 << fit.shift) >> 1 } else { 0 };
+                let early = if Shape::of(curve).parity == Parity::Left {
+                    (1_i64 << fit.shift) >> 1
+                } else {
+                    0
+                };
                 let (lo, hi) = ((range.0 / scale).ceil() as i64, (range.1 / scale).floor() as i64);
                 let (mut worst, mut before) = (0.0_f64, i64::MIN);
                 for y in (lo..=hi).step_by(1 + (hi - lo) as usize / 20_000) {
                     let got = Function::Spline(fit.spline).apply(y + early, fit.shift);
                     worst = worst.max((got as f64 * fit.scale - curve.at(y as f64 * scale)).abs());
                     if Shape::of(curve).parity == Parity::Odd {
-                        let (least, most) = if curve == Curve::Sigmoid { (0.0, 1.0) } else { (-1.0, 1.0) };
+                        let (least, most) =
+                            if curve == Curve::Sigmoid { (0.0, 1.0) } else { (-1.0, 1.0) };
                         assert!(got >= before, "{curve:?} falls at {y}");
-                        assert!((least..=most).contains(&(got as f64 * fit.scale)), "{curve:?} leaves its bounds at {y}: {got}");
+                        assert!(
+                            (least..=most).contains(&(got as f64 * fit.scale)),
+                            "{curve:?} leaves its bounds at {y}: {got}"
+                        );
                     }
                     before = got;
                 }
                 assert!(worst <= fit.error + 1e-9, "{curve:?} {scale} {worst} {}", fit.error);
                 let flat = if curve == Curve::Softsign { 0.07 } else { 0.0 };
-                assert!(fit.error <= 2.6 * fit.scale + flat, "{curve:?} {scale}: {} with steps of {}", fit.error, fit.scale);
+                assert!(
+                    fit.error <= 2.6 * fit.scale + flat,
+                    "{curve:?} {scale}: {} with steps of {}",
+                    fit.error,
+                    fit.scale
+                );
             }
         }
     }
@@ -322,7 +387,9 @@ mod tests {
     #[test]
     fn fewer_pieces_are_worse_and_an_error_that_cannot_be_kept_is_refused() {
         let all = wanted(1e-3, (-9.0, 9.0), 8);
-        let errors: Vec<f64> = [2, 4, 8, 16].map(|segments| fit(Curve::Tanh, &Wanted { segments, ..all }).unwrap().error).to_vec();
+        let errors: Vec<f64> = [2, 4, 8, 16]
+            .map(|segments| fit(Curve::Tanh, &Wanted { segments, ..all }).unwrap().error)
+            .to_vec();
         assert!(errors.windows(2).all(|e| e[1] <= e[0] * 1.01), "{errors:?}");
         assert!(errors[0] > 2.0 * errors[3]);
         assert!(fit(Curve::Tanh, &Wanted { max_error: Some(1e-6), ..all }).is_err());
@@ -331,7 +398,13 @@ mod tests {
             let fit = fit(Curve::Sigmoid, &wanted).unwrap();
             assert!(fit.error <= max_error.unwrap_or(1.0));
             let ring = Modulus::Bits(wanted.ring);
-            totals(&Neuron { function: Function::Spline(fit.spline), modulus_in: ring, modulus_out: ring, shift: fit.shift }).ands
+            totals(&Neuron {
+                function: Function::Spline(fit.spline),
+                modulus_in: ring,
+                modulus_out: ring,
+                shift: fit.shift,
+            })
+            .ands
         };
         assert!(ands(Some(0.05)) < ands(None), "what may be coarse is cheaper");
     }

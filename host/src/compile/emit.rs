@@ -16,7 +16,8 @@ pub(super) fn emit(
     rows: &[&[f32]],
     reference: Option<&Reference>,
 ) -> Result<Compiled, Error> {
-    let output = options.output.unwrap_or(if graph.argmax { Output::Argmax } else { Output::Logits });
+    let output =
+        options.output.unwrap_or(if graph.argmax { Output::Argmax } else { Output::Logits });
     let name = options.name.clone().unwrap_or_else(|| short(&graph.name));
     let scale = integers.tensors.get(integers.output).map_or(0.0, |t| t.scale);
     let plan = plan_bytes(&graph, input, &integers, options, (output, &name, scale))?;
@@ -27,7 +28,9 @@ pub(super) fn emit(
     }
     let mut layers = layers(&integers, options, reference);
     let map = layer_map(&graph, &integers);
-    let calibration = reference.map(|r| measure(&model, &graph, rows, r, (&map, &mut layers), options)).transpose()?;
+    let calibration = reference
+        .map(|r| measure(&model, &graph, rows, r, (&map, &mut layers), options))
+        .transpose()?;
     let report = CompileReport {
         name,
         input: InputReport {
@@ -37,7 +40,11 @@ pub(super) fn emit(
             integers: [input.quantisation.min, input.quantisation.max],
         },
         layers,
-        output: OutputReport { kind: if output == Output::Argmax { "argmax" } else { "logits" }, len: graph.output_len, scale },
+        output: OutputReport {
+            kind: if output == Output::Argmax { "argmax" } else { "logits" },
+            len: graph.output_len,
+            scale,
+        },
         calibration,
         notes,
         model_bytes: model.len(),
@@ -69,7 +76,9 @@ fn plan_bytes(
     padded.iter_mut().zip(name.bytes()).for_each(|(to, from)| *to = from);
     let output_scale = scale as f32;
     if !output_scale.is_normal() {
-        return option(format!("one step of the logits is {scale:e}, outside the range of f32: rescale the network"));
+        return option(format!(
+            "one step of the logits is {scale:e}, outside the range of f32: rescale the network"
+        ));
     }
     let header = Header {
         input_len: graph.input_len as u32,
@@ -81,7 +90,10 @@ fn plan_bytes(
     let nodes = nodes(integers, options.weight_bits, output)?;
     let records: usize = nodes.iter().map(Node::records).sum();
     if records > plan::MAX_OPS {
-        return option(format!("the network takes {records} records of a plan, at most {} are supported", plan::MAX_OPS));
+        return option(format!(
+            "the network takes {records} records of a plan, at most {} are supported",
+            plan::MAX_OPS
+        ));
     }
     let mut bytes = vec![0; plan::MAX_BYTES];
     let len = Plan::write(&header, &nodes, &mut bytes)?;
@@ -93,7 +105,9 @@ fn plan_bytes(
 fn nodes(integers: &Integers, weight_bits: u8, output: Output) -> Result<Vec<Node>, Error> {
     let offsets = offsets(integers)?;
     let at = |tensor: usize| offsets.get(tensor).copied().unwrap_or(0);
-    let tensor = |index: usize| integers.tensors.get(index).ok_or(Error::Core(minionn_core::Error::Internal));
+    let tensor = |index: usize| {
+        integers.tensors.get(index).ok_or(Error::Core(minionn_core::Error::Internal))
+    };
     let mut nodes: Vec<Node> = Vec::new();
     for (index, operation) in integers.operations.iter().enumerate() {
         let made = tensor(index + 1)?;
@@ -101,9 +115,13 @@ fn nodes(integers: &Integers, weight_bits: u8, output: Output) -> Result<Vec<Nod
         let (ring, len) = (made.ring, made.bounds.len() as u32);
         let ring_in = tensor(x)?.bounds.bits();
         let op = match &operation.kind {
-            Kind::Garbled { function, window: Some(window), shift } => {
-                Op::MaxPool { function: *function, ring_in, ring_out: ring, shift: *shift, window: *window }
-            }
+            Kind::Garbled { function, window: Some(window), shift } => Op::MaxPool {
+                function: *function,
+                ring_in,
+                ring_out: ring,
+                shift: *shift,
+                window: *window,
+            },
             Kind::Garbled { function, window: None, shift } => {
                 Op::Activation { function: *function, ring_in, ring_out: ring, shift: *shift, len }
             }
@@ -148,12 +166,15 @@ fn offsets(integers: &Integers) -> Result<Vec<u32>, Error> {
     for tensor in &integers.tensors {
         offsets.push(sum);
         let len = u32::try_from(tensor.bounds.len()).ok();
-        sum = len.and_then(|len| sum.checked_add(len)).ok_or_else(|| Error::Option("the network has more than 2^32 elements".into()))?;
+        sum = len
+            .and_then(|len| sum.checked_add(len))
+            .ok_or_else(|| Error::Option("the network has more than 2^32 elements".into()))?;
     }
     Ok(offsets)
 }
 
-/// Which elements of the integer model's tensors stand for which tensor of the prepared float network.
+/// Which elements of the integer model's tensors stand for which tensor of the prepared float
+/// network.
 fn layer_map(graph: &Graph, integers: &Integers) -> Vec<LayerMap> {
     let mut offset = integers.tensors.first().map_or(0, |t| t.bounds.len());
     let behind = integers.tensors.iter().skip(1);
@@ -176,7 +197,10 @@ fn layer_map(graph: &Graph, integers: &Integers) -> Vec<LayerMap> {
         .collect()
 }
 
-#[expect(clippy::indexing_slicing, reason = "Model::write asks for the layers and elements of the plan, which were made from these")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "Model::write asks for the layers and elements of the plan, which were made from these"
+)]
 fn model_bytes(plan: &[u8], integers: &Integers) -> Result<Vec<u8>, Error> {
     let layers: Vec<(&[i16], &[i64])> = integers
         .operations
@@ -196,18 +220,31 @@ fn model_bytes(plan: &[u8], integers: &Integers) -> Result<Vec<u8>, Error> {
     Ok(bytes)
 }
 
-fn layers(integers: &Integers, options: &CompileOptions, reference: Option<&Reference>) -> Vec<LayerReport> {
+fn layers(
+    integers: &Integers,
+    options: &CompileOptions,
+    reference: Option<&Reference>,
+) -> Vec<LayerReport> {
     let made = integers.tensors.iter().skip(1);
     let reports = made.zip(&integers.operations).map(|(tensor, operation)| {
         let x = operation.inputs.first().and_then(|&i| integers.tensors.get(i));
-        let peaks = reference.and_then(|r| r.peaks.get(tensor.stands_for)).filter(|_| !tensor.inside);
+        let peaks =
+            reference.and_then(|r| r.peaks.get(tensor.stands_for)).filter(|_| !tensor.inside);
         let report = report(operation, x.map_or(0, |x| x.bounds.len()), tensor, options);
-        LayerReport { calibrated_max: peaks.map(|p| p.iter().copied().fold(0.0, f64::max)), ..report }
+        LayerReport {
+            calibrated_max: peaks.map(|p| p.iter().copied().fold(0.0, f64::max)),
+            ..report
+        }
     });
     reports.collect()
 }
 
-fn report(operation: &Operation, inputs: usize, tensor: &Tensor, options: &CompileOptions) -> LayerReport {
+fn report(
+    operation: &Operation,
+    inputs: usize,
+    tensor: &Tensor,
+    options: &CompileOptions,
+) -> LayerReport {
     let (lo, hi) = tensor.bounds.extremes();
     let linear = |layer| linear_op(layer, tensor.ring, options.weight_bits);
     let (op, window, shift) = match &operation.kind {
@@ -223,7 +260,9 @@ fn report(operation: &Operation, inputs: usize, tensor: &Tensor, options: &Compi
             };
             (op, window.as_ref(), Some(*shift))
         }
-        Kind::Linear { layer, .. } if matches!(linear(layer), Op::FullyConnected { .. }) => ("fully_connected", None, None),
+        Kind::Linear { layer, .. } if matches!(linear(layer), Op::FullyConnected { .. }) => {
+            ("fully_connected", None, None)
+        }
         Kind::Linear { layer, .. } => ("convolution", Some(layer), None),
         Kind::Sum(window) => ("sum_pool", Some(window), None),
         Kind::Square => ("square", None, None),
@@ -231,7 +270,11 @@ fn report(operation: &Operation, inputs: usize, tensor: &Tensor, options: &Compi
         Kind::Arrange(..) => ("arrange", None, None),
         Kind::Offset(_) => ("offset", None, None),
     };
-    let pieces = if let Kind::Garbled { function: Function::Spline(spline), .. } = &operation.kind { Some(spline.pieces()) } else { None };
+    let pieces = if let Kind::Garbled { function: Function::Spline(spline), .. } = &operation.kind {
+        Some(spline.pieces())
+    } else {
+        None
+    };
     LayerReport {
         op,
         name: operation.name.clone(),
@@ -265,10 +308,16 @@ fn measure(
     let scale = f64::from(header.output_scale);
     let mut scratch = vec![0; Model::scratch_len(model.plan())];
     let mut out = vec![0; header.output_len as usize];
-    let mut report = CalibrationReport { rows: rows.len(), max_abs_error: 0.0, max_abs_logit: 0.0, same_argmax: 0 };
+    let mut report = CalibrationReport {
+        rows: rows.len(),
+        max_abs_error: 0.0,
+        max_abs_logit: 0.0,
+        same_argmax: 0,
+    };
     let bar = progress(options.progress, rows.len(), "integer model");
     for (index, (row, logits)) in rows.iter().zip(&reference.logits).enumerate() {
-        let x: Vec<i64> = row.iter().map(|&x| header.input.quantise(x)).collect::<Result<_, _>>()?;
+        let x: Vec<i64> =
+            row.iter().map(|&x| header.input.quantise(x)).collect::<Result<_, _>>()?;
         let best = model.evaluate(&x, &mut scratch, &mut out)?;
         for (&integer, &float) in out.iter().zip(logits) {
             report.max_abs_error = report.max_abs_error.max((integer as f64 * scale - float).abs());
@@ -277,9 +326,14 @@ fn measure(
         // A few rows are enough to see where the error comes from.
         if index < LAYER_ROWS {
             let tensors = graph.evaluate(row);
-            for (layer, own) in map.iter().zip(layers.iter_mut()).filter(|(layer, _)| !layer.inside) {
+            for (layer, own) in map.iter().zip(layers.iter_mut()).filter(|(layer, _)| !layer.inside)
+            {
                 let float = tensors.get(layer.tensor).map_or(&[][..], |t| t);
-                let worst = layer.reals(&scratch).zip(float).map(|(x, y)| (x - y).abs()).fold(0.0, f64::max);
+                let worst = layer
+                    .reals(&scratch)
+                    .zip(float)
+                    .map(|(x, y)| (x - y).abs())
+                    .fold(0.0, f64::max);
                 own.max_error = Some(own.max_error.unwrap_or(0.0).max(worst));
             }
         }

@@ -1,14 +1,18 @@
-//! The float network made ready for integers: constant arithmetic folded into linear layers, maxima and functions that one circuit does in
-//! one go, nothing that the output does not need; and what its tensors reach on the calibration rows.
+//! The float network made ready for integers: constant arithmetic folded into linear layers, maxima
+//! and functions that one circuit does in one go, nothing that the output does not need; and what
+//! its tensors reach on the calibration rows.
 
 use super::{Error, progress};
-use crate::network::{self, Activation, Linear, Network, Node, PerElement, Piece, TensorId, Work, size};
+use crate::network::{
+    self, Activation, Linear, Network, Node, PerElement, Piece, TensorId, Work, size,
+};
 use minionn_core::plan::{Convolution, View};
 
 /// What an item does.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Task {
-    /// A circuit: the largest element of each window, if there is one, then a function, if there is one.
+    /// A circuit: the largest element of each window, if there is one, then a function, if there is
+    /// one.
     Garbled(Option<Activation>, Option<Convolution>),
     Linear(Linear),
     /// Sums over windows, to be divided by a number.
@@ -59,12 +63,24 @@ impl Graph {
     pub(super) fn new(network: Network) -> Result<Self, Error> {
         let Network { name, input_len, output_len, nodes, output, names, argmax, notes } = network;
         let uses = count_uses(nodes.iter().map(|n| &n.inputs[..]), nodes.len(), output);
-        let mut maker = Maker { input_len, items: Vec::new(), shared: Vec::new(), map: vec![0], equals: vec![Some(0)], notes };
+        let mut maker = Maker {
+            input_len,
+            items: Vec::new(),
+            shared: Vec::new(),
+            map: vec![0],
+            equals: vec![Some(0)],
+            notes,
+        };
         for (index, node) in nodes.into_iter().enumerate() {
             let own = maker.node(node, &uses)?;
             maker.map.push(own);
             // Whatever it was before, it has been changed to be this.
-            maker.equals.get_mut(own).filter(|_| own > 0).into_iter().for_each(|equals| *equals = Some(index + 1));
+            maker
+                .equals
+                .get_mut(own)
+                .filter(|_| own > 0)
+                .into_iter()
+                .for_each(|equals| *equals = Some(index + 1));
         }
         let output = maker.map.get(output).copied().unwrap_or(0);
         let names = maker.equals.iter().map(|&equals| names.get(equals?)?.clone()).collect();
@@ -81,10 +97,12 @@ impl Graph {
             notes: maker.notes,
         };
         graph.drop_unused();
-        graph.uses = count_uses(graph.items.iter().map(|i| &i.inputs[..]), graph.items.len(), graph.output);
+        graph.uses =
+            count_uses(graph.items.iter().map(|i| &i.inputs[..]), graph.items.len(), graph.output);
         graph.lengths = vec![input_len];
         for item in &graph.items {
-            let before = item.inputs.first().and_then(|&i| graph.lengths.get(i)).copied().unwrap_or(0);
+            let before =
+                item.inputs.first().and_then(|&i| graph.lengths.get(i)).copied().unwrap_or(0);
             graph.lengths.push(item.task.output_len(before));
         }
         Ok(graph)
@@ -97,7 +115,13 @@ impl Graph {
         while let Some(tensor) = open.pop() {
             if let Some(seen) = wanted.get_mut(tensor).filter(|seen| !**seen) {
                 *seen = true;
-                open.extend(tensor.checked_sub(1).and_then(|i| self.items.get(i)).iter().flat_map(|item| &item.inputs));
+                open.extend(
+                    tensor
+                        .checked_sub(1)
+                        .and_then(|i| self.items.get(i))
+                        .iter()
+                        .flat_map(|item| &item.inputs),
+                );
             }
         }
         let (mut map, mut kept) = (vec![0], 0);
@@ -151,14 +175,19 @@ impl Graph {
     pub(super) fn evaluate(&self, row: &[f32]) -> Vec<Vec<f64>> {
         let mut tensors = vec![row.iter().map(|&x| f64::from(x)).collect::<Vec<f64>>()];
         for item in &self.items {
-            let inputs: Vec<&[f64]> = item.inputs.iter().map(|&i| tensors.get(i).map_or(&[][..], |t| t)).collect();
+            let inputs: Vec<&[f64]> =
+                item.inputs.iter().map(|&i| tensors.get(i).map_or(&[][..], |t| t)).collect();
             tensors.push(item.task.apply(&inputs));
         }
         tensors
     }
 }
 
-fn count_uses<'a>(inputs: impl Iterator<Item = &'a [TensorId]>, nodes: usize, output: TensorId) -> Vec<usize> {
+fn count_uses<'a>(
+    inputs: impl Iterator<Item = &'a [TensorId]>,
+    nodes: usize,
+    output: TensorId,
+) -> Vec<usize> {
     let mut uses = vec![0; nodes + 1];
     for tensor in inputs.flatten().copied().chain([output]) {
         if let Some(uses) = uses.get_mut(tensor) {
@@ -182,7 +211,9 @@ impl Task {
         let x = inputs.first().copied().unwrap_or_default();
         match self {
             Self::Garbled(activation, window) => {
-                let mut y = window.as_ref().map_or_else(|| x.to_vec(), |window| network::max_pool(window, x));
+                let mut y = window
+                    .as_ref()
+                    .map_or_else(|| x.to_vec(), |window| network::max_pool(window, x));
                 if let Some(activation) = activation {
                     y.iter_mut().for_each(|y| *y = activation.at(*y));
                 }
@@ -192,7 +223,9 @@ impl Task {
             Self::Sum(window, divisor) => Work::SumPool(*window, *divisor).apply(inputs),
             Self::Square => Work::Square.apply(inputs),
             Self::Product => Work::Product.apply(inputs),
-            Self::Affine(scale, offset) => x.iter().enumerate().map(|(i, x)| scale.at(i) * x + offset.at(i)).collect(),
+            Self::Affine(scale, offset) => {
+                x.iter().enumerate().map(|(i, x)| scale.at(i) * x + offset.at(i)).collect()
+            }
             Self::Arrange(len, pieces) => network::arrange(*len, pieces, inputs),
         }
     }
@@ -228,7 +261,9 @@ impl Maker {
 
     /// A node that changes nothing: its tensor is that of `tensor`.
     fn pass(&mut self, tensor: TensorId, single: bool) -> TensorId {
-        if let Some(shared) = tensor.checked_sub(1).and_then(|i| self.shared.get_mut(i)).filter(|_| !single) {
+        if let Some(shared) =
+            tensor.checked_sub(1).and_then(|i| self.shared.get_mut(i)).filter(|_| !single)
+        {
             *shared = true;
         }
         tensor
@@ -237,19 +272,26 @@ impl Maker {
     fn node(&mut self, node: Node, uses: &[usize]) -> Result<TensorId, Error> {
         let Node { name, work, inputs } = node;
         let single = inputs.first().is_some_and(|&i| uses.get(i) == Some(&1));
-        let inputs: Vec<TensorId> = inputs.iter().map(|&i| self.map.get(i).copied().unwrap_or(0)).collect();
+        let inputs: Vec<TensorId> =
+            inputs.iter().map(|&i| self.map.get(i).copied().unwrap_or(0)).collect();
         let x = inputs.first().copied().unwrap_or(0);
         Ok(match work {
             Work::Linear(linear) => self.linear(name, linear, x, single)?,
             Work::Affine(scale, offset) => self.affine(name, scale, offset, x, single)?,
             Work::Activation(Activation::Relu) => self.relu(name, x, single),
-            Work::Activation(activation) => self.push(name, Task::Garbled(Some(activation), None), inputs),
+            Work::Activation(activation) => {
+                self.push(name, Task::Garbled(Some(activation), None), inputs)
+            }
             Work::MaxPool(window) => self.max_pool(name, window, x, single),
             Work::SumPool(window, divisor) => self.push(name, Task::Sum(window, divisor), inputs),
             Work::Square => self.push(name, Task::Square, inputs),
             Work::Product => self.push(name, Task::Product, inputs),
             Work::Arrange(len, pieces) => match &pieces[..] {
-                [Piece { factor: 1.0, view, .. }] if self.len(x) == Some(len) && changes_nothing(view, len) => self.pass(x, single),
+                [Piece { factor: 1.0, view, .. }]
+                    if self.len(x) == Some(len) && changes_nothing(view, len) =>
+                {
+                    self.pass(x, single)
+                }
                 _ => self.push(name, Task::Arrange(len, pieces), inputs),
             },
         })
@@ -262,12 +304,20 @@ impl Maker {
         }
         let item = self.items.get(tensor - 1)?;
         match &item.task {
-            Task::Square | Task::Product | Task::Affine(..) | Task::Garbled(_, None) => self.len(*item.inputs.first()?),
+            Task::Square | Task::Product | Task::Affine(..) | Task::Garbled(_, None) => {
+                self.len(*item.inputs.first()?)
+            }
             task => Some(task.output_len(0)),
         }
     }
 
-    fn linear(&mut self, name: String, mut linear: Linear, mut x: TensorId, mut single: bool) -> Result<TensorId, Error> {
+    fn linear(
+        &mut self,
+        name: String,
+        mut linear: Linear,
+        mut x: TensorId,
+        mut single: bool,
+    ) -> Result<TensorId, Error> {
         if let Some(Item { task: Task::Affine(scale, offset), inputs, .. }) = self.own(x, single) {
             let mut folded = linear.clone();
             if fold_before(&mut folded, scale, offset) {
@@ -289,7 +339,14 @@ impl Maker {
         Ok(self.push(name, Task::Linear(linear), vec![x]))
     }
 
-    fn affine(&mut self, name: String, scale: PerElement, offset: PerElement, x: TensorId, single: bool) -> Result<TensorId, Error> {
+    fn affine(
+        &mut self,
+        name: String,
+        scale: PerElement,
+        offset: PerElement,
+        x: TensorId,
+        single: bool,
+    ) -> Result<TensorId, Error> {
         if (&scale, &offset) == (&PerElement::One(1.0), &PerElement::One(0.0)) {
             return Ok(self.pass(x, single));
         }
@@ -312,7 +369,9 @@ impl Maker {
             self.notes.push(format!("{name} dropped: its input is never negative"));
             return self.pass(x, single);
         }
-        if let Some(Item { task: Task::Garbled(function @ None, Some(_)), name: before, .. }) = self.own(x, single) {
+        if let Some(Item { task: Task::Garbled(function @ None, Some(_)), name: before, .. }) =
+            self.own(x, single)
+        {
             *function = Some(Activation::Relu);
             *before = format!("{before}+{name}");
             return x;
@@ -320,16 +379,25 @@ impl Maker {
         self.push(name, Task::Garbled(Some(Activation::Relu), None), vec![x])
     }
 
-    fn max_pool(&mut self, name: String, window: Convolution, x: TensorId, single: bool) -> TensorId {
+    fn max_pool(
+        &mut self,
+        name: String,
+        window: Convolution,
+        x: TensorId,
+        single: bool,
+    ) -> TensorId {
         let mut after = None;
-        if let Some(Item { task: Task::Garbled(function, pool @ None), name: before, .. }) = self.own(x, single) {
+        if let Some(Item { task: Task::Garbled(function, pool @ None), name: before, .. }) =
+            self.own(x, single)
+        {
             match function {
                 None | Some(Activation::Relu) => {
                     *pool = Some(window);
                     *before = format!("{before}+{name}");
                     return x;
                 }
-                // The largest of rising values is the value of the largest: fewer of them are left to compute.
+                // The largest of rising values is the value of the largest: fewer of them are left
+                // to compute.
                 Some(rising) if rising.is_monotone() => {
                     after = function.take();
                     *pool = Some(window);
@@ -343,18 +411,25 @@ impl Maker {
             self.equals.get_mut(x).into_iter().for_each(|equals| *equals = None);
         }
         match after {
-            Some(function) => self.push(format!("after {name}"), Task::Garbled(Some(function), None), vec![x]),
+            Some(function) => {
+                self.push(format!("after {name}"), Task::Garbled(Some(function), None), vec![x])
+            }
             None => self.push(name, Task::Garbled(None, Some(window)), vec![x]),
         }
     }
 
     /// Whether a tensor is never negative.
     fn is_positive(&self, tensor: TensorId) -> bool {
-        let Some(Item { task, inputs, .. }) = tensor.checked_sub(1).and_then(|i| self.items.get(i)) else { return false };
+        let Some(Item { task, inputs, .. }) = tensor.checked_sub(1).and_then(|i| self.items.get(i))
+        else {
+            return false;
+        };
         match task {
             Task::Garbled(Some(Activation::Relu), _) | Task::Square => true,
             Task::Garbled(Some(Activation::Clip { lo, .. }), _) => *lo >= 0.0,
-            Task::Garbled(None, Some(_)) | Task::Sum(..) => inputs.iter().all(|&i| self.is_positive(i)),
+            Task::Garbled(None, Some(_)) | Task::Sum(..) => {
+                inputs.iter().all(|&i| self.is_positive(i))
+            }
             _ => false,
         }
     }
@@ -377,18 +452,23 @@ fn per_channel(numbers: &PerElement, channels: usize, each: usize) -> Option<Per
     match numbers {
         PerElement::Each(xs) if each > 1 => {
             let mut all = xs.chunks(each);
-            let same = all.len() == channels && all.all(|xs| xs.iter().all(|x| Some(x) == xs.first()));
+            let same =
+                all.len() == channels && all.all(|xs| xs.iter().all(|x| Some(x) == xs.first()));
             same.then(|| PerElement::Each(xs.iter().step_by(each).copied().collect()))
         }
         _ => Some(numbers.clone()),
     }
 }
 
-/// `W∗(s·x + o) + b = (W·s)∗x + (b + W∗o)`, unless a number differs inside a channel, or is added before zeros are put around the image.
+/// `W∗(s·x + o) + b = (W·s)∗x + (b + W∗o)`, unless a number differs inside a channel, or is added
+/// before zeros are put around the image.
 fn fold_before(linear: &mut Linear, scale: &PerElement, offset: &PerElement) -> bool {
     let layer = linear.layer;
     let [channels, height, width] = layer.input.map(|n| n as usize);
-    let (Some(scale), Some(offset)) = (per_channel(scale, channels, height * width), per_channel(offset, channels, height * width)) else {
+    let (Some(scale), Some(offset)) = (
+        per_channel(scale, channels, height * width),
+        per_channel(offset, channels, height * width),
+    ) else {
         return false;
     };
     if layer.pads != [0; 4] && (0..channels).any(|c| offset.at(c) != 0.0) {
@@ -397,7 +477,9 @@ fn fold_before(linear: &mut Linear, scale: &PerElement, offset: &PerElement) -> 
     let inputs = channels / layer.groups as usize;
     let outputs = (layer.outputs / layer.groups) as usize;
     let kernel = layer.window_len();
-    for (i, (row, bias)) in linear.weights.chunks_exact_mut(inputs * kernel).zip(&mut linear.biases).enumerate() {
+    for (i, (row, bias)) in
+        linear.weights.chunks_exact_mut(inputs * kernel).zip(&mut linear.biases).enumerate()
+    {
         for (j, w) in row.iter_mut().enumerate() {
             let channel = i / outputs * inputs + j / kernel;
             *bias += f64::from(*w) * offset.at(channel);
@@ -410,9 +492,15 @@ fn fold_before(linear: &mut Linear, scale: &PerElement, offset: &PerElement) -> 
 /// `s·(W∗x + b) + o`, unless a number differs inside a channel.
 fn fold_after(linear: &mut Linear, scale: &PerElement, offset: &PerElement) -> bool {
     let (channels, each) = (linear.layer.outputs as usize, size(&linear.layer).iter().product());
-    let (Some(scale), Some(offset)) = (per_channel(scale, channels, each), per_channel(offset, channels, each)) else { return false };
+    let (Some(scale), Some(offset)) =
+        (per_channel(scale, channels, each), per_channel(offset, channels, each))
+    else {
+        return false;
+    };
     let fan_in = linear.fan_in();
-    for (i, (row, bias)) in linear.weights.chunks_exact_mut(fan_in).zip(&mut linear.biases).enumerate() {
+    for (i, (row, bias)) in
+        linear.weights.chunks_exact_mut(fan_in).zip(&mut linear.biases).enumerate()
+    {
         *bias = *bias * scale.at(i) + offset.at(i);
         if scale.at(i) != 1.0 {
             row.iter_mut().for_each(|w| *w = (f64::from(*w) * scale.at(i)) as f32);
@@ -422,17 +510,22 @@ fn fold_after(linear: &mut Linear, scale: &PerElement, offset: &PerElement) -> b
 }
 
 fn finite(linear: &Linear, name: &str) -> Result<(), Error> {
-    let finite = linear.weights.iter().all(|w| w.is_finite()) && linear.biases.iter().all(|b| b.is_finite());
+    let finite =
+        linear.weights.iter().all(|w| w.is_finite()) && linear.biases.iter().all(|b| b.is_finite());
     if finite {
         return Ok(());
     }
-    Err(Error::Layer { layer: name.into(), what: "folding constants into the layer next to it gives an infinite weight".into() })
+    Err(Error::Layer {
+        layer: name.into(),
+        what: "folding constants into the layer next to it gives an infinite weight".into(),
+    })
 }
 
 /// Most products that folding two layers may take.
 const MAX_FOLDING: u128 = 1 << 33;
 
-/// Whether both are fully connected, and one layer has no more weights than the two that it replaces.
+/// Whether both are fully connected, and one layer has no more weights than the two that it
+/// replaces.
 fn worth_folding(first: &Linear, second: &Linear) -> bool {
     let [i, m, o] = [first.inputs(), second.inputs(), second.outputs()].map(|n| n as u128);
     first.is_dense() && second.is_dense() && i * o <= i * m + m * o && i * m * o <= MAX_FOLDING
@@ -466,11 +559,23 @@ mod tests {
         let nodes: Vec<Node> = nodes
             .into_iter()
             .enumerate()
-            .map(|(i, (work, inputs))| Node { name: format!("n{i}"), work, inputs: inputs.to_vec() })
+            .map(|(i, (work, inputs))| Node {
+                name: format!("n{i}"),
+                work,
+                inputs: inputs.to_vec(),
+            })
             .collect();
         let names = (0..=nodes.len()).map(|i| Some(format!("t{i}"))).collect();
-        let mut network =
-            Network { name: "n".into(), input_len, output_len: 0, output: nodes.len(), nodes, names, argmax: false, notes: vec![] };
+        let mut network = Network {
+            name: "n".into(),
+            input_len,
+            output_len: 0,
+            output: nodes.len(),
+            nodes,
+            names,
+            argmax: false,
+            notes: vec![],
+        };
         network.output_len = network.lengths()[network.output];
         Graph::new(network).unwrap()
     }
@@ -480,14 +585,24 @@ mod tests {
         let (s1, o1) = (PerElement::Each(vec![2.0, -1.0]), PerElement::One(3.0));
         let (s2, o2) = (PerElement::One(0.5), PerElement::Each(vec![1.0, 2.0, 3.0]));
         let before = || Work::Affine(s1.clone(), o1.clone());
-        let nodes =
-            vec![(before(), &[0][..]), (before(), &[1]), (Work::Linear(layer()), &[2]), (Work::Affine(s2.clone(), o2.clone()), &[3])];
+        let nodes = vec![
+            (before(), &[0][..]),
+            (before(), &[1]),
+            (Work::Linear(layer()), &[2]),
+            (Work::Affine(s2.clone(), o2.clone()), &[3]),
+        ];
         let graph = graph(nodes, 2);
         assert_eq!(graph.items.len(), 1);
         assert_eq!(graph.names, [Some("t0".into()), Some("t4".into())]);
-        let once = |x: &[f64]| -> Vec<f64> { x.iter().enumerate().map(|(i, x)| s1.at(i) * x + o1.at(i)).collect() };
-        let expected: Vec<f64> =
-            layer().apply(&once(&once(&[0.75, -1.25]))).iter().enumerate().map(|(i, y)| s2.at(i) * y + o2.at(i)).collect();
+        let once = |x: &[f64]| -> Vec<f64> {
+            x.iter().enumerate().map(|(i, x)| s1.at(i) * x + o1.at(i)).collect()
+        };
+        let expected: Vec<f64> = layer()
+            .apply(&once(&once(&[0.75, -1.25])))
+            .iter()
+            .enumerate()
+            .map(|(i, y)| s2.at(i) * y + o2.at(i))
+            .collect();
         assert_eq!(graph.evaluate(&[0.75, -1.25])[1], expected);
     }
 
@@ -495,10 +610,16 @@ mod tests {
     fn what_others_read_is_not_folded() {
         let sum = Work::Arrange(
             3,
-            vec![Piece { input: 0, factor: 1.0, view: View::whole(3) }, Piece { input: 1, factor: 1.0, view: View::whole(3) }],
+            vec![
+                Piece { input: 0, factor: 1.0, view: View::whole(3) },
+                Piece { input: 1, factor: 1.0, view: View::whole(3) },
+            ],
         );
-        let nodes =
-            vec![(Work::Linear(layer()), &[0][..]), (Work::Affine(PerElement::One(2.0), PerElement::One(1.0)), &[1]), (sum, &[1, 2])];
+        let nodes = vec![
+            (Work::Linear(layer()), &[0][..]),
+            (Work::Affine(PerElement::One(2.0), PerElement::One(1.0)), &[1]),
+            (sum, &[1, 2]),
+        ];
         let graph = graph(nodes, 2);
         assert_eq!(graph.items.len(), 3);
         let y = layer().apply(&[1.0, -1.0]);
@@ -510,14 +631,27 @@ mod tests {
     fn maxima_and_functions_share_a_circuit() {
         let window = Convolution::window([1, 1, 4], [1, 2], [1, 2], [0; 4], [1, 1]);
         let relu = Work::Activation(Activation::Relu);
-        let one = graph(vec![(relu.clone(), &[0][..]), (Work::MaxPool(window), &[1]), (relu.clone(), &[2])], 4);
-        assert!(matches!(&one.items[..], [Item { task: Task::Garbled(Some(Activation::Relu), Some(_)), .. }]), "{:?}", one.items);
+        let one = graph(
+            vec![(relu.clone(), &[0][..]), (Work::MaxPool(window), &[1]), (relu.clone(), &[2])],
+            4,
+        );
+        assert!(
+            matches!(
+                &one.items[..],
+                [Item { task: Task::Garbled(Some(Activation::Relu), Some(_)), .. }]
+            ),
+            "{:?}",
+            one.items
+        );
         assert_eq!(one.notes.len(), 1);
         let tanh = Work::Activation(Activation::Curve(network::Curve::Tanh));
         let two = graph(vec![(tanh, &[0][..]), (Work::MaxPool(window), &[1])], 4);
         assert!(matches!(
             &two.items[..],
-            [Item { task: Task::Garbled(None, Some(_)), .. }, Item { task: Task::Garbled(Some(_), None), .. }]
+            [
+                Item { task: Task::Garbled(None, Some(_)), .. },
+                Item { task: Task::Garbled(Some(_), None), .. }
+            ]
         ));
         assert_eq!(two.names, [Some("t0".into()), None, Some("t2".into())]);
         assert_eq!(two.evaluate(&[0.5, -1.0, -2.0, -3.0])[2], [0.5_f64.tanh(), (-2.0_f64).tanh()]);

@@ -1,4 +1,5 @@
-//! The compiler: a float network becomes integers with proven bounds, hence rings, hence a plan and a model.
+//! The compiler: a float network becomes integers with proven bounds, hence rings, hence a plan and
+//! a model.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -46,15 +47,18 @@ pub struct CompileOptions {
     pub weight_bits: u8,
     /// Width of inputs and activations: 2 to 16. Signed where negative values occur.
     pub activation_bits: u8,
-    /// A scale for the weights of every output channel, where what follows can take that in; else one for each layer.
+    /// A scale for the weights of every output channel, where what follows can take that in; else
+    /// one for each layer.
     pub per_channel: bool,
-    /// Activations stop at what the calibration rows reach, up to the next power of two, instead of keeping what is proven: narrower rings.
+    /// Activations stop at what the calibration rows reach, up to the next power of two, instead
+    /// of keeping what is proven: narrower rings.
     pub saturate: bool,
     /// Most straight pieces of a curve: a power of two, 1 to 32.
     pub segments: u8,
     /// Largest error of a curve's approximation; without it, about one step of the result.
     pub max_error: Option<f64>,
-    /// What the client learns; without it, the index if the network ends with ArgMax, else the logits.
+    /// What the client learns; without it, the index if the network ends with ArgMax, else the
+    /// logits.
     pub output: Option<Output>,
     /// Name in the plan, at most 32 bytes; without it, the graph's own.
     pub name: Option<String>,
@@ -99,7 +103,8 @@ pub struct Compiled {
 pub struct Float(graph::Graph);
 
 impl Float {
-    /// Every tensor for one row, the input first; [`LayerMap::tensor`] says which one a layer stands for.
+    /// Every tensor for one row, the input first; [`LayerMap::tensor`] says which one a layer
+    /// stands for.
     #[must_use]
     pub fn evaluate(&self, row: &[f32]) -> Vec<Vec<f64>> {
         self.0.evaluate(row)
@@ -118,16 +123,19 @@ impl Float {
     }
 }
 
-/// Which integers of [`minionn_core::model::Model::evaluate`]'s scratch stand for which tensor of the float network.
+/// Which integers of [`minionn_core::model::Model::evaluate`]'s scratch stand for which tensor of
+/// the float network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LayerMap {
     /// The layer's name.
     pub name: String,
     /// The tensor of the prepared network.
     pub tensor: usize,
-    /// Whether it is a step on the way to that tensor, with other numbers: no float tensor has these.
+    /// Whether it is a step on the way to that tensor, with other numbers: no float tensor has
+    /// these.
     pub inside: bool,
-    /// The name in the ONNX file of a tensor with the same elements in the same order as the float one.
+    /// The name in the ONNX file of a tensor with the same elements in the same order as the float
+    /// one.
     pub onnx: Option<String>,
     /// Where its integers are.
     pub elements: core::ops::Range<usize>,
@@ -145,7 +153,9 @@ impl LayerMap {
         let ring = minionn_core::ring::Modulus::Bits(self.ring);
         let each = (self.elements.len() / self.ratios.len().max(1)).max(1);
         let integers = scratch.get(self.elements.clone()).unwrap_or_default();
-        integers.iter().enumerate().map(move |(i, &x)| ring.to_signed(x) as f64 * self.scale * self.ratios.get(i / each).unwrap_or(&1.0))
+        integers.iter().enumerate().map(move |(i, &x)| {
+            ring.to_signed(x) as f64 * self.scale * self.ratios.get(i / each).unwrap_or(&1.0)
+        })
     }
 }
 
@@ -179,11 +189,16 @@ fn option<T>(what: impl Into<String>) -> Result<T, Error> {
     Err(Error::Option(what.into()))
 }
 
-/// Compiles an ONNX file. `calibrate`: rows of inputs, which set the input range (unless the options do) and the shifts.
+/// Compiles an ONNX file. `calibrate`: rows of inputs, which set the input range (unless the
+/// options do) and the shifts.
 ///
 /// # Errors
 /// [`Error`] with the node, layer or option that stands in the way.
-pub fn compile(onnx_bytes: &[u8], options: &CompileOptions, calibrate: Option<&Array>) -> Result<Compiled, Error> {
+pub fn compile(
+    onnx_bytes: &[u8],
+    options: &CompileOptions,
+    calibrate: Option<&Array>,
+) -> Result<Compiled, Error> {
     check(options)?;
     network(onnx::import(onnx_bytes)?, options, calibrate)
 }
@@ -192,7 +207,11 @@ pub fn compile(onnx_bytes: &[u8], options: &CompileOptions, calibrate: Option<&A
 ///
 /// # Errors
 /// As [`compile`].
-pub fn network(network: Network, options: &CompileOptions, calibrate: Option<&Array>) -> Result<Compiled, Error> {
+pub fn network(
+    network: Network,
+    options: &CompileOptions,
+    calibrate: Option<&Array>,
+) -> Result<Compiled, Error> {
     check(options)?;
     let rows = calibrate.map(|array| array.rows_of(network.input_len)).transpose()?;
     let rows: Vec<&[f32]> = rows.into_iter().flatten().collect();
@@ -227,13 +246,23 @@ fn check_rows(rows: &[&[f32]], given: bool) -> Result<(), Error> {
     if given && rows.is_empty() {
         return option("the calibration data have no rows");
     }
-    let bad = rows.iter().enumerate().find_map(|(i, row)| Some((i, row.iter().position(|x| !x.is_finite())?)));
-    bad.map_or(Ok(()), |(i, j)| option(format!("calibration data: row {i}, column {j} is not a finite number")))
+    let bad = rows
+        .iter()
+        .enumerate()
+        .find_map(|(i, row)| Some((i, row.iter().position(|x| !x.is_finite())?)));
+    bad.map_or(Ok(()), |(i, j)| {
+        option(format!("calibration data: row {i}, column {j} is not a finite number"))
+    })
 }
 
 /// A bar for work over `rows`, on standard error if wanted.
 pub(crate) fn progress(wanted: bool, rows: usize, what: &'static str) -> indicatif::ProgressBar {
-    let bar = if wanted { indicatif::ProgressBar::new(rows as u64) } else { indicatif::ProgressBar::hidden() };
+    let bar = if wanted {
+        indicatif::ProgressBar::new(rows as u64)
+    } else {
+        indicatif::ProgressBar::hidden()
+    };
     let style = indicatif::ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len}");
-    bar.with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar())).with_message(what)
+    bar.with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
+        .with_message(what)
 }

@@ -1,12 +1,15 @@
 //! Scales, shifts and rings.
 //!
-//! Integers stand for reals: `real ≈ scale · integer`. Weights are symmetric around 0, with one scale for each layer or, where what follows
-//! can take it in, for each output channel. The only rescaling is the shift of a circuit; its floor becomes rounding to nearest by half a
-//! step that is added before it. Shifts follow what calibration rows reach, rings what is proven for every input: beyond the calibrated range
-//! a value takes more bits, but never overflows; or, where that is asked for, it stops there.
+//! Integers stand for reals: `real ≈ scale · integer`. Weights are symmetric around 0, with one
+//! scale for each layer or, where what follows can take it in, for each output channel. The only
+//! rescaling is the shift of a circuit; its floor becomes rounding to nearest by half a
+//! step that is added before it. Shifts follow what calibration rows reach, rings what is proven
+//! for every input: beyond the calibrated range a value takes more bits, but never overflows; or,
+//! where that is asked for, it stops there.
 //!
-//! Circuits change rings, everything else stays in one. Between two circuits a value may be squared once and then go through one linear layer;
-//! where a network wants more, a circuit that only truncates is put in.
+//! Circuits change rings, everything else stays in one. Between two circuits a value may be squared
+//! once and then go through one linear layer; where a network wants more, a circuit that only
+//! truncates is put in.
 //!
 //! Here is the frame; `circuits` has what is garbled, `arithmetic` what stays in a ring.
 
@@ -41,7 +44,8 @@ pub(super) struct Tensor {
     pub(super) scale: f64,
     /// What the scale is multiplied by in each of equal parts; empty: nothing.
     pub(super) ratios: Vec<f64>,
-    /// 0 for what a circuit makes, 1 if it was squared since, 2 if it went through a linear layer or a product.
+    /// 0 for what a circuit makes, 1 if it was squared since, 2 if it went through a linear layer
+    /// or a product.
     pub(super) level: u8,
     pub(super) ring: u8,
 }
@@ -90,7 +94,12 @@ pub(super) struct Integers {
 
 /// Scale and range of the input.
 pub(super) fn input(options: &CompileOptions, rows: &[&[f32]]) -> Result<Input, Error> {
-    let seen = || rows.iter().copied().flatten().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), &x| (lo.min(x), hi.max(x)));
+    let seen = || {
+        rows.iter()
+            .copied()
+            .flatten()
+            .fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), &x| (lo.min(x), hi.max(x)))
+    };
     let (lo, hi) = match options.input_range {
         Some(range) => range,
         None if rows.is_empty() => {
@@ -101,16 +110,27 @@ pub(super) fn input(options: &CompileOptions, rows: &[&[f32]]) -> Result<Input, 
         None => seen(),
     };
     let bits = options.activation_bits;
-    let (min, max) = if lo >= 0.0 { (0, (1 << bits) - 1) } else { (1 - (1 << (bits - 1)), (1 << (bits - 1)) - 1) };
+    let (min, max) = if lo >= 0.0 {
+        (0, (1 << bits) - 1)
+    } else {
+        (1 - (1 << (bits - 1)), (1 << (bits - 1)) - 1)
+    };
     let scale = (f64::from(lo.abs().max(hi.abs())) / f64::from(max)) as f32;
     if !(lo.is_finite() && hi.is_finite() && lo <= hi && scale.is_normal()) {
-        return option(format!("the input range {lo} to {hi} is not usable: it must be finite, ascending and more than 0 alone"));
+        return option(format!(
+            "the input range {lo} to {hi} is not usable: it must be finite, ascending and more than 0 alone"
+        ));
     }
     Ok(Input { quantisation: Quantisation { scale, min, max }, range: (lo, hi) })
 }
 
 /// Makes integers of the whole network.
-pub(super) fn quantise(graph: &Graph, input: &Input, options: &CompileOptions, reference: Option<&Reference>) -> Result<Integers, Error> {
+pub(super) fn quantise(
+    graph: &Graph,
+    input: &Input,
+    options: &CompileOptions,
+    reference: Option<&Reference>,
+) -> Result<Integers, Error> {
     let mut coarser: HashMap<usize, u8> = HashMap::new();
     loop {
         let mut lowering = Lowering::new(graph, input, options, reference, &coarser);
@@ -136,8 +156,12 @@ pub(super) enum Misfit {
 impl Misfit {
     fn refuse(&self, layer: &str) -> Error {
         let reason = match self {
-            Self::Wide(bits) => format!("its integers can take {bits} bits, the widest ring has {MAX_RING_BITS}"),
-            Self::Flooding => "no parameters leave 40 bits of noise flooding for its ring and weights".into(),
+            Self::Wide(bits) => {
+                format!("its integers can take {bits} bits, the widest ring has {MAX_RING_BITS}")
+            }
+            Self::Flooding => {
+                "no parameters leave 40 bits of noise flooding for its ring and weights".into()
+            }
         };
         Error::Layer {
             layer: layer.into(),
@@ -200,9 +224,27 @@ impl<'a> Lowering<'a> {
     ) -> Self {
         let Quantisation { scale, min, max } = input.quantisation;
         let bounds = Bounds::same(graph.input_len, i64::from(min), i64::from(max));
-        let start = Tensor { stands_for: 0, inside: false, bounds, scale: f64::from(scale), ratios: vec![], level: 0, ring: 0 };
-        let integers = Integers { tensors: vec![start], operations: vec![], output: 0, notes: vec![] };
-        Self { graph, options, reference, coarser, integers, map: vec![0], truncated: HashMap::new(), read: vec![0] }
+        let start = Tensor {
+            stands_for: 0,
+            inside: false,
+            bounds,
+            scale: f64::from(scale),
+            ratios: vec![],
+            level: 0,
+            ring: 0,
+        };
+        let integers =
+            Integers { tensors: vec![start], operations: vec![], output: 0, notes: vec![] };
+        Self {
+            graph,
+            options,
+            reference,
+            coarser,
+            integers,
+            map: vec![0],
+            truncated: HashMap::new(),
+            read: vec![0],
+        }
     }
 
     fn run(&mut self) -> Result<(), Fault> {
@@ -214,7 +256,10 @@ impl<'a> Lowering<'a> {
         self.rings()
     }
 
-    #[expect(clippy::indexing_slicing, reason = "tensors are named by the numbers that push gave out")]
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "tensors are named by the numbers that push gave out"
+    )]
     pub(super) fn tensor(&self, tensor: usize) -> &Tensor {
         &self.integers.tensors[tensor]
     }
@@ -228,35 +273,71 @@ impl<'a> Lowering<'a> {
         self.integers.operations.len()
     }
 
-    pub(super) fn push(&mut self, name: &str, kind: Kind, inputs: Vec<usize>, tensor: Tensor) -> usize {
+    pub(super) fn push(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        inputs: Vec<usize>,
+        tensor: Tensor,
+    ) -> usize {
         for &input in &inputs {
             if let Some(read) = self.read.get_mut(input) {
                 *read += 1;
             }
         }
-        self.integers.operations.push(Operation { name: name.into(), kind, inputs, curve_error: None });
+        self.integers.operations.push(Operation {
+            name: name.into(),
+            kind,
+            inputs,
+            curve_error: None,
+        });
         self.integers.tensors.push(tensor);
         self.read.push(0);
         self.integers.tensors.len() - 1
     }
 
-    /// An operation in one ring, which leaves the scale as it is, on bounds that it may widen too far.
-    pub(super) fn local(&mut self, at: At<'_>, kind: Kind, inputs: Vec<usize>, bounds: Result<Bounds, TooWide>) -> Result<usize, Fault> {
+    /// An operation in one ring, which leaves the scale as it is, on bounds that it may widen too
+    /// far.
+    pub(super) fn local(
+        &mut self,
+        at: At<'_>,
+        kind: Kind,
+        inputs: Vec<usize>,
+        bounds: Result<Bounds, TooWide>,
+    ) -> Result<usize, Fault> {
         let bounds = self.fits(at.name, kind.clone(), &inputs, bounds)?;
-        let tensor = Tensor { stands_for: at.stands_for, inside: false, bounds, ..self.tensor(at.x).clone() };
+        let tensor = Tensor {
+            stands_for: at.stands_for,
+            inside: false,
+            bounds,
+            ..self.tensor(at.x).clone()
+        };
         Ok(self.push(at.name, kind, inputs, tensor))
     }
 
-    /// Bounds, or the fault that they are too wide: then the operation is put down without a tensor, so that the fault can name it.
-    pub(super) fn fits(&mut self, name: &str, kind: Kind, inputs: &[usize], bounds: Result<Bounds, TooWide>) -> Result<Bounds, Fault> {
+    /// Bounds, or the fault that they are too wide: then the operation is put down without a
+    /// tensor, so that the fault can name it.
+    pub(super) fn fits(
+        &mut self,
+        name: &str,
+        kind: Kind,
+        inputs: &[usize],
+        bounds: Result<Bounds, TooWide>,
+    ) -> Result<Bounds, Fault> {
         bounds.map_err(|TooWide(bits)| {
             let at = self.next();
-            self.integers.operations.push(Operation { name: name.into(), kind, inputs: inputs.to_vec(), curve_error: None });
+            self.integers.operations.push(Operation {
+                name: name.into(),
+                kind,
+                inputs: inputs.to_vec(),
+                curve_error: None,
+            });
             Fault::Misfit(at, Misfit::Wide(bits))
         })
     }
 
-    /// The circuit whose tensor is squared on the way to an operation that does not fit, if it may be coarser.
+    /// The circuit whose tensor is squared on the way to an operation that does not fit, if it may
+    /// be coarser.
     fn before_square(&self, operation: usize) -> Option<usize> {
         let mut open = vec![operation];
         let mut seen = vec![false; operation + 1];
@@ -264,7 +345,10 @@ impl<'a> Lowering<'a> {
         while let Some(operation) = open.pop() {
             let Some(seen) = seen.get_mut(operation).filter(|seen| !**seen) else { continue };
             *seen = true;
-            let Some(Operation { kind, inputs, .. }) = self.integers.operations.get(operation) else { continue };
+            let Some(Operation { kind, inputs, .. }) = self.integers.operations.get(operation)
+            else {
+                continue;
+            };
             match kind {
                 Kind::Garbled { .. } => continue,
                 Kind::Square => squared = inputs.first().copied(),
@@ -274,7 +358,9 @@ impl<'a> Lowering<'a> {
         }
         let mut source = squared?;
         // Back over local operations to the circuit.
-        while let Some(Operation { kind, inputs, .. }) = source.checked_sub(1).and_then(|i| self.integers.operations.get(i)) {
+        while let Some(Operation { kind, inputs, .. }) =
+            source.checked_sub(1).and_then(|i| self.integers.operations.get(i))
+        {
             if let Kind::Garbled { function, .. } = kind {
                 let exact = matches!(function, Function::Identity | Function::Relu);
                 let Tensor { stands_for, bounds, scale, ratios, .. } = self.tensor(source);
@@ -288,12 +374,18 @@ impl<'a> Lowering<'a> {
 
     /// Circuits before an operation.
     pub(super) fn circuits(&self, operation: usize) -> usize {
-        self.integers.operations.iter().take(operation).filter(|o| matches!(o.kind, Kind::Garbled { .. })).count()
+        self.integers
+            .operations
+            .iter()
+            .take(operation)
+            .filter(|o| matches!(o.kind, Kind::Garbled { .. }))
+            .count()
     }
 
     fn item(&mut self, stands_for: TensorId, item: &Item) -> Result<usize, Fault> {
         let single = item.inputs.first().is_some_and(|&i| self.graph.uses.get(i) == Some(&1));
-        let inputs: Vec<usize> = item.inputs.iter().map(|&i| self.map.get(i).copied().unwrap_or(0)).collect();
+        let inputs: Vec<usize> =
+            item.inputs.iter().map(|&i| self.map.get(i).copied().unwrap_or(0)).collect();
         let x = inputs.first().copied().unwrap_or(0);
         let at = At { name: &item.name, stands_for, x, single };
         match &item.task {
@@ -332,13 +424,17 @@ impl<'a> Lowering<'a> {
             return Ok(done);
         }
         let name = format!("before {}", at.name);
-        let done = self.garbled(At { name: &name, stands_for: self.tensor(x).stands_for, ..at }, None, None)?;
+        let done = self.garbled(
+            At { name: &name, stands_for: self.tensor(x).stands_for, ..at },
+            None,
+            None,
+        )?;
         self.truncated.insert(x, done);
         Ok(done)
     }
 
-    /// The tensor that is read plus constants, one for each of equal parts: in the biases of the linear layer that makes it, if nobody else
-    /// reads it.
+    /// The tensor that is read plus constants, one for each of equal parts: in the biases of the
+    /// linear layer that makes it, if nobody else reads it.
     pub(super) fn plus(&mut self, at: At<'_>, constants: &[i64]) -> Result<usize, Fault> {
         let x = at.x;
         if constants.iter().all(|&c| c == 0) {
@@ -346,8 +442,12 @@ impl<'a> Lowering<'a> {
         }
         let bounds = self.tensor(x).bounds.plus(constants);
         let alone = at.single && self.read.get(x) == Some(&0);
-        let maker = x.checked_sub(1).and_then(|i| self.integers.operations.get_mut(i)).filter(|_| alone);
-        if let (Some(Operation { kind: Kind::Linear { biases: own, .. } | Kind::Offset(own), .. }), Ok(bounds)) = (maker, &bounds)
+        let maker =
+            x.checked_sub(1).and_then(|i| self.integers.operations.get_mut(i)).filter(|_| alone);
+        if let (
+            Some(Operation { kind: Kind::Linear { biases: own, .. } | Kind::Offset(own), .. }),
+            Ok(bounds),
+        ) = (maker, &bounds)
             && own.len().is_multiple_of(constants.len())
         {
             let each = own.len() / constants.len();
@@ -367,7 +467,8 @@ impl<'a> Lowering<'a> {
         let Tensor { scale, ratios, .. } = self.tensor(x).clone();
         let mut all = Vec::with_capacity(reals.len());
         for (i, real) in reals.iter().enumerate() {
-            let steps = (real / scale / ratios.get(i * ratios.len() / reals.len()).unwrap_or(&1.0)).round();
+            let steps =
+                (real / scale / ratios.get(i * ratios.len() / reals.len()).unwrap_or(&1.0)).round();
             all.push(self.integer(name, x, steps)?);
         }
         Ok(all)
@@ -383,7 +484,8 @@ impl<'a> Lowering<'a> {
         Ok(0)
     }
 
-    /// The ring of every tensor: its bits, or those of the widest that is computed from it in one ring.
+    /// The ring of every tensor: its bits, or those of the widest that is computed from it in one
+    /// ring.
     fn rings(&mut self) -> Result<(), Fault> {
         let Integers { tensors, operations, .. } = &mut self.integers;
         let mut wanted = vec![0; tensors.len()];
@@ -394,7 +496,10 @@ impl<'a> Lowering<'a> {
             let ring = tensor.ring;
             match &operation.kind {
                 Kind::Garbled { .. } => continue,
-                Kind::Linear { layer, .. } if Tile::choose(&linear_op(layer, ring, self.options.weight_bits), 1).is_err() => {
+                Kind::Linear { layer, .. }
+                    if Tile::choose(&linear_op(layer, ring, self.options.weight_bits), 1)
+                        .is_err() =>
+                {
                     return Err(Fault::Misfit(index, Misfit::Flooding));
                 }
                 _ => {}

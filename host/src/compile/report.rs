@@ -52,8 +52,9 @@ pub struct OutputReport {
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LayerReport {
-    /// `fully_connected`, `convolution`, `relu`, `clip`, `leaky_relu`, `spline`, `identity` (truncation only), `max_pool`, `relu_max_pool`
-    /// (fused), `sum_pool`, `square`, `product`, `arrange` or `offset`.
+    /// `fully_connected`, `convolution`, `relu`, `clip`, `leaky_relu`, `spline`, `identity`
+    /// (truncation only), `max_pool`, `relu_max_pool` (fused), `sum_pool`, `square`,
+    /// `product`, `arrange` or `offset`.
     pub op: &'static str,
     /// The node's name.
     pub name: String,
@@ -125,14 +126,36 @@ pub struct CalibrationReport {
 impl fmt::Display for CompileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let InputReport { len, range: [lo, hi], scale, integers: [min, max] } = &self.input;
-        writeln!(f, "{}: {} bytes of model, {} of plan", self.name, self.model_bytes, self.plan_bytes)?;
-        writeln!(f, "input: {len} numbers from {lo} to {hi}, as integers {min} to {max} (step {scale:.4e})")?;
-        let head = ["layer", "operation", "in", "out", "ring", "shift", "step", "proven bits", "calibrated max", "error"];
+        writeln!(
+            f,
+            "{}: {} bytes of model, {} of plan",
+            self.name, self.model_bytes, self.plan_bytes
+        )?;
+        writeln!(
+            f,
+            "input: {len} numbers from {lo} to {hi}, as integers {min} to {max} (step {scale:.4e})"
+        )?;
+        let head = [
+            "layer",
+            "operation",
+            "in",
+            "out",
+            "ring",
+            "shift",
+            "step",
+            "proven bits",
+            "calibrated max",
+            "error",
+        ];
         writeln!(f, "{}", row(&head.map(String::from)))?;
         for layer in &self.layers {
             writeln!(f, "{}", row(&layer.cells()))?;
         }
-        writeln!(f, "output: {} of {} (step {:.4e})", self.output.kind, self.output.len, self.output.scale)?;
+        writeln!(
+            f,
+            "output: {} of {} (step {:.4e})",
+            self.output.kind, self.output.len, self.output.scale
+        )?;
         if let Some(c) = &self.calibration {
             let (error, largest) = (c.max_abs_error, c.max_abs_logit);
             writeln!(
@@ -152,7 +175,9 @@ impl LayerReport {
         if let (Some(pieces), Some(error)) = (self.pieces, self.curve_error) {
             return format!("{} of {pieces}, ±{error:.1e}", self.op);
         }
-        let Some(WindowReport { kernel: [h, w], stride, .. }) = &self.window else { return self.op.into() };
+        let Some(WindowReport { kernel: [h, w], stride, .. }) = &self.window else {
+            return self.op.into();
+        };
         let stride = if *stride == [1, 1] { String::new() } else { format!("/{}", stride[0]) };
         format!("{} {h}x{w}{stride}", self.op)
     }
@@ -176,5 +201,7 @@ impl LayerReport {
 
 fn row(cells: &[String; 10]) -> String {
     let [name, op, inputs, outputs, ring, shift, step, bits, max, error] = cells;
-    format!("  {name:<20} {op:<20} {inputs:>6} {outputs:>6} {ring:>5} {shift:>6} {step:>10} {bits:>12} {max:>15} {error:>8}")
+    format!(
+        "  {name:<20} {op:<20} {inputs:>6} {outputs:>6} {ring:>5} {shift:>6} {step:>10} {bits:>12} {max:>15} {error:>8}"
+    )
 }

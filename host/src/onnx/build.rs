@@ -4,9 +4,12 @@ use super::call::{Computed, Kind, Value, possible};
 use super::tensor::{Tensor, count};
 use super::views::{Loops, stretched, strides};
 use crate::network::{Activation, Linear, Node, PerElement, Piece, TensorId, Work};
-use minionn_core::plan::{Convolution, MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_MOVES, MAX_WEIGHTS, View};
+use minionn_core::plan::{
+    Convolution, MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_MOVES, MAX_WEIGHTS, View,
+};
 
-/// Most weights of all layers, and numbers of constants that nodes read: twice what the largest layer may have.
+/// Most weights of all layers, and numbers of constants that nodes read: twice what the largest
+/// layer may have.
 const MAX_TOTAL: u64 = 2 * MAX_WEIGHTS;
 /// Most nodes.
 const MAX_NODES: usize = 4096;
@@ -74,18 +77,27 @@ impl Builder {
 
     /// Counts the numbers of a constant that a node reads: many can read one.
     pub(super) fn count_read(&mut self, len: usize) -> Result<(), String> {
-        self.unread = self.unread.checked_sub(len as u64).ok_or("the constants that nodes read are too large, all together")?;
+        self.unread = self
+            .unread
+            .checked_sub(len as u64)
+            .ok_or("the constants that nodes read are too large, all together")?;
         Ok(())
     }
 
     /// Counts the numbers of a constant before it is made of others.
     pub(super) fn count_constant(&mut self, len: usize) -> Result<(), String> {
         let left = self.unmade.checked_sub(len as u64);
-        self.unmade = left.ok_or("the constants that nodes make are too large for a file of this size")?;
+        self.unmade =
+            left.ok_or("the constants that nodes make are too large for a file of this size")?;
         Ok(())
     }
 
-    fn append(&mut self, name: &str, work: Work, inputs: Vec<TensorId>) -> Result<TensorId, String> {
+    fn append(
+        &mut self,
+        name: &str,
+        work: Work,
+        inputs: Vec<TensorId>,
+    ) -> Result<TensorId, String> {
         let len = work.output_len(inputs.first().map_or(0, |&i| self.len(i)));
         if len == 0 || len > MAX_LEN as usize {
             return Err(format!("it makes {len} elements: 1 to {MAX_LEN} are supported"));
@@ -110,15 +122,26 @@ impl Builder {
         weights: Vec<f32>,
         biases: Vec<f64>,
     ) -> Result<TensorId, String> {
-        layer.output_size().map_err(|_| format!("it is too large: input {:?}, kernel {:?}", layer.input, layer.kernel))?;
+        layer.output_size().map_err(|_| {
+            format!("it is too large: input {:?}, kernel {:?}", layer.input, layer.kernel)
+        })?;
         self.weights = self.weights.saturating_add(layer.weights());
         if layer.weights() > MAX_WEIGHTS || self.weights > MAX_TOTAL {
-            return Err(format!("it has too many weights: at most {MAX_WEIGHTS} in a layer and {MAX_TOTAL} in all layers are supported"));
+            return Err(format!(
+                "it has too many weights: at most {MAX_WEIGHTS} in a layer and {MAX_TOTAL} in all layers are supported"
+            ));
         }
-        debug_assert_eq!((weights.len() as u64, biases.len()), (layer.weights(), layer.outputs as usize));
+        debug_assert_eq!(
+            (weights.len() as u64, biases.len()),
+            (layer.weights(), layer.outputs as usize)
+        );
         if let Some(at) = weights.iter().position(|w| !w.is_finite()) {
             let fan_in = layer.fan_in() as usize;
-            return Err(format!("weight [{}, {}] (output, input) is not a finite number", at / fan_in, at % fan_in));
+            return Err(format!(
+                "weight [{}, {}] (output, input) is not a finite number",
+                at / fan_in,
+                at % fan_in
+            ));
         }
         if let Some(at) = biases.iter().position(|b| !b.is_finite()) {
             return Err(format!("bias {at} is not a finite number"));
@@ -127,53 +150,110 @@ impl Builder {
     }
 
     /// A fully connected layer on all elements of `x`; `weights`: `[outputs][inputs]`.
-    pub(super) fn fully_connected(&mut self, name: &str, x: TensorId, weights: Vec<f32>, biases: Vec<f64>) -> Result<TensorId, String> {
+    pub(super) fn fully_connected(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        weights: Vec<f32>,
+        biases: Vec<f64>,
+    ) -> Result<TensorId, String> {
         let layer = Convolution::fully_connected(self.len(x) as u32, biases.len() as u32);
         self.linear(name, x, layer, weights, biases)
     }
 
-    pub(super) fn affine(&mut self, name: &str, x: &Computed, scale: PerElement, offset: PerElement) -> Result<Computed, String> {
+    pub(super) fn affine(
+        &mut self,
+        name: &str,
+        x: &Computed,
+        scale: PerElement,
+        offset: PerElement,
+    ) -> Result<Computed, String> {
         if !scale.is_finite() || !offset.is_finite() {
             return Err("its constant is not a finite number, or a division by zero".into());
         }
         if (&scale, &offset) == (&PerElement::One(1.0), &PerElement::One(0.0)) {
             return Ok(x.clone());
         }
-        self.append(name, Work::Affine(scale, offset), vec![x.id]).map(|id| Computed::new(id, x.dims.clone()))
+        self.append(name, Work::Affine(scale, offset), vec![x.id])
+            .map(|id| Computed::new(id, x.dims.clone()))
     }
 
     /// `scale·x + offset`.
-    pub(super) fn scaled(&mut self, name: &str, x: &Computed, scale: f64, offset: f64) -> Result<Computed, String> {
+    pub(super) fn scaled(
+        &mut self,
+        name: &str,
+        x: &Computed,
+        scale: f64,
+        offset: f64,
+    ) -> Result<Computed, String> {
         self.affine(name, x, PerElement::One(scale), PerElement::One(offset))
     }
 
-    pub(super) fn activation(&mut self, name: &str, x: &Computed, activation: Activation) -> Result<Computed, String> {
-        self.append(name, Work::Activation(activation), vec![x.id]).map(|id| Computed::new(id, x.dims.clone()))
+    pub(super) fn activation(
+        &mut self,
+        name: &str,
+        x: &Computed,
+        activation: Activation,
+    ) -> Result<Computed, String> {
+        self.append(name, Work::Activation(activation), vec![x.id])
+            .map(|id| Computed::new(id, x.dims.clone()))
     }
 
     /// `x·y` of the same shape.
-    pub(super) fn product(&mut self, name: &str, x: &Computed, y: &Computed) -> Result<Computed, String> {
-        let (work, inputs) = if x.id == y.id { (Work::Square, vec![x.id]) } else { (Work::Product, vec![x.id, y.id]) };
+    pub(super) fn product(
+        &mut self,
+        name: &str,
+        x: &Computed,
+        y: &Computed,
+    ) -> Result<Computed, String> {
+        let (work, inputs) = if x.id == y.id {
+            (Work::Square, vec![x.id])
+        } else {
+            (Work::Product, vec![x.id, y.id])
+        };
         self.append(name, work, inputs).map(|id| Computed::new(id, x.dims.clone()))
     }
 
     /// The largest element of each window.
-    pub(super) fn max_pool(&mut self, name: &str, x: TensorId, window: Convolution) -> Result<TensorId, String> {
+    pub(super) fn max_pool(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        window: Convolution,
+    ) -> Result<TensorId, String> {
         if window.window_len() > MAX_CLASSES as usize {
-            return Err(format!("a window of {} elements is too large: at most {MAX_CLASSES} are supported", window.window_len()));
+            return Err(format!(
+                "a window of {} elements is too large: at most {MAX_CLASSES} are supported",
+                window.window_len()
+            ));
         }
         if !window.is_window() {
-            return Err(format!("windows of {:?} elements on {:?} are too large", window.kernel, window.input));
+            return Err(format!(
+                "windows of {:?} elements on {:?} are too large",
+                window.kernel, window.input
+            ));
         }
         self.append(name, Work::MaxPool(window), vec![x])
     }
 
-    pub(super) fn sum_pool(&mut self, name: &str, x: TensorId, window: Convolution, divisor: f64) -> Result<TensorId, String> {
+    pub(super) fn sum_pool(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        window: Convolution,
+        divisor: f64,
+    ) -> Result<TensorId, String> {
         self.append(name, Work::SumPool(window, divisor), vec![x])
     }
 
     /// A tensor of `len` elements made of pieces of `inputs`; a whole copy is no node at all.
-    pub(super) fn arrange(&mut self, name: &str, inputs: Vec<TensorId>, len: usize, pieces: Vec<Piece>) -> Result<TensorId, String> {
+    pub(super) fn arrange(
+        &mut self,
+        name: &str,
+        inputs: Vec<TensorId>,
+        len: usize,
+        pieces: Vec<Piece>,
+    ) -> Result<TensorId, String> {
         if let ([piece], [x]) = (&pieces[..], &inputs[..])
             && piece.factor == 1.0
             && self.len(*x) == len
@@ -184,36 +264,60 @@ impl Builder {
         let copies = pieces.iter().fold(0_u64, |n, piece| n.saturating_add(piece.view.len()));
         self.moves = self.moves.saturating_add(copies);
         if copies > MAX_COPIES || self.moves > MAX_MOVES {
-            return Err(format!("it moves too many elements: at most {MAX_COPIES} in a step and {MAX_MOVES} in all are supported"));
+            return Err(format!(
+                "it moves too many elements: at most {MAX_COPIES} in a step and {MAX_MOVES} in all are supported"
+            ));
         }
         self.pieces += pieces.len();
         if self.pieces > MAX_PIECES {
-            return Err(format!("elements are moved in too many pieces: at most {MAX_PIECES} in all are supported"));
+            return Err(format!(
+                "elements are moved in too many pieces: at most {MAX_PIECES} in all are supported"
+            ));
         }
         for piece in &pieces {
             let from = inputs.get(piece.input).map_or(0, |&i| self.len(i));
             // A mistake of the importer, not of the file: but nothing may be read outside.
-            piece.view.check(from as u32, len as u32, MAX_COPIES).map_err(|_| "it copies elements outside its tensors")?;
+            piece
+                .view
+                .check(from as u32, len as u32, MAX_COPIES)
+                .map_err(|_| "it copies elements outside its tensors")?;
         }
         self.append(name, Work::Arrange(len, pieces), inputs)
     }
 
     /// One copy of `x`, into a tensor of shape `dims`.
-    pub(super) fn copy(&mut self, name: &str, x: &Computed, dims: Vec<usize>, factor: f64, loops: &Loops) -> Result<Computed, String> {
-        let pieces = loops.views()?.into_iter().map(|view| Piece { input: 0, factor, view }).collect();
+    pub(super) fn copy(
+        &mut self,
+        name: &str,
+        x: &Computed,
+        dims: Vec<usize>,
+        factor: f64,
+        loops: &Loops,
+    ) -> Result<Computed, String> {
+        let pieces =
+            loops.views()?.into_iter().map(|view| Piece { input: 0, factor, view }).collect();
         let id = self.arrange(name, vec![x.id], possible(&dims)?, pieces)?;
         Ok(Computed::new(id, dims))
     }
 
     /// `x` repeated to shape `to`, by NumPy's broadcasting.
-    pub(super) fn stretch(&mut self, name: &str, x: &Computed, to: &[usize]) -> Result<Computed, String> {
+    pub(super) fn stretch(
+        &mut self,
+        name: &str,
+        x: &Computed,
+        to: &[usize],
+    ) -> Result<Computed, String> {
         possible(to)?;
         let loops = Loops::new(to, 0, &stretched(&x.dims, to), 0, &strides(to));
         self.copy(name, x, to.to_vec(), 1.0, &loops)
     }
 
     /// The sum of terms, each with a factor, broadcast to one shape.
-    pub(super) fn sum(&mut self, name: &str, terms: &[(f64, &Computed)]) -> Result<Computed, String> {
+    pub(super) fn sum(
+        &mut self,
+        name: &str,
+        terms: &[(f64, &Computed)],
+    ) -> Result<Computed, String> {
         let mut dims = Vec::new();
         for (_, x) in terms {
             dims = joint(&dims, &x.dims)?;
@@ -225,7 +329,9 @@ impl Builder {
                 inputs.push(x.id);
                 inputs.len() - 1
             });
-            for view in Loops::new(&dims, 0, &stretched(&x.dims, &dims), 0, &strides(&dims)).views()? {
+            for view in
+                Loops::new(&dims, 0, &stretched(&x.dims, &dims), 0, &strides(&dims)).views()?
+            {
                 match pieces.iter_mut().find(|p| p.input == input && p.view == view) {
                     Some(piece) => piece.factor += factor,
                     None => pieces.push(Piece { input, factor, view }),
@@ -234,14 +340,17 @@ impl Builder {
         }
         // A tensor added to itself is only scaled.
         match (&pieces[..], &inputs[..]) {
-            (&[Piece { factor, view, .. }], &[x]) if self.len(x) == len && view == View::whole(len as u32) => {
+            (&[Piece { factor, view, .. }], &[x])
+                if self.len(x) == len && view == View::whole(len as u32) =>
+            {
                 self.scaled(name, &Computed::new(x, dims), factor, 0.0)
             }
             _ => Ok(Computed::new(self.arrange(name, inputs, len, pieces)?, dims)),
         }
     }
 
-    /// A tensor of shape `dims` put together from computed and constant parts that do not overlap; `fill` elsewhere.
+    /// A tensor of shape `dims` put together from computed and constant parts that do not overlap;
+    /// `fill` elsewhere.
     pub(super) fn assemble(
         &mut self,
         name: &str,
@@ -254,12 +363,17 @@ impl Builder {
             let own = parts.iter().filter(|p| p.source == source);
             own.map(|p| p.loops.views()).collect::<Result<Vec<_>, _>>().map(|views| views.concat())
         };
-        let (mut inputs, mut pieces, mut constants, mut kind) = (Vec::new(), Vec::new(), Vec::new(), Kind::Float);
+        let (mut inputs, mut pieces, mut constants, mut kind) =
+            (Vec::new(), Vec::new(), Vec::new(), Kind::Float);
         for (i, source) in sources.iter().enumerate() {
             match source {
                 Value::Constant(tensor) => constants.push((tensor.as_ref(), views(i)?)),
                 Value::Computed(_) => {
-                    pieces.extend(views(i)?.into_iter().map(|view| Piece { input: inputs.len(), factor: 1.0, view }));
+                    pieces.extend(views(i)?.into_iter().map(|view| Piece {
+                        input: inputs.len(),
+                        factor: 1.0,
+                        view,
+                    }));
                     let moved = source.movable()?;
                     inputs.push(moved.id);
                     if moved.kind == Kind::Integer {

@@ -83,10 +83,12 @@ impl Value {
             Self::Constant(_) => Err("it needs a computed tensor where it has a constant".into()),
             Self::Computed(computed) => match &computed.kind {
                 Kind::Float => Ok(computed),
-                Kind::Integer => Err("it computes with integers of the input: cast them to FLOAT first".into()),
-                Kind::Scores(end) | Kind::Index(end) => {
-                    Err(format!("it follows {end}, after which nothing but ArgMax and changes of shape is supported"))
+                Kind::Integer => {
+                    Err("it computes with integers of the input: cast them to FLOAT first".into())
                 }
+                Kind::Scores(end) | Kind::Index(end) => Err(format!(
+                    "it follows {end}, after which nothing but ArgMax and changes of shape is supported"
+                )),
             },
         }
     }
@@ -130,10 +132,17 @@ const MAX_SPAN: usize = 1 << 32;
 /// Refuses shapes that are not worth computing with.
 pub(super) fn plausible(dims: &[usize]) -> Result<(), String> {
     if dims.len() > MAX_RANK {
-        return Err(format!("a tensor has {} dimensions: at most {MAX_RANK} are supported", dims.len()));
+        return Err(format!(
+            "a tensor has {} dimensions: at most {MAX_RANK} are supported",
+            dims.len()
+        ));
     }
     let span = dims.iter().filter(|&&d| d > 0).try_fold(1_usize, |n, &d| n.checked_mul(d));
-    if span.is_some_and(|n| n <= MAX_SPAN) { Ok(()) } else { Err(format!("shape {dims:?} is too large")) }
+    if span.is_some_and(|n| n <= MAX_SPAN) {
+        Ok(())
+    } else {
+        Err(format!("shape {dims:?} is too large"))
+    }
 }
 
 /// `axis` counted from the front.
@@ -175,11 +184,20 @@ impl Call<'_> {
     pub(super) fn only(&self, inputs: usize, known: &[&str]) -> Result<(), String> {
         let extra = self.inputs.iter().skip(inputs).position(Option::is_some);
         if let Some(extra) = extra {
-            return Err(format!("input {} is not supported: it takes {inputs} at most", inputs + extra));
+            return Err(format!(
+                "input {} is not supported: it takes {inputs} at most",
+                inputs + extra
+            ));
         }
         match self.node.attribute.iter().find(|a| !known.contains(&a.name.as_str())) {
-            Some(a) if known.is_empty() => Err(format!("attribute `{}` is not supported: it takes none", a.name)),
-            Some(a) => Err(format!("attribute `{}` is not supported. Supported are {}", a.name, known.join(", "))),
+            Some(a) if known.is_empty() => {
+                Err(format!("attribute `{}` is not supported: it takes none", a.name))
+            }
+            Some(a) => Err(format!(
+                "attribute `{}` is not supported. Supported are {}",
+                a.name,
+                known.join(", ")
+            )),
             None => Ok(()),
         }
     }
@@ -219,7 +237,11 @@ impl Call<'_> {
 
     pub(super) fn float(&self, name: &str, default: f32) -> Result<f64, String> {
         let value = self.bound(name, default)?;
-        if value.is_finite() { Ok(value) } else { Err(format!("attribute `{name}` is {value}: it must be a finite number")) }
+        if value.is_finite() {
+            Ok(value)
+        } else {
+            Err(format!("attribute `{name}` is {value}: it must be a finite number"))
+        }
     }
 
     pub(super) fn ints(&self, name: &str) -> Result<Option<&[i64]>, String> {
@@ -233,7 +255,8 @@ impl Call<'_> {
 
     pub(super) fn texts(&self, name: &str) -> Result<Option<Vec<String>>, String> {
         let found = self.attribute(name, attribute_type::STRINGS)?;
-        Ok(found.map(|a| a.strings.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect()))
+        Ok(found
+            .map(|a| a.strings.iter().map(|s| String::from_utf8_lossy(s).into_owned()).collect()))
     }
 
     pub(super) fn tensor(&self, name: &str) -> Result<Option<Tensor>, String> {
@@ -268,10 +291,13 @@ impl Call<'_> {
         self.optional_constant(i)?.ok_or_else(|| format!("input {i} is missing"))
     }
 
-    /// The integers that are input `i`, or attribute `name` of older versions; `None` if both are left out.
+    /// The integers that are input `i`, or attribute `name` of older versions; `None` if both are
+    /// left out.
     pub(super) fn ints_or(&self, i: usize, name: &str) -> Result<Option<Vec<i64>>, String> {
         match (self.ints(name)?, self.optional_constant(i)?) {
-            (Some(_), Some(_)) => Err(format!("`{name}` is there twice, as attribute and as input {i}")),
+            (Some(_), Some(_)) => {
+                Err(format!("`{name}` is there twice, as attribute and as input {i}"))
+            }
             (Some(ints), None) => Ok(Some(ints.to_vec())),
             (None, Some(tensor)) => Ok(Some(tensor.ints()?.to_vec())),
             (None, None) => Ok(None),

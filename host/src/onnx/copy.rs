@@ -26,7 +26,14 @@ fn with(dims: &[usize], axis: usize, size: usize) -> Vec<usize> {
 }
 
 /// One copy of `x` into a tensor of shape `dims`.
-fn copied(b: &mut Builder, call: &Call<'_>, x: &Value, dims: Vec<usize>, from: i64, steps: &[i64]) -> Result<Value, String> {
+fn copied(
+    b: &mut Builder,
+    call: &Call<'_>,
+    x: &Value,
+    dims: Vec<usize>,
+    from: i64,
+    steps: &[i64],
+) -> Result<Value, String> {
     if let Value::Computed(_) = x {
         super::call::possible(&dims)?;
     }
@@ -60,7 +67,8 @@ fn range(size: usize, start: i64, end: i64, step: i64) -> Result<(i64, i64, usiz
         1.. => (0, size),
         _ => (-1, size - 1),
     };
-    let (start, end) = (counted(start).clamp(low.max(0), high.max(0)), counted(end).clamp(low, high));
+    let (start, end) =
+        (counted(start).clamp(low.max(0), high.max(0)), counted(end).clamp(low, high));
     let span = if step > 0 { end.saturating_sub(start) } else { start.saturating_sub(end) };
     let n = span.max(0).unsigned_abs().div_ceil(step.unsigned_abs());
     Ok((start, if n > 1 { step } else { 0 }, n as usize))
@@ -72,10 +80,18 @@ pub(super) fn slice(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let starts = call.ints_or(1, "starts")?.ok_or("its starts are missing")?;
     let ends = call.ints_or(2, "ends")?.ok_or("its ends are missing")?;
     let axes = call.ints_or(3, "axes")?.unwrap_or_else(|| (0..starts.len() as i64).collect());
-    let steps = call.optional_constant(4)?.map_or_else(|| Ok(vec![1; starts.len()]), |t| t.ints().map(<[i64]>::to_vec))?;
+    let steps = call
+        .optional_constant(4)?
+        .map_or_else(|| Ok(vec![1; starts.len()]), |t| t.ints().map(<[i64]>::to_vec))?;
     axes_of(&axes, x.dims().len())?;
     if [ends.len(), axes.len(), steps.len()] != [starts.len(); 3] {
-        return Err(format!("{} starts, {} ends, {} axes and {} steps do not match", starts.len(), ends.len(), axes.len(), steps.len()));
+        return Err(format!(
+            "{} starts, {} ends, {} axes and {} steps do not match",
+            starts.len(),
+            ends.len(),
+            axes.len(),
+            steps.len()
+        ));
     }
     let (mut dims, mut from, mut hops) = (x.dims().to_vec(), 0, strides(x.dims()));
     for (((&start, &end), &axis), &step) in starts.iter().zip(&ends).zip(&axes).zip(&steps) {
@@ -106,14 +122,19 @@ pub(super) fn gather(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let (x, indices) = (call.value(0)?, call.constant(1)?);
     let axis = axis_of(call.int("axis", 0)?, x.dims().len())?;
     let size = dim(x.dims(), axis);
-    let counted = |&i: &i64| axis_of(i, size).map(|i| i as i64).map_err(|_| format!("index {i} is outside a dimension of {size}"));
+    let counted = |&i: &i64| {
+        axis_of(i, size)
+            .map(|i| i as i64)
+            .map_err(|_| format!("index {i} is outside a dimension of {size}"))
+    };
     let counted: Vec<i64> = indices.ints()?.iter().map(counted).collect::<Result<_, _>>()?;
     let runs = runs(&counted);
     let most = if matches!(x, Value::Computed(_)) { MAX_RUNS } else { MAX_CONSTANT_RUNS };
     if runs.len() > most {
         return Err(format!("its indices make {} runs: at most {most} are supported", runs.len()));
     }
-    let (front, back) = (x.dims().get(..axis).unwrap_or_default(), x.dims().get(axis + 1..).unwrap_or_default());
+    let (front, back) =
+        (x.dims().get(..axis).unwrap_or_default(), x.dims().get(axis + 1..).unwrap_or_default());
     let dims = [front, &indices.dims, back].concat();
     // Indices of any shape are one dimension while elements move.
     let flat = [front, &[counted.len()], back].concat();
@@ -122,7 +143,10 @@ pub(super) fn gather(b: &mut Builder, call: &Call<'_>) -> Outputs {
     for (first, step, n) in runs {
         let (mut steps, places) = (strides(x.dims()), strides(&flat));
         steps.get_mut(axis).into_iter().for_each(|s| *s = step * hop);
-        parts.push(Part { source: 0, loops: Loops::new(&with(&flat, axis, n), first * hop, &steps, at * place, &places) });
+        parts.push(Part {
+            source: 0,
+            loops: Loops::new(&with(&flat, axis, n), first * hop, &steps, at * place, &places),
+        });
         at += n as i64;
     }
     Ok(vec![b.assemble(&call.name, &[x], dims, 0.0, &parts)?])
@@ -130,14 +154,24 @@ pub(super) fn gather(b: &mut Builder, call: &Call<'_>) -> Outputs {
 
 pub(super) fn concat(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(usize::MAX, &["axis"])?;
-    let sources: Vec<&super::call::Value> = (0..call.inputs.len()).map(|i| call.value(i)).collect::<Result<_, _>>()?;
+    let sources: Vec<&super::call::Value> =
+        (0..call.inputs.len()).map(|i| call.value(i)).collect::<Result<_, _>>()?;
     let first = sources.first().ok_or("it has no inputs")?.dims();
-    let axis = if call.has("axis") { call.int("axis", 0)? } else { return Err("attribute `axis` is missing".into()) };
+    let axis = if call.has("axis") {
+        call.int("axis", 0)?
+    } else {
+        return Err("attribute `axis` is missing".into());
+    };
     let axis = axis_of(axis, first.len())?;
     let mut size = 0_usize;
     for source in &sources {
-        if source.dims().len() != first.len() || with(source.dims(), axis, 0) != with(first, axis, 0) {
-            return Err(format!("shapes {first:?} and {:?} do not join along axis {axis}", source.dims()));
+        if source.dims().len() != first.len()
+            || with(source.dims(), axis, 0) != with(first, axis, 0)
+        {
+            return Err(format!(
+                "shapes {first:?} and {:?} do not join along axis {axis}",
+                source.dims()
+            ));
         }
         size = size.checked_add(dim(source.dims(), axis)).ok_or("it is too large")?;
     }
@@ -147,7 +181,10 @@ pub(super) fn concat(b: &mut Builder, call: &Call<'_>) -> Outputs {
     for (source, value) in sources.iter().enumerate() {
         let own = value.dims();
         if count(own) != Some(0) {
-            parts.push(Part { source, loops: Loops::new(own, 0, &strides(own), at * stride(&dims, axis), &strides(&dims)) });
+            parts.push(Part {
+                source,
+                loops: Loops::new(own, 0, &strides(own), at * stride(&dims, axis), &strides(&dims)),
+            });
         }
         at += dim(own, axis) as i64;
     }
@@ -160,16 +197,19 @@ pub(super) fn split(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let axis = axis_of(call.int("axis", 0)?, x.dims().len())?;
     let (size, outputs) = (dim(x.dims(), axis), call.node.output.len());
     let sizes: Vec<usize> = match call.ints_or(1, "split")? {
-        Some(sizes) => {
-            sizes.iter().map(|&n| usize::try_from(n).map_err(|_| format!("a part of {n} elements"))).collect::<Result<_, _>>()?
-        }
+        Some(sizes) => sizes
+            .iter()
+            .map(|&n| usize::try_from(n).map_err(|_| format!("a part of {n} elements")))
+            .collect::<Result<_, _>>()?,
         None => {
             let asked = call.int("num_outputs", outputs as i64)?;
             let part = if outputs > 0 { size.div_ceil(outputs) } else { 0 };
             // Since version 18 the last part may be smaller.
             let uneven = outputs == 0 || (call.opset < 18 && !size.is_multiple_of(outputs));
             if asked != outputs as i64 || uneven || part * (outputs - 1) >= size {
-                return Err(format!("{size} elements do not split into {asked} parts for {outputs} outputs"));
+                return Err(format!(
+                    "{size} elements do not split into {asked} parts for {outputs} outputs"
+                ));
             }
             (0..outputs).map(|i| part.min(size - i * part)).collect()
         }
@@ -222,7 +262,9 @@ pub(super) fn pad(b: &mut Builder, call: &Call<'_>) -> Outputs {
         let padded = size.checked_add(front).and_then(|n| n.checked_add(back)).filter(|&n| n > 0);
         let left = size.saturating_add(front.min(0)).saturating_add(back.min(0));
         let (Some(padded), 1..) = (padded, left) else {
-            return Err(format!("pads {front} and {back} around a dimension of {size} are not supported"));
+            return Err(format!(
+                "pads {front} and {back} around a dimension of {size} are not supported"
+            ));
         };
         dims = with(&dims, axis, padded as usize);
         inside = with(&inside, axis, left as usize);
@@ -240,8 +282,11 @@ pub(super) fn expand(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(2, &[])?;
     let x = call.value(0)?;
     let shape = call.constant(1)?.ints()?;
-    let target =
-        shape.iter().map(|&d| usize::try_from(d)).collect::<Result<Vec<_>, _>>().map_err(|_| format!("shape {shape:?} is not valid"))?;
+    let target = shape
+        .iter()
+        .map(|&d| usize::try_from(d))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| format!("shape {shape:?} is not valid"))?;
     let dims = super::build::joint(x.dims(), &target)?;
     let steps = stretched(x.dims(), &dims);
     Ok(vec![copied(b, call, x, dims, 0, &steps)?])

@@ -13,7 +13,12 @@ const ZERO: PerElement = PerElement::One(0.0);
 const ONE: PerElement = PerElement::One(1.0);
 
 /// A computed tensor and a constant, at one shape.
-fn aligned(b: &mut Builder, name: &str, x: &Computed, c: &Tensor) -> Result<(Computed, PerElement), String> {
+fn aligned(
+    b: &mut Builder,
+    name: &str,
+    x: &Computed,
+    c: &Tensor,
+) -> Result<(Computed, PerElement), String> {
     let dims = joint(&x.dims, &c.dims)?;
     let x = b.stretch(name, x, &dims)?;
     Ok((x, c.broadcast(&dims)?))
@@ -83,12 +88,17 @@ fn parted<'a>(
     mut join: impl FnMut(&Tensor, &Tensor) -> Result<Tensor, String>,
 ) -> Result<(Vec<&'a Computed>, Option<Tensor>), String> {
     if call.inputs.len() > MAX_TERMS {
-        return Err(format!("it has {} inputs: at most {MAX_TERMS} are supported", call.inputs.len()));
+        return Err(format!(
+            "it has {} inputs: at most {MAX_TERMS} are supported",
+            call.inputs.len()
+        ));
     }
     let (mut computed, mut constant): (Vec<&Computed>, Option<Tensor>) = (Vec::new(), None);
     for i in 0..call.inputs.len() {
         match call.value(i)? {
-            Value::Constant(c) => constant = Some(constant.map_or_else(|| Ok(Tensor::clone(c)), |sum| join(&sum, c))?),
+            Value::Constant(c) => {
+                constant = Some(constant.map_or_else(|| Ok(Tensor::clone(c)), |sum| join(&sum, c))?)
+            }
             x @ Value::Computed(_) => computed.push(x.number()?),
         }
     }
@@ -134,7 +144,8 @@ pub(super) fn extreme(b: &mut Builder, call: &Call<'_>) -> Outputs {
             // max(x, c) = relu(x − c) + c, min(x, c) = c − relu(c − x).
             each => {
                 let sign = if most { 1.0 } else { -1.0 };
-                let above = b.affine(&call.name, &wide, PerElement::One(sign), each.map(|c| -sign * c))?;
+                let above =
+                    b.affine(&call.name, &wide, PerElement::One(sign), each.map(|c| -sign * c))?;
                 let above = b.activation(&call.name, &above, Activation::Relu)?;
                 b.affine(&call.name, &above, PerElement::One(sign), each)?
             }
@@ -143,8 +154,14 @@ pub(super) fn extreme(b: &mut Builder, call: &Call<'_>) -> Outputs {
     one(x)
 }
 
-/// The largest or least of several tensors: they become neighbours, of which a pool takes the largest.
-fn largest(b: &mut Builder, name: &str, tensors: &[&Computed], most: bool) -> Result<Computed, String> {
+/// The largest or least of several tensors: they become neighbours, of which a pool takes the
+/// largest.
+fn largest(
+    b: &mut Builder,
+    name: &str,
+    tensors: &[&Computed],
+    most: bool,
+) -> Result<Computed, String> {
     let mut all: Vec<&Computed> = Vec::new();
     let mut dims = Vec::new();
     for x in tensors {
@@ -164,12 +181,14 @@ fn largest(b: &mut Builder, name: &str, tensors: &[&Computed], most: bool) -> Re
     let places: Vec<i64> = strides(&dims).iter().map(|s| s * k as i64).collect();
     let mut pieces = Vec::new();
     for (input, x) in all.iter().enumerate() {
-        let loops = Loops::new(&dims, 0, &super::views::stretched(&x.dims, &dims), input as i64, &places);
+        let loops =
+            Loops::new(&dims, 0, &super::views::stretched(&x.dims, &dims), input as i64, &places);
         pieces.extend(loops.views()?.into_iter().map(|view| Piece { input, factor: sign, view }));
     }
     let wide = super::call::possible(&[len, k])?;
     let mixed = b.arrange(name, all.iter().map(|x| x.id).collect(), wide, pieces)?;
-    let window = Convolution::window([len as u32, 1, k as u32], [1, k as u32], [1; 2], [0; 4], [1; 2]);
+    let window =
+        Convolution::window([len as u32, 1, k as u32], [1, k as u32], [1; 2], [0; 4], [1; 2]);
     let pooled = Computed::new(b.max_pool(name, mixed, window)?, dims);
     b.scaled(name, &pooled, sign, 0.0)
 }
@@ -207,7 +226,9 @@ fn bent(b: &mut Builder, name: &str, x: &Computed, slope: &PerElement) -> Result
     match slope {
         PerElement::One(0.0) => return b.activation(name, x, Activation::Relu),
         PerElement::One(1.0) => return Ok(x.clone()),
-        &PerElement::One(slope) if slope > 0.0 && slope < 1.0 => return b.activation(name, x, Activation::Leaky(slope)),
+        &PerElement::One(slope) if slope > 0.0 && slope < 1.0 => {
+            return b.activation(name, x, Activation::Leaky(slope));
+        }
         _ => {}
     }
     let straight = b.affine(name, x, slope.clone(), ZERO)?;
@@ -272,7 +293,8 @@ pub(super) fn elu(b: &mut Builder, call: &Call<'_>) -> Outputs {
     if alpha <= 0.0 {
         return Err(format!("alpha is {alpha}: it must be positive"));
     }
-    let x = b.activation(&call.name, call.computed(0)?, Activation::Curve(Curve::Elu { alpha, beta }))?;
+    let x =
+        b.activation(&call.name, call.computed(0)?, Activation::Curve(Curve::Elu { alpha, beta }))?;
     one(b.scaled(&call.name, &x, gamma, 0.0)?)
 }
 
@@ -295,13 +317,19 @@ pub(super) fn abs(b: &mut Builder, call: &Call<'_>) -> Outputs {
 pub(super) fn neg(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(1, &[])?;
     match call.value(0)? {
-        Value::Constant(x) => one(fold::binary(b, "Sub", &Tensor { dims: vec![], data: zero_like(x) }, x)?),
+        Value::Constant(x) => {
+            one(fold::binary(b, "Sub", &Tensor { dims: vec![], data: zero_like(x) }, x)?)
+        }
         x => one(b.scaled(&call.name, x.number()?, -1.0, 0.0)?),
     }
 }
 
 fn zero_like(x: &Tensor) -> super::tensor::Data {
-    if x.ints().is_ok() { super::tensor::Data::Int(vec![0]) } else { super::tensor::Data::Float(vec![0.0]) }
+    if x.ints().is_ok() {
+        super::tensor::Data::Int(vec![0])
+    } else {
+        super::tensor::Data::Float(vec![0.0])
+    }
 }
 
 pub(super) fn power(b: &mut Builder, call: &Call<'_>) -> Outputs {
@@ -314,7 +342,9 @@ pub(super) fn power(b: &mut Builder, call: &Call<'_>) -> Outputs {
             let square = b.product(&call.name, x, x)?;
             one(b.product(&call.name, &square, x)?)
         }
-        _ => Err("only power 2, power 3 and power 1 are supported, the same for all elements".into()),
+        _ => {
+            Err("only power 2, power 3 and power 1 are supported, the same for all elements".into())
+        }
     }
 }
 
@@ -322,15 +352,22 @@ pub(super) fn power(b: &mut Builder, call: &Call<'_>) -> Outputs {
 pub(super) fn batch_normalization(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(5, &["epsilon", "momentum", "spatial", "training_mode"])?;
     let x = call.computed(0)?;
-    let &[_, channels, ..] = &x.dims[..] else { return Err(format!("shape {:?} has no channels", x.dims)) };
+    let &[_, channels, ..] = &x.dims[..] else {
+        return Err(format!("shape {:?} has no channels", x.dims));
+    };
     if call.flag("training_mode", false)? || !call.flag("spatial", true)? {
-        return Err("only inference with one mean and variance for each channel is supported".into());
+        return Err(
+            "only inference with one mean and variance for each channel is supported".into()
+        );
     }
     let epsilon = call.float("epsilon", 1e-5)?;
     let constant = |i| {
         let tensor: &Tensor = call.constant(i)?;
         if tensor.dims != [channels] {
-            return Err(format!("input {i} has shape {:?}, {channels} numbers are needed", tensor.dims));
+            return Err(format!(
+                "input {i} has shape {:?}, {channels} numbers are needed",
+                tensor.dims
+            ));
         }
         Ok(PerElement::Each(tensor.numbers()))
     };

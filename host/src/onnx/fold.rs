@@ -6,11 +6,18 @@ use super::proto::data_type;
 use super::tensor::{Data, Tensor, count, source};
 
 /// `x op y`, broadcast.
-pub(super) fn binary(builder: &mut Builder, op: &str, a: &Tensor, b: &Tensor) -> Result<Tensor, String> {
+pub(super) fn binary(
+    builder: &mut Builder,
+    op: &str,
+    a: &Tensor,
+    b: &Tensor,
+) -> Result<Tensor, String> {
     let dims = joint(&a.dims, &b.dims)?;
     builder.count_constant(count(&dims).unwrap_or(usize::MAX))?;
     let len = count(&dims).unwrap_or(0);
-    let at = |t: &Tensor, i| source(i, &t.dims, dims.get(dims.len() - t.dims.len()..).unwrap_or_default());
+    let at = |t: &Tensor, i| {
+        source(i, &t.dims, dims.get(dims.len() - t.dims.len()..).unwrap_or_default())
+    };
     if let (Data::Int(xs), Data::Int(ys)) = (&a.data, &b.data) {
         let one = |i| {
             let (x, y) = (*xs.get(at(a, i))?, *ys.get(at(b, i))?);
@@ -21,12 +28,18 @@ pub(super) fn binary(builder: &mut Builder, op: &str, a: &Tensor, b: &Tensor) ->
                 _ => x.checked_div(y),
             }
         };
-        let ints = (0..len).map(one).collect::<Option<_>>().ok_or("integers that are too large, or a division by zero")?;
+        let ints = (0..len)
+            .map(one)
+            .collect::<Option<_>>()
+            .ok_or("integers that are too large, or a division by zero")?;
         return Ok(Tensor { dims, data: Data::Int(ints) });
     }
     let (xs, ys) = (a.floats(), b.floats());
     let one = |i| {
-        let (x, y) = (xs.get(at(a, i)).copied().unwrap_or(f32::NAN), ys.get(at(b, i)).copied().unwrap_or(f32::NAN));
+        let (x, y) = (
+            xs.get(at(a, i)).copied().unwrap_or(f32::NAN),
+            ys.get(at(b, i)).copied().unwrap_or(f32::NAN),
+        );
         match op {
             "Add" => x + y,
             "Sub" => x - y,
@@ -41,7 +54,9 @@ pub(super) fn binary(builder: &mut Builder, op: &str, a: &Tensor, b: &Tensor) ->
 /// Functions of each number of a constant.
 pub(super) fn unary(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(1, &[])?;
-    let x = call.constant(0).map_err(|what| format!("{what}: this operator is supported for constants only"))?;
+    let x = call
+        .constant(0)
+        .map_err(|what| format!("{what}: this operator is supported for constants only"))?;
     b.count_constant(x.len())?;
     let f: fn(f32) -> f32 = match call.op() {
         "Sqrt" => f32::sqrt,
@@ -54,7 +69,9 @@ pub(super) fn unary(b: &mut Builder, call: &Call<'_>) -> Outputs {
 }
 
 pub(super) fn constant(b: &mut Builder, call: &Call<'_>) -> Outputs {
-    let [value] = &call.node.attribute[..] else { return Err("it needs one attribute, its value".into()) };
+    let [value] = &call.node.attribute[..] else {
+        return Err("it needs one attribute, its value".into());
+    };
     let tensor = Tensor::of_attribute(value)?;
     b.count_constant(tensor.len())?;
     one(tensor)
@@ -64,7 +81,9 @@ pub(super) fn constant_of_shape(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(1, &["value"])?;
     let shape = call.constant(0)?.ints()?;
     let dims = shape.iter().map(|&d| usize::try_from(d).ok()).collect::<Option<Vec<_>>>();
-    let dims = dims.filter(|d| count(d).is_some()).ok_or_else(|| format!("shape {shape:?} is not valid"))?;
+    let dims = dims
+        .filter(|d| count(d).is_some())
+        .ok_or_else(|| format!("shape {shape:?} is not valid"))?;
     let len = count(&dims).unwrap_or(usize::MAX);
     b.count_constant(len)?;
     let data = match call.tensor("value")?.map(|t| t.data) {
@@ -81,9 +100,12 @@ pub(super) fn shape(_: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(1, &["start", "end"])?;
     let dims = call.value(0)?.dims();
     let rank = dims.len() as i64;
-    let clamp = |at: i64| if at < 0 { at.saturating_add(rank).max(0) } else { at.min(rank) } as usize;
+    let clamp =
+        |at: i64| if at < 0 { at.saturating_add(rank).max(0) } else { at.min(rank) } as usize;
     let (start, end) = (clamp(call.int("start", 0)?), clamp(call.int("end", rank)?));
-    one(Tensor::ints_of(dims.get(start..end).unwrap_or_default().iter().map(|&d| d as i64).collect()))
+    one(Tensor::ints_of(
+        dims.get(start..end).unwrap_or_default().iter().map(|&d| d as i64).collect(),
+    ))
 }
 
 pub(super) fn size(_: &mut Builder, call: &Call<'_>) -> Outputs {
@@ -96,10 +118,16 @@ pub(super) fn size(_: &mut Builder, call: &Call<'_>) -> Outputs {
 pub(super) fn cast(b: &mut Builder, x: &Tensor, to: i64) -> Result<Tensor, String> {
     b.count_constant(x.len())?;
     let data = match (i32::try_from(to).unwrap_or(0), &x.data) {
-        (data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16, _) => Data::Float(x.floats()),
-        (data_type::BOOL, _) => Data::Int(x.numbers().into_iter().map(|x| i64::from(x != 0.0)).collect()),
+        (data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16, _) => {
+            Data::Float(x.floats())
+        }
+        (data_type::BOOL, _) => {
+            Data::Int(x.numbers().into_iter().map(|x| i64::from(x != 0.0)).collect())
+        }
         (data_type::INT32 | data_type::INT64, Data::Int(xs)) => Data::Int(xs.clone()),
-        (data_type::INT32 | data_type::INT64, Data::Float(xs)) => Data::Int(xs.iter().map(|&x| x as i64).collect()),
+        (data_type::INT32 | data_type::INT64, Data::Float(xs)) => {
+            Data::Int(xs.iter().map(|&x| x as i64).collect())
+        }
         _ => return Err(format!("a cast to type number {to} is not supported")),
     };
     Ok(Tensor { dims: x.dims.clone(), data })
@@ -108,9 +136,14 @@ pub(super) fn cast(b: &mut Builder, x: &Tensor, to: i64) -> Result<Tensor, Strin
 /// `(x − zero point) · scale`, one of each for the tensor or for each index of an axis.
 pub(super) fn dequantize(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(3, &["axis", "block_size", "output_dtype"])?;
-    let x = call.constant(0).map_err(|what| format!("{what}: only stored weights can be dequantised"))?;
+    let x = call
+        .constant(0)
+        .map_err(|what| format!("{what}: only stored weights can be dequantised"))?;
     if call.int("block_size", 0)? != 0 {
-        return Err("attribute `block_size` is not supported: scales are for the tensor or for an axis".into());
+        return Err(
+            "attribute `block_size` is not supported: scales are for the tensor or for an axis"
+                .into(),
+        );
     }
     if call.int("output_dtype", 0)? > 1 {
         return Err("attribute `output_dtype` is not supported, except 1 (FLOAT)".into());
@@ -121,17 +154,26 @@ pub(super) fn dequantize(b: &mut Builder, call: &Call<'_>) -> Outputs {
         (1, x.len().max(1))
     } else {
         let axis = axis_of(call.int("axis", 1)?, x.dims.len())?;
-        let (n, rest) = (x.dims.get(axis).copied().unwrap_or(1), x.dims.get(axis + 1..).unwrap_or_default());
+        let (n, rest) =
+            (x.dims.get(axis).copied().unwrap_or(1), x.dims.get(axis + 1..).unwrap_or_default());
         (n, count(rest).unwrap_or(0).max(1))
     };
     if scale.len() != n || zero.is_some_and(|z| z.len() != n) {
         let zero = zero.map_or(0, Tensor::len);
-        return Err(format!("{} scales and {zero} zero points do not fit shape {:?}: {n} are needed", scale.len(), x.dims));
+        return Err(format!(
+            "{} scales and {zero} zero points do not fit shape {:?}: {n} are needed",
+            scale.len(),
+            x.dims
+        ));
     }
-    let (scales, zeros) = (scale.floats(), zero.map_or_else(|| vec![0; n], |z| z.ints().unwrap_or_default().to_vec()));
+    let (scales, zeros) = (
+        scale.floats(),
+        zero.map_or_else(|| vec![0; n], |z| z.ints().unwrap_or_default().to_vec()),
+    );
     let one_of = |i: usize, q: i64| {
         let at = i / inner % n;
-        let (scale, zero) = (scales.get(at).copied().unwrap_or(f32::NAN), zeros.get(at).copied().unwrap_or(0));
+        let (scale, zero) =
+            (scales.get(at).copied().unwrap_or(f32::NAN), zeros.get(at).copied().unwrap_or(0));
         q.saturating_sub(zero) as f32 * scale
     };
     let numbers = x.ints()?.iter().enumerate().map(|(i, &q)| one_of(i, q)).collect();

@@ -37,7 +37,10 @@ impl<'a> Graph<'a> {
                 return file(format!("two constants are named `{}`", tensor.name));
             }
         }
-        let input = only("input", proto.input.iter().filter(|v| !initializers.contains_key(v.name.as_str())).collect())?;
+        let input = only(
+            "input",
+            proto.input.iter().filter(|v| !initializers.contains_key(v.name.as_str())).collect(),
+        )?;
         let output = &only("output", proto.output.iter().collect())?.name;
         let mut graph = Self { proto, input, output, initializers, producers: HashMap::new() };
         graph.index()?;
@@ -45,7 +48,8 @@ impl<'a> Graph<'a> {
     }
 
     pub(super) fn error(&self, index: usize, what: impl Into<String>) -> Error {
-        let node = self.proto.node.get(index).map_or_else(String::new, |node| describe(index, node));
+        let node =
+            self.proto.node.get(index).map_or_else(String::new, |node| describe(index, node));
         Error::Node { node, what: what.into() }
     }
 
@@ -53,9 +57,13 @@ impl<'a> Graph<'a> {
     fn index(&mut self) -> Result<(), Error> {
         for (i, node) in self.proto.node.iter().enumerate() {
             for name in node.output.iter().filter(|name| !name.is_empty()) {
-                let known = self.initializers.contains_key(name.as_str()) || *name == self.input.name;
+                let known =
+                    self.initializers.contains_key(name.as_str()) || *name == self.input.name;
                 if known || self.producers.insert(name, i).is_some() {
-                    return Err(self.error(i, format!("it makes `{name}`, which something else already makes")));
+                    return Err(self.error(
+                        i,
+                        format!("it makes `{name}`, which something else already makes"),
+                    ));
                 }
             }
         }
@@ -69,11 +77,23 @@ impl<'a> Graph<'a> {
     /// The nodes that a node reads, each once; refuses a tensor that nothing makes.
     fn before(&self, index: usize) -> Result<Vec<usize>, Error> {
         let mut before = Vec::new();
-        for name in self.proto.node.get(index).iter().flat_map(|node| &node.input).filter(|name| !name.is_empty()) {
+        for name in self
+            .proto
+            .node
+            .get(index)
+            .iter()
+            .flat_map(|node| &node.input)
+            .filter(|name| !name.is_empty())
+        {
             match self.producers.get(name.as_str()) {
                 Some(&i) => before.push(i),
-                None if *name == self.input.name || self.initializers.contains_key(name.as_str()) => {}
-                None => return Err(self.error(index, format!("it reads `{name}`, which nothing makes"))),
+                None if *name == self.input.name
+                    || self.initializers.contains_key(name.as_str()) => {}
+                None => {
+                    return Err(
+                        self.error(index, format!("it reads `{name}`, which nothing makes"))
+                    );
+                }
             }
         }
         before.sort_unstable();
@@ -81,13 +101,17 @@ impl<'a> Graph<'a> {
         Ok(before)
     }
 
-    /// The nodes that lead to the output, every node behind those that it reads, otherwise as in the file (Kahn); refuses cycles.
+    /// The nodes that lead to the output, every node behind those that it reads, otherwise as in
+    /// the file (Kahn); refuses cycles.
     pub(super) fn order(&self) -> Result<Vec<usize>, Error> {
         let mut waiting: HashMap<usize, usize> = HashMap::new();
         let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
         let mut open: Vec<usize> = self.producers.get(self.output).copied().into_iter().collect();
         if open.is_empty() {
-            return file(format!("nothing makes the output `{}` from the input: the network has no layer", self.output));
+            return file(format!(
+                "nothing makes the output `{}` from the input: the network has no layer",
+                self.output
+            ));
         }
         while let Some(i) = open.pop() {
             if waiting.contains_key(&i) {
@@ -100,7 +124,8 @@ impl<'a> Graph<'a> {
             }
             open.extend(before);
         }
-        let mut ready: BinaryHeap<Reverse<usize>> = waiting.iter().filter(|&(_, &left)| left == 0).map(|(&i, _)| Reverse(i)).collect();
+        let mut ready: BinaryHeap<Reverse<usize>> =
+            waiting.iter().filter(|&(_, &left)| left == 0).map(|(&i, _)| Reverse(i)).collect();
         let mut order = Vec::new();
         while let Some(Reverse(i)) = ready.pop() {
             order.push(i);
@@ -127,8 +152,13 @@ fn only<'a>(what: &str, values: Vec<&'a ValueInfoProto>) -> Result<&'a ValueInfo
         [value] => Ok(value),
         [] => file(format!("the graph has no {what}")),
         _ => {
-            let shown: Vec<String> = values.iter().take(8).map(|v| format!("`{}`", v.name)).collect();
-            file(format!("the graph has {} {what}s ({}): one is supported, so keep one when exporting", values.len(), shown.join(", ")))
+            let shown: Vec<String> =
+                values.iter().take(8).map(|v| format!("`{}`", v.name)).collect();
+            file(format!(
+                "the graph has {} {what}s ({}): one is supported, so keep one when exporting",
+                values.len(),
+                shown.join(", ")
+            ))
         }
     }
 }

@@ -18,7 +18,9 @@ struct Stack {
 
 impl Stack {
     fn new(dims: &[usize], turned: bool) -> Result<Self, String> {
-        let &[ref batch @ .., rows, columns] = dims else { return Err(format!("shape {dims:?} is not a matrix")) };
+        let &[ref batch @ .., rows, columns] = dims else {
+            return Err(format!("shape {dims:?} is not a matrix"));
+        };
         let (size, steps) = ([rows, columns], [columns as i64, 1]);
         let [a, b] = size;
         let [s, t] = steps;
@@ -40,10 +42,12 @@ impl Stack {
     }
 }
 
-/// `weights · x` for every matrix of the batch: `[outputs, inputs] · [inputs, places]`, made of the elements of `x` and of the constant `w`.
+/// `weights · x` for every matrix of the batch: `[outputs, inputs] · [inputs, places]`, made of the
+/// elements of `x` and of the constant `w`.
 ///
-/// The inputs become channels and the places an image of height 1. Weights of their own for parts of the batch become groups.
-/// The result is `[batch.., outputs, places]`, or with `rows` `[batch.., places, outputs]`.
+/// The inputs become channels and the places an image of height 1. Weights of their own for parts
+/// of the batch become groups. The result is `[batch.., outputs, places]`, or with `rows`
+/// `[batch.., places, outputs]`.
 fn product(
     b: &mut Builder,
     call: &Call<'_>,
@@ -62,27 +66,46 @@ fn product(
         ));
     }
     let batch = joint(&of.batch, &by.batch)?;
-    let own: Vec<bool> = by.batch_steps(&batch).iter().zip(&batch).map(|(&s, &n)| s != 0 && n != 1).collect();
-    let pick = |groups: bool| -> Vec<usize> { own.iter().enumerate().filter(|&(_, &g)| g == groups).map(|(i, _)| i).collect() };
+    let own: Vec<bool> =
+        by.batch_steps(&batch).iter().zip(&batch).map(|(&s, &n)| s != 0 && n != 1).collect();
+    let pick = |groups: bool| -> Vec<usize> {
+        own.iter().enumerate().filter(|&(_, &g)| g == groups).map(|(i, _)| i).collect()
+    };
     let (grouped, shared) = (pick(true), pick(false));
-    let sizes = |axes: &[usize]| -> Vec<usize> { axes.iter().filter_map(|&a| batch.get(a).copied()).collect() };
+    let sizes = |axes: &[usize]| -> Vec<usize> {
+        axes.iter().filter_map(|&a| batch.get(a).copied()).collect()
+    };
     let total = |axes: &[usize]| count(&sizes(axes)).ok_or("it is too large");
     let (groups, spread) = (total(&grouped)?, total(&shared)?);
-    let all = [groups, inputs, outputs, spread, places].iter().try_fold(1_u64, |n, &d| n.checked_mul(d as u64)).filter(|&n| n > 0);
-    let layer_weights = (groups as u64).saturating_mul(inputs as u64).saturating_mul(outputs as u64);
+    let all = [groups, inputs, outputs, spread, places]
+        .iter()
+        .try_fold(1_u64, |n, &d| n.checked_mul(d as u64))
+        .filter(|&n| n > 0);
+    let layer_weights =
+        (groups as u64).saturating_mul(inputs as u64).saturating_mul(outputs as u64);
     if all.is_none() || layer_weights > MAX_WEIGHTS {
-        return Err(format!("{inputs} times {outputs} weights are too many: at most {MAX_WEIGHTS} are supported"));
+        return Err(format!(
+            "{inputs} times {outputs} weights are too many: at most {MAX_WEIGHTS} are supported"
+        ));
     }
     super::call::possible(&[groups, outputs, spread, places])?;
     // Every order of dimensions is one of [groups.., channels, shared.., places].
     let order = |steps: &[i64], channel: i64, place: i64| -> Vec<i64> {
-        let along = |axes: &[usize]| -> Vec<i64> { axes.iter().filter_map(|&a| steps.get(a).copied()).collect() };
+        let along = |axes: &[usize]| -> Vec<i64> {
+            axes.iter().filter_map(|&a| steps.get(a).copied()).collect()
+        };
         [along(&grouped), vec![channel], along(&shared), vec![place]].concat()
     };
     let shape = |channels| [sizes(&grouped), vec![channels], sizes(&shared), vec![places]].concat();
 
     let dims = shape(inputs);
-    let gathered = Loops::new(&dims, 0, &order(&of.batch_steps(&batch), of.steps[0], of.steps[1]), 0, &strides(&dims));
+    let gathered = Loops::new(
+        &dims,
+        0,
+        &order(&of.batch_steps(&batch), of.steps[0], of.steps[1]),
+        0,
+        &strides(&dims),
+    );
     let image = b.copy(name, x, dims, 1.0, &gathered)?;
 
     let steps = by.batch_steps(&batch);
@@ -98,11 +121,21 @@ fn product(
     };
     let made = b.linear(name, image.id, layer, weights, bias.repeat(groups))?;
 
-    let (size, [channel, place]) = if rows { ([places, outputs], [1, outputs as i64]) } else { ([outputs, places], [places as i64, 1]) };
+    let (size, [channel, place]) = if rows {
+        ([places, outputs], [1, outputs as i64])
+    } else {
+        ([outputs, places], [places as i64, 1])
+    };
     let out = [batch.clone(), size.to_vec()].concat();
     let target: Vec<i64> = strides(&out);
     let dims = shape(outputs);
-    let spread_back = Loops::new(&dims, 0, &strides(&dims), 0, &order(target.get(..batch.len()).unwrap_or_default(), channel, place));
+    let spread_back = Loops::new(
+        &dims,
+        0,
+        &strides(&dims),
+        0,
+        &order(target.get(..batch.len()).unwrap_or_default(), channel, place),
+    );
     b.copy(name, &Computed::new(made, dims), out, 1.0, &spread_back)
 }
 
@@ -111,7 +144,9 @@ fn sides<'a>(call: &'a Call<'_>) -> Result<(bool, &'a Computed, &'a Tensor), Str
     match (call.value(0)?, call.value(1)?) {
         (x @ Value::Computed(_), Value::Constant(w)) => Ok((true, x.number()?, w)),
         (Value::Constant(w), x @ Value::Computed(_)) => Ok((false, x.number()?, w)),
-        (Value::Constant(_), Value::Constant(_)) => Err("it reads constants only, which is not supported".into()),
+        (Value::Constant(_), Value::Constant(_)) => {
+            Err("it reads constants only, which is not supported".into())
+        }
         _ => Err("it multiplies two computed tensors: one side must be a constant".into()),
     }
 }
@@ -119,13 +154,15 @@ fn sides<'a>(call: &'a Call<'_>) -> Result<(bool, &'a Computed, &'a Tensor), Str
 pub(super) fn mat_mul(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(2, &[])?;
     let (first, x, w) = sides(call)?;
-    // A vector is a row on the left and a column on the right; its dimension of 1 vanishes in the end.
+    // A vector is a row on the left and a column on the right; its dimension of 1 vanishes in the
+    // end.
     let matrix = |dims: &[usize], left: bool| match (dims, left) {
         (&[n], true) => vec![1, n],
         (&[n], false) => vec![n, 1],
         (dims, _) => dims.to_vec(),
     };
-    let (x_stack, w_stack) = (Stack::new(&matrix(&x.dims, first), false)?, Stack::new(&matrix(&w.dims, !first), false)?);
+    let (x_stack, w_stack) =
+        (Stack::new(&matrix(&x.dims, first), false)?, Stack::new(&matrix(&w.dims, !first), false)?);
     let bias = |outputs| vec![0.0; outputs];
     let mut y = if first {
         let w_stack = w_stack.turned();
@@ -161,7 +198,10 @@ pub(super) fn gemm(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let (alpha, beta) = (call.float("alpha", 1.0)?, call.float("beta", 1.0)?);
     let (turn_x, turn_w) = if first { (turn_a, turn_b) } else { (turn_b, turn_a) };
     if x.dims.len() != 2 || w.dims.len() != 2 {
-        return Err(format!("it takes matrices, not shapes {:?} and {:?}: flatten to one row", x.dims, w.dims));
+        return Err(format!(
+            "it takes matrices, not shapes {:?} and {:?}: flatten to one row",
+            x.dims, w.dims
+        ));
     }
     let (of, by) = (Stack::new(&x.dims, turn_x)?, Stack::new(&w.dims, turn_w)?);
     let (of, by) = if first { (of.turned(), by.turned()) } else { (of, by) };
@@ -180,14 +220,21 @@ pub(super) fn gemm(b: &mut Builder, call: &Call<'_>) -> Outputs {
         None => {}
         Some(Value::Computed(_)) => later = Some(call.computed(2)?.clone()),
         Some(Value::Constant(c)) => {
-            let own = first && (c.dims.len() < 2 || c.dims.first() == Some(&1)) || c.len() == 1 || places == 1;
+            let own = first && (c.dims.len() < 2 || c.dims.first() == Some(&1))
+                || c.len() == 1
+                || places == 1;
             let of_outputs = |i: usize, c: &PerElement| c.at(if first { i } else { i * places });
             let all = c.broadcast(&dims)?;
             if own {
                 bias.iter_mut().enumerate().for_each(|(i, b)| *b = beta * of_outputs(i, &all));
             } else {
                 let y = product(b, call, (x, &of), (&weights, &by), &bias, first)?;
-                return one(b.affine(&call.name, &y, PerElement::One(1.0), all.map(|c| beta * c))?);
+                return one(b.affine(
+                    &call.name,
+                    &y,
+                    PerElement::One(1.0),
+                    all.map(|c| beta * c),
+                )?);
             }
         }
     }

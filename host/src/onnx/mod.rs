@@ -76,23 +76,39 @@ pub enum Error {
 /// Reads a network.
 ///
 /// # Errors
-/// [`Error`] with the node that cannot be read. Sizes are held against the file before anything is allocated for them.
+/// [`Error`] with the node that cannot be read. Sizes are held against the file before anything is
+/// allocated for them.
 pub fn import(bytes: &[u8]) -> Result<Network, Error> {
     if bytes.len() > MAX_FILE {
         return Err(Error::File("larger than 1 GiB".into()));
     }
     if scan::records(bytes)? > scan::MAX_RECORDS {
-        return Err(Error::File(format!("more than {} nodes, names and constants", scan::MAX_RECORDS)));
+        return Err(Error::File(format!(
+            "more than {} nodes, names and constants",
+            scan::MAX_RECORDS
+        )));
     }
     let model = proto::ModelProto::decode(bytes)?;
-    let graph = model.graph.ok_or_else(|| Error::File("not an ONNX file, or damaged: it holds no graph".into()))?;
-    let opset = model.opset_import.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx")).map(|o| o.version);
+    let graph = model
+        .graph
+        .ok_or_else(|| Error::File("not an ONNX file, or damaged: it holds no graph".into()))?;
+    let opset = model
+        .opset_import
+        .iter()
+        .find(|o| matches!(o.domain.as_str(), "" | "ai.onnx"))
+        .map(|o| o.version);
     match opset {
-        Some(version) if OPSETS.contains(&version) => walk::walk(&graph::Graph::new(&graph)?, version, bytes.len()),
-        Some(old) if old < *OPSETS.start() => {
-            Err(Error::File(format!("operator set {old} is too old: export with {} or newer", OPSETS.start())))
+        Some(version) if OPSETS.contains(&version) => {
+            walk::walk(&graph::Graph::new(&graph)?, version, bytes.len())
         }
-        Some(new) => Err(Error::File(format!("operator set {new} is too new: export with {} or older", OPSETS.end()))),
+        Some(old) if old < *OPSETS.start() => Err(Error::File(format!(
+            "operator set {old} is too old: export with {} or newer",
+            OPSETS.start()
+        ))),
+        Some(new) => Err(Error::File(format!(
+            "operator set {new} is too new: export with {} or older",
+            OPSETS.end()
+        ))),
         None => Err(Error::File("not an ONNX file, or damaged: it names no operator set".into())),
     }
 }

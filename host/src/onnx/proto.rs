@@ -1,6 +1,8 @@
-//! The part of ONNX's protobuf messages that the importer reads (field numbers: onnx.proto3 of the ONNX project).
+//! The part of ONNX's protobuf messages that the importer reads (field numbers: onnx.proto3 of the
+//! ONNX project).
 //!
-//! Written by hand, so that building needs no protobuf compiler. Unknown fields are skipped by prost, whose recursion limit also bounds nesting.
+//! Written by hand, so that building needs no protobuf compiler. Unknown fields are skipped by
+//! prost, whose recursion limit also bounds nesting.
 
 #![allow(missing_docs, reason = "the fields are ONNX's own")]
 

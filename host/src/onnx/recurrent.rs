@@ -1,6 +1,7 @@
 //! LSTM, GRU and RNN, one step after the other: the sequence has a fixed length.
 //!
-//! Every step is one linear layer over `[x, h]` that makes all gates, then curves and products (ONNX's operators LSTM, GRU, RNN).
+//! Every step is one linear layer over `[x, h]` that makes all gates, then curves and products
+//! (ONNX's operators LSTM, GRU, RNN).
 
 use super::build::Builder;
 use super::call::{Call, Computed, Outputs, Value};
@@ -15,7 +16,8 @@ enum State {
     At(TensorId),
 }
 
-/// The weights of one direction: `W [gates·hidden, input]`, `R [gates·hidden, hidden]` and the two biases of each row.
+/// The weights of one direction: `W [gates·hidden, input]`, `R [gates·hidden, hidden]` and the two
+/// biases of each row.
 struct Weights {
     input: Vec<f32>,
     state: Vec<f32>,
@@ -53,7 +55,12 @@ fn slice<T: Clone>(all: &[T], at: usize, len: usize) -> Vec<T> {
 
 impl<'a> Cell<'a> {
     /// Checks what the three operators have in common.
-    fn new(call: &'a Call<'a>, gates: usize, own: &[&str], activations: &[&str]) -> Result<Self, String> {
+    fn new(
+        call: &'a Call<'a>,
+        gates: usize,
+        own: &[&str],
+        activations: &[&str],
+    ) -> Result<Self, String> {
         let known = ["activations", "direction", "hidden_size", "layout"];
         call.only(if gates == 4 { 8 } else { 6 }, &[&known[..], own].concat())?;
         let x = call.computed(0)?;
@@ -69,13 +76,20 @@ impl<'a> Cell<'a> {
             "forward" => (false, 1),
             "reverse" => (true, 1),
             "bidirectional" => (false, 2),
-            other => return Err(format!("direction is {other}: forward, reverse and bidirectional are supported")),
+            other => {
+                return Err(format!(
+                    "direction is {other}: forward, reverse and bidirectional are supported"
+                ));
+            }
         };
         let (w, r) = (call.constant(1)?, call.constant(2)?);
-        let &[_, rows, hidden] = &r.dims[..] else { return Err(format!("its weights R have shape {:?}", r.dims)) };
+        let &[_, rows, hidden] = &r.dims[..] else {
+            return Err(format!("its weights R have shape {:?}", r.dims));
+        };
         let asked = call.int("hidden_size", hidden as i64)?;
         let fits = r.dims == [directions, rows, hidden] && w.dims == [directions, rows, input];
-        if !fits || hidden == 0 || hidden.checked_mul(gates) != Some(rows) || asked != hidden as i64 {
+        if !fits || hidden == 0 || hidden.checked_mul(gates) != Some(rows) || asked != hidden as i64
+        {
             return Err(format!(
                 "its weights W {:?} and R {:?} do not fit {directions} directions, {input} numbers in and hidden_size {asked}",
                 w.dims, r.dims
@@ -84,11 +98,15 @@ impl<'a> Cell<'a> {
         if let Some(lens) = call.optional_constant(4)?
             && lens.ints()? != [steps as i64]
         {
-            return Err(format!("sequence_lens is {:?}: only the whole sequence, {steps}, is supported", lens.ints()?));
+            return Err(format!(
+                "sequence_lens is {:?}: only the whole sequence, {steps}, is supported",
+                lens.ints()?
+            ));
         }
         let wanted = activations.repeat(directions);
         if let Some(found) = call.texts("activations")?
-            && (found.len() != wanted.len() || found.iter().zip(&wanted).any(|(f, w)| !f.eq_ignore_ascii_case(w)))
+            && (found.len() != wanted.len()
+                || found.iter().zip(&wanted).any(|(f, w)| !f.eq_ignore_ascii_case(w)))
         {
             return Err(format!("activations are {found:?}: only {wanted:?} are supported"));
         }
@@ -103,8 +121,17 @@ impl<'a> Cell<'a> {
         let rows = gates * self.hidden;
         let both = match self.call.optional_constant(3)? {
             None => vec![0.0; 2 * rows],
-            Some(b) if b.dims == [self.directions, 2 * rows] => slice(&b.numbers(), direction, 2 * rows),
-            Some(b) => return Err(format!("its biases have shape {:?}, [{}, {}] is needed", b.dims, self.directions, 2 * rows)),
+            Some(b) if b.dims == [self.directions, 2 * rows] => {
+                slice(&b.numbers(), direction, 2 * rows)
+            }
+            Some(b) => {
+                return Err(format!(
+                    "its biases have shape {:?}, [{}, {}] is needed",
+                    b.dims,
+                    self.directions,
+                    2 * rows
+                ));
+            }
         };
         let part = |tensor: &Tensor, len| slice(&tensor.floats(), direction, len);
         let (w, r) = (self.call.constant(1)?, self.call.constant(2)?);
@@ -118,12 +145,22 @@ impl<'a> Cell<'a> {
 
     /// The state of a direction before its first step.
     fn initial(&self, b: &mut Builder, input: usize, direction: usize) -> Result<State, String> {
-        let shape = if self.batch_first { [1, self.directions, self.hidden] } else { [self.directions, 1, self.hidden] };
+        let shape = if self.batch_first {
+            [1, self.directions, self.hidden]
+        } else {
+            [self.directions, 1, self.hidden]
+        };
         match self.call.optional(input) {
             None => Ok(State::Known(vec![0.0; self.hidden])),
-            Some(value) if value.dims() != shape => Err(format!("input {input} has shape {:?}, {shape:?} is needed", value.dims())),
-            Some(Value::Constant(tensor)) => Ok(State::Known(slice(&tensor.numbers(), direction, self.hidden))),
-            Some(value) => self.part(b, value.number()?.id, direction * self.hidden, self.hidden).map(State::At),
+            Some(value) if value.dims() != shape => {
+                Err(format!("input {input} has shape {:?}, {shape:?} is needed", value.dims()))
+            }
+            Some(Value::Constant(tensor)) => {
+                Ok(State::Known(slice(&tensor.numbers(), direction, self.hidden)))
+            }
+            Some(value) => self
+                .part(b, value.number()?.id, direction * self.hidden, self.hidden)
+                .map(State::At),
         }
     }
 
@@ -136,7 +173,13 @@ impl<'a> Cell<'a> {
     }
 
     /// `len` elements of a tensor.
-    fn part(&self, b: &mut Builder, of: TensorId, from: usize, len: usize) -> Result<TensorId, String> {
+    fn part(
+        &self,
+        b: &mut Builder,
+        of: TensorId,
+        from: usize,
+        len: usize,
+    ) -> Result<TensorId, String> {
         let view = View { from: from as u32, ..View::whole(len as u32) };
         b.arrange(self.name(), vec![of], len, vec![Piece { input: 0, factor: 1.0, view }])
     }
@@ -146,22 +189,35 @@ impl<'a> Cell<'a> {
         self.part(b, of, i * self.hidden, self.hidden)
     }
 
-    fn curve(&self, b: &mut Builder, x: TensorId, activation: Activation) -> Result<TensorId, String> {
+    fn curve(
+        &self,
+        b: &mut Builder,
+        x: TensorId,
+        activation: Activation,
+    ) -> Result<TensorId, String> {
         let x = self.computed(b, x);
         Ok(b.activation(self.name(), &x, activation)?.id)
     }
 
     fn sum(&self, b: &mut Builder, terms: &[(f64, TensorId)]) -> Result<TensorId, String> {
-        let terms: Vec<(f64, Computed)> = terms.iter().map(|&(f, id)| (f, self.computed(b, id))).collect();
+        let terms: Vec<(f64, Computed)> =
+            terms.iter().map(|&(f, id)| (f, self.computed(b, id))).collect();
         Ok(b.sum(self.name(), &terms.iter().map(|(f, x)| (*f, x)).collect::<Vec<_>>())?.id)
     }
 
     /// `x·state`; `None` if that is zero.
-    fn product(&self, b: &mut Builder, x: TensorId, state: &State) -> Result<Option<TensorId>, String> {
+    fn product(
+        &self,
+        b: &mut Builder,
+        x: TensorId,
+        state: &State,
+    ) -> Result<Option<TensorId>, String> {
         let x = self.computed(b, x);
         match state {
             State::Known(c) if c.iter().all(|&c| c == 0.0) => Ok(None),
-            State::Known(c) => Ok(Some(b.affine(self.name(), &x, PerElement::Each(c.clone()), PerElement::One(0.0))?.id)),
+            State::Known(c) => Ok(Some(
+                b.affine(self.name(), &x, PerElement::Each(c.clone()), PerElement::One(0.0))?.id,
+            )),
             State::At(y) => {
                 let y = self.computed(b, *y);
                 Ok(Some(b.product(self.name(), &x, &y)?.id))
@@ -169,8 +225,16 @@ impl<'a> Cell<'a> {
         }
     }
 
-    /// Gates `rows` of `[x, h]` at one step, one after the other; a known state becomes part of the bias.
-    fn linear(&self, b: &mut Builder, w: &Weights, rows: &[Row], step: usize, h: &State) -> Result<TensorId, String> {
+    /// Gates `rows` of `[x, h]` at one step, one after the other; a known state becomes part of the
+    /// bias.
+    fn linear(
+        &self,
+        b: &mut Builder,
+        w: &Weights,
+        rows: &[Row],
+        step: usize,
+        h: &State,
+    ) -> Result<TensorId, String> {
         let (ni, nh) = (self.input, self.hidden);
         let recurrent = match h {
             State::At(h) => Some(*h),
@@ -180,12 +244,18 @@ impl<'a> Cell<'a> {
         for (gate, i) in rows.iter().flat_map(|gate| (0..nh).map(move |i| (gate, i))) {
             let i = gate.gate * nh + i;
             let (of_x, of_h) = (slice(&w.input, i, ni), slice(&w.state, i, nh));
-            let (bias, state_bias) = (w.bias.get(i).copied().unwrap_or(0.0), w.state_bias.get(i).copied().unwrap_or(0.0));
+            let (bias, state_bias) = (
+                w.bias.get(i).copied().unwrap_or(0.0),
+                w.state_bias.get(i).copied().unwrap_or(0.0),
+            );
             let known = match h {
                 State::Known(h) => h.iter().zip(&of_h).map(|(h, &w)| h * f64::from(w)).sum(),
                 State::At(_) => 0.0,
             };
-            biases.push(f64::from(u8::from(gate.input)) * bias + f64::from(u8::from(gate.state)) * (state_bias + known));
+            biases.push(
+                f64::from(u8::from(gate.input)) * bias
+                    + f64::from(u8::from(gate.state)) * (state_bias + known),
+            );
             weights.extend(if gate.input { of_x } else { vec![0.0; ni] });
             if recurrent.is_some() {
                 weights.extend(if gate.state { of_h } else { vec![0.0; nh] });
@@ -196,14 +266,19 @@ impl<'a> Cell<'a> {
         let mut inputs = vec![self.x];
         if let Some(h) = recurrent {
             inputs.push(h);
-            pieces.push(Piece { input: 1, factor: 1.0, view: View { to: ni as u32, ..View::whole(nh as u32) } });
+            pieces.push(Piece {
+                input: 1,
+                factor: 1.0,
+                view: View { to: ni as u32, ..View::whole(nh as u32) },
+            });
         }
         let len = if recurrent.is_some() { ni + nh } else { ni };
         let both = b.arrange(self.name(), inputs, len, pieces)?;
         b.fully_connected(self.name(), both, weights, biases)
     }
 
-    /// The states after every step, in the order of the sequence, and after the last one, of every direction; then the outputs.
+    /// The states after every step, in the order of the sequence, and after the last one, of every
+    /// direction; then the outputs.
     fn run(
         &self,
         b: &mut Builder,
@@ -242,14 +317,18 @@ impl<'a> Cell<'a> {
         let of_states = if self.batch_first { vec![1, d, h] } else { vec![d, 1, h] };
         let of_sequence = if self.batch_first { vec![1, t, d, h] } else { vec![t, d, 1, h] };
         let shapes = core::iter::once(of_sequence).chain(core::iter::repeat_n(of_states, states));
-        all.iter().zip(shapes).map(|(parts, dims)| Ok(Computed::new(self.joined(b, parts)?, dims).into())).collect()
+        all.iter()
+            .zip(shapes)
+            .map(|(parts, dims)| Ok(Computed::new(self.joined(b, parts)?, dims).into()))
+            .collect()
     }
 
     /// States one after the other.
     fn joined(&self, b: &mut Builder, parts: &[TensorId]) -> Result<TensorId, String> {
         let h = self.hidden;
         let view = |i: usize| View { to: (i * h) as u32, ..View::whole(h as u32) };
-        let pieces = (0..parts.len()).map(|i| Piece { input: i, factor: 1.0, view: view(i) }).collect();
+        let pieces =
+            (0..parts.len()).map(|i| Piece { input: i, factor: 1.0, view: view(i) }).collect();
         b.arrange(self.name(), parts.to_vec(), parts.len() * h, pieces)
     }
 }
@@ -292,7 +371,10 @@ pub(super) fn gru(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let n = cell.hidden;
     cell.run(b, 3, 1, |b, w, t, state| {
         let [h] = state else { return Err("it has no state".into()) };
-        let (of_x, of_h) = (Row { gate: 2, input: true, state: false }, Row { gate: 2, input: false, state: true });
+        let (of_x, of_h) = (
+            Row { gate: 2, input: true, state: false },
+            Row { gate: 2, input: false, state: true },
+        );
         let all = if after { vec![row(0), row(1), of_x, of_h] } else { vec![row(0), row(1)] };
         let gates = cell.linear(b, w, &all, t, h)?;
         let open = cell.part(b, gates, 0, 2 * n)?;
@@ -312,7 +394,8 @@ pub(super) fn gru(b: &mut Builder, call: &Call<'_>) -> Outputs {
             State::At(h) => cell.sum(b, &[(1.0, *h), (-1.0, fresh)])?,
             State::Known(h) => {
                 let fresh = cell.computed(b, fresh);
-                b.affine(cell.name(), &fresh, PerElement::One(-1.0), PerElement::Each(h.clone()))?.id
+                b.affine(cell.name(), &fresh, PerElement::One(-1.0), PerElement::Each(h.clone()))?
+                    .id
             }
         };
         let change = cell.product(b, z, &State::At(change))?.unwrap_or(change);
@@ -322,7 +405,10 @@ pub(super) fn gru(b: &mut Builder, call: &Call<'_>) -> Outputs {
 
 /// `h = f(W·x + R·h + b)`.
 pub(super) fn rnn(b: &mut Builder, call: &Call<'_>) -> Outputs {
-    let relu = call.texts("activations")?.and_then(|all| all.first().map(|a| a.eq_ignore_ascii_case("Relu"))).unwrap_or(false);
+    let relu = call
+        .texts("activations")?
+        .and_then(|all| all.first().map(|a| a.eq_ignore_ascii_case("Relu")))
+        .unwrap_or(false);
     let cell = Cell::new(call, 1, &[], if relu { &["Relu"] } else { &["Tanh"] })?;
     cell.run(b, 1, 1, |b, w, t, state| {
         let [h] = state else { return Err("it has no state".into()) };

@@ -18,11 +18,17 @@ pub(super) fn reduce(b: &mut Builder, call: &Call<'_>) -> Outputs {
         _ if call.flag("noop_with_empty_axes", false)? => return one(x.clone()),
         _ => (0..rank).collect(),
     };
-    let split = |inside: bool| -> Vec<usize> { (0..rank).filter(|a| axes.contains(a) == inside).collect() };
-    let sizes = |of: &[usize]| -> Vec<usize> { of.iter().filter_map(|&a| x.dims.get(a).copied()).collect() };
+    let split =
+        |inside: bool| -> Vec<usize> { (0..rank).filter(|a| axes.contains(a) == inside).collect() };
+    let sizes = |of: &[usize]| -> Vec<usize> {
+        of.iter().filter_map(|&a| x.dims.get(a).copied()).collect()
+    };
     let (kept, gone) = (split(false), split(true));
-    let dims: Vec<usize> =
-        if keep { x.dims.iter().enumerate().map(|(i, &d)| if gone.contains(&i) { 1 } else { d }).collect() } else { sizes(&kept) };
+    let dims: Vec<usize> = if keep {
+        x.dims.iter().enumerate().map(|(i, &d)| if gone.contains(&i) { 1 } else { d }).collect()
+    } else {
+        sizes(&kept)
+    };
     let n = count(&sizes(&gone)).unwrap_or(1);
     if n == 1 {
         return one(x.shaped(dims));
@@ -36,7 +42,9 @@ pub(super) fn reduce(b: &mut Builder, call: &Call<'_>) -> Outputs {
             let factor = if call.op() == "ReduceMean" { 1.0 / n as f64 } else { 1.0 };
             // What is summed is written to one place: strides of 0.
             let mut inner = strides(&sizes(&kept)).into_iter();
-            let places: Vec<i64> = (0..rank).map(|a| if gone.contains(&a) { 0 } else { inner.next().unwrap_or(0) }).collect();
+            let places: Vec<i64> = (0..rank)
+                .map(|a| if gone.contains(&a) { 0 } else { inner.next().unwrap_or(0) })
+                .collect();
             let loops = Loops::new(&x.dims, 0, &strides(&x.dims), 0, &places);
             b.copy(&call.name, x, sizes(&kept), factor, &loops)?.id
         }
@@ -56,12 +64,17 @@ pub(super) fn reduce(b: &mut Builder, call: &Call<'_>) -> Outputs {
     one(Computed::new(id, dims))
 }
 
-/// Refuses anything but dimensions from `axis` that hold the whole row: then it is a matter of order only.
+/// Refuses anything but dimensions from `axis` that hold the whole row: then it is a matter of
+/// order only.
 fn over_row(x: &Computed, axis: i64, all_behind: bool) -> Result<(), String> {
     let at = axis_of(axis, x.dims.len())?;
     let row = x.dims.get(at..).unwrap_or_default();
     let row = if all_behind { row.iter().product() } else { row.first().copied().unwrap_or(1) };
-    if row == x.len() { Ok(()) } else { Err(format!("axis {axis} of shape {:?} is not the whole row", x.dims)) }
+    if row == x.len() {
+        Ok(())
+    } else {
+        Err(format!("axis {axis} of shape {:?} is not the whole row", x.dims))
+    }
 }
 
 /// Dropped: what follows may only ask which output is largest.
@@ -72,20 +85,30 @@ pub(super) fn softmax(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let old = call.opset < 13;
     over_row(x, call.int("axis", if old { 1 } else { -1 })?, old)?;
     let node = &call.described;
-    b.notes.push(format!("{node} dropped: it does not change which output is largest; logits are those before it"));
+    b.notes.push(format!(
+        "{node} dropped: it does not change which output is largest; logits are those before it"
+    ));
     one(Computed { kind: Kind::Scores(node.as_str().into()), ..x.clone() })
 }
 
 pub(super) fn arg_max(_: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(1, &["axis", "keepdims", "select_last_index"])?;
-    let Value::Computed(x) = call.value(0)? else { return Err("it reads a constant, which is not supported".into()) };
+    let Value::Computed(x) = call.value(0)? else {
+        return Err("it reads a constant, which is not supported".into());
+    };
     if let Kind::Index(_) | Kind::Integer = x.kind {
         return Err("it needs numbers, not the result of an ArgMax or integers".into());
     }
     over_row(x, call.int("axis", 0)?, false)?;
     if call.flag("select_last_index", false)? {
-        return Err("select_last_index is not supported: of equal outputs, the first is taken".into());
+        return Err(
+            "select_last_index is not supported: of equal outputs, the first is taken".into()
+        );
     }
     let rank = x.dims.len() - usize::from(!call.flag("keepdims", true)?);
-    one(Computed { dims: vec![1; rank], kind: Kind::Index(call.described.as_str().into()), ..x.clone() })
+    one(Computed {
+        dims: vec![1; rank],
+        kind: Kind::Index(call.described.as_str().into()),
+        ..x.clone()
+    })
 }

@@ -1,6 +1,7 @@
 //! Counts the records of a file before it is decoded.
 //!
-//! A record of two bytes can become a structure of hundreds, so the size of a file alone bounds the memory for it badly.
+//! A record of two bytes can become a structure of hundreds, so the size of a file alone bounds the
+//! memory for it badly.
 
 use prost::DecodeError;
 use prost::encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field};

@@ -35,7 +35,8 @@ pub(super) fn reshape(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let mut dims = Vec::new();
     for (i, &d) in target.iter().enumerate() {
         match usize::try_from(d) {
-            Ok(0) if copy => dims.push(x.dims().get(i).copied().ok_or("it copies a dimension that is not there")?),
+            Ok(0) if copy => dims
+                .push(x.dims().get(i).copied().ok_or("it copies a dimension that is not there")?),
             Ok(d) => dims.push(d),
             Err(_) if d == -1 => dims.push(1),
             Err(_) => return Err(format!("shape {target:?} is not valid")),
@@ -59,7 +60,11 @@ pub(super) fn squeeze(b: &mut Builder, call: &Call<'_>) -> Outputs {
         Some(axes) => axes_of(&axes, x.dims().len())?,
         None => x.dims().iter().enumerate().filter(|&(_, &d)| d == 1).map(|(i, _)| i).collect(),
     };
-    shaped(b, x, x.dims().iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, &d)| d).collect())
+    shaped(
+        b,
+        x,
+        x.dims().iter().enumerate().filter(|(i, _)| !axes.contains(i)).map(|(_, &d)| d).collect(),
+    )
 }
 
 pub(super) fn unsqueeze(b: &mut Builder, call: &Call<'_>) -> Outputs {
@@ -72,7 +77,11 @@ pub(super) fn unsqueeze(b: &mut Builder, call: &Call<'_>) -> Outputs {
     }
     let axes = axes_of(&axes, rank)?;
     let mut rest = x.dims().iter().copied();
-    shaped(b, x, (0..rank).map(|i| if axes.contains(&i) { 1 } else { rest.next().unwrap_or(1) }).collect())
+    shaped(
+        b,
+        x,
+        (0..rank).map(|i| if axes.contains(&i) { 1 } else { rest.next().unwrap_or(1) }).collect(),
+    )
 }
 
 pub(super) fn identity(_: &mut Builder, call: &Call<'_>) -> Outputs {
@@ -94,7 +103,9 @@ pub(super) fn dropout(_: &mut Builder, call: &Call<'_>) -> Outputs {
 pub(super) fn cast(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(1, &["to", "saturate"])?;
     let to = call.int("to", 0)?;
-    let float = [data_type::FLOAT, data_type::DOUBLE, data_type::FLOAT16, data_type::BFLOAT16].iter().any(|&t| i64::from(t) == to);
+    let float = [data_type::FLOAT, data_type::DOUBLE, data_type::FLOAT16, data_type::BFLOAT16]
+        .iter()
+        .any(|&t| i64::from(t) == to);
     match call.value(0)? {
         Value::Constant(x) => one(fold::cast(b, x, to)?),
         Value::Computed(x) => match x.kind {
@@ -105,7 +116,9 @@ pub(super) fn cast(b: &mut Builder, call: &Call<'_>) -> Outputs {
                 one(x)
             }
             Kind::Index(_) => one(x.clone()),
-            _ => Err(format!("a cast to type number {to}: only FLOAT, DOUBLE, FLOAT16 and BFLOAT16 are supported")),
+            _ => Err(format!(
+                "a cast to type number {to}: only FLOAT, DOUBLE, FLOAT16 and BFLOAT16 are supported"
+            )),
         },
     }
 }

@@ -26,12 +26,16 @@ pub(super) fn count(dims: &[usize]) -> Option<usize> {
 }
 
 impl Tensor {
-    /// Reads a tensor. Nothing is allocated before the declared shape has been held against the data that are there.
+    /// Reads a tensor. Nothing is allocated before the declared shape has been held against the
+    /// data that are there.
     pub(super) fn decode(proto: &TensorProto) -> Result<Self, String> {
         if proto.data_location != 0 {
-            return Err("its data are in another file: save the model with all tensors inside".into());
+            return Err(
+                "its data are in another file: save the model with all tensors inside".into()
+            );
         }
-        let dims: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+        let dims: Option<Vec<usize>> =
+            proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
         let dims = dims.ok_or_else(|| format!("its shape {:?} is not valid", proto.dims))?;
         let (have, width) = match proto.data_type {
             data_type::FLOAT => (proto.float_data.len(), 4),
@@ -40,7 +44,9 @@ impl Tensor {
             data_type::INT32 => (proto.int32_data.len(), 4),
             data_type::UINT32 => (proto.uint64_data.len(), 4),
             data_type::UINT64 => (proto.uint64_data.len(), 8),
-            data_type::UINT16 | data_type::INT16 | data_type::FLOAT16 | data_type::BFLOAT16 => (proto.int32_data.len(), 2),
+            data_type::UINT16 | data_type::INT16 | data_type::FLOAT16 | data_type::BFLOAT16 => {
+                (proto.int32_data.len(), 2)
+            }
             data_type::UINT8 | data_type::INT8 | data_type::BOOL => (proto.int32_data.len(), 1),
             other => {
                 return Err(format!(
@@ -52,7 +58,9 @@ impl Tensor {
         let whole = raw.len().is_multiple_of(width);
         let have = if raw.is_empty() { have } else { raw.len() / width };
         if !whole || count(&dims) != Some(have) {
-            return Err(format!("its shape {dims:?} does not match the {have} numbers that it holds"));
+            return Err(format!(
+                "its shape {dims:?} does not match the {have} numbers that it holds"
+            ));
         }
         Ok(Self { dims, data: numbers(proto) })
     }
@@ -60,10 +68,15 @@ impl Tensor {
     /// The value of a Constant node.
     pub(super) fn of_attribute(attribute: &AttributeProto) -> Result<Self, String> {
         match attribute.name.as_str() {
-            "value" => attribute.t.as_ref().map_or_else(|| Err("it has no value".into()), Self::decode),
+            "value" => {
+                attribute.t.as_ref().map_or_else(|| Err("it has no value".into()), Self::decode)
+            }
             "value_float" => Ok(Self { dims: vec![], data: Data::Float(vec![attribute.f]) }),
             "value_int" => Ok(Self { dims: vec![], data: Data::Int(vec![attribute.i]) }),
-            "value_floats" => Ok(Self { dims: vec![attribute.floats.len()], data: Data::Float(attribute.floats.clone()) }),
+            "value_floats" => Ok(Self {
+                dims: vec![attribute.floats.len()],
+                data: Data::Float(attribute.floats.clone()),
+            }),
             "value_ints" => Ok(Self::ints_of(attribute.ints.clone())),
             other => Err(format!("its value comes as `{other}`, which is not supported")),
         }
@@ -122,7 +135,8 @@ impl Tensor {
         }
     }
 
-    /// A tensor of shape `dims` with elements copied from others, `fill` where nothing is copied to; integers if all of them are.
+    /// A tensor of shape `dims` with elements copied from others, `fill` where nothing is copied
+    /// to; integers if all of them are.
     pub(super) fn assembled(dims: Vec<usize>, fill: f64, parts: &[(&Self, Vec<View>)]) -> Self {
         fn copy<T: Copy>(from: &[T], to: &mut [T], views: &[View]) {
             for view in views {
@@ -142,7 +156,9 @@ impl Tensor {
         }
         let data = if !parts.is_empty() && parts.iter().all(|(tensor, _)| tensor.ints().is_ok()) {
             let mut all = vec![fill as i64; len];
-            parts.iter().for_each(|(tensor, views)| copy(tensor.ints().unwrap_or_default(), &mut all, views));
+            parts.iter().for_each(|(tensor, views)| {
+                copy(tensor.ints().unwrap_or_default(), &mut all, views)
+            });
             Data::Int(all)
         } else {
             let mut all = vec![fill as f32; len];
@@ -157,7 +173,8 @@ impl Tensor {
         Self { dims, data }
     }
 
-    /// A number for every element of a tensor of shape `to`, by NumPy's broadcasting; refused if that would enlarge `to`.
+    /// A number for every element of a tensor of shape `to`, by NumPy's broadcasting; refused if
+    /// that would enlarge `to`.
     pub(super) fn broadcast(&self, to: &[usize]) -> Result<PerElement, String> {
         let wrong = format!("a constant of shape {:?} does not broadcast to {to:?}", self.dims);
         let extra = self.dims.len().saturating_sub(to.len());
@@ -174,11 +191,16 @@ impl Tensor {
             return Ok(PerElement::One(*x));
         }
         let len = count(to).filter(|&n| n <= MAX_LEN as usize).ok_or(wrong)?;
-        Ok(PerElement::Each((0..len).map(|i| numbers.get(source(i, dims, aligned)).copied().unwrap_or(f64::NAN)).collect()))
+        Ok(PerElement::Each(
+            (0..len)
+                .map(|i| numbers.get(source(i, dims, aligned)).copied().unwrap_or(f64::NAN))
+                .collect(),
+        ))
     }
 }
 
-/// Index into a constant of shape `dims` for element `i` of a tensor whose last dimensions are `to`.
+/// Index into a constant of shape `dims` for element `i` of a tensor whose last dimensions are
+/// `to`.
 pub(super) fn source(mut i: usize, dims: &[usize], to: &[usize]) -> usize {
     let (mut index, mut stride) = (0, 1);
     for (&d, &t) in dims.iter().zip(to).rev() {
@@ -220,11 +242,15 @@ fn numbers(proto: &TensorProto) -> Data {
     }
     let raw = &proto.raw_data[..];
     // Narrow types share a field; their bits are the lower ones.
-    let narrow = |number: fn(u16) -> f32| Data::Float(proto.int32_data.iter().map(|&x| number(x as u16)).collect());
+    let narrow = |number: fn(u16) -> f32| {
+        Data::Float(proto.int32_data.iter().map(|&x| number(x as u16)).collect())
+    };
     match (proto.data_type, raw.is_empty()) {
         (data_type::FLOAT, true) => Data::Float(proto.float_data.clone()),
         (data_type::FLOAT, false) => Data::Float(each(raw, f32::from_le_bytes)),
-        (data_type::DOUBLE, true) => Data::Float(proto.double_data.iter().map(|&x| x as f32).collect()),
+        (data_type::DOUBLE, true) => {
+            Data::Float(proto.double_data.iter().map(|&x| x as f32).collect())
+        }
         (data_type::DOUBLE, false) => Data::Float(each(raw, |b| f64::from_le_bytes(b) as f32)),
         (data_type::FLOAT16, true) => narrow(half),
         (data_type::FLOAT16, false) => Data::Float(each(raw, |b| half(u16::from_le_bytes(b)))),
@@ -232,13 +258,17 @@ fn numbers(proto: &TensorProto) -> Data {
         (data_type::BFLOAT16, false) => Data::Float(each(raw, |b| brain(u16::from_le_bytes(b)))),
         (data_type::INT64, true) => Data::Int(proto.int64_data.clone()),
         (data_type::INT64, false) => Data::Int(each(raw, i64::from_le_bytes)),
-        (data_type::UINT32 | data_type::UINT64, true) => Data::Int(proto.uint64_data.iter().map(|&x| clamped(x)).collect()),
+        (data_type::UINT32 | data_type::UINT64, true) => {
+            Data::Int(proto.uint64_data.iter().map(|&x| clamped(x)).collect())
+        }
         (data_type::UINT64, false) => Data::Int(each(raw, |b| clamped(u64::from_le_bytes(b)))),
         (data_type::UINT32, false) => Data::Int(each(raw, |b| i64::from(u32::from_le_bytes(b)))),
         (data_type::INT32, false) => Data::Int(each(raw, |b| i64::from(i32::from_le_bytes(b)))),
         (data_type::INT16, false) => Data::Int(each(raw, |b| i64::from(i16::from_le_bytes(b)))),
         (data_type::UINT16, false) => Data::Int(each(raw, |b| i64::from(u16::from_le_bytes(b)))),
-        (data_type::INT8, false) => Data::Int(raw.iter().map(|&b| i64::from(b.cast_signed())).collect()),
+        (data_type::INT8, false) => {
+            Data::Int(raw.iter().map(|&b| i64::from(b.cast_signed())).collect())
+        }
         (_, true) => Data::Int(proto.int32_data.iter().map(|&x| i64::from(x)).collect()),
         (_, false) => Data::Int(raw.iter().map(|&b| i64::from(b)).collect()),
     }
@@ -249,7 +279,10 @@ mod tests {
     use super::*;
 
     fn tensor(dims: &[usize]) -> Tensor {
-        Tensor { dims: dims.to_vec(), data: Data::Float((0..count(dims).unwrap()).map(|i| i as f32).collect()) }
+        Tensor {
+            dims: dims.to_vec(),
+            data: Data::Float((0..count(dims).unwrap()).map(|i| i as f32).collect()),
+        }
     }
 
     #[test]
@@ -270,7 +303,14 @@ mod tests {
 
     #[test]
     fn numbers_of_16_bits() {
-        for (bits, value) in [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (1, 2f32.powi(-24)), (0x3555, 0.333_251_95), (0, 0.0)] {
+        for (bits, value) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (1, 2f32.powi(-24)),
+            (0x3555, 0.333_251_95),
+            (0, 0.0),
+        ] {
             assert_eq!(half(bits), value);
         }
         assert!(half(0x7c01).is_nan() && half(0xfc00) == f32::NEG_INFINITY);
@@ -279,17 +319,33 @@ mod tests {
 
     #[test]
     fn narrow_integers_keep_their_sign() {
-        let proto = |data_type| TensorProto { dims: vec![2], data_type, raw_data: vec![255, 1], ..Default::default() };
+        let proto = |data_type| TensorProto {
+            dims: vec![2],
+            data_type,
+            raw_data: vec![255, 1],
+            ..Default::default()
+        };
         assert_eq!(Tensor::decode(&proto(data_type::INT8)).unwrap().data, Data::Int(vec![-1, 1]));
         assert_eq!(Tensor::decode(&proto(data_type::UINT8)).unwrap().data, Data::Int(vec![255, 1]));
     }
 
     #[test]
     fn refuses_shapes_that_do_not_match() {
-        let proto =
-            |dims: &[i64], raw: usize| TensorProto { dims: dims.to_vec(), data_type: 1, raw_data: vec![0; raw], ..Default::default() };
+        let proto = |dims: &[i64], raw: usize| TensorProto {
+            dims: dims.to_vec(),
+            data_type: 1,
+            raw_data: vec![0; raw],
+            ..Default::default()
+        };
         assert!(Tensor::decode(&proto(&[2, 2], 16)).is_ok());
-        for (dims, raw) in [(&[2, 2][..], 15), (&[2, 3], 16), (&[-2, -2], 16), (&[1 << 40, 1 << 40], 16), (&[i64::MAX], 0), (&[0, 4], 16)] {
+        for (dims, raw) in [
+            (&[2, 2][..], 15),
+            (&[2, 3], 16),
+            (&[-2, -2], 16),
+            (&[1 << 40, 1 << 40], 16),
+            (&[i64::MAX], 0),
+            (&[0, 4], 16),
+        ] {
             assert!(Tensor::decode(&proto(dims, raw)).is_err(), "{dims:?}");
         }
     }

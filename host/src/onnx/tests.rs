@@ -12,15 +12,30 @@ struct File(GraphProto, i64);
 fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
     let dim = |&d: &i64| Dimension { dim_value: Some(d), dim_param: None };
     let shape = Some(TensorShapeProto { dim: dims.iter().map(dim).collect() });
-    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(TensorType { elem_type: 1, shape }) }) }
+    ValueInfoProto {
+        name: name.into(),
+        r#type: Some(TypeProto { tensor_type: Some(TensorType { elem_type: 1, shape }) }),
+    }
 }
 
 fn floats(name: &str, dims: &[i64], data: &[f32]) -> TensorProto {
-    TensorProto { name: name.into(), dims: dims.to_vec(), data_type: 1, float_data: data.to_vec(), ..Default::default() }
+    TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type: 1,
+        float_data: data.to_vec(),
+        ..Default::default()
+    }
 }
 
 fn ints(name: &str, data: &[i64]) -> TensorProto {
-    TensorProto { name: name.into(), dims: vec![data.len() as i64], data_type: 7, int64_data: data.to_vec(), ..Default::default() }
+    TensorProto {
+        name: name.into(),
+        dims: vec![data.len() as i64],
+        data_type: 7,
+        int64_data: data.to_vec(),
+        ..Default::default()
+    }
 }
 
 fn attr(name: &str, i: i64) -> AttributeProto {
@@ -37,7 +52,12 @@ fn attr_s(name: &str, s: &str) -> AttributeProto {
 
 impl File {
     fn new(dims: &[i64]) -> Self {
-        let graph = GraphProto { name: "test".into(), input: vec![value("x", dims)], output: vec![value("y", &[])], ..Default::default() };
+        let graph = GraphProto {
+            name: "test".into(),
+            input: vec![value("x", dims)],
+            output: vec![value("y", &[])],
+            ..Default::default()
+        };
         Self(graph, 13)
     }
 
@@ -53,10 +73,21 @@ impl File {
 
     /// Appends a node, named after its index; names are separated by spaces (`-`: left out).
     fn node(mut self, op: &str, inputs: &str, outputs: &str, attribute: &[AttributeProto]) -> Self {
-        let names = |text: &str| text.split_whitespace().map(|n| if n == "-" { String::new() } else { n.into() }).collect();
+        let names = |text: &str| {
+            text.split_whitespace()
+                .map(|n| if n == "-" { String::new() } else { n.into() })
+                .collect()
+        };
         let name = format!("n{}", self.0.node.len());
         let attribute = attribute.to_vec();
-        let node = NodeProto { input: names(inputs), output: names(outputs), name, op_type: op.into(), attribute, ..Default::default() };
+        let node = NodeProto {
+            input: names(inputs),
+            output: names(outputs),
+            name,
+            op_type: op.into(),
+            attribute,
+            ..Default::default()
+        };
         self.0.node.push(node);
         self
     }
@@ -89,19 +120,33 @@ fn scalars(mut file: File, numbers: &[f32]) -> File {
 }
 
 fn close(got: &[f64], want: &[f64]) {
-    assert!(got.len() == want.len() && got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-6), "{got:?} instead of {want:?}");
+    assert!(
+        got.len() == want.len() && got.iter().zip(want).all(|(g, w)| (g - w).abs() < 1e-6),
+        "{got:?} instead of {want:?}"
+    );
 }
 
-/// A curve behind an affine input, so that factors cannot hide in it; the network's only activation must be `curve`.
+/// A curve behind an affine input, so that factors cannot hide in it; the network's only activation
+/// must be `curve`.
 fn spelled(file: File, curve: Curve) {
     let network = file.read();
-    let curves: Vec<_> = network.nodes.iter().filter_map(|n| if let Work::Activation(a) = n.work { Some(a) } else { None }).collect();
+    let curves: Vec<_> = network
+        .nodes
+        .iter()
+        .filter_map(|n| if let Work::Activation(a) = n.work { Some(a) } else { None })
+        .collect();
     assert_eq!(curves, [Activation::Curve(curve)], "{network:#?}");
-    assert!(!network.nodes.iter().any(|n| matches!(n.work, Work::Product | Work::Square)), "{network:#?}");
+    assert!(
+        !network.nodes.iter().any(|n| matches!(n.work, Work::Product | Work::Square)),
+        "{network:#?}"
+    );
     let x = [-3.0, -0.5, 0.0, 0.7, 2.5];
     let want: Vec<f64> = x.iter().map(|&x: &f64| curve.at(2.0 * x + 0.25)).collect();
     let got = file.run(&x);
-    assert!(got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 1e-5), "{got:?} instead of {want:?}");
+    assert!(
+        got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 1e-5),
+        "{got:?} instead of {want:?}"
+    );
 }
 
 #[test]
@@ -109,56 +154,114 @@ fn gelu_in_every_order() {
     // 2, 1/4, √2, 1/√2, 1, 1/2, √(2/π), 0.044715, 3, 6, 1/6.
     let (root, tanh) = (core::f32::consts::SQRT_2, (2.0 / core::f32::consts::PI).sqrt());
     let all = [2.0, 0.25, root, 1.0 / root, 1.0, 0.5, tanh, 0.044_715, 3.0, 6.0, 1.0 / 6.0];
-    let start = || scalars(File::new(&[1, 5]), &all).node("Mul", "x c0", "s", &[]).node("Add", "s c1", "u", &[]);
-    let gate = |by: &str, with: &str| start().node(by, with, "d", &[]).node("Erf", "d", "e", &[]).node("Add", "e c4", "g", &[]);
+    let start = || {
+        scalars(File::new(&[1, 5]), &all).node("Mul", "x c0", "s", &[]).node(
+            "Add",
+            "s c1",
+            "u",
+            &[],
+        )
+    };
+    let gate = |by: &str, with: &str| {
+        start().node(by, with, "d", &[]).node("Erf", "d", "e", &[]).node("Add", "e c4", "g", &[])
+    };
     for file in [gate("Div", "u c2"), gate("Mul", "c3 u")] {
-        spelled(file.clone().node("Mul", "u g", "p", &[]).node("Mul", "p c5", "y", &[]), Curve::Gelu);
-        spelled(file.clone().node("Mul", "u c5", "h", &[]).node("Mul", "h g", "y", &[]), Curve::Gelu);
-        spelled(file.clone().node("Mul", "g c5", "h", &[]).node("Mul", "u h", "y", &[]), Curve::Gelu);
+        spelled(
+            file.clone().node("Mul", "u g", "p", &[]).node("Mul", "p c5", "y", &[]),
+            Curve::Gelu,
+        );
+        spelled(
+            file.clone().node("Mul", "u c5", "h", &[]).node("Mul", "h g", "y", &[]),
+            Curve::Gelu,
+        );
+        spelled(
+            file.clone().node("Mul", "g c5", "h", &[]).node("Mul", "u h", "y", &[]),
+            Curve::Gelu,
+        );
         spelled(file.node("Div", "u c0", "h", &[]).node("Mul", "g h", "y", &[]), Curve::Gelu);
     }
-    let cubes = [start().node("Pow", "u c8", "q", &[]), start().node("Mul", "u u", "v", &[]).node("Mul", "u v", "q", &[])];
+    let cubes = [
+        start().node("Pow", "u c8", "q", &[]),
+        start().node("Mul", "u u", "v", &[]).node("Mul", "u v", "q", &[]),
+    ];
     for file in cubes {
-        let inner = file.node("Mul", "q c7", "r", &[]).node("Add", "u r", "t", &[]).node("Mul", "t c6", "a", &[]);
-        let outer = inner.node("Tanh", "a", "e", &[]).node("Add", "e c4", "g", &[]).node("Mul", "u c5", "h", &[]);
+        let inner = file.node("Mul", "q c7", "r", &[]).node("Add", "u r", "t", &[]).node(
+            "Mul",
+            "t c6",
+            "a",
+            &[],
+        );
+        let outer = inner.node("Tanh", "a", "e", &[]).node("Add", "e c4", "g", &[]).node(
+            "Mul",
+            "u c5",
+            "h",
+            &[],
+        );
         spelled(outer.node("Mul", "h g", "y", &[]), Curve::GeluTanh);
     }
     spelled(start().node("Sigmoid", "u", "g", &[]).node("Mul", "g u", "y", &[]), Curve::Silu);
-    let clip = [floats("lo", &[], &[0.0]), floats("hi", &[], &[6.0])].into_iter().fold(start(), File::constant);
+    let clip = [floats("lo", &[], &[0.0]), floats("hi", &[], &[6.0])]
+        .into_iter()
+        .fold(start(), File::constant);
     let six = clip.node("Add", "u c8", "a", &[]).node("Clip", "a lo hi", "g", &[]);
-    spelled(six.clone().node("Mul", "u g", "p", &[]).node("Div", "p c9", "y", &[]), Curve::HardSwish);
+    spelled(
+        six.clone().node("Mul", "u g", "p", &[]).node("Div", "p c9", "y", &[]),
+        Curve::HardSwish,
+    );
     spelled(six.node("Mul", "g c10", "p", &[]).node("Mul", "p u", "y", &[]), Curve::HardSwish);
 }
 
 #[test]
 fn what_only_looks_like_a_curve_is_computed() {
     // x·tanh(softplus(x)), and a sigmoid of another tensor.
-    let mish = File::new(&[1, 2]).node("Softplus", "x", "s", &[]).node("Tanh", "s", "t", &[]).node("Mul", "x t", "y", &[]);
+    let mish = File::new(&[1, 2]).node("Softplus", "x", "s", &[]).node("Tanh", "s", "t", &[]).node(
+        "Mul",
+        "x t",
+        "y",
+        &[],
+    );
     let f = |x: f64| x * x.exp().ln_1p().tanh();
     close(&mish.run(&[0.5, -1.0]), &[f(0.5), f(-1.0)]);
-    let other =
-        scalars(File::new(&[1, 2]), &[1.0]).node("Add", "x c0", "u", &[]).node("Sigmoid", "u", "s", &[]).node("Mul", "x s", "y", &[]);
+    let other = scalars(File::new(&[1, 2]), &[1.0])
+        .node("Add", "x c0", "u", &[])
+        .node("Sigmoid", "u", "s", &[])
+        .node("Mul", "x s", "y", &[]);
     close(&other.run(&[0.5, -1.0]), &[0.5 / (1.0 + (-1.5f64).exp()), -0.5]);
     assert!(other.read().nodes.iter().any(|n| n.work == Work::Product));
     // An outer product of as many elements.
-    let outer = File::new(&[1, 2]).constant(ints("c", &[2, 1])).node("Sigmoid", "x", "s", &[]).node("Reshape", "s c", "t", &[]);
+    let outer = File::new(&[1, 2])
+        .constant(ints("c", &[2, 1]))
+        .node("Sigmoid", "x", "s", &[])
+        .node("Reshape", "s c", "t", &[]);
     let (p, q) = (1.0 / (1.0 + (-0.5f64).exp()), 1.0 / (1.0 + 1f64.exp()));
     close(&outer.node("Mul", "x t", "y", &[]).run(&[0.5, -1.0]), &[0.5 * p, -p, 0.5 * q, -q]);
     // x·sigmoid(2x) = silu(2x) / 2.
-    let quick =
-        scalars(File::new(&[1, 2]), &[2.0]).node("Mul", "x c0", "u", &[]).node("Sigmoid", "u", "s", &[]).node("Mul", "x s", "y", &[]);
+    let quick = scalars(File::new(&[1, 2]), &[2.0])
+        .node("Mul", "x c0", "u", &[])
+        .node("Sigmoid", "u", "s", &[])
+        .node("Mul", "x s", "y", &[]);
     close(&quick.run(&[0.5, -1.0]), &[0.5 / (1.0 + (-1f64).exp()), -1.0 / (1.0 + 2f64.exp())]);
 }
 
 #[test]
 fn broadcasting_both_ways() {
-    let row = File::new(&[2, 3]).node("Slice", "x s e", "a", &[]).constant(ints("s", &[0, 0])).constant(ints("e", &[2, 1]));
+    let row = File::new(&[2, 3])
+        .node("Slice", "x s e", "a", &[])
+        .constant(ints("s", &[0, 0]))
+        .constant(ints("e", &[2, 1]));
     let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     close(&row.clone().node("Mul", "x a", "y", &[]).run(&x), &[1.0, 2.0, 3.0, 16.0, 20.0, 24.0]);
     close(&row.clone().node("Sub", "a x", "y", &[]).run(&x), &[0.0, -1.0, -2.0, 0.0, -1.0, -2.0]);
-    close(&row.clone().node("Max", "a x k", "y", &[]).constant(floats("k", &[], &[2.5])).run(&x), &[2.5, 2.5, 3.0, 4.0, 5.0, 6.0]);
-    close(&row.node("Min", "k x", "y", &[]).constant(floats("k", &[2, 1], &[2.0, 5.0])).run(&x), &[1.0, 2.0, 2.0, 4.0, 5.0, 5.0]);
-    let grows = File::new(&[3]).constant(floats("k", &[2, 1], &[10.0, 20.0])).node("Add", "x k", "y", &[]);
+    close(
+        &row.clone().node("Max", "a x k", "y", &[]).constant(floats("k", &[], &[2.5])).run(&x),
+        &[2.5, 2.5, 3.0, 4.0, 5.0, 6.0],
+    );
+    close(
+        &row.node("Min", "k x", "y", &[]).constant(floats("k", &[2, 1], &[2.0, 5.0])).run(&x),
+        &[1.0, 2.0, 2.0, 4.0, 5.0, 5.0],
+    );
+    let grows =
+        File::new(&[3]).constant(floats("k", &[2, 1], &[10.0, 20.0])).node("Add", "x k", "y", &[]);
     close(&grows.run(&x[..3]), &[11.0, 12.0, 13.0, 21.0, 22.0, 23.0]);
     // The same tensor twice is a scale, not two copies.
     let twice = File::new(&[3]).node("Sum", "x x x", "y", &[]).read();
@@ -167,12 +270,21 @@ fn broadcasting_both_ways() {
 
 #[test]
 fn weights_on_either_side_of_several_rows() {
-    let file = || File::new(&[2, 3]).constant(floats("w", &[3, 1], &[1.0, 10.0, 100.0])).constant(floats("v", &[1, 2], &[1.0, -1.0]));
+    let file = || {
+        File::new(&[2, 3]).constant(floats("w", &[3, 1], &[1.0, 10.0, 100.0])).constant(floats(
+            "v",
+            &[1, 2],
+            &[1.0, -1.0],
+        ))
+    };
     let x = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
     close(&file().node("MatMul", "x w", "y", &[]).run(&x), &[321.0, 654.0]);
     close(&file().node("MatMul", "v x", "y", &[]).run(&x), &[-3.0; 3]);
     close(&file().node("Gemm", "v x", "y", &[]).run(&x), &[-3.0; 3]);
-    close(&file().node("Gemm", "x v", "y", &[attr("transA", 1), attr("transB", 1)]).run(&x), &[-3.0; 3]);
+    close(
+        &file().node("Gemm", "x v", "y", &[attr("transA", 1), attr("transB", 1)]).run(&x),
+        &[-3.0; 3],
+    );
     let bias = file().constant(floats("b", &[2, 1], &[0.5, 0.25]));
     close(&bias.node("Gemm", "x w b", "y", &[]).run(&x), &[321.5, 654.25]);
     let computed = file().node("ReduceSum", "x", "b", &[]);
@@ -181,8 +293,14 @@ fn weights_on_either_side_of_several_rows() {
 
 #[test]
 fn integers_move_before_they_are_cast() {
-    let mut file = File::new(&[2, 2]).node("Transpose", "x", "t", &[]).node("Cast", "t", "y", &[attr("to", 1)]);
-    file.0.input[0].r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().elem_type = data_type::UINT8;
+    let mut file = File::new(&[2, 2]).node("Transpose", "x", "t", &[]).node(
+        "Cast",
+        "t",
+        "y",
+        &[attr("to", 1)],
+    );
+    file.0.input[0].r#type.as_mut().unwrap().tensor_type.as_mut().unwrap().elem_type =
+        data_type::UINT8;
     close(&file.run(&[1.0, 2.0, 3.0, 4.0]), &[1.0, 3.0, 2.0, 4.0]);
     file.0.node[1].op_type = "Relu".into();
     file.0.node[1].attribute.clear();
@@ -191,12 +309,21 @@ fn integers_move_before_they_are_cast() {
 
 /// One tensor with values that look random, all different.
 fn numbers(name: &str, dims: &[i64]) -> TensorProto {
-    let data: Vec<f32> = (0..dims.iter().product()).map(|i: i64| ((i * 37 + 11) % 101) as f32 / 101.0 - 0.5).collect();
+    let data: Vec<f32> = (0..dims.iter().product())
+        .map(|i: i64| ((i * 37 + 11) % 101) as f32 / 101.0 - 0.5)
+        .collect();
     floats(name, dims, &data)
 }
 
-/// A recurrent node over 4 steps of 2 numbers; its states start as constants or as part of the input.
-fn recurrent(op: &str, gates: i64, computed: bool, attributes: &[AttributeProto], directions: i64) -> File {
+/// A recurrent node over 4 steps of 2 numbers; its states start as constants or as part of the
+/// input.
+fn recurrent(
+    op: &str,
+    gates: i64,
+    computed: bool,
+    attributes: &[AttributeProto],
+    directions: i64,
+) -> File {
     let h = 3;
     let attributes = [attributes, &[attr("hidden_size", h)]].concat();
     let mut file = File::new(&[8 + 2 * h * directions])
@@ -212,10 +339,16 @@ fn recurrent(op: &str, gates: i64, computed: bool, attributes: &[AttributeProto]
         .node("Reshape", "a steps", "seq", &[])
         .node("Reshape", "s0 states", "h0", &[])
         .node("Reshape", "s1 states", "h1", &[]);
-    let (start, outputs) = if op == "LSTM" { ("h0 h1", "all last cell") } else { ("h0", "all last") };
+    let (start, outputs) =
+        if op == "LSTM" { ("h0 h1", "all last cell") } else { ("h0", "all last") };
     let start = if computed { start.to_owned() } else { start.replace('h', "k") };
     file = file.node(op, &format!("seq w r b - {start}"), outputs, &attributes);
-    file = file.constant(ints("flat", &[-1])).node("Reshape", "all flat", "f0", &[]).node("Reshape", "last flat", "f1", &[]);
+    file = file.constant(ints("flat", &[-1])).node("Reshape", "all flat", "f0", &[]).node(
+        "Reshape",
+        "last flat",
+        "f1",
+        &[],
+    );
     let all = if op == "LSTM" { "f0 f1 f2" } else { "f0 f1" };
     if op == "LSTM" {
         file = file.node("Reshape", "cell flat", "f2", &[]);
@@ -237,9 +370,13 @@ fn states_may_be_constants_or_computed() {
         ("GRU", 3, vec![both()], 2),
         ("RNN", 1, vec![both()], 2),
     ] {
-        let (known, computed) = (recurrent(op, gates, false, &attributes, directions), recurrent(op, gates, true, &attributes, directions));
+        let (known, computed) = (
+            recurrent(op, gates, false, &attributes, directions),
+            recurrent(op, gates, true, &attributes, directions),
+        );
         let mut x: Vec<f64> = (0..8).map(|i| f64::from(i * i % 7) / 3.0 - 1.0).collect();
-        let state: Vec<f64> = numbers("", &[directions, 1, 3]).float_data.into_iter().map(f64::from).collect();
+        let state: Vec<f64> =
+            numbers("", &[directions, 1, 3]).float_data.into_iter().map(f64::from).collect();
         x.extend(state.repeat(2));
         close(&known.run(&x), &computed.run(&x));
     }
@@ -255,7 +392,12 @@ fn gru_of_one_number() {
             .constant(floats("r", &[1, 3, 1], &[2.0, 0.75, -1.0]))
             .constant(floats("b", &[1, 6], &[0.125, 0.25, 0.5, -0.5, 1.0, 0.375]))
             .constant(floats("h", &[1, 1, 1], &[0.625]))
-            .node("GRU", "x w r b - h", "- y", &[attr("linear_before_reset", after), attr("hidden_size", 1)]);
+            .node(
+                "GRU",
+                "x w r b - h",
+                "- y",
+                &[attr("linear_before_reset", after), attr("hidden_size", 1)],
+            );
         let (x, h) = (0.75, 0.625);
         let z = sigmoid(0.5 * x + 2.0 * h + 0.125 - 0.5);
         let r = sigmoid(-0.25 * x + 0.75 * h + 0.25 + 1.0);
@@ -267,7 +409,9 @@ fn gru_of_one_number() {
 
 #[test]
 fn what_is_said_to_be_supported_is() {
-    let words = super::SUPPORTED.split(|c: char| !c.is_ascii_alphanumeric()).filter(|w| w.chars().next().is_some_and(char::is_uppercase));
+    let words = super::SUPPORTED
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|w| w.chars().next().is_some_and(char::is_uppercase));
     for word in words.filter(|w| !["D"].contains(w)) {
         assert!(super::walk::is_operator(word), "{word}");
     }
@@ -277,22 +421,42 @@ fn what_is_said_to_be_supported_is() {
 fn slopes_of_every_kind() {
     let x = [-2.0, -1.0, 0.5, 3.0];
     for slope in [2.0f32, -0.5, 0.0, 1.0, 0.25] {
-        let alpha = AttributeProto { name: "alpha".into(), f: slope, r#type: 1, ..Default::default() };
-        let want: Vec<f64> = x.iter().map(|&x| if x < 0.0 { f64::from(slope) * x } else { x }).collect();
+        let alpha =
+            AttributeProto { name: "alpha".into(), f: slope, r#type: 1, ..Default::default() };
+        let want: Vec<f64> =
+            x.iter().map(|&x| if x < 0.0 { f64::from(slope) * x } else { x }).collect();
         // A slope of 1 is no layer: something has to follow.
-        let file = scalars(File::new(&[1, 4]), &[3.0]).node("LeakyRelu", "x", "l", &[alpha]).node("Sub", "l c0", "y", &[]);
+        let file = scalars(File::new(&[1, 4]), &[3.0]).node("LeakyRelu", "x", "l", &[alpha]).node(
+            "Sub",
+            "l c0",
+            "y",
+            &[],
+        );
         close(&file.run(&x).iter().map(|y| y + 3.0).collect::<Vec<_>>(), &want);
-        let each = File::new(&[1, 4]).constant(floats("s", &[4], &[slope, 0.5, slope, 2.0])).node("PRelu", "x s", "y", &[]);
+        let each = File::new(&[1, 4]).constant(floats("s", &[4], &[slope, 0.5, slope, 2.0])).node(
+            "PRelu",
+            "x s",
+            "y",
+            &[],
+        );
         close(&each.run(&x), &[f64::from(slope) * -2.0, -0.5, 0.5, 3.0]);
     }
 }
 
 #[test]
 fn nodes_beside_the_path_are_noted() {
-    let file = File::new(&[1, 3]).node("Relu", "x", "y", &[]).node("RandomNormal", "nowhere", "q", &[]).node("Relu", "y", "z", &[]);
+    let file = File::new(&[1, 3])
+        .node("Relu", "x", "y", &[])
+        .node("RandomNormal", "nowhere", "q", &[])
+        .node("Relu", "y", "z", &[]);
     let network = file.read();
     assert_eq!(network.nodes.len(), 1);
-    assert!(network.notes[0].contains("2 not read") && network.notes[0].contains("node 1 \"n1\" (RandomNormal)"), "{:?}", network.notes);
+    assert!(
+        network.notes[0].contains("2 not read")
+            && network.notes[0].contains("node 1 \"n1\" (RandomNormal)"),
+        "{:?}",
+        network.notes
+    );
 }
 
 #[test]
@@ -302,28 +466,55 @@ fn refusals_name_the_node_and_the_remedy() {
     two.0.output.push(value("z", &[]));
     let indices: Vec<i64> = (0..1000).map(|i| i * i % 1009).collect();
     let cases: [(File, &[&str]); 24] = [
-        (start().node("Mystery", "x", "y", &[]), &["node 0 \"n0\" (Mystery)", "Supported are Gemm"]),
+        (
+            start().node("Mystery", "x", "y", &[]),
+            &["node 0 \"n0\" (Mystery)", "Supported are Gemm"],
+        ),
         (two, &["2 outputs (`y`, `z`)", "keep one"]),
         (start().node("Relu", "x", "y", &[attr("slope", 1)]), &["attribute `slope`"]),
         (start().node("Gemm", "x w", "y", &[attr("transB", 2)]), &["`transB` is 2"]),
         (start().node("Gemm", "x w", "y", &[attr_s("transB", "1")]), &["`transB` is of type 3"]),
-        (start().node("Gemm", "x w", "y", &[attr("transB", 1), attr("transB", 0)]), &["`transB` is there twice"]),
+        (
+            start().node("Gemm", "x w", "y", &[attr("transB", 1), attr("transB", 0)]),
+            &["`transB` is there twice"],
+        ),
         (start().opset(7).node("Clip", "x", "y", &[attr("min", 1)]), &["`min` is of type 2"]),
-        (start().node("Clip", "x k", "y", &[]).constant(floats("k", &[], &[f32::NAN])), &["not a range"]),
+        (
+            start().node("Clip", "x k", "y", &[]).constant(floats("k", &[], &[f32::NAN])),
+            &["not a range"],
+        ),
         (start().node("MatMul", "x x", "y", &[]), &["two computed"]),
-        (start().node("Div", "k x", "y", &[]).constant(floats("k", &[], &[1.0])), &["constant divided by"]),
+        (
+            start().node("Div", "k x", "y", &[]).constant(floats("k", &[], &[1.0])),
+            &["constant divided by"],
+        ),
         (start().node("Relu", "w", "y", &[]), &["computed tensor"]),
         (start().node("Identity", "w", "y", &[]), &["does not depend on the input"]),
         (start().node("Relu", "x", "z", &[]), &["nothing makes the output `y`"]),
-        (start().node("Softmax", "x", "s", &[]).node("Relu", "s", "y", &[]), &["node 1", "follows node 0"]),
+        (
+            start().node("Softmax", "x", "s", &[]).node("Relu", "s", "y", &[]),
+            &["node 1", "follows node 0"],
+        ),
         (start().node("Split", "x", "y z", &[attr("axis", 1)]), &["do not split"]),
-        (start().node("Pad", "x p", "y", &[attr_s("mode", "edge")]).constant(ints("p", &[0; 4])), &["mode is edge"]),
-        (start().node("Pad", "x p", "y", &[]).constant(ints("p", &[0, -2, 0, -2])), &["pads -2 and -2"]),
+        (
+            start().node("Pad", "x p", "y", &[attr_s("mode", "edge")]).constant(ints("p", &[0; 4])),
+            &["mode is edge"],
+        ),
+        (
+            start().node("Pad", "x p", "y", &[]).constant(ints("p", &[0, -2, 0, -2])),
+            &["pads -2 and -2"],
+        ),
         (start().node("Slice", "x s s", "y", &[]).constant(ints("s", &[1])), &["no elements"]),
         (start().node("Concat", "x w", "y", &[attr("axis", 1)]), &["do not join"]),
         (start().node("Transpose", "x", "y", &[attr_ints("perm", &[0, 0])]), &["twice"]),
-        (File::new(&[1009]).node("Gather", "x i", "y", &[]).constant(ints("i", &indices)), &["at most 256"]),
-        (start().node("Dropout", "x", "z q", &[]).node("Relu", "q", "y", &[]), &["node 1", "output of its node"]),
+        (
+            File::new(&[1009]).node("Gather", "x i", "y", &[]).constant(ints("i", &indices)),
+            &["at most 256"],
+        ),
+        (
+            start().node("Dropout", "x", "z q", &[]).node("Relu", "q", "y", &[]),
+            &["node 1", "output of its node"],
+        ),
         (start().opset(6).node("Relu", "x", "y", &[]), &["too old"]),
         (start().opset(99).node("Relu", "x", "y", &[]), &["too new"]),
     ];
@@ -338,7 +529,8 @@ fn refusals_name_the_node_and_the_remedy() {
 /// `n` nodes in a row, each reading the one before it twice.
 fn chain(n: usize, start: &str, op: &str, attribute: &[AttributeProto], file: File) -> File {
     let name = |i: usize| if i == 0 { start.to_owned() } else { format!("t{i}") };
-    (0..n).fold(file, |file, i| file.node(op, &format!("{0} {0}", name(i)), &name(i + 1), attribute))
+    (0..n)
+        .fold(file, |file, i| file.node(op, &format!("{0} {0}", name(i)), &name(i + 1), attribute))
 }
 
 #[test]
@@ -353,9 +545,14 @@ fn small_files_stay_small() {
         file.node("Relu", &from, &format!("t{}", i + 1), &[])
     });
     let repeated = (0..2000)
-        .fold(x().constant(floats("k", &[1 << 16], &[1.0; 1 << 16])), |file, i| file.node("Reshape", "k s", &format!("r{i}"), &[]));
+        .fold(x().constant(floats("k", &[1 << 16], &[1.0; 1 << 16])), |file, i| {
+            file.node("Reshape", "k s", &format!("r{i}"), &[])
+        });
     let all: Vec<String> = (0..1000).map(|i| format!("r{i}")).collect();
-    let repeated = repeated.constant(ints("s", &[256, 256])).node("Concat", &all.join(" "), "j", &axis).node("Add", "x j", "y", &[]);
+    let repeated = repeated
+        .constant(ints("s", &[256, 256]))
+        .node("Concat", &all.join(" "), "j", &axis)
+        .node("Add", "x j", "y", &[]);
     let squares = chain(3, "x", "Mul", &[], x());
     assert_eq!(squares.clone().node("Relu", "t3", "y", &[]).read().nodes.len(), 4);
     let long = File::new(&[1 << 23, 1]);
@@ -364,13 +561,29 @@ fn small_files_stay_small() {
         (constant.node("Mul", "x t40", "y", &[]), "too large"),
         (many.node("Relu", "t5000", "y", &[]), "4096 steps"),
         (repeated, "too large"),
-        (x().constant(huge()).node("ConstantOfShape", "huge", "k", &[]).node("Add", "x k", "y", &[]), "too large"),
+        (
+            x().constant(huge()).node("ConstantOfShape", "huge", "k", &[]).node(
+                "Add",
+                "x k",
+                "y",
+                &[],
+            ),
+            "too large",
+        ),
         (x().constant(huge()).node("Expand", "x huge", "y", &[]), "broadcast"),
         (File::new(&[1]).constant(huge()).node("Expand", "x huge", "y", &[]), "too large"),
         (long.node("Transpose", "x", "t", &[]).node("Add", "x t", "y", &[]), "too large"),
         (x().node("Sum", &"x ".repeat(100), "y", &[]), "at most 64"),
         (x().node("Concat", &"x ".repeat(2000), "y", &axis), "at most 1024"),
-        (x().constant(ints("a", &(0..30).collect::<Vec<_>>())).node("Unsqueeze", "x a", "y", &[]), "32 dimensions"),
+        (
+            x().constant(ints("a", &(0..30).collect::<Vec<_>>())).node(
+                "Unsqueeze",
+                "x a",
+                "y",
+                &[],
+            ),
+            "32 dimensions",
+        ),
     ];
     for (file, part) in cases {
         let text = file.refusal();
@@ -383,12 +596,16 @@ fn small_files_stay_small() {
 
 #[test]
 fn declared_sizes_are_not_believed() {
-    for dims in [&[1 << 40, 1 << 40][..], &[i64::MAX, 2], &[-3, -2], &[3, 1 << 32], &[0, i64::MAX]] {
+    for dims in [&[1 << 40, 1 << 40][..], &[i64::MAX, 2], &[-3, -2], &[3, 1 << 32], &[0, i64::MAX]]
+    {
         let w = floats("w", dims, &[0.5; 6]);
         let text = File::new(&[1, 3]).constant(w).node("MatMul", "x w", "y", &[]).refusal();
         assert!(text.contains("shape"), "{text}");
     }
     for dims in [&[1, 1 << 40][..], &[1 << 33, 1 << 33], &[1, i64::MAX, i64::MAX]] {
-        assert!(File::new(dims).node("Relu", "x", "y", &[]).refusal().contains("too large"), "{dims:?}");
+        assert!(
+            File::new(dims).node("Relu", "x", "y", &[]).refusal().contains("too large"),
+            "{dims:?}"
+        );
     }
 }

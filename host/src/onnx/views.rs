@@ -32,7 +32,8 @@ pub(super) fn strides(dims: &[usize]) -> Vec<i64> {
     strides
 }
 
-/// Steps through a tensor of shape `dims` that is stretched to `to`: 0 along what is repeated. The shapes must broadcast.
+/// Steps through a tensor of shape `dims` that is stretched to `to`: 0 along what is repeated. The
+/// shapes must broadcast.
 pub(super) fn stretched(dims: &[usize], to: &[usize]) -> Vec<i64> {
     let mut steps = vec![0; to.len().saturating_sub(dims.len())];
     steps.extend(strides(dims).iter().zip(dims).map(|(&s, &d)| if d == 1 { 0 } else { s }));
@@ -41,7 +42,11 @@ pub(super) fn stretched(dims: &[usize], to: &[usize]) -> Vec<i64> {
 
 impl Loops {
     pub(super) fn new(dims: &[usize], from: i64, steps: &[i64], to: i64, strides: &[i64]) -> Self {
-        let loops = dims.iter().zip(steps).zip(strides).map(|((&n, &step), &stride)| Loop { n, step, stride });
+        let loops = dims.iter().zip(steps).zip(strides).map(|((&n, &step), &stride)| Loop {
+            n,
+            step,
+            stride,
+        });
         Self { loops: loops.collect(), from, to }
     }
 
@@ -49,7 +54,8 @@ impl Loops {
     fn merged(&self) -> Vec<Loop> {
         let mut loops: Vec<Loop> = self.loops.iter().copied().filter(|l| l.n != 1).collect();
         let joins = |outer: &Loop, inner: &Loop| {
-            inner.step.checked_mul(inner.n as i64) == Some(outer.step) && inner.stride.checked_mul(inner.n as i64) == Some(outer.stride)
+            inner.step.checked_mul(inner.n as i64) == Some(outer.step)
+                && inner.stride.checked_mul(inner.n as i64) == Some(outer.stride)
         };
         'again: loop {
             for inner in (0..loops.len()).rev() {
@@ -81,18 +87,33 @@ impl Loops {
                     l.n
                 ));
             }
-            starts = starts.iter().flat_map(|&(f, t)| (0..l.n as i64).map(move |i| (f + i * l.step, t + i * l.stride))).collect();
+            starts = starts
+                .iter()
+                .flat_map(|&(f, t)| {
+                    (0..l.n as i64).map(move |i| (f + i * l.step, t + i * l.stride))
+                })
+                .collect();
         }
-        starts.into_iter().map(|start| view(start, &loops).ok_or_else(|| "it is too large".into())).collect()
+        starts
+            .into_iter()
+            .map(|start| view(start, &loops).ok_or_else(|| "it is too large".into()))
+            .collect()
     }
 }
 
 fn view((from, to): (i64, i64), loops: &[Loop]) -> Option<View> {
-    let mut view = View { dims: [1; 4], from: u32::try_from(from).ok()?, steps: [0; 4], to: u32::try_from(to).ok()?, strides: [0; 4] };
+    let mut view = View {
+        dims: [1; 4],
+        from: u32::try_from(from).ok()?,
+        steps: [0; 4],
+        to: u32::try_from(to).ok()?,
+        strides: [0; 4],
+    };
     let skip = 4 - loops.len();
     let places = view.dims.iter_mut().zip(&mut view.steps).zip(&mut view.strides).skip(skip);
     for (((dim, step), stride), l) in places.zip(loops) {
-        (*dim, *step, *stride) = (u32::try_from(l.n).ok()?, i32::try_from(l.step).ok()?, i32::try_from(l.stride).ok()?);
+        (*dim, *step, *stride) =
+            (u32::try_from(l.n).ok()?, i32::try_from(l.step).ok()?, i32::try_from(l.stride).ok()?);
     }
     Some(view)
 }
@@ -151,6 +172,11 @@ mod tests {
         }
         let wide = [9; 6];
         let reversed: Vec<i64> = strides(&wide).into_iter().rev().collect();
-        assert!(Loops::new(&wide, 0, &reversed, 0, &strides(&wide)).views().unwrap_err().contains("four nested loops"));
+        assert!(
+            Loops::new(&wide, 0, &reversed, 0, &strides(&wide))
+                .views()
+                .unwrap_err()
+                .contains("four nested loops")
+        );
     }
 }

@@ -16,21 +16,39 @@ pub(crate) struct File {
 
 fn value(name: &str, dims: &[i64]) -> ValueInfoProto {
     // 0 stands for a dimension with a name.
-    let dim = |&d: &i64| Dimension { dim_value: (d != 0).then_some(d), dim_param: (d == 0).then(|| "N".into()) };
+    let dim = |&d: &i64| Dimension {
+        dim_value: (d != 0).then_some(d),
+        dim_param: (d == 0).then(|| "N".into()),
+    };
     let shape = Some(TensorShapeProto { dim: dims.iter().map(dim).collect() });
-    ValueInfoProto { name: name.into(), r#type: Some(TypeProto { tensor_type: Some(TensorType { elem_type: 1, shape }) }) }
+    ValueInfoProto {
+        name: name.into(),
+        r#type: Some(TypeProto { tensor_type: Some(TensorType { elem_type: 1, shape }) }),
+    }
 }
 
 /// A tensor with its numbers as raw bytes.
 pub(crate) fn raw(name: &str, dims: &[i64], data: &[f32]) -> TensorProto {
     let raw_data = data.iter().flat_map(|x| x.to_le_bytes()).collect();
-    TensorProto { name: name.into(), dims: dims.to_vec(), data_type: data_type::FLOAT, raw_data, ..Default::default() }
+    TensorProto {
+        name: name.into(),
+        dims: dims.to_vec(),
+        data_type: data_type::FLOAT,
+        raw_data,
+        ..Default::default()
+    }
 }
 
 /// A tensor of integers.
 pub(crate) fn ints(name: &str, data: &[i64]) -> TensorProto {
     let dims = vec![data.len() as i64];
-    TensorProto { name: name.into(), dims, data_type: data_type::INT64, int64_data: data.to_vec(), ..Default::default() }
+    TensorProto {
+        name: name.into(),
+        dims,
+        data_type: data_type::INT64,
+        int64_data: data.to_vec(),
+        ..Default::default()
+    }
 }
 
 pub(crate) fn attr(name: &str, i: i64) -> AttributeProto {
@@ -56,7 +74,12 @@ pub(crate) fn attr_t(name: &str, t: TensorProto) -> AttributeProto {
 impl File {
     /// A graph from `x` to `y`.
     pub(crate) fn new(dims: &[i64]) -> Self {
-        let graph = GraphProto { name: "test".into(), input: vec![value("x", dims)], output: vec![value("y", &[])], ..Default::default() };
+        let graph = GraphProto {
+            name: "test".into(),
+            input: vec![value("x", dims)],
+            output: vec![value("y", &[])],
+            ..Default::default()
+        };
         Self { graph, opset: 13 }
     }
 
@@ -65,9 +88,20 @@ impl File {
         self
     }
 
-    /// Appends a node, named after its index; inputs and outputs are separated by spaces (`-`: left out).
-    pub(crate) fn node(mut self, op: &str, inputs: &str, output: &str, attribute: &[AttributeProto]) -> Self {
-        let names = |text: &str| text.split_whitespace().map(|n| if n == "-" { String::new() } else { n.into() }).collect();
+    /// Appends a node, named after its index; inputs and outputs are separated by spaces (`-`: left
+    /// out).
+    pub(crate) fn node(
+        mut self,
+        op: &str,
+        inputs: &str,
+        output: &str,
+        attribute: &[AttributeProto],
+    ) -> Self {
+        let names = |text: &str| {
+            text.split_whitespace()
+                .map(|n| if n == "-" { String::new() } else { n.into() })
+                .collect()
+        };
         self.graph.node.push(NodeProto {
             input: names(inputs),
             output: names(output),

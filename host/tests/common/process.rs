@@ -21,7 +21,14 @@ impl Drop for Serving {
 
 /// Starts `minionn serve` on a free port.
 pub(crate) fn serve(model: &Path, more: &[&str]) -> Serving {
-    let mut child = minionn().arg("serve").arg(model).args(["--listen", "127.0.0.1:0"]).args(more).stdout(Stdio::piped()).spawn().unwrap();
+    let mut child = minionn()
+        .arg("serve")
+        .arg(model)
+        .args(["--listen", "127.0.0.1:0"])
+        .args(more)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
     let address = line.trim().strip_prefix("listening on ").unwrap().to_owned();

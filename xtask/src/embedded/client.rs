@@ -13,7 +13,8 @@ use std::path::PathBuf;
 mod options;
 use options::options;
 
-/// What a run of some windows may take. On an idle machine it needs a tenth; a serial port in QEMU waits for the scheduler twice for each byte.
+/// What a run of some windows may take. On an idle machine it needs a tenth; a serial port in QEMU
+/// waits for the scheduler twice for each byte.
 pub(crate) const LIMIT: Duration = Duration::from_secs(900);
 
 /// A client firmware on a board, on a link.
@@ -45,7 +46,11 @@ pub(crate) fn fresh_seed() -> Result<String, String> {
 impl Results {
     pub(crate) fn of(lines: &[String]) -> Self {
         let fields = lines.iter().filter_map(|line| line.strip_prefix("result ")?.split_once(' '));
-        Self(fields.filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?))).collect())
+        Self(
+            fields
+                .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+                .collect(),
+        )
     }
 
     /// A value that every client prints.
@@ -57,7 +62,11 @@ impl Results {
 impl Setting<'_> {
     /// Switches the board on, with a fresh seed: QEMU has no source of randomness of its own.
     pub(crate) fn start(&self, wiring: Wiring) -> Result<Emulator, String> {
-        self.machine.start(self.firmware, wiring, &[format!("windows={}", self.windows), format!("seed={}", fresh_seed()?)])
+        self.machine.start(
+            self.firmware,
+            wiring,
+            &[format!("windows={}", self.windows), format!("seed={}", fresh_seed()?)],
+        )
     }
 
     /// Runs it to its end, which must be a good one.
@@ -68,7 +77,11 @@ impl Setting<'_> {
     /// Waits for a good end.
     pub(crate) fn finish(&self, emulator: Emulator) -> Result<Output, String> {
         let output = emulator.finish(self.firmware, LIMIT)?;
-        let passed = output.lines.iter().filter(|line| line.starts_with("label ") && line.ends_with(": PASS")).count() as u64;
+        let passed = output
+            .lines
+            .iter()
+            .filter(|line| line.starts_with("label ") && line.ends_with(": PASS"))
+            .count() as u64;
         // After a broken session the device starts again with the first window.
         if output.success && passed >= self.windows {
             return Ok(output);
@@ -92,9 +105,11 @@ impl Setting<'_> {
         let options = options(self.compared);
         let offline = cost::offline(&plan, &options).map_err(|error| error.to_string())?;
         let each = self.windows;
-        for (name, phase, times) in
-            [("set-up", cost::setup(), 1), ("offline", offline, each), ("online", cost::online(&plan, &options), each)]
-        {
+        for (name, phase, times) in [
+            ("set-up", cost::setup(), 1),
+            ("offline", offline, each),
+            ("online", cost::online(&plan, &options), each),
+        ] {
             for (way, predicted) in [("sent", phase.up), ("received", phase.down)] {
                 let (name, predicted) = (format!("{name}.{way}"), predicted * times);
                 let measured = results.get(&name)?;
@@ -133,7 +148,9 @@ impl Row {
     fn new(setting: &Setting<'_>, results: &Results) -> Result<Self, String> {
         let per_window = |what: &str| -> Result<[u64; 3], String> {
             let mut values = [0; 3];
-            for ((value, phase), times) in values.iter_mut().zip(PHASES).zip([1, setting.windows, setting.windows]) {
+            for ((value, phase), times) in
+                values.iter_mut().zip(PHASES).zip([1, setting.windows, setting.windows])
+            {
                 *value = results.get(&format!("{phase}.{what}"))? / times;
             }
             Ok(values)
@@ -165,13 +182,20 @@ impl Row {
     }
 
     fn check(&self) -> Result<(), String> {
-        let limits::Client { flash, ram, set_up } = limits::Client::of(self.network, self.language, self.link, self.compared);
-        let pairs = [("flash", self.flash, flash), ("RAM", self.ram(), ram), ("set-up", self.instructions[0], set_up)];
+        let limits::Client { flash, ram, set_up } =
+            limits::Client::of(self.network, self.language, self.link, self.compared);
+        let pairs = [
+            ("flash", self.flash, flash),
+            ("RAM", self.ram(), ram),
+            ("set-up", self.instructions[0], set_up),
+        ];
         match pairs.into_iter().find(|(_, value, limit)| value > limit) {
             None => Ok(()),
             Some((what, value, limit)) => {
                 let Self { network, board, link, .. } = self;
-                Err(format!("{what} of {network} on {board} over {link}: {value}, at most {limit} are allowed"))
+                Err(format!(
+                    "{what} of {network} on {board} over {link}: {value}, at most {limit} are allowed"
+                ))
             }
         }
     }
@@ -180,14 +204,25 @@ impl Row {
     pub(crate) fn check_pairs(rows: &[Self]) -> Result<(), String> {
         for row in rows.iter().filter(|row| row.compared) {
             let key = |row: &Self| (row.network, row.language, row.board, row.link);
-            let circuits = rows.iter().find(|other| !other.compared && key(other) == key(row)).ok_or("no row by circuits")?;
+            let circuits = rows
+                .iter()
+                .find(|other| !other.compared && key(other) == key(row))
+                .ok_or("no row by circuits")?;
             let online = |row: &Self| row.sent[2] + row.received[2];
             let instructions = |row: &Self| row.instructions[1] + row.instructions[2];
             if online(row) * limits::COMPARED_FEWER_BYTES > online(circuits) {
-                return Err(format!("{} bytes online by comparison, {} by circuits", online(row), online(circuits)));
+                return Err(format!(
+                    "{} bytes online by comparison, {} by circuits",
+                    online(row),
+                    online(circuits)
+                ));
             }
             if instructions(row) * 100 > instructions(circuits) * limits::COMPARED_INSTRUCTIONS {
-                return Err(format!("{} instructions by comparison, {} by circuits", instructions(row), instructions(circuits)));
+                return Err(format!(
+                    "{} instructions by comparison, {} by circuits",
+                    instructions(row),
+                    instructions(circuits)
+                ));
             }
         }
         Ok(())
@@ -196,7 +231,16 @@ impl Row {
     /// Two tables, in Markdown: sizes and instructions; bytes on the wire.
     pub(crate) fn table(rows: &[Self]) -> String {
         let how = |row: &Self| if row.compared { "OTs" } else { "circuits" };
-        let name = |row: &Self| format!("{} | {} | {} | {} | {}", row.network, row.language, row.board, row.link, how(row));
+        let name = |row: &Self| {
+            format!(
+                "{} | {} | {} | {} | {}",
+                row.network,
+                row.language,
+                row.board,
+                row.link,
+                how(row)
+            )
+        };
         let line = |row: &Self, numbers: &[&[u64]]| {
             let numbers: Vec<String> = numbers.concat().iter().map(u64::to_string).collect();
             format!("| {} | {} |\n", name(row), numbers.join(" | "))
@@ -206,7 +250,10 @@ impl Row {
             .to_owned();
         text += &format!("|---|---|---|---|---{}|\n", "|--:".repeat(8));
         for row in rows {
-            text += &line(row, &[&[row.flash, row.fixed, row.workspace, row.stack, row.ram()], &row.instructions]);
+            text += &line(
+                row,
+                &[&[row.flash, row.fixed, row.workspace, row.stack, row.ram()], &row.instructions],
+            );
         }
         text += "\n| network | client in | board | link | activations | sent: set-up | offline | online | received: set-up | offline | online |\n";
         text += &format!("|---|---|---|---|---{}|\n", "|--:".repeat(6));

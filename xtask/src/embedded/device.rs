@@ -31,9 +31,17 @@ pub(crate) struct Row {
 }
 
 /// Serves one session in QEMU, whose predictions must be the integer model's.
-pub(crate) fn serve(minionn: &Path, firmware: &Built, compared: bool, model: &Path) -> Result<Row, String> {
+pub(crate) fn serve(
+    minionn: &Path,
+    firmware: &Built,
+    compared: bool,
+    model: &Path,
+) -> Result<Row, String> {
     let rows = first_rows(&model.with_extension("test.npy"), firmware)?;
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).map_err(|error| error.to_string())?.port();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .and_then(|l| l.local_addr())
+        .map_err(|error| error.to_string())?
+        .port();
     let arguments = ["sessions=1".to_owned(), format!("seed={}", client::fresh_seed()?)];
     let emulator = MPS2.start(firmware, Wiring::Listening(port), &arguments)?;
     let address = format!("127.0.0.1:{port}");
@@ -44,7 +52,8 @@ pub(crate) fn serve(minionn: &Path, firmware: &Built, compared: bool, model: &Pa
         ["--tables", "streamed", "--activation", "gc"].as_slice()
     });
     words.push("--plan");
-    let private = reach(|| predictions(minionn, &words, model.with_extension("plan").as_path(), &rows))?;
+    let private =
+        reach(|| predictions(minionn, &words, model.with_extension("plan").as_path(), &rows))?;
     let clear = predictions(minionn, &["plain"], model, &rows)?;
     let output = emulator.finish(firmware, client::LIMIT)?;
     if !output.success {
@@ -54,7 +63,9 @@ pub(crate) fn serve(minionn: &Path, firmware: &Built, compared: bool, model: &Pa
         return Err(format!("the device's predictions are {private}, the integer model's {clear}"));
     }
     let results = client::Results::of(&output.lines);
-    let each = |phase: &str, times: u64| Ok::<_, String>(results.get(&format!("{phase}.instructions"))? / times);
+    let each = |phase: &str, times: u64| {
+        Ok::<_, String>(results.get(&format!("{phase}.instructions"))? / times)
+    };
     let row = Row {
         board: MPS2.name,
         compared,
@@ -62,10 +73,18 @@ pub(crate) fn serve(minionn: &Path, firmware: &Built, compared: bool, model: &Pa
         fixed: firmware.elf.static_ram()?,
         stack: results.get("stack")?,
         workspace: results.get("workspace")?,
-        instructions: [each("set-up", 1)?, each("offline", ROWS as u64)?, each("online", ROWS as u64)?],
+        instructions: [
+            each("set-up", 1)?,
+            each("offline", ROWS as u64)?,
+            each("online", ROWS as u64)?,
+        ],
     };
     let ram = row.fixed + row.stack;
-    if ram > limits::SERVER_RAM { Err(format!("RAM of the server: {ram}, at most {} are allowed", limits::SERVER_RAM)) } else { Ok(row) }
+    if ram > limits::SERVER_RAM {
+        Err(format!("RAM of the server: {ram}, at most {} are allowed", limits::SERVER_RAM))
+    } else {
+        Ok(row)
+    }
 }
 
 impl Row {
@@ -76,7 +95,9 @@ impl Row {
             .to_owned();
         text += &format!("|---|---|---{}|\n", "|--:".repeat(8));
         for row in rows {
-            let numbers = [row.flash, row.fixed, row.workspace, row.stack, row.fixed + row.stack].into_iter().chain(row.instructions);
+            let numbers = [row.flash, row.fixed, row.workspace, row.stack, row.fixed + row.stack]
+                .into_iter()
+                .chain(row.instructions);
             let numbers: Vec<String> = numbers.map(|n| n.to_string()).collect();
             let how = if row.compared { "OTs" } else { "circuits" };
             text += &format!("| {} | Ethernet | {how} | {} |\n", row.board, numbers.join(" | "));
@@ -100,7 +121,8 @@ fn reach<T>(mut attempt: impl FnMut() -> Result<T, String>) -> Result<T, String>
 fn predictions(minionn: &Path, words: &[&str], file: &Path, rows: &Path) -> Result<Value, String> {
     let mut command = command(&minionn.display().to_string());
     let output = run(command.args(words).arg(file).arg("--json").arg("--input").arg(rows))?;
-    let mut value: Value = serde_json::from_str(&output).map_err(|error| format!("{output}: {error}"))?;
+    let mut value: Value =
+        serde_json::from_str(&output).map_err(|error| format!("{output}: {error}"))?;
     Ok(value["predictions"].take())
 }
 
@@ -112,7 +134,11 @@ fn first_rows(npy: &Path, firmware: &Built) -> Result<std::path::PathBuf, String
     let text = core::str::from_utf8(head.get(10..).ok_or_else(broken)?).map_err(|_| broken())?;
     let (before, shape) = text.split_once("'shape': (").ok_or_else(broken)?;
     let (_, columns) = shape.split_once(", ").ok_or_else(broken)?;
-    let width: usize = columns.split(')').next().and_then(|n| n.trim_end_matches(',').parse().ok()).ok_or_else(broken)?;
+    let width: usize = columns
+        .split(')')
+        .next()
+        .and_then(|n| n.trim_end_matches(',').parse().ok())
+        .ok_or_else(broken)?;
     let header = format!("{before}'shape': ({ROWS}, {}", columns.trim_end());
     let mut out = head.get(..10).ok_or_else(broken)?.to_vec();
     out.extend(format!("{header:<117}\n").bytes());

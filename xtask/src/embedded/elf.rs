@@ -33,14 +33,18 @@ impl Elf {
     fn sum(&self, counts: impl Fn(u64, SectionKind) -> bool) -> Result<u64, String> {
         let on_device = |flags| matches!(flags, SectionFlags::Elf { sh_flags } if sh_flags & u64::from(elf::SHF_ALLOC) != 0);
         let file = self.parse()?;
-        let sections = file.sections().filter(|s| on_device(s.flags()) && counts(s.address(), s.kind()));
+        let sections =
+            file.sections().filter(|s| on_device(s.flags()) && counts(s.address(), s.kind()));
         Ok(sections.map(|s| s.size()).sum())
     }
 
     /// Names and sizes of functions and variables that contain one of the words.
     pub(crate) fn symbols_with(&self, words: &[&str]) -> Result<Vec<(String, u64)>, String> {
         let file = self.parse()?;
-        let symbols = file.symbols().filter(|s| s.is_definition()).filter_map(|s| Some((s.name().ok()?.to_owned(), s.size())));
+        let symbols = file
+            .symbols()
+            .filter(|s| s.is_definition())
+            .filter_map(|s| Some((s.name().ok()?.to_owned(), s.size())));
         Ok(symbols.filter(|(name, _)| words.iter().any(|word| name.contains(word))).collect())
     }
 }

@@ -1,5 +1,5 @@
-//! A firmware in QEMU, from start to end: what it printed, how it ended. For firmware in any language: log frames of defmt are decoded, all
-//! else is taken as text.
+//! A firmware in QEMU, from start to end: what it printed, how it ended. For firmware in any
+//! language: log frames of defmt are decoded, all else is taken as text.
 
 use super::firmware::Built;
 use crate::shell::wait_within;
@@ -50,10 +50,17 @@ pub(crate) struct Output {
 }
 
 impl Machine {
-    /// Switches it on, with words `key=value` for the firmware. One instruction takes one nanosecond of the board's time.
-    pub(crate) fn start(&self, firmware: &Built, wiring: Wiring, arguments: &[String]) -> Result<Emulator, String> {
+    /// Switches it on, with words `key=value` for the firmware. One instruction takes one
+    /// nanosecond of the board's time.
+    pub(crate) fn start(
+        &self,
+        firmware: &Built,
+        wiring: Wiring,
+        arguments: &[String],
+    ) -> Result<Emulator, String> {
         let mut command = Command::new("qemu-system-arm");
-        command.args(["-M", self.name, "-icount", "shift=0", "-display", "none", "-monitor", "none"]);
+        command
+            .args(["-M", self.name, "-icount", "shift=0", "-display", "none", "-monitor", "none"]);
         command.args(["-chardev", "stdio,id=console,signal=off"]);
         let mut semihosting = "enable=on,target=native,chardev=console,arg=firmware".to_owned();
         let mut arguments = arguments.to_vec();
@@ -68,15 +75,22 @@ impl Machine {
                 arguments.push(format!("port={port}"));
             }
             Wiring::Listening(port) => {
-                command.args(["-serial", "null", "-nic", &format!("user,model=lan9118,hostfwd=tcp:127.0.0.1:{port}-:7650")]);
+                command.args([
+                    "-serial",
+                    "null",
+                    "-nic",
+                    &format!("user,model=lan9118,hostfwd=tcp:127.0.0.1:{port}-:7650"),
+                ]);
             }
         }
         for argument in arguments {
             semihosting += &format!(",arg={argument}");
         }
         command.args(["-semihosting-config", &semihosting, "-kernel"]).arg(&firmware.path);
-        let what = format!("{} on {}", firmware.path.file_name().unwrap_or_default().display(), self.name);
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
+        let what =
+            format!("{} on {}", firmware.path.file_name().unwrap_or_default().display(), self.name);
+        let spawned =
+            command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::inherit()).spawn();
         let mut child = spawned.map_err(|error| format!("{what}: {error}"))?;
         let reader = child.stdout.take().map(|mut stdout| {
             thread::spawn(move || {
@@ -127,7 +141,8 @@ impl Drop for Emulator {
 
 /// The lines in what a firmware printed.
 pub(crate) fn decode(elf: &[u8], bytes: &[u8]) -> Result<Vec<String>, String> {
-    let table = defmt_decoder::Table::parse(elf).map_err(|error| format!("log texts: {error:#}"))?;
+    let table =
+        defmt_decoder::Table::parse(elf).map_err(|error| format!("log texts: {error:#}"))?;
     let Some(table) = table.filter(|table| !table.is_empty()) else {
         return Ok(String::from_utf8_lossy(bytes).lines().map(str::to_owned).collect());
     };
@@ -138,7 +153,9 @@ pub(crate) fn decode(elf: &[u8], bytes: &[u8]) -> Result<Vec<String>, String> {
         match decoder.decode() {
             Ok(frame) => lines.push(frame.display_message().to_string()),
             Err(defmt_decoder::DecodeError::UnexpectedEof) => return Ok(lines),
-            Err(defmt_decoder::DecodeError::Malformed) => lines.push("(a damaged log frame)".to_owned()),
+            Err(defmt_decoder::DecodeError::Malformed) => {
+                lines.push("(a damaged log frame)".to_owned())
+            }
         }
     }
 }

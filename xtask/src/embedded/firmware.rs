@@ -32,7 +32,8 @@ impl Firmware {
         // The next build of the same program would overwrite it.
         let Self { binary, features, model, .. } = self;
         let name = format!("{binary}-{model}-{}.elf", features.replace(',', "-"));
-        let (from, path) = (folder().join("thumbv7em-none-eabihf/release").join(binary), folder().join(name));
+        let (from, path) =
+            (folder().join("thumbv7em-none-eabihf/release").join(binary), folder().join(name));
         std::fs::copy(&from, &path).map_err(|error| format!("{}: {error}", from.display()))?;
         Built::read(path)
     }
@@ -56,10 +57,12 @@ fn folder() -> PathBuf {
     target_dir().join("firmware")
 }
 
-/// Builds the client in C, for a link, by comparison or not, with windows of a model from `models/`.
+/// Builds the client in C, for a link, by comparison or not, with windows of a model from
+/// `models/`.
 pub(crate) fn in_c(link: &str, compared: bool, model: &str, windows: u64) -> Result<Built, String> {
     let model = root().join("models").join(model).with_extension("minionn");
-    let (compare, folder) = if compared { ("1", format!("{link}-compare")) } else { ("", link.to_owned()) };
+    let (compare, folder) =
+        if compared { ("1", format!("{link}-compare")) } else { ("", link.to_owned()) };
     let path = target_dir().join("embedded-c").join(folder).join("sensor.elf");
     run(command("make --silent --directory embedded-demo/c")
         .arg(format!("LINK={link}"))

@@ -4,7 +4,8 @@
 pub(crate) struct Client {
     /// Bytes, plan and windows included.
     pub(crate) flash: u64,
-    /// Bytes in all: static variables (workspace and network buffers among them) and deepest stack.
+    /// Bytes in all: static variables (workspace and network buffers among them) and deepest
+    /// stack.
     pub(crate) ram: u64,
     /// Instructions, link apart.
     pub(crate) set_up: u64,
@@ -14,13 +15,15 @@ pub(crate) struct Client {
 const SENSOR: Client = Client { flash: 128 << 10, ram: 96 << 10, set_up: 60_000_000 };
 /// The same by comparison, which is more code.
 const SENSOR_COMPARED: Client = Client { flash: 192 << 10, ..SENSOR };
-/// The same in C over Ethernet, where 128 KiB are missed: 11 kB more than Rust takes, as over a UART.
+/// The same in C over Ethernet, where 128 KiB are missed: 11 kB more than Rust takes, as over a
+/// UART.
 const SENSOR_IN_C_ON_ETHERNET: Client = Client { flash: 140 << 10, ..SENSOR };
 /// The auto-encoder, 640-…-640.
 const ANOMALY: Client = Client { flash: 1 << 20, ram: 128 << 10, set_up: 60_000_000 };
 
 impl Client {
-    /// By the network's name in `models/`, the firmware's language, the link, and whether activations are compared.
+    /// By the network's name in `models/`, the firmware's language, the link, and whether
+    /// activations are compared.
     pub(crate) fn of(model: &str, language: &str, link: &str, compared: bool) -> Self {
         match (model, language, link) {
             ("anomaly", ..) => ANOMALY,
@@ -31,7 +34,8 @@ impl Client {
     }
 }
 
-/// By comparison: how many times fewer bytes a window takes online than by circuits, and how many percent of the instructions in all.
+/// By comparison: how many times fewer bytes a window takes online than by circuits, and how many
+/// percent of the instructions in all.
 pub(crate) const COMPARED_FEWER_BYTES: u64 = 8;
 pub(crate) const COMPARED_INSTRUCTIONS: u64 = 150;
 /// Bytes of RAM of a server in all.
@@ -42,9 +46,11 @@ pub(crate) const HEAP: &[&str] = &["malloc", "__rust_alloc", "__rdl_alloc", "_sb
 pub(crate) const FORMATTING: &[&str] = &["4core3fmt"];
 /// Symbols of what a panic needs.
 pub(crate) const PANICS: &[&str] = &["panic", "unwind"];
-/// Bytes of all of these. Branches that the compiler puts at the end of an asynchronous function and before a division end there, in a jump to the
-/// handler, without a message, a place, or unwinding.
+/// Bytes of all of these. Branches that the compiler puts at the end of an asynchronous function
+/// and before a division end there, in a jump to the handler, without a message, a place, or
+/// unwinding.
 pub(crate) const PANIC: u64 = 96;
-/// Bytes that the server's process may grow by for each of the first sessions that are cut off. One holds more; some stay with the allocator: after
-/// twenty there are 3 MB, and no more after a hundred.
+/// Bytes that the server's process may grow by for each of the first sessions that are cut off. One
+/// holds more; some stay with the allocator: after twenty there are 3 MB, and no more after a
+/// hundred.
 pub(crate) const SERVER_GROWTH: u64 = 512 << 10;

@@ -1,4 +1,5 @@
-//! The firmware in QEMU: built, run against `minionn serve`, measured, cut off, held against plan and limits.
+//! The firmware in QEMU: built, run against `minionn serve`, measured, cut off, held against plan
+//! and limits.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -47,7 +48,8 @@ const WINDOWS_COMPARED: u64 = 3;
 const CUTS: usize = 6;
 const CUTS_COMPARED: usize = 2;
 
-const SELF_TEST: Firmware = Firmware { package: "minionn-selftest", binary: "selftest", features: "", model: "none" };
+const SELF_TEST: Firmware =
+    Firmware { package: "minionn-selftest", binary: "selftest", features: "", model: "none" };
 
 /// A client for a board, by its features.
 const fn client_for(features: &'static str) -> Firmware {
@@ -74,8 +76,12 @@ const BOARDS: [&str; 3] = ["stm32f407", "stm32f429", "nrf52840"];
 /// Clippy for every program and board: a program is built for one board at a time.
 pub(crate) fn lints() -> Result<()> {
     let boards = ["mps2-an386", "mps2-an386,ethernet", "netduinoplus2"].into_iter().chain(BOARDS);
-    let ethernet = Firmware { package: "minionn-c-ethernet", binary: "", features: "", model: MODEL };
-    boards.map(client_for).chain([SELF_TEST, SERVER, ethernet]).try_for_each(|firmware| firmware.lint())
+    let ethernet =
+        Firmware { package: "minionn-c-ethernet", binary: "", features: "", model: MODEL };
+    boards
+        .map(client_for)
+        .chain([SELF_TEST, SERVER, ethernet])
+        .try_for_each(|firmware| firmware.lint())
 }
 
 /// Everything. Returns a few words and the tables.
@@ -85,14 +91,18 @@ pub(crate) fn all() -> Result<(String, String)> {
     for board in BOARDS {
         client_for(board).build()?;
     }
-    let (serial, ethernet) = (client_for("mps2-an386").build()?, client_for("mps2-an386,ethernet").build()?);
+    let (serial, ethernet) =
+        (client_for("mps2-an386").build()?, client_for("mps2-an386,ethernet").build()?);
     let netduino = client_for("netduinoplus2").build()?;
     let anomaly = client_of(ANOMALY, "mps2-an386,ethernet").build()?;
     let compared = client_for("mps2-an386,ethernet,compare").build()?;
     let [c_serial, c_ethernet, c_compared] =
-        [("serial", false), ("ethernet", false), ("ethernet", true)].map(|(link, compared)| firmware::in_c(link, compared, MODEL, WINDOWS));
+        [("serial", false), ("ethernet", false), ("ethernet", true)]
+            .map(|(link, compared)| firmware::in_c(link, compared, MODEL, WINDOWS));
     let (c_serial, c_ethernet, c_compared) = (c_serial?, c_ethernet?, c_compared?);
-    for firmware in [&serial, &ethernet, &netduino, &anomaly, &compared, &c_serial, &c_ethernet, &c_compared] {
+    for firmware in
+        [&serial, &ethernet, &netduino, &anomaly, &compared, &c_serial, &c_ethernet, &c_compared]
+    {
         without("heap", firmware, limits::HEAP)?;
     }
     for firmware in [&serial, &netduino, &c_serial] {
@@ -100,12 +110,25 @@ pub(crate) fn all() -> Result<(String, String)> {
         panics_in_few_bytes(firmware)?;
     }
     let device_servers = [(SERVER.build()?, false), (SERVER_COMPARED.build()?, true)];
-    let client =
-        |machine, language, firmware, link, windows| Setting { machine, model: MODEL, language, firmware, link, compared: false, windows };
-    let over_serial = |machine, language, firmware| client(machine, language, firmware, "UART", WINDOWS_SERIAL);
+    let client = |machine, language, firmware, link, windows| Setting {
+        machine,
+        model: MODEL,
+        language,
+        firmware,
+        link,
+        compared: false,
+        windows,
+    };
+    let over_serial =
+        |machine, language, firmware| client(machine, language, firmware, "UART", WINDOWS_SERIAL);
     let over_ethernet = |language, firmware| client(MPS2, language, firmware, "Ethernet", WINDOWS);
-    let by_comparison = |language, firmware| Setting { compared: true, windows: WINDOWS_COMPARED, ..over_ethernet(language, firmware) };
-    let of_anomaly = Setting { model: ANOMALY, windows: WINDOWS_ANOMALY, ..over_ethernet("Rust", &anomaly) };
+    let by_comparison = |language, firmware| Setting {
+        compared: true,
+        windows: WINDOWS_COMPARED,
+        ..over_ethernet(language, firmware)
+    };
+    let of_anomaly =
+        Setting { model: ANOMALY, windows: WINDOWS_ANOMALY, ..over_ethernet("Rust", &anomaly) };
     let (rows, served) = thread::scope(|scope| {
         let (minionn, power) = (&minionn, &[Loss::Power]);
         let others = [
@@ -115,23 +138,35 @@ pub(crate) fn all() -> Result<(String, String)> {
             scope.spawn(|| on_ethernet(minionn, &over_ethernet("C", &c_ethernet), CUTS, power)),
             scope.spawn(|| on_serial(minionn, &over_serial(MPS2, "C", &c_serial))),
             scope.spawn(|| on_ethernet(minionn, &of_anomaly, 0, power)),
-            scope.spawn(|| on_ethernet(minionn, &by_comparison("Rust", &compared), CUTS_COMPARED, power)),
+            scope.spawn(|| {
+                on_ethernet(minionn, &by_comparison("Rust", &compared), CUTS_COMPARED, power)
+            }),
             scope.spawn(|| on_ethernet(minionn, &by_comparison("C", &c_compared), 0, power)),
         ];
         let serving = scope.spawn(|| {
-            let serve =
-                |(server, compared): &(Built, bool)| device::serve(minionn, server, *compared, &client::model_file(MODEL, "minionn"));
+            let serve = |(server, compared): &(Built, bool)| {
+                device::serve(minionn, server, *compared, &client::model_file(MODEL, "minionn"))
+            };
             device_servers.iter().map(serve).collect::<Result<Vec<_>>>()
         });
-        let first = on_ethernet(minionn, &over_ethernet("Rust", &ethernet), CUTS, &[Loss::Power, Loss::Connection]);
-        let joined = others.into_iter().map(|run| run.join().map_err(|_| "a run ended early".to_owned())?);
+        let first = on_ethernet(
+            minionn,
+            &over_ethernet("Rust", &ethernet),
+            CUTS,
+            &[Loss::Power, Loss::Connection],
+        );
+        let joined =
+            others.into_iter().map(|run| run.join().map_err(|_| "a run ended early".to_owned())?);
         let rows = core::iter::once(first).chain(joined).collect::<Result<Vec<Row>>>()?;
         let served = serving.join().map_err(|_| "the device's server ended early".to_owned())??;
         Ok::<_, String>((rows, served))
     })?;
     Row::check_pairs(&rows)?;
     let windows = 2 * WINDOWS + 3 * WINDOWS_SERIAL + WINDOWS_ANOMALY + 2 * WINDOWS_COMPARED;
-    let words = format!("{tested}; {windows} windows, {} sessions cut and survived", 2 * CUTS + CUTS_COMPARED + 3);
+    let words = format!(
+        "{tested}; {windows} windows, {} sessions cut and survived",
+        2 * CUTS + CUTS_COMPARED + 3
+    );
     Ok((words, format!("{}\n{}", Row::table(&rows), device::Row::table(&served))))
 }
 
@@ -142,7 +177,8 @@ pub(crate) fn results() -> Result<String> {
         "# What the firmware takes\n\nWritten by `cargo xtask results`; [README.md](README.md) says what the columns mean. Bytes, and instructions \
          in QEMU.\n\n{tables}"
     );
-    std::fs::write(root().join("embedded-demo/RESULTS.md"), text).map_err(|error| error.to_string())?;
+    std::fs::write(root().join("embedded-demo/RESULTS.md"), text)
+        .map_err(|error| error.to_string())?;
     Ok(words)
 }
 
@@ -188,7 +224,8 @@ fn on_ethernet(minionn: &Path, setting: &Setting<'_>, cuts: usize, losses: &[Los
 /// Some windows; then a session that is cut by a loss of power.
 fn on_serial(minionn: &Path, setting: &Setting<'_>) -> Result<Row> {
     let (wire, terminal) = Wire::to_terminal()?;
-    let server = Server::on_serial(minionn, &client::model_file(setting.model, "minionn"), &terminal.name)?;
+    let server =
+        Server::on_serial(minionn, &client::model_file(setting.model, "minionn"), &terminal.name)?;
     let wiring = Wiring::Serial(wire.port);
     let row = setting.check(&setting.run(wiring)?)?;
     server.session()?;
@@ -200,13 +237,22 @@ fn on_serial(minionn: &Path, setting: &Setting<'_>) -> Result<Row> {
 
 /// Refuses a firmware with such symbols.
 fn without(what: &str, firmware: &Built, words: &[&str]) -> Result<()> {
-    let found: Vec<_> = firmware.elf.symbols_with(words)?.into_iter().map(|(name, _)| name).collect();
-    if found.is_empty() { Ok(()) } else { Err(format!("{} has a {what}: {}", firmware.path.display(), found.join(", "))) }
+    let found: Vec<_> =
+        firmware.elf.symbols_with(words)?.into_iter().map(|(name, _)| name).collect();
+    if found.is_empty() {
+        Ok(())
+    } else {
+        Err(format!("{} has a {what}: {}", firmware.path.display(), found.join(", ")))
+    }
 }
 
 /// Refuses a firmware in which more is left of panics than jumps to the handler.
 fn panics_in_few_bytes(firmware: &Built) -> Result<()> {
     let found = firmware.elf.symbols_with(limits::PANICS)?;
     let bytes: u64 = found.iter().map(|(_, size)| size).sum();
-    if bytes <= limits::PANIC { Ok(()) } else { Err(format!("{}: {bytes} bytes for panics: {found:?}", firmware.path.display())) }
+    if bytes <= limits::PANIC {
+        Ok(())
+    } else {
+        Err(format!("{}: {bytes} bytes for panics: {found:?}", firmware.path.display()))
+    }
 }

@@ -1,4 +1,5 @@
-//! Power loss: a session that is cut off at a random byte leaves nothing behind, and the device starts again.
+//! Power loss: a session that is cut off at a random byte leaves nothing behind, and the device
+//! starts again.
 
 use super::client::Setting;
 use super::emulator::Wiring;
@@ -22,14 +23,30 @@ pub(crate) enum Loss {
     Connection,
 }
 
-/// Cuts one session after at most `most` bytes, and has the device start again. Returns where it was cut.
-pub(crate) fn survive(setting: &Setting<'_>, server: &Server, wire: &Wire, wiring: Wiring, loss: Loss, most: u64) -> Result<u64, String> {
+/// Cuts one session after at most `most` bytes, and has the device start again. Returns where it
+/// was cut.
+pub(crate) fn survive(
+    setting: &Setting<'_>,
+    server: &Server,
+    wire: &Wire,
+    wiring: Wiring,
+    loss: Loss,
+    most: u64,
+) -> Result<u64, String> {
     let at = random_below(most)?.max(1);
-    cut(setting, server, wire, wiring, loss, at).map_err(|why| format!("{why}\n({loss:?} cut after {at} bytes)"))?;
+    cut(setting, server, wire, wiring, loss, at)
+        .map_err(|why| format!("{why}\n({loss:?} cut after {at} bytes)"))?;
     Ok(at)
 }
 
-fn cut(setting: &Setting<'_>, server: &Server, wire: &Wire, wiring: Wiring, loss: Loss, at: u64) -> Result<(), String> {
+fn cut(
+    setting: &Setting<'_>,
+    server: &Server,
+    wire: &Wire,
+    wiring: Wiring,
+    loss: Loss,
+    at: u64,
+) -> Result<(), String> {
     wire.cut_after(at);
     let mut emulator = setting.start(wiring)?;
     let start = Instant::now();
@@ -57,7 +74,12 @@ fn cut(setting: &Setting<'_>, server: &Server, wire: &Wire, wiring: Wiring, loss
             None if session.predictions == setting.windows => return Ok(()),
             // Cut before its first byte: nothing was asked for.
             None if session.predictions == 0 && broken == 0 => {}
-            None => return Err(format!("a session ended in order after {} predictions", session.predictions)),
+            None => {
+                return Err(format!(
+                    "a session ended in order after {} predictions",
+                    session.predictions
+                ));
+            }
         }
     }
 }

@@ -39,8 +39,15 @@ impl Server {
 
     fn start(minionn: &Path, model: &Path, place: &[&str]) -> Result<Self, String> {
         let mut command = Command::new(minionn);
-        command.arg("serve").arg(model).arg("--json").args(place).stdin(Stdio::null()).stdout(Stdio::piped());
-        let mut child = command.spawn().map_err(|error| format!("{}: {error}", minionn.display()))?;
+        command
+            .arg("serve")
+            .arg(model)
+            .arg("--json")
+            .args(place)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped());
+        let mut child =
+            command.spawn().map_err(|error| format!("{}: {error}", minionn.display()))?;
         let stdout = child.stdout.take().ok_or("the server has no output")?;
         let (sender, events) = channel();
         thread::spawn(move || {
@@ -51,7 +58,8 @@ impl Server {
             }
         });
         let mut server = Self { child, events, address: String::new() };
-        server.address = server.event("listening")?["address"].as_str().unwrap_or_default().to_owned();
+        server.address =
+            server.event("listening")?["address"].as_str().unwrap_or_default().to_owned();
         Ok(server)
     }
 
@@ -64,12 +72,22 @@ impl Server {
     /// How the next session ended.
     pub(crate) fn session(&self) -> Result<Session, String> {
         let value = self.event("session")?;
-        Ok(Session { predictions: value["predictions"].as_u64().unwrap_or(0), error: value["error"].as_str().map(str::to_owned) })
+        Ok(Session {
+            predictions: value["predictions"].as_u64().unwrap_or(0),
+            error: value["error"].as_str().map(str::to_owned),
+        })
     }
 
     fn event(&self, kind: &str) -> Result<Value, String> {
-        let value = self.events.recv_timeout(PATIENCE).map_err(|_| format!("the server said nothing of '{kind}'"))?;
-        if value["event"] == kind { Ok(value) } else { Err(format!("the server said {value} instead of '{kind}'")) }
+        let value = self
+            .events
+            .recv_timeout(PATIENCE)
+            .map_err(|_| format!("the server said nothing of '{kind}'"))?;
+        if value["event"] == kind {
+            Ok(value)
+        } else {
+            Err(format!("the server said {value} instead of '{kind}'"))
+        }
     }
 
     /// Bytes of memory that the process holds. `None` where the system does not say.

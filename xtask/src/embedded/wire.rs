@@ -23,7 +23,10 @@ struct Budget(Arc<AtomicU64>);
 impl Budget {
     /// Takes up to `bytes` from it.
     fn spend(&self, bytes: usize) -> usize {
-        let left = self.0.fetch_update(SeqCst, SeqCst, |left| Some(left.saturating_sub(bytes as u64))).unwrap_or(0);
+        let left = self
+            .0
+            .fetch_update(SeqCst, SeqCst, |left| Some(left.saturating_sub(bytes as u64)))
+            .unwrap_or(0);
         left.min(bytes as u64) as usize
     }
 
@@ -48,14 +51,20 @@ impl Wire {
     fn listen() -> Result<(Self, TcpListener), String> {
         let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| error.to_string())?;
         let port = listener.local_addr().map_err(|error| error.to_string())?.port();
-        let wire = Self { port, budget: Budget(Arc::new(AtomicU64::new(u64::MAX))), connected: Arc::default(), greetings: Arc::default() };
+        let wire = Self {
+            port,
+            budget: Budget(Arc::new(AtomicU64::new(u64::MAX))),
+            connected: Arc::default(),
+            greetings: Arc::default(),
+        };
         Ok((wire, listener))
     }
 
     /// To a server's TCP port; each connection to a new one.
     pub(crate) fn to_tcp(server: u16) -> Result<Self, String> {
         let (wire, listener) = Self::listen()?;
-        let (budget, connected, greetings) = (wire.budget.clone(), wire.connected.clone(), wire.greetings.clone());
+        let (budget, connected, greetings) =
+            (wire.budget.clone(), wire.connected.clone(), wire.greetings.clone());
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
                 let Ok(far) = TcpStream::connect(("127.0.0.1", server)) else { continue };
@@ -69,8 +78,8 @@ impl Wire {
         Ok(wire)
     }
 
-    /// To a pseudo-terminal, whose other end a server opens under the name returned. What is sent while no emulator is connected is lost, as
-    /// on a wire with nobody at its end.
+    /// To a pseudo-terminal, whose other end a server opens under the name returned. What is sent
+    /// while no emulator is connected is lost, as on a wire with nobody at its end.
     pub(crate) fn to_terminal() -> Result<(Self, Terminal), String> {
         let (wire, listener) = Self::listen()?;
         let (mut near, far) = TTYPort::pair().map_err(|error| error.to_string())?;
@@ -80,7 +89,8 @@ impl Wire {
         writer.set_timeout(PATIENCE).map_err(|error| error.to_string())?;
         let (up, down) = (wire.budget.clone(), wire.budget.clone());
         let device: Arc<Mutex<Option<TcpStream>>> = Arc::default();
-        let (connected, greetings, to_device) = (wire.connected.clone(), wire.greetings.clone(), device.clone());
+        let (connected, greetings, to_device) =
+            (wire.connected.clone(), wire.greetings.clone(), device.clone());
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
                 remember(&connected, [&stream]);
@@ -123,14 +133,19 @@ impl Wire {
         self.budget.is_spent()
     }
 
-    /// Whether no device began a session as another one did: each has a nonce of its own, made from its seed.
+    /// Whether no device began a session as another one did: each has a nonce of its own, made from
+    /// its seed.
     pub(crate) fn all_greetings_differ(&self) -> Result<(), String> {
         let mut greetings = lock(&self.greetings).clone();
         greetings.retain(|greeting| greeting.len() == Greeting::MAX);
         let all = greetings.len();
         greetings.sort();
         greetings.dedup();
-        if all > 0 && greetings.len() == all { Ok(()) } else { Err(format!("of {all} greetings only {} differ", greetings.len())) }
+        if all > 0 && greetings.len() == all {
+            Ok(())
+        } else {
+            Err(format!("of {all} greetings only {} differ", greetings.len()))
+        }
     }
 
     /// Breaks every connection now.
@@ -150,7 +165,12 @@ pub(crate) struct Terminal {
 }
 
 /// Moves bytes until one side ends or the wire is cut. Notes the first ones.
-fn pump(mut from: TcpStream, mut to: impl Write + Close, budget: &Budget, greetings: Option<&Greetings>) {
+fn pump(
+    mut from: TcpStream,
+    mut to: impl Write + Close,
+    budget: &Budget,
+    greetings: Option<&Greetings>,
+) {
     let mut bytes = [0; BUFFER];
     let mut first = Vec::new();
     while let Ok(n @ 1..) = from.read(&mut bytes) {

@@ -2,13 +2,16 @@
 
 use crate::hash::Block;
 
-/// Vectors under one key that are worked on at once: enough to hide the latency of AES instructions, a pair on small machines
-/// (bit-sliced software does two blocks for the price of one).
+/// Vectors under one key that are worked on at once: enough to hide the latency of AES
+/// instructions, a pair on small machines (bit-sliced software does two blocks for the price of
+/// one).
 pub(crate) const FLIGHT: usize = if cfg!(target_pointer_width = "64") { 8 } else { 2 };
 
-/// One way to work on several blocks side by side. A value is the proof that the CPU has the instructions.
+/// One way to work on several blocks side by side. A value is the proof that the CPU has the
+/// instructions.
 ///
-/// All methods are `#[inline(always)]`, so that they become part of a function that is compiled for these instructions.
+/// All methods are `#[inline(always)]`, so that they become part of a function that is compiled for
+/// these instructions.
 pub(crate) trait Vectors: Copy {
     /// [`Self::BLOCKS`] blocks.
     type Vector: Copy;
@@ -40,9 +43,14 @@ pub(crate) trait Machine: Vectors {
     type Keys<const L: usize>;
 
     /// AES under the key of `lane`, on all vectors.
-    fn encrypt<const L: usize, const M: usize>(self, keys: &Self::Keys<L>, lane: usize, x: &mut [Self::Vector; M]);
-    /// AES under the keys of the lanes from `first` on: block `i` of every vector of `x[g]` belongs to lane `first + g · BLOCKS + i`.
-    /// What happens to lanes from `L` on is of no use.
+    fn encrypt<const L: usize, const M: usize>(
+        self,
+        keys: &Self::Keys<L>,
+        lane: usize,
+        x: &mut [Self::Vector; M],
+    );
+    /// AES under the keys of the lanes from `first` on: block `i` of every vector of `x[g]` belongs
+    /// to lane `first + g · BLOCKS + i`. What happens to lanes from `L` on is of no use.
     fn encrypt_lanes<const L: usize, const M: usize, const G: usize>(
         self,
         keys: &Self::Keys<L>,
@@ -76,7 +84,12 @@ pub(crate) fn in_flight<X: Machine>(machine: X, blocks: &mut [Block], pass: &mut
 
 /// As many passes over `M` vectors as fit; returns what is left.
 #[inline(always)]
-fn passes<'b, X: Machine, const M: usize>(machine: X, blocks: &'b mut [Block], at: &mut usize, pass: &mut impl Pass<X>) -> &'b mut [Block] {
+fn passes<'b, X: Machine, const M: usize>(
+    machine: X,
+    blocks: &'b mut [Block],
+    at: &mut usize,
+    pass: &mut impl Pass<X>,
+) -> &'b mut [Block] {
     let mut chunks = blocks.chunks_exact_mut(M * X::BLOCKS);
     for chunk in &mut chunks {
         pass_once::<X, M>(machine, chunk, at, pass);
@@ -85,7 +98,12 @@ fn passes<'b, X: Machine, const M: usize>(machine: X, blocks: &'b mut [Block], a
 }
 
 #[inline(always)]
-fn pass_once<X: Machine, const M: usize>(machine: X, chunk: &mut [Block], at: &mut usize, pass: &mut impl Pass<X>) {
+fn pass_once<X: Machine, const M: usize>(
+    machine: X,
+    chunk: &mut [Block],
+    at: &mut usize,
+    pass: &mut impl Pass<X>,
+) {
     let mut x = [machine.splat(0); M];
     for (x, from) in x.iter_mut().zip(chunk.chunks(X::BLOCKS)) {
         *x = machine.load(from);

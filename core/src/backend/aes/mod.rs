@@ -1,6 +1,8 @@
-//! AES-128 on labels, in lanes: one key for each lane, many blocks at once, in the best way that the CPU has.
+//! AES-128 on labels, in lanes: one key for each lane, many blocks at once, in the best way that
+//! the CPU has.
 //!
-//! Work on scheduled keys is a `Job`, written once over `Machine` and compiled for every [`Path`]. All give the same bits.
+//! Work on scheduled keys is a `Job`, written once over `Machine` and compiled for every [`Path`].
+//! All give the same bits.
 
 mod machine;
 #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
@@ -19,7 +21,8 @@ use rounds::RoundKeys;
 /// A way to do AES.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Path {
-    /// The `aes` crate: constant-time software, or the processor's instructions for the blocks of one key.
+    /// The `aes` crate: constant-time software, or the processor's instructions for the blocks of
+    /// one key.
     Portable,
     /// AES-NI, one block to a vector.
     AesNi,
@@ -33,7 +36,8 @@ pub enum Path {
 
 impl Path {
     /// All of them, the best last.
-    pub const ALL: [Self; 5] = [Self::Portable, Self::AesNi, Self::Vaes256, Self::Vaes512, Self::Neon];
+    pub const ALL: [Self; 5] =
+        [Self::Portable, Self::AesNi, Self::Vaes256, Self::Vaes512, Self::Neon];
 
     /// Whether this CPU can go it, in this build.
     #[must_use]
@@ -71,7 +75,11 @@ impl Fast {
             Path::Vaes256 => x86::Vaes256::detect().map(Self::Vaes256),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
             Path::Vaes512 => x86::Vaes512::detect().map(Self::Vaes512),
-            #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
+            #[cfg(all(
+                target_arch = "aarch64",
+                target_endian = "little",
+                not(feature = "force-portable")
+            ))]
             Path::Neon => neon::Neon::detect().map(Self::Neon),
             _ => None,
         }
@@ -87,7 +95,11 @@ impl Fast {
             Self::Vaes256(machine) => machine.schedule(keys, to),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
             Self::Vaes512(machine) => machine.schedule(keys, to),
-            #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
+            #[cfg(all(
+                target_arch = "aarch64",
+                target_endian = "little",
+                not(feature = "force-portable")
+            ))]
             Self::Neon(machine) => machine.schedule(keys, to),
         }
     }
@@ -102,7 +114,11 @@ impl Fast {
             Self::Vaes256(machine) => machine.run(job, keys),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
             Self::Vaes512(machine) => machine.run(job, keys),
-            #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
+            #[cfg(all(
+                target_arch = "aarch64",
+                target_endian = "little",
+                not(feature = "force-portable")
+            ))]
             Self::Neon(machine) => machine.run(job, keys),
         }
     }
@@ -131,7 +147,9 @@ impl<const L: usize> Lanes<L> {
     #[must_use]
     #[inline]
     pub fn on(path: Path, keys: &[Block; L]) -> Self {
-        let Some(fast) = Fast::on(path) else { return Self(Scheduled::Portable(Ciphers::new(keys))) };
+        let Some(fast) = Fast::on(path) else {
+            return Self(Scheduled::Portable(Ciphers::new(keys)));
+        };
         let mut lanes = Self(Scheduled::Fast(fast, RoundKeys::unscheduled()));
         lanes.replace(keys);
         lanes
@@ -181,7 +199,11 @@ struct Encrypt<'b> {
 impl<const L: usize> Job<L> for Encrypt<'_> {
     #[inline(always)]
     fn run<X: Machine>(self, machine: X, keys: &X::Keys<L>) {
-        in_flight(machine, self.blocks, &mut EncryptPass::<X, L> { machine, keys, lane: self.lane });
+        in_flight(
+            machine,
+            self.blocks,
+            &mut EncryptPass::<X, L> { machine, keys, lane: self.lane },
+        );
     }
 }
 
@@ -247,6 +269,9 @@ mod tests {
     fn the_best_path_is_here() {
         assert!(Path::best().is_here());
         assert!(Path::Portable.is_here());
-        assert_eq!(Path::best() == Path::Portable, Path::ALL.iter().filter(|path| path.is_here()).count() == 1);
+        assert_eq!(
+            Path::best() == Path::Portable,
+            Path::ALL.iter().filter(|path| path.is_here()).count() == 1
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! AES by the `aes` crate: constant-time software, or the processor's instructions for one key at a time.
+//! AES by the `aes` crate: constant-time software, or the processor's instructions for one key at a
+//! time.
 
 #![allow(unsafe_code)]
 
@@ -96,15 +97,28 @@ impl Machine for Portable {
     type Keys<const L: usize> = Ciphers<L>;
 
     #[inline(always)]
-    fn encrypt<const L: usize, const M: usize>(self, keys: &Ciphers<L>, lane: usize, x: &mut [Block; M]) {
+    fn encrypt<const L: usize, const M: usize>(
+        self,
+        keys: &Ciphers<L>,
+        lane: usize,
+        x: &mut [Block; M],
+    ) {
         let Some(cipher) = keys.0.get(lane) else { return };
         x.iter_mut().for_each(|x| *x = x.to_le());
-        cipher.encrypt_blocks(Array::cast_slice_from_core_mut(bytemuck::must_cast_slice_mut::<_, [u8; 16]>(x)));
+        cipher.encrypt_blocks(Array::cast_slice_from_core_mut(bytemuck::must_cast_slice_mut::<
+            _,
+            [u8; 16],
+        >(x)));
         x.iter_mut().for_each(|x| *x = Block::from_le(*x));
     }
 
     #[inline(always)]
-    fn encrypt_lanes<const L: usize, const M: usize, const G: usize>(self, keys: &Ciphers<L>, first: usize, x: &mut [[Block; M]; G]) {
+    fn encrypt_lanes<const L: usize, const M: usize, const G: usize>(
+        self,
+        keys: &Ciphers<L>,
+        first: usize,
+        x: &mut [[Block; M]; G],
+    ) {
         for (lane, x) in (first..).zip(x) {
             self.encrypt(keys, lane, x);
         }

@@ -1,6 +1,9 @@
 //! AES round by round, for machines that have an instruction for it.
 
-#![cfg_attr(not(any(target_arch = "x86_64", target_arch = "aarch64")), allow(dead_code, reason = "no path there uses it"))]
+#![cfg_attr(
+    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    allow(dead_code, reason = "no path there uses it")
+)]
 
 use super::machine::{Machine, Vectors};
 use crate::hash::Block;
@@ -10,8 +13,8 @@ use zeroize::Zeroize as _;
 /// Keys of AES-128: one for each round and one before them.
 const ROUND_KEYS: usize = 11;
 
-/// The round keys of `L` lanes, round by round: the lanes of one round stand side by side, and no vector of them crosses a cache
-/// line. Wiped on drop.
+/// The round keys of `L` lanes, round by round: the lanes of one round stand side by side, and no
+/// vector of them crosses a cache line. Wiped on drop.
 #[cfg_attr(target_pointer_width = "64", repr(align(64)))]
 pub(crate) struct RoundKeys<const L: usize>([[Block; L]; ROUND_KEYS]);
 
@@ -44,7 +47,11 @@ pub(super) trait Rounds: Vectors {
 
 /// Schedules a key for each lane, four vectors at a time: each schedule is one long chain.
 #[inline(always)]
-pub(super) fn schedule<X: Rounds, const L: usize>(machine: X, keys: &[Block; L], to: &mut RoundKeys<L>) {
+pub(super) fn schedule<X: Rounds, const L: usize>(
+    machine: X,
+    keys: &[Block; L],
+    to: &mut RoundKeys<L>,
+) {
     let mut first = 0;
     while first + 4 * X::BLOCKS <= L {
         schedule_some::<X, L, 4>(machine, keys, to, first);
@@ -58,13 +65,22 @@ pub(super) fn schedule<X: Rounds, const L: usize>(machine: X, keys: &[Block; L],
 
 /// For the lanes of `M` vectors from `first` on (FIPS 197, §5.2).
 #[inline(always)]
-fn schedule_some<X: Rounds, const L: usize, const M: usize>(machine: X, keys: &[Block; L], to: &mut RoundKeys<L>, first: usize) {
+fn schedule_some<X: Rounds, const L: usize, const M: usize>(
+    machine: X,
+    keys: &[Block; L],
+    to: &mut RoundKeys<L>,
+    first: usize,
+) {
     const CONSTANTS: [u8; ROUND_KEYS] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 27, 54];
     let mut key = [machine.splat(0); M];
     for (i, (to, constant)) in to.0.iter_mut().zip(CONSTANTS).enumerate() {
         for (g, key) in key.iter_mut().enumerate() {
             let at = first + g * X::BLOCKS;
-            *key = if i == 0 { machine.load(from(keys, at)) } else { machine.next_key(*key, constant) };
+            *key = if i == 0 {
+                machine.load(from(keys, at))
+            } else {
+                machine.next_key(*key, constant)
+            };
             if let Some(to) = to.get_mut(at..) {
                 machine.store(*key, to);
             }
@@ -81,7 +97,12 @@ impl<X: Rounds> Machine for X {
     type Keys<const L: usize> = RoundKeys<L>;
 
     #[inline(always)]
-    fn encrypt<const L: usize, const M: usize>(self, keys: &RoundKeys<L>, lane: usize, x: &mut [X::Vector; M]) {
+    fn encrypt<const L: usize, const M: usize>(
+        self,
+        keys: &RoundKeys<L>,
+        lane: usize,
+        x: &mut [X::Vector; M],
+    ) {
         let [first, eight @ .., ninth, last] = &keys.0;
         let key = |keys: &[Block; L]| self.splat(keys.get(lane).copied().unwrap_or_default());
         let k = key(first);
@@ -97,14 +118,20 @@ impl<X: Rounds> Machine for X {
     }
 
     #[inline(always)]
-    fn encrypt_lanes<const L: usize, const M: usize, const G: usize>(self, keys: &RoundKeys<L>, first: usize, x: &mut [[X::Vector; M]; G]) {
+    fn encrypt_lanes<const L: usize, const M: usize, const G: usize>(
+        self,
+        keys: &RoundKeys<L>,
+        first: usize,
+        x: &mut [[X::Vector; M]; G],
+    ) {
         let lanes = |keys: &[Block; L], g: usize| self.load(from(keys, first + g * X::BLOCKS));
         let [k0, eight @ .., ninth, last] = &keys.0;
         for (g, x) in x.iter_mut().enumerate() {
             let k = lanes(k0, g);
             x.iter_mut().for_each(|x| *x = self.begin(*x, k));
         }
-        // How many are left is hidden from the compiler: it would load all keys at once, into registers that it does not have.
+        // How many are left is hidden from the compiler: it would load all keys at once, into
+        // registers that it does not have.
         for pair in black_box(eight.as_chunks::<2>().0) {
             for keys in pair {
                 for (g, x) in x.iter_mut().enumerate() {

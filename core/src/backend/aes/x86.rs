@@ -62,7 +62,8 @@ cpufeatures::new!(narrow, "aes", "ssse3");
 cpufeatures::new!(wide, "aes", "avx2");
 cpufeatures::new!(widest, "aes", "avx2", "avx512f", "vaes");
 
-/// `cpufeatures` reports VAES only where the registers of AVX-512 are saved, too; the 256-bit form does not need them.
+/// `cpufeatures` reports VAES only where the registers of AVX-512 are saved, too; the 256-bit form
+/// does not need them.
 fn has_vaes() -> bool {
     /// 0 before the first call, 1 if not, 2 if so: `cpuid` is slow in a virtual machine.
     static KNOWN: AtomicU8 = AtomicU8::new(0);
@@ -173,7 +174,8 @@ impl Rounds for AesNi {
     fn next_key(self, key: __m128i, constant: u8) -> __m128i {
         // SAFETY: `self` is the proof.
         unsafe {
-            // All columns are equal, so the shift of the last round's rows changes nothing: it substitutes, and adds the constant.
+            // All columns are equal, so the shift of the last round's rows changes nothing: it
+            // substitutes, and adds the constant.
             let rotated = _mm_shuffle_epi8(key, transmute::<[u8; 16], __m128i>(ROTATED));
             let substituted = _mm_aesenclast_si128(rotated, _mm_set1_epi32(word(constant)));
             let two = _mm_xor_si128(key, _mm_slli_si128::<4>(key));
@@ -203,7 +205,9 @@ impl Vectors for Vaes256 {
             // SAFETY: two blocks are there; `self` is the proof.
             [_, _, ..] => unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), v) },
             // SAFETY: one block is there; `self` is the proof.
-            [to] => unsafe { _mm_storeu_si128(core::ptr::from_mut(to).cast(), _mm256_castsi256_si128(v)) },
+            [to] => unsafe {
+                _mm_storeu_si128(core::ptr::from_mut(to).cast(), _mm256_castsi256_si128(v))
+            },
             [] => {}
         }
     }
@@ -275,7 +279,10 @@ impl Rounds for Vaes256 {
     fn next_key(self, key: __m256i, constant: u8) -> __m256i {
         // SAFETY: `self` is the proof.
         unsafe {
-            let rotated = _mm256_shuffle_epi8(key, _mm256_broadcastsi128_si256(transmute::<[u8; 16], __m128i>(ROTATED)));
+            let rotated = _mm256_shuffle_epi8(
+                key,
+                _mm256_broadcastsi128_si256(transmute::<[u8; 16], __m128i>(ROTATED)),
+            );
             let substituted = _mm256_aesenclast_epi128(rotated, _mm256_set1_epi32(word(constant)));
             let two = _mm256_xor_si256(key, _mm256_slli_si256::<4>(key));
             let four = _mm256_xor_si256(two, _mm256_slli_si256::<8>(two));
@@ -293,8 +300,11 @@ impl Vectors for Vaes512 {
         match from {
             // SAFETY: four blocks are there; `self` is the proof.
             [_, _, _, _, ..] => unsafe { _mm512_loadu_si512(from.as_ptr().cast()) },
-            // SAFETY: the mask has two 64-bit words for each block that is there; `self` is the proof.
-            _ => unsafe { _mm512_maskz_loadu_epi64((1 << (2 * from.len())) - 1, from.as_ptr().cast()) },
+            // SAFETY: the mask has two 64-bit words for each block that is there; `self` is the
+            // proof.
+            _ => unsafe {
+                _mm512_maskz_loadu_epi64((1 << (2 * from.len())) - 1, from.as_ptr().cast())
+            },
         }
     }
 
@@ -303,8 +313,11 @@ impl Vectors for Vaes512 {
         match to {
             // SAFETY: four blocks are there; `self` is the proof.
             [_, _, _, _, ..] => unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), v) },
-            // SAFETY: the mask has two 64-bit words for each block that is there; `self` is the proof.
-            _ => unsafe { _mm512_mask_storeu_epi64(to.as_mut_ptr().cast(), (1 << (2 * to.len())) - 1, v) },
+            // SAFETY: the mask has two 64-bit words for each block that is there; `self` is the
+            // proof.
+            _ => unsafe {
+                _mm512_mask_storeu_epi64(to.as_mut_ptr().cast(), (1 << (2 * to.len())) - 1, v)
+            },
         }
     }
 
@@ -322,7 +335,10 @@ impl Vectors for Vaes512 {
             // SAFETY: `self` is the proof.
             unsafe {
                 let low = _mm256_set_m128i(one(b), one(a));
-                _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), _mm256_set_m128i(one(d), one(c)))
+                _mm512_inserti64x4::<1>(
+                    _mm512_castsi256_si512(low),
+                    _mm256_set_m128i(one(d), one(c)),
+                )
             }
         };
         [four(a, c, e, g), four(b, d, f, h)]
@@ -376,15 +392,18 @@ impl Rounds for Vaes512 {
         unsafe { _mm512_aesenclast_epi128(x, key) }
     }
 
-    /// As with one block, but AVX-512F has no shifts and shuffles of bytes: words are rotated and moved instead, with zeros by a mask.
+    /// As with one block, but AVX-512F has no shifts and shuffles of bytes: words are rotated and
+    /// moved instead, with zeros by a mask.
     #[inline(always)]
     fn next_key(self, key: __m512i, constant: u8) -> __m512i {
         // SAFETY: `self` is the proof.
         unsafe {
             let rotated = _mm512_ror_epi32::<8>(_mm512_shuffle_epi32::<0b11_11_11_11>(key));
             let substituted = _mm512_aesenclast_epi128(rotated, _mm512_set1_epi32(word(constant)));
-            let two = _mm512_xor_si512(key, _mm512_maskz_shuffle_epi32::<0b10_01_00_00>(0xeeee, key));
-            let four = _mm512_xor_si512(two, _mm512_maskz_shuffle_epi32::<0b01_00_00_00>(0xcccc, two));
+            let two =
+                _mm512_xor_si512(key, _mm512_maskz_shuffle_epi32::<0b10_01_00_00>(0xeeee, key));
+            let four =
+                _mm512_xor_si512(two, _mm512_maskz_shuffle_epi32::<0b01_00_00_00>(0xcccc, two));
             _mm512_xor_si512(four, substituted)
         }
     }

@@ -1,7 +1,8 @@
 //! The twin with AVX2: eight values at a time.
 //!
-//! Products of odd and even lanes are taken apart, as a multiplication gives 64 bits. The transform goes through memory four times: three
-//! layers on eight vectors in registers, three times over, and three layers inside of pairs of vectors with the last of these.
+//! Products of odd and even lanes are taken apart, as a multiplication gives 64 bits. The transform
+//! goes through memory four times: three layers on eight vectors in registers, three times over,
+//! and three layers inside of pairs of vectors with the last of these.
 
 #![expect(clippy::indexing_slicing, reason = "hot; all indices are below constant lengths")]
 
@@ -27,7 +28,8 @@ fn store(to: &mut [i32; LANES], x: __m256i) {
     *to = bytemuck::must_cast(x);
 }
 
-/// A factor of all lanes or of each: in the low half of every 64 bits that of the even lanes, and that of the odd ones.
+/// A factor of all lanes or of each: in the low half of every 64 bits that of the even lanes, and
+/// that of the odd ones.
 #[derive(Clone, Copy)]
 struct Factor {
     even: __m256i,
@@ -49,7 +51,8 @@ impl Factor {
     }
 }
 
-/// A constant factor, and its product with `−q^-1 mod 2^32`: the two multiplications of a product with it do not wait for each other.
+/// A constant factor, and its product with `−q^-1 mod 2^32`: the two multiplications of a product
+/// with it do not wait for each other.
 #[derive(Clone, Copy)]
 struct Constant {
     high: Factor,
@@ -100,7 +103,11 @@ impl Prime {
     #[target_feature(enable = "avx2")]
     fn of(limb: &Limb) -> Self {
         let reciprocal = _mm256_set1_ps((limb.q as f32).recip());
-        Self { q: _mm256_set1_epi32(limb.q), minus_inverse: _mm256_set1_epi32(limb.minus_inverse), reciprocal }
+        Self {
+            q: _mm256_set1_epi32(limb.q),
+            minus_inverse: _mm256_set1_epi32(limb.minus_inverse),
+            reciprocal,
+        }
     }
 
     /// High halves of `x + m·q`, whose low halves are zero: the end of a Montgomery reduction.
@@ -116,7 +123,10 @@ impl Prime {
     #[inline]
     #[target_feature(enable = "avx2")]
     fn montgomery(self, [even, odd]: [__m256i; 2]) -> __m256i {
-        self.high([even, odd], [_mm256_mul_epi32(even, self.minus_inverse), _mm256_mul_epi32(odd, self.minus_inverse)])
+        self.high(
+            [even, odd],
+            [_mm256_mul_epi32(even, self.minus_inverse), _mm256_mul_epi32(odd, self.minus_inverse)],
+        )
     }
 
     /// [`Limb::mul`].
@@ -134,8 +144,8 @@ impl Prime {
         self.high(wide(y.high), wide(y.low))
     }
 
-    /// A value below `0.51q` congruent to `x`, `|x| ≤ 16q`: half the work of [`Limb::reduce`], by the nearest multiple of q. In single
-    /// precision `x/q` is off by less than `16·2^-22`.
+    /// A value below `0.51q` congruent to `x`, `|x| ≤ 16q`: half the work of [`Limb::reduce`], by
+    /// the nearest multiple of q. In single precision `x/q` is off by less than `16·2^-22`.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn reduce(self, x: __m256i) -> __m256i {
@@ -179,14 +189,16 @@ pub(crate) struct Factors {
 impl Factors {
     /// Of `ψ^brv(k) · 2^32 mod q`.
     pub(crate) const fn new(zetas: &[i32; N], minus_inverse: i32) -> Self {
-        let mut factors = Self { first: [[0; 2]; VECTORS], inside: [[[[0; LANES]; 2]; 7]; VECTORS / 8] };
+        let mut factors =
+            Self { first: [[0; 2]; VECTORS], inside: [[[[0; LANES]; 2]; 7]; VECTORS / 8] };
         let mut i = 0;
         while i < N {
             let low = zetas[i].wrapping_mul(minus_inverse);
             if i < VECTORS {
                 factors.first[i] = [zetas[i], low];
             } else {
-                // The layer's number, the vector in it, and the position among the first layer's N/8 factors.
+                // The layer's number, the vector in it, and the position among the first layer's
+                // N/8 factors.
                 let layer = i.ilog2() - VECTORS.ilog2();
                 let (vector, at) = (i % (1 << layer), (i >> layer) - VECTORS);
                 let slot = &mut factors.inside[at / LANES][(1 << layer) - 1 + vector];
@@ -198,7 +210,8 @@ impl Factors {
     }
 }
 
-/// Calls `layers` with every eight vectors that are a multiple of `STRIDE` apart, and with the number of their block.
+/// Calls `layers` with every eight vectors that are a multiple of `STRIDE` apart, and with the
+/// number of their block.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn between<const STRIDE: usize>(a: &mut Polynomial, layers: impl Fn(&mut [__m256i; 8], usize)) {
@@ -221,13 +234,18 @@ fn between<const STRIDE: usize>(a: &mut Polynomial, layers: impl Fn(&mut [__m256
 #[target_feature(enable = "avx2")]
 fn transpose(v: &mut [__m256i; 8]) {
     for i in [0, 2, 4, 6] {
-        (v[i], v[i + 1]) = (_mm256_unpacklo_epi32(v[i], v[i + 1]), _mm256_unpackhi_epi32(v[i], v[i + 1]));
+        (v[i], v[i + 1]) =
+            (_mm256_unpacklo_epi32(v[i], v[i + 1]), _mm256_unpackhi_epi32(v[i], v[i + 1]));
     }
     for i in [0, 1, 4, 5] {
-        (v[i], v[i + 2]) = (_mm256_unpacklo_epi64(v[i], v[i + 2]), _mm256_unpackhi_epi64(v[i], v[i + 2]));
+        (v[i], v[i + 2]) =
+            (_mm256_unpacklo_epi64(v[i], v[i + 2]), _mm256_unpackhi_epi64(v[i], v[i + 2]));
     }
     for i in 0..4 {
-        (v[i], v[i + 4]) = (_mm256_permute2x128_si256::<0x20>(v[i], v[i + 4]), _mm256_permute2x128_si256::<0x31>(v[i], v[i + 4]));
+        (v[i], v[i + 4]) = (
+            _mm256_permute2x128_si256::<0x20>(v[i], v[i + 4]),
+            _mm256_permute2x128_si256::<0x31>(v[i], v[i + 4]),
+        );
     }
     // The second round left columns 1 and 2 of every four in each other's place.
     v.swap(1, 2);
@@ -239,13 +257,26 @@ fn transpose(v: &mut [__m256i; 8]) {
 pub(crate) fn forward(limb: &Limb, a: &mut [i32; N]) {
     let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
     between::<64>(a, |v, _| forward_eight(p, v, |layer, i| Constant::zeta(limb, (1 << layer) + i)));
-    between::<8>(a, |v, block| forward_eight(p, v, |layer, i| Constant::zeta(limb, ((8 + block) << layer) + i)));
-    between::<1>(a, |v, block| forward_eight(p, v, |layer, i| Constant::zeta(limb, ((64 + block) << layer) + i)));
+    between::<8>(a, |v, block| {
+        forward_eight(p, v, |layer, i| Constant::zeta(limb, ((8 + block) << layer) + i))
+    });
+    between::<1>(a, |v, block| {
+        forward_eight(p, v, |layer, i| Constant::zeta(limb, ((64 + block) << layer) + i))
+    });
     between::<1>(a, |v, block| {
         transpose(v);
         forward_eight(p, v, |layer, i| Constant::inside(limb, block, (1 << layer) - 1 + i));
         let [v0, v1, v2, v3, v4, v5, v6, v7] = *v;
-        *v = [p.reduce(v0), p.reduce(v1), p.reduce(v2), p.reduce(v3), p.reduce(v4), p.reduce(v5), p.reduce(v6), p.reduce(v7)];
+        *v = [
+            p.reduce(v0),
+            p.reduce(v1),
+            p.reduce(v2),
+            p.reduce(v3),
+            p.reduce(v4),
+            p.reduce(v5),
+            p.reduce(v6),
+            p.reduce(v7),
+        ];
         transpose(v);
     });
 }
@@ -271,8 +302,9 @@ fn forward_eight(p: Prime, v: &mut [__m256i; 8], zeta: impl Fn(usize, usize) -> 
     p.forward(v6, v7, zeta(2, 3));
 }
 
-/// As [`super::inverse`]. Three layers turn values below `1.4q` into sums below `12q < 2^31` and products below `0.7q`. Sums of two
-/// products are left alone, so the next three begin below `1.4q` again; all larger ones are reduced.
+/// As [`super::inverse`]. Three layers turn values below `1.4q` into sums below `12q < 2^31` and
+/// products below `0.7q`. Sums of two products are left alone, so the next three begin below `1.4q`
+/// again; all larger ones are reduced.
 #[target_feature(enable = "avx2")]
 pub(crate) fn inverse(limb: &Limb, a: &mut [i32; N]) {
     let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
@@ -285,15 +317,22 @@ pub(crate) fn inverse(limb: &Limb, a: &mut [i32; N]) {
         transpose(v);
         v.reverse();
     });
-    between::<1>(a, |v, block| inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((127 - block) << layer) + i)));
-    between::<8>(a, |v, block| inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i)));
+    between::<1>(a, |v, block| {
+        inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((127 - block) << layer) + i))
+    });
+    between::<8>(a, |v, block| {
+        inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i))
+    });
     // 1/n goes into the last layer: into the factor of differences, and as a factor of sums.
     let (scale, last) = (limb.scale(N), limb.mul(limb.vectors.first[1][0], limb.scale(N)));
     let (scale, last) = (Constant::new(limb, scale), Constant::new(limb, last));
     between::<64>(a, |v, _| {
-        inverse_layers(p, v, |layer, i| if layer == 0 { last } else { Constant::zeta(limb, (1 << layer) + i) });
+        inverse_layers(p, v, |layer, i| {
+            if layer == 0 { last } else { Constant::zeta(limb, (1 << layer) + i) }
+        });
         let [v0, v1, v2, v3, ..] = *v;
-        [v[0], v[1], v[2], v[3]] = [p.times(v0, scale), p.times(v1, scale), p.times(v2, scale), p.times(v3, scale)];
+        [v[0], v[1], v[2], v[3]] =
+            [p.times(v0, scale), p.times(v1, scale), p.times(v2, scale), p.times(v3, scale)];
     });
 }
 
@@ -429,10 +468,16 @@ fn block(values: &[i32], at: usize) -> [__m256i; BLOCK] {
     bytemuck::must_cast(x)
 }
 
-/// Sums of products of both `x` with what `factors` gives for a polynomial and a block of its coefficients.
+/// Sums of products of both `x` with what `factors` gives for a polynomial and a block of its
+/// coefficients.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn sums(limb: &Limb, x: [&[i32]; 2], out: [&mut [i32]; 2], factors: impl Fn(usize, usize) -> [Factor; BLOCK]) {
+fn sums(
+    limb: &Limb,
+    x: [&[i32]; 2],
+    out: [&mut [i32]; 2],
+    factors: impl Fn(usize, usize) -> [Factor; BLOCK],
+) {
     let (p, n, zero) = (Prime::of(limb), out[0].len(), _mm256_setzero_si256());
     let polynomials = x[0].len().checked_div(n).unwrap_or(0);
     for first in (0..n).step_by(BLOCK * LANES) {
@@ -452,8 +497,10 @@ fn sums(limb: &Limb, x: [&[i32]; 2], out: [&mut [i32]; 2], factors: impl Fn(usiz
                 *sum = p.reduce(_mm256_add_epi32(*sum, p.montgomery(*wide)));
             }
         }
-        out[0][first..first + BLOCK * LANES].copy_from_slice(&bytemuck::must_cast::<_, [i32; BLOCK * LANES]>(sums[0]));
-        out[1][first..first + BLOCK * LANES].copy_from_slice(&bytemuck::must_cast::<_, [i32; BLOCK * LANES]>(sums[1]));
+        out[0][first..first + BLOCK * LANES]
+            .copy_from_slice(&bytemuck::must_cast::<_, [i32; BLOCK * LANES]>(sums[0]));
+        out[1][first..first + BLOCK * LANES]
+            .copy_from_slice(&bytemuck::must_cast::<_, [i32; BLOCK * LANES]>(sums[1]));
     }
 }
 
@@ -461,16 +508,21 @@ fn sums(limb: &Limb, x: [&[i32]; 2], out: [&mut [i32]; 2], factors: impl Fn(usiz
 #[inline]
 #[target_feature(enable = "avx2")]
 fn reduce_four(p: Prime, x: __m256i, factor: __m256i) -> __m128i {
-    let montgomery = |x| _mm256_add_epi64(x, _mm256_mul_epi32(_mm256_mul_epi32(x, p.minus_inverse), p.q));
+    let montgomery =
+        |x| _mm256_add_epi64(x, _mm256_mul_epi32(_mm256_mul_epi32(x, p.minus_inverse), p.q));
     let x = _mm256_mul_epi32(_mm256_srli_epi64::<32>(montgomery(x)), factor);
-    _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(montgomery(x), _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7)))
+    _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(
+        montgomery(x),
+        _mm256_setr_epi32(1, 3, 5, 7, 1, 3, 5, 7),
+    ))
 }
 
 /// As [`super::reduce_signed`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) {
     debug_assert_eq!(x.len(), out.len());
-    let (p, r2, sign) = (Prime::of(limb), _mm256_set1_epi64x(limb.r2.into()), _mm256_set1_epi64x(1 << (bits - 1)));
+    let (p, r2, sign) =
+        (Prime::of(limb), _mm256_set1_epi64x(limb.r2.into()), _mm256_set1_epi64x(1 << (bits - 1)));
     let ((x, x_rest), (fours, out)) = (x.as_chunks::<4>(), out.as_chunks_mut::<4>());
     for (out, &x) in fours.iter_mut().zip(x) {
         let x = _mm256_sub_epi64(_mm256_xor_si256(bytemuck::must_cast(x), sign), sign);
@@ -484,14 +536,24 @@ pub(crate) fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) 
 pub(crate) fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32]) {
     debug_assert_eq!(m.len(), out.len());
     let all = |x: u64| _mm256_set1_epi64x(x as i64);
-    let (p, inverse, half) = (Prime::of(limb), all(i64::from(encoding.inverse) as u64), (1 << encoding.bits) / 2);
-    let (half, mask, low, high) = (all(half), all((1 << encoding.bits) - 1), all(encoding.q_mod_p), all(encoding.q_mod_p >> 32));
+    let (p, inverse, half) =
+        (Prime::of(limb), all(i64::from(encoding.inverse) as u64), (1 << encoding.bits) / 2);
+    let (half, mask, low, high) = (
+        all(half),
+        all((1 << encoding.bits) - 1),
+        all(encoding.q_mod_p),
+        all(encoding.q_mod_p >> 32),
+    );
     let ((m, m_rest), (fours, out)) = (m.as_chunks::<4>(), out.as_chunks_mut::<4>());
     for (out, &m) in fours.iter_mut().zip(m) {
         let m: __m256i = bytemuck::must_cast(m);
-        let cross = _mm256_add_epi64(_mm256_mul_epu32(m, high), _mm256_mul_epu32(_mm256_srli_epi64::<32>(m), low));
+        let cross = _mm256_add_epi64(
+            _mm256_mul_epu32(m, high),
+            _mm256_mul_epu32(_mm256_srli_epi64::<32>(m), low),
+        );
         let product = _mm256_add_epi64(_mm256_mul_epu32(m, low), _mm256_slli_epi64::<32>(cross));
-        let numerator = _mm256_sub_epi64(half, _mm256_and_si256(_mm256_add_epi64(product, half), mask));
+        let numerator =
+            _mm256_sub_epi64(half, _mm256_and_si256(_mm256_add_epi64(product, half), mask));
         *out = bytemuck::must_cast(reduce_four(p, numerator, inverse));
     }
     portable::encode(limb, encoding, m_rest, out);
@@ -505,26 +567,43 @@ pub(crate) fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut 
     let all = |x: u64| _mm256_set1_epi64x(x as i64);
     let [k0, k1, k2, k3] = uniform.powers;
     let (k0, k1, k2, k3) = (all(k0), all(k1), all(k2), all(k3));
-    let (mask0, mask1, centre) = (all(uniform.mask[0]), all(uniform.mask[1]), _mm_set1_epi32(uniform.centre));
+    let (mask0, mask1, centre) =
+        (all(uniform.mask[0]), all(uniform.mask[1]), _mm_set1_epi32(uniform.centre));
     let ((words, words_rest), (fours, out)) = (words.as_chunks::<4>(), out.as_chunks_mut::<4>());
     for (out, &four) in fours.iter_mut().zip(words) {
         let [a, b]: [__m256i; 2] = bytemuck::must_cast(four);
         // Words 0, 2, 1, 3.
-        let (low, high) = (_mm256_and_si256(_mm256_unpacklo_epi64(a, b), mask0), _mm256_and_si256(_mm256_unpackhi_epi64(a, b), mask1));
+        let (low, high) = (
+            _mm256_and_si256(_mm256_unpacklo_epi64(a, b), mask0),
+            _mm256_and_si256(_mm256_unpackhi_epi64(a, b), mask1),
+        );
         let top = |x| _mm256_srli_epi64::<32>(x);
         let lows = _mm256_add_epi64(_mm256_mul_epu32(low, k0), _mm256_mul_epu32(top(low), k1));
         let highs = _mm256_add_epi64(_mm256_mul_epu32(high, k2), _mm256_mul_epu32(top(high), k3));
         let wide = _mm256_add_epi64(lows, highs);
-        let reduced = _mm256_add_epi64(wide, _mm256_mul_epi32(_mm256_mul_epi32(wide, p.minus_inverse), p.q));
-        let reduced = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(reduced, _mm256_setr_epi32(1, 5, 3, 7, 1, 5, 3, 7)));
-        *out = bytemuck::must_cast(_mm_add_epi32(bytemuck::must_cast(*out), _mm_sub_epi32(reduced, centre)));
+        let reduced =
+            _mm256_add_epi64(wide, _mm256_mul_epi32(_mm256_mul_epi32(wide, p.minus_inverse), p.q));
+        let reduced = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(
+            reduced,
+            _mm256_setr_epi32(1, 5, 3, 7, 1, 5, 3, 7),
+        ));
+        *out = bytemuck::must_cast(_mm_add_epi32(
+            bytemuck::must_cast(*out),
+            _mm_sub_epi32(reduced, centre),
+        ));
     }
     portable::add_uniform(limb, bits, words_rest, out);
 }
 
 /// As [`super::add_fractions`].
 #[target_feature(enable = "avx2")]
-pub(crate) fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, c: &[i32], sums: &mut [u64]) {
+pub(crate) fn add_fractions(
+    limb: &Limb,
+    inverse: i32,
+    reciprocal: &Reciprocal,
+    c: &[i32],
+    sums: &mut [u64],
+) {
     debug_assert_eq!(c.len(), sums.len());
     let (p, inverses) = (Prime::of(limb), Constant::new(limb, inverse));
     let (c, c_rest) = c.as_chunks::<LANES>();
@@ -543,7 +622,8 @@ pub(crate) fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, 
 fn add_four_fractions(&[low, middle, high]: &Reciprocal, x: __m128i, sums: &mut [u64; 4]) {
     let x = _mm256_cvtepu32_epi64(x);
     let times = |word: u64| _mm256_mul_epu32(x, _mm256_set1_epi64x(word as i64));
-    let fraction = _mm256_add_epi64(_mm256_srli_epi64::<32>(times(low)), _mm256_slli_epi64::<32>(times(high)));
+    let fraction =
+        _mm256_add_epi64(_mm256_srli_epi64::<32>(times(low)), _mm256_slli_epi64::<32>(times(high)));
     let fraction = _mm256_add_epi64(fraction, times(middle));
     *sums = bytemuck::must_cast(_mm256_add_epi64(bytemuck::must_cast(*sums), fraction));
 }

@@ -1,7 +1,7 @@
 //! Polynomials of one limb, whole slices at a time: the transform, products, reductions.
 //!
-//! A value is any representative within the bounds that are stated; which one it is may differ between the paths, its class never.
-//! Slices of one call have the same length.
+//! A value is any representative within the bounds that are stated; which one it is may differ
+//! between the paths, its class never. Slices of one call have the same length.
 
 #![allow(unsafe_code)]
 

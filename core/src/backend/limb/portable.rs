@@ -1,4 +1,5 @@
-//! The twin without vectors. Constants of loops are opaque where a compiler would keep them in 64 bits on 32-bit machines.
+//! The twin without vectors. Constants of loops are opaque where a compiler would keep them in 64
+//! bits on 32-bit machines.
 
 use super::{Encoding, LAZY};
 use crate::lattice::rescale::Reciprocal;
@@ -81,9 +82,15 @@ pub fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32
     }
 }
 
-/// Sums of products of `x` with what `factors` gives for a polynomial from a coefficient on, a block of coefficients at a time.
+/// Sums of products of `x` with what `factors` gives for a polynomial from a coefficient on, a
+/// block of coefficients at a time.
 #[inline(always)]
-fn sum<F: Iterator<Item = i32>>(limb: &Limb, x: &[i32], out: &mut [i32], factors: impl Fn(usize, usize) -> F) {
+fn sum<F: Iterator<Item = i32>>(
+    limb: &Limb,
+    x: &[i32],
+    out: &mut [i32],
+    factors: impl Fn(usize, usize) -> F,
+) {
     const BLOCK: usize = 32;
     let n = out.len();
     for (block, out) in out.chunks_mut(BLOCK).enumerate() {
@@ -92,7 +99,8 @@ fn sum<F: Iterator<Item = i32>>(limb: &Limb, x: &[i32], out: &mut [i32], factors
             let mut sums = [0_i64; BLOCK];
             for (k, x) in x.chunks_exact(n).enumerate() {
                 let factors = factors(group * LAZY + k, block * BLOCK);
-                for ((sum, &x), y) in sums.iter_mut().zip(x.iter().skip(block * BLOCK)).zip(factors) {
+                for ((sum, &x), y) in sums.iter_mut().zip(x.iter().skip(block * BLOCK)).zip(factors)
+                {
                     *sum += i64::from(x) * i64::from(y);
                 }
             }
@@ -115,7 +123,8 @@ pub fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]) {
 pub fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32]) {
     debug_assert_eq!(m.len(), out.len());
     for (out, &m) in out.iter_mut().zip(m) {
-        *out = limb.mul(limb.montgomery(numerator(encoding.bits, encoding.q_mod_p, m)), encoding.inverse);
+        *out = limb
+            .mul(limb.montgomery(numerator(encoding.bits, encoding.q_mod_p, m)), encoding.inverse);
     }
 }
 
@@ -166,7 +175,13 @@ impl Uniform {
 }
 
 /// As [`super::add_fractions`].
-pub fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, c: &[i32], sums: &mut [u64]) {
+pub fn add_fractions(
+    limb: &Limb,
+    inverse: i32,
+    reciprocal: &Reciprocal,
+    c: &[i32],
+    sums: &mut [u64],
+) {
     debug_assert_eq!(c.len(), sums.len());
     for (sum, &c) in sums.iter_mut().zip(c) {
         *sum = sum.wrapping_add(fraction(limb, inverse, reciprocal, c));
@@ -175,7 +190,12 @@ pub fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, c: &[i3
 
 /// What [`add_fractions`] adds.
 #[inline]
-pub(crate) fn fraction(limb: &Limb, inverse: i32, &[low, middle, high]: &Reciprocal, c: i32) -> u64 {
+pub(crate) fn fraction(
+    limb: &Limb,
+    inverse: i32,
+    &[low, middle, high]: &Reciprocal,
+    c: i32,
+) -> u64 {
     let x = u64::from(limb.canonical(limb.mul(c, inverse)));
     ((x * low) >> 32).wrapping_add(x * middle).wrapping_add((x * high) << 32)
 }

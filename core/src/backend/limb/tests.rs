@@ -27,7 +27,11 @@ fn inputs(limb: &Limb, len: usize) -> Vec<Vec<i32>> {
 fn random(limb: &Limb, seed: u64, len: usize) -> Vec<i32> {
     let mut random = Seed([5; 32]).stream(Domain::Mask, seed);
     let sign = |x: i32, negative: u32| if negative & 1 == 1 { -x } else { x };
-    (0..len).map(|_| sign(limb.reduce((random.next_u32() << (31 - LIMB_BITS)) as i32), random.next_u32())).collect()
+    (0..len)
+        .map(|_| {
+            sign(limb.reduce((random.next_u32() << (31 - LIMB_BITS)) as i32), random.next_u32())
+        })
+        .collect()
 }
 
 /// The elements of `[0, q)`; asserts that representatives are within their bounds.
@@ -40,7 +44,12 @@ fn classes(limb: &Limb, values: &[i32]) -> Vec<u32> {
 const LENGTHS: [usize; 13] = [0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 4096];
 
 /// Runs both twins on copies of `out` and compares classes.
-fn agree(limb: &Limb, out: &[i32], fast: impl FnOnce(&mut [i32]), portable: impl FnOnce(&mut [i32])) {
+fn agree(
+    limb: &Limb,
+    out: &[i32],
+    fast: impl FnOnce(&mut [i32]),
+    portable: impl FnOnce(&mut [i32]),
+) {
     let (mut a, mut b) = (out.to_vec(), out.to_vec());
     fast(&mut a);
     portable(&mut b);
@@ -51,7 +60,8 @@ fn agree(limb: &Limb, out: &[i32], fast: impl FnOnce(&mut [i32]), portable: impl
 fn transforms() {
     for limb in limbs() {
         for input in inputs(limb, N) {
-            let whole = |a: &mut [i32], run: fn(&Limb, &mut [i32; N])| run(limb, a.try_into().unwrap());
+            let whole =
+                |a: &mut [i32], run: fn(&Limb, &mut [i32; N])| run(limb, a.try_into().unwrap());
             agree(limb, &input, |a| whole(a, forward), |a| whole(a, portable::forward));
             agree(limb, &input, |a| whole(a, inverse), |a| whole(a, portable::inverse));
         }
@@ -64,9 +74,23 @@ fn pointwise() {
         for len in LENGTHS {
             for (a, b) in inputs(limb, len).iter().zip(inputs(limb, len).iter().rev()) {
                 agree(limb, a, |a| multiply(limb, a, b), |a| portable::multiply(limb, a, b));
-                agree(limb, a, |out| multiply_add(limb, a, b, out), |out| portable::multiply_add(limb, a, b, out));
-                agree(limb, a, |out| multiply_subtract(limb, a, b, out), |out| portable::multiply_subtract(limb, a, b, out));
-                let any: Vec<i32> = a.iter().map(|x| x.wrapping_mul(16).wrapping_sub(1)).chain([i32::MIN, i32::MAX, -1]).collect();
+                agree(
+                    limb,
+                    a,
+                    |out| multiply_add(limb, a, b, out),
+                    |out| portable::multiply_add(limb, a, b, out),
+                );
+                agree(
+                    limb,
+                    a,
+                    |out| multiply_subtract(limb, a, b, out),
+                    |out| portable::multiply_subtract(limb, a, b, out),
+                );
+                let any: Vec<i32> = a
+                    .iter()
+                    .map(|x| x.wrapping_mul(16).wrapping_sub(1))
+                    .chain([i32::MIN, i32::MAX, -1])
+                    .collect();
                 agree(limb, &any, |a| to_montgomery(limb, a), |a| portable::to_montgomery(limb, a));
             }
         }
@@ -96,7 +120,14 @@ fn small_values() {
 /// Words with all extremes.
 fn words(seed: u64, len: usize) -> Vec<u64> {
     let mut random = Seed([7; 32]).stream(Domain::Mask, seed);
-    (0..len).map(|i| [0, u64::MAX, 1 << 63, u64::MAX >> 1].get(i % 9).copied().unwrap_or_else(|| random.next_u64())).collect()
+    (0..len)
+        .map(|i| {
+            [0, u64::MAX, 1 << 63, u64::MAX >> 1]
+                .get(i % 9)
+                .copied()
+                .unwrap_or_else(|| random.next_u64())
+        })
+        .collect()
 }
 
 #[test]
@@ -104,13 +135,27 @@ fn wide_values() {
     for (index, limb) in LIMBS.iter().enumerate() {
         for len in LENGTHS {
             for bits in [8, 17, 31, 32, 33, 44, 53, 58] {
-                let values: Vec<u64> = words(bits.into(), len).iter().map(|x| x >> (64 - bits)).collect();
+                let values: Vec<u64> =
+                    words(bits.into(), len).iter().map(|x| x >> (64 - bits)).collect();
                 let out = std::vec![3; len];
-                agree(limb, &out, |out| reduce_signed(limb, bits, &values, out), |out| portable::reduce_signed(limb, bits, &values, out));
-                for (q_mod_p, inverse) in [(0, 1), ((1 << bits.min(44)) - 1, limb.q / 2), (12345, -limb.q / 2)] {
+                agree(
+                    limb,
+                    &out,
+                    |out| reduce_signed(limb, bits, &values, out),
+                    |out| portable::reduce_signed(limb, bits, &values, out),
+                );
+                for (q_mod_p, inverse) in
+                    [(0, 1), ((1 << bits.min(44)) - 1, limb.q / 2), (12345, -limb.q / 2)]
+                {
                     let encoding = Encoding { bits: bits.min(44), q_mod_p, inverse };
-                    let values: Vec<u64> = values.iter().map(|x| x >> (bits - encoding.bits)).collect();
-                    agree(limb, &out, |out| encode(limb, &encoding, &values, out), |out| portable::encode(limb, &encoding, &values, out));
+                    let values: Vec<u64> =
+                        values.iter().map(|x| x >> (bits - encoding.bits)).collect();
+                    agree(
+                        limb,
+                        &out,
+                        |out| encode(limb, &encoding, &values, out),
+                        |out| portable::encode(limb, &encoding, &values, out),
+                    );
                 }
             }
             for bits in [0, 20, 31, 32, 63, 64, 90, 126] {
@@ -140,7 +185,18 @@ type Sums = fn(&Limb, [&[i32]; 2], &[i32], [&mut [i32]; 2]);
 #[test]
 fn sums() {
     for limb in limbs() {
-        for (len, terms) in [(1, 3), (8, 1), (15, 2), (16, 1), (16, 0), (17, 257), (32, 255), (32, 256), (48, 257), (64, 1025)] {
+        for (len, terms) in [
+            (1, 3),
+            (8, 1),
+            (15, 2),
+            (16, 1),
+            (16, 0),
+            (17, 257),
+            (32, 255),
+            (32, 256),
+            (48, 257),
+            (64, 1025),
+        ] {
             let inputs = inputs(limb, len * terms);
             for (x, y) in inputs.iter().zip(inputs.iter().rev()) {
                 for (multiples, y) in [(false, y.as_slice()), (true, &y[..terms])] {
@@ -160,8 +216,14 @@ fn sums() {
                     for (x, got) in [x, &inputs[3]].into_iter().zip(&got) {
                         for (i, &got) in got.iter().enumerate() {
                             let y = |k: usize| if multiples { y[k] } else { y[k * len + i] };
-                            let exact: i128 = (0..terms).map(|k| i128::from(x[k * len + i]) * i128::from(y(k))).sum();
-                            assert_eq!((i128::from(limb.to_montgomery(got as i32)) - exact) % i128::from(limb.q), 0);
+                            let exact: i128 = (0..terms)
+                                .map(|k| i128::from(x[k * len + i]) * i128::from(y(k)))
+                                .sum();
+                            assert_eq!(
+                                (i128::from(limb.to_montgomery(got as i32)) - exact)
+                                    % i128::from(limb.q),
+                                0
+                            );
                         }
                     }
                 }

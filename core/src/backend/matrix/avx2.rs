@@ -1,7 +1,9 @@
-//! The twin with AVX2: elements in signed digits that a product of pairs of 16 bits takes, two products and a sum in 32 bits at a time.
+//! The twin with AVX2: elements in signed digits that a product of pairs of 16 bits takes, two
+//! products and a sum in 32 bits at a time.
 //!
-//! Digits have [`Digits::width`] bits, such that a block of sums stays below `2^31`: 16 bits and up to 2^8 products of 8-bit weights, or
-//! 13 bits and up to 2^7 of 12-bit weights, for `2·2^15·2^7·2^7 = 2^30` and `2^12·2^11·2^7 = 2^30`.
+//! Digits have [`Digits::width`] bits, such that a block of sums stays below `2^31`: 16 bits and up
+//! to 2^8 products of 8-bit weights, or 13 bits and up to 2^7 of 12-bit weights, for
+//! `2·2^15·2^7·2^7 = 2^30` and `2^12·2^11·2^7 = 2^30`.
 
 #![expect(clippy::indexing_slicing, reason = "hot; all indices are below constant lengths")]
 
@@ -18,7 +20,8 @@ const LANES: usize = 16;
 #[derive(Clone, Copy)]
 struct Digits {
     width: i32,
-    /// Half of every digit's range, added beforehand: then digits are unsigned, and this is taken from each.
+    /// Half of every digit's range, added beforehand: then digits are unsigned, and this is taken
+    /// from each.
     halves: u64,
 }
 
@@ -33,7 +36,9 @@ impl Digits {
 
     fn new(weights: Weights<'_>) -> Self {
         let width = Self::width(weights);
-        let halves = (0..64).step_by(width as usize).map(|at| (1_u64 << (width - 1)).checked_shl(at).unwrap_or(0));
+        let halves = (0..64)
+            .step_by(width as usize)
+            .map(|at| (1_u64 << (width - 1)).checked_shl(at).unwrap_or(0));
         Self { width: width as i32, halves: halves.fold(0, u64::wrapping_add) }
     }
 
@@ -42,12 +47,14 @@ impl Digits {
     #[target_feature(enable = "avx2")]
     fn of(self, elements: &[u64; 8], k: usize) -> __m256i {
         let [a, b]: [__m256i; 2] = bytemuck::must_cast(*elements);
-        let (halves, down) = (_mm256_set1_epi64x(self.halves as i64), _mm_cvtsi32_si128(self.width * k as i32));
+        let (halves, down) =
+            (_mm256_set1_epi64x(self.halves as i64), _mm_cvtsi32_si128(self.width * k as i32));
         let digit = |x| _mm256_castsi256_ps(_mm256_srl_epi64(_mm256_add_epi64(x, halves), down));
         // The low words of all lanes, in order.
         let words = _mm256_castps_si256(_mm256_shuffle_ps::<0x88>(digit(a), digit(b)));
         let words = _mm256_permute4x64_epi64::<0b11_01_10_00>(words);
-        let (mask, half) = (_mm256_set1_epi32((1 << self.width) - 1), _mm256_set1_epi32(1 << (self.width - 1)));
+        let (mask, half) =
+            (_mm256_set1_epi32((1 << self.width) - 1), _mm256_set1_epi32(1 << (self.width - 1)));
         _mm256_sub_epi32(_mm256_and_si256(words, mask), half)
     }
 
@@ -56,7 +63,10 @@ impl Digits {
     #[target_feature(enable = "avx2")]
     fn add(self, sums: __m256i, k: usize, y: &mut [__m256i; 2]) {
         let up = _mm_cvtsi32_si128(self.width * k as i32);
-        let wide = [_mm256_cvtepi32_epi64(_mm256_castsi256_si128(sums)), _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(sums))];
+        let wide = [
+            _mm256_cvtepi32_epi64(_mm256_castsi256_si128(sums)),
+            _mm256_cvtepi32_epi64(_mm256_extracti128_si256::<1>(sums)),
+        ];
         y[0] = _mm256_add_epi64(y[0], _mm256_sll_epi64(wide[0], up));
         y[1] = _mm256_add_epi64(y[1], _mm256_sll_epi64(wide[1], up));
     }
@@ -77,7 +87,13 @@ macro_rules! in_digits {
 
 /// As [`super::add_rows`].
 #[target_feature(enable = "avx2")]
-pub(crate) fn add_rows<R: Rows>(weights: Weights<'_>, bits: u32, rows: R, x: &[u64], y: &mut [u64]) {
+pub(crate) fn add_rows<R: Rows>(
+    weights: Weights<'_>,
+    bits: u32,
+    rows: R,
+    x: &[u64],
+    y: &mut [u64],
+) {
     for (block, x) in x.chunks(TERMS).enumerate() {
         in_digits!(add_block, weights, bits, rows.clone().map(|row| row + block * TERMS), x, y);
     }
@@ -86,7 +102,12 @@ pub(crate) fn add_rows<R: Rows>(weights: Weights<'_>, bits: u32, rows: R, x: &[u
 /// [`add_rows`] of a block of elements.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn add_block<const D: usize>(weights: Weights<'_>, rows: impl Iterator<Item = usize>, x: &[u64], y: &mut [u64]) {
+fn add_block<const D: usize>(
+    weights: Weights<'_>,
+    rows: impl Iterator<Item = usize>,
+    x: &[u64],
+    y: &mut [u64],
+) {
     let digits = Digits::new(weights);
     let mut vectors = [[_mm256_setzero_si256(); D]; TERMS / LANES];
     for (vectors, x) in vectors.iter_mut().zip(x.chunks(LANES)) {
@@ -100,10 +121,18 @@ fn add_block<const D: usize>(weights: Weights<'_>, rows: impl Iterator<Item = us
     let vectors = &vectors[..x.len().div_ceil(LANES)];
     match weights {
         Weights::Narrow(all) => {
-            let load = |at: usize| _mm256_cvtepi8_epi16(bytemuck::must_cast(chunk_or_padded::<_, LANES>(all, at)));
+            let load = |at: usize| {
+                _mm256_cvtepi8_epi16(bytemuck::must_cast(chunk_or_padded::<_, LANES>(all, at)))
+            };
             add_vectors(digits, load, rows, vectors, y);
         }
-        Weights::Wide(all) => add_vectors(digits, |at| bytemuck::must_cast(chunk_or_padded::<_, LANES>(all, at)), rows, vectors, y),
+        Weights::Wide(all) => add_vectors(
+            digits,
+            |at| bytemuck::must_cast(chunk_or_padded::<_, LANES>(all, at)),
+            rows,
+            vectors,
+            y,
+        ),
     }
 }
 
@@ -154,13 +183,24 @@ type Pairs = [[i32; TERMS / 2]; OUTPUTS];
 
 /// As [`super::convolve`].
 #[target_feature(enable = "avx2")]
-pub(crate) fn convolve(weights: Weights<'_>, bits: u32, layer: &Convolution, x: &[u64], y: &mut [u64]) {
+pub(crate) fn convolve(
+    weights: Weights<'_>,
+    bits: u32,
+    layer: &Convolution,
+    x: &[u64],
+    y: &mut [u64],
+) {
     in_digits!(convolve_in_digits, weights, bits, layer, x, y);
 }
 
 #[inline]
 #[target_feature(enable = "avx2")]
-fn convolve_in_digits<const D: usize>(weights: Weights<'_>, layer: &Convolution, x: &[u64], y: &mut [u64]) {
+fn convolve_in_digits<const D: usize>(
+    weights: Weights<'_>,
+    layer: &Convolution,
+    x: &[u64],
+    y: &mut [u64],
+) {
     let Some(shape) = Shape::new(layer) else { return };
     y.fill(0);
     let mut pairs: Pairs = [[0; TERMS / 2]; OUTPUTS];
@@ -170,12 +210,21 @@ fn convolve_in_digits<const D: usize>(weights: Weights<'_>, layer: &Convolution,
                 let end = shape.fan_in().min(taps + TERMS);
                 let first = group * shape.outputs + part * OUTPUTS;
                 for (o, pairs) in pairs.iter_mut().enumerate() {
-                    let weight = |tap: usize| if tap < end { weights.get((first + o) * shape.fan_in() + tap) } else { 0 };
+                    let weight = |tap: usize| {
+                        if tap < end { weights.get((first + o) * shape.fan_in() + tap) } else { 0 }
+                    };
                     for (pair, tap) in pairs.iter_mut().zip((taps..end).step_by(2)) {
                         *pair = i32::from(weight(tap + 1)) << 16 | i32::from(weight(tap) as u16);
                     }
                 }
-                add_taps::<D>(Digits::new(weights), &pairs, layer, (&shape, group, taps..end), x, y);
+                add_taps::<D>(
+                    Digits::new(weights),
+                    &pairs,
+                    layer,
+                    (&shape, group, taps..end),
+                    x,
+                    y,
+                );
             }
         }
     }
@@ -195,7 +244,9 @@ fn add_taps<const D: usize>(
     let [rows, columns] = shape.size;
     let mut inputs = [[_mm256_setzero_si256(); D]; TERMS / 2];
     let inputs = &mut inputs[..taps.len().div_ceil(2)];
-    for (row, column) in (0..rows).flat_map(|row| (0..columns).step_by(PIXELS).map(move |column| (row, column))) {
+    for (row, column) in
+        (0..rows).flat_map(|row| (0..columns).step_by(PIXELS).map(move |column| (row, column)))
+    {
         for (pair, input) in inputs.iter_mut().enumerate() {
             let mut both = [[0; PIXELS]; 2];
             for (tap, elements) in (taps.start + 2 * pair..taps.end).zip(&mut both) {
@@ -212,7 +263,8 @@ fn add_taps<const D: usize>(
             let mut sums = [_mm256_setzero_si256(); D];
             for (input, &pair) in inputs.iter().zip(pairs) {
                 for (sum, input) in sums.iter_mut().zip(input) {
-                    *sum = _mm256_add_epi32(*sum, _mm256_madd_epi16(*input, _mm256_set1_epi32(pair)));
+                    *sum =
+                        _mm256_add_epi32(*sum, _mm256_madd_epi16(*input, _mm256_set1_epi32(pair)));
                 }
             }
             let y = &mut y[at..at + n];
@@ -230,10 +282,20 @@ fn add_taps<const D: usize>(
 
 /// The inputs that a tap meets at eight pixels of a row, zeros where it meets padding.
 #[inline]
-fn gather(layer: &Convolution, x: &[u64], channel: usize, [row, column]: [usize; 2], [u, v]: [usize; 2]) -> [u64; PIXELS] {
-    let ([_, h, w], [sh, sw], [dh, dw], [top, left, ..]) = (layer.input, layer.stride, layer.dilation, layer.pads);
+fn gather(
+    layer: &Convolution,
+    x: &[u64],
+    channel: usize,
+    [row, column]: [usize; 2],
+    [u, v]: [usize; 2],
+) -> [u64; PIXELS] {
+    let ([_, h, w], [sh, sw], [dh, dw], [top, left, ..]) =
+        (layer.input, layer.stride, layer.dilation, layer.pads);
     let (h, w, top, left) = (h as usize, w as usize, top as usize, left as usize);
-    let (y, first) = ((row * sh as usize + u * dh as usize).wrapping_sub(top), column * sw as usize + v * dw as usize);
+    let (y, first) = (
+        (row * sh as usize + u * dh as usize).wrapping_sub(top),
+        column * sw as usize + v * dw as usize,
+    );
     if y >= h {
         return [0; PIXELS];
     }
@@ -244,5 +306,7 @@ fn gather(layer: &Convolution, x: &[u64], channel: usize, [row, column]: [usize;
     {
         return *all;
     }
-    core::array::from_fn(|i| line.get((first + i * sw as usize).wrapping_sub(left)).copied().unwrap_or(0))
+    core::array::from_fn(|i| {
+        line.get((first + i * sw as usize).wrapping_sub(left)).copied().unwrap_or(0)
+    })
 }

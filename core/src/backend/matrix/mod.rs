@@ -1,4 +1,5 @@
-//! Products of small signed weights in the clear with elements of a ring of `2^bits`, for whole layers.
+//! Products of small signed weights in the clear with elements of a ring of `2^bits`, for whole
+//! layers.
 
 #![allow(unsafe_code)]
 
@@ -42,7 +43,8 @@ fastest! {
     pub fn convolve(weights: Weights<'_>, bits: u32, layer: &Convolution, x: &[u64], y: &mut [u64]);
 }
 
-/// A convolution as a product of matrices: for every group, weights `[outputs][taps]` with inputs `[taps][pixels]`.
+/// A convolution as a product of matrices: for every group, weights `[outputs][taps]` with inputs
+/// `[taps][pixels]`.
 struct Shape {
     /// Output channels of a group.
     outputs: usize,
@@ -54,7 +56,8 @@ struct Shape {
 
 impl Shape {
     fn new(layer: &Convolution) -> Option<Self> {
-        let ([channels, ..], [kh, kw], [ho, wo]) = (layer.input, layer.kernel, layer.output_size().ok()?);
+        let ([channels, ..], [kh, kw], [ho, wo]) =
+            (layer.input, layer.kernel, layer.output_size().ok()?);
         let of_group = |n: u32| (n / layer.groups) as usize;
         Some(Self {
             outputs: of_group(layer.outputs),

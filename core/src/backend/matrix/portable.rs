@@ -5,14 +5,20 @@ use crate::plan::Convolution;
 
 /// As [`super::add_rows`], in words of 32 bits if these are enough.
 pub fn add_rows<R: Rows>(weights: Weights<'_>, bits: u32, rows: R, x: &[u64], y: &mut [u64]) {
-    let narrow = |sum: u32, (w, &x): (i32, &u64)| sum.wrapping_add((w as u32).wrapping_mul(x as u32));
-    let wide = |sum: u64, (w, &x): (i32, &u64)| sum.wrapping_add((i64::from(w) as u64).wrapping_mul(x));
+    let narrow =
+        |sum: u32, (w, &x): (i32, &u64)| sum.wrapping_add((w as u32).wrapping_mul(x as u32));
+    let wide =
+        |sum: u64, (w, &x): (i32, &u64)| sum.wrapping_add((i64::from(w) as u64).wrapping_mul(x));
     for (row, y) in rows.zip(y) {
         let row = row..row + x.len();
         *y = match (weights, bits <= u32::BITS) {
-            (Weights::Narrow(all), true) => terms(all, row, i32::from).zip(x).fold(*y as u32, narrow).into(),
+            (Weights::Narrow(all), true) => {
+                terms(all, row, i32::from).zip(x).fold(*y as u32, narrow).into()
+            }
             (Weights::Narrow(all), false) => terms(all, row, i32::from).zip(x).fold(*y, wide),
-            (Weights::Wide(all), true) => terms(all, row, from_bytes).zip(x).fold(*y as u32, narrow).into(),
+            (Weights::Wide(all), true) => {
+                terms(all, row, from_bytes).zip(x).fold(*y as u32, narrow).into()
+            }
             (Weights::Wide(all), false) => terms(all, row, from_bytes).zip(x).fold(*y, wide),
         };
     }
@@ -20,7 +26,11 @@ pub fn add_rows<R: Rows>(weights: Weights<'_>, bits: u32, rows: R, x: &[u64], y:
 
 /// The weights of a row; none if the row is not whole.
 #[inline(always)]
-fn terms<T: Copy>(all: &[T], row: core::ops::Range<usize>, value: impl Fn(T) -> i32) -> impl Iterator<Item = i32> {
+fn terms<T: Copy>(
+    all: &[T],
+    row: core::ops::Range<usize>,
+    value: impl Fn(T) -> i32,
+) -> impl Iterator<Item = i32> {
     all.get(row).unwrap_or_default().iter().map(move |&w| value(w))
 }
 
@@ -38,7 +48,8 @@ pub fn convolve(weights: Weights<'_>, _bits: u32, layer: &Convolution, x: &[u64]
             let (channel, [u, v]) = shape.tap(output / shape.outputs, tap);
             for (row, y) in y.chunks_exact_mut(shape.size[1]).enumerate() {
                 let (columns, from) = inside(layer, channel, row, [u, v], shape.size[1]);
-                let meets = x.get(from..).unwrap_or_default().iter().step_by(layer.stride[1] as usize);
+                let meets =
+                    x.get(from..).unwrap_or_default().iter().step_by(layer.stride[1] as usize);
                 for (y, &x) in y.get_mut(columns).unwrap_or_default().iter_mut().zip(meets) {
                     *y = y.wrapping_add(w.wrapping_mul(x));
                 }
@@ -47,11 +58,22 @@ pub fn convolve(weights: Weights<'_>, _bits: u32, layer: &Convolution, x: &[u64]
     }
 }
 
-/// The output columns of a row at which a tap lies inside of the image, and the input element under the first of them.
-fn inside(layer: &Convolution, channel: usize, row: usize, [u, v]: [usize; 2], wo: usize) -> (core::ops::Range<usize>, usize) {
-    let [stride, dilation, left] = [layer.stride[1], layer.dilation[1], layer.pads[1]].map(|n| n as usize);
+/// The output columns of a row at which a tap lies inside of the image, and the input element under
+/// the first of them.
+fn inside(
+    layer: &Convolution,
+    channel: usize,
+    row: usize,
+    [u, v]: [usize; 2],
+    wo: usize,
+) -> (core::ops::Range<usize>, usize) {
+    let [stride, dilation, left] =
+        [layer.stride[1], layer.dilation[1], layer.pads[1]].map(|n| n as usize);
     let first = left.saturating_sub(v * dilation).div_ceil(stride).min(wo);
-    let end = (left + layer.input[2] as usize).saturating_sub(v * dilation).div_ceil(stride).clamp(first, wo);
+    let end = (left + layer.input[2] as usize)
+        .saturating_sub(v * dilation)
+        .div_ceil(stride)
+        .clamp(first, wo);
     match layer.tap(channel, [row, first], [u, v]) {
         Some(from) => (first..end, from),
         None => (0..0, 0),

@@ -14,15 +14,32 @@ struct Case {
 impl Case {
     fn new(elements: usize, weights: usize, extreme: bool) -> Self {
         let mut random = Seed([8; 32]).stream(Domain::Mask, (elements * 31 + weights) as u64);
-        let edges = [0x8000_8000_8000_8000, u64::MAX, 0x7fff_7fff_7fff_7fff, 0, 1 << 63, 0xfff, 0x1000, u64::MAX << 12];
+        let edges = [
+            0x8000_8000_8000_8000,
+            u64::MAX,
+            0x7fff_7fff_7fff_7fff,
+            0,
+            1 << 63,
+            0xfff,
+            0x1000,
+            u64::MAX << 12,
+        ];
         let mut element = |i: usize| if extreme { edges[i / 7 % 8] } else { random.next_u64() };
         let x = (0..elements).map(&mut element).collect();
         let mut weight = |i: usize, bits: u32| {
             let top = 1 << (bits - 1);
-            if extreme { [-top, -top, -top, top - 1, 0][i / 5 % 5] } else { random.next_u32() as i32 >> (32 - bits) }
+            if extreme {
+                [-top, -top, -top, top - 1, 0][i / 5 % 5]
+            } else {
+                random.next_u32() as i32 >> (32 - bits)
+            }
         };
         let narrow = (0..weights).map(|i| weight(i, 8) as i8).collect();
-        Self { x, narrow, wide: (0..weights).map(|i| (weight(i, 12) as i16).to_le_bytes()).collect() }
+        Self {
+            x,
+            narrow,
+            wide: (0..weights).map(|i| (weight(i, 12) as i16).to_le_bytes()).collect(),
+        }
     }
 
     fn each(&self, mut run: impl FnMut(Weights<'_>)) {
@@ -39,7 +56,20 @@ fn agree(a: &[u64], b: &[u64], bits: u32, what: &str) {
 
 #[test]
 fn rows() {
-    for (rows, len) in [(1, 1), (2, 15), (3, 16), (3, 17), (2, 127), (4, 128), (5, 129), (2, 255), (2, 256), (3, 257), (1, 1000), (0, 5)] {
+    for (rows, len) in [
+        (1, 1),
+        (2, 15),
+        (3, 16),
+        (3, 17),
+        (2, 127),
+        (4, 128),
+        (5, 129),
+        (2, 255),
+        (2, 256),
+        (3, 257),
+        (1, 1000),
+        (0, 5),
+    ] {
         for extreme in [false, true] {
             let case = Case::new(len, rows * len, extreme);
             case.each(|weights| {
@@ -73,15 +103,45 @@ fn convolutions() {
         Convolution { input: [1, 9, 8], outputs: 3, kernel: [3, 3], ..plain },
         Convolution { input: [2, 5, 17], outputs: 65, kernel: [3, 2], pads: [1, 2, 3, 4], ..plain },
         Convolution { input: [15, 8, 8], outputs: 2, kernel: [3, 3], pads: [1; 4], ..plain },
-        Convolution { input: [3, 12, 11], outputs: 4, kernel: [5, 4], stride: [2, 3], pads: [2, 1, 0, 3], ..plain },
-        Convolution { input: [4, 10, 16], outputs: 6, kernel: [3, 3], dilation: [2, 3], pads: [2, 3, 2, 3], groups: 2, ..plain },
+        Convolution {
+            input: [3, 12, 11],
+            outputs: 4,
+            kernel: [5, 4],
+            stride: [2, 3],
+            pads: [2, 1, 0, 3],
+            ..plain
+        },
+        Convolution {
+            input: [4, 10, 16],
+            outputs: 6,
+            kernel: [3, 3],
+            dilation: [2, 3],
+            pads: [2, 3, 2, 3],
+            groups: 2,
+            ..plain
+        },
         Convolution { input: [6, 4, 9], outputs: 6, kernel: [2, 2], groups: 6, ..plain },
         Convolution { input: [260, 2, 3], outputs: 3, ..plain },
-        Convolution { input: [1, 1, 40], outputs: 2, kernel: [1, 7], stride: [1, 2], pads: [0, 9, 0, 9], ..plain },
-        Convolution { input: [1, 3, 3], outputs: 1, kernel: [2, 2], pads: [4; 4], dilation: [5, 5], ..plain },
+        Convolution {
+            input: [1, 1, 40],
+            outputs: 2,
+            kernel: [1, 7],
+            stride: [1, 2],
+            pads: [0, 9, 0, 9],
+            ..plain
+        },
+        Convolution {
+            input: [1, 3, 3],
+            outputs: 1,
+            kernel: [2, 2],
+            pads: [4; 4],
+            dilation: [5, 5],
+            ..plain
+        },
     ] {
         let [ho, wo] = layer.output_size().unwrap();
-        let (len, made) = (layer.input.iter().product::<u32>() as usize, (layer.outputs * ho * wo) as usize);
+        let (len, made) =
+            (layer.input.iter().product::<u32>() as usize, (layer.outputs * ho * wo) as usize);
         for extreme in [false, true] {
             let case = Case::new(len, layer.weights() as usize, extreme);
             case.each(|weights| {
@@ -105,11 +165,15 @@ fn definition(weights: Weights<'_>, layer: &Convolution, x: &[u64]) -> Vec<u64> 
     (0..layer.outputs as usize * ho * wo)
         .map(|i| {
             let (o, place) = (i / (ho * wo), [i / wo % ho, i % wo]);
-            let taps = (0..per_in as usize).flat_map(|c| (0..kh * kw).map(move |t| (c, [t / kw, t % kw])));
+            let taps =
+                (0..per_in as usize).flat_map(|c| (0..kh * kw).map(move |t| (c, [t / kw, t % kw])));
             taps.enumerate().fold(0, |sum: u64, (k, (c, tap))| {
                 let channel = o / per_out as usize * per_in as usize + c;
                 let x = layer.tap(channel, place, tap).map_or(0, |i| x[i]);
-                sum.wrapping_add((i64::from(weights.get(o * layer.fan_in() as usize + k)) as u64).wrapping_mul(x))
+                sum.wrapping_add(
+                    (i64::from(weights.get(o * layer.fan_in() as usize + k)) as u64)
+                        .wrapping_mul(x),
+                )
             })
         })
         .collect()

@@ -36,8 +36,11 @@ mod tests {
     fn words(len: usize) -> Vec<u64> {
         let mut random = Seed([6; 32]).stream(Domain::Mask, len as u64);
         let third = u64::MAX / 3;
-        let edges = [0, u64::MAX, third, third + 1, 2 * third, 2 * third + 1, 1 << 63, (1 << 42) - 1];
-        (0..len).map(|i| if i % 3 == 1 { edges[i / 3 % edges.len()] } else { random.next_u64() }).collect()
+        let edges =
+            [0, u64::MAX, third, third + 1, 2 * third, 2 * third + 1, 1 << 63, (1 << 42) - 1];
+        (0..len)
+            .map(|i| if i % 3 == 1 { edges[i / 3 % edges.len()] } else { random.next_u64() })
+            .collect()
     }
 
     #[test]
@@ -55,7 +58,10 @@ mod tests {
             for bound in PRIMES.map(|q| q as i32).into_iter().chain([0, 1 << 26, 1 << 27]) {
                 let mut a: Vec<i32> = words[..len].iter().map(|&x| x as i32).collect();
                 let mut b = a.clone();
-                let (n, m) = (keep_below_vartime(&mut a, LIMB_BITS, bound), portable::keep_below_vartime(&mut b, LIMB_BITS, bound));
+                let (n, m) = (
+                    keep_below_vartime(&mut a, LIMB_BITS, bound),
+                    portable::keep_below_vartime(&mut b, LIMB_BITS, bound),
+                );
                 assert_eq!(a[..n], b[..m], "{bound}");
                 assert!(b[..m].iter().all(|&x| x < bound));
             }

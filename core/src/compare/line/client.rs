@@ -48,7 +48,8 @@ impl Line {
         tweak: Block,
         labels: &[Block],
     ) {
-        let key = Hashes::of(hash, labels, 0, tweak).0.iter().zip(labels).fold(0, |key, (h, _)| key ^ h);
+        let key =
+            Hashes::of(hash, labels, 0, tweak).0.iter().zip(labels).fold(0, |key, (h, _)| key ^ h);
         let [index, _] = self.split(share);
         let [pad, ..] = Hashes::of(hash, &[key], 0, tweak + ENTRIES + Block::from(index)).0;
         Self::client(element).entry = [pad as u64, (pad >> 64) as u64];
@@ -75,7 +76,12 @@ impl Line {
     }
 
     /// Reads the server's message.
-    pub(in crate::compare) fn client_receive(&self, element: &mut client::Element, share: u64, input: &mut Reader<'_>) {
+    pub(in crate::compare) fn client_receive(
+        &self,
+        element: &mut client::Element,
+        share: u64,
+        input: &mut Reader<'_>,
+    ) {
         let [index, _] = self.split(share);
         let own = Self::client(element);
         let (bits, mut entry) = (u32::from(self.bits), [0; 2]);
@@ -89,11 +95,18 @@ impl Line {
     }
 
     /// Writes the client's message. `part`: its own share of the result.
-    pub(in crate::compare) fn client_send(&self, element: &mut client::Element, share: u64, part: u64, out: &mut Packer<'_>) {
+    pub(in crate::compare) fn client_send(
+        &self,
+        element: &mut client::Element,
+        share: u64,
+        part: u64,
+        out: &mut Packer<'_>,
+    ) {
         let [_, value] = self.split(share);
         let own = Self::client(element);
         let [server, slope] = own.entry;
-        let product = if self.sloped { slope.wrapping_mul(value).wrapping_add(own.product) } else { 0 };
+        let product =
+            if self.sloped { slope.wrapping_mul(value).wrapping_add(own.product) } else { 0 };
         out.push(self.reduce(server.wrapping_add(product).wrapping_sub(part)), self.bits.into());
         let mut corrections = Reader::new(own.corrections.as_flattened());
         for bits in (1..=self.value_bits()).rev() {

@@ -1,7 +1,9 @@
-//! A piece of a curve by its number: from shares of a value and of the number of its piece, those of `slope·v + intercept` of that piece.
+//! A piece of a curve by its number: from shares of a value and of the number of its piece, those
+//! of `slope·v + intercept` of that piece.
 //!
-//! The server's part of every piece comes by an OT of one in as many as there are pieces; what the client's part is multiplied by is shared by
-//! the same OT, and the product of the server's share of it with the client's value is made of OTs in which the server chooses. One round trip.
+//! The server's part of every piece comes by an OT of one in as many as there are pieces; what the
+//! client's part is multiplied by is shared by the same OT, and the product of the server's share
+//! of it with the client's value is made of OTs in which the server chooses. One round trip.
 
 pub(super) mod client;
 pub(super) mod server;
@@ -15,13 +17,15 @@ pub(super) const MAX_INDEX: u8 = 6;
 /// Most pieces, those beyond the knots included.
 const MAX_ENTRIES: usize = 1 << MAX_INDEX;
 const _: () = assert!(MAX_ENTRIES <= MAX_OTS, "pads of all entries are hashed as those of OTs");
-/// Most bits of a sloped line's result: of a product of 30 bits, and of offsets as wide as all their differences, shifted.
+/// Most bits of a sloped line's result: of a product of 30 bits, and of offsets as wide as all
+/// their differences, shifted.
 const MAX_SLOPED: u32 = 33;
 /// Tweak of entry 0's pads, behind those of labels and of their second hashes.
 const ENTRIES: Block = 128;
 
-/// Where a value lies among the pieces of a [`Spline`], and what is computed of it: what both parties derive from the plan. The pieces themselves,
-/// which only the server needs, stay there: this is copied often.
+/// Where a value lies among the pieces of a [`Spline`], and what is computed of it: what both
+/// parties derive from the plan. The pieces themselves, which only the server needs, stay there:
+/// this is copied often.
 #[derive(Clone, Copy, Debug)]
 pub struct Line {
     /// Bits of a value below the number of its piece.
@@ -40,12 +44,22 @@ pub struct Line {
 }
 
 impl Line {
-    /// Of a valid spline, with so many bits for the number of a piece: at least one more than the spline's own if values go beyond its knots.
-    /// What has no slope needs no more stages after this one, so it goes into `ring_out` itself.
+    /// Of a valid spline, with so many bits for the number of a piece: at least one more than the
+    /// spline's own if values go beyond its knots. What has no slope needs no more stages after
+    /// this one, so it goes into `ring_out` itself.
     pub(super) fn new(spline: &Spline, index_bits: u8, ring_out: u8) -> Self {
-        let sloped = spline.input_bits > spline.index_bits && spline.slopes.iter().any(|&slope| slope != 0);
+        let sloped =
+            spline.input_bits > spline.index_bits && spline.slopes.iter().any(|&slope| slope != 0);
         let low = spline.input_bits.saturating_sub(spline.index_bits);
-        let mut new = Self { low, shift: spline.shift, centre: spline.centre, index_bits, bits: ring_out, sloped, origin: 0 };
+        let mut new = Self {
+            low,
+            shift: spline.shift,
+            centre: spline.centre,
+            index_bits,
+            bits: ring_out,
+            sloped,
+            origin: 0,
+        };
         if sloped {
             let (lo, hi) = new.range(spline);
             let (cut, floor) = (new.cut(), lo >> new.cut() << new.cut());
@@ -127,7 +141,8 @@ impl Line {
         ((number << above) as i32 >> above) as i64
     }
 
-    /// Slope and intercept of a piece: `⌊(slope·v + intercept)/2^cut⌋` is the curve without centre and tail, less the origin.
+    /// Slope and intercept of a piece: `⌊(slope·v + intercept)/2^cut⌋` is the curve without centre
+    /// and tail, less the origin.
     fn piece(&self, s: &Spline, number: u32) -> [i64; 2] {
         let (cut, low) = (self.cut(), self.low());
         let signed = self.signed(number);

@@ -65,12 +65,20 @@ impl Line {
     }
 
     /// Uses the labels of the forward OTs, whose sender the server is. Starts an element.
-    pub(in crate::compare) fn server_forward(element: &mut server::Element, hash: &Tmmo, delta: Block, tweak: Block, labels: &[Block]) {
+    pub(in crate::compare) fn server_forward(
+        element: &mut server::Element,
+        hash: &Tmmo,
+        delta: Block,
+        tweak: Block,
+        labels: &[Block],
+    ) {
         *element = server::Element::default();
         let [h0, h1] = [0, delta].map(|offset| Hashes::of(hash, labels, offset, tweak));
         let own = Self::server(element);
         let mut key = 0;
-        for (difference, ((&h0, &h1), _)) in own.differences.iter_mut().zip(h0.0.iter().zip(&h1.0).zip(labels)) {
+        for (difference, ((&h0, &h1), _)) in
+            own.differences.iter_mut().zip(h0.0.iter().zip(&h1.0).zip(labels))
+        {
             key ^= h0;
             *difference = halves(h0 ^ h1);
         }
@@ -78,7 +86,11 @@ impl Line {
     }
 
     /// Draws its share of the slope.
-    pub(in crate::compare) fn server_choose(&self, element: &mut server::Element, random: &mut Prg) {
+    pub(in crate::compare) fn server_choose(
+        &self,
+        element: &mut server::Element,
+        random: &mut Prg,
+    ) {
         Self::server(element).slope = self.reduce(random.next_u64());
     }
 
@@ -88,9 +100,17 @@ impl Line {
     }
 
     /// Uses the labels of the backward OTs.
-    pub(in crate::compare) fn server_backward(&self, element: &mut server::Element, hash: &Tmmo, tweak: Block, labels: &[Block]) {
+    pub(in crate::compare) fn server_backward(
+        &self,
+        element: &mut server::Element,
+        hash: &Tmmo,
+        tweak: Block,
+        labels: &[Block],
+    ) {
         let hashes = Hashes::of(hash, labels, 0, tweak);
-        Self::server(element).sum = (0..self.value_bits()).zip(&hashes.0).fold(0, |sum, (i, &h)| sum.wrapping_add((h as u64) << i));
+        Self::server(element).sum = (0..self.value_bits())
+            .zip(&hashes.0)
+            .fold(0, |sum, (i, &h)| sum.wrapping_add((h as u64) << i));
     }
 
     /// Writes the server's message.
@@ -101,7 +121,8 @@ impl Line {
         (hash, tweak, pieces): (&Tmmo, Block, &Spline),
         out: &mut Packer<'_>,
     ) {
-        let ([index, value], own, bits) = (self.split(share), Self::server(element), u32::from(self.bits));
+        let ([index, value], own, bits) =
+            (self.split(share), Self::server(element), u32::from(self.bits));
         let mut table = Table([[0; 2]; MAX_ENTRIES]);
         for (entry, number) in table.0.iter_mut().zip(0..self.entries()) {
             let [slope, intercept] = self.piece(pieces, number).map(|x| x as u64);
@@ -115,9 +136,16 @@ impl Line {
             let changed = own.differences.iter().take(1 + number.trailing_ones() as usize);
             key = changed.fold(key, |key, &difference| key ^ whole(difference));
         }
-        let pads = Hashes::of(hash, keys.0.get(..self.entries() as usize).unwrap_or_default(), 0, tweak + ENTRIES);
+        let pads = Hashes::of(
+            hash,
+            keys.0.get(..self.entries() as usize).unwrap_or_default(),
+            0,
+            tweak + ENTRIES,
+        );
         let mut mask = 0;
-        for (number, (pad, &[part, slope])) in (0..self.entries()).zip(pads.0.iter().copied().map(halves).zip(&table.0)) {
+        for (number, (pad, &[part, slope])) in
+            (0..self.entries()).zip(pads.0.iter().copied().map(halves).zip(&table.0))
+        {
             let part = part.wrapping_sub(pad[0]);
             if number == 0 {
                 mask = part;
@@ -132,7 +160,11 @@ impl Line {
     }
 
     /// Reads the client's message. Returns the server's share of the result.
-    pub(in crate::compare) fn server_receive(&self, element: &mut server::Element, input: &mut Reader<'_>) -> u64 {
+    pub(in crate::compare) fn server_receive(
+        &self,
+        element: &mut server::Element,
+        input: &mut Reader<'_>,
+    ) -> u64 {
         let own = Self::server(element);
         let mut result = own.sum.wrapping_add(input.take(self.bits.into()));
         for i in 0..self.value_bits() {

@@ -11,7 +11,10 @@ fn hold(line: &Line, spline: &Spline, v: i64, random: &mut Prg) {
     let server = line.join(index.wrapping_sub(c_index), (v as u64).wrapping_sub(c_value));
     let mask = |share: u64| share & ((1 << line.ring_in()) - 1);
     let r = line.reduce(r);
-    let got = line.reduce(run(&Method::Line(*line), Some(spline), mask(server), mask(client), r, random).wrapping_add(r));
+    let got = line.reduce(
+        run(&Method::Line(*line), Some(spline), mask(server), mask(client), r, random)
+            .wrapping_add(r),
+    );
     let signed = (got << (64 - u32::from(line.bits))) as i64 >> (64 - u32::from(line.bits));
     let without_tail = Spline { tail: false, ..*spline };
     let difference = (signed >> line.cut()) + line.constant() - without_tail.apply(v);
@@ -34,7 +37,8 @@ fn small_lines_hold_exhaustively() {
             let line = Line::new(&spline, index_bits, 1 + (random.next_u32() % 44) as u8);
             let bits = u32::from(low + index_bits);
             if bits <= 7 {
-                (-(1 << (bits - 1))..1 << (bits - 1)).for_each(|v| hold(&line, &spline, v, &mut random));
+                (-(1 << (bits - 1))..1 << (bits - 1))
+                    .for_each(|v| hold(&line, &spline, v, &mut random));
             }
         }
     }
@@ -64,20 +68,34 @@ fn the_widest_line_fits_its_record() {
     for (slope, offset, parity) in [i16::MIN, i16::MAX, 1]
         .into_iter()
         .flat_map(|slope| [i16::MIN, i16::MAX].map(|offset| (slope, offset)))
-        .flat_map(|(slope, offset)| [Parity::Odd, Parity::Even, Parity::Left].map(|parity| (slope, offset, parity)))
+        .flat_map(|(slope, offset)| {
+            [Parity::Odd, Parity::Even, Parity::Left].map(|parity| (slope, offset, parity))
+        })
     {
         for shift in 0..=15 {
             let (mut offsets, mut slopes) = ([0; 32], [0; 32]);
             (offsets[0], offsets[1], slopes[0], slopes[1]) = (offset, !offset, slope, !slope);
             for index_bits in [0, 1] {
                 let end = usize::from(index_bits);
-                (offsets[1], slopes[1]) = (if end == 1 { !offset } else { 0 }, if end == 1 { !slope } else { 0 });
-                let spline = Spline { parity, tail: true, input_bits: 14, index_bits, shift, centre: -(1 << 19), offsets, slopes };
+                (offsets[1], slopes[1]) =
+                    (if end == 1 { !offset } else { 0 }, if end == 1 { !slope } else { 0 });
+                let spline = Spline {
+                    parity,
+                    tail: true,
+                    input_bits: 14,
+                    index_bits,
+                    shift,
+                    centre: -(1 << 19),
+                    offsets,
+                    slopes,
+                };
                 let line = Line::new(&spline, MAX_INDEX, 44);
                 most = most.max(line.value_bits());
                 assert!(line.forward_ots().max(line.backward_ots()) <= MAX_OTS);
                 let mut random = seeded(5);
-                [-20000, -(1 << 14), -1, 0, 1, 20000].into_iter().for_each(|v| hold(&line, &spline, v, &mut random));
+                [-20000, -(1 << 14), -1, 0, 1, 20000]
+                    .into_iter()
+                    .for_each(|v| hold(&line, &spline, v, &mut random));
             }
         }
     }

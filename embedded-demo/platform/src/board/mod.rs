@@ -28,8 +28,21 @@ mod stm32f4;
 #[cfg(any(feature = "netduinoplus2", feature = "stm32f407", feature = "stm32f429"))]
 pub use stm32f4::*;
 
-#[cfg(any(feature = "netduinoplus2", feature = "stm32f407", feature = "stm32f429", feature = "nrf52840"))]
+#[cfg(any(
+    feature = "netduinoplus2",
+    feature = "stm32f407",
+    feature = "stm32f429",
+    feature = "nrf52840"
+))]
 mod ring;
 
-#[cfg(not(any(feature = "mps2-an386", feature = "netduinoplus2", feature = "stm32f407", feature = "stm32f429", feature = "nrf52840")))]
-compile_error!("choose a board: --features mps2-an386, netduinoplus2, stm32f407, stm32f429 or nrf52840");
+#[cfg(not(any(
+    feature = "mps2-an386",
+    feature = "netduinoplus2",
+    feature = "stm32f407",
+    feature = "stm32f429",
+    feature = "nrf52840"
+)))]
+compile_error!(
+    "choose a board: --features mps2-an386, netduinoplus2, stm32f407, stm32f429 or nrf52840"
+);

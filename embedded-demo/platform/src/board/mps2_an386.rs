@@ -1,4 +1,5 @@
-//! Arm's MPS2 with the AN386 image, a Cortex-M4F, as QEMU emulates it. With `-icount shift=0` an instruction takes a nanosecond.
+//! Arm's MPS2 with the AN386 image, a Cortex-M4F, as QEMU emulates it. With `-icount shift=0` an
+//! instruction takes a nanosecond.
 
 use super::register::Register;
 use crate::link::Fault;
@@ -15,7 +16,8 @@ pub const TICKS_PER_SECOND: u32 = 25_000_000;
 /// Nanoseconds, hence instructions, for each tick.
 pub const TICK: u32 = 1_000_000_000 / TICKS_PER_SECOND;
 
-/// CMSDK timer 0 (Cortex-M System Design Kit, 4.4), counting down. The system timer of the core loses ticks under `-icount`.
+/// CMSDK timer 0 (Cortex-M System Design Kit, 4.4), counting down. The system timer of the core
+/// loses ticks under `-icount`.
 mod timer {
     use super::Register;
     pub(super) const CONTROL: Register = Register::at(0x4000_0000);

@@ -1,5 +1,5 @@
-//! nRF52840-DK: the serial port of its debug probe, with flow control; random numbers. Built and reviewed, never run: no such board was at
-//! hand.
+//! nRF52840-DK: the serial port of its debug probe, with flow control; random numbers. Built and
+//! reviewed, never run: no such board was at hand.
 
 use super::ring::Ring;
 use crate::link::Fault;
@@ -27,7 +27,8 @@ const RXD: usize = 8;
 /// How often a random number is asked for before it is given up: each takes about 120 µs.
 const TRIES: u32 = 1 << 20;
 
-/// The serial unit without DMA, which hands over byte by byte and holds back the sender when its six bytes are full.
+/// The serial unit without DMA, which hands over byte by byte and holds back the sender when its
+/// six bytes are full.
 const PORT: Uart = UART0;
 
 static RECEIVED: Ring = Ring::new();
@@ -89,7 +90,12 @@ impl SerialPort {
         // High before the unit takes the pins over: a line at rest.
         P0.outset().write(|w| [RTS, TXD].into_iter().for_each(|pin| w.set_pin(pin, true)));
         P0.dirset().write(|w| [RTS, TXD].into_iter().for_each(|pin| w.set_pin(pin, true)));
-        for (select, pin) in [(PORT.psel().rts(), RTS), (PORT.psel().txd(), TXD), (PORT.psel().cts(), CTS), (PORT.psel().rxd(), RXD)] {
+        for (select, pin) in [
+            (PORT.psel().rts(), RTS),
+            (PORT.psel().txd(), TXD),
+            (PORT.psel().cts(), CTS),
+            (PORT.psel().rxd(), RXD),
+        ] {
             select.write_value(pin_number(pin));
         }
         PORT.baudrate().write(|w| w.set_baudrate(vals::Baudrate::Baud1m));
@@ -111,7 +117,8 @@ fn pin_number(pin: usize) -> shared::regs::Psel {
     select
 }
 
-/// Takes a byte, or leaves it and asks no more while there is no room: then the unit holds back the sender.
+/// Takes a byte, or leaves it and asks no more while there is no room: then the unit holds back the
+/// sender.
 // SAFETY: the vector table calls it under this name.
 #[unsafe(no_mangle)]
 extern "C" fn UARTE0() {

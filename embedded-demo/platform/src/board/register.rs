@@ -8,7 +8,8 @@ pub(crate) struct Register(*mut u32);
 unsafe impl Sync for Register {}
 
 impl Register {
-    /// Only for addresses of device registers on this board, where reads and writes cannot touch memory that Rust knows of.
+    /// Only for addresses of device registers on this board, where reads and writes cannot touch
+    /// memory that Rust knows of.
     pub(crate) const fn at(address: usize) -> Self {
         Self(address as *mut u32)
     }

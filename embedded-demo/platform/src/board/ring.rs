@@ -1,9 +1,13 @@
-//! Received bytes between an interrupt handler, which puts them in, and the program, which takes them out. Without it a byte would be lost
-//! whenever the engine computes for longer than a byte takes on the line.
+//! Received bytes between an interrupt handler, which puts them in, and the program, which takes
+//! them out. Without it a byte would be lost whenever the engine computes for longer than a byte
+//! takes on the line.
 
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
+use core::sync::atomic::{
+    AtomicBool, AtomicU8, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 
-/// Bytes: 90 ms at 460800 bits per second. The engine's longest computation between two reads takes a tenth of that.
+/// Bytes: 90 ms at 460800 bits per second. The engine's longest computation between two reads takes
+/// a tenth of that.
 const LEN: usize = 4096;
 
 /// One writer, one reader. Both counts only grow, and go round with `usize`.

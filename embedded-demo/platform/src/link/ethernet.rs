@@ -31,8 +31,10 @@ struct Memory {
     send: [u8; SEND],
 }
 
-static MEMORY: ConstStaticCell<Memory> = ConstStaticCell::new(Memory { device: Lan9118::new(), receive: [0; RECEIVE], send: [0; SEND] });
-static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 1]> = ConstStaticCell::new([SocketStorage::EMPTY]);
+static MEMORY: ConstStaticCell<Memory> =
+    ConstStaticCell::new(Memory { device: Lan9118::new(), receive: [0; RECEIVE], send: [0; SEND] });
+static SOCKETS: ConstStaticCell<[SocketStorage<'static>; 1]> =
+    ConstStaticCell::new([SocketStorage::EMPTY]);
 
 /// Whom the link is with.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +57,8 @@ pub struct Ethernet {
 }
 
 impl Ethernet {
-    /// Starts controller and network, once. `seed` varies port and sequence numbers from start to start. `None` if there is no controller.
+    /// Starts controller and network, once. `seed` varies port and sequence numbers from start to
+    /// start. `None` if there is no controller.
     pub fn start(peer: Peer, seed: u64) -> Option<Self> {
         let (Memory { device, receive, send }, sockets) = (MEMORY.try_take()?, SOCKETS.try_take()?);
         if !device.start(HARDWARE) {
@@ -68,16 +71,26 @@ impl Ethernet {
         interface.update_ip_addrs(|all| _ = all.push(IpCidr::new(IpAddress::Ipv4(DEVICE), PREFIX)));
         _ = interface.routes_mut().add_default_ipv4_route(GATEWAY);
         let mut sockets = SocketSet::new(&mut sockets[..]);
-        let mut socket = Socket::new(SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut send[..]));
+        let mut socket =
+            Socket::new(SocketBuffer::new(&mut receive[..]), SocketBuffer::new(&mut send[..]));
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(None);
         let socket = sockets.add(socket);
-        Some(Self { device, interface, sockets, socket, clock: Clock::start(), peer, opened: seed as u16 })
+        Some(Self {
+            device,
+            interface,
+            sockets,
+            socket,
+            clock: Clock::start(),
+            peer,
+            opened: seed as u16,
+        })
     }
 
     /// Moves frames. Bounded work.
     fn poll(&mut self) -> PollResult {
-        let now = Instant::from_millis(i64::try_from(self.clock.milliseconds()).unwrap_or(i64::MAX));
+        let now =
+            Instant::from_millis(i64::try_from(self.clock.milliseconds()).unwrap_or(i64::MAX));
         self.interface.poll(now, self.device, &mut self.sockets)
     }
 
@@ -86,7 +99,11 @@ impl Ethernet {
     }
 
     /// Polls until `done` says something, or the time is over.
-    fn until<T>(&mut self, milliseconds: u32, mut done: impl FnMut(&mut Socket<'static>) -> Option<Result<T, Fault>>) -> Result<T, Fault> {
+    fn until<T>(
+        &mut self,
+        milliseconds: u32,
+        mut done: impl FnMut(&mut Socket<'static>) -> Option<Result<T, Fault>>,
+    ) -> Result<T, Fault> {
         let deadline = Deadline::after(milliseconds);
         loop {
             if let Some(result) = done(self.socket()) {
@@ -105,7 +122,9 @@ impl Ethernet {
         let local = EPHEMERAL | self.opened;
         let Self { interface, sockets, socket, .. } = self;
         let socket = sockets.get_mut::<Socket<'_>>(*socket);
-        socket.connect(interface.context(), (IpAddress::Ipv4(GATEWAY), port), local).map_err(|_| Fault::Closed)?;
+        socket
+            .connect(interface.context(), (IpAddress::Ipv4(GATEWAY), port), local)
+            .map_err(|_| Fault::Closed)?;
         self.until(PATIENCE_MS, |socket| match (socket.may_send(), socket.is_open()) {
             (true, _) => Some(Ok(())),
             (false, true) => None,
@@ -176,6 +195,9 @@ impl Link for Ethernet {
     fn close(&mut self) {
         self.socket().close();
         // Best effort: the session is over.
-        let _ = self.until(LINGER_MS, |socket| (!socket.is_active() || socket.send_queue() == 0 && !socket.may_recv()).then_some(Ok(())));
+        let _ = self.until(LINGER_MS, |socket| {
+            (!socket.is_active() || socket.send_queue() == 0 && !socket.may_recv())
+                .then_some(Ok(()))
+        });
     }
 }

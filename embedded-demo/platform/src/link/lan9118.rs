@@ -1,4 +1,5 @@
-//! SMSC LAN9118 Ethernet controller, polled, as on the MPS2 board; names and bits as in its data sheet. Run in QEMU only.
+//! SMSC LAN9118 Ethernet controller, polled, as on the MPS2 board; names and bits as in its data
+//! sheet. Run in QEMU only.
 
 use crate::board::register::Register;
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};

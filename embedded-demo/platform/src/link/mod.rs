@@ -49,7 +49,8 @@ impl embedded_io::Error for Fault {
 
 /// A link that can be opened again after a session has broken.
 pub trait Link: Read<Error = Fault> + Write<Error = Fault> {
-    /// Opens the connection; on a line that is always open, throws away what an earlier session left on it.
+    /// Opens the connection; on a line that is always open, throws away what an earlier session
+    /// left on it.
     ///
     /// # Errors
     /// If no peer is there.
@@ -59,7 +60,8 @@ pub trait Link: Read<Error = Fault> + Write<Error = Fault> {
     fn close(&mut self);
 }
 
-/// A link that stops a [`Stopwatch`] while it works or waits: what the watch counts is the engine's own work.
+/// A link that stops a [`Stopwatch`] while it works or waits: what the watch counts is the engine's
+/// own work.
 #[derive(Debug)]
 pub struct Metered<'a, L> {
     link: &'a mut L,

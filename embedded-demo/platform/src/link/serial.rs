@@ -4,11 +4,12 @@ use super::{Fault, Link, PATIENCE_MS};
 use crate::time::Deadline;
 use embedded_io::{Read, Write};
 
-/// A line is quiet when nothing came for this long. More than a serial adapter on USB waits before it hands bytes on (16 ms).
+/// A line is quiet when nothing came for this long. More than a serial adapter on USB waits before
+/// it hands bytes on (16 ms).
 const QUIET_MS: u32 = 100;
 
-/// Cycles between two looks at a port, less than a byte takes on any line; and looks at it for one at the clock. Without the pause QEMU's
-/// other threads hardly get a turn.
+/// Cycles between two looks at a port, less than a byte takes on any line; and looks at it for one
+/// at the clock. Without the pause QEMU's other threads hardly get a turn.
 const PAUSE: u32 = 100;
 const LOOKS: usize = 16;
 
@@ -26,8 +27,9 @@ pub trait Port {
 
 /// A port as a link.
 ///
-/// A line knows no connections. After a broken session the other side may still be sending: [`Link::open`] waits until it has stopped. A
-/// server takes a hello in the middle of a session as the begin of a new one.
+/// A line knows no connections. After a broken session the other side may still be sending:
+/// [`Link::open`] waits until it has stopped. A server takes a hello in the middle of a session as
+/// the begin of a new one.
 #[derive(Debug)]
 pub struct Serial<P>(pub P);
 

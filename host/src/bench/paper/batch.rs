@@ -1,8 +1,10 @@
-//! Batch encoding mod N: a vector of n slots as a polynomial in `Z_N[X]/(X^n + 1)`, so that products of polynomials are products of slots
-//! (Smart, Vercauteren, "Fully homomorphic SIMD operations", 2014).
+//! Batch encoding mod N: a vector of n slots as a polynomial in `Z_N[X]/(X^n + 1)`, so that
+//! products of polynomials are products of slots (Smart, Vercauteren, "Fully homomorphic SIMD
+//! operations", 2014).
 //!
-//! Slots are the values of the polynomial at the odd powers of ψ, a primitive 2n-th root of unity: encoding is the inverse
-//! number-theoretic transform, decoding the transform. N has 37 bits, so 12 layers need no reduction inside a 64-bit word.
+//! Slots are the values of the polynomial at the odd powers of ψ, a primitive 2n-th root of unity:
+//! encoding is the inverse number-theoretic transform, decoding the transform. N has 37 bits, so 12
+//! layers need no reduction inside a 64-bit word.
 
 use minionn_core::params::LOG_N;
 use minionn_core::ring::Modulus;
@@ -74,8 +76,12 @@ impl Batch {
         debug_assert!((1..=LOG_N).contains(&log));
         let n = 1_u64 << log;
         // ψ = g^((N−1)/2n) has order 2n if g is not a square.
-        let psi = (2..MODULUS).map(|g| power(g, (MODULUS - 1) / (2 * n))).find(|&psi| power(psi, n) == MODULUS - 1).unwrap_or(1);
-        let roots = (0..n as u32).map(|k| Factor::new(power(psi, u64::from(k.reverse_bits() >> (u32::BITS - log)))));
+        let psi = (2..MODULUS)
+            .map(|g| power(g, (MODULUS - 1) / (2 * n)))
+            .find(|&psi| power(psi, n) == MODULUS - 1)
+            .unwrap_or(1);
+        let roots = (0..n as u32)
+            .map(|k| Factor::new(power(psi, u64::from(k.reverse_bits() >> (u32::BITS - log)))));
         Self { roots: roots.collect(), scale: Factor::new(power(n, MODULUS - 2)) }
     }
 
@@ -108,7 +114,9 @@ impl Batch {
         debug_assert_eq!(coefficients.len(), self.roots.len());
         let (mut half, mut first) = (coefficients.len() / 2, 1);
         while half > 0 {
-            for (block, root) in coefficients.chunks_exact_mut(2 * half).zip(self.roots.iter().skip(first)) {
+            for (block, root) in
+                coefficients.chunks_exact_mut(2 * half).zip(self.roots.iter().skip(first))
+            {
                 let (low, high) = block.split_at_mut(half);
                 for (x, y) in low.iter_mut().zip(high) {
                     // Every layer adds at most 2N: below 25N after twelve.
@@ -196,8 +204,11 @@ mod tests {
     #[test]
     fn reference_vectors() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/negacyclic.json");
-        let file: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-        let numbers = |v: &serde_json::Value| v.as_array().unwrap().iter().map(|x| x.as_u64().unwrap()).collect::<Vec<_>>();
+        let file: serde_json::Value =
+            serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let numbers = |v: &serde_json::Value| {
+            v.as_array().unwrap().iter().map(|x| x.as_u64().unwrap()).collect::<Vec<_>>()
+        };
         let mut checked = 0;
         for group in file["testGroups"].as_array().unwrap() {
             let params = &group["params"];
@@ -206,7 +217,10 @@ mod tests {
             }
             let batch = Batch::new(params["n"].as_u64().unwrap().ilog2());
             for test in group["tests"].as_array().unwrap() {
-                assert_eq!(product(&batch, &numbers(&test["a"]), &numbers(&test["b"])), numbers(&test["product"]));
+                assert_eq!(
+                    product(&batch, &numbers(&test["a"]), &numbers(&test["b"])),
+                    numbers(&test["product"])
+                );
                 checked += 1;
             }
         }

@@ -1,7 +1,8 @@
-//! Ring-LWE encryption of batch-encoded polynomials mod N, from the core's limbs: q is the product of all four primes.
+//! Ring-LWE encryption of batch-encoded polynomials mod N, from the core's limbs: q is the product
+//! of all four primes.
 //!
-//! The paper encrypts with YASHE, which is broken (Albrecht, Bai, Ducas, Crypto 2016), so this is BFV; the counts are the same.
-//! A result travels whole: no rescaling, no coefficient left out.
+//! The paper encrypts with YASHE, which is broken (Albrecht, Bai, Ducas, Crypto 2016), so this is
+//! BFV; the counts are the same. A result travels whole: no rescaling, no coefficient left out.
 
 use super::batch::{Batch, Factor, MODULUS};
 use minionn_core::backend::limb::{add_small, add_uniform, multiply};
@@ -17,7 +18,8 @@ use minionn_core::wire::packed_len;
 
 /// The noise of a product with a polynomial mod N: all n coefficients packed, up to `2^36` each.
 const NOISE: u128 = noise::bound(N as u64, MODULUS.ilog2());
-/// Flooding noise is uniform in `[−2^FLOOD, 2^FLOOD)`: as much as decryption, which fails beyond `q/2N`, leaves.
+/// Flooding noise is uniform in `[−2^FLOOD, 2^FLOOD)`: as much as decryption, which fails beyond
+/// `q/2N`, leaves.
 const FLOOD: u32 = (noise::modulus(PRIMES.len()) / (2 * MODULUS as u128) - NOISE - 1).ilog2();
 /// Bits between noise and flooding. 40 are the project's minimum.
 pub const STATISTICAL_BITS: u32 = FLOOD - (NOISE.ilog2() + 1);
@@ -29,7 +31,8 @@ pub const DOWNLOAD_BYTES: u64 = 2 * UPLOAD_BYTES;
 /// Bytes of the seed of all uploads of a layer.
 pub const SEED_BYTES: u64 = 32;
 
-/// `round(q·m/N)` limb by limb: with `h = ⌊N/2⌋` and `rem = (q·m + h) mod N` it is `(h − rem)/N` in every limb.
+/// `round(q·m/N)` limb by limb: with `h = ⌊N/2⌋` and `rem = (q·m + h) mod N` it is `(h − rem)/N` in
+/// every limb.
 struct Encoder {
     q_mod_n: Factor,
     /// `N^-1`, for a numerator that went through a Montgomery reduction.
@@ -39,20 +42,25 @@ struct Encoder {
 impl Encoder {
     fn new() -> Self {
         let q_mod_n = (noise::modulus(LIMBS.len()) % u128::from(MODULUS)) as u64;
-        let inverses = LIMBS.each_ref().map(|limb| limb.to_montgomery(montgomery_inverse(MODULUS, limb.q as u32)));
+        let inverses = LIMBS
+            .each_ref()
+            .map(|limb| limb.to_montgomery(montgomery_inverse(MODULUS, limb.q as u32)));
         Self { q_mod_n: Factor::new(q_mod_n), inverses }
     }
 
     /// In limb `index`, a representative in `(−q, q)`.
     fn encode(&self, index: usize, m: u64) -> i32 {
-        let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else { return 0 };
+        let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else {
+            return 0;
+        };
         let half = MODULUS / 2;
         let rem = super::batch::RING.add(self.q_mod_n.times(m), half);
         limb.mul(limb.montgomery(half as i64 - rem as i64), inverse)
     }
 }
 
-/// An encryption by the client: `c0` for each limb, transformed, in `[0, q)`; `c1` is the stream `number` of the public seed.
+/// An encryption by the client: `c0` for each limb, transformed, in `[0, q)`; `c1` is the stream
+/// `number` of the public seed.
 pub struct Upload {
     number: u64,
     c0: Vec<i32>,
@@ -79,7 +87,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Keys from a seed used for nothing else, and the server's side with the public key and a seed of its own.
+    /// Keys from a seed used for nothing else, and the server's side with the public key and a seed
+    /// of its own.
     #[must_use]
     pub fn with_server(seed: &Seed, server: Seed) -> (Self, Server) {
         let key = SecretKey::new(seed.derive(0));
@@ -87,13 +96,32 @@ impl Client {
         let (mut secret, mut b) = (vec![0; LIMBS.len() * N], vec![0; LIMBS.len() * N]);
         let mut errors = vec![0; N];
         encrypt::noise(&noise, 0, &mut errors);
-        for (index, (limb, (secret, b))) in LIMBS.iter().zip(secret.chunks_exact_mut(N).zip(b.chunks_exact_mut(N))).enumerate() {
+        for (index, (limb, (secret, b))) in
+            LIMBS.iter().zip(secret.chunks_exact_mut(N).zip(b.chunks_exact_mut(N))).enumerate()
+        {
             key.expand(limb, secret);
             SecretKey::encrypt_limb(index, 0, &public, &errors, secret, b);
         }
-        let server = Server { seed: server, public: public.clone(), key: b, encoder: Encoder::new(), multiplications: 0 };
+        let server = Server {
+            seed: server,
+            public: public.clone(),
+            key: b,
+            encoder: Encoder::new(),
+            multiplications: 0,
+        };
         let basis = Basis::new(LIMBS.len());
-        (Self { secret, public, noise, encoder: Encoder::new(), basis, encryptions: 0, decryptions: 0 }, server)
+        (
+            Self {
+                secret,
+                public,
+                noise,
+                encoder: Encoder::new(),
+                basis,
+                encryptions: 0,
+                decryptions: 0,
+            },
+            server,
+        )
     }
 
     /// Encrypts a polynomial mod N.
@@ -101,7 +129,9 @@ impl Client {
         self.encryptions += 1;
         let (number, mut c0, mut errors) = (self.encryptions, vec![0; LIMBS.len() * N], vec![0; N]);
         encrypt::noise(&self.noise, number, &mut errors);
-        for (index, (c0, secret)) in c0.chunks_exact_mut(N).zip(self.secret.chunks_exact(N)).enumerate() {
+        for (index, (c0, secret)) in
+            c0.chunks_exact_mut(N).zip(self.secret.chunks_exact(N)).enumerate()
+        {
             for (x, &m) in c0.iter_mut().zip(coefficients) {
                 *x = self.encoder.encode(index, m);
             }
@@ -115,7 +145,11 @@ impl Client {
         self.decryptions += 1;
         let mut fractions = vec![0_u64; N];
         let mut product = vec![0; N];
-        let parts = result.c0.chunks_exact(N).zip(result.c1.chunks_exact(N)).zip(self.secret.chunks_exact(N));
+        let parts = result
+            .c0
+            .chunks_exact(N)
+            .zip(result.c1.chunks_exact(N))
+            .zip(self.secret.chunks_exact(N));
         for (index, (limb, ((c0, c1), secret))) in LIMBS.iter().zip(parts).enumerate() {
             product.copy_from_slice(c1);
             limb.forward(&mut product);
@@ -127,7 +161,8 @@ impl Client {
             self.basis.add(index, &product, &mut fractions);
         }
         // phase/q is off by less than 2^-61, so N times that is harmless.
-        let round = |f: u64| (((u128::from(f) * u128::from(MODULUS)) + (1 << 63)) >> 64) as u64 % MODULUS;
+        let round =
+            |f: u64| (((u128::from(f) * u128::from(MODULUS)) + (1 << 63)) >> 64) as u64 % MODULUS;
         fractions.into_iter().map(round).collect()
     }
 }
@@ -163,14 +198,24 @@ pub struct Server {
 }
 
 impl Server {
-    /// The product of an upload and a multiplier, plus a polynomial mod N; re-randomised, and flooded as far as there is room.
-    pub fn multiply_add(&mut self, upload: &Upload, multiplier: &Multiplier, summand: &[u64]) -> Download {
+    /// The product of an upload and a multiplier, plus a polynomial mod N; re-randomised, and
+    /// flooded as far as there is room.
+    pub fn multiply_add(
+        &mut self,
+        upload: &Upload,
+        multiplier: &Multiplier,
+        summand: &[u64],
+    ) -> Download {
         self.multiplications += 1;
         let key = PublicKey { seed: self.public.clone(), b: &self.key };
         let fresh = Fresh { seed: &self.seed, number: self.multiplications, flood: FLOOD };
         let mut result = Download { c0: upload.c0.clone(), c1: vec![0; LIMBS.len() * N] };
         let (mut ephemeral, mut errors, mut flood) = (vec![0; N], vec![0; N], vec![[0; 2]; N]);
-        let parts = result.c0.chunks_exact_mut(N).zip(result.c1.chunks_exact_mut(N)).zip(multiplier.0.chunks_exact(N));
+        let parts = result
+            .c0
+            .chunks_exact_mut(N)
+            .zip(result.c1.chunks_exact_mut(N))
+            .zip(multiplier.0.chunks_exact(N));
         for (index, (limb, ((c0, c1), w))) in LIMBS.iter().zip(parts).enumerate() {
             multiply(limb, c0, w);
             c1.copy_from_slice(w);
@@ -209,16 +254,27 @@ mod tests {
             // Uniform slots, and the extremes: all N − 1.
             let draw = |which: u64| -> Vec<u64> {
                 let mut prg = Seed([3; 32]).stream(Domain::Mask, round * 3 + which);
-                (0..N).map(|_| if round == 0 { MODULUS - 1 } else { prg.next_u64() % MODULUS }).collect()
+                (0..N)
+                    .map(|_| if round == 0 { MODULUS - 1 } else { prg.next_u64() % MODULUS })
+                    .collect()
             };
             let (x, w, u) = (draw(0), draw(1), draw(2));
             let (mut encoded_x, mut encoded_u) = (x.clone(), u.clone());
             batch.encode(&mut encoded_x);
             batch.encode(&mut encoded_u);
             let upload = client.encrypt(&encoded_x);
-            let mut got = client.decrypt(&server.multiply_add(&upload, &Multiplier::new(&batch, w.clone()), &encoded_u));
+            let mut got = client.decrypt(&server.multiply_add(
+                &upload,
+                &Multiplier::new(&batch, w.clone()),
+                &encoded_u,
+            ));
             batch.decode(&mut got);
-            let want: Vec<u64> = x.iter().zip(&w).zip(&u).map(|((&x, &w), &u)| RING.add(RING.mul(x, w), u)).collect();
+            let want: Vec<u64> = x
+                .iter()
+                .zip(&w)
+                .zip(&u)
+                .map(|((&x, &w), &u)| RING.add(RING.mul(x, w), u))
+                .collect();
             assert!(got == want, "round {round}");
         }
         assert_eq!((client.encryptions, server.multiplications, client.decryptions), (3, 3, 3));
@@ -226,7 +282,10 @@ mod tests {
 
     #[test]
     fn flooding_does_not_reach_the_minimum() {
-        assert!((15..minionn_core::params::FLOOD_BITS).contains(&STATISTICAL_BITS), "{STATISTICAL_BITS} bits");
+        assert!(
+            (15..minionn_core::params::FLOOD_BITS).contains(&STATISTICAL_BITS),
+            "{STATISTICAL_BITS} bits"
+        );
         assert!((1 << FLOOD) + NOISE < noise::modulus(PRIMES.len()) / (2 * u128::from(MODULUS)));
     }
 }

@@ -1,6 +1,7 @@
 //! The integers of a prediction in the clear: whether they fit the paper's N.
 //!
-//! The compiler proves rings for every input; N is narrower than the widest of them. So this looks at the input that is measured.
+//! The compiler proves rings for every input; N is narrower than the widest of them. So this looks
+//! at the input that is measured.
 
 use super::batch::MODULUS;
 use anyhow::{Context as _, bail, ensure};
@@ -9,7 +10,8 @@ use minionn_core::model::{Layer, Model};
 use minionn_core::plan::{Convolution, Op};
 use minionn_core::ring::Modulus;
 
-/// Checks that this profile knows every operation, and that every integer lies between −N/2 and N/2.
+/// Checks that this profile knows every operation, and that every integer lies between −N/2 and
+/// N/2.
 ///
 /// # Errors
 /// With the operation that does not fit.
@@ -18,16 +20,26 @@ pub(super) fn check(model: &Model<'_>, x: &[i64]) -> anyhow::Result<()> {
     for (i, op) in model.plan().ops().enumerate() {
         x = output(&op, &x, || layers.next()).with_context(|| format!("operation {i}"))?;
         let widest = x.iter().map(|x| x.unsigned_abs()).max().unwrap_or(0);
-        ensure!(widest <= MODULUS / 2, "operation {i}: {widest} is more than half the paper's N = {MODULUS}");
+        ensure!(
+            widest <= MODULUS / 2,
+            "operation {i}: {widest} is more than half the paper's N = {MODULUS}"
+        );
     }
     Ok(())
 }
 
 /// One operation on integers.
-fn output<'m>(op: &Op, x: &[i64], layer: impl FnOnce() -> Option<Layer<'m>>) -> anyhow::Result<Vec<i64>> {
-    let windows = |window: &Convolution, of: &dyn Fn(&mut dyn Iterator<Item = i64>) -> i64| -> Vec<i64> {
-        (0..op.output().1 as usize).map(|i| of(&mut window.window_at(i).filter_map(|i| x.get(i).copied()))).collect()
-    };
+fn output<'m>(
+    op: &Op,
+    x: &[i64],
+    layer: impl FnOnce() -> Option<Layer<'m>>,
+) -> anyhow::Result<Vec<i64>> {
+    let windows =
+        |window: &Convolution, of: &dyn Fn(&mut dyn Iterator<Item = i64>) -> i64| -> Vec<i64> {
+            (0..op.output().1 as usize)
+                .map(|i| of(&mut window.window_at(i).filter_map(|i| x.get(i).copied())))
+                .collect()
+        };
     Ok(match *op {
         Op::Activation { function, shift, .. } => {
             let f = known(function)?;

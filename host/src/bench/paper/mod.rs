@@ -1,11 +1,14 @@
-//! The method as published (Liu, Juuti, Lu, Asokan, CCS 2017), as a baseline to measure against: SIMD packing at n = 4096, shares mod the
-//! prime N of 37 bits, a copy of every element for every row, garbled circuits and squares mod N. **It never serves real inputs**: at
-//! this n and N there is no room for 40 bits of flooding ([`cipher::STATISTICAL_BITS`] are left).
+//! The method as published (Liu, Juuti, Lu, Asokan, CCS 2017), as a baseline to measure against:
+//! SIMD packing at n = 4096, shares mod the prime N of 37 bits, a copy of every element for every
+//! row, garbled circuits and squares mod N. **It never serves real inputs**: at this n and N there
+//! is no room for 40 bits of flooding ([`cipher::STATISTICAL_BITS`] are left).
 //!
-//! Both parties run in one process, one after the other; what would travel is counted, without frames. Only the triplets are offline;
-//! OTs, garbled tables and products come online. Keys and base OTs are left out of both.
+//! Both parties run in one process, one after the other; what would travel is counted, without
+//! frames. Only the triplets are offline; OTs, garbled tables and products come online. Keys and
+//! base OTs are left out of both.
 //!
-//! It runs on this project's own lattice, OT and garbling code, so what it shows is the method, not the authors' implementation.
+//! It runs on this project's own lattice, OT and garbling code, so what it shows is the method, not
+//! the authors' implementation.
 //!
 //! | module | what it is |
 //! |---|---|
@@ -71,7 +74,8 @@ pub struct Profile {
 /// Predicts one row of integers, and holds the answer against the integer model in the clear.
 ///
 /// # Errors
-/// If the network has an operation that is unknown here, an integer does not fit N, or the answer is another one than the integer model's.
+/// If the network has an operation that is unknown here, an integer does not fit N, or the answer
+/// is another one than the integer model's.
 pub fn run(model: &Model<'_>, x: &[i64], seed: &Seed) -> anyhow::Result<Profile> {
     let plan = model.plan();
     clear::check(model, x)?;
@@ -127,7 +131,10 @@ pub fn run(model: &Model<'_>, x: &[i64], seed: &Seed) -> anyhow::Result<Profile>
         }
         row.online.stop(began);
     }
-    ensure!(outputs == expected, "the result differs from the integer model: {outputs:?} for {expected:?}");
+    ensure!(
+        outputs == expected,
+        "the result differs from the integer model: {outputs:?} for {expected:?}"
+    );
     let offline = rows.iter().map(|row| row.offline).fold(Cost::default(), Cost::plus);
     online = rows.iter().map(|row| row.online).fold(online, Cost::plus);
     Ok(Profile { rows, preparation_seconds, offline, online, outputs })
@@ -148,7 +155,9 @@ fn mask(len: usize, random: &mut Prg) -> Vec<u64> {
 /// The client's share of the output of an operation without weights: known before the input is.
 fn client_output(op: &Op, share: &[u64], random: &mut Prg) -> anyhow::Result<Vec<u64>> {
     Ok(match *op {
-        Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. } => mask(op.output().1 as usize, random),
+        Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. } => {
+            mask(op.output().1 as usize, random)
+        }
         Op::SumPool { .. } => sums(op, share),
         Op::Open { .. } | Op::Argmax { .. } => Vec::new(),
         _ => bail!("the paper's profile does not know {op:?}"),
@@ -158,7 +167,8 @@ fn client_output(op: &Op, share: &[u64], random: &mut Prg) -> anyhow::Result<Vec
 /// Sums over windows, of either party's share.
 fn sums(op: &Op, share: &[u64]) -> Vec<u64> {
     let Op::SumPool { window, .. } = *op else { return Vec::new() };
-    let sum = |i| window.window_at(i).filter_map(|i| share.get(i)).fold(0, |sum, &x| RING.add(sum, x));
+    let sum =
+        |i| window.window_at(i).filter_map(|i| share.get(i)).fold(0, |sum, &x| RING.add(sum, x));
     (0..op.output().1 as usize).map(sum).collect()
 }
 
@@ -183,25 +193,46 @@ enum Online {
 
 impl Part<'_> {
     /// `server`: the server's share of the input, `r`: the client's of the output.
-    fn online(&self, server: &[u64], r: &[u64], parties: &mut ots::Parties<'_>, row: &mut Row) -> anyhow::Result<Online> {
+    fn online(
+        &self,
+        server: &[u64],
+        r: &[u64],
+        parties: &mut ots::Parties<'_>,
+        row: &mut Row,
+    ) -> anyhow::Result<Online> {
         if let Some(dots) = &self.dots {
             let sums = dots.apply(server);
-            return Ok(Online::Share(sums.iter().zip(&self.server).map(|(&y, &u)| RING.add(y, u)).collect()));
+            return Ok(Online::Share(
+                sums.iter().zip(&self.server).map(|(&y, &u)| RING.add(y, u)).collect(),
+            ));
         }
         let outcome = match self.op {
             Op::Activation { function, shift, .. } => {
                 let circuit = Neuron { function, modulus_in: RING, modulus_out: RING, shift };
-                let client: Vec<u64> = self.client.iter().zip(r).flat_map(|(&y, &r)| [y, r]).collect();
+                let client: Vec<u64> =
+                    self.client.iter().zip(r).flat_map(|(&y, &r)| [y, r]).collect();
                 parties.garble(&circuit, server, &client, &mut row.online)?
             }
             Op::MaxPool { function, shift, window, .. } => {
                 let inputs = window.window_len();
                 let relu = function == Function::Relu;
-                let circuit = Max { modulus_in: RING, modulus_out: RING, inputs: u32::try_from(inputs)?, shift, relu };
+                let circuit = Max {
+                    modulus_in: RING,
+                    modulus_out: RING,
+                    inputs: u32::try_from(inputs)?,
+                    shift,
+                    relu,
+                };
                 let elements = |n: usize| (0..inputs).map(move |i| window.window_element(n, i));
-                let of = |share: &[u64], n: usize| -> Vec<u64> { elements(n).filter_map(|i| share.get(i).copied()).collect() };
+                let of = |share: &[u64], n: usize| -> Vec<u64> {
+                    elements(n).filter_map(|i| share.get(i).copied()).collect()
+                };
                 let shares: Vec<u64> = (0..r.len()).flat_map(|n| of(server, n)).collect();
-                let client: Vec<u64> = r.iter().enumerate().flat_map(|(n, &r)| of(&self.client, n).into_iter().chain([r])).collect();
+                let client: Vec<u64> = r
+                    .iter()
+                    .enumerate()
+                    .flat_map(|(n, &r)| of(&self.client, n).into_iter().chain([r]))
+                    .collect();
                 parties.garble(&circuit, &shares, &client, &mut row.online)?
             }
             Op::Square { .. } => {
@@ -212,11 +243,17 @@ impl Part<'_> {
             Op::SumPool { .. } => return Ok(Online::Share(sums(&self.op, server))),
             Op::Open { .. } => {
                 row.online.bytes_down += packed_len(server.len() as u64, RING.bits());
-                let opened = server.iter().zip(&self.client).map(|(&s, &c)| RING.to_signed(RING.add(s, c)));
+                let opened =
+                    server.iter().zip(&self.client).map(|(&s, &c)| RING.to_signed(RING.add(s, c)));
                 return Ok(Online::Opened(opened.collect()));
             }
             Op::Argmax { len, .. } => {
-                let outcome = parties.garble(&Argmax { modulus: RING, inputs: len }, server, &self.client, &mut row.online)?;
+                let outcome = parties.garble(
+                    &Argmax { modulus: RING, inputs: len },
+                    server,
+                    &self.client,
+                    &mut row.online,
+                )?;
                 row.online.bytes_down += size_of::<u64>() as u64;
                 (row.and_gates, row.ots) = (outcome.and_gates, outcome.ots);
                 return Ok(Online::Opened(outcome.outputs.iter().map(|&i| i as i64).collect()));

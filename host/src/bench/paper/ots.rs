@@ -1,7 +1,9 @@
-//! What runs on OT in the paper's profile: garbled circuits and squares mod N, between two parties in one process.
+//! What runs on OT in the paper's profile: garbled circuits and squares mod N, between two parties
+//! in one process.
 //!
-//! The OT extension is the core's with k = 1 (IKNP), garbling its half-gates, products its Gilboa products mod N; nothing travels, what would
-//! is counted. The 128 base OTs are handed over: they belong to the set-up, which this profile leaves out.
+//! The OT extension is the core's with k = 1 (IKNP), garbling its half-gates, products its Gilboa
+//! products mod N; nothing travels, what would is counted. The 128 base OTs are handed over: they
+//! belong to the set-up, which this profile leaves out.
 
 use super::batch::RING;
 use super::traffic::Cost;
@@ -69,18 +71,42 @@ impl<'l> Parties<'l> {
         leaves.client = vec![0; REPETITION.leaves()];
         leaves.server = vec![0; REPETITION.leaves()];
         let mut messages = [[0; 2]; KAPPA];
-        let receiver = Receiver::new(REPETITION, &mut random, &session, &session, &mut leaves.client, &mut messages)?;
-        let received = messages.iter().enumerate().map(|(b, [m0, m1])| if delta >> b & 1 == 0 { *m0 } else { *m1 });
-        let sender = Sender::new(REPETITION, delta, &received.collect::<Vec<_>>(), &session, &session, &mut leaves.server)?;
+        let receiver = Receiver::new(
+            REPETITION,
+            &mut random,
+            &session,
+            &session,
+            &mut leaves.client,
+            &mut messages,
+        )?;
+        let received = messages
+            .iter()
+            .enumerate()
+            .map(|(b, [m0, m1])| if delta >> b & 1 == 0 { *m0 } else { *m1 });
+        let sender = Sender::new(
+            REPETITION,
+            delta,
+            &received.collect::<Vec<_>>(),
+            &session,
+            &session,
+            &mut leaves.server,
+        )?;
         let server_random = seed.stream(Domain::Mask, 0);
         Ok(Self { receiver, sender, session, secret, server_random, layers: 0, tweak: 0 })
     }
 
     /// One OT for each of the low [`BITS`] bits of every value, lowest first.
     fn transfer(&mut self, values: &[u64], cost: &mut Cost) -> anyhow::Result<Labels> {
-        let bits: Vec<u128> = values.iter().flat_map(|v| (0..BITS).map(move |i| u128::from(v >> i & 1))).collect();
-        let choices: Vec<u128> = bits.chunks(GROUP).map(|group| group.iter().rev().fold(0, |word, bit| word << 1 | bit)).collect();
-        let mut labels = Labels { client: vec![0; choices.len() * GROUP], server: vec![0; choices.len() * GROUP] };
+        let bits: Vec<u128> =
+            values.iter().flat_map(|v| (0..BITS).map(move |i| u128::from(v >> i & 1))).collect();
+        let choices: Vec<u128> = bits
+            .chunks(GROUP)
+            .map(|group| group.iter().rev().fold(0, |word, bit| word << 1 | bit))
+            .collect();
+        let mut labels = Labels {
+            client: vec![0; choices.len() * GROUP],
+            server: vec![0; choices.len() * GROUP],
+        };
         let mut corrections = vec![0; choices.len() * REPETITION.correction_bytes_per_group()];
         self.receiver.extend(&choices, &mut labels.client, &mut corrections)?;
         cost.bytes_up += corrections.len() as u64;
@@ -88,12 +114,19 @@ impl<'l> Parties<'l> {
         Ok(labels)
     }
 
-    /// Garbles and evaluates `circuit`. `server`: for each neuron its share of each of the circuit's values. `client`: for each neuron the
-    /// same, and the mask of the output if the circuit has one. Labels and tables are counted; the outputs are not.
+    /// Garbles and evaluates `circuit`. `server`: for each neuron its share of each of the
+    /// circuit's values. `client`: for each neuron the same, and the mask of the output if the
+    /// circuit has one. Labels and tables are counted; the outputs are not.
     ///
     /// # Errors
     /// If the lengths do not fit the circuit.
-    pub fn garble<C: Circuit>(&mut self, circuit: &C, server: &[u64], client: &[u64], cost: &mut Cost) -> anyhow::Result<Outcome> {
+    pub fn garble<C: Circuit>(
+        &mut self,
+        circuit: &C,
+        server: &[u64],
+        client: &[u64],
+        cost: &mut Cost,
+    ) -> anyhow::Result<Outcome> {
         let (shape, steps) = (totals(circuit), circuit.steps());
         let neurons = server.len() / steps;
         let labels = self.transfer(client, cost)?;
@@ -108,35 +141,78 @@ impl<'l> Parties<'l> {
         for first in (0..neurons).step_by(LANES) {
             let lanes = LANES.min(neurons - first);
             let range = first * inputs..(first + lanes) * inputs;
-            let (zero, chosen) = (labels.server.get(range.clone()).context("OTs")?, labels.client.get(range).context("OTs")?);
+            let (zero, chosen) = (
+                labels.server.get(range.clone()).context("OTs")?,
+                labels.client.get(range).context("OTs")?,
+            );
             let tables = tables.get_mut(..lanes * shape.table_bytes()).context("tables")?;
-            let active = active.get_mut(..lanes * shape.server_inputs as usize).context("labels")?;
+            let active =
+                active.get_mut(..lanes * shape.server_inputs as usize).context("labels")?;
             let (mut decode, mut colours) = ([0; LANES], [0; LANES]);
-            let (decode, colours) = (decode.get_mut(..lanes).context("lanes")?, colours.get_mut(..lanes).context("lanes")?);
-            garbler.garble_neurons::<C, LANES>(circuit, first as u64, lanes, zero, tables, decode)?;
+            let (decode, colours) = (
+                decode.get_mut(..lanes).context("lanes")?,
+                colours.get_mut(..lanes).context("lanes")?,
+            );
+            garbler.garble_neurons::<C, LANES>(
+                circuit,
+                first as u64,
+                lanes,
+                zero,
+                tables,
+                decode,
+            )?;
             let shares = server.iter().enumerate().skip(first * steps);
             for ((record, &share), out) in shares.zip(active.chunks_exact_mut(bits)) {
                 garbler.active_labels(record as u64, 0, share, bits, out);
             }
             cost.bytes_down += (tables.len() + size_of_val(active)) as u64;
-            evaluator.evaluate_neurons::<C, LANES>(circuit, first as u64, lanes, tables, active, chosen, colours)?;
+            evaluator.evaluate_neurons::<C, LANES>(
+                circuit,
+                first as u64,
+                lanes,
+                tables,
+                active,
+                chosen,
+                colours,
+            )?;
             outputs.extend(colours.iter().zip(decode).map(|(colour, decode)| colour ^ *decode));
         }
         debug_assert_eq!(shape.table_bytes(), shape.ands as usize * GATE_BYTES);
-        Ok(Outcome { outputs, and_gates: neurons as u64 * u64::from(shape.ands), ots: (neurons * inputs) as u64 })
+        Ok(Outcome {
+            outputs,
+            and_gates: neurons as u64 * u64::from(shape.ands),
+            ots: (neurons * inputs) as u64,
+        })
     }
 
     /// The server's shares `y² − r mod N` (the paper's Figure 8), for shares `server + client = y`.
     ///
     /// # Errors
     /// None for shares in `[0, N)`.
-    pub fn square(&mut self, server: &[u64], client: &[u64], r: &[u64], cost: &mut Cost) -> anyhow::Result<Outcome> {
+    pub fn square(
+        &mut self,
+        server: &[u64],
+        client: &[u64],
+        r: &[u64],
+        cost: &mut Cost,
+    ) -> anyhow::Result<Outcome> {
         let labels = self.transfer(client, cost)?;
         let (mut outputs, mut corrections) = (Vec::with_capacity(server.len()), [0; BITS as usize]);
-        let labels = labels.server.chunks_exact(BITS as usize).zip(labels.client.chunks_exact(BITS as usize));
+        let labels = labels
+            .server
+            .chunks_exact(BITS as usize)
+            .zip(labels.client.chunks_exact(BITS as usize));
         for (((&y_s, &y_c), &r), (q, t)) in server.iter().zip(client).zip(r).zip(labels) {
             let a = super::triplet::uniform(&mut self.server_random);
-            let p_s = server_product(RING, a, q, self.sender.delta(), &self.session, self.tweak, &mut corrections)?;
+            let p_s = server_product(
+                RING,
+                a,
+                q,
+                self.sender.delta(),
+                &self.session,
+                self.tweak,
+                &mut corrections,
+            )?;
             let p_c = client_product(RING, y_c, t, &self.session, self.tweak, &corrections)?;
             self.tweak += u128::from(BITS);
             // The server opens y_s − a; the client answers with its share of y², less r.

@@ -1,8 +1,9 @@
 //! Dot-product triplets: `u + v = W·r mod N`, every element copied for every row.
 //!
-//! Row i of the m×k matrix takes the slots `i·k .. (i+1)·k` of consecutive ciphertexts: the client puts copies of `r` there, the server
-//! multiplies by `W` and adds a fresh mask to each slot, the client adds up its row. A convolution is the matrix of all its windows
-//! (im2col), one row for each output element.
+//! Row i of the m×k matrix takes the slots `i·k .. (i+1)·k` of consecutive ciphertexts: the client
+//! puts copies of `r` there, the server multiplies by `W` and adds a fresh mask to each slot, the
+//! client adds up its row. A convolution is the matrix of all its windows (im2col), one row for
+//! each output element.
 
 use super::batch::{Batch, MODULUS, RING};
 use super::cipher::{Client, DOWNLOAD_BYTES, Multiplier, SEED_BYTES, Server, UPLOAD_BYTES};
@@ -62,8 +63,11 @@ impl<'m> Dots<'m> {
         let (k, slots) = (width(layer.geometry().layer()), slots(&layer));
         let place = layer.geometry().size.iter().product::<usize>();
         let weight = |slot: usize| RING.from_signed(layer.weight(slot / k / place * k + slot % k));
-        let chunk = |first: usize| (first..first + N).map(|slot| if slot < slots { weight(slot) } else { 0 }).collect();
-        let multipliers = (0..slots).step_by(N).map(|first| Multiplier::new(batch, chunk(first))).collect();
+        let chunk = |first: usize| {
+            (first..first + N).map(|slot| if slot < slots { weight(slot) } else { 0 }).collect()
+        };
+        let multipliers =
+            (0..slots).step_by(N).map(|first| Multiplier::new(batch, chunk(first))).collect();
         Self { layer, multipliers }
     }
 
@@ -88,13 +92,28 @@ impl<'m> Dots<'m> {
     ///
     /// # Errors
     /// If `r` is too short.
-    pub fn triplet(&self, parties: &mut (Client, Server), batch: &Batch, r: &[u64], masks: &mut Prg) -> anyhow::Result<Triplet> {
+    pub fn triplet(
+        &self,
+        parties: &mut (Client, Server),
+        batch: &Batch,
+        r: &[u64],
+        masks: &mut Prg,
+    ) -> anyhow::Result<Triplet> {
         let (client, server) = parties;
         let before = (client.encryptions, server.multiplications, client.decryptions);
         let slots = slots(&self.layer);
-        ensure!(r.len() == self.layer.geometry().layer().input.iter().product::<u32>() as usize, "a mask of another length than the input");
+        ensure!(
+            r.len() == self.layer.geometry().layer().input.iter().product::<u32>() as usize,
+            "a mask of another length than the input"
+        );
 
-        let copy = |slot: usize| if slot < slots { self.element(slot).1.and_then(|i| r.get(i)).copied().unwrap_or(0) } else { 0 };
+        let copy = |slot: usize| {
+            if slot < slots {
+                self.element(slot).1.and_then(|i| r.get(i)).copied().unwrap_or(0)
+            } else {
+                0
+            }
+        };
         let row_sums = |sums: &mut [u64], first: usize, values: &[u64], sign: fn(u64) -> u64| {
             for (slot, &value) in (first..slots).zip(values) {
                 if let Some(sum) = sums.get_mut(self.element(slot).0) {
@@ -131,7 +150,10 @@ impl<'m> Dots<'m> {
     /// `W·x + b mod N`: the server's online work.
     #[must_use]
     pub fn apply(&self, x: &[u64]) -> Vec<u64> {
-        let (k, place) = (width(self.layer.geometry().layer()), self.layer.geometry().size.iter().product::<usize>());
+        let (k, place) = (
+            width(self.layer.geometry().layer()),
+            self.layer.geometry().size.iter().product::<usize>(),
+        );
         let biases: Vec<i64> = self.layer.biases().collect();
         let row = |row: usize| {
             let output = row / place;

@@ -8,7 +8,12 @@ use minionn_core::ot::Repetition;
 /// Groups of OTs in one run.
 const GROUPS: usize = 64;
 
-fn party(name: &str, run: fn(&mut Pair<'_>), repetition: Repetition, measure: Measure<'_>) -> anyhow::Result<()> {
+fn party(
+    name: &str,
+    run: fn(&mut Pair<'_>),
+    repetition: Repetition,
+    measure: Measure<'_>,
+) -> anyhow::Result<()> {
     let mut memory = Memory::new(repetition, GROUPS);
     let mut pair = memory.pair(Path::best())?;
     pair.receive();

@@ -6,12 +6,18 @@ use minionn_core::backend::aes::Path;
 use minionn_core::garble::{Function, Neuron};
 use minionn_core::ring::Modulus;
 
-const CIRCUIT: Neuron = Neuron { function: Function::Relu, modulus_in: Modulus::Bits(22), modulus_out: Modulus::Bits(16), shift: 7 };
+const CIRCUIT: Neuron = Neuron {
+    function: Function::Relu,
+    modulus_in: Modulus::Bits(22),
+    modulus_out: Modulus::Bits(16),
+    shift: 7,
+};
 /// A whole number of calls with all lanes.
 const NEURONS: usize = 256;
 
 fn facts(what: &str, layer: &Layer<Neuron>, blocks: usize) -> Facts {
-    let needs = Needs { blocks: blocks as u64, schedules: layer.records() as u64, ..Needs::default() };
+    let needs =
+        Needs { blocks: blocks as u64, schedules: layer.records() as u64, ..Needs::default() };
     Facts { what: what.to_owned(), units: layer.and_gates() as u64, unit: "AND", needs }
 }
 

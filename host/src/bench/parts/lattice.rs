@@ -71,7 +71,11 @@ pub fn multiply_accumulate(measure: Measure<'_>) -> anyhow::Result<()> {
 /// As above.
 pub fn encrypt(limbs: usize, measure: Measure<'_>) -> anyhow::Result<()> {
     let mut encryption = Encryption::default();
-    let needs = Needs { transforms: limbs as u64, random: limbs as u64 * UNIFORM + NOISE, ..Needs::default() };
+    let needs = Needs {
+        transforms: limbs as u64,
+        random: limbs as u64 * UNIFORM + NOISE,
+        ..Needs::default()
+    };
     measure(facts(&format!("encrypt, {limbs} limbs"), "ciphertext", needs), &mut || {
         encryption.encrypt(limbs);
         Ok(())
@@ -112,20 +116,32 @@ pub fn decrypt_few(measure: Measure<'_>) -> anyhow::Result<()> {
 /// As above.
 pub fn rerandomise(measure: Measure<'_>) -> anyhow::Result<()> {
     let mut results = Results::default();
-    let needs = Needs { transforms: 3 * ALL, random: ALL * UNIFORM + TERNARY + NOISE, ..Needs::default() };
-    measure(facts(&format!("flood and re-randomise {RESULTS} results"), "ciphertext", needs), &mut || {
-        results.finish(RESULTS);
-        Ok(())
-    })
+    let needs =
+        Needs { transforms: 3 * ALL, random: ALL * UNIFORM + TERNARY + NOISE, ..Needs::default() };
+    measure(
+        facts(&format!("flood and re-randomise {RESULTS} results"), "ciphertext", needs),
+        &mut || {
+            results.finish(RESULTS);
+            Ok(())
+        },
+    )
 }
 
 fn bits(what: &str, run: fn(&mut Bits), measure: Measure<'_>) -> anyhow::Result<()> {
     let mut bits = Bits::new(LIMB_BITS);
     let needs = moved((8 * N + bits.len_bytes()) as u64);
-    measure(Facts { what: format!("{what} values of {LIMB_BITS} bits"), units: N as u64, unit: "value", needs }, &mut || {
-        run(&mut bits);
-        Ok(())
-    })
+    measure(
+        Facts {
+            what: format!("{what} values of {LIMB_BITS} bits"),
+            units: N as u64,
+            unit: "value",
+            needs,
+        },
+        &mut || {
+            run(&mut bits);
+            Ok(())
+        },
+    )
 }
 
 /// Integers of one limb, packed.

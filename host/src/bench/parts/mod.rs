@@ -1,5 +1,6 @@
-//! Single parts of the protocol. Each is set up once, with fixed seeds, and then handed over as a body that does the same work whenever it runs:
-//! timed beside its limit by [`super::table`], counted instruction by instruction by `cargo xtask bench`.
+//! Single parts of the protocol. Each is set up once, with fixed seeds, and then handed over as a
+//! body that does the same work whenever it runs: timed beside its limit by [`super::table`],
+//! counted instruction by instruction by `cargo xtask bench`.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -17,7 +18,8 @@ pub mod streams;
 
 use minionn_core::ot::Repetition;
 
-/// What a body cannot do without, however well it is written. See [`super::limits::Limits::seconds`].
+/// What a body cannot do without, however well it is written. See
+/// [`super::limits::Limits::seconds`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Needs {
     /// AES blocks.
@@ -50,7 +52,8 @@ pub struct Facts {
 }
 
 /// Is handed what is measured, and a body to run.
-pub type Measure<'m> = &'m mut dyn FnMut(Facts, &mut dyn FnMut() -> anyhow::Result<()>) -> anyhow::Result<()>;
+pub type Measure<'m> =
+    &'m mut dyn FnMut(Facts, &mut dyn FnMut() -> anyhow::Result<()>) -> anyhow::Result<()>;
 
 /// One part.
 #[derive(Clone, Copy)]
@@ -71,7 +74,8 @@ const fn once(name: &'static str, set_up: fn(Measure<'_>) -> anyhow::Result<()>)
     Part { name, again: false, set_up }
 }
 
-/// All of them. The transform and the pseudo-random bytes come first: what follows is held against them.
+/// All of them. The transform and the pseudo-random bytes come first: what follows is held against
+/// them.
 pub const PARTS: &[Part] = &[
     part("ntt", lattice::forward),
     part("prg", streams::random),
@@ -135,7 +139,8 @@ mod tests {
             let done = (part.set_up)(&mut |facts, body| {
                 seen += 1;
                 let n = facts.needs;
-                let needs = [n.blocks, n.schedules, n.bytes, n.transforms, n.random, n.wire, n.rounds];
+                let needs =
+                    [n.blocks, n.schedules, n.bytes, n.transforms, n.random, n.wire, n.rounds];
                 assert!(facts.units > 0 && needs.iter().any(|&need| need > 0), "{}", part.name);
                 body()?;
                 if part.again { body() } else { Ok(()) }

@@ -1,4 +1,5 @@
-//! Both parties in memory, one after the other on one thread, with fixed seeds: the same instructions in every run.
+//! Both parties in memory, one after the other on one thread, with fixed seeds: the same
+//! instructions in every run.
 
 use super::{Facts, Measure, Needs};
 use crate::bench::networks;
@@ -36,11 +37,28 @@ impl Room {
 }
 
 impl<'m> Pair<'m> {
-    fn new(model: &Model<'m>, prepared: &'m Prepared<'m>, options: Options, room: &'m mut Room) -> anyhow::Result<Self> {
+    fn new(
+        model: &Model<'m>,
+        prepared: &'m Prepared<'m>,
+        options: Options,
+        room: &'m mut Room,
+    ) -> anyhow::Result<Self> {
         let buffers = Buffers::default();
         Ok(Self {
-            client: ClientEngine::new(*model.plan(), options, buffers, room.client.bytes(), Seed([1; 32]))?,
-            server: ServerEngine::new(prepared, options, buffers, room.server.bytes(), Seed([2; 32]))?,
+            client: ClientEngine::new(
+                *model.plan(),
+                options,
+                buffers,
+                room.client.bytes(),
+                Seed([1; 32]),
+            )?,
+            server: ServerEngine::new(
+                prepared,
+                options,
+                buffers,
+                room.server.bytes(),
+                Seed([2; 32]),
+            )?,
             buffer: vec![0; PIECE],
         })
     }
@@ -71,10 +89,19 @@ impl<'m> Pair<'m> {
     }
 }
 
-/// Runs `then` on a network of the paper, its weights prepared, as it is measured there and with k = 8.
-fn with_network(name: &str, then: impl FnOnce(&Model<'_>, &Prepared<'_>, Options) -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// Runs `then` on a network of the paper, its weights prepared, as it is measured there and with k
+/// = 8.
+fn with_network(
+    name: &str,
+    then: impl FnOnce(&Model<'_>, &Prepared<'_>, Options) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
     let network = networks::find(name).context("no such network")?;
-    let options = Options { tables: network.tables, repetition: Repetition::K8, stock: 1, ..Options::default() };
+    let options = Options {
+        tables: network.tables,
+        repetition: Repetition::K8,
+        stock: 1,
+        ..Options::default()
+    };
     let model = Model::parse(network.model)?;
     let mut memory = Memory::new(prepared_memory(model.plan(), options.stock)?);
     let prepared = Prepared::new(model, options.stock, memory.bytes())?;
@@ -82,7 +109,8 @@ fn with_network(name: &str, then: impl FnOnce(&Model<'_>, &Prepared<'_>, Options
 }
 
 fn facts(what: String, phase: cost::Phase) -> Facts {
-    let needs = Needs { wire: phase.up + phase.down, rounds: phase.rounds.into(), ..Needs::default() };
+    let needs =
+        Needs { wire: phase.up + phase.down, rounds: phase.rounds.into(), ..Needs::default() };
     Facts { what, units: 1, unit: "run", needs }
 }
 
@@ -107,10 +135,13 @@ pub fn offline(name: &str, measure: Measure<'_>) -> anyhow::Result<()> {
         let mut room = Room::new(model, &options)?;
         let mut pair = Pair::new(model, prepared, options, &mut room)?;
         pair.settle()?;
-        measure(facts(format!("{name} offline, both parties"), cost::offline(model.plan(), &options)?), &mut || {
-            pair.client.prepare()?;
-            pair.settle()
-        })
+        measure(
+            facts(format!("{name} offline, both parties"), cost::offline(model.plan(), &options)?),
+            &mut || {
+                pair.client.prepare()?;
+                pair.settle()
+            },
+        )
     })
 }
 
@@ -123,7 +154,9 @@ pub fn online(name: &str, measure: Measure<'_>) -> anyhow::Result<()> {
         let (plan, mut random) = (model.plan(), Seed([3; 32]).stream(Domain::Mask, 0));
         let (header, q) = (plan.header(), plan.header().input);
         let values = (i64::from(q.max) - i64::from(q.min)) as u64 + 1;
-        let x: Vec<i64> = (0..header.input_len).map(|_| i64::from(q.min) + (random.next_u64() % values) as i64).collect();
+        let x: Vec<i64> = (0..header.input_len)
+            .map(|_| i64::from(q.min) + (random.next_u64() % values) as i64)
+            .collect();
         let mut expected = vec![0; header.output_len as usize];
         let best = model.evaluate(&x, &mut vec![0; Model::scratch_len(plan)], &mut expected)?;
 
@@ -132,10 +165,13 @@ pub fn online(name: &str, measure: Measure<'_>) -> anyhow::Result<()> {
         pair.settle()?;
         pair.client.prepare()?;
         pair.settle()?;
-        measure(facts(format!("{name} online, both parties"), cost::online(plan, &options)), &mut || {
-            pair.client.predict_quantised(&x)?;
-            pair.settle()
-        })?;
+        measure(
+            facts(format!("{name} online, both parties"), cost::online(plan, &options)),
+            &mut || {
+                pair.client.predict_quantised(&x)?;
+                pair.settle()
+            },
+        )?;
         let mut got = vec![0; pair.client.answer_len()];
         let equal = pair.client.answer(&mut got)? == best && (plan.is_argmax() || got == expected);
         ensure!(equal, "a private prediction differs from the integer model: please report this");

@@ -16,10 +16,18 @@ const BYTES: usize = 4 * N;
 pub fn random(measure: Measure<'_>) -> anyhow::Result<()> {
     let mut bytes = vec![0; BYTES];
     let needs = Needs { bytes: BYTES as u64, ..Needs::default() };
-    measure(Facts { what: "pseudo-random bytes, ChaCha20".into(), units: BYTES as u64, unit: "byte", needs }, &mut || {
-        Seed([6; 32]).stream(Domain::Mask, 0).fill(black_box(&mut bytes));
-        Ok(())
-    })
+    measure(
+        Facts {
+            what: "pseudo-random bytes, ChaCha20".into(),
+            units: BYTES as u64,
+            unit: "byte",
+            needs,
+        },
+        &mut || {
+            Seed([6; 32]).stream(Domain::Mask, 0).fill(black_box(&mut bytes));
+            Ok(())
+        },
+    )
 }
 
 /// A frame's checksum.
@@ -29,10 +37,13 @@ pub fn random(measure: Measure<'_>) -> anyhow::Result<()> {
 pub fn checksum(measure: Measure<'_>) -> anyhow::Result<()> {
     let bytes = vec![7; BYTES];
     let needs = Needs { bytes: BYTES as u64, ..Needs::default() };
-    measure(Facts { what: "checksum, CRC-32".into(), units: BYTES as u64, unit: "byte", needs }, &mut || {
-        let mut checksum = Checksum::new();
-        checksum.update(black_box(&bytes));
-        black_box(checksum.finish());
-        Ok(())
-    })
+    measure(
+        Facts { what: "checksum, CRC-32".into(), units: BYTES as u64, unit: "byte", needs },
+        &mut || {
+            let mut checksum = Checksum::new();
+            checksum.update(black_box(&bytes));
+            black_box(checksum.finish());
+            Ok(())
+        },
+    )
 }

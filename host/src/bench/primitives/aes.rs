@@ -21,7 +21,11 @@ impl Bench {
     /// On a path that this CPU can go.
     #[must_use]
     pub fn new(path: Path) -> Self {
-        Self { cipher: Aes::on(path, &[1]), lanes: Lanes::on(path, &[1; LANES]), blocks: vec![0; BLOCKS] }
+        Self {
+            cipher: Aes::on(path, &[1]),
+            lanes: Lanes::on(path, &[1; LANES]),
+            blocks: vec![0; BLOCKS],
+        }
     }
 
     /// Encrypts [`BLOCKS`] blocks under one key.

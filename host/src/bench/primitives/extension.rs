@@ -52,14 +52,28 @@ impl Memory {
         let mut random = Seed([3; 32]).stream(Domain::Label, 0);
         let (hash, delta) = (Tmmo::new(random.next_u128()), random.next_u128() | 1);
         let mut messages = [[0; 2]; KAPPA];
-        let receiver = Receiver::new(self.repetition, &mut random, &hash, &hash, &mut self.client_leaves, &mut messages)?;
+        let receiver = Receiver::new(
+            self.repetition,
+            &mut random,
+            &hash,
+            &hash,
+            &mut self.client_leaves,
+            &mut messages,
+        )?;
         let mut received = [0; KAPPA];
         for (b, (to, [m0, m1])) in received.iter_mut().zip(messages).enumerate() {
             *to = if delta >> b & 1 == 0 { m0 } else { m1 };
         }
-        let sender = Sender::new(self.repetition, delta, &received, &hash, &hash, &mut self.server_leaves)?;
+        let sender =
+            Sender::new(self.repetition, delta, &received, &hash, &hash, &mut self.server_leaves)?;
         let (receiver, sender) = (receiver.on_path(path), sender.on_path(path));
-        Ok(Pair { receiver, sender, choices: &self.choices, labels: &mut self.labels, corrections: &mut self.corrections })
+        Ok(Pair {
+            receiver,
+            sender,
+            choices: &self.choices,
+            labels: &mut self.labels,
+            corrections: &mut self.corrections,
+        })
     }
 }
 
@@ -86,11 +100,16 @@ impl Pair<'_> {
 /// Groups of OTs that a party makes between two calls of the system, a run.
 const CHUNK: usize = 256;
 
-/// Seconds for `chunks` runs of 256 groups, both parties over loopback with a thread each: the least of `runs`. Returns the number of OTs, too.
+/// Seconds for `chunks` runs of 256 groups, both parties over loopback with a thread each: the
+/// least of `runs`. Returns the number of OTs, too.
 ///
 /// # Errors
 /// If there is no loopback.
-pub fn over_loopback(repetition: Repetition, chunks: usize, runs: u32) -> anyhow::Result<(usize, f64)> {
+pub fn over_loopback(
+    repetition: Repetition,
+    chunks: usize,
+    runs: u32,
+) -> anyhow::Result<(usize, f64)> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let mut near = TcpStream::connect(listener.local_addr()?)?;
     let (mut far, _) = listener.accept()?;
@@ -129,7 +148,8 @@ mod tests {
     fn both_parties_over_loopback_make_ots() {
         for repetition in Repetition::ALL {
             let (mut a, mut b) = (Memory::new(repetition, CHUNK), Memory::new(repetition, CHUNK));
-            let (mut client, mut server) = (a.pair(Path::best()).unwrap(), b.pair(Path::best()).unwrap());
+            let (mut client, mut server) =
+                (a.pair(Path::best()).unwrap(), b.pair(Path::best()).unwrap());
             let mut delta = None;
             for _ in 0..2 {
                 client.receive();

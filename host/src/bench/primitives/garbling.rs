@@ -52,7 +52,8 @@ impl<C: Circuit> Layer<C> {
         self.neurons * totals(&self.circuit).ands as usize
     }
 
-    /// AES blocks that garbling needs, without key schedules: eight for each AND, one for each label of the server and each record's key.
+    /// AES blocks that garbling needs, without key schedules: eight for each AND, one for each
+    /// label of the server and each record's key.
     #[must_use]
     pub fn garbling_blocks(&self) -> usize {
         8 * self.and_gates() + self.server.len() + self.records()
@@ -78,8 +79,18 @@ impl<C: Circuit> Layer<C> {
         for first in (0..self.neurons).step_by(LANES) {
             let lanes = LANES.min(self.neurons - first);
             let part = |each: usize| first * each..(first + lanes) * each;
-            let (zero, tables) = (&self.client[part(shape.client_inputs as usize)], &mut self.tables[part(shape.table_bytes())]);
-            let done = garbler.garble_neurons::<C, LANES>(&self.circuit, first as u64, lanes, zero, tables, &mut self.decode[part(1)]);
+            let (zero, tables) = (
+                &self.client[part(shape.client_inputs as usize)],
+                &mut self.tables[part(shape.table_bytes())],
+            );
+            let done = garbler.garble_neurons::<C, LANES>(
+                &self.circuit,
+                first as u64,
+                lanes,
+                zero,
+                tables,
+                &mut self.decode[part(1)],
+            );
             debug_assert!(done.is_ok());
         }
     }
@@ -91,9 +102,21 @@ impl<C: Circuit> Layer<C> {
         for first in (0..self.neurons).step_by(LANES) {
             let lanes = LANES.min(self.neurons - first);
             let part = |each: usize| first * each..(first + lanes) * each;
-            let (tables, server) = (&self.tables[part(shape.table_bytes())], &self.server[part(shape.server_inputs as usize)]);
-            let (client, colours) = (&self.client[part(shape.client_inputs as usize)], &mut self.colours[part(1)]);
-            let done = evaluator.evaluate_neurons::<C, LANES>(&self.circuit, first as u64, lanes, tables, server, client, colours);
+            let (tables, server) = (
+                &self.tables[part(shape.table_bytes())],
+                &self.server[part(shape.server_inputs as usize)],
+            );
+            let (client, colours) =
+                (&self.client[part(shape.client_inputs as usize)], &mut self.colours[part(1)]);
+            let done = evaluator.evaluate_neurons::<C, LANES>(
+                &self.circuit,
+                first as u64,
+                lanes,
+                tables,
+                server,
+                client,
+                colours,
+            );
             debug_assert!(done.is_ok());
         }
     }

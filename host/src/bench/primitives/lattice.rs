@@ -67,13 +67,16 @@ impl Products {
     /// Ciphertexts that are added up.
     #[must_use]
     pub fn new(ciphertexts: usize) -> Self {
-        let many = |first: usize| (first..first + ciphertexts).flat_map(|number| uniform(number as u64)).collect();
+        let many = |first: usize| {
+            (first..first + ciphertexts).flat_map(|number| uniform(number as u64)).collect()
+        };
         Self { halves: [many(0), many(1)], weights: many(2), sums: [vec![0; N], vec![0; N]] }
     }
 
     /// The sum.
     pub fn run(&mut self, path: Path) {
-        let sums = if path == Path::Fastest { limb::sums_of_products } else { portable::sums_of_products };
+        let sums =
+            if path == Path::Fastest { limb::sums_of_products } else { portable::sums_of_products };
         let ([x0, x1], [z0, z1]) = (&self.halves, &mut self.sums);
         for limb in &LIMBS {
             sums(limb, black_box([x0, x1]), &self.weights, [z0, z1]);
@@ -131,7 +134,14 @@ impl Encryption {
         encrypt::noise(&self.seed, self.number, &mut self.noise);
         for (index, secret) in self.secrets.iter().enumerate().take(limbs) {
             encoder.encode_all(index, &self.plaintext, &mut self.poly);
-            SecretKey::encrypt_limb(index, self.number, &self.public, &self.noise, secret, &mut self.poly);
+            SecretKey::encrypt_limb(
+                index,
+                self.number,
+                &self.public,
+                &self.noise,
+                secret,
+                &mut self.poly,
+            );
             black_box(&mut self.poly);
         }
     }
@@ -191,7 +201,8 @@ impl Default for Results {
 impl Results {
     /// Re-randomises, floods and rescales one ciphertext with `results` results under four limbs.
     pub fn finish(&mut self, results: usize) {
-        let (encoder, basis) = (Encoder::new(Plaintext::Bits(24), LIMBS.len()), Basis::new(LIMBS.len()));
+        let (encoder, basis) =
+            (Encoder::new(Plaintext::Bits(24), LIMBS.len()), Basis::new(LIMBS.len()));
         self.number += 1;
         let fresh = Fresh { seed: &self.seed, number: self.number, flood: 62 };
         let key = PublicKey { seed: self.public.clone(), b: &self.b };
@@ -224,7 +235,8 @@ impl Bits {
     /// Of `width` bits each.
     #[must_use]
     pub fn new(width: u32) -> Self {
-        let values = (1..=N as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - width)).collect();
+        let values =
+            (1..=N as u64).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - width)).collect();
         Self { width, values, packed: vec![0; packed_len(N as u64, width) as usize] }
     }
 
@@ -236,7 +248,11 @@ impl Bits {
 
     /// Packs all, group by group.
     pub fn pack(&mut self) {
-        for (values, packed) in self.values.chunks_exact(GROUP).zip(self.packed.chunks_exact_mut(GROUP * self.width as usize / 8)) {
+        for (values, packed) in self
+            .values
+            .chunks_exact(GROUP)
+            .zip(self.packed.chunks_exact_mut(GROUP * self.width as usize / 8))
+        {
             pack(values, self.width, packed);
         }
         black_box(&mut self.packed);
@@ -244,7 +260,11 @@ impl Bits {
 
     /// Unpacks all.
     pub fn unpack(&mut self) {
-        for (values, packed) in self.values.chunks_exact_mut(GROUP).zip(self.packed.chunks_exact(GROUP * self.width as usize / 8)) {
+        for (values, packed) in self
+            .values
+            .chunks_exact_mut(GROUP)
+            .zip(self.packed.chunks_exact(GROUP * self.width as usize / 8))
+        {
             black_box(unpack(packed, self.width, values));
         }
     }

@@ -1,4 +1,5 @@
-//! One linear layer, both parties: the offline triplet over loopback, one thread for each, and the online product in the clear.
+//! One linear layer, both parties: the offline triplet over loopback, one thread for each, and the
+//! online product in the clear.
 
 use crate::bench::synthetic;
 use crate::link::{Memory, fresh_seed};
@@ -16,12 +17,22 @@ use std::time::Instant;
 #[must_use]
 pub fn published() -> [(&'static str, Op); 3] {
     let plain = Convolution::fully_connected(1, 1);
-    let wide = Convolution { input: [64, 32, 32], outputs: 64, kernel: [3, 3], pads: [1; 4], ..plain };
+    let wide =
+        Convolution { input: [64, 32, 32], outputs: 64, kernel: [3, 3], pads: [1; 4], ..plain };
     let first = Convolution { input: [1, 28, 28], outputs: 16, kernel: [5, 5], ..plain };
     [
-        ("fully connected 784→128", Op::FullyConnected { ring: 24, weight_bits: 8, inputs: 784, outputs: 128 }),
-        ("convolution 3×3, 64→64 on 32×32", Op::Convolution { ring: 24, weight_bits: 8, layer: wide }),
-        ("convolution 5×5, 1→16 on 28×28", Op::Convolution { ring: 22, weight_bits: 8, layer: first }),
+        (
+            "fully connected 784→128",
+            Op::FullyConnected { ring: 24, weight_bits: 8, inputs: 784, outputs: 128 },
+        ),
+        (
+            "convolution 3×3, 64→64 on 32×32",
+            Op::Convolution { ring: 24, weight_bits: 8, layer: wide },
+        ),
+        (
+            "convolution 5×5, 1→16 on 28×28",
+            Op::Convolution { ring: 22, weight_bits: 8, layer: first },
+        ),
     ]
 }
 
@@ -34,7 +45,8 @@ pub fn model(op: Op) -> anyhow::Result<Vec<u8>> {
     synthetic::model("layer", &[op, Op::Open { ring, len: op.output().1 }])
 }
 
-/// Seconds of the offline phase of one prediction of this model, both parties at once: the least of `runs`.
+/// Seconds of the offline phase of one prediction of this model, both parties at once: the least of
+/// `runs`.
 ///
 /// # Errors
 /// If a session fails.
@@ -45,9 +57,17 @@ pub fn offline(model: &[u8], runs: usize) -> anyhow::Result<f64> {
         loopback::session(&model, prepared, options, |mut link| {
             let (mut memory, mut tables) = (Memory::new(client_memory(&plan, &options)?), []);
             let store = SliceStore::new(&mut tables);
-            let mut client = run(Client::connect(Blocking(&mut link), store, plan, options, memory.bytes(), fresh_seed()?))?;
+            let mut client = run(Client::connect(
+                Blocking(&mut link),
+                store,
+                plan,
+                options,
+                memory.bytes(),
+                fresh_seed()?,
+            ))?;
             let header = plan.header();
-            let (x, mut y) = (vec![0; header.input_len as usize], vec![0; header.output_len as usize]);
+            let (x, mut y) =
+                (vec![0; header.input_len as usize], vec![0; header.output_len as usize]);
             let mut best = f64::MAX;
             for _ in 0..runs {
                 let began = Instant::now();
@@ -77,7 +97,11 @@ impl<'m> Online<'m> {
         let header = model.plan().header();
         let (mut random, ring) = (Seed([8; 32]).stream(Domain::Mask, 0), model.plan().input_ring());
         let x = (0..header.input_len).map(|_| random.next_u64() >> (64 - ring)).collect();
-        Ok(Self { layer: model.layers().next().context("no layer")?, x, y: vec![0; header.output_len as usize] })
+        Ok(Self {
+            layer: model.layers().next().context("no layer")?,
+            x,
+            y: vec![0; header.output_len as usize],
+        })
     }
 
     /// `y = W·x + b`.

@@ -1,6 +1,7 @@
 //! Single parts of the protocol, one thread: measured bodies and the rates that they reach.
 //!
-//! A body works on memory that it owns and does the same work each time it runs; [`seconds`] runs it until the fastest run is known.
+//! A body works on memory that it owns and does the same work each time it runs; [`seconds`] runs
+//! it until the fastest run is known.
 //!
 //! | module | what is measured |
 //! |---|---|
@@ -21,7 +22,8 @@ pub mod streamed;
 use core::time::Duration;
 use std::time::Instant;
 
-/// Seconds of the fastest run of `body` within `budget`, and of at least five runs: what the machine does when nothing else disturbs it.
+/// Seconds of the fastest run of `body` within `budget`, and of at least five runs: what the
+/// machine does when nothing else disturbs it.
 pub fn seconds(budget: Duration, mut body: impl FnMut()) -> f64 {
     let (start, mut best, mut runs) = (Instant::now(), Duration::MAX, 0);
     while runs < 5 || start.elapsed() < budget {

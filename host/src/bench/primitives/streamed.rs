@@ -1,4 +1,5 @@
-//! One layer of ReLUs between two parties over loopback: OTs, garbling, sending and evaluating, all at once; or compared.
+//! One layer of ReLUs between two parties over loopback: OTs, garbling, sending and evaluating, all
+//! at once; or compared.
 
 use crate::bench::own;
 use anyhow::Context as _;
@@ -24,35 +25,54 @@ impl Network {
     /// # Errors
     /// If that is more than a plan may have.
     pub fn new(neurons: u32, [ring_in, ring_out]: [u8; 2], shift: u8) -> anyhow::Result<Self> {
-        let relu = Op::Activation { function: Function::Relu, ring_in, ring_out, shift, len: neurons };
+        let relu =
+            Op::Activation { function: Function::Relu, ring_in, ring_out, shift, len: neurons };
         let input = Quantisation { scale: 1.0, min: -1_000_000, max: 1_000_000 };
-        let header = Header { input_len: neurons, output_len: neurons, input, output_scale: 1.0, name: [0; 32] };
+        let header = Header {
+            input_len: neurons,
+            output_len: neurons,
+            input,
+            output_scale: 1.0,
+            name: [0; 32],
+        };
         let mut bytes = vec![0; plan::MAX_BYTES];
-        let len = Plan::write(&header, &[relu, Op::Open { ring: ring_out, len: neurons }], &mut bytes)?;
+        let len =
+            Plan::write(&header, &[relu, Op::Open { ring: ring_out, len: neurons }], &mut bytes)?;
         let bytes = bytes.get(..len).context("a plan has its length")?;
         let mut model = vec![0; Model::len_bytes(&Plan::parse(bytes)?)];
         Model::write(bytes, |_, _, _| 0, |_, _| 0, &mut model)?;
         Ok(Self { model, neurons, and_gates: Nonlinear::of(&relu).and_gates })
     }
 
-    /// AND gates for each second of the online phase, in the median of `runs`: tables are streamed, so everything is in it.
+    /// AND gates for each second of the online phase, in the median of `runs`: tables are streamed,
+    /// so everything is in it.
     ///
     /// # Errors
     /// If a session fails.
     pub fn and_gates_per_second(&self, repetition: Repetition, runs: u32) -> anyhow::Result<f64> {
-        let options = Options { repetition, tables: Tables::Streamed, stock: 1, ..Options::default() };
+        let options =
+            Options { repetition, tables: Tables::Streamed, stock: 1, ..Options::default() };
         let inputs = own::inputs(&Model::parse(&self.model)?, None, 1, &Seed([7; 32]))?;
-        Ok(self.and_gates as f64 / own::measure(&self.model, options, None, Workers::OWN, runs, &inputs)?.online.seconds)
+        Ok(self.and_gates as f64
+            / own::measure(&self.model, options, None, Workers::OWN, runs, &inputs)?.online.seconds)
     }
 
-    /// Seconds and bytes for each neuron, offline and online, where it is compared instead: in the median of `runs`.
+    /// Seconds and bytes for each neuron, offline and online, where it is compared instead: in the
+    /// median of `runs`.
     ///
     /// # Errors
     /// If a session fails.
     pub fn compared(&self, repetition: Repetition, runs: u32) -> anyhow::Result<(f64, u64)> {
-        let options = Options { repetition, activations: Activations::Compared { worth: 0 }, ..Options::default() };
+        let options = Options {
+            repetition,
+            activations: Activations::Compared { worth: 0 },
+            ..Options::default()
+        };
         let inputs = own::inputs(&Model::parse(&self.model)?, None, 1, &Seed([7; 32]))?;
         let measured = own::measure(&self.model, options, None, Workers::OWN, runs, &inputs)?;
-        Ok((measured.seconds() / f64::from(self.neurons), measured.bytes() / u64::from(self.neurons)))
+        Ok((
+            measured.seconds() / f64::from(self.neurons),
+            measured.bytes() / u64::from(self.neurons),
+        ))
     }
 }

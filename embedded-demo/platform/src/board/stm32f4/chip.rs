@@ -56,8 +56,9 @@ impl Board {
         Usart::start(BUS_CLOCK)
     }
 
-    /// Eight numbers of the generator. `None` if it finds itself faulty, or repeats itself (reference manual RM0090, 24.3.1: the first
-    /// number after the start only serves the comparison).
+    /// Eight numbers of the generator. `None` if it finds itself faulty, or repeats itself
+    /// (reference manual RM0090, 24.3.1: the first number after the start only serves the
+    /// comparison).
     #[must_use]
     pub fn seed(&mut self) -> Option<Seed> {
         let mut seed = Seed([0; 32]);
@@ -81,8 +82,9 @@ fn random() -> Option<u32> {
     (!status.cecs() && !status.secs() && !status.ceis() && !status.seis()).then_some(number)
 }
 
-/// 168 MHz from the board's 8 MHz, or from the internal 16 MHz where nothing comes in: VCO input 2 MHz, VCO 336 MHz, core 1/2, random
-/// numbers 1/7 = 48 MHz (RM0090, 7.3.2). The internal oscillator keeps a serial line's rate at room temperature only.
+/// 168 MHz from the board's 8 MHz, or from the internal 16 MHz where nothing comes in: VCO input 2
+/// MHz, VCO 336 MHz, core 1/2, random numbers 1/7 = 48 MHz (RM0090, 7.3.2). The internal oscillator
+/// keeps a serial line's rate at room temperature only.
 fn start_clocks() {
     RCC.apb1enr().modify(|w| w.set_pwren(true));
     PWR.cr1().modify(|w| w.set_vos(pwr::vals::Vos::SCALE1));
@@ -92,7 +94,8 @@ fn start_clocks() {
         w.set_hseon(true);
     });
     let external = (0..TRIES).any(|_| RCC.cr().read().hserdy());
-    let (source, divisor) = if external { (rcc::vals::Pllsrc::HSE, 4) } else { (rcc::vals::Pllsrc::HSI, 8) };
+    let (source, divisor) =
+        if external { (rcc::vals::Pllsrc::HSE, 4) } else { (rcc::vals::Pllsrc::HSI, 8) };
     RCC.pllcfgr().write(|w| {
         w.set_pllsrc(source);
         w.set_pllm(rcc::vals::Pllm::from_bits(divisor));

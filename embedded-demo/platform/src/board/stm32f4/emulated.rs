@@ -1,5 +1,5 @@
-//! QEMU's netduinoplus2: an STM32F405 whose clock and random number units are not there. With `-icount shift=0` an instruction takes a
-//! nanosecond.
+//! QEMU's netduinoplus2: an STM32F405 whose clock and random number units are not there. With
+//! `-icount shift=0` an instruction takes a nanosecond.
 
 use super::Usart;
 use crate::semihosting::Seeds;

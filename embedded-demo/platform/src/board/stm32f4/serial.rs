@@ -34,14 +34,16 @@ static RECEIVED: Ring = Ring::new();
 pub struct Usart(());
 
 impl Usart {
-    /// Of a port whose clock, of this frequency, and pins are switched on: 8 data bits, no parity, one stop bit.
+    /// Of a port whose clock, of this frequency, and pins are switched on: 8 data bits, no parity,
+    /// one stop bit.
     pub(super) fn start(clock: u32) -> Self {
         for pin in PIN_NUMBERS {
             PINS.afr(pin / 8).modify(|w| w.set_afr(pin % 8, FUNCTION));
             PINS.pupdr().modify(|w| w.set_pupdr(pin, gpio::vals::Pupdr::PULL_UP));
             PINS.moder().modify(|w| w.set_moder(pin, gpio::vals::Moder::ALTERNATE));
         }
-        // 16 samples for each bit: mantissa and fraction together are the clock divided by the rate.
+        // 16 samples for each bit: mantissa and fraction together are the clock divided by the
+        // rate.
         PORT.brr().write_value(usart::regs::Brr((clock + BAUD / 2) / BAUD));
         PORT.cr1().write(|w| {
             w.set_ue(true);
@@ -60,8 +62,9 @@ fn listen() {
     unsafe { NVIC::unmask(INTERRUPT) };
 }
 
-/// Takes a byte; or leaves it, and the interrupt off, while there is no room: the program switches it on again when it has taken all. (At the
-/// controller: QEMU's port goes on interrupting until its byte is taken, whatever its own registers say.) With room to spare for the engine's
+/// Takes a byte; or leaves it, and the interrupt off, while there is no room: the program switches
+/// it on again when it has taken all. (At the controller: QEMU's port goes on interrupting until
+/// its byte is taken, whatever its own registers say.) With room to spare for the engine's
 /// computations, that happens only where nobody is overrun: in QEMU, which waits.
 fn receive() {
     let status = PORT.sr().read();
@@ -101,8 +104,8 @@ impl Port for Usart {
         if let Some(byte) = RECEIVED.pop() {
             return Ok(Some(byte));
         }
-        // Looks for itself: the handler stopped listening when there was no room, and QEMU's port withdraws the interrupt of a byte that
-        // comes while the one before is taken.
+        // Looks for itself: the handler stopped listening when there was no room, and QEMU's port
+        // withdraws the interrupt of a byte that comes while the one before is taken.
         NVIC::mask(INTERRUPT);
         receive();
         listen();
