@@ -14,8 +14,11 @@ const GARBLED: Options = Options {
 
 /// Fewest bytes online: what OTs leave waits in memory, and there are no tables. On a serial line,
 /// each further round trip is worth 256 bytes.
-const COMPARED: Options =
-    Options { tables: Tables::Stored, activations: Activations::Compared { worth: 8 }, ..GARBLED };
+const COMPARED: Options = Options {
+    tables: Tables::Stored,
+    activations: Activations::Compared { log2_bytes_per_round: 8 },
+    ..GARBLED
+};
 
 /// With the feature `compare`, or without.
 pub(crate) const fn options(compare: bool) -> Options {

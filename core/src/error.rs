@@ -53,7 +53,7 @@ pub enum Error {
     /// Peer: a frame of another kind was due.
     Unexpected {
         /// Tag that was due.
-        want: u8,
+        expected: u8,
         /// Tag that came.
         got: u8,
     },
@@ -181,7 +181,7 @@ impl fmt::Display for Error {
         match self {
             Self::Memory { need, got } => write!(f, " ({need} bytes needed, {got} handed in)"),
             Self::Length { need, got } => write!(f, " ({need} needed, {got} handed in)"),
-            Self::Unexpected { want, got } => write!(f, " (tag {want} due, {got} came)"),
+            Self::Unexpected { expected, got } => write!(f, " (tag {expected} due, {got} came)"),
             Self::FrameLength { need, got } => write!(f, " ({need} bytes due, {got} announced)"),
             Self::Plan(fault) | Self::Model(fault) | Self::Pairing(fault) => {
                 write!(f, " ({})", fault.describe())

@@ -3,9 +3,9 @@
 //! `H(x, i) = π(π(x) ⊕ i) ⊕ π(x)` with `π = AES-128_k`, tweakable circular-correlation robust in
 //! the ideal-cipher model (Guo, Katz, Wang, Yu, "Efficient and Secure Multiparty Computation from
 //! Fixed-Key Block Ciphers", S&P 2020, §7.4). An attack costs `2^128 / calls`, so keys are changed
-//! often: one per garbled record, see SECURITY.md.
+//! often: one per garbled instance, see SECURITY.md.
 
-use crate::backend::aes::{Aes, Job, Machine, Pass, in_flight};
+use crate::backend::aes::{Aes, Job, Pass, SimdBackend, in_flight};
 
 /// A label, key or seed of 128 bits. On the wire: 16 bytes, little-endian.
 pub type Block = u128;
@@ -30,7 +30,7 @@ impl Tmmo {
         x
     }
 
-    /// `π(x)`: derives public keys of records from the session's key.
+    /// `π(x)`: derives public keys of instances from the session's key.
     #[must_use]
     pub fn permute(&self, x: Block) -> Block {
         let mut y = [x];
@@ -52,18 +52,18 @@ struct Hash<'b> {
 
 impl Job<1> for Hash<'_> {
     #[inline(always)]
-    fn run<X: Machine>(self, machine: X, keys: &X::Keys<1>) {
+    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<1>) {
         in_flight(machine, self.x, &mut HashPass::<X> { machine, keys, tweaks: self.tweaks });
     }
 }
 
-struct HashPass<'b, X: Machine> {
+struct HashPass<'b, X: SimdBackend> {
     machine: X,
     keys: &'b X::Keys<1>,
     tweaks: &'b [Block],
 }
 
-impl<X: Machine> Pass<X> for HashPass<'_, X> {
+impl<X: SimdBackend> Pass<X> for HashPass<'_, X> {
     #[inline(always)]
     fn pass<const M: usize>(&mut self, at: usize, x: &mut [X::Vector; M]) {
         let machine = self.machine;
@@ -84,7 +84,7 @@ impl<X: Machine> Pass<X> for HashPass<'_, X> {
 /// `H(x, tweaks[j])` under the keys of lanes, vector by vector: vector `j` of `x[g]` has tweak `j`
 /// in all lanes, and its blocks belong to the lanes from `first + g · BLOCKS` on.
 #[inline(always)]
-pub(crate) fn hash_lanes<X: Machine, const L: usize, const M: usize, const G: usize>(
+pub(crate) fn hash_lanes<X: SimdBackend, const L: usize, const M: usize, const G: usize>(
     machine: X,
     keys: &X::Keys<L>,
     first: usize,

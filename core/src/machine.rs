@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 /// memory, whatever of it the compiler then uses: a need that is told on one machine is the need on
 /// the other, to the byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Machine {
+pub struct TargetProfile {
     /// Records (neurons) garbled or evaluated at once. Only speed and memory depend on it, never
     /// the bytes on the wire.
     pub(crate) lanes: usize,
@@ -30,7 +30,7 @@ pub struct Machine {
     pub(crate) most: usize,
 }
 
-impl Machine {
+impl TargetProfile {
     /// Pointers of 32 bits: microcontrollers.
     pub const BITS32: Self = Self {
         lanes: 1,

@@ -2,7 +2,7 @@
 //! what is used.
 
 use crate::error::{Error, Result};
-use crate::machine::Machine;
+use crate::machine::TargetProfile;
 use bytemuck::Pod;
 use zeroize::Zeroize as _;
 
@@ -14,19 +14,19 @@ pub const ALIGN: usize = 16;
 pub struct Space<'a> {
     rest: Option<&'a mut [u8]>,
     used: usize,
-    machine: Machine,
+    machine: TargetProfile,
 }
 
 impl<'a> Space<'a> {
     /// Counts what is taken; every slice it returns is empty.
     #[must_use]
     pub const fn measure() -> Self {
-        Self::measure_on(Machine::THIS)
+        Self::measure_on(TargetProfile::THIS)
     }
 
     /// Counts what would be taken on another machine.
     #[must_use]
-    pub const fn measure_on(machine: Machine) -> Self {
+    pub const fn measure_on(machine: TargetProfile) -> Self {
         Self { rest: None, used: 0, machine }
     }
 
@@ -38,7 +38,7 @@ impl<'a> Space<'a> {
         if memory.as_ptr().align_offset(ALIGN) != 0 {
             return Err(Error::Alignment);
         }
-        Ok(Self { rest: Some(memory), used: 0, machine: Machine::THIS })
+        Ok(Self { rest: Some(memory), used: 0, machine: TargetProfile::THIS })
     }
 
     /// Takes `n` zeroed elements.
@@ -68,7 +68,7 @@ impl<'a> Space<'a> {
 
     /// Whose memory it is.
     #[must_use]
-    pub const fn machine(&self) -> Machine {
+    pub const fn machine(&self) -> TargetProfile {
         self.machine
     }
 

@@ -376,7 +376,7 @@ mod tests {
             },
             Op::Square { ring: 20, len: 2 },
             Op::FullyConnected { ring: 20, weight_bits: 10, inputs: 2, outputs: 2 },
-            Op::Open { ring: 20, len: 2 },
+            Op::Reveal { ring: 20, len: 2 },
         ];
         let mut plan = vec![0; 400];
         let n = Plan::write(&header, &ops, &mut plan).unwrap();

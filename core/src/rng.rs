@@ -2,7 +2,7 @@
 //!
 //! Stream `(domain, index)` of a seed is ChaCha20 (64-bit counter from 0) with the nonce `domain ·
 //! 2^56 + index`, little-endian. No two uses share a stream, so every value is a function of the
-//! seed alone and the reference twin can repeat it.
+//! seed alone and the reference implementation can repeat it.
 
 use chacha20::ChaCha20Rng;
 use chacha20::rand_core::{Rng as _, SeedableRng};

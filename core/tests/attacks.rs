@@ -12,21 +12,21 @@ mod parties;
 use common::Lcg;
 use minionn_core::attack::{Defence, strip};
 use minionn_core::backend::limb::multiply_add;
-use minionn_core::compare::{Compared, Comparison};
+use minionn_core::compare::{DReluTruncate, OtActivation};
 use minionn_core::garble::{Evaluator, Function, Garbler, Neuron, totals};
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
-use minionn_core::lattice::evaluate::{Fresh, add_zero};
+use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
 use minionn_core::lattice::rescale::Basis;
 use minionn_core::lattice::{PublicKey, SecretKey, encrypt};
 use minionn_core::model::Model;
 use minionn_core::ot::Receiver;
 use minionn_core::params::N;
 use minionn_core::plan::noise::modulus;
-use minionn_core::plan::nonlinear::Nonlinear;
+use minionn_core::plan::nonlinear::NonlinearCost;
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{Node, Op, Parity, Spline, cost};
+use minionn_core::plan::{Node, Op, Parity, PiecewiseLinear, cost};
 use minionn_core::ring::{LIMBS, Modulus};
 use minionn_core::rng::{Domain, Prg, Seed};
 use minionn_core::session::engine::Status;
@@ -111,7 +111,7 @@ fn rows_that_explain(a: &[u64], c1: &[u64], bits: u32) -> Vec<[i64; WEIGHTS]> {
 
 /// Plays the offline phase and lets the client look at what it got back.
 fn rows_seen_by_a_client() -> ([i64; WEIGHTS], Vec<[i64; WEIGHTS]>) {
-    let net = common::model(WEIGHTS as u32, &[ROW, Op::Open { ring: 20, len: 1 }], 77);
+    let net = common::model(WEIGHTS as u32, &[ROW, Op::Reveal { ring: 20, len: 1 }], 77);
     let model = Model::parse(&net).unwrap();
     let weights: Vec<i64> = model.layers().next().unwrap().weights().collect();
     let tile = Tile::choose(&ROW, 1).unwrap();
@@ -221,7 +221,7 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
             let mut upload: Vec<i32> = r.iter().map(|&m| encoder.encode(index, m)).collect();
             SecretKey::encrypt_limb(index, number, &public, &errors, &secrets[index], &mut upload);
             // Server.
-            let fresh = Fresh { seed: &server, number, flood: tile.level.flood };
+            let fresh = CiphertextRandomness { seed: &server, number, flood: tile.level.flood };
             let (mut c0, mut c1, mut ephemeral) = (vec![0; N], vec![0; N], vec![0; N]);
             multiply_add(limb, &upload, &products[index], &mut c0);
             c1.copy_from_slice(&products[index]);
@@ -388,7 +388,7 @@ fn small_net() -> Vec<u8> {
                 len: 4,
             },
             Op::FullyConnected { ring: 14, weight_bits: 4, inputs: 4, outputs: 2 },
-            Op::Open { ring: 14, len: 2 },
+            Op::Reveal { ring: 14, len: 2 },
         ],
         5,
     )
@@ -431,9 +431,9 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
         });
 
         // By tag and length, every frame to the client is one of the plan's.
-        let labels = Nonlinear::of(&ops[1]).server_labels * 16;
+        let labels = NonlinearCost::of(&ops[1]).server_labels * 16;
         let streamed =
-            if tables == Tables::Streamed { Nonlinear::of(&ops[1]).table_bytes() } else { 0 };
+            if tables == Tables::Streamed { NonlinearCost::of(&ops[1]).table_bytes() } else { 0 };
         let online: Vec<(u8, u64)> = down
             .iter()
             .rev()
@@ -466,7 +466,7 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
                 cost::store_bytes(&plan, &options),
                 "tables of AND gates, no permute bits"
             );
-            assert_eq!(bytes, Nonlinear::of(&ops[1]).table_bytes() * u64::from(STOCK));
+            assert_eq!(bytes, NonlinearCost::of(&ops[1]).table_bytes() * u64::from(STOCK));
         }
         assert_eq!(offline, due);
 
@@ -542,7 +542,7 @@ fn product_net() -> Vec<u8> {
             from(Op::Product { ring: 14, len: FACTORS as u32 }, 10, 14),
             Op::FullyConnected { ring: 14, weight_bits: 4, inputs: FACTORS as u32, outputs: 2 }
                 .into(),
-            Op::Open { ring: 14, len: 2 }.into(),
+            Op::Reveal { ring: 14, len: 2 }.into(),
         ],
         5,
     )
@@ -740,7 +740,7 @@ fn compared_ops() -> [Op; 3] {
         ring_out,
         len,
     };
-    [relu(14, 1, 16), relu(16, 3, 14), Op::Open { ring: 14, len }]
+    [relu(14, 1, 16), relu(16, 3, 14), Op::Reveal { ring: 14, len }]
 }
 
 /// What a client sees of the second of two compared layers, whose input is hidden.
@@ -760,7 +760,10 @@ fn compares(ops: &[Op; 3]) -> Compares {
     let x = common::input(ELEMENTS, 4);
     let mut scratch = vec![0; Model::scratch_len(model.plan())];
     model.evaluate(&x, &mut scratch, &mut vec![0; ELEMENTS]).unwrap();
-    let options = Options { activations: Activations::Compared { worth: 0 }, ..Options::default() };
+    let options = Options {
+        activations: Activations::Compared { log2_bytes_per_round: 0 },
+        ..Options::default()
+    };
     let (up, down) = serve(&net, options, |served| {
         served.parties(|p| {
             p.prepare();
@@ -788,7 +791,7 @@ fn compares(ops: &[Op; 3]) -> Compares {
         receiver.extend(&vec![0; groups], &mut labels, &mut corrections).unwrap();
         labels
     };
-    let [first, second] = [&ops[0], &ops[1]].map(|op| Compared::of(op, &options).unwrap());
+    let [first, second] = [&ops[0], &ops[1]].map(|op| OtActivation::of(op, &options).unwrap());
     labels(128);
     labels(first.ots()[0]);
     let labels = labels(second.ots()[0]);
@@ -810,7 +813,7 @@ fn compares(ops: &[Op; 3]) -> Compares {
 fn digits_of_the_server() -> Vec<(Vec<u32>, u32)> {
     let ops = compared_ops();
     let Compares { labels, shares, hidden, messages, .. } = compares(&ops);
-    let second = Comparison::of(&ops[1]).unwrap();
+    let second = DReluTruncate::of(&ops[1]).unwrap();
     let mut tables = Reader::new(payload(&messages[0]));
     let mut seen = Vec::new();
     for (e, (&share, hidden)) in shares.iter().zip(hidden).enumerate() {
@@ -860,7 +863,7 @@ fn with_the_hash_of_labels_tables_tell_a_client_nothing() {
 
 /// A hidden value of 8 bits, the low 2 of which are cut off, on a curve of steps: each is an entry
 /// of its own.
-fn curved_ops() -> ([Op; 3], Spline) {
+fn curved_ops() -> ([Op; 3], PiecewiseLinear) {
     let len = ELEMENTS as u32;
     let steps = common::spline(Parity::Odd, false, [5, 5, 0], 9);
     let activation = |function, ring_in, shift, ring_out| Op::Activation {
@@ -873,8 +876,8 @@ fn curved_ops() -> ([Op; 3], Spline) {
     (
         [
             activation(Function::Relu, 14, 0, 8),
-            activation(Function::Spline(steps), 8, 2, 14),
-            Op::Open { ring: 14, len },
+            activation(Function::PiecewiseLinear(steps), 8, 2, 14),
+            Op::Reveal { ring: 14, len },
         ],
         steps,
     )
@@ -886,7 +889,8 @@ fn curved_ops() -> ([Op; 3], Spline) {
 fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
     let (ops, steps) = curved_ops();
     let Compares { labels, hidden, messages, .. } = compares(&ops);
-    let [value, line] = *Compared::possible(&ops[1]).unwrap().stages().collect::<Vec<_>>() else {
+    let [value, line] = *OtActivation::possible(&ops[1]).unwrap().stages().collect::<Vec<_>>()
+    else {
         unreachable!()
     };
     let labels = &labels[ELEMENTS * value.method.forward_ots()..];
@@ -996,7 +1000,7 @@ fn after_an_error_in_the_middle_of_a_prediction_nothing_is_left_to_use() {
         let error = if aborts {
             Error::PeerAborted(11)
         } else {
-            Error::Unexpected { want: Tag::Labels as u8, got: 0x77 }
+            Error::Unexpected { expected: Tag::Labels as u8, got: 0x77 }
         };
         serve(&small_net(), Options { stock: 2, ..Options::default() }, |served| {
             served.parties(|p| {
@@ -1032,9 +1036,9 @@ fn refused_inputs_cost_no_material_and_send_nothing() {
             p.client.predict_quantised(&[101; 6]).unwrap();
             assert_eq!(p.settle(), Ok(Status::Idle));
             assert_eq!(p.client.answer(&mut [0; 2]), Err(Error::Input));
-            assert_eq!((p.up.len(), p.client.left()), (sent, 1));
+            assert_eq!((p.up.len(), p.client.remaining()), (sent, 1));
             p.predict(&[1; 6]);
-            assert_eq!(p.client.left(), 0);
+            assert_eq!(p.client.remaining(), 0);
         });
     });
 }

@@ -9,8 +9,8 @@
 
 use minionn_core::Error;
 use minionn_core::garble::{
-    Argmax, Circuit, Evaluator, Function, GATE_BYTES, Garbler, MAX_PIECES, Max, Neuron, Parity,
-    Shape, Spline, bits, plain, shape, shapes, totals,
+    Argmax, Circuit, Evaluator, Function, GATE_BYTES, Garbler, GateCounts, MAX_PIECES, Max, Neuron,
+    Parity, PiecewiseLinear, bits, plain, shape, shapes, totals,
 };
 use minionn_core::hash::{Block, Tmmo};
 use minionn_core::params::LANES;
@@ -49,7 +49,7 @@ impl Parties {
     }
 
     /// The zero labels that OT gave for the client's inputs of one record.
-    fn client_zero(&self, record: u64, shape: Shape) -> Vec<Block> {
+    fn client_zero(&self, record: u64, shape: GateCounts) -> Vec<Block> {
         let mut prg = self.labels.stream(Domain::Label, record);
         (0..shape.client_inputs).map(|_| prg.next_u128()).collect()
     }
@@ -63,7 +63,7 @@ impl Parties {
     ) -> Layer {
         let garbler = Garbler::new(&self.session, &self.secret, self.delta, 3);
         let steps = circuit.steps();
-        let shapes: Vec<Shape> = shapes(circuit).collect();
+        let shapes: Vec<GateCounts> = shapes(circuit).collect();
         let mut tables: Vec<Vec<u8>> =
             shapes.iter().map(|s| vec![0; s.table_bytes() * neurons]).collect();
         let mut decode = vec![0; neurons];
@@ -344,7 +344,7 @@ fn garbled_is_plain_whatever_the_lanes() {
 }
 
 /// A spline with slopes of both signs: the largest that there is.
-fn spline(parity: Parity, tail: bool) -> Function {
+fn spline(parity: Parity, plus_relu: bool) -> Function {
     let (offsets, slopes) = (0..MAX_PIECES as i16).fold(
         ([0; MAX_PIECES], [0; MAX_PIECES]),
         |(mut offsets, mut slopes), i| {
@@ -353,9 +353,9 @@ fn spline(parity: Parity, tail: bool) -> Function {
             (offsets, slopes)
         },
     );
-    Function::Spline(Spline {
+    Function::PiecewiseLinear(PiecewiseLinear {
         parity,
-        tail,
+        plus_relu,
         input_bits: 14,
         index_bits: 5,
         shift: 15,
@@ -402,7 +402,8 @@ fn whole_neurons_are_their_records() {
         shift: 8,
         relu: true,
     };
-    let (total, shapes): (Shape, Vec<Shape>) = (totals(&circuit), shapes(&circuit).collect());
+    let (total, shapes): (GateCounts, Vec<GateCounts>) =
+        (totals(&circuit), shapes(&circuit).collect());
     let inputs = random(&circuit, 3, &mut Seed([6; 32]).stream(Domain::Mask, 0));
     let records =
         || (0..3 * circuit.steps()).map(|record| (record, shapes[record % circuit.steps()]));
@@ -571,7 +572,7 @@ fn wrong_lengths_are_errors() {
     let parties = Parties::new(8);
     let garbler = Garbler::new(&parties.session, &parties.secret, parties.delta, 3);
     let evaluator = Evaluator::new(&parties.session, 3);
-    let Shape { server_inputs, client_inputs, .. } = shape(&RELU, 0);
+    let GateCounts { server_inputs, client_inputs, .. } = shape(&RELU, 0);
     let (s, c, t) = (server_inputs as usize, client_inputs as usize, shape(&RELU, 0).table_bytes());
     for lanes in 0..=3 {
         for (server, client, table, out) in (0..81).map(|i| (i % 3, i / 3 % 3, i / 9 % 3, i / 27)) {

@@ -106,7 +106,7 @@ fn check(net: &[u8], options: Options, buffers: Buffers, step: usize) {
 
 #[test]
 fn whole_and_one_byte_at_a_time() {
-    let compared = Activations::Compared { worth: 0 };
+    let compared = Activations::Compared { log2_bytes_per_round: 0 };
     for (net, tables, activations) in [
         (relu_net(), Tables::Stored, Activations::Garbled),
         (square_net(), Tables::Streamed, Activations::Garbled),
@@ -125,8 +125,8 @@ fn whole_and_one_byte_at_a_time() {
 #[test]
 fn memory_is_wiped_when_an_engine_is_dropped() {
     wiped(&relu_net(), Activations::Garbled);
-    wiped(&relu_net(), Activations::Compared { worth: 0 });
-    wiped(&curve_net(), Activations::Compared { worth: 0 });
+    wiped(&relu_net(), Activations::Compared { log2_bytes_per_round: 0 });
+    wiped(&curve_net(), Activations::Compared { log2_bytes_per_round: 0 });
 }
 
 fn wiped(net: &[u8], activations: Activations) {
@@ -165,7 +165,7 @@ fn wiped(net: &[u8], activations: Activations) {
 #[test]
 fn model_a_fits_a_small_client() {
     // The shape of 64-32-10 at 8 bits: rings of 20 bits.
-    use minionn_core::machine::Machine;
+    use minionn_core::machine::TargetProfile;
     use minionn_core::plan::{Function, Op};
     let net = common::model(
         64,
@@ -179,7 +179,7 @@ fn model_a_fits_a_small_client() {
                 len: 32,
             },
             Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 32, outputs: 10 },
-            Op::Open { ring: 20, len: 10 },
+            Op::Reveal { ring: 20, len: 10 },
         ],
         3,
     );
@@ -191,7 +191,7 @@ fn model_a_fits_a_small_client() {
         ..Options::default()
     };
     let need = ClientEngine::memory_on(
-        Machine::BITS32,
+        TargetProfile::BITS32,
         &plan,
         &options,
         Buffers { inbox: 2048, outbox: 2048 },

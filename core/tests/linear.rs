@@ -112,7 +112,7 @@ impl Layer {
             name: [0; 32],
         };
         let mut plan = vec![0; plan::MAX_BYTES];
-        let ops = [self.op(), Op::Open { ring: self.ring, len: self.outputs as u32 }];
+        let ops = [self.op(), Op::Reveal { ring: self.ring, len: self.outputs as u32 }];
         let len = Plan::write(&header, &ops, &mut plan).unwrap();
         plan.truncate(len);
         let mut bytes = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];
@@ -219,7 +219,7 @@ fn fully_connected_layers_after_a_garbled_layer() {
                 len,
             },
             layer.op(),
-            Op::Open { ring: layer.ring, len: layer.outputs as u32 },
+            Op::Reveal { ring: layer.ring, len: layer.outputs as u32 },
         ];
         let mut plan = vec![0; plan::MAX_BYTES];
         let n = Plan::write(&header, &ops, &mut plan).unwrap();
@@ -302,7 +302,8 @@ fn convolutions_in_the_clear_and_privately() {
             name: [0; 32],
         };
         let mut plan = vec![0; plan::MAX_BYTES];
-        let ops = [Op::Convolution { ring: 22, weight_bits: 8, layer }, Op::Open { ring: 22, len }];
+        let ops =
+            [Op::Convolution { ring: 22, weight_bits: 8, layer }, Op::Reveal { ring: 22, len }];
         let n = Plan::write(&header, &ops, &mut plan).unwrap();
         plan.truncate(n);
         let mut bytes = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];

@@ -11,7 +11,7 @@ mod pairing;
 mod parties;
 mod plans;
 mod properties;
+#[path = "reference/mod.rs"]
+mod reference;
 mod robustness;
 mod session;
-#[path = "twin/mod.rs"]
-mod with_twin;

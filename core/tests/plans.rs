@@ -8,7 +8,7 @@ use common::Lcg;
 use minionn_core::Error;
 use minionn_core::error::PlanFault;
 use minionn_core::plan::{
-    self, Function, Header, MAX_OPS, Node, Op, Parity, Plan, Quantisation, Spline, View,
+    self, Function, Header, MAX_OPS, Node, Op, Parity, PiecewiseLinear, Plan, Quantisation, View,
 };
 use minionn_core::session::{Options, client_memory, server_memory};
 use sha2::{Digest as _, Sha256};
@@ -36,12 +36,12 @@ fn node(op: Op, from: Option<u32>, also: u32) -> Node {
 }
 
 fn arrange(ring: u8, onto: bool, inputs: u32, len: u32) -> Op {
-    Op::Arrange { ring, onto, inputs, len, factor: 1, view: View::whole(inputs.min(len)) }
+    Op::StridedAdd { ring, onto, inputs, len, factor: 1, view: View::whole(inputs.min(len)) }
 }
 
-const OPEN: Op = Op::Open { ring: 20, len: 4 };
+const OPEN: Op = Op::Reveal { ring: 20, len: 4 };
 
-/// Input 0..4, FullyConnected 4..8 (ring 20), Activation 8..12 (ring 24), Arrange 12..18 (ring 16)
+/// Input 0..4, FullyConnected 4..8 (ring 20), Activation 8..12 (ring 24), StridedAdd 12..18 (ring 16)
 /// in two operations.
 fn base() -> Vec<Node> {
     vec![
@@ -60,7 +60,7 @@ fn with(more: &[Node]) -> Result<(), Error> {
     nodes.extend(more);
     if !last.op.is_output() {
         let (ring, len) = last.op.output();
-        nodes.push(Op::Open { ring, len }.into());
+        nodes.push(Op::Reveal { ring, len }.into());
     }
     write(4, &nodes).map(|_| ())
 }
@@ -68,7 +68,7 @@ fn with(more: &[Node]) -> Result<(), Error> {
 #[test]
 fn operations_read_whole_finished_tensors_only() {
     for from in 0..40 {
-        let read = |ring| with(&[node(Op::Open { ring, len: 4 }, Some(from), 0)]);
+        let read = |ring| with(&[node(Op::Reveal { ring, len: 4 }, Some(from), 0)]);
         assert_eq!(read(8), if matches!(from, 0 | 4 | 8) { Ok(()) } else { Err(SHAPE) }, "{from}");
         // The input is as wide as it is read.
         let widest = [(0, 44), (4, 20), (8, 24)].into_iter().find(|t| t.0 == from);
@@ -80,11 +80,11 @@ fn operations_read_whole_finished_tensors_only() {
     for far in [u32::MAX, 1 << 31, u32::MAX - 3] {
         assert_eq!(with(&[node(OPEN, Some(far), 0)]), Err(SHAPE));
     }
-    assert_eq!(with(&[node(Op::Open { ring: 16, len: 6 }, Some(12), 0)]), Ok(()));
-    assert_eq!(with(&[node(Op::Open { ring: 17, len: 6 }, Some(12), 0)]), Err(SHAPE));
-    assert_eq!(with(&[node(Op::Open { ring: 16, len: 5 }, Some(12), 0)]), Err(SHAPE), "length");
+    assert_eq!(with(&[node(Op::Reveal { ring: 16, len: 6 }, Some(12), 0)]), Ok(()));
+    assert_eq!(with(&[node(Op::Reveal { ring: 17, len: 6 }, Some(12), 0)]), Err(SHAPE));
+    assert_eq!(with(&[node(Op::Reveal { ring: 16, len: 5 }, Some(12), 0)]), Err(SHAPE), "length");
     // Without saying so, the one before.
-    assert_eq!(with(&[Op::Open { ring: 16, len: 6 }.into()]), Ok(()));
+    assert_eq!(with(&[Op::Reveal { ring: 16, len: 6 }.into()]), Ok(()));
     assert_eq!(with(&[OPEN.into()]), Err(SHAPE));
     // Itself, and what comes later.
     let square = |from| {
@@ -145,7 +145,7 @@ fn arrangements_add_onto_their_own_kind_only() {
     assert_eq!(
         write(
             4,
-            &[node(arrange(16, true, 4, 4), Some(0), 0), Op::Open { ring: 16, len: 4 }.into()]
+            &[node(arrange(16, true, 4, 4), Some(0), 0), Op::Reveal { ring: 16, len: 4 }.into()]
         ),
         Err(SHAPE)
     );
@@ -157,9 +157,9 @@ fn fields_out_of_range_are_refused() {
         with(&[node(Op::Activation { function, ring_in, ring_out: 20, shift, len: 4 }, Some(4), 0)])
     };
     let pieces = |n: usize| core::array::from_fn(|i| if i < n { i as i16 - 3 } else { 0 });
-    let good = Spline {
+    let good = PiecewiseLinear {
         parity: Parity::Left,
-        tail: true,
+        plus_relu: true,
         input_bits: 14,
         index_bits: 3,
         shift: 15,
@@ -167,25 +167,31 @@ fn fields_out_of_range_are_refused() {
         offsets: pieces(8),
         slopes: pieces(8),
     };
-    assert_eq!(activation(Function::Spline(good), 20, 3), Ok(()));
-    assert_eq!(activation(Function::Spline(good), 20, 18), Ok(()));
-    assert_eq!(activation(Function::Spline(good), 20, 19), Err(FIELD));
-    let wide = Spline { index_bits: 5, offsets: pieces(32), slopes: pieces(32), ..good };
-    assert_eq!(activation(Function::Spline(wide), 20, 0), Ok(()));
+    assert_eq!(activation(Function::PiecewiseLinear(good), 20, 3), Ok(()));
+    assert_eq!(activation(Function::PiecewiseLinear(good), 20, 18), Ok(()));
+    assert_eq!(activation(Function::PiecewiseLinear(good), 20, 19), Err(FIELD));
+    let wide = PiecewiseLinear { index_bits: 5, offsets: pieces(32), slopes: pieces(32), ..good };
+    assert_eq!(activation(Function::PiecewiseLinear(wide), 20, 0), Ok(()));
     for bad in [
-        Spline { input_bits: 0, index_bits: 0, offsets: pieces(1), slopes: pieces(1), ..good },
-        Spline { input_bits: 15, ..good },
-        Spline { input_bits: 2, ..good },
-        Spline { index_bits: 6, ..wide },
-        Spline { index_bits: 255, ..wide },
-        Spline { shift: 16, ..good },
-        Spline { centre: 1 << 20, ..good },
-        Spline { centre: i32::MIN, ..good },
+        PiecewiseLinear {
+            input_bits: 0,
+            index_bits: 0,
+            offsets: pieces(1),
+            slopes: pieces(1),
+            ..good
+        },
+        PiecewiseLinear { input_bits: 15, ..good },
+        PiecewiseLinear { input_bits: 2, ..good },
+        PiecewiseLinear { index_bits: 6, ..wide },
+        PiecewiseLinear { index_bits: 255, ..wide },
+        PiecewiseLinear { shift: 16, ..good },
+        PiecewiseLinear { centre: 1 << 20, ..good },
+        PiecewiseLinear { centre: i32::MIN, ..good },
         // What the records have no place for.
-        Spline { offsets: pieces(13), ..good },
-        Spline { slopes: pieces(9), ..good },
+        PiecewiseLinear { offsets: pieces(13), ..good },
+        PiecewiseLinear { slopes: pieces(9), ..good },
     ] {
-        assert_eq!(activation(Function::Spline(bad), 20, 0), Err(FIELD), "{bad:?}");
+        assert_eq!(activation(Function::PiecewiseLinear(bad), 20, 0), Err(FIELD), "{bad:?}");
     }
     for (lo, hi, result) in [
         (-5, -5, Ok(())),
@@ -212,7 +218,7 @@ fn fields_out_of_range_are_refused() {
     };
     assert_eq!([pool(Function::Relu), pool(Function::Identity)], [Ok(()); 2]);
     assert_eq!(
-        [pool(Function::Clip { lo: 0, hi: 1 }), pool(Function::Spline(good))],
+        [pool(Function::Clip { lo: 0, hi: 1 }), pool(Function::PiecewiseLinear(good))],
         [Err(FIELD); 2]
     );
     for (channels, len, result) in
@@ -228,7 +234,7 @@ fn fields_out_of_range_are_refused() {
         View { dims: [1, 1, 2, 2], from: 1, steps: [0, 0, -1, 2], to: 0, strides: [9, 9, 3, 1] };
     let viewed = |view| {
         with(&[node(
-            Op::Arrange { ring: 20, onto: false, inputs: 4, len: 5, factor: i32::MIN, view },
+            Op::StridedAdd { ring: 20, onto: false, inputs: 4, len: 5, factor: i32::MIN, view },
             Some(4),
             0,
         )])
@@ -324,7 +330,7 @@ fn the_longest_plan_is_checked_in_no_time() {
     let mut nodes: Vec<Node> = (0..MAX_OPS as u32 / 2 - 1)
         .map(|i| node(Op::Product { ring: 20, len: 1 }, Some(i), i / 2))
         .collect();
-    nodes.push(node(Op::Open { ring: 20, len: 1 }, Some(0), 0));
+    nodes.push(node(Op::Reveal { ring: 20, len: 1 }, Some(0), 0));
     let start = std::time::Instant::now();
     let bytes = write(1, &nodes).unwrap();
     let parsed = start.elapsed();
@@ -339,7 +345,7 @@ fn the_longest_plan_is_checked_in_no_time() {
     long.insert(0, node(Op::Square { ring: 20, len: 1 }, Some(0), 0));
     assert_eq!(write(1, &long).err(), Some(FIELD));
     let mut records: Vec<Node> = vec![Op::Square { ring: 20, len: 1 }.into(); MAX_OPS - 1];
-    records.push(Op::Open { ring: 20, len: 1 }.into());
+    records.push(Op::Reveal { ring: 20, len: 1 }.into());
     let bytes = write(1, &records).unwrap();
     assert_eq!(bytes.len(), plan::MAX_BYTES);
     let start = std::time::Instant::now();
@@ -360,9 +366,9 @@ fn the_largest_arrangements_are_planned() {
         to: 0,
         strides: [0, 1 << 16, 1 << 8, 1],
     };
-    let copies = Op::Arrange { ring: 44, onto: false, inputs: len, len, factor: i32::MIN, view };
+    let copies = Op::StridedAdd { ring: 44, onto: false, inputs: len, len, factor: i32::MIN, view };
     let mut nodes: Vec<Node> = vec![copies.into(); 4];
-    nodes.push(Op::Open { ring: 44, len }.into());
+    nodes.push(Op::Reveal { ring: 44, len }.into());
     let bytes = write(len, &nodes).unwrap();
     let plan = Plan::parse(&bytes).unwrap();
     assert_eq!(plan.elements(), 5 << 24);
@@ -381,7 +387,7 @@ fn the_largest_arrangements_are_planned() {
         write(
             len,
             &[
-                Op::Arrange { ring: 44, onto: false, inputs: len, len, factor: 1, view }.into(),
+                Op::StridedAdd { ring: 44, onto: false, inputs: len, len, factor: 1, view }.into(),
                 nodes[5]
             ]
         )
@@ -398,7 +404,7 @@ fn tensors_are_bounded_all_together() {
         Op::Activation { function: Function::Relu, ring_in: 20, ring_out: 20, shift: 0, len };
     let plan = |steps: usize| {
         let mut nodes: Vec<Node> = vec![step.into(); steps];
-        nodes.push(Op::Open { ring: 20, len }.into());
+        nodes.push(Op::Reveal { ring: 20, len }.into());
         write(len, &nodes)
     };
     assert_eq!(Plan::parse(&plan(7).unwrap()).unwrap().elements(), plan::MAX_ELEMENTS);

@@ -11,7 +11,7 @@ use minionn_core::backend::limb::multiply_add;
 use minionn_core::error::PlanFault;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
-use minionn_core::lattice::evaluate::{Fresh, add_zero};
+use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
 use minionn_core::lattice::rescale::{Basis, Fraction as _};
 use minionn_core::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use minionn_core::model::Model;
@@ -143,7 +143,7 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
             }
             limb.forward(&mut w);
             let fresh_seed = seed(6);
-            let fresh = Fresh { seed: &fresh_seed, number, flood };
+            let fresh = CiphertextRandomness { seed: &fresh_seed, number, flood };
             let (mut c0, mut c1, mut ephemeral) = (vec![0; N], vec![0; N], vec![0; N]);
             multiply_add(limb, &upload, &w, &mut c0);
             c1.copy_from_slice(&w);
@@ -339,7 +339,7 @@ fn random_ops(g: &mut Lcg) -> (u32, Vec<Op>) {
     ops.push(if len > 1 && g.below(2) == 0 {
         Op::Argmax { ring: width, len }
     } else {
-        Op::Open { ring: width, len }
+        Op::Reveal { ring: width, len }
     });
     (input, ops)
 }
@@ -350,7 +350,7 @@ fn random_options(g: &mut Lcg) -> Options {
     let activations = if g.below(2) == 0 {
         Activations::Garbled
     } else {
-        Activations::Compared { worth: g.below(12) as u8 }
+        Activations::Compared { log2_bytes_per_round: g.below(12) as u8 }
     };
     Options { repetition, tables, stock: 1 + g.below(4) as u32, activations }
 }
@@ -611,7 +611,7 @@ fn the_largest_plans_are_planned_in_reasonable_time() {
         for _ in 0..3 {
             ops.extend([fc(inputs, outputs), act(outputs), fc(outputs, inputs), act(inputs)]);
         }
-        ops.push(Op::Open { ring: 12, len: inputs });
+        ops.push(Op::Reveal { ring: 12, len: inputs });
         let mut bytes = vec![0; plan::MAX_BYTES];
         let n = Plan::write(
             &plan::Header { input_len: inputs, output_len: inputs, ..header },

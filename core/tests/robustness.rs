@@ -9,7 +9,7 @@ use crate::parties;
 use common::{Lcg, Memory};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
-use minionn_core::compare::Compared;
+use minionn_core::compare::OtActivation;
 use minionn_core::ot::Repetition;
 use minionn_core::params::{N, PRIMES};
 use minionn_core::plan::tile::Tile;
@@ -17,8 +17,8 @@ use minionn_core::plan::{Convolution, Function, Op, Parity, Plan, cost};
 use minionn_core::rng::Seed;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{
-    Activations, Client, Event, MAX_STOCK, MAX_WORTH, Options, Server, SliceStore, Tables,
-    client_memory, server_memory,
+    Activations, Client, Event, MAX_LOG2_BYTES_PER_ROUND, MAX_STOCK, Options, Server, SliceStore,
+    Tables, client_memory, server_memory,
 };
 use minionn_core::wire::{Greeting, HEADER, Hello, OVERHEAD, TRAILER, Tag};
 use minionn_core::{Error, Result};
@@ -115,17 +115,17 @@ fn small_pool() -> Vec<u8> {
             shift: 1,
             len: 6,
         },
-        Op::Open { ring: 14, len: 6 },
+        Op::Reveal { ring: 14, len: 6 },
     ];
     common::model(24, &ops, 4)
 }
 
 /// A curve of eight elements: no frame is padded, so what damage is noticed by depends on no bits.
 fn small_curve() -> Vec<u8> {
-    let function = Function::Spline(common::spline(Parity::Odd, true, [6, 2, 4], 1));
+    let function = Function::PiecewiseLinear(common::spline(Parity::Odd, true, [6, 2, 4], 1));
     let ops = [
         Op::Activation { function, ring_in: 16, ring_out: 14, shift: 1, len: 8 },
-        Op::Open { ring: 14, len: 8 },
+        Op::Reveal { ring: 14, len: 8 },
     ];
     common::model(8, &ops, 4)
 }
@@ -134,7 +134,7 @@ fn small_curve() -> Vec<u8> {
 /// mode.
 fn everywhere(check: impl Fn(&Served<'_>, &Recording, Receiver) + Sync) {
     std::thread::scope(|scope| {
-        let compared = Activations::Compared { worth: 0 };
+        let compared = Activations::Compared { log2_bytes_per_round: 0 };
         let options = |tables, activations| Options {
             repetition: Repetition::K2,
             tables,
@@ -328,7 +328,7 @@ fn bits(plan: &Plan<'_>, tag: Tag) -> Vec<u64> {
     let elements = |(ring, len): (u8, u32)| u64::from(ring) * u64::from(len);
     let of = |op: Op| match (tag, op) {
         (Tag::Colours, Op::Activation { .. }) => Some(elements(op.output())),
-        (Tag::Opening | Tag::Answer, Op::Square { .. }) | (Tag::Output, Op::Open { .. }) => {
+        (Tag::Opening | Tag::Answer, Op::Square { .. }) | (Tag::Output, Op::Reveal { .. }) => {
             Some(elements(op.input()))
         }
         (Tag::Download, Op::FullyConnected { .. }) => {
@@ -376,7 +376,7 @@ fn padding_of_comparisons_must_be_zero() {
     let options = Options {
         repetition: Repetition::K2,
         stock: 2,
-        activations: Activations::Compared { worth: 0 },
+        activations: Activations::Compared { log2_bytes_per_round: 0 },
         ..Options::default()
     };
     for net in [small_pool(), common::curve_net()] {
@@ -391,12 +391,12 @@ fn padding_is_checked(served: &Served<'_>, options: &Options) {
     for stage in served
         .plan
         .ops()
-        .filter_map(|op| Compared::of(&op, options))
+        .filter_map(|op| OtActivation::of(&op, options))
         .flat_map(|compared| compared.stages().collect::<Vec<_>>())
     {
-        for number in 0..stage.method.rounds() {
-            bits[0].push(stage.len * stage.method.server_bits(number) as usize);
-            bits[1].push(stage.len * stage.method.client_bits(number) as usize);
+        for number in 0..stage.protocol.rounds() {
+            bits[0].push(stage.len * stage.protocol.server_bits(number) as usize);
+            bits[1].push(stage.len * stage.protocol.client_bits(number) as usize);
         }
     }
     let mut tried = 0;
@@ -470,7 +470,7 @@ fn a_server_says_what_is_wrong_with_a_hello() {
             (with(10, &[0]), Error::Refused, true),
             (with(10, &[3]), Error::Refused, true),
             (with(10, &[16]), Error::Refused, true),
-            (with(11, &[2 * (MAX_WORTH + 2)]), Error::Refused, true),
+            (with(11, &[2 * (MAX_LOG2_BYTES_PER_ROUND + 2)]), Error::Refused, true),
             (with(11, &[255]), Error::Refused, true),
             (with(12, &[0, 0, 0, 0]), Error::Refused, true),
             (with(12, &too_many), Error::Refused, true),

@@ -11,7 +11,7 @@ use common::{
     spline, square_net,
 };
 use minionn_core::Error;
-use minionn_core::compare::{Compared, Comparison};
+use minionn_core::compare::{DReluTruncate, OtActivation};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::tile::Tile;
@@ -46,7 +46,7 @@ fn stocks_share_ciphertexts() {
 }
 
 /// Every activation that can be is compared.
-const COMPARED: Activations = Activations::Compared { worth: 0 };
+const COMPARED: Activations = Activations::Compared { log2_bytes_per_round: 0 };
 
 #[test]
 fn compared_activations_equal_the_integer_model_in_every_mode() {
@@ -74,15 +74,15 @@ fn compared_layers_of_all_lengths_equal_the_integer_model() {
             [(10, 3, 12), (24, 10, 22), (9, 0, 30), (44, 20, 44), (16, 9, 8)]
         {
             let activation = Op::Activation { function, ring_in, shift, ring_out, len };
-            let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
+            let net = common::model(len, &[activation, Op::Reveal { ring: ring_out, len }], 7);
             for tables in [Tables::Stored, Tables::Streamed] {
                 let options = Options { tables, activations: COMPARED, ..Options::default() };
-                let possible = Compared::possible(&activation).is_some();
-                assert_eq!(Comparison::of(&activation).is_some(), possible);
+                let possible = OtActivation::possible(&activation).is_some();
+                assert_eq!(DReluTruncate::of(&activation).is_some(), possible);
                 assert!(
                     possible == (function == Function::Relu || shift > 0 || ring_out > ring_in)
                 );
-                assert!(Compared::of(&activation, &options).is_some() == possible || len < 7);
+                assert!(OtActivation::of(&activation, &options).is_some() == possible || len < 7);
                 check(&net, options, 1);
             }
         }
@@ -117,12 +117,16 @@ fn compared_bounds_equal_the_integer_model() {
                 ring_out,
                 len,
             };
-            let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
+            let net = common::model(len, &[activation, Op::Reveal { ring: ring_out, len }], 7);
             for tables in [Tables::Stored, Tables::Streamed] {
                 let options =
                     Options { tables, activations: COMPARED, stock: 2, ..Options::default() };
                 let nothing = shift == 0 && ring_out <= ring_in && lo < -127 && hi > 127;
-                assert_eq!(Compared::possible(&activation).is_none(), nothing, "{activation:?}");
+                assert_eq!(
+                    OtActivation::possible(&activation).is_none(),
+                    nothing,
+                    "{activation:?}"
+                );
                 check(&net, options, 1);
             }
         }
@@ -136,7 +140,7 @@ fn compared_bounds_equal_the_integer_model() {
             ring_out: 8,
             len: 3,
         };
-        assert!(Compared::possible(&constant).is_none());
+        assert!(OtActivation::possible(&constant).is_none());
     }
 }
 
@@ -150,15 +154,15 @@ fn compared_argmax_equals_the_integer_model() {
     {
         let argmax = Op::Argmax { ring, len };
         let wide = u32::from(ring) + 1 + len.next_power_of_two().trailing_zeros();
-        assert_eq!(Compared::possible(&argmax).is_some(), wide <= 44, "{argmax:?}");
+        assert_eq!(OtActivation::possible(&argmax).is_some(), wide <= 44, "{argmax:?}");
         let net = common::model(len, &[argmax], 7);
         for (tables, stock) in [(Tables::Stored, 2), (Tables::Streamed, 1)] {
             let options = Options { tables, activations: COMPARED, stock, ..Options::default() };
-            assert_eq!(Compared::of(&argmax, &options).is_some(), wide <= 44, "{argmax:?}");
+            assert_eq!(OtActivation::of(&argmax, &options).is_some(), wide <= 44, "{argmax:?}");
             check(&net, options, if len < 10 { 4 } else { 1 });
         }
     }
-    assert!(Compared::possible(&Op::Argmax { ring: 8, len: 1 }).is_none());
+    assert!(OtActivation::possible(&Op::Argmax { ring: 8, len: 1 }).is_none());
 }
 
 /// Slopes of all sizes, from rings that leave room for the product.
@@ -189,14 +193,18 @@ fn compared_leaky_activations_equal_the_integer_model() {
                 ring_out,
                 len,
             };
-            let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
+            let net = common::model(len, &[activation, Op::Reveal { ring: ring_out, len }], 7);
             // A product that is cut off nearly whole stays a circuit.
             let wide = ring_in + (8 - multiplier.leading_zeros() as u8);
             let steep = u32::from(multiplier) > 1 << bits;
             let possible = shift + bits + 2 <= wide && !(steep && shift + bits == 0);
-            assert_eq!(Compared::possible(&activation).is_some(), possible, "{activation:?}");
+            assert_eq!(OtActivation::possible(&activation).is_some(), possible, "{activation:?}");
             let options = Options { activations: COMPARED, ..Options::default() };
-            assert_eq!(Compared::of(&activation, &options).is_some(), possible, "{activation:?}");
+            assert_eq!(
+                OtActivation::of(&activation, &options).is_some(),
+                possible,
+                "{activation:?}"
+            );
             for (tables, stock) in [(Tables::Stored, 2), (Tables::Streamed, 1)] {
                 check(
                     &net,
@@ -213,15 +221,15 @@ fn compared_leaky_activations_equal_the_integer_model() {
         ring_out: 20,
         len: 3,
     };
-    assert!(Compared::possible(&wide).is_none());
+    assert!(OtActivation::possible(&wide).is_none());
 }
 
-/// Curves of every parity, with and without tail, that stop at their knots or go beyond, with steps
+/// Curves of every parity, with and without a ReLU, that stop at their knots or go beyond, with steps
 /// and with all bits of the product, and layers of all lengths: the input is what is activated.
 #[test]
 fn compared_curves_equal_the_integer_model() {
     let mut seed = 0;
-    for (parity, tail) in [Parity::Odd, Parity::Even, Parity::Left]
+    for (parity, plus_relu) in [Parity::Odd, Parity::Even, Parity::Left]
         .into_iter()
         .flat_map(|parity| [(parity, false), (parity, true)])
     {
@@ -236,14 +244,14 @@ fn compared_curves_equal_the_integer_model() {
         ] {
             seed += 1;
             let len = [201, 1, 7, 64][seed % 4];
-            let function = Function::Spline(spline(parity, tail, bits, seed as u64));
+            let function = Function::PiecewiseLinear(spline(parity, plus_relu, bits, seed as u64));
             let activation = Op::Activation { function, ring_in, shift, ring_out, len };
-            let net = common::model(len, &[activation, Op::Open { ring: ring_out, len }], 7);
+            let net = common::model(len, &[activation, Op::Reveal { ring: ring_out, len }], 7);
             for (tables, stock) in [(Tables::Stored, 2), (Tables::Streamed, 1)] {
                 let options =
                     Options { tables, stock, activations: COMPARED, ..Options::default() };
                 assert!(
-                    Compared::of(&activation, &options).is_some() || len == 1,
+                    OtActivation::of(&activation, &options).is_some() || len == 1,
                     "{activation:?}"
                 );
                 check(&net, options, 1);
@@ -251,9 +259,9 @@ fn compared_curves_equal_the_integer_model() {
         }
     }
     // One bit that is left is no comparison.
-    let function = Function::Spline(spline(Parity::Odd, false, [6, 3, 5], 1));
+    let function = Function::PiecewiseLinear(spline(Parity::Odd, false, [6, 3, 5], 1));
     assert!(
-        Compared::possible(&Op::Activation {
+        OtActivation::possible(&Op::Activation {
             function,
             ring_in: 20,
             shift: 19,
@@ -283,11 +291,11 @@ fn compared_pooling_windows_equal_the_integer_model() {
         {
             let pool = Op::MaxPool { function, ring_in: 12, ring_out, shift, window: layer };
             let net =
-                common::model(len, &[pool, Op::Open { ring: ring_out, len: size[0] * h * w }], 7);
+                common::model(len, &[pool, Op::Reveal { ring: ring_out, len: size[0] * h * w }], 7);
             for (tables, stock) in [(Tables::Stored, 2), (Tables::Streamed, 1)] {
                 let options =
                     Options { tables, stock, activations: COMPARED, ..Options::default() };
-                assert!(Compared::of(&pool, &options).is_some(), "{pool:?}");
+                assert!(OtActivation::of(&pool, &options).is_some(), "{pool:?}");
                 check(&net, options, 2);
             }
         }
@@ -308,7 +316,7 @@ fn pooling_windows_of_all_sizes_equal_the_integer_model() {
             shift: 1,
             window: layer,
         };
-        let net = common::model(len, &[pool, Op::Open { ring: 10, len: size[0] * h * w }], 7);
+        let net = common::model(len, &[pool, Op::Reveal { ring: 10, len: size[0] * h * w }], 7);
         for tables in [Tables::Stored, Tables::Streamed] {
             check(&net, Options { tables, ..Options::default() }, 2);
         }
@@ -334,7 +342,7 @@ fn graphs_equal_the_integer_model_in_every_mode() {
 fn the_input_is_as_wide_as_the_widest_that_reads_it() {
     let narrow =
         Op::Activation { function: Function::Relu, ring_in: 8, ring_out: 30, shift: 1, len: 5 };
-    let open = Op::Open { ring: 30, len: 5 };
+    let open = Op::Reveal { ring: 30, len: 5 };
     for (from, also) in [(5, 0), (0, 5)] {
         let product = Node { op: Op::Product { ring: 30, len: 5 }, from: Some(from), also };
         let net = common::graph(5, &[narrow.into(), product, open.into()], 1);
@@ -350,7 +358,7 @@ fn the_largest_stock_multiplies_by_numbers() {
     let stock = minionn_core::session::MAX_STOCK;
     let layer = Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 3, outputs: 4 };
     assert!(Tile::choose(&layer, stock as usize).unwrap().is_scalar());
-    let net = common::model(3, &[layer, Op::Open { ring: 20, len: 4 }], 5);
+    let net = common::model(3, &[layer, Op::Reveal { ring: 20, len: 4 }], 5);
     let plan = *Model::parse(&net).unwrap().plan();
     assert_eq!(prepared_memory(&plan, stock).unwrap(), 3 * 4 * 3 * size_of::<i32>(), "three limbs");
     check(&net, Options { stock, tables: Tables::Streamed, ..Options::default() }, 1);
@@ -382,8 +390,8 @@ fn threads_change_nothing_on_the_wire() {
             let session = |[client, server]: [Workers<'static>; 2]| {
                 serve(&net, options, |served| {
                     served.parties(|parties| {
-                        parties.client.share(client);
-                        parties.server.share(server);
+                        parties.client.use_workers(client);
+                        parties.server.use_workers(server);
                         parties.prepare();
                         (parties.predict(&x), parties.up.clone(), parties.down.clone())
                     })

@@ -2,7 +2,7 @@
 //! what the integer model makes of them, and the size of the workspace.
 
 use core::fmt::Write as _;
-use minionn_core::machine::Machine;
+use minionn_core::machine::TargetProfile;
 use minionn_core::model::Model;
 use minionn_core::plan::cost::store_bytes;
 use minionn_core::session::client_memory_on;
@@ -94,7 +94,7 @@ impl Network<'_> {
         );
         let options = options::options(cfg!(feature = "compare"));
         let workspace =
-            client_memory_on(Machine::BITS32, plan, &options).expect("the options are valid");
+            client_memory_on(TargetProfile::BITS32, plan, &options).expect("the options are valid");
         assert_eq!(
             store_bytes(plan, &options),
             0,

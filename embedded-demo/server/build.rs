@@ -1,6 +1,6 @@
 //! Puts the model into flash, and says how much memory a session takes.
 
-use minionn_core::machine::Machine;
+use minionn_core::machine::TargetProfile;
 use minionn_core::model::Model;
 use minionn_core::session::small_server_memory_on;
 use std::path::PathBuf;
@@ -20,7 +20,7 @@ fn main() {
     let bytes = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     let model = Model::parse(&bytes).expect("the model is valid");
     let workspace = small_server_memory_on(
-        Machine::BITS32,
+        TargetProfile::BITS32,
         model.plan(),
         &options::options(cfg!(feature = "compare")),
     )

@@ -167,7 +167,7 @@ pub unsafe extern "C" fn minionn_client_share(
     executor: *const minionn_executor,
 ) -> minionn_status {
     // SAFETY: the caller's promise to this function.
-    unsafe { executor::share(client, executor) }
+    unsafe { executor::use_workers(client, executor) }
 }
 
 /// Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be
@@ -390,7 +390,7 @@ unsafe fn answer<T>(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minionn_client_left(client: *const minionn_client) -> u32 {
     // SAFETY: the caller's promise to this function.
-    unsafe { session::number(client, ClientEngine::left) }
+    unsafe { session::number(client, ClientEngine::remaining) }
 }
 
 /// Ends the session in order: poll and drain until closed.

@@ -11,7 +11,7 @@ use minionn_core::workers::{Executor, Workers};
 pub type minionn_job = Option<unsafe extern "C" fn(argument: *mut c_void)>;
 
 /// Threads to lend to sessions, see minionn_client_share(). Results and bytes on the wire do not
-/// depend on them. Any number of sessions may share one, each on its own thread.
+/// depend on them. Any number of sessions may use_workers one, each on its own thread.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct minionn_executor {
@@ -51,7 +51,7 @@ unsafe extern "C" fn call(argument: *mut c_void) {
 /// # Safety
 /// `session` is NULL or a handle that nobody else uses meanwhile; `executor` is NULL or stays as it
 /// is until the session is wiped.
-pub(crate) unsafe fn share<T, E: Engine>(
+pub(crate) unsafe fn use_workers<T, E: Engine>(
     session: *mut T,
     executor: *const minionn_executor,
 ) -> minionn_status
@@ -69,11 +69,11 @@ where
     };
     guard(|| {
         let workers = workers()?;
-        let share = |session: &mut Session<E>| {
-            session.engine.share(workers);
+        let use_workers = |session: &mut Session<E>| {
+            session.engine.use_workers(workers);
             Ok(())
         };
         // SAFETY: the caller's promise.
-        unsafe { handle::with(session, share) }
+        unsafe { handle::with(session, use_workers) }
     })
 }

@@ -6,7 +6,7 @@
 
 use crate::pointer::checked;
 use crate::status::{Result, Status};
-use minionn_core::machine::Machine;
+use minionn_core::machine::TargetProfile;
 use minionn_core::memory::ALIGN;
 use zeroize::Zeroize as _;
 
@@ -33,15 +33,15 @@ pub(crate) struct Handle<T> {
 const fn head<T: Opaque>() -> usize {
     const {
         assert!(align_of::<Handle<T::Value>>() <= ALIGN);
-        assert!(size_of::<Handle<T::Value>>() <= Machine::THIS.handle);
-        assert!(Machine::THIS.handle.is_multiple_of(ALIGN));
+        assert!(size_of::<Handle<T::Value>>() <= TargetProfile::THIS.handle);
+        assert!(TargetProfile::THIS.handle.is_multiple_of(ALIGN));
     }
-    Machine::THIS.handle
+    TargetProfile::THIS.handle
 }
 
 /// Bytes of a handle whose value carves `region` bytes.
 pub(crate) fn bytes<T: Opaque>(region: usize) -> Result<usize> {
-    Ok(Machine::THIS.check(region.saturating_add(head::<T>()))?)
+    Ok(TargetProfile::THIS.check(region.saturating_add(head::<T>()))?)
 }
 
 /// Places a handle whose value carves `region` bytes.

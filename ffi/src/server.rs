@@ -171,7 +171,7 @@ pub unsafe extern "C" fn minionn_server_share(
     executor: *const minionn_executor,
 ) -> minionn_status {
     // SAFETY: the caller's promise to this function.
-    unsafe { executor::share(server, executor) }
+    unsafe { executor::use_workers(server, executor) }
 }
 
 /// Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be

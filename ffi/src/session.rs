@@ -53,7 +53,7 @@ pub(crate) trait Engine: 'static {
     fn want(&self) -> usize;
     fn poll(&mut self) -> minionn_core::Result<engine::Status>;
     fn traffic(&self) -> Traffic;
-    fn share(&mut self, workers: Workers<'static>);
+    fn use_workers(&mut self, workers: Workers<'static>);
 }
 
 macro_rules! engine {
@@ -80,8 +80,8 @@ macro_rules! engine {
             fn traffic(&self) -> Traffic {
                 self.traffic()
             }
-            fn share(&mut self, workers: Workers<'static>) {
-                self.share(workers);
+            fn use_workers(&mut self, workers: Workers<'static>) {
+                self.use_workers(workers);
             }
         }
     };

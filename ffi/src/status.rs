@@ -214,7 +214,7 @@ mod tests {
             Error::Pairing(fault),
             Error::Io,
             Error::Eof,
-            Error::Unexpected { want: 0, got: 0 },
+            Error::Unexpected { expected: 0, got: 0 },
             Error::FrameLength { need: 0, got: 0 },
             Error::Checksum,
             Error::Version,

@@ -83,7 +83,7 @@ fn garbling_on(path: Path, budget: Duration, block: f64, schedule: f64) {
         (seconds(budget, || layer.garble()), seconds(budget, || layer.evaluate()));
     let rate = |seconds: f64| layer.and_gates() as f64 / seconds / 1e6;
     let ratio = |seconds: f64, blocks: usize| {
-        seconds / (blocks as f64 * block + layer.records() as f64 * schedule)
+        seconds / (blocks as f64 * block + layer.instances() as f64 * schedule)
     };
     println!(
         "AND {path:?}: garbled {:.1} M/s, {:.2} times its AES; evaluated {:.1} M/s, {:.2} times its AES",

@@ -5,7 +5,7 @@ use crate::commands::plain::Answer;
 use anyhow::{Context as _, ensure};
 use core::fmt::{Display, Write as _};
 use minionn_core::Error;
-use minionn_core::machine::Machine;
+use minionn_core::machine::TargetProfile;
 use minionn_core::plan::{Plan, cost};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
 use minionn_core::session::{Options, Tables, prepared_memory};
@@ -24,7 +24,7 @@ pub struct BufferArgs {
 
 impl BufferArgs {
     fn buffers(self) -> Buffers {
-        let usual = Buffers::of(Machine::BITS32);
+        let usual = Buffers::of(TargetProfile::BITS32);
         Buffers {
             inbox: self.inbox.unwrap_or(usual.inbox),
             outbox: self.outbox.unwrap_or(usual.outbox),
@@ -95,9 +95,9 @@ pub fn plan(
          * minionn_model_memory() tell on the machine that this is compiled for. Not defined where it cannot address that much. */\n"
     )?;
     for (condition, machine) in [
-        ("#if UINTPTR_MAX > 0xffffffffu", Machine::BITS64),
-        ("#elif defined(__wasm__)", Machine::WASM32),
-        ("#else", Machine::BITS32),
+        ("#if UINTPTR_MAX > 0xffffffffu", TargetProfile::BITS64),
+        ("#elif defined(__wasm__)", TargetProfile::WASM32),
+        ("#else", TargetProfile::BITS32),
     ] {
         writeln!(out, "{condition}")?;
         let handle = |bytes: usize| machine.check(bytes.saturating_add(machine.handle));

@@ -201,7 +201,7 @@ fn session(
             .map_err(Into::into),
     }
     .context("set-up")?;
-    client.share(settings.workers);
+    client.use_workers(settings.workers);
     if let (None, Some(path)) = (&half, settings.pairing) {
         let mut half = Zeroizing::new(vec![0; CLIENT_PAIRING_BYTES]);
         run(client.export(&mut half)).context("exporting the pairing")?;
@@ -209,7 +209,7 @@ fn session(
     }
     report.setup.add(began, client.traffic());
     for x in rows {
-        if client.left() == 0 {
+        if client.remaining() == 0 {
             let (began, before) = (Instant::now(), client.traffic());
             run(client.prepare()).context("offline phase")?;
             report.offline.add(began, client.traffic().since(before));

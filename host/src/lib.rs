@@ -6,7 +6,7 @@
 //! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
 //! | [`mod@bench`] | measuring; the method as published |
 //! | [`mod@check`] | the float network, the integer model and the private run, layer by layer |
-//! | [`client`], [`server`], [`served`], [`link`], [`serial`] | the protocol over TCP; the server over a serial line |
+//! | [`client`], [`server`], [`server_process`], [`link`], [`serial`] | the protocol over TCP; the server over a serial line |
 //! | [`threads`] | a pool that sessions share |
 //! | [`link_model`] | round trip and bandwidth of a link |
 //! | [`pairings`] | what set-up makes, kept for later sessions |
@@ -35,6 +35,6 @@ pub mod pairings;
 pub mod plot;
 pub mod prefix;
 pub mod serial;
-pub mod served;
 pub mod server;
+pub mod server_process;
 pub mod threads;

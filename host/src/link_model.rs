@@ -5,7 +5,7 @@ use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
 use minionn_core::plan::cost::Phase;
-use minionn_core::session::{Activations, MAX_WORTH};
+use minionn_core::session::{Activations, MAX_LOG2_BYTES_PER_ROUND};
 use serde::{Serialize, Serializer};
 
 /// A link that carries bytes both ways at once, each direction alike.
@@ -100,7 +100,7 @@ impl LinkModel {
     pub fn activations(&self) -> Activations {
         let bytes = self.round_trip.as_secs_f64() * self.bytes_per_second();
         let worth = bytes.max(1.0).log2().ceil() as u8; // saturates
-        Activations::Compared { worth: worth.min(MAX_WORTH) }
+        Activations::Compared { log2_bytes_per_round: worth.min(MAX_LOG2_BYTES_PER_ROUND) }
     }
 
     /// What a phase takes on this link when both parties take no time: parties that send in turn
@@ -172,10 +172,12 @@ mod tests {
     #[test]
     fn a_round_trip_is_worth_what_the_link_carries_meanwhile() {
         // 125 kB, 625 kB, 184 B, 2625 B, nothing.
-        for (text, worth) in [("lan", 17), ("wan", 20), ("uart", 8), ("ble", 12), ("0s,1gbit", 0)] {
+        for (text, log2_bytes_per_round) in
+            [("lan", 17), ("wan", 20), ("uart", 8), ("ble", 12), ("0s,1gbit", 0)]
+        {
             assert_eq!(
                 text.parse::<LinkModel>().unwrap().activations(),
-                Activations::Compared { worth },
+                Activations::Compared { log2_bytes_per_round },
                 "{text}"
             );
         }

@@ -111,7 +111,7 @@ fn serve(
     let mut server =
         run(Server::accept(Blocking(&mut link), prepared, options, memory.bytes(), fresh_seed()?))
             .context("set-up")?;
-    server.share(workers);
+    server.use_workers(workers);
     while run(server.serve()).context("session")? != Event::Closed {}
     Ok(())
 }

@@ -328,7 +328,7 @@ pub enum Work {
     /// `scale·x + offset`, element by element, all finite.
     Affine(PerElement, PerElement),
     /// A tensor of this length made of pieces of the inputs: starts as zeros, elements add up.
-    Arrange(usize, Vec<Piece>),
+    StridedAdd(usize, Vec<Piece>),
 }
 
 /// A node and the name that its errors and its line in the report carry.
@@ -396,7 +396,7 @@ impl Work {
         match self {
             Self::Linear(linear) => linear.outputs(),
             Self::MaxPool(window) | Self::SumPool(window, _) => output_len(window),
-            Self::Arrange(len, _) => *len,
+            Self::StridedAdd(len, _) => *len,
             Self::Activation(_) | Self::Square | Self::Product | Self::Affine(..) => len,
         }
     }
@@ -421,7 +421,7 @@ impl Work {
             Self::Affine(scale, offset) => {
                 x.iter().enumerate().map(|(i, x)| scale.at(i) * x + offset.at(i)).collect()
             }
-            Self::Arrange(len, pieces) => arrange(*len, pieces, inputs),
+            Self::StridedAdd(len, pieces) => arrange(*len, pieces, inputs),
         }
     }
 }
@@ -468,7 +468,7 @@ mod tests {
             output_len: 3,
             nodes: vec![
                 step("relu", Work::Activation(Activation::Relu), &[0]),
-                step("sum", Work::Arrange(3, vec![whole(0, 2.0), whole(1, -1.0)]), &[0, 1]),
+                step("sum", Work::StridedAdd(3, vec![whole(0, 2.0), whole(1, -1.0)]), &[0, 1]),
                 step("gate", Work::Product, &[1, 2]),
             ],
             output: 3,

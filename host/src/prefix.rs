@@ -29,7 +29,7 @@ pub fn up_to(model: &Model<'_>, offset: usize) -> anyhow::Result<Vec<u8>> {
     let last = last.context("no operation makes this tensor")?;
     ensure!(last.to == offset, "no operation makes this tensor");
     let (ring, len) = last.op.output();
-    nodes.push(Op::Open { ring, len }.into());
+    nodes.push(Op::Reveal { ring, len }.into());
     let header = Header { output_len: len, output_scale: 1.0, ..*plan.header() };
     let mut bytes = vec![0; plan::MAX_BYTES];
     let n = Plan::write(&header, &nodes, &mut bytes)?;

@@ -181,7 +181,7 @@ impl Service {
             }
         }
         .context("set-up")?;
-        server.share(self.threads.workers());
+        server.use_workers(self.threads.workers());
         loop {
             let event = run(server.serve());
             session.bytes_sent = greeted.0 + server.traffic().sent;

@@ -66,7 +66,7 @@ fn published(bytes: &[u8], rounds: u64) -> Profile {
 
 /// `u + v = W·r mod N`, by the definition of the dense convolution that the own method runs.
 fn triplet(op: Op) -> Counts {
-    let open = Op::Open { ring: op.output().0, len: op.output().1 };
+    let open = Op::Reveal { ring: op.output().0, len: op.output().1 };
     let bytes = model(&[op, open], 7, 100);
     let model = Model::parse(&bytes).unwrap();
     let layer = model.layers().next().unwrap();
@@ -195,7 +195,7 @@ fn small_networks_equal_the_integer_model() {
             Op::MaxPool { function, ring_in: 24, ring_out: 22, shift: 2, window: pool },
             Op::SumPool { ring: 22, window: sum },
             Op::FullyConnected { ring: 22, weight_bits: 8, inputs: 16, outputs: 3 },
-            Op::Open { ring: 22, len: 3 },
+            Op::Reveal { ring: 22, len: 3 },
         ];
         published(&model(&ops, 50, 20), 3);
     }
@@ -206,7 +206,7 @@ fn integers_beyond_half_the_modulus_are_refused() {
     let bytes = model(
         &[
             Op::FullyConnected { ring: 44, weight_bits: 8, inputs: 64, outputs: 4 },
-            Op::Open { ring: 44, len: 4 },
+            Op::Reveal { ring: 44, len: 4 },
         ],
         i32::MAX,
         100,

@@ -349,7 +349,7 @@ fn what_the_client_learns() {
     let compiled = must(&index, &fine());
     assert!(matches!(ops(&compiled)[..], [_, Op::Argmax { len: 2, .. }]));
     let asked = must(&index, &CompileOptions { output: Some(Output::Logits), ..fine() });
-    assert!(matches!(ops(&asked)[..], [_, Op::Open { .. }]) && asked.report.notes.len() == 2);
+    assert!(matches!(ops(&asked)[..], [_, Op::Reveal { .. }]) && asked.report.notes.len() == 2);
     let logits = hidden().node("LogSoftmax", "g", "y", &[]);
     let asked = must(&logits, &CompileOptions { output: Some(Output::Argmax), ..fine() });
     assert_eq!(ops(&asked), ops(&compiled));

@@ -307,8 +307,11 @@ fn relu_and_maximum_fuse_either_way_round() {
                 .collect()
         });
         let all = ops(&must(net));
-        let [Op::Convolution { .. }, Op::MaxPool { function: f, window: got, .. }, Op::Open { .. }] =
-            all[..]
+        let [
+            Op::Convolution { .. },
+            Op::MaxPool { function: f, window: got, .. },
+            Op::Reveal { .. },
+        ] = all[..]
         else {
             panic!("{all:?}")
         };
@@ -408,7 +411,7 @@ fn arithmetic_of_channels_folds() {
     assert!(
         matches!(
             kinds(&padded)[..],
-            [Op::Offset { channels: 2, .. }, Op::Convolution { .. }, Op::Open { .. }]
+            [Op::Offset { channels: 2, .. }, Op::Convolution { .. }, Op::Reveal { .. }]
         ),
         "{:?}",
         kinds(&padded)

@@ -160,7 +160,8 @@ fn private_predictions_are_the_integer_model() {
         let rows =
             Array::new(&[2, case.x.columns()], case.x.data()[..2 * case.x.columns()].to_vec())
                 .unwrap();
-        for activations in [Activations::Garbled, Activations::Compared { worth: 0 }] {
+        for activations in [Activations::Garbled, Activations::Compared { log2_bytes_per_round: 0 }]
+        {
             let options =
                 Options { tables, activations, stock: 1 + i as u32 % 2, ..Options::default() };
             session::check(&case.name, &compiled.model, options, &rows, &[]);

@@ -191,7 +191,7 @@ fn damage_is_refused_or_harmless() {
             if let Ok(network) = import(&damaged) {
                 let lengths = network.lengths();
                 for node in &network.nodes {
-                    let Work::Arrange(len, pieces) = &node.work else { continue };
+                    let Work::StridedAdd(len, pieces) = &node.work else { continue };
                     let inside = |p: &minionn_host::network::Piece| {
                         p.view
                             .check(

@@ -189,7 +189,7 @@ fn windows_of_an_accelerometer_and_labels_only() {
 /// By comparison instead of circuits: the same answers.
 #[test]
 fn networks_with_compared_activations() {
-    let activations = Activations::Compared { worth: 0 };
+    let activations = Activations::Compared { log2_bytes_per_round: 0 };
     for (name, inputs, tables, repetition) in [
         ("digits_relu", "digits_relu", Tables::Stored, Repetition::K8),
         ("fig12_conv_relu", "fig10_square", Tables::Stored, Repetition::K4),
@@ -580,14 +580,16 @@ fn the_automatic_choice_is_near_the_better_one() {
         let plan = Plan::parse(&plan).unwrap();
         for link in ["lan", "wan", "uart", "ble"] {
             let link: LinkModel = link.parse().unwrap();
-            let [garbled, compared, automatic] =
-                [Activations::Garbled, Activations::Compared { worth: 0 }, link.activations()].map(
-                    |activations| {
-                        let options = Options { activations, ..Options::default() };
-                        link.seconds(cost::offline(&plan, &options).unwrap())
-                            + link.seconds(cost::online(&plan, &options))
-                    },
-                );
+            let [garbled, compared, automatic] = [
+                Activations::Garbled,
+                Activations::Compared { log2_bytes_per_round: 0 },
+                link.activations(),
+            ]
+            .map(|activations| {
+                let options = Options { activations, ..Options::default() };
+                link.seconds(cost::offline(&plan, &options).unwrap())
+                    + link.seconds(cost::online(&plan, &options))
+            });
             let better = garbled.min(compared);
             assert!(
                 automatic <= 1.1 * better,

@@ -13,7 +13,7 @@ pub(crate) fn avx2() -> bool {
     false
 }
 
-/// Defines `name` to be the fastest of the twins of that name: `avx2::name` where the processor has
+/// Defines `name` to be the fastest of the paths of that name: `avx2::name` where the processor has
 /// it, else `portable::name`.
 macro_rules! fastest {
     ($($(#[$doc:meta])* pub fn $name:ident $(<$($generic:ident: $bound:path),*>)? ($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?;)*) => {$(

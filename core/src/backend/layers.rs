@@ -1,7 +1,7 @@
 //! Two layers of the number-theoretic transform at a time, where there are no vectors. `thumb.rs`
 //! is the same in assembly.
 
-use crate::ring::limb::{Limb, Run};
+use crate::ring::limb::{Limb, TwiddleSequence};
 use core::hint::black_box;
 
 /// Two layers forward on so many blocks, a power of two, which are all of `a`; if they have four
@@ -30,7 +30,7 @@ pub(crate) fn inverse(limb: &Limb, a: &mut [i32], blocks: usize) {
 }
 
 /// The factors that a run has for a layer's `blocks`, a power of two.
-fn lefts(limb: &Limb, run: &Run, blocks: usize) -> impl Iterator<Item = i32> {
+fn lefts(limb: &Limb, run: &TwiddleSequence, blocks: usize) -> impl Iterator<Item = i32> {
     let entry = |of: &[i32], i: u32| of.get(i as usize).copied().unwrap_or_default();
     let mut left = entry(&run.before, blocks.trailing_zeros());
     (blocks..2 * blocks).map(move |m| {

@@ -1,5 +1,5 @@
 //! What depends on the machine, and the only code with `unsafe`. Every fast path equals its
-//! portable twin bit for bit.
+//! portable path bit for bit.
 
 pub mod aes;
 pub(crate) mod cpu;

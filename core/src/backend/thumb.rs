@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::ring::limb::{Limb, Run};
+use crate::ring::limb::{Limb, TwiddleSequence};
 use core::arch::global_asm;
 
 // r0: next value of the first quarter; r1: bytes of a quarter; r2, r3, r4: factors; r5: q; r6:
@@ -186,7 +186,12 @@ unsafe extern "C" {
 impl Constants {
     /// And the bytes of a quarter of each of so many blocks. None if the numbers do not go
     /// together.
-    fn new(limb: &Limb, values: &[i32], block: usize, run: &Run) -> Option<(Self, usize)> {
+    fn new(
+        limb: &Limb,
+        values: &[i32],
+        block: usize,
+        run: &TwiddleSequence,
+    ) -> Option<(Self, usize)> {
         let Limb { q, minus_inverse, root, .. } = *limb;
         let quarter = values.len().checked_div(4 * block)?;
         let before = *run.before.get(block.trailing_zeros() as usize)?;

@@ -7,7 +7,7 @@
 
 use super::tree::Tree;
 use super::{
-    Comparison, Hashes, SECOND, bit, bits, client_levels, gather, scatter, server_levels, spread,
+    DReluTruncate, Hashes, SECOND, bit, bits, client_levels, gather, scatter, server_levels, spread,
 };
 use crate::hash::{Block, Tmmo};
 use crate::rng::Prg;
@@ -35,7 +35,7 @@ pub(crate) struct Element {
 impl Element {
     /// Starts an element: draws the random choices of its forward OTs. `result`: the share of the
     /// result that it is to have.
-    pub(crate) fn start(&mut self, c: &Comparison, share: u64, result: u64, random: &mut Prg) {
+    pub(crate) fn start(&mut self, c: &DReluTruncate, share: u64, result: u64, random: &mut Prg) {
         let (nodes, word) = (c.nodes(), random.next_u64());
         let count = nodes.count_ones();
         let choice = (word >> count) as u32 & u32::from(c.relu);
@@ -48,7 +48,7 @@ impl Element {
     }
 
     /// The choices of the forward OTs, the first lowest.
-    pub(crate) fn choices(&self, c: &Comparison, share: u64) -> u64 {
+    pub(crate) fn choices(&self, c: &DReluTruncate, share: u64) -> u64 {
         let own = gather(c.nodes(), self.tree.a) | u64::from(self.choice) << c.nodes().count_ones();
         share & ((1 << c.compared) - 1) | own << c.compared
     }
@@ -56,7 +56,7 @@ impl Element {
     /// Uses the labels of the forward OTs.
     pub(crate) fn forward(
         &mut self,
-        c: &Comparison,
+        c: &DReluTruncate,
         share: u64,
         hash: &Tmmo,
         tweak: Block,
@@ -81,7 +81,7 @@ impl Element {
     /// Uses the labels of the backward OTs, whose sender the client is.
     pub(crate) fn backward(
         &mut self,
-        c: &Comparison,
+        c: &DReluTruncate,
         hash: &Tmmo,
         delta: Block,
         tweak: Block,
@@ -128,7 +128,7 @@ impl Element {
     /// Reads the server's message `number`.
     pub(crate) fn receive(
         &mut self,
-        c: &Comparison,
+        c: &DReluTruncate,
         share: u64,
         number: u32,
         input: &mut Reader<'_>,
@@ -141,7 +141,7 @@ impl Element {
         }
     }
 
-    fn leaves(&mut self, c: &Comparison, share: u64, input: &mut Reader<'_>) {
+    fn leaves(&mut self, c: &DReluTruncate, share: u64, input: &mut Reader<'_>) {
         for digit in c.digits() {
             let (bits, own) = (digit.table_bits(), digit.of(share));
             let entries = input.take(bits) as u32;
@@ -159,7 +159,7 @@ impl Element {
     }
 
     /// Writes the openings of the client's message `number`.
-    pub(crate) fn send(&mut self, c: &Comparison, number: u32, out: &mut Packer<'_>) {
+    pub(crate) fn send(&mut self, c: &DReluTruncate, number: u32, out: &mut Packer<'_>) {
         for level in client_levels(number) {
             self.tree.put(c, level, out);
         }
@@ -167,7 +167,7 @@ impl Element {
 
     /// Reads the end of the server's last message: which choices are the other way round, and its
     /// part of a ReLU.
-    pub(crate) fn selected(&mut self, c: &Comparison, input: &mut Reader<'_>) {
+    pub(crate) fn selected(&mut self, c: &DReluTruncate, input: &mut Reader<'_>) {
         let turned = if c.choices() > 0 { input.take(c.choices()) as usize } else { 0 };
         for (number, term) in c.terms().enumerate() {
             let turn = turned >> term.choice & 1;
@@ -188,7 +188,7 @@ impl Element {
 
     /// Ends the client's last message: everything of the comparison's result but `part`, its own
     /// share.
-    pub(crate) fn finish(&self, c: &Comparison, share: u64, part: u64, out: &mut Packer<'_>) {
+    pub(crate) fn finish(&self, c: &DReluTruncate, share: u64, part: u64, out: &mut Packer<'_>) {
         let ring = c.result();
         let (own, above) = (self.tree.choices(c, false), c.above(share));
         let mut base = ring.sub(0, part);

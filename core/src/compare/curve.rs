@@ -2,19 +2,19 @@
 //! that piece, and what is cut off that.
 
 use super::line::MAX_INDEX;
-use super::{Comparison, Line, Method, Truncation};
+use super::{DReluTruncate, SegmentLookup, StageProtocol, Truncation};
 use crate::plan::{Function, Op};
 
 /// How a curve is computed.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Curve {
-    line: Line,
+    line: SegmentLookup,
     ring_in: u8,
     ring_out: u8,
     shift: u8,
     /// The largest value that a piece reaches, if values go beyond the numbers of pieces.
     bound: Option<i64>,
-    tail: bool,
+    plus_relu: bool,
 }
 
 /// A stage.
@@ -31,19 +31,31 @@ pub(super) enum Part {
     /// The number of its piece.
     Index,
     /// Its line.
-    Line,
+    SegmentLookup,
     /// The line's result, truncated.
     Truncation,
 }
 
-const PARTS: [Part; 7] =
-    [Part::Value, Part::Tail, Part::Floor, Part::Bound, Part::Index, Part::Line, Part::Truncation];
+const PARTS: [Part; 7] = [
+    Part::Value,
+    Part::Tail,
+    Part::Floor,
+    Part::Bound,
+    Part::Index,
+    Part::SegmentLookup,
+    Part::Truncation,
+];
 
 impl Curve {
     /// Of an activation with a spline, if at least two bits of its input are left.
     pub(super) fn of(op: &Op) -> Option<Self> {
-        let Op::Activation { function: Function::Spline(spline), ring_in, ring_out, shift, .. } =
-            *op
+        let Op::Activation {
+            function: Function::PiecewiseLinear(spline),
+            ring_in,
+            ring_out,
+            shift,
+            ..
+        } = *op
         else {
             return None;
         };
@@ -55,12 +67,12 @@ impl Curve {
             _ => (spline.index_bits + 1, Some((1 << spline.input_bits) - 1)),
         };
         Some(Self {
-            line: Line::new(&spline, index_bits, ring_out),
+            line: SegmentLookup::new(&spline, index_bits, ring_out),
             ring_in,
             ring_out,
             shift,
             bound,
-            tail: spline.tail,
+            plus_relu: spline.plus_relu,
         })
     }
 
@@ -88,10 +100,10 @@ impl Curve {
     fn has(&self, part: Part) -> bool {
         match part {
             Part::Value => self.shift > 0 || self.wide() > self.ring_in,
-            Part::Tail => self.tail,
+            Part::Tail => self.plus_relu,
             Part::Floor | Part::Bound => self.bound.is_some(),
             Part::Index => self.line.low() > 0,
-            Part::Line => true,
+            Part::SegmentLookup => true,
             Part::Truncation => self.line.cut() > 0 || self.ring_out > self.line.ring_out(),
         }
     }
@@ -101,7 +113,7 @@ impl Curve {
     }
 
     /// Stage `number`, and whether it is the last.
-    pub(super) fn stage(&self, number: u32) -> Option<(Part, Method, bool)> {
+    pub(super) fn stage(&self, number: u32) -> Option<(Part, StageProtocol, bool)> {
         let part = self.parts().nth(number as usize)?;
         let relu = |ring_in, ring_out| Truncation::new(true, ring_in, 0, ring_out);
         let truncation = match part {
@@ -115,16 +127,22 @@ impl Curve {
                 self.line.low() as u8,
                 self.line.index_bits() as u8,
             ),
-            Part::Line => return Some((part, Method::Line(self.line), self.is_last(part))),
+            Part::SegmentLookup => {
+                return Some((part, StageProtocol::SegmentLookup(self.line), self.is_last(part)));
+            }
             Part::Truncation => {
                 Truncation::new(false, self.line.ring_out(), self.line.cut() as u8, self.ring_out)
             }
         };
-        Some((part, Method::Comparison(Comparison::new(truncation?)), self.is_last(part)))
+        Some((
+            part,
+            StageProtocol::DReluTruncate(DReluTruncate::new(truncation?)),
+            self.is_last(part),
+        ))
     }
 
     fn is_last(&self, part: Part) -> bool {
-        part == if self.has(Part::Truncation) { Part::Truncation } else { Part::Line }
+        part == if self.has(Part::Truncation) { Part::Truncation } else { Part::SegmentLookup }
     }
 
     /// A party's share of what element `e` of a stage computes with, not yet reduced, and of what
@@ -155,11 +173,11 @@ impl Curve {
             Part::Floor => return [value().wrapping_sub(lo), lo],
             Part::Bound => return [hi.wrapping_sub(of(Part::Floor).unwrap_or(0)), hi],
             Part::Index => reached(),
-            Part::Line => {
+            Part::SegmentLookup => {
                 let value = reached();
                 self.line.join(of(Part::Index).unwrap_or(value), value)
             }
-            Part::Truncation => of(Part::Line).unwrap_or(0),
+            Part::Truncation => of(Part::SegmentLookup).unwrap_or(0),
         };
         let base = if self.is_last(part) {
             of(Part::Tail).unwrap_or(0).wrapping_add(public(self.line.constant()))

@@ -5,20 +5,20 @@
 //! after Rathee et al., "CrypTFlow2" (CCS 2020, §3): leaves by OTs of one in sixteen, joined by
 //! products of shared bits. The carry out of the bits that are cut off is an inner node. The
 //! client's share is known offline, and so is its side of every leaf. What each party does for one
-//! element is in `client` and `server`; all of it works on one record of fixed size for each
-//! element, and on runs of bits. `line` is for pieces of curves, on the same records.
+//! element is in `client` and `server`; all of it works on one state of fixed size for each
+//! element, and on runs of bits. `line` is for pieces of curves, on the same states.
 
 pub(crate) mod client;
 mod curve;
 mod line;
-mod method;
+mod protocol;
 pub(crate) mod server;
 mod stages;
 mod tree;
 
-pub use line::Line;
-pub use method::Method;
-pub use stages::{Compared, Stage};
+pub use line::SegmentLookup;
+pub use protocol::StageProtocol;
+pub use stages::{OtActivation, Stage};
 
 use crate::attack::{Defence, stripped};
 use crate::hash::{Block, Tmmo};
@@ -95,7 +95,7 @@ impl Truncation {
 
 /// How one activation is compared: what both parties derive from the plan.
 #[derive(Clone, Copy, Debug)]
-pub struct Comparison {
+pub struct DReluTruncate {
     relu: bool,
     ring_in: u8,
     ring_out: u8,
@@ -110,7 +110,7 @@ pub struct Comparison {
     depth: usize,
 }
 
-impl Comparison {
+impl DReluTruncate {
     /// Of an operation that is one comparison.
     #[must_use]
     pub fn of(op: &Op) -> Option<Self> {

@@ -7,8 +7,8 @@
 
 use super::tree::Tree;
 use super::{
-    Comparison, DIGIT, Digit, Hashes, MAX_LEAVES, SECOND, bit, bits, client_levels, gather, half,
-    scatter, server_levels, spread,
+    DIGIT, DReluTruncate, Digit, Hashes, MAX_LEAVES, SECOND, bit, bits, client_levels, gather,
+    half, scatter, server_levels, spread,
 };
 use crate::hash::{Block, Tmmo};
 use crate::rng::Prg;
@@ -72,7 +72,7 @@ impl Element {
     /// Uses the labels of the forward OTs, whose sender the server is. Starts an element.
     pub(crate) fn forward(
         &mut self,
-        c: &Comparison,
+        c: &DReluTruncate,
         hash: &Tmmo,
         delta: Block,
         tweak: Block,
@@ -106,19 +106,25 @@ impl Element {
     }
 
     /// Draws the choices of the backward OTs.
-    pub(crate) fn choose(&mut self, c: &Comparison, random: &mut Prg) {
+    pub(crate) fn choose(&mut self, c: &DReluTruncate, random: &mut Prg) {
         let (nodes, word) = (c.nodes(), random.next_u64());
         self.tree.a = scatter(nodes, word);
         self.choices = (word >> nodes.count_ones()) as u32 & ((1 << c.choices()) - 1);
     }
 
     /// The choices of the backward OTs, the first lowest.
-    pub(crate) fn choices(&self, c: &Comparison) -> u64 {
+    pub(crate) fn choices(&self, c: &DReluTruncate) -> u64 {
         gather(c.nodes(), self.tree.a) | u64::from(self.choices) << c.nodes().count_ones()
     }
 
     /// Uses the labels of the backward OTs.
-    pub(crate) fn backward(&mut self, c: &Comparison, hash: &Tmmo, tweak: Block, labels: &[Block]) {
+    pub(crate) fn backward(
+        &mut self,
+        c: &DReluTruncate,
+        hash: &Tmmo,
+        tweak: Block,
+        labels: &[Block],
+    ) {
         let hashes = Hashes::of(hash, labels, 0, tweak);
         for (t, &h) in bits(c.nodes()).zip(&hashes.0) {
             self.tree.ab.iter_mut().enumerate().for_each(|(v, ab)| *ab ^= bit(h, v) << t);
@@ -142,12 +148,18 @@ impl Element {
     }
 
     /// A share as it is compared.
-    const fn share(c: &Comparison, share: u64) -> u64 {
+    const fn share(c: &DReluTruncate, share: u64) -> u64 {
         if c.relu { share } else { share ^ 1 << (c.ring_in - 1) }
     }
 
     /// Writes the server's message `number`; `share`: that of the element.
-    pub(crate) fn send(&mut self, c: &Comparison, share: u64, number: u32, out: &mut Packer<'_>) {
+    pub(crate) fn send(
+        &mut self,
+        c: &DReluTruncate,
+        share: u64,
+        number: u32,
+        out: &mut Packer<'_>,
+    ) {
         if number == 0 {
             self.put_leaves(c, Self::share(c, share), out);
         }
@@ -160,7 +172,7 @@ impl Element {
     }
 
     /// Tables of leaves. Entry 0 is this party's share.
-    fn put_leaves(&mut self, c: &Comparison, share: u64, out: &mut Packer<'_>) {
+    fn put_leaves(&mut self, c: &DReluTruncate, share: u64, out: &mut Packer<'_>) {
         self.tree.w = c.sign(share);
         for (digit, pads) in c.digits().iter().zip(self.leaves) {
             let entries = (table(*digit, digit.of(share)) ^ pads) & all_entries(*digit);
@@ -176,13 +188,13 @@ impl Element {
     }
 
     /// What the result takes of this party's share in a ReLU, and the product's factor.
-    fn product(&self, c: &Comparison, share: u64) -> (u64, u64) {
+    fn product(&self, c: &DReluTruncate, share: u64) -> (u64, u64) {
         let (p, above) = (spread(self.tree.choices(c, true)), c.above(share));
         (p & above, c.result().reduce((above ^ p).wrapping_sub(p)))
     }
 
     /// Which choices are the other way round, and the correction of the product.
-    fn select(&self, c: &Comparison, share: u64, out: &mut Packer<'_>) {
+    fn select(&self, c: &DReluTruncate, share: u64, out: &mut Packer<'_>) {
         if c.choices() > 0 {
             out.push(u64::from(self.tree.choices(c, true) ^ self.choices), c.choices());
         }
@@ -193,14 +205,14 @@ impl Element {
     }
 
     /// Reads the client's message `number`, but for the end of the last.
-    pub(crate) fn receive(&mut self, c: &Comparison, number: u32, input: &mut Reader<'_>) {
+    pub(crate) fn receive(&mut self, c: &DReluTruncate, number: u32, input: &mut Reader<'_>) {
         for level in client_levels(number).filter(|&level| c.level(level) != 0) {
             self.tree.join(c, level, input, true);
         }
     }
 
     /// Reads the end of the client's last message. Returns the server's share of the result.
-    pub(crate) fn finish(&self, c: &Comparison, share: u64, input: &mut Reader<'_>) -> u64 {
+    pub(crate) fn finish(&self, c: &DReluTruncate, share: u64, input: &mut Reader<'_>) -> u64 {
         let ring = c.result();
         let mut result = if c.relu {
             let (own, factor) = self.product(c, share);

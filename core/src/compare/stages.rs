@@ -5,16 +5,16 @@
 //! compares are known when the stage before is done, the client's offline.
 
 use super::curve::{Curve, Part};
-use super::{Comparison, MAX_RING, Method, Truncation};
+use super::{DReluTruncate, MAX_RING, StageProtocol, Truncation};
 use crate::ot::{GROUP, Repetition};
-use crate::plan::nonlinear::{LABEL_BYTES, Nonlinear};
+use crate::plan::nonlinear::{LABEL_BYTES, NonlinearCost};
 use crate::plan::{Convolution, Function, Op};
 use crate::session::{Activations, Options};
 use crate::wire::packed_len;
 
 /// An operation that is computed by comparison, and what that costs one prediction.
 #[derive(Clone, Copy, Debug)]
-pub struct Compared {
+pub struct OtActivation {
     /// Of the elements that go in; those of a curve are in `curve`.
     first: Option<Truncation>,
     /// Of the differences of a tournament.
@@ -80,7 +80,7 @@ enum Input {
 #[derive(Clone, Copy, Debug)]
 pub struct Stage {
     /// What is done with them.
-    pub method: Method,
+    pub protocol: StageProtocol,
     /// Elements.
     pub len: usize,
     /// Number of its first element among those of all stages.
@@ -89,7 +89,7 @@ pub struct Stage {
     last: bool,
 }
 
-impl Compared {
+impl OtActivation {
     /// Of `op` in a session with these options, if it is to be compared.
     #[must_use]
     #[inline(always)] // Without the feature it is known while compiling, so that nothing else of this stays.
@@ -98,9 +98,11 @@ impl Compared {
     }
 
     fn chosen(op: &Op, options: &Options) -> Option<Self> {
-        let Activations::Compared { worth } = options.activations else { return None };
+        let Activations::Compared { log2_bytes_per_round } = options.activations else {
+            return None;
+        };
         let new = Self::possible(op)?;
-        let circuit = Nonlinear::of(op);
+        let circuit = NonlinearCost::of(op);
         let colours = packed_len(circuit.neurons as u64, circuit.colour_bits);
         let tables = circuit.table_bytes() + circuit.decode_bytes;
         let garbled = circuit.correction_bytes(options.repetition)
@@ -111,7 +113,7 @@ impl Compared {
             garbled.checked_sub(new.bytes(options.repetition)).filter(|&saved| saved > 0)?;
         // A circuit whose result the client learns ends with the server's message.
         let rounds = new.rounds() - u32::from(!op.is_output());
-        (saved >= u64::from(rounds) << worth).then_some(new)
+        (saved >= u64::from(rounds) << log2_bytes_per_round).then_some(new)
     }
 
     /// Of `op`, if it can be compared at all.
@@ -135,7 +137,7 @@ impl Compared {
                 let lo = lo.checked_shr(shift.into())?;
                 (lo == 0, (lo != 0).then_some(lo), Some(hi.checked_shr(shift.into())?))
             }
-            Function::Spline(_) => return Self::curve(op),
+            Function::PiecewiseLinear(_) => return Self::curve(op),
         };
         // Results have so many bits, with a sign if there is one; a bound beyond them is none, or
         // all that is left.
@@ -261,9 +263,9 @@ impl Compared {
     /// Stage `number`, whose first element has this number.
     pub(crate) fn stage(&self, number: u32, first: usize) -> Option<Stage> {
         if let Some(curve) = self.curve {
-            let (part, method, last) = curve.stage(number)?;
+            let (part, protocol, last) = curve.stage(number)?;
             return Some(Stage {
-                method,
+                protocol,
                 len: self.inputs,
                 first,
                 input: Input::Curve(part),
@@ -303,8 +305,14 @@ impl Compared {
             }
             (.., hi) => (above?, self.outputs, Input::Bound(hi?)),
         };
-        let method = Method::Comparison(Comparison::new(truncation));
-        Some(Stage { method, len, first, input, last: number + 1 == count && self.ranks.is_none() })
+        let protocol = StageProtocol::DReluTruncate(DReluTruncate::new(truncation));
+        Some(Stage {
+            protocol,
+            len,
+            first,
+            input,
+            last: number + 1 == count && self.ranks.is_none(),
+        })
     }
 
     /// Elements of all stages.
@@ -322,7 +330,7 @@ impl Compared {
     /// OTs in which the client chooses, in which the server does, without padding.
     #[must_use]
     pub fn ots(&self) -> [usize; 2] {
-        self.stages().fold([0usize; 2], |[forward, backward], Stage { method: m, len, .. }| {
+        self.stages().fold([0usize; 2], |[forward, backward], Stage { protocol: m, len, .. }| {
             [
                 forward.saturating_add(len.saturating_mul(m.forward_ots())),
                 backward.saturating_add(len.saturating_mul(m.backward_ots())),
@@ -333,7 +341,7 @@ impl Compared {
     /// Round trips.
     #[must_use]
     pub fn rounds(&self) -> u32 {
-        self.stages().map(|stage| stage.method.rounds()).sum()
+        self.stages().map(|stage| stage.protocol.rounds()).sum()
     }
 
     /// Bytes of the client's corrections, of the server's.
@@ -344,7 +352,7 @@ impl Compared {
 
     fn bytes(&self, repetition: Repetition) -> u64 {
         let messages = self.stages().flat_map(|stage| {
-            (0..stage.method.rounds()).flat_map(move |number| stage.message_bytes(number))
+            (0..stage.protocol.rounds()).flat_map(move |number| stage.message_bytes(number))
         });
         messages.chain(self.correction_bytes(repetition)).chain([self.answer_bytes()]).sum()
     }
@@ -414,7 +422,7 @@ impl Compared {
         tensor: impl Fn(usize) -> u64,
         result: impl Fn(usize) -> u64,
     ) -> [u64; 2] {
-        let ring = stage.method.argument();
+        let ring = stage.protocol.argument();
         match stage.input {
             Input::Curve(part) => {
                 let [argument, base] = self.curve.map_or([0; 2], |curve| {
@@ -467,7 +475,7 @@ impl Stage {
     /// Bytes of message `number` of the server, of the client.
     #[must_use]
     pub fn message_bytes(&self, number: u32) -> [u64; 2] {
-        [self.method.server_bits(number), self.method.client_bits(number)]
+        [self.protocol.server_bits(number), self.protocol.client_bits(number)]
             .map(|bits| packed_len(self.len as u64, bits))
     }
 
@@ -477,10 +485,10 @@ impl Stage {
         self.last
     }
 
-    /// The result of an element from that of the method, or the reverse: shares in the ring of the
+    /// The result of an element from that of the protocol, or the reverse: shares in the ring of the
     /// result.
     pub(crate) fn combine(&self, base: u64, share: u64) -> u64 {
-        let ring = self.method.result();
+        let ring = self.protocol.result();
         ring.reduce(if self.is_taken() {
             base.wrapping_sub(share)
         } else {
@@ -488,9 +496,9 @@ impl Stage {
         })
     }
 
-    /// The method's result that [`Self::combine`] makes `share` of.
+    /// The protocol's result that [`Self::combine`] makes `share` of.
     pub(crate) fn part(&self, base: u64, share: u64) -> u64 {
-        let ring = self.method.result();
+        let ring = self.protocol.result();
         ring.reduce(if self.is_taken() {
             base.wrapping_sub(share)
         } else {
@@ -498,7 +506,7 @@ impl Stage {
         })
     }
 
-    /// Whether the method's result is taken from what it would be added to: of two, the smaller.
+    /// Whether the protocol's result is taken from what it would be added to: of two, the smaller.
     const fn is_taken(&self) -> bool {
         matches!(self.input, Input::Bound(_) | Input::Smaller | Input::Curve(Part::Bound))
     }

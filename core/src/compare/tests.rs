@@ -1,6 +1,6 @@
 use super::*;
 use crate::plan::cost::{offline_op, online_op};
-use crate::plan::{MAX_PIECES, Parity, Spline};
+use crate::plan::{MAX_PIECES, Parity, PiecewiseLinear};
 use crate::rng::{Domain, Prg, Seed};
 use crate::session::{Activations, Options};
 use crate::wire::{Packer, Reader, packed_len};
@@ -25,8 +25,8 @@ fn transfer(
 
 /// One element from shares to the server's share of the result, with the client's share `r` of it.
 pub(super) fn run(
-    m: &Method,
-    pieces: Option<&Spline>,
+    m: &StageProtocol,
+    pieces: Option<&PiecewiseLinear>,
     s: u64,
     share: u64,
     r: u64,
@@ -79,10 +79,17 @@ fn operation(function: Function, ring_in: u8, shift: u8, ring_out: u8) -> Op {
 fn hold(op: &Op, y: i64, share: u64, random: &mut Prg) {
     let Op::Activation { function, ring_in, ring_out, shift, .. } = *op else { unreachable!() };
     let (c, m, out) =
-        (Comparison::of(op).unwrap(), Modulus::Bits(ring_in), Modulus::Bits(ring_out));
+        (DReluTruncate::of(op).unwrap(), Modulus::Bits(ring_in), Modulus::Bits(ring_out));
     let share = m.reduce(share);
     let r = out.reduce(random.next_u64());
-    let got = run(&Method::Comparison(c), None, m.sub(m.from_signed(y), share), share, r, random);
+    let got = run(
+        &StageProtocol::DReluTruncate(c),
+        None,
+        m.sub(m.from_signed(y), share),
+        share,
+        r,
+        random,
+    );
     assert_eq!(out.add(got, r), out.from_signed(function.apply(y, shift)), "{op:?} {y} {share}");
 }
 
@@ -95,7 +102,7 @@ fn small_rings_hold_exhaustively() {
         for (ring_in, ring_out) in (2..=6).flat_map(|i| (1..=8).map(move |o| (i, o))) {
             for shift in 0..=ring_in - 2 {
                 let op = operation(function, ring_in, shift, ring_out);
-                if Comparison::of(&op).is_none() {
+                if DReluTruncate::of(&op).is_none() {
                     assert!(
                         matches!(function, Function::Identity) && shift == 0 && ring_out <= ring_in
                     );
@@ -118,7 +125,7 @@ fn all_rings_hold_at_random() {
     {
         for shift in 0..=ring_in - 2 {
             let op = operation(function, ring_in, shift, ring_out);
-            if Comparison::of(&op).is_none() {
+            if DReluTruncate::of(&op).is_none() {
                 continue;
             }
             let half = 1_i64 << (ring_in - 1);
@@ -142,7 +149,8 @@ fn digits_cover_the_compared_bits_once() {
     for function in FUNCTIONS {
         for (ring_in, ring_out) in (8..=44).flat_map(|i| [8, 20, 44].map(|o| (i, o))) {
             for shift in 0..=ring_in - 2 {
-                let Some(c) = Comparison::of(&operation(function, ring_in, shift, ring_out)) else {
+                let Some(c) = DReluTruncate::of(&operation(function, ring_in, shift, ring_out))
+                else {
                     continue;
                 };
                 let mut at = 0;
@@ -164,7 +172,7 @@ fn digits_cover_the_compared_bits_once() {
 
 #[test]
 fn a_relu_with_truncation_costs_what_the_documentation_says() {
-    let c = Comparison::of(&operation(Function::Relu, 24, 10, 22)).unwrap();
+    let c = DReluTruncate::of(&operation(Function::Relu, 24, 10, 22)).unwrap();
     assert_eq!((c.forward_ots(), c.backward_ots(), c.rounds()), (30, 9, 3));
     let online: u32 = (0..3).map(|i| c.server_bits(i) + c.client_bits(i)).sum();
     assert_eq!(online, 268, "33.5 bytes");
@@ -174,7 +182,10 @@ fn a_relu_with_truncation_costs_what_the_documentation_says() {
 #[test]
 fn an_argmax_costs_what_the_documentation_says() {
     let op = Op::Argmax { ring: 23, len: 10 };
-    let options = Options { activations: Activations::Compared { worth: 0 }, ..Options::default() };
+    let options = Options {
+        activations: Activations::Compared { log2_bytes_per_round: 0 },
+        ..Options::default()
+    };
     let garbled = Options { activations: Activations::Garbled, ..options };
     let [compared, garbled] = [options, garbled].map(|options| {
         let [offline, online] = [offline_op(&op, &options).unwrap(), online_op(&op, &options)];
@@ -200,14 +211,14 @@ fn tables_are_the_carry_of_a_digit() {
 }
 
 /// A spline of all kinds.
-pub(super) fn spline(random: &mut Prg, most_input: u32) -> Spline {
+pub(super) fn spline(random: &mut Prg, most_input: u32) -> PiecewiseLinear {
     let mut below = |n: u32| random.next_u32() % n;
     let input_bits = 1 + below(most_input) as u8;
     let index_bits = below(6).min(input_bits.into()) as u8;
     let (wide, steep, flat) = (1 + below(16), 1 + below(16), below(8) == 0);
-    let mut s = Spline {
+    let mut s = PiecewiseLinear {
         parity: [Parity::Odd, Parity::Even, Parity::Left][below(3) as usize],
-        tail: below(2) == 1,
+        plus_relu: below(2) == 1,
         input_bits,
         index_bits,
         shift: below(16) as u8,
@@ -223,12 +234,13 @@ pub(super) fn spline(random: &mut Prg, most_input: u32) -> Spline {
 }
 
 /// One element through all stages of an operation.
-fn through(op: &Op, compared: &Compared, y: i64, random: &mut Prg) {
+fn through(op: &Op, compared: &OtActivation, y: i64, random: &mut Prg) {
     let Op::Activation { function, ring_in, ring_out, shift, .. } = *op else { unreachable!() };
     let (ring, out) = (Modulus::Bits(ring_in), Modulus::Bits(ring_out));
     let share = ring.reduce(random.next_u64());
     let tensor = [share, ring.sub(ring.from_signed(y), share)];
-    let pieces = if let Function::Spline(spline) = &function { Some(spline) } else { None };
+    let pieces =
+        if let Function::PiecewiseLinear(spline) = &function { Some(spline) } else { None };
     let mut results: Vec<[u64; 2]> = Vec::new();
     for stage in compared.stages() {
         assert_eq!((stage.len, stage.first), (1, results.len()));
@@ -241,9 +253,9 @@ fn through(op: &Op, compared: &Compared, y: i64, random: &mut Prg) {
                 |i| results.get(i).unwrap()[party],
             )
         });
-        let r = stage.method.reduce(random.next_u64());
+        let r = stage.protocol.reduce(random.next_u64());
         let got =
-            run(&stage.method, pieces, server[0], client[0], stage.part(client[1], r), random);
+            run(&stage.protocol, pieces, server[0], client[0], stage.part(client[1], r), random);
         results.push([r, stage.combine(server[1], got)]);
         assert_eq!(stage.is_last(), results.len() == compared.stages().count());
     }
@@ -260,14 +272,14 @@ fn curves_in_small_rings_hold_exhaustively() {
     let mut random = Seed([6; 32]).stream(Domain::Mask, 0);
     for _ in 0..300 {
         for ring_in in 2..=7 {
-            let function = Function::Spline(spline(&mut random, 7));
+            let function = Function::PiecewiseLinear(spline(&mut random, 7));
             let op = operation(
                 function,
                 ring_in,
                 (random.next_u32() % (u32::from(ring_in) - 1)) as u8,
                 1 + (random.next_u32() % 12) as u8,
             );
-            let compared = Compared::possible(&op).unwrap();
+            let compared = OtActivation::possible(&op).unwrap();
             (-(1 << (ring_in - 1))..1 << (ring_in - 1))
                 .for_each(|y| through(&op, &compared, y, &mut random));
         }
@@ -281,9 +293,13 @@ fn curves_in_large_rings_hold_at_random() {
     for ring_in in (8..=44).cycle().take(2000) {
         let shift = (random.next_u32() % (u32::from(ring_in) - 1)) as u8;
         let spline = spline(&mut random, 14);
-        let op =
-            operation(Function::Spline(spline), ring_in, shift, 1 + (random.next_u32() % 44) as u8);
-        let compared = Compared::possible(&op).unwrap();
+        let op = operation(
+            Function::PiecewiseLinear(spline),
+            ring_in,
+            shift,
+            1 + (random.next_u32() % 44) as u8,
+        );
+        let compared = OtActivation::possible(&op).unwrap();
         clamped += u32::from(ring_in - shift + spline.index_bits > spline.input_bits + 6);
         all += 1;
         let half = 1_i64 << (ring_in - 1);
@@ -313,7 +329,7 @@ fn curves_in_large_rings_hold_at_random() {
 /// Bytes of 1024 elements offline and online, and round trips, compared and garbled.
 fn costs(function: Function) -> [[u64; 3]; 2] {
     let op = Op::Activation { function, ring_in: 24, ring_out: 20, shift: 10, len: 1024 };
-    [Activations::Compared { worth: 0 }, Activations::Garbled].map(|activations| {
+    [Activations::Compared { log2_bytes_per_round: 0 }, Activations::Garbled].map(|activations| {
         let options = Options { activations, ..Options::default() };
         let [offline, online] = [offline_op(&op, &options).unwrap(), online_op(&op, &options)];
         [offline.up + offline.down, online.up + online.down, online.rounds.into()]
@@ -328,9 +344,9 @@ fn curves_cost_what_the_documentation_says() {
     for (i, (offset, slope)) in (0..16_i16).zip(offsets.iter_mut().zip(&mut slopes)) {
         (*offset, *slope) = (at(i) as i16, ((at(i + 1) - at(i)) * 2.0) as i16);
     }
-    let sigmoid = Spline {
+    let sigmoid = PiecewiseLinear {
         parity: Parity::Odd,
-        tail: false,
+        plus_relu: false,
         input_bits: 11,
         index_bits: 4,
         shift: 8,
@@ -338,19 +354,19 @@ fn curves_cost_what_the_documentation_says() {
         offsets,
         slopes,
     };
-    let compared = Compared::possible(&Op::Activation {
-        function: Function::Spline(sigmoid),
+    let compared = OtActivation::possible(&Op::Activation {
+        function: Function::PiecewiseLinear(sigmoid),
         ring_in: 24,
         ring_out: 20,
         shift: 10,
         len: 1,
     })
     .unwrap();
-    let of = |m: Method| {
+    let of = |m: StageProtocol| {
         let messages = (0..m.rounds()).map(|number| m.server_bits(number) + m.client_bits(number));
         [m.forward_ots() as u32, m.backward_ots() as u32, messages.sum(), m.rounds()]
     };
-    let stages: Vec<[u32; 4]> = compared.stages().map(|stage| of(stage.method)).collect();
+    let stages: Vec<[u32; 4]> = compared.stages().map(|stage| of(stage.protocol)).collect();
     // The value, its two bounds, its piece's number, the line, and its truncation.
     assert_eq!(
         stages,
@@ -363,12 +379,24 @@ fn curves_cost_what_the_documentation_says() {
             [19, 5, 173, 2]
         ]
     );
-    assert_eq!(costs(Function::Spline(sigmoid)), [[280_576, 234_840, 12], [4_710_400, 395_794, 1]]);
-    let bump = Spline { parity: Parity::Even, tail: true, ..sigmoid };
-    assert_eq!(costs(Function::Spline(bump)), [[321_536, 241_788, 14], [5_562_368, 395_794, 1]]);
+    assert_eq!(
+        costs(Function::PiecewiseLinear(sigmoid)),
+        [[280_576, 234_840, 12], [4_710_400, 395_794, 1]]
+    );
+    let bump = PiecewiseLinear { parity: Parity::Even, plus_relu: true, ..sigmoid };
+    assert_eq!(
+        costs(Function::PiecewiseLinear(bump)),
+        [[321_536, 241_788, 14], [5_562_368, 395_794, 1]]
+    );
     // Pieces reach every value: no bounds. Steps: no slopes, no truncation.
-    let wide = Spline { input_bits: 13, ..sigmoid };
-    assert_eq!(costs(Function::Spline(wide)), [[206_848, 212_002, 9], [5_300_224, 395_794, 1]]);
-    let steps = Spline { input_bits: 4, slopes: [0; MAX_PIECES], ..sigmoid };
-    assert_eq!(costs(Function::Spline(steps)), [[176_128, 134_928, 8], [2_220_032, 395_794, 1]]);
+    let wide = PiecewiseLinear { input_bits: 13, ..sigmoid };
+    assert_eq!(
+        costs(Function::PiecewiseLinear(wide)),
+        [[206_848, 212_002, 9], [5_300_224, 395_794, 1]]
+    );
+    let steps = PiecewiseLinear { input_bits: 4, slopes: [0; MAX_PIECES], ..sigmoid };
+    assert_eq!(
+        costs(Function::PiecewiseLinear(steps)),
+        [[176_128, 134_928, 8], [2_220_032, 395_794, 1]]
+    );
 }

@@ -3,7 +3,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "arrays of fixed length, indices up to it")]
 
-use super::{Comparison, HIGH, bits};
+use super::{DReluTruncate, HIGH, bits};
 use crate::wire::{Packer, Reader};
 use bytemuck::{Pod, Zeroable};
 
@@ -33,7 +33,7 @@ const fn distance(level: usize) -> u32 {
 
 impl Tree {
     /// Shares of the operands of a level's products.
-    fn operands(&self, c: &Comparison, level: usize) -> [u32; 4] {
+    fn operands(&self, c: &DReluTruncate, level: usize) -> [u32; 4] {
         let nodes = c.level(level);
         let masks = c.operands(nodes);
         let all = if nodes & c.root() != 0 {
@@ -46,14 +46,14 @@ impl Tree {
     }
 
     /// Replaces the masks of a level by this party's openings.
-    pub(super) fn open(&mut self, c: &Comparison, level: usize) {
+    pub(super) fn open(&mut self, c: &DReluTruncate, level: usize) {
         let [x, y @ ..] = self.operands(c, level);
         self.a ^= x;
         self.b.iter_mut().zip(y).for_each(|(b, y)| *b ^= y);
     }
 
     /// Sends this party's openings of a level.
-    pub(super) fn put(&self, c: &Comparison, level: usize, out: &mut Packer<'_>) {
+    pub(super) fn put(&self, c: &DReluTruncate, level: usize, out: &mut Packer<'_>) {
         let [x, y @ ..] = c.operands(c.level(level));
         for t in bits(x) {
             let (mut word, mut width) = (self.a >> t & 1, 1);
@@ -69,7 +69,7 @@ impl Tree {
     /// Opens the next level.
     pub(super) fn join(
         &mut self,
-        c: &Comparison,
+        c: &DReluTruncate,
         level: usize,
         input: &mut Reader<'_>,
         server: bool,
@@ -100,7 +100,7 @@ impl Tree {
     }
 
     /// Puts the results of nodes in the places of the runs below.
-    fn replace(&mut self, c: &Comparison, level: usize, [z0, z1, z2]: [u32; 3]) {
+    fn replace(&mut self, c: &DReluTruncate, level: usize, [z0, z1, z2]: [u32; 3]) {
         let nodes = c.level(level);
         if nodes & c.root() == 0 {
             let distance = distance(level);
@@ -117,7 +117,7 @@ impl Tree {
     }
 
     /// This party's shares of the choices, in order from bit 0.
-    pub(super) fn choices(&self, c: &Comparison, server: bool) -> u32 {
+    pub(super) fn choices(&self, c: &DReluTruncate, server: bool) -> u32 {
         let low = if c.root() != 0 { self.p } else { self.g } & 1;
         let (mut all, mut count) = (0, 0);
         let mut push = |there: bool, bit: u32| {

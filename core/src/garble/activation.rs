@@ -4,7 +4,7 @@
 //! Constants of the function are public and fold away ([`Bit::Const`]).
 
 use super::circuits::{bit_length, relu, subtract};
-use super::function::{MAX_PIECES, Parity, Spline};
+use super::function::{MAX_PIECES, Parity, PiecewiseLinear};
 use super::gates::{Bit, CAPACITY, Gates, Number};
 
 /// Bits of the longest product of a [`leaky`] side: the multiplier has 8 bits.
@@ -181,7 +181,7 @@ const LINE: usize = INPUT + SLOPE + 2;
 const ENTRIES: usize = MAX_PIECES + 2;
 
 impl Piece {
-    fn table(s: &Spline, low: usize) -> [Self; ENTRIES] {
+    fn table(s: &PiecewiseLinear, low: usize) -> [Self; ENTRIES] {
         let most = (1_i64 << low) - 1;
         let mut table = [Self::default(); ENTRIES];
         for ((entry, &offset), &slope) in table.iter_mut().zip(&s.offsets).zip(&s.slopes) {
@@ -211,21 +211,26 @@ impl Piece {
 ///
 /// ANDs: one for each bit of the magnitude beyond `input_bits`, `2^index_bits − 1` to choose the
 /// piece, `2ab − max(a, b)` for the product of `a` bits of `t` and `b` of the slopes, one for each
-/// bit of the result to add the offset. The other side costs nothing; a tail a ReLU and, but for
+/// bit of the result to add the offset. The other side costs nothing; a plus_relu a ReLU and, but for
 /// [`Parity::Left`], an adder. A sigmoid of 16 pieces from `Z_{2^24}`, 10 bits cut off,
 /// `input_bits` 11 and slopes of 6 bits takes 99 ANDs, with both shares and the new one (20 bits)
 /// 141.
 #[inline(never)] // as above
-pub(super) fn spline<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, s: &Spline, keep: usize) {
+pub(super) fn spline<G: Gates>(
+    gates: &mut G,
+    y: &mut Number<G::Wire>,
+    s: &PiecewiseLinear,
+    keep: usize,
+) {
     let low = usize::from(s.input_bits - s.index_bits);
     let table = Piece::table(s, low);
     let (mut t, mut hot) = (Number::new(), Number::new());
     choose_piece(gates, y, s, &table, &mut t, &mut hot);
     let v = line(gates, s, &table, &t, &hot, keep);
     let (turned, mut width) = (y.sign().select(s.parity == Parity::Odd), v.len());
-    // To the left there is no tail, to the right nothing else: no carries.
-    let carries = s.tail && s.parity != Parity::Left;
-    if s.tail {
+    // To the left there is no plus_relu, to the right nothing else: no carries.
+    let carries = s.plus_relu && s.parity != Parity::Left;
+    if s.plus_relu {
         relu(gates, y, keep);
         width = (width.max(y.len()) + usize::from(carries)).min(keep);
     } else {
@@ -247,7 +252,7 @@ pub(super) fn spline<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, s: &Splin
 fn choose_piece<G: Gates>(
     gates: &mut G,
     y: &Number<G::Wire>,
-    s: &Spline,
+    s: &PiecewiseLinear,
     table: &[Piece; ENTRIES],
     u: &mut Number<G::Wire, INPUT>,
     hot: &mut Number<G::Wire, ENTRIES>,
@@ -336,7 +341,7 @@ fn possible<'a, W: Copy>(
 #[inline(never)] // as above
 fn line<G: Gates>(
     gates: &mut G,
-    s: &Spline,
+    s: &PiecewiseLinear,
     table: &[Piece; ENTRIES],
     t: &Number<G::Wire, INPUT>,
     hot: &Number<G::Wire, ENTRIES>,
@@ -430,13 +435,13 @@ mod tests {
         fn signed(&mut self, bits: u32) -> i64 {
             self.below(1 << bits) as i64 - (1 << (bits - 1))
         }
-        fn spline(&mut self, most_input: u64) -> Spline {
+        fn spline(&mut self, most_input: u64) -> PiecewiseLinear {
             let input_bits = 1 + self.below(most_input) as u8;
             let index_bits = self.below(6).min(input_bits.into()) as u8;
             let parity = [Parity::Odd, Parity::Even, Parity::Left][self.below(3) as usize];
-            let mut s = Spline {
+            let mut s = PiecewiseLinear {
                 parity,
-                tail: self.below(2) == 1,
+                plus_relu: self.below(2) == 1,
                 input_bits,
                 index_bits,
                 shift: self.below(16) as u8,
@@ -474,7 +479,9 @@ mod tests {
                     multiplier: 1 + self.below(255) as u8,
                     bits: self.below(16) as u8,
                 },
-                _ => Function::Spline(self.spline(if ring < 9 { ring.into() } else { 14 })),
+                _ => {
+                    Function::PiecewiseLinear(self.spline(if ring < 9 { ring.into() } else { 14 }))
+                }
             }
         }
     }
@@ -551,7 +558,7 @@ mod tests {
             for y in [0, -1, 1, -2, (1 << (ring - 1)) - 1, -(1 << (ring - 1))] {
                 hold(&circuit, y, g.next(), g.next());
             }
-            if let Function::Spline(s) = circuit.function {
+            if let Function::PiecewiseLinear(s) = circuit.function {
                 let edge = 1_i64 << (u32::from(s.input_bits) + u32::from(shift)).min(ring - 1);
                 [edge - 1, -edge].into_iter().for_each(|y| hold(&circuit, y, g.next(), g.next()));
             }
@@ -581,9 +588,9 @@ mod tests {
             slopes[i as usize] = ((at(i + 1) - at(i)) * 2.0) as i16;
         }
         assert_eq!(slopes[0], 62, "six bits");
-        let sigmoid = Spline {
+        let sigmoid = PiecewiseLinear {
             parity: Parity::Odd,
-            tail: false,
+            plus_relu: false,
             input_bits: 11,
             index_bits: 4,
             shift: 8,
@@ -591,30 +598,34 @@ mod tests {
             offsets,
             slopes,
         };
-        let spline = |s| own(Function::Spline(s), 24, 20, 10);
+        let spline = |s| own(Function::PiecewiseLinear(s), 24, 20, 10);
         // Saturated, piece, product, offset.
         assert_eq!(spline(sigmoid), 1 + 15 + (2 * 7 * 6 - 7) + 6);
-        assert_eq!(totals(&neuron(Function::Spline(sigmoid), 24, 20, 10)).ands, 141);
-        for (parity, tail, ands) in [
+        assert_eq!(totals(&neuron(Function::PiecewiseLinear(sigmoid), 24, 20, 10)).ands, 141);
+        for (parity, plus_relu, ands) in [
             (Parity::Even, false, 99),
             (Parity::Even, true, 125),
             (Parity::Left, false, 100),
             (Parity::Left, true, 113),
         ] {
-            assert_eq!(spline(Spline { parity, tail, ..sigmoid }), ands);
+            assert_eq!(spline(PiecewiseLinear { parity, plus_relu, ..sigmoid }), ands);
         }
         // What is the same in all pieces costs nothing but its additions.
-        let flat = Spline { slopes: [0; MAX_PIECES], ..sigmoid };
+        let flat = PiecewiseLinear { slopes: [0; MAX_PIECES], ..sigmoid };
         assert_eq!(spline(flat), 1 + 15);
-        let steps = Spline { index_bits: 4, input_bits: 4, ..sigmoid };
+        let steps = PiecewiseLinear { index_bits: 4, input_bits: 4, ..sigmoid };
         assert_eq!(spline(steps), 8 + 15);
-        let mut line =
-            Spline { index_bits: 0, offsets: [0; MAX_PIECES], slopes: [0; MAX_PIECES], ..sigmoid };
+        let mut line = PiecewiseLinear {
+            index_bits: 0,
+            offsets: [0; MAX_PIECES],
+            slopes: [0; MAX_PIECES],
+            ..sigmoid
+        };
         line.slopes[0] = 5;
         assert_eq!(spline(line), 1 + 11 + 11);
     }
 
-    /// Eight calls of a record's key for each AND.
+    /// Eight calls of a instance's key for each AND.
     #[test]
     fn no_record_takes_more_than_2_to_the_13_calls() {
         let mut most = 0;
@@ -626,9 +637,9 @@ mod tests {
                 (offsets[i], slopes[i]) =
                     (0x5555_i16.rotate_left(i as u32), [i16::MIN, 0x5555, 0x2aaa][i % 3]);
             }
-            let s = Spline {
+            let s = PiecewiseLinear {
                 parity,
-                tail: true,
+                plus_relu: true,
                 input_bits: 14,
                 index_bits,
                 shift: 0,
@@ -636,7 +647,7 @@ mod tests {
                 offsets,
                 slopes,
             };
-            most = most.max(totals(&neuron(Function::Spline(s), 44, 44, 0)).ands);
+            most = most.max(totals(&neuron(Function::PiecewiseLinear(s), 44, 44, 0)).ands);
         }
         for multiplier in 1..=u8::MAX {
             most =
@@ -657,21 +668,21 @@ mod tests {
 
     #[test]
     fn what_is_not_valid_is_refused() {
-        let good = neuron(Function::Spline(Lcg(3).spline(14)), 24, 20, 10);
+        let good = neuron(Function::PiecewiseLinear(Lcg(3).spline(14)), 24, 20, 10);
         for ring in [Modulus::Odd(101), Modulus::Bits(0)] {
             assert_eq!(Neuron { modulus_in: ring, ..good }.check(), Err(Error::Internal));
             assert_eq!(Neuron { modulus_out: ring, ..good }.check(), Err(Error::Internal));
         }
-        let Function::Spline(s) = good.function else { unreachable!() };
+        let Function::PiecewiseLinear(s) = good.function else { unreachable!() };
         let splines = [
-            Spline { input_bits: 0, index_bits: 0, ..s },
-            Spline { input_bits: 15, ..s },
-            Spline { index_bits: s.input_bits + 1, ..s },
-            Spline { input_bits: 14, index_bits: 6, ..s },
-            Spline { shift: 16, ..s },
-            Spline { centre: 1 << 20, ..s },
-            Spline { index_bits: 0, offsets: [1; MAX_PIECES], ..s },
-            Spline { index_bits: 0, slopes: [1; MAX_PIECES], ..s },
+            PiecewiseLinear { input_bits: 0, index_bits: 0, ..s },
+            PiecewiseLinear { input_bits: 15, ..s },
+            PiecewiseLinear { index_bits: s.input_bits + 1, ..s },
+            PiecewiseLinear { input_bits: 14, index_bits: 6, ..s },
+            PiecewiseLinear { shift: 16, ..s },
+            PiecewiseLinear { centre: 1 << 20, ..s },
+            PiecewiseLinear { index_bits: 0, offsets: [1; MAX_PIECES], ..s },
+            PiecewiseLinear { index_bits: 0, slopes: [1; MAX_PIECES], ..s },
         ];
         let others = [
             Function::Clip { lo: 1, hi: 0 },
@@ -680,7 +691,8 @@ mod tests {
             Function::Leaky { multiplier: 0, bits: 1 },
             Function::Leaky { multiplier: 1, bits: 16 },
         ];
-        let bad: Vec<Function> = splines.into_iter().map(Function::Spline).chain(others).collect();
+        let bad: Vec<Function> =
+            splines.into_iter().map(Function::PiecewiseLinear).chain(others).collect();
         for function in bad {
             assert_eq!(Neuron { function, ..good }.check(), Err(Error::Internal), "{function:?}");
         }

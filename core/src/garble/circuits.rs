@@ -6,12 +6,12 @@
 //! but the last. Truncation by `shift` bits, exact and rounding down, is a choice of wires.
 
 use super::activation;
-use super::function::{Function, Parity, Spline};
+use super::function::{Function, Parity, PiecewiseLinear};
 use super::gates::{Bit, Gates, Number};
 use crate::ring::Modulus;
 use crate::{Error, Result, params};
 
-/// A circuit of one neuron: `steps` records, executed in order, with state in between.
+/// A circuit of one neuron: `steps` instances, executed in order, with state in between.
 pub trait Circuit {
     /// What passes from step to step.
     type State<W: Copy>: Clone;
@@ -19,7 +19,7 @@ pub trait Circuit {
     /// The state before the first step.
     fn start<W: Copy>(&self) -> Self::State<W>;
 
-    /// How many records a neuron takes.
+    /// How many instances a neuron takes.
     fn steps(&self) -> usize;
 
     /// Record number `step`, of at most 64 output bits.
@@ -73,7 +73,9 @@ impl Circuit for Neuron {
         let mut y = Number::new();
         reconstruct(gates, self.modulus_in, at_once, &mut y);
         let mut carry = Bit::Const(true);
-        if let Function::Spline(Spline { parity: Parity::Odd, .. }) = self.function {
+        if let Function::PiecewiseLinear(PiecewiseLinear { parity: Parity::Odd, .. }) =
+            self.function
+        {
             // −v is ¬v + 1: the 1 goes where the re-share has room for it, instead of another that
             // the server adds.
             carry = *y.sign();
@@ -95,7 +97,7 @@ impl Circuit for Neuron {
                     keep,
                 );
             }
-            Function::Spline(spline) => activation::spline(gates, &mut y, spline, keep),
+            Function::PiecewiseLinear(spline) => activation::spline(gates, &mut y, spline, keep),
         }
         reshare(gates, &y, &mut carry, self.modulus_out);
     }
@@ -451,7 +453,7 @@ pub(super) const fn bit_length(x: u64) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::garble::gates::{Shape, bits, plain, shape, totals};
+    use crate::garble::gates::{GateCounts, bits, plain, shape, totals};
     use std::vec::Vec;
 
     const RINGS: [Modulus; 7] = [
@@ -587,7 +589,7 @@ mod tests {
             let neuron =
                 |function| Neuron { function, modulus_in: b(l), modulus_out: b(lo), shift };
             let shape_of =
-                |ands| Shape { ands, server_inputs: w, client_inputs: w + wo, outputs: wo };
+                |ands| GateCounts { ands, server_inputs: w, client_inputs: w + wo, outputs: wo };
             assert_eq!(totals(&neuron(Function::Identity)), shape_of(w - 1 + wo - 1));
             let survive = (w - 1).saturating_sub(s).min(wo);
             // Where nothing survives, the value is the constant 0, and its first borrow is free.
@@ -619,7 +621,7 @@ mod tests {
         assert_eq!(totals(&circuit).server_inputs, 240);
         assert_eq!(
             totals(&Argmax { modulus: Modulus::Bits(24), inputs: 1 }),
-            Shape { ands: 23, server_inputs: 24, client_inputs: 24, outputs: 0 }
+            GateCounts { ands: 23, server_inputs: 24, client_inputs: 24, outputs: 0 }
         );
     }
 

@@ -1,7 +1,7 @@
 //! The evaluator: the client's side.
 
 use super::circuits::Circuit;
-use super::gates::{Gates, Shape};
+use super::gates::{GateCounts, Gates};
 use super::half_gates::{EvaluateAnd, Rows, Second};
 use super::{Cursor, GATE_BYTES, Labels, lane_elements, lane_records, next, record_keys};
 use crate::backend::aes::{Lanes, Path};
@@ -11,7 +11,7 @@ use core::ops::Range;
 
 /// What the client needs to evaluate a layer.
 pub struct Evaluator<'a> {
-    /// Public: derives the records' keys.
+    /// Public: derives the instances' keys.
     pub session: &'a Tmmo,
     /// Which layer of which prediction, as the garbler's.
     pub layer: u64,
@@ -26,7 +26,7 @@ impl<'a> Evaluator<'a> {
         Self { session, layer, path: Path::best() }
     }
 
-    /// Evaluates record `step` of the neurons `first_neuron..first_neuron + lanes`.
+    /// Evaluates instance `step` of the neurons `first_neuron..first_neuron + lanes`.
     ///
     /// `tables`: `[lanes][32 · ands]` bytes. `server_labels`, `client_labels`: active labels,
     /// `[lanes][server_inputs]` and `[lanes][client_inputs]`. Writes `colours`, `[lanes]`: bit
@@ -66,7 +66,7 @@ impl<'a> Evaluator<'a> {
         )
     }
 
-    /// Evaluates all records of the neurons `first_neuron..first_neuron + lanes`:
+    /// Evaluates all instances of the neurons `first_neuron..first_neuron + lanes`:
     /// [`Self::evaluate`], with slices for whole neurons ([`super::totals`]) in the order of
     /// the wire.
     ///
@@ -97,7 +97,7 @@ impl<'a> Evaluator<'a> {
         )
     }
 
-    /// [`Self::evaluate`] for records of several `steps`, with slices for all of them in the order
+    /// [`Self::evaluate`] for instances of several `steps`, with slices for all of them in the order
     /// of the wire.
     #[expect(clippy::too_many_arguments, reason = "those of evaluate")]
     pub(crate) fn evaluate_steps<C: Circuit, const L: usize>(
@@ -119,7 +119,7 @@ impl<'a> Evaluator<'a> {
         colours.fill(0);
         // Built apart, it is not moved.
         let mut keys = Lanes::on(self.path, &self.keys(circuit, first_neuron, steps.start));
-        let mut run = Run::<L> {
+        let mut run = EvalContext::<L> {
             keys: Some(&mut keys),
             lanes,
             tables,
@@ -159,14 +159,14 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// What record `step` holds: an evaluation without tables, labels and hashes. A reading of its own
+/// What instance `step` holds: an evaluation without tables, labels and hashes. A reading of its own
 /// would be every circuit a second time in a client's flash.
 pub(crate) fn count<C: Circuit, const L: usize>(
     circuit: &C,
     state: &mut C::State<Labels<L>>,
     step: usize,
-) -> Shape {
-    let mut run = Run::<L> {
+) -> GateCounts {
+    let mut run = EvalContext::<L> {
         keys: None,
         lanes: 0,
         tables: &[],
@@ -180,7 +180,7 @@ pub(crate) fn count<C: Circuit, const L: usize>(
     };
     circuit.step(&mut run, state, step);
     let Cursor { server_input, client_input, row, output, .. } = run.cursor;
-    Shape {
+    GateCounts {
         ands: row as u32,
         server_inputs: server_input as u32,
         client_inputs: client_input as u32,
@@ -188,8 +188,8 @@ pub(crate) fn count<C: Circuit, const L: usize>(
     }
 }
 
-/// One record in all lanes. A wire is its active label.
-struct Run<'r, const L: usize> {
+/// One instance in all lanes. A wire is its active label.
+struct EvalContext<'r, const L: usize> {
     /// Without keys, everything is only counted.
     keys: Option<&'r mut Lanes<L>>,
     lanes: usize,
@@ -203,7 +203,7 @@ struct Run<'r, const L: usize> {
     cursor: Cursor,
 }
 
-impl<const L: usize> Run<'_, L> {
+impl<const L: usize> EvalContext<'_, L> {
     #[inline]
     fn gate(&mut self, a: &Labels<L>, b: Second<'_, L>, carry: &mut Labels<L>) {
         let (gate, row) = (next(&mut self.cursor.gate), next(&mut self.cursor.row));
@@ -214,7 +214,7 @@ impl<const L: usize> Run<'_, L> {
     }
 }
 
-impl<const L: usize> Gates for Run<'_, L> {
+impl<const L: usize> Gates for EvalContext<'_, L> {
     type Wire = Labels<L>;
 
     #[inline]

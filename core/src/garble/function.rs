@@ -1,6 +1,6 @@
 //! What a neuron computes, as integers.
 
-/// Most pieces of a [`Spline`].
+/// Most pieces of a [`PiecewiseLinear`].
 pub const MAX_PIECES: usize = 32;
 
 /// What a [`super::Neuron`] computes of `y`, before `shift` bits are cut off: [`Function::apply`]
@@ -26,17 +26,17 @@ pub enum Function {
         bits: u8,
     },
     /// Straight pieces of equal length: sigmoid, tanh and their kin.
-    Spline(Spline),
+    PiecewiseLinear(PiecewiseLinear),
 }
 
-/// How a [`Spline`] treats the two sides of 0.
+/// How a [`PiecewiseLinear`] treats the two sides of 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parity {
     /// `f(−1−y) = −f(y)`, but for the centre: sigmoid, tanh.
     Odd,
-    /// `f(−1−y) = f(y)`, but for the tail: the bump of SiLU, GELU, softplus.
+    /// `f(−1−y) = f(y)`, but for the plus_relu: the bump of SiLU, GELU, softplus.
     Even,
-    /// The pieces describe the negative side, the other is the tail, or 0: ELU.
+    /// The pieces describe the negative side, the other is the plus_relu, or 0: ELU.
     Left,
 }
 
@@ -46,13 +46,13 @@ pub enum Parity {
 /// t / 2^shift)`.
 ///
 /// The result is `centre` plus: for [`Parity::Odd`] `v` or, if `y < 0`, `−v`; for [`Parity::Even`]
-/// `v`; for [`Parity::Left`] `v` if `y < 0`, else 0; and with `tail`, `max(y, 0)`.
+/// `v`; for [`Parity::Left`] `v` if `y < 0`, else 0; and with `plus_relu`, `max(y, 0)`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Spline {
+pub struct PiecewiseLinear {
     /// The sides of 0.
     pub parity: Parity,
     /// Whether `max(y, 0)` is added.
-    pub tail: bool,
+    pub plus_relu: bool,
     /// Bits of `u`: 1 to 14.
     pub input_bits: u8,
     /// Bits that choose the piece: at most 5, and at most `input_bits`.
@@ -80,7 +80,7 @@ impl Function {
                     >> (u32::from(*bits) + u32::from(shift)).min(63)
             }
             Self::Leaky { .. } => y >> shift,
-            Self::Spline(spline) => spline.apply(y >> shift),
+            Self::PiecewiseLinear(spline) => spline.apply(y >> shift),
         }
     }
 
@@ -88,7 +88,7 @@ impl Function {
     #[must_use]
     pub const fn constant(&self) -> i64 {
         match self {
-            Self::Spline(s) => s.centre as i64 + matches!(s.parity, Parity::Odd) as i64,
+            Self::PiecewiseLinear(s) => s.centre as i64 + matches!(s.parity, Parity::Odd) as i64,
             _ => 0,
         }
     }
@@ -100,7 +100,7 @@ impl Function {
             Self::Identity | Self::Relu => true,
             Self::Clip { lo, hi } => lo <= hi && *lo >= -(1 << 43) && *hi < 1 << 43,
             Self::Leaky { multiplier, bits } => *multiplier > 0 && *bits <= 15,
-            Self::Spline(s) => {
+            Self::PiecewiseLinear(s) => {
                 let behind = |xs: &[i16; MAX_PIECES]| xs.iter().skip(s.pieces()).all(|&x| x == 0);
                 (1..=14).contains(&s.input_bits)
                     && s.index_bits <= s.input_bits.min(5)
@@ -113,7 +113,7 @@ impl Function {
     }
 }
 
-impl Spline {
+impl PiecewiseLinear {
     /// How many pieces there are.
     #[must_use]
     pub const fn pieces(&self) -> usize {
@@ -134,6 +134,6 @@ impl Spline {
             Parity::Left if !negative => 0,
             _ => v,
         };
-        i64::from(self.centre) + sides + if self.tail { y.max(0) } else { 0 }
+        i64::from(self.centre) + sides + if self.plus_relu { y.max(0) } else { 0 }
     }
 }

@@ -13,7 +13,7 @@ use zeroize::Zeroize as _;
 
 /// What the server needs to garble a layer, and online to name its own input labels.
 pub struct Garbler<'a> {
-    /// Public: derives the records' keys.
+    /// Public: derives the instances' keys.
     pub session: &'a Tmmo,
     /// Secret: the pseudo-random function of the server's own input labels, so that none need be
     /// kept.
@@ -41,7 +41,7 @@ impl<'a> Garbler<'a> {
         Self { session, secret, delta, layer, path: Path::best() }
     }
 
-    /// Garbles record `step` of the neurons `first_neuron..first_neuron + lanes`.
+    /// Garbles instance `step` of the neurons `first_neuron..first_neuron + lanes`.
     ///
     /// `client_zero`: zero labels of the client's inputs, `[lanes][client_inputs]`. Writes
     /// `tables`, `[lanes][32 · ands]` bytes, and `decode`, `[lanes]`: bit `i` is the permute
@@ -78,7 +78,7 @@ impl<'a> Garbler<'a> {
         )
     }
 
-    /// Garbles all records of the neurons `first_neuron..first_neuron + lanes`: [`Self::garble`],
+    /// Garbles all instances of the neurons `first_neuron..first_neuron + lanes`: [`Self::garble`],
     /// with slices for whole neurons ([`super::totals`]) in the order of the wire.
     ///
     /// # Errors
@@ -105,7 +105,7 @@ impl<'a> Garbler<'a> {
         )
     }
 
-    /// [`Self::garble`] for records of several `steps`, with slices for all of them in the order of
+    /// [`Self::garble`] for instances of several `steps`, with slices for all of them in the order of
     /// the wire.
     #[expect(clippy::too_many_arguments, reason = "those of garble")]
     pub(crate) fn garble_steps<C: Circuit, const L: usize>(
@@ -128,7 +128,7 @@ impl<'a> Garbler<'a> {
         // Built apart, it is not moved.
         let mut keys =
             Lanes::on(self.path, &record_keys(self.session, self.layer, first_record, stride));
-        let mut run = Run::<L> {
+        let mut run = GarbleContext::<L> {
             garbler: self,
             keys: &mut keys,
             first_record,
@@ -154,12 +154,12 @@ impl<'a> Garbler<'a> {
         if exact { Ok(()) } else { Err(Error::Internal) }
     }
 
-    /// The active labels of the server's inputs `first_input..first_input + bits` of a record, for
+    /// The active labels of the server's inputs `first_input..first_input + bits` of a instance, for
     /// the low bits of `value`, least significant first; `bits ≤ 64`, and as many labels in
     /// `out`.
     pub fn active_labels(
         &self,
-        record: u64,
+        instance: u64,
         first_input: usize,
         value: u64,
         bits: usize,
@@ -167,7 +167,7 @@ impl<'a> Garbler<'a> {
     ) {
         debug_assert!(bits <= 64 && bits == out.len());
         for (input, label) in (first_input..).zip(out.iter_mut()) {
-            *label = self.server_input_name(record, input);
+            *label = self.server_input_name(instance, input);
         }
         self.secret.permute_all(out);
         for (i, label) in out.iter_mut().enumerate().take(bits) {
@@ -176,17 +176,17 @@ impl<'a> Garbler<'a> {
         }
     }
 
-    /// What the secret function takes to the zero label of a server input: layer (64 bits), record
+    /// What the secret function takes to the zero label of a server input: layer (64 bits), instance
     /// (48) and input (16).
     #[inline]
-    fn server_input_name(&self, record: u64, input: usize) -> Block {
-        debug_assert!(record < 1 << 48 && input < 1 << 16);
-        Block::from(self.layer) << 64 | Block::from(record) << 16 | input as Block
+    fn server_input_name(&self, instance: u64, input: usize) -> Block {
+        debug_assert!(instance < 1 << 48 && input < 1 << 16);
+        Block::from(self.layer) << 64 | Block::from(instance) << 16 | input as Block
     }
 }
 
-/// One record in all lanes. A wire is its zero label.
-struct Run<'r, const L: usize> {
+/// One instance in all lanes. A wire is its zero label.
+struct GarbleContext<'r, const L: usize> {
     garbler: &'r Garbler<'r>,
     keys: &'r mut Lanes<L>,
     first_record: u64,
@@ -200,8 +200,8 @@ struct Run<'r, const L: usize> {
     cursor: Cursor,
 }
 
-impl<const L: usize> Run<'_, L> {
-    /// On to the neurons' next records: their own keys, gates and server inputs from 0.
+impl<const L: usize> GarbleContext<'_, L> {
+    /// On to the neurons' next instances: their own keys, gates and server inputs from 0.
     fn next_record(&mut self) {
         self.first_record = self.first_record.wrapping_add(1);
         self.keys.replace(&record_keys(
@@ -232,16 +232,16 @@ impl<const L: usize> Run<'_, L> {
     }
 }
 
-impl<const L: usize> Gates for Run<'_, L> {
+impl<const L: usize> Gates for GarbleContext<'_, L> {
     type Wire = Labels<L>;
 
     #[inline]
     fn server_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.server_input);
         let mut zero = array::from_fn(|lane| {
-            let record =
+            let instance =
                 self.first_record.wrapping_add(self.record_stride.wrapping_mul(lane as u64));
-            self.garbler.server_input_name(record, input)
+            self.garbler.server_input_name(instance, input)
         });
         if let Some(used) = zero.get_mut(..self.lanes) {
             self.garbler.secret.permute_all(used);

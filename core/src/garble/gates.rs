@@ -315,9 +315,9 @@ pub fn plain<T: Circuit>(
     if gates.starved { Err(Error::Internal) } else { Ok(gates.outputs) }
 }
 
-/// What one record holds.
+/// What one instance holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Shape {
+pub struct GateCounts {
     /// AND gates, [`super::GATE_BYTES`] each.
     pub ands: u32,
     /// Input bits of the server.
@@ -328,15 +328,15 @@ pub struct Shape {
     pub outputs: u32,
 }
 
-impl Shape {
-    /// Bytes of the record's table.
+impl GateCounts {
+    /// Bytes of the instance's table.
     #[must_use]
     pub const fn table_bytes(self) -> usize {
         self.ands as usize * super::GATE_BYTES
     }
 }
 
-impl core::ops::Add for Shape {
+impl core::ops::Add for GateCounts {
     type Output = Self;
 
     fn add(self, b: Self) -> Self {
@@ -349,21 +349,21 @@ impl core::ops::Add for Shape {
     }
 }
 
-/// The shapes of a neuron's records, in order.
-pub fn shapes<T: Circuit>(circuit: &T) -> impl Iterator<Item = Shape> + '_ {
+/// The shapes of a neuron's instances, in order.
+pub fn shapes<T: Circuit>(circuit: &T) -> impl Iterator<Item = GateCounts> + '_ {
     let mut state = circuit.start();
     (0..circuit.steps()).map(move |step| evaluator::count::<_, 1>(circuit, &mut state, step))
 }
 
-/// The shape of record `step`; empty if there is no such step. Takes time linear in `step`: to see
+/// The shape of instance `step`; empty if there is no such step. Takes time linear in `step`: to see
 /// all, use [`shapes`].
 #[must_use]
-pub fn shape<T: Circuit>(circuit: &T, step: usize) -> Shape {
+pub fn shape<T: Circuit>(circuit: &T, step: usize) -> GateCounts {
     shapes(circuit).nth(step).unwrap_or_default()
 }
 
-/// The sum over a neuron's records.
+/// The sum over a neuron's instances.
 #[must_use]
-pub fn totals<T: Circuit>(circuit: &T) -> Shape {
-    shapes(circuit).fold(Shape::default(), core::ops::Add::add)
+pub fn totals<T: Circuit>(circuit: &T) -> GateCounts {
+    shapes(circuit).fold(GateCounts::default(), core::ops::Add::add)
 }

@@ -6,7 +6,7 @@
 //! labels are read and written once.
 
 use super::{GATE_BYTES, Labels};
-use crate::backend::aes::{Job, Machine};
+use crate::backend::aes::{Job, SimdBackend};
 use crate::hash::{Block, hash_lanes};
 
 /// The tables of some lanes, `[lanes][stride]` bytes, at one row of each.
@@ -75,7 +75,7 @@ pub(super) struct GarbleAnd<'r, const L: usize> {
 
 impl<const L: usize> Job<L> for GarbleAnd<'_, L> {
     #[inline(always)]
-    fn run<X: Machine>(mut self, machine: X, keys: &X::Keys<L>) {
+    fn run<X: SimdBackend>(mut self, machine: X, keys: &X::Keys<L>) {
         let (mut first, lanes) = (0, self.lanes.min(L));
         while first < lanes && first + 2 * X::BLOCKS <= L {
             self.vectors::<X, 2>(machine, keys, first);
@@ -91,7 +91,12 @@ impl<const L: usize> Job<L> for GarbleAnd<'_, L> {
 impl<const L: usize> GarbleAnd<'_, L> {
     /// The lanes of `G` vectors from `first` on.
     #[inline(always)]
-    fn vectors<X: Machine, const G: usize>(&mut self, machine: X, keys: &X::Keys<L>, first: usize) {
+    fn vectors<X: SimdBackend, const G: usize>(
+        &mut self,
+        machine: X,
+        keys: &X::Keys<L>,
+        first: usize,
+    ) {
         let delta = machine.splat(self.delta);
         let [j, k] = tweaks(machine, self.gate);
         let mut labels = [[delta; 3]; G];
@@ -133,7 +138,7 @@ pub(super) struct EvaluateAnd<'r, const L: usize> {
 
 impl<const L: usize> Job<L> for EvaluateAnd<'_, L> {
     #[inline(always)]
-    fn run<X: Machine>(mut self, machine: X, keys: &X::Keys<L>) {
+    fn run<X: SimdBackend>(mut self, machine: X, keys: &X::Keys<L>) {
         let (mut first, lanes) = (0, self.lanes.min(L));
         while first < lanes && first + 4 * X::BLOCKS <= L {
             self.vectors::<X, 4>(machine, keys, first);
@@ -149,7 +154,12 @@ impl<const L: usize> Job<L> for EvaluateAnd<'_, L> {
 impl<const L: usize> EvaluateAnd<'_, L> {
     /// The lanes of `G` vectors from `first` on.
     #[inline(always)]
-    fn vectors<X: Machine, const G: usize>(&mut self, machine: X, keys: &X::Keys<L>, first: usize) {
+    fn vectors<X: SimdBackend, const G: usize>(
+        &mut self,
+        machine: X,
+        keys: &X::Keys<L>,
+        first: usize,
+    ) {
         let mut labels = [[machine.splat(0); 3]; G];
         let mut hashes = [[machine.splat(0); 2]; G];
         for (g, (labels, hashes)) in labels.iter_mut().zip(&mut hashes).enumerate() {
@@ -174,13 +184,13 @@ impl<const L: usize> EvaluateAnd<'_, L> {
 
 /// The tweaks of a gate's two halves, in all lanes.
 #[inline(always)]
-fn tweaks<X: Machine>(machine: X, gate: usize) -> [X::Vector; 2] {
+fn tweaks<X: SimdBackend>(machine: X, gate: usize) -> [X::Vector; 2] {
     [machine.splat(2 * gate as Block), machine.splat(2 * gate as Block + 1)]
 }
 
 /// The factors `a ⊕ carry` and `b ⊕ carry`, and the carry, of the lanes from `lane` on.
 #[inline(always)]
-fn take<X: Machine, const L: usize>(
+fn take<X: SimdBackend, const L: usize>(
     machine: X,
     lane: usize,
     a: &Labels<L>,

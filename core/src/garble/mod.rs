@@ -5,12 +5,12 @@
 //! over [`Gates`], and read as plain bits, by the [`Garbler`] (the server) and by the [`Evaluator`]
 //! (the client), which also counts.
 //!
-//! One neuron takes `steps` *records*; record `neuron · steps + step` has its own AES key
-//! `π_session(layer·2^64 + record)` and gates numbered from 0, gate `j` with the tweaks `2j` and
+//! One neuron takes `steps` *instances*; instance `neuron · steps + step` has its own AES key
+//! `π_session(layer·2^64 + instance)` and gates numbered from 0, gate `j` with the tweaks `2j` and
 //! `2j + 1`. So a key sees 8 AES calls per AND, 2^8 to 2^13 in all (see SECURITY.md for the bound).
 //! `layer` must never repeat under one session key and Δ: it names the prediction, too.
 //!
-//! On the wire a record is `32 · ands` bytes: for every AND, in the circuit's order, T_G then T_E,
+//! On the wire a instance is `32 · ands` bytes: for every AND, in the circuit's order, T_G then T_E,
 //! 16 bytes each, little-endian. Records follow each other neuron by neuron, so how many neurons
 //! (*lanes*) a party works on at once is its own affair.
 
@@ -25,9 +25,9 @@ mod half_gates;
 pub use circuits::{Argmax, Circuit, Max, Neuron};
 pub use evaluator::Evaluator;
 pub(crate) use evaluator::count;
-pub use function::{Function, MAX_PIECES, Parity, Spline};
+pub use function::{Function, MAX_PIECES, Parity, PiecewiseLinear};
 pub use garbler::Garbler;
-pub use gates::{Bit, Gates, Number, Shape, bits, plain, shape, shapes, totals};
+pub use gates::{Bit, GateCounts, Gates, Number, bits, plain, shape, shapes, totals};
 
 use crate::hash::{Block, Tmmo};
 use core::array;
@@ -40,17 +40,17 @@ pub const GATE_BYTES: usize = 32;
 #[cfg_attr(target_pointer_width = "64", repr(align(64)))]
 pub struct Labels<const L: usize>([Block; L]);
 
-/// The keys of `L` records, one `stride` apart.
+/// The keys of `L` instances, one `stride` apart.
 fn record_keys<const L: usize>(session: &Tmmo, layer: u64, first: u64, stride: u64) -> [Block; L] {
     let mut keys = array::from_fn(|lane| {
-        let record = first.wrapping_add(stride.wrapping_mul(lane as u64));
-        Block::from(layer) << 64 | Block::from(record)
+        let instance = first.wrapping_add(stride.wrapping_mul(lane as u64));
+        Block::from(layer) << 64 | Block::from(instance)
     });
     session.permute_all(&mut keys);
     keys
 }
 
-/// Which labels, rows and outputs come next in the slices handed in, and which gate of the record;
+/// Which labels, rows and outputs come next in the slices handed in, and which gate of the instance;
 /// the same for every lane.
 #[derive(Default)]
 struct Cursor {
@@ -61,7 +61,7 @@ struct Cursor {
     gate: usize,
 }
 
-/// The first lane's record of `step`, and from one lane's to the next. A wrapped record has no
+/// The first lane's instance of `step`, and from one lane's to the next. A wrapped instance has no
 /// honest counterpart.
 fn lane_records<C: Circuit>(circuit: &C, first_neuron: u64, step: usize) -> (u64, u64) {
     let steps = circuit.steps() as u64;

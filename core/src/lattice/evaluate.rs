@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 /// Fresh randomness of one result ciphertext. Every limb expands the same integers again from the
 /// seeds.
-pub struct Fresh<'a> {
+pub struct CiphertextRandomness<'a> {
     /// Seed of this party's ephemeral keys, noise and flooding; used for nothing else.
     pub seed: &'a Seed,
     /// Number of the result ciphertext under that seed.
@@ -23,7 +23,7 @@ pub struct Fresh<'a> {
 /// Values that are made at a time, on the stack.
 const CHUNK: usize = 32;
 
-impl Fresh<'_> {
+impl CiphertextRandomness<'_> {
     /// `NTT(u)` of the ephemeral ternary key, Montgomery form. `out`: n values.
     pub fn ephemeral(&self, limb: &Limb, out: &mut [i32]) {
         if stripped(Defence::Rerandomise) {
@@ -108,7 +108,7 @@ impl Fresh<'_> {
 }
 
 /// Adds a fresh encryption of zero under `key` to one limb of `(c0, c1)`, both transformed;
-/// `ephemeral` is [`Fresh::ephemeral`].
+/// `ephemeral` is [`CiphertextRandomness::ephemeral`].
 pub fn add_zero(
     index: usize,
     key: &PublicKey<'_>,

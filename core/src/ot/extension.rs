@@ -16,7 +16,7 @@
 )]
 
 use super::{GROUP, Repetition, ggm, wide_mask};
-use crate::backend::aes::{Job, Lanes, Machine, Pass, Path, in_flight};
+use crate::backend::aes::{Job, Lanes, Pass, Path, SimdBackend, in_flight};
 use crate::backend::transpose::transpose;
 use crate::hash::{Block, Tmmo};
 use crate::params::KAPPA;
@@ -115,7 +115,7 @@ impl<'a> Receiver<'a> {
     }
 
     /// Shares the work of [`Receiver::extend`] with these.
-    pub const fn share(&mut self, workers: Workers<'a>) {
+    pub const fn use_workers(&mut self, workers: Workers<'a>) {
         self.workers = workers;
     }
 
@@ -278,7 +278,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Shares the work of [`Sender::extend`] with these.
-    pub const fn share(&mut self, workers: Workers<'a>) {
+    pub const fn use_workers(&mut self, workers: Workers<'a>) {
         self.workers = workers;
     }
 
@@ -419,7 +419,7 @@ struct FoldLeaves<'r, const D: usize> {
 
 impl<const W: usize, const D: usize> Job<W> for FoldLeaves<'_, D> {
     #[inline(always)]
-    fn run<X: Machine>(self, machine: X, keys: &X::Keys<W>) {
+    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<W>) {
         let groups = (self.first..).map(Block::from);
         self.value.iter_mut().zip(groups).for_each(|(value, group)| *value = group);
         in_flight(
@@ -430,14 +430,14 @@ impl<const W: usize, const D: usize> Job<W> for FoldLeaves<'_, D> {
     }
 }
 
-struct FoldPass<'r, X: Machine, const W: usize, const D: usize> {
+struct FoldPass<'r, X: SimdBackend, const W: usize, const D: usize> {
     machine: X,
     keys: &'r X::Keys<W>,
     skip: bool,
     rows: &'r mut [[Block; BATCH]],
 }
 
-impl<X: Machine, const W: usize, const D: usize> Pass<X> for FoldPass<'_, X, W, D> {
+impl<X: SimdBackend, const W: usize, const D: usize> Pass<X> for FoldPass<'_, X, W, D> {
     #[inline(always)]
     fn pass<const M: usize>(&mut self, at: usize, x: &mut [X::Vector; M]) {
         let machine = self.machine;

@@ -1,9 +1,9 @@
 //! Bytes, rounds and store size, before anything runs. The session takes its frame lengths from
 //! here, so they can't disagree.
 
-use super::nonlinear::{DECODE_BYTES, LABEL_BYTES, Nonlinear};
+use super::nonlinear::{DECODE_BYTES, LABEL_BYTES, NonlinearCost};
 use super::{Op, Plan, tile};
-use crate::compare::{Compared, Stage};
+use crate::compare::{OtActivation, Stage};
 use crate::error::Result;
 use crate::hash::Block;
 use crate::params::{KAPPA, LIMB_BITS, N, PRIMES};
@@ -96,24 +96,25 @@ pub fn fetch_plan(plan: &Plan<'_>) -> Phase {
 
 /// Bytes of the client's OT corrections for an operation and one prediction.
 fn client_corrections(op: &Op, options: &Options) -> u64 {
-    match Compared::of(op, options) {
+    match OtActivation::of(op, options) {
         Some(compared) => compared.correction_bytes(options.repetition)[0],
-        None => Nonlinear::of(op).correction_bytes(options.repetition),
+        None => NonlinearCost::of(op).correction_bytes(options.repetition),
     }
 }
 
 /// Bytes of the server's.
 pub(crate) fn server_corrections(op: &Op, options: &Options) -> u64 {
-    Compared::of(op, options).map_or(0, |compared| compared.correction_bytes(options.repetition)[1])
+    OtActivation::of(op, options)
+        .map_or(0, |compared| compared.correction_bytes(options.repetition)[1])
 }
 
 /// Whether any operation is compared.
 pub(crate) fn compares(plan: &Plan<'_>, options: &Options) -> bool {
-    plan.ops().any(|op| Compared::of(&op, options).is_some())
+    plan.ops().any(|op| OtActivation::of(&op, options).is_some())
 }
 
 /// Bytes of the base OTs of OTs in which the server chooses: corrections up, messages down.
-fn turn_bytes(plan: &Plan<'_>, options: &Options) -> [u64; 2] {
+fn reverse_base_ot_bytes(plan: &Plan<'_>, options: &Options) -> [u64; 2] {
     if compares(plan, options) {
         [
             options.repetition.correction_bytes_per_group() as u64,
@@ -126,7 +127,7 @@ fn turn_bytes(plan: &Plan<'_>, options: &Options) -> [u64; 2] {
 
 /// Payload of the offline corrections frame, for the whole stock.
 pub(crate) fn corrections_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
-    let [turn, _] = turn_bytes(plan, options);
+    let [turn, _] = reverse_base_ot_bytes(plan, options);
     turn + match options.tables {
         Tables::Stored => {
             let one: u64 = plan.ops().map(|op| client_corrections(&op, options)).sum();
@@ -138,11 +139,11 @@ pub(crate) fn corrections_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
 
 /// Payload of the offline tables frame, for the whole stock.
 pub(crate) fn tables_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
-    let [_, turn] = turn_bytes(plan, options);
+    let [_, turn] = reverse_base_ot_bytes(plan, options);
     turn + match options.tables {
         Tables::Stored => {
             let one =
-                |op: Op| Nonlinear::of(&op).products_bytes() + server_corrections(&op, options);
+                |op: Op| NonlinearCost::of(&op).products_bytes() + server_corrections(&op, options);
             plan.ops().map(one).sum::<u64>() * u64::from(options.stock) + store_bytes(plan, options)
         }
         Tables::Streamed => 0,
@@ -170,7 +171,7 @@ pub(crate) fn server_message_bytes(op: &Op, stage: &Stage, number: u32, options:
 /// Payload of the frame that opens products, for one prediction: corrections that were not sent
 /// before, then every δ.
 pub(crate) fn opening_bytes(op: &Op, options: &Options) -> u64 {
-    let n = Nonlinear::of(op);
+    let n = NonlinearCost::of(op);
     let late = match options.tables {
         Tables::Stored => 0,
         Tables::Streamed => n.products_bytes(),
@@ -183,7 +184,7 @@ pub(crate) fn opening_bytes(op: &Op, options: &Options) -> u64 {
 pub fn store_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
     match options.tables {
         Tables::Stored => {
-            let one = plan.ops().map(|op| Nonlinear::under(&op, options));
+            let one = plan.ops().map(|op| NonlinearCost::with_options(&op, options));
             one.map(|n| n.table_bytes() + n.decode_bytes).sum::<u64>() * u64::from(options.stock)
         }
         Tables::Streamed => 0,
@@ -192,7 +193,7 @@ pub fn store_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
 
 /// Payload of an operation's labels frame, for one prediction.
 pub(crate) fn labels_bytes(op: &Op, options: &Options) -> u64 {
-    let n = Nonlinear::under(op, options);
+    let n = NonlinearCost::with_options(op, options);
     n.server_labels * LABEL_BYTES
         + match options.tables {
             Tables::Stored => 0,
@@ -211,7 +212,7 @@ pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
     }
     // Operations count what is theirs of a frame that they share; the rest of it is what the whole
     // frame takes more.
-    let [up, down] = turn_bytes(plan, options);
+    let [up, down] = reverse_base_ot_bytes(plan, options);
     let (corrections, tables) = (corrections_bytes(plan, options), tables_bytes(plan, options));
     if corrections > 0 {
         phase.up += framed(corrections) - (corrections - up);
@@ -238,7 +239,7 @@ pub fn offline_op(op: &Op, options: &Options) -> Result<Phase> {
     }
     match options.tables {
         Tables::Stored => {
-            let (n, stock) = (Nonlinear::under(op, options), u64::from(options.stock));
+            let (n, stock) = (NonlinearCost::with_options(op, options), u64::from(options.stock));
             let down = n.products_bytes()
                 + n.table_bytes()
                 + n.decode_bytes
@@ -265,7 +266,7 @@ pub fn online_op(op: &Op, options: &Options) -> Phase {
         // On the way with what the client has just sent: no round of its own.
         phase = phase.frame_up(late_corrections_bytes(op, options));
     }
-    if let Some(compared) = Compared::of(op, options) {
+    if let Some(compared) = OtActivation::of(op, options) {
         let message = |stage: &Stage, number| {
             let [_, up] = stage.message_bytes(number);
             Phase::default()
@@ -274,7 +275,7 @@ pub fn online_op(op: &Op, options: &Options) -> Phase {
                 .round()
         };
         let stage =
-            |stage: Stage| (0..stage.method.rounds()).map(move |number| message(&stage, number));
+            |stage: Stage| (0..stage.protocol.rounds()).map(move |number| message(&stage, number));
         let phase = compared.stages().flat_map(stage).fold(phase, Phase::plus);
         return if op.is_output() { phase.frame_down(compared.answer_bytes()) } else { phase };
     }
@@ -282,7 +283,7 @@ pub fn online_op(op: &Op, options: &Options) -> Phase {
         Op::FullyConnected { .. }
         | Op::Convolution { .. }
         | Op::SumPool { .. }
-        | Op::Arrange { .. }
+        | Op::StridedAdd { .. }
         | Op::Offset { .. } => phase,
         Op::Activation { .. } | Op::MaxPool { .. } => {
             let (ring_out, len) = op.output();
@@ -295,7 +296,7 @@ pub fn online_op(op: &Op, options: &Options) -> Phase {
             .frame_down(opening_bytes(op, options))
             .frame_up(packed_len(u64::from(len), u32::from(ring)))
             .round(),
-        Op::Open { ring, len } => phase.frame_down(packed_len(u64::from(len), u32::from(ring))),
+        Op::Reveal { ring, len } => phase.frame_down(packed_len(u64::from(len), u32::from(ring))),
         Op::Argmax { .. } => phase.frame_down(labels_bytes(op, options)),
     }
 }

@@ -25,7 +25,7 @@ impl Step {
                     );
                 }
             }
-            Op::Arrange { onto, factor, view, .. } => {
+            Op::StridedAdd { onto, factor, view, .. } => {
                 if !onto {
                     y.fill(0);
                 }

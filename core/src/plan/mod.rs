@@ -15,23 +15,23 @@ pub mod tile;
 mod view;
 
 pub use geometry::{Convolution, Geometry};
-pub use op::{Function, MAX_PIECES, Node, Op, Parity, Spline};
+pub use op::{Function, MAX_PIECES, Node, Op, Parity, PiecewiseLinear};
 pub use view::View;
 
 use crate::error::{Error, PlanFault, Result};
 use crate::params;
-use op::Records;
+use op::PlanEntries;
 use sha2::{Digest as _, Sha256};
 
 /// First bytes of a plan.
 pub const MAGIC: [u8; 8] = *b"MiniONNp";
 /// Bytes of the header.
 pub const HEADER: usize = 80;
-/// Bytes of one record; an operation takes one or more.
+/// Bytes of one entry; an operation takes one or more.
 pub const OP: usize = 16;
 /// Bytes of the digest at the end.
 pub const DIGEST: usize = 32;
-/// Most records in one plan.
+/// Most entries in one plan.
 pub const MAX_OPS: usize = 2048;
 /// Most bytes of a plan.
 pub const MAX_BYTES: usize = HEADER + MAX_OPS * OP + DIGEST;
@@ -142,7 +142,7 @@ impl Place {
 
     /// The next operation; `None` if there are more elements than an address space holds.
     fn step(&mut self, Node { op, from, also }: Node) -> Option<Step> {
-        let to = if matches!(op, Op::Arrange { onto: true, .. }) { self.last } else { self.end };
+        let to = if matches!(op, Op::StridedAdd { onto: true, .. }) { self.last } else { self.end };
         let step = Step {
             number: self.number,
             op,
@@ -220,9 +220,9 @@ impl<'a> Plan<'a> {
     {
         let nodes = || nodes.clone().into_iter().map(Into::<Node>::into);
         let each = || nodes().map(|node| node.emit());
-        let records: usize = each().map(|records| records.len()).sum();
-        let need = HEADER + records * OP + DIGEST;
-        if !(1..=MAX_OPS).contains(&records) {
+        let entries: usize = each().map(|entries| entries.len()).sum();
+        let need = HEADER + entries * OP + DIGEST;
+        if !(1..=MAX_OPS).contains(&entries) {
             return fault(PlanFault::Field);
         }
         let got = out.len();
@@ -233,7 +233,7 @@ impl<'a> Plan<'a> {
         let fields: [&[u8]; 9] = [
             &MAGIC,
             &params::VERSION.to_le_bytes(),
-            &(records as u16).to_le_bytes(),
+            &(entries as u16).to_le_bytes(),
             &header.input_len.to_le_bytes(),
             &header.output_len.to_le_bytes(),
             &header.input.scale.to_le_bytes(),
@@ -245,13 +245,14 @@ impl<'a> Plan<'a> {
         for (to, from) in head.iter_mut().zip(bytes) {
             *to = *from;
         }
-        for (slot, record) in body.as_chunks_mut().0.iter_mut().zip(each().flat_map(Records::bytes))
+        for (slot, entry) in
+            body.as_chunks_mut().0.iter_mut().zip(each().flat_map(PlanEntries::bytes))
         {
-            *slot = record;
+            *slot = entry;
         }
         digest.copy_from_slice(&Sha256::digest(&*content));
-        // Whatever the records have no place for comes back differently.
-        let mut back = Plan::parse(out)?.records();
+        // Whatever the entries have no place for comes back differently.
+        let mut back = Plan::parse(out)?.entries();
         if nodes().any(|node| Node::parse(&mut back) != Some(Ok(node))) {
             return fault(PlanFault::Field);
         }
@@ -270,11 +271,11 @@ impl<'a> Plan<'a> {
         {
             return fault(PlanFault::Field);
         }
-        let mut records = self.records();
+        let mut entries = self.entries();
         let mut place = Place::after_input(h.input_len);
         let mut last: Option<Step> = None;
         let mut copies = 0_u64;
-        while let Some(node) = Node::parse(&mut records) {
+        while let Some(node) = Node::parse(&mut entries) {
             let step = place.step(node?).ok_or(Error::Plan(PlanFault::Shape))?;
             if last.is_some_and(|l| l.op.is_output()) {
                 return fault(PlanFault::Shape);
@@ -284,16 +285,16 @@ impl<'a> Plan<'a> {
                 |from| self.tensor(from, step.number).is_some_and(|(r, l)| l == len && r >= ring);
             let sound = match step.op {
                 // Only onto a tensor of the same kind, and never from itself.
-                Op::Arrange { onto: true, ring, len, .. } => {
+                Op::StridedAdd { onto: true, ring, len, .. } => {
                     let before = last.filter(|l| {
-                        matches!(l.op, Op::Arrange { .. }) && l.op.output() == (ring, len)
+                        matches!(l.op, Op::StridedAdd { .. }) && l.op.output() == (ring, len)
                     });
                     before.is_some() && step.from != step.to && reads(step.from)
                 }
                 Op::Product { .. } => reads(step.from) && reads(step.also),
                 _ => reads(step.from) && step.also == 0,
             };
-            if let Op::Arrange { view, .. } = step.op {
+            if let Op::StridedAdd { view, .. } = step.op {
                 copies = copies.saturating_add(view.len());
             }
             if !sound || copies > MAX_MOVES || place.end > MAX_ELEMENTS {
@@ -326,7 +327,7 @@ impl<'a> Plan<'a> {
         Some(step.op.output())
     }
 
-    fn records(&self) -> impl Iterator<Item = &'a [u8; OP]> + use<'a> {
+    fn entries(&self) -> impl Iterator<Item = &'a [u8; OP]> + use<'a> {
         self.bytes.get(HEADER..).unwrap_or_default().as_chunks().0.iter()
     }
 
@@ -349,8 +350,8 @@ impl<'a> Plan<'a> {
 
     /// The operations in order, with the tensors that they read and make.
     pub fn steps(&self) -> impl Iterator<Item = Step> + use<'a> {
-        let (mut records, mut place) = (self.records(), Place::after_input(self.header.input_len));
-        core::iter::from_fn(move || place.step(Node::parse(&mut records)?.ok()?))
+        let (mut entries, mut place) = (self.entries(), Place::after_input(self.header.input_len));
+        core::iter::from_fn(move || place.step(Node::parse(&mut entries)?.ok()?))
     }
 
     /// Elements of all tensors of one prediction: the input and what operations make, one after the

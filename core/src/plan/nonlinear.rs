@@ -1,8 +1,8 @@
 //! What an operation without weights costs one prediction: circuits, OTs, tables.
 
 use super::Op;
-use crate::compare::Compared;
-use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, Max, Neuron, Shape, shapes};
+use crate::compare::OtActivation;
+use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, GateCounts, Max, Neuron, shapes};
 use crate::hash::Block;
 use crate::ot::{GROUP, Repetition, product};
 use crate::ring::Modulus;
@@ -16,16 +16,16 @@ pub const DECODE_BYTES: u64 = 8;
 
 /// The circuit of an operation.
 #[derive(Clone, Copy, Debug)]
-pub enum Gadget {
+pub enum OpCircuit {
     /// One copy for each element; its outputs go to the server.
     Neuron(Neuron),
-    /// One copy for each window, one record for each of its elements; its outputs go to the server.
+    /// One copy for each window, one instance for each of its elements; its outputs go to the server.
     Max(Max),
-    /// One copy, one record for each element; its outputs go to the client.
+    /// One copy, one instance for each element; its outputs go to the client.
     Argmax(Argmax),
 }
 
-impl Gadget {
+impl OpCircuit {
     /// The circuit of `op`, if it has one.
     #[must_use]
     pub const fn of(op: &Op) -> Option<Self> {
@@ -55,7 +55,7 @@ impl Gadget {
 
 /// Counts of one operation for one prediction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Nonlinear {
+pub struct NonlinearCost {
     /// OTs, without padding.
     pub ots: usize,
     /// AND gates.
@@ -66,8 +66,8 @@ pub struct Nonlinear {
     pub steps: usize,
     /// Labels of the server's inputs, in all.
     pub server_labels: u64,
-    /// Bytes of a record's tables and of the server's labels for it, of the widest step.
-    pub widest_record: (usize, usize),
+    /// Bytes of a instance's tables and of the server's labels for it, of the widest step.
+    pub widest_instance: (usize, usize),
     /// Bits of one neuron's output, as the client returns them; zero if it goes to the client.
     pub colour_bits: u32,
     /// Bytes of the permute bits sent to the client.
@@ -78,19 +78,19 @@ pub struct Nonlinear {
     pub product_bytes: usize,
 }
 
-impl Nonlinear {
+impl NonlinearCost {
     /// Of `op`; all zero for linear layers and for opening.
     #[must_use]
     pub fn of(op: &Op) -> Self {
-        match (Gadget::of(op), *op) {
-            (Some(Gadget::Neuron(circuit)), Op::Activation { ring_out, len, .. }) => {
+        match (OpCircuit::of(op), *op) {
+            (Some(OpCircuit::Neuron(circuit)), Op::Activation { ring_out, len, .. }) => {
                 Self { colour_bits: u32::from(ring_out), ..Self::circuit(&circuit, len as usize) }
             }
-            (Some(Gadget::Max(circuit)), _) => {
+            (Some(OpCircuit::Max(circuit)), _) => {
                 let (ring_out, len) = op.output();
                 Self { colour_bits: u32::from(ring_out), ..Self::circuit(&circuit, len as usize) }
             }
-            (Some(Gadget::Argmax(circuit)), _) => {
+            (Some(OpCircuit::Argmax(circuit)), _) => {
                 Self { decode_bytes: DECODE_BYTES, ..Self::circuit(&circuit, 1) }
             }
             (_, Op::Square { ring, len } | Op::Product { ring, len }) => Self {
@@ -105,13 +105,13 @@ impl Nonlinear {
 
     /// Of `op` in a session with these options: nothing where it is compared.
     #[must_use]
-    pub fn under(op: &Op, options: &Options) -> Self {
-        if Compared::of(op, options).is_some() { Self::default() } else { Self::of(op) }
+    pub fn with_options(op: &Op, options: &Options) -> Self {
+        if OtActivation::of(op, options).is_some() { Self::default() } else { Self::of(op) }
     }
 
     #[inline(never)] // its wires leave the stack again
     fn circuit<C: Circuit>(circuit: &C, neurons: usize) -> Self {
-        let (mut all, mut widest) = (Shape::default(), (0, 0));
+        let (mut all, mut widest) = (GateCounts::default(), (0, 0));
         for shape in shapes(circuit) {
             all = all + shape;
             widest = (
@@ -125,12 +125,12 @@ impl Nonlinear {
             neurons,
             steps: circuit.steps(),
             server_labels: neurons as u64 * u64::from(all.server_inputs),
-            widest_record: widest,
+            widest_instance: widest,
             ..Self::default()
         }
     }
 
-    /// Element of the input that record `step` of `neuron` reads.
+    /// Element of the input that instance `step` of `neuron` reads.
     #[must_use]
     pub fn element(op: &Op, neuron: usize, step: usize) -> usize {
         match op {

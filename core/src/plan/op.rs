@@ -4,7 +4,7 @@ use super::geometry::{Convolution, Geometry};
 use super::view::View;
 use super::{MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_WEIGHTS, OP};
 use crate::error::{Error, PlanFault, Result};
-pub use crate::garble::{Function, MAX_PIECES, Parity, Spline};
+pub use crate::garble::{Function, MAX_PIECES, Parity, PiecewiseLinear};
 use crate::params::{MAX_RING_BITS, MAX_WEIGHT_BITS, MIN_RING_BITS};
 
 /// One operation. Rings are widths in bits; a tensor is a flat array.
@@ -80,7 +80,7 @@ pub enum Op {
     },
     /// `y += factor · x` along a view, in the ring, on a tensor that starts as zeros: slices,
     /// transposes, padding, concatenation, sums.
-    Arrange {
+    StridedAdd {
         /// Ring of the output; the input's may be wider.
         ring: u8,
         /// Whether it adds to the tensor of the operation before, instead of starting one.
@@ -104,7 +104,7 @@ pub enum Op {
         len: u32,
     },
     /// Last: the client learns every element.
-    Open {
+    Reveal {
         /// Ring of the input.
         ring: u8,
         /// Elements.
@@ -134,11 +134,11 @@ impl Op {
             | Self::SumPool { ring, window: layer } => {
                 (ring, elements(layer.input[0], [layer.input[1], layer.input[2]]))
             }
-            Self::Arrange { ring, inputs, .. } => (ring, inputs),
+            Self::StridedAdd { ring, inputs, .. } => (ring, inputs),
             Self::Square { ring, len }
             | Self::Product { ring, len }
             | Self::Offset { ring, len, .. }
-            | Self::Open { ring, len }
+            | Self::Reveal { ring, len }
             | Self::Argmax { ring, len } => (ring, len),
         }
     }
@@ -160,9 +160,9 @@ impl Op {
             },
             Self::Square { ring, len }
             | Self::Product { ring, len }
-            | Self::Arrange { ring, len, .. }
+            | Self::StridedAdd { ring, len, .. }
             | Self::Offset { ring, len, .. }
-            | Self::Open { ring, len }
+            | Self::Reveal { ring, len }
             | Self::Argmax { ring, len } => (ring, len),
         }
     }
@@ -170,7 +170,7 @@ impl Op {
     /// Whether this ends a plan.
     #[must_use]
     pub const fn is_output(&self) -> bool {
-        matches!(self, Self::Open { .. } | Self::Argmax { .. })
+        matches!(self, Self::Reveal { .. } | Self::Argmax { .. })
     }
 
     /// Whether this has weights.
@@ -204,13 +204,16 @@ impl Op {
     /// Whether this starts a tensor, which later operations read.
     #[must_use]
     pub const fn makes_tensor(&self) -> bool {
-        !matches!(self, Self::Open { .. } | Self::Argmax { .. } | Self::Arrange { onto: true, .. })
+        !matches!(
+            self,
+            Self::Reveal { .. } | Self::Argmax { .. } | Self::StridedAdd { onto: true, .. }
+        )
     }
 
     /// Whether each party computes its share by itself, the client offline.
     #[must_use]
     pub const fn is_local(&self) -> bool {
-        matches!(self, Self::SumPool { .. } | Self::Arrange { .. } | Self::Offset { .. })
+        matches!(self, Self::SumPool { .. } | Self::StridedAdd { .. } | Self::Offset { .. })
     }
 
     /// OT products that an element takes: one where both factors are the same.
@@ -248,7 +251,7 @@ impl Op {
                 ([2, ring_in, ring_out, shift], len, 0)
             }
             Self::Square { ring, len } => ([3, ring, 0, 0], len, 0),
-            Self::Open { ring, len } => ([4, ring, 0, 0], len, 0),
+            Self::Reveal { ring, len } => ([4, ring, 0, 0], len, 0),
             Self::Argmax { ring, len } => ([5, ring, 0, 0], len, 0),
             Self::Convolution { ring, weight_bits, layer } => {
                 ([6, ring, weight_bits, 0], layer.input[0], layer.outputs)
@@ -257,7 +260,7 @@ impl Op {
                 ([7, ring_in, ring_out, shift], window.input[0], window.outputs)
             }
             Self::SumPool { ring, window } => ([8, ring, 0, 0], window.input[0], window.outputs),
-            Self::Arrange { ring, onto, inputs, len, .. } => {
+            Self::StridedAdd { ring, onto, inputs, len, .. } => {
                 ([9, ring, onto as u8, 0], inputs, len)
             }
             Self::Product { ring, len } => ([10, ring, 0, 0], len, 0),
@@ -297,28 +300,28 @@ impl From<&Node> for Node {
 }
 
 impl Node {
-    /// Records that it takes in a plan.
+    /// PlanEntries that it takes in a plan.
     #[must_use]
-    pub fn records(&self) -> usize {
+    pub fn entries(&self) -> usize {
         self.emit().len()
     }
 
-    /// The records. The first: kind, four bytes, flags, two zeros, two u32. Flag 1: a record with
+    /// The entries. The first: kind, four bytes, flags, two zeros, two u32. Flag 1: a entry with
     /// what it reads. Then three for a convolution or a window, four for a view, and the
     /// parameters of a function.
-    pub(super) fn emit(&self) -> Records {
+    pub(super) fn emit(&self) -> PlanEntries {
         let (kind, x, y) = self.op.head();
         let function = self.op.function().unwrap_or(Function::Identity);
         let flags = u8::from(self.from.is_some());
-        let mut records = Records::default();
-        records.push([
+        let mut entries = PlanEntries::default();
+        entries.push([
             u32::from_le_bytes(kind),
             u32::from_le_bytes([function_code(&function), flags, 0, 0]),
             x,
             y,
         ]);
         if let Some(from) = self.from {
-            records.push([from, self.also, 0, 0]);
+            entries.push([from, self.also, 0, 0]);
         }
         match self.op {
             Op::Convolution { layer, .. }
@@ -326,29 +329,29 @@ impl Node {
             | Op::SumPool { window: layer, .. } => {
                 let ([_, h, w], [kh, kw], [sh, sw], [dh, dw], [top, left, bottom, right]) =
                     (layer.input, layer.kernel, layer.stride, layer.dilation, layer.pads);
-                records.push([h, w, kh, kw]);
-                records.push([sh, sw, dh, dw]);
-                records.push([top | left << 16, bottom | right << 16, layer.groups, 0]);
+                entries.push([h, w, kh, kw]);
+                entries.push([sh, sw, dh, dw]);
+                entries.push([top | left << 16, bottom | right << 16, layer.groups, 0]);
             }
-            Op::Arrange { view, factor, .. } => {
-                records.push(view.dims);
-                records.push(view.steps.map(|s| s as u32));
-                records.push(view.strides.map(|s| s as u32));
-                records.push([view.from, view.to, factor as u32, 0]);
+            Op::StridedAdd { view, factor, .. } => {
+                entries.push(view.dims);
+                entries.push(view.steps.map(|s| s as u32));
+                entries.push(view.strides.map(|s| s as u32));
+                entries.push([view.from, view.to, factor as u32, 0]);
             }
             _ => {}
         }
         match function {
             Function::Identity | Function::Relu => {}
             Function::Clip { lo, hi } => {
-                records.push([lo as u32, (lo >> 32) as u32, hi as u32, (hi >> 32) as u32])
+                entries.push([lo as u32, (lo >> 32) as u32, hi as u32, (hi >> 32) as u32])
             }
             Function::Leaky { multiplier, bits } => {
-                records.push([multiplier.into(), bits.into(), 0, 0])
+                entries.push([multiplier.into(), bits.into(), 0, 0])
             }
-            Function::Spline(s) => {
-                let sizes = [s.input_bits, s.index_bits, s.shift, s.tail.into()];
-                records.push([
+            Function::PiecewiseLinear(s) => {
+                let sizes = [s.input_bits, s.index_bits, s.shift, s.plus_relu.into()];
+                entries.push([
                     parity_code(s.parity),
                     u32::from_le_bytes(sizes),
                     s.centre as u32,
@@ -359,32 +362,32 @@ impl Node {
                     at(&s.offsets) | at(&s.slopes) << 16
                 };
                 for first in (0..s.pieces()).step_by(4) {
-                    records.push([0, 1, 2, 3].map(|i| piece(first + i)));
+                    entries.push([0, 1, 2, 3].map(|i| piece(first + i)));
                 }
             }
         }
-        records
+        entries
     }
 
     /// Reads and checks the next operation; only what [`Node::emit`] writes is accepted. `None` at
     /// the end.
     pub(super) fn parse<'r>(
-        records: &mut impl Iterator<Item = &'r [u8; OP]>,
+        entries: &mut impl Iterator<Item = &'r [u8; OP]>,
     ) -> Option<Result<Self>> {
-        let first = records.next()?;
-        Some(Self::parse_from(first, records))
+        let first = entries.next()?;
+        Some(Self::parse_from(first, entries))
     }
 
     fn parse_from<'r>(
         first: &[u8; OP],
-        records: &mut impl Iterator<Item = &'r [u8; OP]>,
+        entries: &mut impl Iterator<Item = &'r [u8; OP]>,
     ) -> Result<Self> {
         const REFUSED: Error = Error::Plan(PlanFault::Field);
-        let mut read = Records::default();
+        let mut read = PlanEntries::default();
         read.push(numbers(first));
         let [kind, a, b, c, code, flags, ..] = *first;
         let [_, _, x, y] = numbers(first);
-        let mut next = || read.next(records);
+        let mut next = || read.next(entries);
         let (mut from, mut also) = (None, 0);
         if flags != 0 {
             let [f, s, ..] = next()?;
@@ -431,7 +434,7 @@ impl Node {
             }
             4 => {
                 let [parity, sizes, centre, _] = next()?;
-                let [input_bits, index_bits, shift, tail] = sizes.to_le_bytes();
+                let [input_bits, index_bits, shift, plus_relu] = sizes.to_le_bytes();
                 let parity = if parity == 0 {
                     Parity::Odd
                 } else if parity == 1 {
@@ -440,9 +443,9 @@ impl Node {
                     Parity::Left
                 };
                 let (offsets, slopes) = ([0; MAX_PIECES], [0; MAX_PIECES]);
-                let mut s = Spline {
+                let mut s = PiecewiseLinear {
                     parity,
-                    tail: tail != 0,
+                    plus_relu: plus_relu != 0,
                     input_bits,
                     index_bits,
                     shift,
@@ -456,7 +459,7 @@ impl Node {
                         (*offset, *slope) = (piece as u16 as i16, (piece >> 16) as u16 as i16);
                     }
                 }
-                Function::Spline(s)
+                Function::PiecewiseLinear(s)
             }
             _ => return Err(REFUSED),
         };
@@ -464,12 +467,12 @@ impl Node {
             1 => Op::FullyConnected { ring: a, weight_bits: b, inputs: x, outputs: y },
             2 => Op::Activation { function, ring_in: a, ring_out: b, shift: c, len: x },
             3 => Op::Square { ring: a, len: x },
-            4 => Op::Open { ring: a, len: x },
+            4 => Op::Reveal { ring: a, len: x },
             5 => Op::Argmax { ring: a, len: x },
             6 => Op::Convolution { ring: a, weight_bits: b, layer },
             7 => Op::MaxPool { function, ring_in: a, ring_out: b, shift: c, window: layer },
             8 => Op::SumPool { ring: a, window: layer },
-            9 => Op::Arrange { ring: a, onto: b != 0, inputs: x, len: y, factor, view },
+            9 => Op::StridedAdd { ring: a, onto: b != 0, inputs: x, len: y, factor, view },
             10 => Op::Product { ring: a, len: x },
             11 => Op::Offset { ring: a, channels: y, len: x },
             _ => return Err(REFUSED),
@@ -497,7 +500,9 @@ impl Op {
                     && window.window_len() as u64 <= u64::from(MAX_CLASSES)
             }
             Self::SumPool { window, .. } => window.is_window(),
-            Self::Arrange { inputs, len, view, .. } => view.check(inputs, len, MAX_COPIES).is_ok(),
+            Self::StridedAdd { inputs, len, view, .. } => {
+                view.check(inputs, len, MAX_COPIES).is_ok()
+            }
             Self::Offset { channels, len, .. } => channels > 0 && len.is_multiple_of(channels),
             _ => true,
         };
@@ -515,27 +520,27 @@ impl Op {
     }
 }
 
-/// The records of one operation.
+/// The entries of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Records {
-    words: [[u32; 4]; MOST_RECORDS],
+pub(super) struct PlanEntries {
+    words: [[u32; 4]; MAX_ENTRIES],
     len: usize,
 }
 
-impl Records {
-    fn push(&mut self, record: [u32; 4]) {
+impl PlanEntries {
+    fn push(&mut self, entry: [u32; 4]) {
         if let Some(slot) = self.words.get_mut(self.len) {
-            *slot = record;
+            *slot = entry;
             self.len += 1;
         }
     }
 
     /// Reads one more.
     #[inline(never)] // read in many places
-    fn next<'r>(&mut self, records: &mut impl Iterator<Item = &'r [u8; OP]>) -> Result<[u32; 4]> {
-        let record = numbers(records.next().ok_or(Error::Plan(PlanFault::Truncated))?);
-        self.push(record);
-        Ok(record)
+    fn next<'r>(&mut self, entries: &mut impl Iterator<Item = &'r [u8; OP]>) -> Result<[u32; 4]> {
+        let entry = numbers(entries.next().ok_or(Error::Plan(PlanFault::Truncated))?);
+        self.push(entry);
+        Ok(entry)
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -550,16 +555,16 @@ impl Records {
     }
 }
 
-/// Most records of an operation: the first, what it reads, a window, a function with all pieces.
-const MOST_RECORDS: usize = 1 + 1 + 4 + 1 + MAX_PIECES / 4;
+/// Most entries of an operation: the first, what it reads, a window, a function with all pieces.
+const MAX_ENTRIES: usize = 1 + 1 + 4 + 1 + MAX_PIECES / 4;
 
 /// Elements of a tensor; too many to count are more than any plan may have.
 const fn elements(channels: u32, [h, w]: [u32; 2]) -> u32 {
     channels.saturating_mul(h).saturating_mul(w)
 }
 
-fn numbers(record: &[u8; OP]) -> [u32; 4] {
-    bytemuck::cast::<[u8; OP], [[u8; 4]; 4]>(*record).map(u32::from_le_bytes)
+fn numbers(entry: &[u8; OP]) -> [u32; 4] {
+    bytemuck::cast::<[u8; OP], [[u8; 4]; 4]>(*entry).map(u32::from_le_bytes)
 }
 
 const fn function_code(function: &Function) -> u8 {
@@ -568,7 +573,7 @@ const fn function_code(function: &Function) -> u8 {
         Function::Relu => 1,
         Function::Clip { .. } => 2,
         Function::Leaky { .. } => 3,
-        Function::Spline(_) => 4,
+        Function::PiecewiseLinear(_) => 4,
     }
 }
 

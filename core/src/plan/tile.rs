@@ -20,7 +20,7 @@ use core::ops::Range;
 
 /// Elements of a tensor and as many coefficients that follow each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
+pub struct CoefficientSpan {
     /// Which prediction's tensor.
     pub prediction: usize,
     /// The first element.
@@ -33,7 +33,7 @@ pub struct Run {
     pub len: usize,
 }
 
-impl Run {
+impl CoefficientSpan {
     /// Prediction, element, coefficient of each.
     fn each(self) -> impl Iterator<Item = (usize, usize, usize)> + Clone {
         (0..self.len).map(move |i| (self.prediction, self.element + i * self.step, self.at + i))
@@ -243,11 +243,11 @@ impl Tile {
     /// What upload `number` packs: prediction, element of the input tensor, coefficient.
     /// Coefficients not named are zero.
     pub fn inputs(&self, number: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
-        self.input_runs(number).flat_map(Run::each)
+        self.input_spans(number).flat_map(CoefficientSpan::each)
     }
 
     /// The same, run by run.
-    pub fn input_runs(&self, number: usize) -> impl Iterator<Item = Run> + use<> {
+    pub fn input_spans(&self, number: usize) -> impl Iterator<Item = CoefficientSpan> + use<> {
         let tile = *self;
         let (chunk, rest) = (number % tile.chunks(), number / tile.chunks());
         let (piece, batch) = (rest % tile.pieces(), rest / tile.pieces());
@@ -261,11 +261,23 @@ impl Tile {
         nested([predictions.len(), channels, rows]).filter_map(move |[b, c, y]| {
             let (prediction, at) = (predictions.start + b, b * tile.n_o * s);
             if row {
-                return Some(Run { prediction, element: first, step: 1, at, len: end - first });
+                return Some(CoefficientSpan {
+                    prediction,
+                    element: first,
+                    step: 1,
+                    at,
+                    len: end - first,
+                });
             }
             let (skipped, element, len) = tile.geometry.row(first + c, top + y, left, w)?;
             let step = tile.geometry.layer().stride[1] as usize;
-            Some(Run { prediction, element, step, at: at + c * area + y * w + skipped, len })
+            Some(CoefficientSpan {
+                prediction,
+                element,
+                step,
+                at: at + c * area + y * w + skipped,
+                len,
+            })
         })
     }
 
@@ -275,7 +287,7 @@ impl Tile {
         &self,
         number: usize,
     ) -> impl Iterator<Item = (usize, usize, usize)> + Clone + use<> {
-        self.result_runs(number).flat_map(Run::each)
+        self.result_spans(number).flat_map(CoefficientSpan::each)
     }
 
     /// How many these are.
@@ -288,7 +300,10 @@ impl Tile {
     }
 
     /// The same, run by run.
-    pub fn result_runs(&self, number: usize) -> impl Iterator<Item = Run> + Clone + use<> {
+    pub fn result_spans(
+        &self,
+        number: usize,
+    ) -> impl Iterator<Item = CoefficientSpan> + Clone + use<> {
         let tile = *self;
         let (group, rest) = (number % tile.groups(), number / tile.groups());
         let (piece, batch) = (rest % tile.pieces(), rest / tile.pieces());
@@ -299,7 +314,13 @@ impl Tile {
         nested([predictions.len(), end - first, rows]).map(move |[b, o, y]| {
             let (element, at) =
                 (((first + o) * ho + top + y) * wo + left, (b * tile.n_o + o) * s + z + y * w);
-            Run { prediction: predictions.start + b, element, step: 1, at, len: columns }
+            CoefficientSpan {
+                prediction: predictions.start + b,
+                element,
+                step: 1,
+                at,
+                len: columns,
+            }
         })
     }
 

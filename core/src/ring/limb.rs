@@ -21,9 +21,9 @@ pub struct Limb {
     pub(crate) root: i32,
     /// Factors `ψ^brv(2m)` of blocks, for the transform: the others follow, see
     /// `backend/layers.rs`.
-    pub(crate) forward: Run,
+    pub(crate) forward: TwiddleSequence,
     /// Factors `ψ^(N/2 − brv(2m)) = −ψ^-brv(2m + 1)`, for its inverse.
-    pub(crate) inverse: Run,
+    pub(crate) inverse: TwiddleSequence,
     /// All factors, as vectors take them.
     #[cfg(target_arch = "x86_64")]
     pub(crate) vectors: backend::limb::avx2::Factors,
@@ -39,7 +39,7 @@ const LAYERS: usize = LOG_N as usize - 1;
 /// gains the bit behind them, so what the factor is multiplied by depends on their number alone,
 /// the number of zeros that trail in `m`. Montgomery form, centred.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Run {
+pub(crate) struct TwiddleSequence {
     /// By the logarithm of a layer's number of blocks: the factor of the block before its first.
     pub(crate) before: [i32; LAYERS],
     /// By the number of zeros that trail in a block's number.
@@ -105,7 +105,8 @@ impl Limb {
         }
         let psi = pow(g, (q - 1) / (2 * N as u64), q);
         let r = (1_u64 << 32) % q;
-        let [mut forward, mut inverse] = [Run { before: [0; LAYERS], steps: [0; LAYERS] }; 2];
+        let [mut forward, mut inverse] =
+            [TwiddleSequence { before: [0; LAYERS], steps: [0; LAYERS] }; 2];
         let (half, mut i) = (N as u64 / 2, 0);
         while i < LAYERS {
             let (last, gained) = (half >> i, half >> (i + 1));

@@ -67,7 +67,7 @@ impl<IO: Read + Write> Channel<IO> {
             #[cfg(target_pointer_width = "64")]
             rest: Rest { tag: Tag::Abort, bytes: 0 },
             #[cfg(target_pointer_width = "64")]
-            most: crate::wire::MOST_PAYLOAD,
+            most: crate::wire::MAX_PAYLOAD,
             numbers: [0; 2],
         }
     }
@@ -204,7 +204,7 @@ impl<IO: Read + Write> Channel<IO> {
     /// Whether a header is the one that is due.
     pub(crate) fn check(tag: Tag, len: u64, got: u8, length: u32) -> Result<()> {
         if got != tag as u8 {
-            return Err(Error::Unexpected { want: tag as u8, got });
+            return Err(Error::Unexpected { expected: tag as u8, got });
         }
         if u64::from(length) != len {
             return Err(Error::FrameLength {

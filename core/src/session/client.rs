@@ -1,20 +1,20 @@
 //! The client: holds an input, learns the prediction.
 
 use super::channel::{Channel, Traffic};
-use super::compared::Layer;
+use super::compared::OpContext;
 use super::garbled::{self, Evaluation};
-use super::layout::{ClientMemory, ClientOnline, ClientRegions, Held, padded_ots};
-use super::pairing::{self, Pairing, Party, Record, to_blocks, to_seed};
+use super::layout::{ClientMemory, ClientOnline, ClientRegions, OpSlices, padded_ots};
+use super::pairing::{self, Pairing, PairingState, Party, to_blocks, to_seed};
 use super::setup::{self, Secrets};
 use super::store::Store;
-use super::triplets::{self, Sharer, Shares};
+use super::triplets::{self, EncryptInputs, Shares};
 use super::{Options, Tables, compared, products};
 use crate::attack::{Defence, stripped};
-use crate::compare::Compared;
+use crate::compare::OtActivation;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::SecretKey;
-use crate::machine::Machine;
+use crate::machine::TargetProfile;
 use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
@@ -22,7 +22,7 @@ use crate::plan::cost::{
     WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes,
     server_message_bytes, tables_bytes,
 };
-use crate::plan::nonlinear::Nonlinear;
+use crate::plan::nonlinear::NonlinearCost;
 use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
@@ -32,7 +32,7 @@ use embedded_io_async::{Read, Write};
 use sha2::{Digest as _, Sha256};
 
 /// Which operation of which prediction of a session: never repeats.
-pub(crate) const fn layer(prediction: u64, op: usize) -> u64 {
+pub(crate) const fn op_instance(prediction: u64, op: usize) -> u64 {
     prediction << 16 | op as u64
 }
 
@@ -67,7 +67,7 @@ pub async fn fetch_plan<IO: Read + Write>(io: IO, out: &mut [u8]) -> Result<usiz
     ch.send(Tag::PlanRequest, &VERSION.to_le_bytes()).await?;
     let (tag, length) = ch.header().await?;
     if tag != Tag::Plan as u8 {
-        return Err(Error::Unexpected { want: Tag::Plan as u8, got: tag });
+        return Err(Error::Unexpected { expected: Tag::Plan as u8, got: tag });
     }
     let (need, got) = (length as usize, out.len());
     if need > plan::MAX_BYTES {
@@ -92,18 +92,18 @@ pub struct Client<'a, IO, S> {
     workers: Workers<'a>,
     memory: ClientMemory<'a>,
     /// Of the pairing; empty where the engine holds it.
-    record: Record<'a>,
+    pairing_state: PairingState<'a>,
     /// Stocks prepared so far.
     stocks: u64,
     /// Predictions of the current stock that are left.
-    left: u32,
+    remaining: u32,
     closed: bool,
 }
 
 impl<IO, S> Client<'_, IO, S> {
     fn wipe(&mut self) {
         self.memory.wipe();
-        self.left = 0;
+        self.remaining = 0;
         self.closed = true;
     }
 
@@ -115,8 +115,8 @@ impl<IO, S> Client<'_, IO, S> {
 
     /// Predictions that can be made before the next [`Client::prepare`].
     #[must_use]
-    pub const fn left(&self) -> u32 {
-        self.left
+    pub const fn remaining(&self) -> u32 {
+        self.remaining
     }
 }
 
@@ -137,7 +137,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     ) -> Result<Self> {
         options.check()?;
         let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
-        Self::recorded(io, store, plan, options, regions, seed).await
+        Self::with_state(io, store, plan, options, regions, seed).await
     }
 
     /// Handshake only: goes on with a pairing that [`Client::export`] wrote. Otherwise as
@@ -160,12 +160,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     ) -> Result<Self> {
         options.check()?;
         let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
-        pairing.load(Party::Client, &options, regions.record, &mut [])?;
-        Self::recorded(io, store, plan, options, regions, seed).await
+        pairing.load(Party::Client, &options, regions.pairing_state, &mut [])?;
+        Self::with_state(io, store, plan, options, regions, seed).await
     }
 
-    /// As [`Client::open`], with the record in the session.
-    async fn recorded(
+    /// As [`Client::open`], with the pairing_state in the session.
+    async fn with_state(
         io: IO,
         store: S,
         plan: Plan<'a>,
@@ -173,14 +173,14 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         regions: ClientRegions<'a, 'a>,
         seed: Seed,
     ) -> Result<Self> {
-        let ClientRegions { leaves, record, scratch } = regions;
-        let record = Record(record);
-        let regions = ClientRegions { leaves, record: record.0, scratch };
+        let ClientRegions { leaves, pairing_state, scratch } = regions;
+        let pairing_state = PairingState(pairing_state);
+        let regions = ClientRegions { leaves, pairing_state: pairing_state.0, scratch };
         let client = Self::open(io, store, plan, options, regions, seed).await?;
-        Ok(Self { record, ..client })
+        Ok(Self { pairing_state, ..client })
     }
 
-    /// Handshake, and set-up unless the record holds a pairing already. It does in the end.
+    /// Handshake, and set-up unless the pairing_state holds a pairing already. It does in the end.
     pub(super) async fn open(
         io: IO,
         store: S,
@@ -189,15 +189,17 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         regions: ClientRegions<'a, '_>,
         seed: Seed,
     ) -> Result<Self> {
-        let ClientRegions { leaves, record, scratch: memory } = regions;
+        let ClientRegions { leaves, pairing_state, scratch: memory } = regions;
         let mut ch = Channel::new(io);
         let mut secrets = Secrets::new(&seed);
-        match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, record).await {
+        match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, pairing_state)
+            .await
+        {
             Ok((hash, receiver)) => {
                 let mut memory = ClientMemory::carve(memory, &plan, &options)?;
                 let backward =
                     Sender::empty(options.repetition, core::mem::take(&mut memory.leaves));
-                let (record, workers) = (Record::default(), Workers::OWN);
+                let (pairing_state, workers) = (PairingState::default(), Workers::OWN);
                 Ok(Self {
                     ch,
                     store,
@@ -209,15 +211,15 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     backward,
                     workers,
                     memory,
-                    record,
+                    pairing_state,
                     stocks: 0,
-                    left: 0,
+                    remaining: 0,
                     closed: false,
                 })
             }
             Err(error) => {
                 wipe(memory);
-                wipe(record);
+                wipe(pairing_state);
                 ch.abort(error).await;
                 Err(error)
             }
@@ -231,9 +233,9 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         secrets: &mut Secrets,
         leaves: &'a mut [Block],
         scratch: &mut [u8],
-        record: &mut [Block],
+        pairing_state: &mut [Block],
     ) -> Result<(Tmmo, Receiver<'a>)> {
-        let (id, secret) = record.split_first_mut().ok_or(Error::Internal)?;
+        let (id, secret) = pairing_state.split_first_mut().ok_or(Error::Internal)?;
         let secret = secret.first_chunk_mut().ok_or(Error::Internal)?;
         let pairing = (*id != 0).then_some(*id);
         let mut nonce = [0; 32];
@@ -281,8 +283,13 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if self.closed {
             return Err(Error::Closed);
         }
-        let written =
-            pairing::export(Party::Client, self.options.repetition, self.record.0, &[], out)?;
+        let written = pairing::export(
+            Party::Client,
+            self.options.repetition,
+            self.pairing_state.0,
+            &[],
+            out,
+        )?;
         self.keep().await?;
         Ok(written)
     }
@@ -294,13 +301,13 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             Ok(()) => self.ch.flush().await,
             error => error,
         };
-        self.settle(result).await
+        self.finish_call(result).await
     }
 
     /// Shares the work of what follows with these. Bytes and results are the same.
-    pub const fn share(&mut self, workers: Workers<'a>) {
-        self.receiver.share(workers);
-        self.backward.share(workers);
+    pub const fn use_workers(&mut self, workers: Workers<'a>) {
+        self.receiver.use_workers(workers);
+        self.backward.use_workers(workers);
         self.workers = workers;
     }
 
@@ -318,12 +325,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if self.closed {
             return Err(Error::Closed);
         }
-        self.left = 0;
+        self.remaining = 0;
         self.closed = true;
         let result = self.offline().await;
-        self.settle(result).await?;
+        self.finish_call(result).await?;
         self.stocks += 1;
-        self.left = self.options.stock;
+        self.remaining = self.options.stock;
         Ok(())
     }
 
@@ -356,12 +363,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let index = self
             .options
             .stock
-            .checked_sub(self.left)
+            .checked_sub(self.remaining)
             .filter(|&i| i < self.options.stock)
             .ok_or(Error::Exhausted)?;
         // Spent before the first byte leaves: nothing is ever used twice.
         if !stripped(Defence::OneTime) {
-            self.left -= 1;
+            self.remaining -= 1;
         }
         self.closed = true;
         let result = self.online(index as usize, x, out).await;
@@ -369,7 +376,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             out.fill(0); // what came before the damage was noticed is no answer
         }
         self.forget(index as usize);
-        self.settle(result).await
+        self.finish_call(result).await
     }
 
     /// Ends the session.
@@ -391,7 +398,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     /// After a call's end: opens the session again, or tells the peer and wipes it. A call that is
     /// dropped half-way never comes here: the session stays closed, for link and material are
     /// in a state that nobody may build on.
-    async fn settle<T>(&mut self, result: Result<T>) -> Result<T> {
+    async fn finish_call<T>(&mut self, result: Result<T>) -> Result<T> {
         match result {
             Ok(_) => self.closed = false,
             Err(error) => {
@@ -458,8 +465,9 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             if step.op.is_linear() {
                 let tile = triplets::tile(&step.op, options)?;
                 let seed = seed.derive(step.number as u64 + 1);
-                let sharer = Sharer { key: &secrets.key, seed: &seed, tile, workers: *workers };
-                triplets::client(ch, scratch, &sharer, &mut shares, &step).await?;
+                let inputs =
+                    EncryptInputs { key: &secrets.key, seed: &seed, tile, workers: *workers };
+                triplets::client(ch, scratch, &inputs, &mut shares, &step).await?;
             }
         }
 
@@ -476,15 +484,21 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 compared::client_choose_base(ch, scratch, options, receiver, &seed, base).await?;
             }
             let mut labels = &mut labels[..];
-            let mut elements = Held::new(elements, options, 0, 0);
+            let mut elements = OpSlices::new(elements, options, 0, 0);
             let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
             for prediction in stored {
                 for step in plan.steps() {
                     #[cfg(feature = "compare")]
-                    if let Some(compared) = Compared::of(&step.op, options) {
-                        let layer = layer(first + prediction as u64, step.number);
-                        let layer =
-                            Layer { op: &step.op, compared: &compared, layer, hash, options, plan };
+                    if let Some(compared) = OtActivation::of(&step.op, options) {
+                        let layer = op_instance(first + prediction as u64, step.number);
+                        let layer = OpContext {
+                            op: &step.op,
+                            compared: &compared,
+                            layer,
+                            hash,
+                            options,
+                            plan,
+                        };
                         let share = |e| {
                             shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e)
                         };
@@ -506,7 +520,9 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                         continue;
                     }
                     let own = labels
-                        .split_off_mut(..Nonlinear::under(&step.op, options).groups() * GROUP)
+                        .split_off_mut(
+                            ..NonlinearCost::with_options(&step.op, options).groups() * GROUP,
+                        )
                         .ok_or(Error::Internal)?;
                     extend(ch, workspace, options, receiver, &step, own, (&shares, prediction))
                         .await?;
@@ -524,15 +540,21 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 compared::client_base(ch, hash, backward, (&seed, *stocks), base).await?;
             }
             let mut labels = &mut labels[..];
-            let mut elements = Held::new(elements, options, 0, 0);
+            let mut elements = OpSlices::new(elements, options, 0, 0);
             let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
             for prediction in stored {
                 for step in plan.steps() {
                     #[cfg(feature = "compare")]
-                    if let Some(compared) = Compared::of(&step.op, options) {
-                        let layer = layer(first + prediction as u64, step.number);
-                        let layer =
-                            Layer { op: &step.op, compared: &compared, layer, hash, options, plan };
+                    if let Some(compared) = OtActivation::of(&step.op, options) {
+                        let layer = op_instance(first + prediction as u64, step.number);
+                        let layer = OpContext {
+                            op: &step.op,
+                            compared: &compared,
+                            layer,
+                            hash,
+                            options,
+                            plan,
+                        };
                         let share = |e| {
                             shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e)
                         };
@@ -547,12 +569,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                             .await?;
                         continue;
                     }
-                    let counts = Nonlinear::under(&step.op, options);
+                    let counts = NonlinearCost::with_options(&step.op, options);
                     let own =
                         labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
                     if counts.products > 0 {
                         let ring = Modulus::Bits(step.op.input().0);
-                        let layer = layer(first + prediction as u64, step.number);
+                        let layer = op_instance(first + prediction as u64, step.number);
                         let factor = |i| shares.get(prediction, ring, step.factors(i).1);
                         products::client(ch, ring, &counts, layer, hash, own, factor).await?;
                     } else {
@@ -562,7 +584,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             }
             ch.finish().await?;
         }
-        wipe_first(ClientMemory::offline_scratch(Machine::THIS, plan, options)?, scratch);
+        wipe_first(ClientMemory::offline_scratch(TargetProfile::THIS, plan, options)?, scratch);
         ch.flush().await
     }
 
@@ -603,20 +625,21 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             ClientOnline::take(&mut space, plan, options)?;
         let used = space.used();
         let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
-        let mut labels = Held::new(labels, options, index, ots);
-        let mut elements = Held::new(elements, options, index, compared::elements(plan, options));
+        let mut labels = OpSlices::new(labels, options, index, ots);
+        let mut elements =
+            OpSlices::new(elements, options, index, compared::elements(plan, options));
         let mut answer = 0;
         for step in plan.steps() {
             let Step { number, op, from, .. } = step;
             let (ring, len) = (Modulus::Bits(op.input().0), op.input().1 as usize);
-            let counts = Nonlinear::under(&op, options);
+            let counts = NonlinearCost::with_options(&op, options);
             let own = labels.take(counts.groups() * GROUP)?;
             #[cfg(feature = "compare")]
-            if let Some(compared) = Compared::of(&op, options) {
-                let layer = Layer {
+            if let Some(compared) = OtActivation::of(&op, options) {
+                let layer = OpContext {
                     op: &op,
                     compared: &compared,
-                    layer: layer(prediction, number),
+                    layer: op_instance(prediction, number),
                     hash,
                     options,
                     plan,
@@ -642,7 +665,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     ch.end().await?;
                 }
                 for stage in compared.stages() {
-                    for message in 0..stage.method.rounds() {
+                    for message in 0..stage.protocol.rounds() {
                         ch.expect(
                             Tag::Compare,
                             server_message_bytes(&op, &stage, message, options),
@@ -685,11 +708,11 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 Op::FullyConnected { .. }
                 | Op::Convolution { .. }
                 | Op::SumPool { .. }
-                | Op::Arrange { .. }
+                | Op::StridedAdd { .. }
                 | Op::Offset { .. } => {}
                 Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
                     ch.expect(Tag::Labels, labels_bytes(&op, options)).await?;
-                    let layer = layer(prediction, number);
+                    let layer = op_instance(prediction, number);
                     let evaluation =
                         Evaluation { session: hash, layer, tables: options.tables, labels: own };
                     let words = garbled::evaluate(ch, workspace, &op, &evaluation, store).await?;
@@ -720,7 +743,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                             ch,
                             ring,
                             &counts,
-                            layer(prediction, number),
+                            op_instance(prediction, number),
                             hash,
                             own,
                             factor,
@@ -732,7 +755,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                     })
                     .await?;
                 }
-                Op::Open { .. } => {
+                Op::Reveal { .. } => {
                     ch.expect(Tag::Output, packed_len(len as u64, ring.bits())).await?;
                     let mut slots = out.iter_mut().enumerate();
                     let mut best = i64::MIN;

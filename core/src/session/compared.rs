@@ -1,4 +1,4 @@
-//! Compared layers: OTs in both directions offline (streamed: online), then messages to and fro.
+//! OtActivation layers: OTs in both directions offline (streamed: online), then messages to and fro.
 //!
 //! OTs in which the server chooses need the parties' roles exchanged. Their base OTs are OTs of the
 //! other direction, in which the client chooses its own `Δ'`; they last for one Prepare.
@@ -6,10 +6,10 @@
 use super::channel::Channel;
 use super::garbled::Choices;
 use super::{Options, Tables};
-use crate::compare::{Compared, Stage, client, server, tweak};
+use crate::compare::{OtActivation, Stage, client, server, tweak};
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
-use crate::machine::Machine;
+use crate::machine::TargetProfile;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::KAPPA;
@@ -21,9 +21,9 @@ use core::cell::Cell;
 use embedded_io_async::{Read, Write};
 
 /// Elements whose bits are packed at once; those of eight fill whole bytes.
-const BATCH: usize = batch(Machine::THIS);
+const BATCH: usize = batch(TargetProfile::THIS);
 
-const fn batch(machine: Machine) -> usize {
+const fn batch(machine: TargetProfile) -> usize {
     machine.groups.next_multiple_of(8)
 }
 
@@ -58,7 +58,7 @@ pub(crate) fn elements(plan: &Plan<'_>, options: &Options) -> usize {
 
 /// Records of elements that a party holds: of the whole stock, or of one operation where they are
 /// made just before use.
-pub(crate) fn records(plan: &Plan<'_>, options: &Options) -> usize {
+pub(crate) fn element_states(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {
         Tables::Stored => elements(plan, options).saturating_mul(options.stock as usize),
         Tables::Streamed => lengths(plan, options).max().unwrap_or(0),
@@ -66,7 +66,7 @@ pub(crate) fn records(plan: &Plan<'_>, options: &Options) -> usize {
 }
 
 fn lengths(plan: &Plan<'_>, options: &Options) -> impl Iterator<Item = usize> {
-    plan.ops().filter_map(move |op| Compared::of(&op, options)).map(|compared| compared.len())
+    plan.ops().filter_map(move |op| OtActivation::of(&op, options)).map(|compared| compared.len())
 }
 
 /// Leaves of the trees for the other direction.
@@ -91,10 +91,10 @@ impl<'a> Scratch<'a> {
     /// For all compared operations of a plan, and for their base OTs.
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let (mut groups, mut bits) = (0, 0);
-        for compared in plan.ops().filter_map(|op| Compared::of(&op, options)) {
+        for compared in plan.ops().filter_map(|op| OtActivation::of(&op, options)) {
             let [forward, backward] = compared.ots();
             groups = groups.max(forward.max(backward).div_ceil(GROUP)).min(space.machine().groups);
-            bits = compared.stages().fold(bits, |bits, stage| bits.max(stage.method.most_bits()));
+            bits = compared.stages().fold(bits, |bits, stage| bits.max(stage.protocol.most_bits()));
         }
         // What is left of a call is less than an element's, which is less than a group.
         let held = usize::from(groups > 1);
@@ -117,8 +117,8 @@ enum Direction {
 }
 
 /// The elements of an operation, stage by stage.
-struct Walk<'c> {
-    compared: &'c Compared,
+struct StageIter<'c> {
+    compared: &'c OtActivation,
     direction: Direction,
     /// The next element: its stage with number, its own number in it, its OTs.
     stage: Option<Stage>,
@@ -127,8 +127,8 @@ struct Walk<'c> {
     each: usize,
 }
 
-impl<'c> Walk<'c> {
-    fn new(compared: &'c Compared, direction: Direction) -> Self {
+impl<'c> StageIter<'c> {
+    fn new(compared: &'c OtActivation, direction: Direction) -> Self {
         let mut walk = Self { compared, direction, stage: None, number: 0, e: 0, each: 0 };
         walk.enter(0, 0);
         walk
@@ -138,9 +138,9 @@ impl<'c> Walk<'c> {
     fn enter(&mut self, number: u32, first: usize) {
         (self.number, self.e) = (number, 0);
         self.stage = self.compared.stage(number, first);
-        self.each = self.stage.map_or(0, |Stage { method, .. }| match self.direction {
-            Direction::Forward => method.forward_ots(),
-            Direction::Backward => method.backward_ots(),
+        self.each = self.stage.map_or(0, |Stage { protocol, .. }| match self.direction {
+            Direction::Forward => protocol.forward_ots(),
+            Direction::Backward => protocol.backward_ots(),
         });
     }
 
@@ -157,23 +157,23 @@ impl<'c> Walk<'c> {
 }
 
 /// Cuts labels of OTs, which come in groups, into those of elements.
-struct Run<'a> {
+struct OtBatcher<'a> {
     labels: &'a mut [Block],
     /// Labels that wait for the rest of their element.
     held: usize,
     /// OTs that are still to be made.
     left: usize,
-    walk: Walk<'a>,
+    walk: StageIter<'a>,
 }
 
-impl<'a> Run<'a> {
-    fn new(labels: &'a mut [Block], compared: &'a Compared, direction: Direction) -> Self {
+impl<'a> OtBatcher<'a> {
+    fn new(labels: &'a mut [Block], compared: &'a OtActivation, direction: Direction) -> Self {
         let [forward, backward] = compared.ots();
         let left = match direction {
             Direction::Forward => forward,
             Direction::Backward => backward,
         };
-        Self { labels, held: 0, left, walk: Walk::new(compared, direction) }
+        Self { labels, held: 0, left, walk: StageIter::new(compared, direction) }
     }
 
     /// Where the labels of the next groups go; at most `most` of them. `None` at the end.
@@ -183,7 +183,7 @@ impl<'a> Run<'a> {
     }
 
     /// Uses what `groups` new groups complete.
-    fn deal(&mut self, groups: usize, mut element: impl FnMut(&Stage, usize, &[Block])) {
+    fn dispatch_labels(&mut self, groups: usize, mut element: impl FnMut(&Stage, usize, &[Block])) {
         self.left = self.left.saturating_sub(groups * GROUP);
         let there = self.held + groups * GROUP;
         let mut used = 0;
@@ -206,17 +206,17 @@ async fn choose<IO: Read + Write>(
     scratch: Scratch<'_>,
     options: &Options,
     receiver: &mut Receiver<'_>,
-    (compared, direction): (&Compared, Direction),
+    (compared, direction): (&OtActivation, Direction),
     word: impl Fn(&Stage, usize) -> u64,
     mut element: impl FnMut(&Stage, usize, &[Block]),
 ) -> Result<()> {
     let Scratch { labels, choices, corrections, .. } = scratch;
-    let mut walk = Walk::new(compared, direction);
+    let mut walk = StageIter::new(compared, direction);
     let mut bits = Choices::new(core::iter::from_fn(|| {
         let each = walk.each as u32;
         walk.step(|stage, e| (word(stage, e), each))
     }));
-    let (mut run, most) = (Run::new(labels, compared, direction), choices.len());
+    let (mut run, most) = (OtBatcher::new(labels, compared, direction), choices.len());
     while let Some(labels) = run.fresh(most) {
         let groups = labels.len() / GROUP;
         let choices = choices.get_mut(..groups).ok_or(Error::Internal)?;
@@ -226,7 +226,7 @@ async fn choose<IO: Read + Write>(
             .ok_or(Error::Internal)?;
         receiver.extend(choices, labels, corrections)?;
         ch.put(corrections).await?;
-        run.deal(groups, &mut element);
+        run.dispatch_labels(groups, &mut element);
     }
     Ok(())
 }
@@ -237,11 +237,11 @@ async fn offer<IO: Read + Write>(
     scratch: Scratch<'_>,
     options: &Options,
     sender: &mut Sender<'_>,
-    (compared, direction): (&Compared, Direction),
+    (compared, direction): (&OtActivation, Direction),
     mut element: impl FnMut(&Stage, usize, &[Block]),
 ) -> Result<()> {
     let Scratch { labels, choices, corrections, .. } = scratch;
-    let (mut run, most) = (Run::new(labels, compared, direction), choices.len());
+    let (mut run, most) = (OtBatcher::new(labels, compared, direction), choices.len());
     while let Some(labels) = run.fresh(most) {
         let groups = labels.len() / GROUP;
         let corrections = corrections
@@ -249,15 +249,15 @@ async fn offer<IO: Read + Write>(
             .ok_or(Error::Internal)?;
         ch.get(corrections).await?;
         sender.extend(corrections, labels)?;
-        run.deal(groups, &mut element);
+        run.dispatch_labels(groups, &mut element);
     }
     Ok(())
 }
 
 /// An operation of a prediction.
-pub(crate) struct Layer<'s> {
+pub(crate) struct OpContext<'s> {
     pub(crate) op: &'s Op,
-    pub(crate) compared: &'s Compared,
+    pub(crate) compared: &'s OtActivation,
     /// Its number.
     pub(crate) layer: u64,
     pub(crate) hash: &'s Tmmo,
@@ -271,7 +271,7 @@ fn part<'e, E>(stage: &Stage, elements: &'e mut [E]) -> Result<(&'e [E], &'e mut
     Ok((before, rest.get_mut(..stage.len).ok_or(Error::Internal)?))
 }
 
-impl Layer<'_> {
+impl OpContext<'_> {
     fn scratch<'a>(&self, memory: &'a mut [u8]) -> Result<Scratch<'a>> {
         Scratch::take(&mut Space::carve(memory)?, self.plan, self.options)
     }
@@ -321,12 +321,12 @@ impl Layer<'_> {
     ) -> Result<()> {
         let mut random = seed.stream(Domain::Mask, prediction as u64);
         for stage in self.compared.stages() {
-            let (method, (before, elements)) = (&stage.method, part(&stage, elements)?);
+            let (protocol, (before, elements)) = (&stage.protocol, part(&stage, elements)?);
             for (e, element) in elements.iter_mut().enumerate() {
-                let fresh = method.reduce(random.next_u64());
+                let fresh = protocol.reduce(random.next_u64());
                 let result = if stage.is_last() { output(e) } else { fresh };
                 let [share, _] = self.client_shares(&stage, e, &tensor, before);
-                method.client_start(element, share, result, &mut random);
+                protocol.client_start(element, share, result, &mut random);
             }
         }
         let elements = Cell::from_mut(elements).as_slice_of_cells();
@@ -336,12 +336,12 @@ impl Layer<'_> {
         let at = |stage: &Stage, e: usize| elements.get(stage.first + e);
         let word = |stage: &Stage, e: usize| {
             at(stage, e)
-                .map_or(0, |element| stage.method.client_choices(&element.get(), share(stage, e)))
+                .map_or(0, |element| stage.protocol.client_choices(&element.get(), share(stage, e)))
         };
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some(cell) = at(stage, e) {
                 let mut element = cell.get();
-                stage.method.client_forward(
+                stage.protocol.client_forward(
                     &mut element,
                     share(stage, e),
                     self.hash,
@@ -366,7 +366,7 @@ impl Layer<'_> {
         let delta = sender.delta();
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some(element) = elements.get_mut(stage.first + e) {
-                stage.method.server_forward(
+                stage.protocol.server_forward(
                     element,
                     (self.hash, delta),
                     self.tweak(stage, e),
@@ -400,17 +400,17 @@ impl Layer<'_> {
             let (_, elements) = part(&stage, elements)?;
             elements
                 .iter_mut()
-                .for_each(|element| stage.method.server_choose(element, &mut random));
+                .for_each(|element| stage.protocol.server_choose(element, &mut random));
         }
         let elements = Cell::from_mut(elements).as_slice_of_cells();
         let at = |stage: &Stage, e: usize| elements.get(stage.first + e);
         let word = |stage: &Stage, e: usize| {
-            at(stage, e).map_or(0, |element| stage.method.server_choices(&element.get()))
+            at(stage, e).map_or(0, |element| stage.protocol.server_choices(&element.get()))
         };
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some(cell) = at(stage, e) {
                 let mut element = cell.get();
-                stage.method.server_backward(&mut element, &hash, self.tweak(stage, e), labels);
+                stage.protocol.server_backward(&mut element, &hash, self.tweak(stage, e), labels);
                 cell.set(element);
             }
         };
@@ -431,7 +431,7 @@ impl Layer<'_> {
         let take = |stage: &Stage, e: usize, labels: &[Block]| {
             if let Some((before, [element, ..])) = elements.split_at_mut_checked(stage.first + e) {
                 let [share, _] = self.client_shares(stage, e, &tensor, before);
-                stage.method.client_backward(
+                stage.protocol.client_backward(
                     element,
                     share,
                     (&hash, delta),
@@ -460,16 +460,16 @@ impl Layer<'_> {
         elements: &mut [client::Element],
         tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
+        let (protocol, (before, elements)) = (&stage.protocol, part(stage, elements)?);
         receive(
             ch,
             self.scratch(memory)?.bytes,
-            method.server_bits(number),
+            protocol.server_bits(number),
             elements,
             |e, element, input| {
                 let share =
                     if number == 0 { self.client_shares(stage, e, &tensor, before)[0] } else { 0 };
-                method.client_receive(element, share, number, input);
+                protocol.client_receive(element, share, number, input);
             },
         )
         .await
@@ -484,18 +484,18 @@ impl Layer<'_> {
         elements: &mut [client::Element],
         tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
-        let last = number + 1 == method.rounds();
+        let (protocol, (before, elements)) = (&stage.protocol, part(stage, elements)?);
+        let last = number + 1 == protocol.rounds();
         send(
             ch,
             self.scratch(memory)?.bytes,
-            method.client_bits(number),
+            protocol.client_bits(number),
             elements,
             |e, element, out| {
                 let [share, base] =
                     if last { self.client_shares(stage, e, &tensor, before) } else { [0; 2] };
                 let part = stage.part(base, element.result);
-                method.client_send(element, [share, part], number, out);
+                protocol.client_send(element, [share, part], number, out);
             },
         )
         .await
@@ -510,19 +510,19 @@ impl Layer<'_> {
         elements: &mut [server::Element],
         tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
+        let (protocol, (before, elements)) = (&stage.protocol, part(stage, elements)?);
         let pieces = match self.op {
-            Op::Activation { function: Function::Spline(spline), .. } => Some(spline),
+            Op::Activation { function: Function::PiecewiseLinear(spline), .. } => Some(spline),
             _ => None,
         };
         send(
             ch,
             self.scratch(memory)?.bytes,
-            method.server_bits(number),
+            protocol.server_bits(number),
             elements,
             |e, element, out| {
                 let [share, _] = self.server_shares(stage, e, &tensor, before);
-                method.server_send(
+                protocol.server_send(
                     element,
                     share,
                     number,
@@ -544,17 +544,17 @@ impl Layer<'_> {
         elements: &mut [server::Element],
         tensor: impl Fn(usize) -> u64,
     ) -> Result<()> {
-        let (method, (before, elements)) = (&stage.method, part(stage, elements)?);
-        let last = number + 1 == method.rounds();
+        let (protocol, (before, elements)) = (&stage.protocol, part(stage, elements)?);
+        let last = number + 1 == protocol.rounds();
         receive(
             ch,
             self.scratch(memory)?.bytes,
-            method.client_bits(number),
+            protocol.client_bits(number),
             elements,
             |e, element, input| {
                 let [share, base] =
                     if last { self.server_shares(stage, e, &tensor, before) } else { [0; 2] };
-                if let Some(result) = method.server_receive(element, share, number, input) {
+                if let Some(result) = protocol.server_receive(element, share, number, input) {
                     element.result = stage.combine(base, result);
                 }
             },

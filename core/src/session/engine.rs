@@ -15,7 +15,7 @@ use super::{Client, Event, Footprint, Options, Prepared, Server, Traffic};
 use crate::backend::place::{PlacedFuture, place};
 use crate::error::{Error, Result};
 use crate::hash::Block;
-use crate::machine::Machine;
+use crate::machine::TargetProfile;
 use crate::memory::{ALIGN, Space};
 use crate::ot::Repetition;
 use crate::plan::{Plan, cost};
@@ -42,14 +42,14 @@ impl Buffers {
 
     /// What suits a machine.
     #[must_use]
-    pub const fn of(machine: Machine) -> Self {
+    pub const fn of(machine: TargetProfile) -> Self {
         Self { inbox: machine.buffer, outbox: machine.buffer }
     }
 }
 
 impl Default for Buffers {
     fn default() -> Self {
-        Self::of(Machine::THIS)
+        Self::of(TargetProfile::THIS)
     }
 }
 
@@ -134,7 +134,7 @@ struct Shared<'m> {
     predictions: Cell<u64>,
     traffic: Cell<Traffic>,
     /// Of the pairing, once set-up is over.
-    record: RefCell<&'m mut [Block]>,
+    pairing_state: RefCell<&'m mut [Block]>,
     /// The client's public key, at the server.
     key: Cell<&'m [i32]>,
     /// Whether the client asked the server to keep its half of the pairing.
@@ -225,7 +225,7 @@ struct Parts<'m> {
 }
 
 impl<'m> Parts<'m> {
-    fn share(self, record: &'m mut [Block]) -> Result<&'m Shared<'m>> {
+    fn share(self, pairing_state: &'m mut [Block]) -> Result<&'m Shared<'m>> {
         let ring = |bytes| RefCell::new(Ring { bytes, first: 0, len: 0 });
         let shared = Shared {
             inbox: ring(self.inbox),
@@ -239,7 +239,7 @@ impl<'m> Parts<'m> {
             output: RefCell::new(self.output),
             predictions: Cell::new(0),
             traffic: Cell::new(Traffic::default()),
-            record: RefCell::new(record),
+            pairing_state: RefCell::new(pairing_state),
             key: Cell::new(&[]),
             keep: Cell::new(false),
             workers: Cell::new(Workers::OWN),
@@ -256,9 +256,9 @@ const fn future_bytes<A, F: Future>(_make: &impl Fn(A) -> F) -> usize {
 // What the compiler makes fits what is reserved for it. If this does not compile, raise the numbers
 // of the machine.
 const _: () = {
-    assert!(size_of::<Shared<'_>>() <= Machine::THIS.shared);
-    assert!(future_bytes(&client_life) <= Machine::THIS.client);
-    assert!(future_bytes(&server_life) <= Machine::THIS.server);
+    assert!(size_of::<Shared<'_>>() <= TargetProfile::THIS.shared);
+    assert!(future_bytes(&client_life) <= TargetProfile::THIS.client);
+    assert!(future_bytes(&server_life) <= TargetProfile::THIS.server);
 };
 
 /// The part that both engines have.
@@ -290,8 +290,8 @@ impl Engine<'_> {
 
     /// Exports this party's half of the pairing.
     fn export(&self, party: Party, out: &mut [u8]) -> Result<usize> {
-        let record = self.shared.record.try_borrow().map_err(|_| Error::State)?;
-        pairing::export(party, self.repetition, &record, self.shared.key.get(), out)
+        let pairing_state = self.shared.pairing_state.try_borrow().map_err(|_| Error::State)?;
+        pairing::export(party, self.repetition, &pairing_state, self.shared.key.get(), out)
     }
 }
 
@@ -303,7 +303,7 @@ impl Drop for Engine<'_> {
         }
         self.shared.input.borrow_mut().zeroize();
         self.shared.output.borrow_mut().zeroize();
-        self.shared.record.borrow_mut().zeroize();
+        self.shared.pairing_state.borrow_mut().zeroize();
     }
 }
 
@@ -350,7 +350,7 @@ macro_rules! byte_calls {
 
         /// Shares the work of the phases that have not begun yet with these, from the first one if
         /// this is called before the first poll. Bytes and results are the same.
-        pub fn share(&mut self, workers: Workers<'m>) {
+        pub fn use_workers(&mut self, workers: Workers<'m>) {
             self.engine.shared.workers.set(workers);
         }
 
@@ -376,14 +376,14 @@ async fn client_life(
     (shared, plan, options, [scratch, tables], leaves, seed): ClientArguments<'_>,
 ) -> Result<()> {
     let mut client = {
-        let mut record = shared.record.borrow_mut();
-        let regions = ClientRegions { leaves, record: &mut record, scratch };
+        let mut pairing_state = shared.pairing_state.borrow_mut();
+        let regions = ClientRegions { leaves, pairing_state: &mut pairing_state, scratch };
         Client::open(Pipe(shared), SliceStore::new(tables), plan, options, regions, seed).await?
     };
     loop {
         shared.traffic.set(client.traffic());
         let command = shared.next_command().await;
-        client.share(shared.workers.get());
+        client.use_workers(shared.workers.get());
         match command {
             Command::Prepare => client.prepare().await?,
             Command::Predict => {
@@ -400,7 +400,7 @@ async fn client_life(
             Command::Keep => client.keep().await?,
             Command::Close => return client.close().await,
         }
-        shared.left.set(client.left());
+        shared.left.set(client.remaining());
     }
 }
 
@@ -443,7 +443,7 @@ impl<'m> ClientEngine<'m> {
     /// # Errors
     /// [`Error::Option`] for options out of range.
     pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
-        Self::memory_on(Machine::THIS, plan, options, buffers)
+        Self::memory_on(TargetProfile::THIS, plan, options, buffers)
     }
 
     /// As [`ClientEngine::memory`], on another machine.
@@ -452,7 +452,7 @@ impl<'m> ClientEngine<'m> {
     /// As [`ClientEngine::memory`]; [`Error::Memory`] if the other machine cannot address that
     /// much.
     pub fn memory_on(
-        machine: Machine,
+        machine: TargetProfile,
         plan: &Plan<'_>,
         options: &Options,
         buffers: Buffers,
@@ -508,11 +508,11 @@ impl<'m> ClientEngine<'m> {
     ) -> Result<Self> {
         let ClientLayout { parts, regions, tables, future } =
             ClientLayout::take(&mut Space::carve(memory)?, &plan, &options, buffers)?;
-        let ClientRegions { leaves, record, scratch } = regions;
+        let ClientRegions { leaves, pairing_state, scratch } = regions;
         if let Some(pairing) = pairing {
-            pairing.load(Party::Client, &options, record, &mut [])?;
+            pairing.load(Party::Client, &options, pairing_state, &mut [])?;
         }
-        let shared = parts.share(record)?;
+        let shared = parts.share(pairing_state)?;
         let future = PlacedFuture::new(
             future,
             client_life((shared, plan, options, [scratch, tables], leaves, seed)),
@@ -653,7 +653,7 @@ impl<'m> ClientEngine<'m> {
 
     /// Predictions left in the stock.
     #[must_use]
-    pub fn left(&self) -> u32 {
+    pub fn remaining(&self) -> u32 {
         self.engine.shared.left.get()
     }
 
@@ -686,14 +686,14 @@ async fn server_life(
     (shared, prepared, options, leaves, key, scratch, seed): ServerArguments<'_>,
 ) -> Result<()> {
     let mut server = {
-        let mut record = shared.record.borrow_mut();
-        let regions = ServerRegions { leaves, record: &mut record, key, scratch };
+        let mut pairing_state = shared.pairing_state.borrow_mut();
+        let regions = ServerRegions { leaves, pairing_state: &mut pairing_state, key, scratch };
         Server::open(Pipe(shared), prepared, options, regions, seed).await?
     };
     shared.key.set(server.key());
     loop {
         shared.traffic.set(server.traffic());
-        server.share(shared.workers.get());
+        server.use_workers(shared.workers.get());
         match server.serve().await? {
             Event::Prepared => {}
             Event::Keep => shared.keep.set(true),
@@ -740,7 +740,7 @@ impl<'m> ServerEngine<'m> {
     /// # Errors
     /// [`Error::Option`] for options out of range.
     pub fn memory(plan: &Plan<'_>, options: &Options, buffers: Buffers) -> Result<usize> {
-        Self::memory_on(Machine::THIS, plan, options, buffers)
+        Self::memory_on(TargetProfile::THIS, plan, options, buffers)
     }
 
     /// As [`ServerEngine::memory`], on another machine.
@@ -749,7 +749,7 @@ impl<'m> ServerEngine<'m> {
     /// As [`ServerEngine::memory`]; [`Error::Memory`] if the other machine cannot address that
     /// much.
     pub fn memory_on(
-        machine: Machine,
+        machine: TargetProfile,
         plan: &Plan<'_>,
         options: &Options,
         buffers: Buffers,
@@ -815,11 +815,11 @@ impl<'m> ServerEngine<'m> {
             buffers,
             prepared.footprint(),
         )?;
-        let ServerRegions { leaves, record, key, scratch } = regions;
+        let ServerRegions { leaves, pairing_state, key, scratch } = regions;
         if let Some(pairing) = pairing {
-            pairing.load(Party::Server, &options, record, key)?;
+            pairing.load(Party::Server, &options, pairing_state, key)?;
         }
-        let shared = parts.share(record)?;
+        let shared = parts.share(pairing_state)?;
         let future = PlacedFuture::new(
             future,
             server_life((shared, prepared, options, leaves, key, scratch, seed)),

@@ -4,18 +4,18 @@ use super::channel::Channel;
 use super::store::Store;
 use super::{Options, Tables};
 use crate::error::{Error, Result};
-use crate::garble::{Circuit, Evaluator, Garbler, Shape, count, shapes};
+use crate::garble::{Circuit, Evaluator, Garbler, GateCounts, count, shapes};
 use crate::hash::{Block, Tmmo};
-use crate::machine::Machine;
+use crate::machine::TargetProfile;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::LANES;
 use crate::plan::Op;
-use crate::plan::nonlinear::{Gadget, LABEL_BYTES, Nonlinear};
+use crate::plan::nonlinear::{LABEL_BYTES, NonlinearCost, OpCircuit};
 use embedded_io_async::{Read, Write};
 
 /// Groups of OTs that it makes at once.
-const CHUNK: usize = Machine::THIS.groups;
+const CHUNK: usize = TargetProfile::THIS.groups;
 
 /// Scratch of either party for the OT extension.
 pub(crate) struct ExtendScratch<'a> {
@@ -83,14 +83,14 @@ pub(crate) async fn extend_client<IO: Read + Write>(
 ) -> Result<()> {
     let ExtendScratch { choices, corrections } =
         ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
-    let (ring, counts) = (u32::from(op.input().0), Nonlinear::of(op));
+    let (ring, counts) = (u32::from(op.input().0), NonlinearCost::of(op));
     let (neurons, steps) =
         if counts.products > 0 { (counts.products, 1) } else { (counts.neurons, counts.steps) };
     // A neuron's shares of its inputs, then of its output (none goes to the server in products and
     // argmax: no bits).
     let values = (0..neurons * (steps + 1)).map(|i| match (i / (steps + 1), i % (steps + 1)) {
         (n, step) if step == steps => (output(n), counts.colour_bits),
-        (n, step) => (input(Nonlinear::element(op, n, step)), ring),
+        (n, step) => (input(NonlinearCost::element(op, n, step)), ring),
     });
     let mut run = Choices::new(values);
     for labels in labels.chunks_mut(CHUNK * GROUP) {
@@ -128,13 +128,13 @@ pub(crate) async fn extend_server<IO: Read + Write>(
 }
 
 /// Most bytes of tables and labels that a party garbles or evaluates at once.
-const MOST_BYTES: usize = 1 << 20;
-/// Most records of a neuron that are made at once.
-const MOST_STEPS: usize = if cfg!(target_pointer_width = "64") { 64 } else { 1 };
+const MAX_BYTES: usize = 1 << 20;
+/// Most instances of a neuron that are made at once.
+const MAX_STEPS: usize = if cfg!(target_pointer_width = "64") { 64 } else { 1 };
 
-/// How a layer is cut: so many neurons at once, and of each all records or one.
+/// How a layer is cut: so many neurons at once, and of each all instances or one.
 #[derive(Clone, Copy)]
-struct Cut {
+struct ChunkPlan {
     lanes: usize,
     steps: usize,
     whole: bool,
@@ -142,25 +142,25 @@ struct Cut {
     bytes: (usize, usize),
 }
 
-impl Cut {
-    fn of(machine: Machine, counts: &Nonlinear) -> Self {
+impl ChunkPlan {
+    fn of(machine: TargetProfile, counts: &NonlinearCost) -> Self {
         let lanes = machine.lanes.min(counts.neurons).max(1);
         if counts.steps <= 1 {
-            return Self { lanes, steps: 1, whole: true, bytes: counts.widest_record };
+            return Self { lanes, steps: 1, whole: true, bytes: counts.widest_instance };
         }
-        // Neurons of several records follow each other whole on the wire.
+        // Neurons of several instances follow each other whole on the wire.
         let (tables, labels) = counts.neuron_bytes();
-        let lanes = lanes.min(MOST_BYTES / (tables + labels).max(1));
-        if counts.steps <= MOST_STEPS && lanes > 1 {
+        let lanes = lanes.min(MAX_BYTES / (tables + labels).max(1));
+        if counts.steps <= MAX_STEPS && lanes > 1 {
             Self { lanes, steps: counts.steps, whole: true, bytes: (tables, labels) }
         } else {
-            Self { lanes: 1, steps: 1, whole: false, bytes: counts.widest_record }
+            Self { lanes: 1, steps: 1, whole: false, bytes: counts.widest_instance }
         }
     }
 
-    /// Shapes of the records of a neuron, if all are made at once.
-    fn shapes(self, circuit: &impl Circuit) -> [Shape; MOST_STEPS] {
-        let mut known = [Shape::default(); MOST_STEPS];
+    /// Shapes of the instances of a neuron, if all are made at once.
+    fn shapes(self, circuit: &impl Circuit) -> [GateCounts; MAX_STEPS] {
+        let mut known = [GateCounts::default(); MAX_STEPS];
         if self.whole {
             known
                 .iter_mut()
@@ -170,12 +170,12 @@ impl Cut {
         known
     }
 
-    /// The shapes of the records that come next, if these are made one by one the `next`.
-    fn records(
+    /// The shapes of the instances that come next, if these are made one by one the `next`.
+    fn instances(
         self,
-        known: &mut [Shape; MOST_STEPS],
-        next: impl FnOnce() -> Shape,
-    ) -> Result<&[Shape]> {
+        known: &mut [GateCounts; MAX_STEPS],
+        next: impl FnOnce() -> GateCounts,
+    ) -> Result<&[GateCounts]> {
         if let (false, [known, ..]) = (self.whole, &mut known[..]) {
             *known = next();
         }
@@ -192,8 +192,9 @@ pub(crate) struct EvaluateScratch<'a> {
 }
 
 impl<'a> EvaluateScratch<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, counts: &Nonlinear) -> Result<Self> {
-        let Cut { lanes, bytes: (tables, labels), .. } = Cut::of(space.machine(), counts);
+    pub(crate) fn take(space: &mut Space<'a>, counts: &NonlinearCost) -> Result<Self> {
+        let ChunkPlan { lanes, bytes: (tables, labels), .. } =
+            ChunkPlan::of(space.machine(), counts);
         Ok(Self {
             tables: space.take(lanes * tables)?,
             labels: space.take(lanes * labels / LABEL_BYTES as usize)?,
@@ -202,9 +203,9 @@ impl<'a> EvaluateScratch<'a> {
     }
 }
 
-/// The sum of records' shapes.
-fn sum(records: &[Shape]) -> Shape {
-    records.iter().fold(Shape::default(), |sum, &record| sum + record)
+/// The sum of instances' shapes.
+fn sum(instances: &[GateCounts]) -> GateCounts {
+    instances.iter().fold(GateCounts::default(), |sum, &instance| sum + instance)
 }
 
 /// What a server sends of a layer.
@@ -223,7 +224,7 @@ pub(crate) struct Garbling<'s> {
     pub(crate) layer: u64,
 }
 
-/// Server: garbles and sends records, in the order of the wire: each record's tables, then its
+/// Server: garbles and sends instances, in the order of the wire: each instance's tables, then its
 /// labels, whichever of the two travel now. `decode`: permute bits, one word for each neuron,
 /// written when tables are made.
 pub(crate) async fn send<IO: Read + Write>(
@@ -235,22 +236,22 @@ pub(crate) async fn send<IO: Read + Write>(
     decode: &mut [u64],
     what: Send<'_>,
 ) -> Result<()> {
-    let counts = Nonlinear::of(op);
-    match Gadget::of(op).ok_or(Error::Internal)? {
-        Gadget::Neuron(circuit) => {
-            send_records::<_, _, LANES>(
+    let counts = NonlinearCost::of(op);
+    match OpCircuit::of(op).ok_or(Error::Internal)? {
+        OpCircuit::Neuron(circuit) => {
+            send_instances::<_, _, LANES>(
                 ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what,
             )
             .await
         }
-        Gadget::Max(circuit) => {
-            send_records::<_, _, LANES>(
+        OpCircuit::Max(circuit) => {
+            send_instances::<_, _, LANES>(
                 ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what,
             )
             .await
         }
-        Gadget::Argmax(circuit) => {
-            send_records::<_, _, 1>(
+        OpCircuit::Argmax(circuit) => {
+            send_instances::<_, _, 1>(
                 ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what,
             )
             .await?;
@@ -263,12 +264,12 @@ pub(crate) async fn send<IO: Read + Write>(
 }
 
 #[expect(clippy::too_many_arguments, reason = "those of send")]
-async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
+async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
     op: &Op,
     circuit: &C,
-    counts: &Nonlinear,
+    counts: &NonlinearCost,
     garbling: &Garbling<'_>,
     mut zero: &[Block],
     decode: &mut [u64],
@@ -277,7 +278,7 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
     let EvaluateScratch { tables, labels, .. } =
         EvaluateScratch::take(&mut Space::carve(scratch)?, counts)?;
     let garbler = Garbler::new(garbling.session, garbling.secret, garbling.delta, garbling.layer);
-    let cut = Cut::of(Machine::THIS, counts);
+    let cut = ChunkPlan::of(TargetProfile::THIS, counts);
     let mut known = cut.shapes(circuit);
     for first in (0..counts.neurons).step_by(cut.lanes) {
         let lanes = cut.lanes.min(counts.neurons - first);
@@ -291,8 +292,8 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
                     count(circuit, &mut state, step)
                 }
             };
-            let records = cut.records(&mut known, next)?;
-            let total = sum(records);
+            let instances = cut.instances(&mut known, next)?;
+            let total = sum(instances);
             let tables = tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
             let zero =
                 zero.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
@@ -316,15 +317,16 @@ async fn send_records<IO: Read + Write, C: Circuit, const L: usize>(
             };
             let mut tables = &tables[..];
             for neuron in first..first + lanes {
-                for (step, record) in (step..).zip(records) {
+                for (step, instance) in (step..).zip(instances) {
                     if what.tables {
-                        ch.put(tables.split_off(..record.table_bytes()).ok_or(Error::Internal)?)
+                        ch.put(tables.split_off(..instance.table_bytes()).ok_or(Error::Internal)?)
                             .await?;
                     }
-                    let bits = record.server_inputs as usize;
+                    let bits = instance.server_inputs as usize;
                     let labels = labels.get_mut(..bits).ok_or(Error::Internal)?;
-                    let share =
-                        *shares.get(Nonlinear::element(op, neuron, step)).ok_or(Error::Internal)?;
+                    let share = *shares
+                        .get(NonlinearCost::element(op, neuron, step))
+                        .ok_or(Error::Internal)?;
                     garbler.active_labels(
                         (neuron * counts.steps + step) as u64,
                         0,
@@ -359,7 +361,7 @@ pub(crate) async fn keep<IO: Read + Write>(
     op: &Op,
     store: &mut impl Store,
 ) -> Result<()> {
-    let counts = Nonlinear::of(op);
+    let counts = NonlinearCost::of(op);
     let EvaluateScratch { tables, .. } =
         EvaluateScratch::take(&mut Space::carve(scratch)?, &counts)?;
     let mut left = counts.table_bytes() + counts.decode_bytes;
@@ -391,19 +393,33 @@ pub(crate) async fn evaluate<'a, IO: Read + Write>(
     evaluation: &Evaluation<'_>,
     store: &mut impl Store,
 ) -> Result<&'a mut [u64]> {
-    let counts = Nonlinear::of(op);
+    let counts = NonlinearCost::of(op);
     let mut scratch = EvaluateScratch::take(&mut Space::carve(scratch)?, &counts)?;
-    match Gadget::of(op).ok_or(Error::Internal)? {
-        Gadget::Neuron(circuit) => {
-            evaluate_records::<_, _, LANES>(ch, &mut scratch, &circuit, &counts, evaluation, store)
-                .await?
+    match OpCircuit::of(op).ok_or(Error::Internal)? {
+        OpCircuit::Neuron(circuit) => {
+            evaluate_instances::<_, _, LANES>(
+                ch,
+                &mut scratch,
+                &circuit,
+                &counts,
+                evaluation,
+                store,
+            )
+            .await?
         }
-        Gadget::Max(circuit) => {
-            evaluate_records::<_, _, LANES>(ch, &mut scratch, &circuit, &counts, evaluation, store)
-                .await?
+        OpCircuit::Max(circuit) => {
+            evaluate_instances::<_, _, LANES>(
+                ch,
+                &mut scratch,
+                &circuit,
+                &counts,
+                evaluation,
+                store,
+            )
+            .await?
         }
-        Gadget::Argmax(circuit) => {
-            evaluate_records::<_, _, 1>(ch, &mut scratch, &circuit, &counts, evaluation, store)
+        OpCircuit::Argmax(circuit) => {
+            evaluate_instances::<_, _, 1>(ch, &mut scratch, &circuit, &counts, evaluation, store)
                 .await?;
             let mut decode = [0; size_of::<u64>()];
             match evaluation.tables {
@@ -416,23 +432,24 @@ pub(crate) async fn evaluate<'a, IO: Read + Write>(
     Ok(scratch.words)
 }
 
-async fn evaluate_records<IO: Read + Write, C: Circuit, const L: usize>(
+async fn evaluate_instances<IO: Read + Write, C: Circuit, const L: usize>(
     ch: &mut Channel<IO>,
     scratch: &mut EvaluateScratch<'_>,
     circuit: &C,
-    counts: &Nonlinear,
+    counts: &NonlinearCost,
     evaluation: &Evaluation<'_>,
     store: &mut impl Store,
 ) -> Result<()> {
     let evaluator = Evaluator::new(evaluation.session, evaluation.layer);
-    let cut = Cut::of(Machine::THIS, counts);
+    let cut = ChunkPlan::of(TargetProfile::THIS, counts);
     let (mut known, mut client) = (cut.shapes(circuit), evaluation.labels);
     for first in (0..counts.neurons).step_by(cut.lanes) {
         let lanes = cut.lanes.min(counts.neurons - first);
         let mut state = circuit.start();
         for step in (0..counts.steps).step_by(cut.steps) {
-            let records = cut.records(&mut known, || count(circuit, &mut state.clone(), step))?;
-            let total = sum(records);
+            let instances =
+                cut.instances(&mut known, || count(circuit, &mut state.clone(), step))?;
+            let total = sum(instances);
             let tables =
                 scratch.tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
             let server = scratch
@@ -446,7 +463,7 @@ async fn evaluate_records<IO: Read + Write, C: Circuit, const L: usize>(
                     store.read(tables)?;
                     get_blocks(ch, server).await?;
                 }
-                Tables::Streamed => get_records(ch, lanes, records, tables, server).await?,
+                Tables::Streamed => get_instances(ch, lanes, instances, tables, server).await?,
             }
             let colours = scratch.words.get_mut(first..first + lanes).ok_or(Error::Internal)?;
             let steps = step..step + cut.steps;
@@ -466,20 +483,20 @@ async fn evaluate_records<IO: Read + Write, C: Circuit, const L: usize>(
     Ok(())
 }
 
-/// Each record's tables, then its labels, of all lanes.
-async fn get_records<IO: Read + Write>(
+/// Each instance's tables, then its labels, of all lanes.
+async fn get_instances<IO: Read + Write>(
     ch: &mut Channel<IO>,
     lanes: usize,
-    records: &[Shape],
+    instances: &[GateCounts],
     mut tables: &mut [u8],
     mut labels: &mut [Block],
 ) -> Result<()> {
     for _ in 0..lanes {
-        for record in records {
-            ch.get(tables.split_off_mut(..record.table_bytes()).ok_or(Error::Internal)?).await?;
+        for instance in instances {
+            ch.get(tables.split_off_mut(..instance.table_bytes()).ok_or(Error::Internal)?).await?;
             get_blocks(
                 ch,
-                labels.split_off_mut(..record.server_inputs as usize).ok_or(Error::Internal)?,
+                labels.split_off_mut(..instance.server_inputs as usize).ok_or(Error::Internal)?,
             )
             .await?;
         }

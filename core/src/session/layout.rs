@@ -1,21 +1,21 @@
 //! Who needs how much memory: measured and carved by the same code.
 
-use super::pairing::{CLIENT_RECORD, SERVER_RECORD};
+use super::pairing::{CLIENT_STATE_BLOCKS, SERVER_STATE_BLOCKS};
 use super::triplets::{Footprint, Prepared};
 use super::{Options, Tables, compared, garbled, server, setup, triplets};
 use crate::compare;
 use crate::error::{Error, Result};
 use crate::hash::Block;
-use crate::machine::Machine;
+use crate::machine::TargetProfile;
 use crate::memory::{Space, wipe};
 use crate::ot::GROUP;
 use crate::params::{N, PRIMES};
-use crate::plan::nonlinear::Nonlinear;
+use crate::plan::nonlinear::NonlinearCost;
 use crate::plan::{Op, Plan};
 
 /// OTs of one prediction, every operation padded to whole groups.
 pub(crate) fn padded_ots(plan: &Plan<'_>, options: &Options) -> usize {
-    total(plan.ops().map(|op| Nonlinear::under(&op, options).groups() * GROUP))
+    total(plan.ops().map(|op| NonlinearCost::with_options(&op, options).groups() * GROUP))
 }
 
 /// OTs whose labels wait for their prediction: of the whole stock, or none where they are made just
@@ -31,21 +31,23 @@ fn kept_ots(plan: &Plan<'_>, options: &Options) -> usize {
 pub(crate) fn fresh_ots(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {
         Tables::Stored => 0,
-        Tables::Streamed => {
-            plan.ops().map(|op| Nonlinear::under(&op, options).groups() * GROUP).max().unwrap_or(0)
-        }
+        Tables::Streamed => plan
+            .ops()
+            .map(|op| NonlinearCost::with_options(&op, options).groups() * GROUP)
+            .max()
+            .unwrap_or(0),
     }
 }
 
 /// What one prediction uses up, operation by operation: its part of what was prepared, or the same
 /// place again where that is made just before use.
-pub(crate) struct Held<'m, T> {
+pub(crate) struct OpSlices<'m, T> {
     all: &'m mut [T],
     next: usize,
     again: bool,
 }
 
-impl<'m, T> Held<'m, T> {
+impl<'m, T> OpSlices<'m, T> {
     /// Of prediction `index`, each of which has `per`.
     pub(crate) const fn new(all: &'m mut [T], options: &Options, index: usize, per: usize) -> Self {
         match options.tables {
@@ -76,29 +78,33 @@ pub(crate) struct ClientRegions<'a, 'r> {
     /// Of the OT extension, which wipes them itself.
     pub(crate) leaves: &'a mut [Block],
     /// Of the pairing.
-    pub(crate) record: &'r mut [Block],
+    pub(crate) pairing_state: &'r mut [Block],
     pub(crate) scratch: &'a mut [u8],
 }
 
 impl<'a> ClientRegions<'a, 'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let leaves = space.take(options.repetition.leaves())?;
-        let record = space.take(CLIENT_RECORD)?;
+        let pairing_state = space.take(CLIENT_STATE_BLOCKS)?;
         let setup = setup::client_scratch(space.machine())?;
         let later = measure(space.machine(), |space| {
             ClientMemory::layout(space, plan, options).map(|_| ())
         })?;
-        Ok(Self { leaves, record, scratch: space.take(setup.max(later))? })
+        Ok(Self { leaves, pairing_state, scratch: space.take(setup.max(later))? })
     }
 }
 
 /// Bytes of either party's scratch for OTs, then for a circuit.
-pub(crate) fn workspace(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+pub(crate) fn workspace(
+    machine: TargetProfile,
+    plan: &Plan<'_>,
+    options: &Options,
+) -> Result<usize> {
     let mut most =
         measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?;
     let mut groups = 0;
     for op in plan.ops() {
-        let counts = Nonlinear::under(&op, options);
+        let counts = NonlinearCost::with_options(&op, options);
         groups = groups.max(counts.groups());
         if !op.is_linear() {
             most = most.max(measure(machine, |space| {
@@ -159,7 +165,7 @@ impl<'a> ClientMemory<'a> {
         Ok(Self {
             labels: space.take(kept_ots(plan, options))?,
             shares: space.take(stock.saturating_mul(plan.elements()))?,
-            compared: space.take(compared::records(plan, options))?,
+            compared: space.take(compared::element_states(plan, options))?,
             leaves: space.take(compared::leaves(plan, options))?,
             scratch: space.take(Self::scratch(space.machine(), plan, options)?)?,
         })
@@ -173,7 +179,7 @@ impl<'a> ClientMemory<'a> {
         wipe(self.scratch);
     }
 
-    fn scratch(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+    fn scratch(machine: TargetProfile, plan: &Plan<'_>, options: &Options) -> Result<usize> {
         let online =
             measure(machine, |space| ClientOnline::take(space, plan, options).map(|_| ()))?;
         Ok(online.max(Self::offline_scratch(machine, plan, options)?))
@@ -181,7 +187,7 @@ impl<'a> ClientMemory<'a> {
 
     /// Bytes of scratch that the offline phase uses.
     pub(crate) fn offline_scratch(
-        machine: Machine,
+        machine: TargetProfile,
         plan: &Plan<'_>,
         options: &Options,
     ) -> Result<usize> {
@@ -203,7 +209,7 @@ pub(crate) struct ServerRegions<'a, 'r> {
     /// Of the OT extension, which wipes them itself.
     pub(crate) leaves: &'a mut [Block],
     /// Of the pairing.
-    pub(crate) record: &'r mut [Block],
+    pub(crate) pairing_state: &'r mut [Block],
     /// The client's public key.
     pub(crate) key: &'a mut [i32],
     pub(crate) scratch: &'a mut [u8],
@@ -217,14 +223,14 @@ impl<'a> ServerRegions<'a, 'a> {
         footprint: Footprint,
     ) -> Result<Self> {
         let leaves = space.take(options.repetition.leaves())?;
-        let record = space.take(SERVER_RECORD)?;
+        let pairing_state = space.take(SERVER_STATE_BLOCKS)?;
         let key = space.take(PRIMES.len() * N)?;
         let setup =
             measure(space.machine(), |space| setup::ServerScratch::take(space).map(|_| ()))?;
         let later = measure(space.machine(), |space| {
             ServerMemory::layout(space, plan, options, footprint).map(|_| ())
         })?;
-        Ok(Self { leaves, record, key, scratch: space.take(setup.max(later))? })
+        Ok(Self { leaves, pairing_state, key, scratch: space.take(setup.max(later))? })
     }
 }
 
@@ -274,7 +280,7 @@ impl<'a> ServerMemory<'a> {
             total(plan.ops().map(|op| each(&op))).saturating_mul(stock)
         };
         let neurons = match options.tables {
-            Tables::Stored => sum(&|op| Nonlinear::under(op, options).neurons),
+            Tables::Stored => sum(&|op| NonlinearCost::with_options(op, options).neurons),
             Tables::Streamed => 0,
         };
         Ok(Self {
@@ -283,12 +289,14 @@ impl<'a> ServerMemory<'a> {
             masks: space
                 .take(sum(&|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
             products: space.take(match options.tables {
-                Tables::Stored => sum(&|op| Nonlinear::under(op, options).products),
-                Tables::Streamed => {
-                    plan.ops().map(|op| Nonlinear::under(&op, options).products).max().unwrap_or(0)
-                }
+                Tables::Stored => sum(&|op| NonlinearCost::with_options(op, options).products),
+                Tables::Streamed => plan
+                    .ops()
+                    .map(|op| NonlinearCost::with_options(&op, options).products)
+                    .max()
+                    .unwrap_or(0),
             })?,
-            compared: space.take(compared::records(plan, options))?,
+            compared: space.take(compared::element_states(plan, options))?,
             leaves: space.take(compared::leaves(plan, options))?,
             scratch: space.take(Self::scratch(space.machine(), plan, options, footprint)?)?,
         })
@@ -305,7 +313,7 @@ impl<'a> ServerMemory<'a> {
     }
 
     fn scratch(
-        machine: Machine,
+        machine: TargetProfile,
         plan: &Plan<'_>,
         options: &Options,
         footprint: Footprint,
@@ -318,7 +326,7 @@ impl<'a> ServerMemory<'a> {
 
     /// Bytes of scratch that the offline phase uses.
     pub(crate) fn offline_scratch(
-        machine: Machine,
+        machine: TargetProfile,
         plan: &Plan<'_>,
         options: &Options,
         footprint: Footprint,
@@ -352,7 +360,7 @@ impl Drop for ServerMemory<'_> {
 
 /// Bytes that `layout` takes on a machine.
 pub(crate) fn measure(
-    machine: Machine,
+    machine: TargetProfile,
     layout: impl FnOnce(&mut Space<'static>) -> Result<()>,
 ) -> Result<usize> {
     let mut space = Space::measure_on(machine);
@@ -366,14 +374,18 @@ pub(crate) fn measure(
 /// [`crate::Error::Option`] for options out of range, [`crate::Error::Memory`] if the size does not
 /// fit the address space.
 pub fn client_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-    client_memory_on(Machine::THIS, plan, options)
+    client_memory_on(TargetProfile::THIS, plan, options)
 }
 
 /// As [`client_memory`], on another machine.
 ///
 /// # Errors
 /// As [`client_memory`].
-pub fn client_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+pub fn client_memory_on(
+    machine: TargetProfile,
+    plan: &Plan<'_>,
+    options: &Options,
+) -> Result<usize> {
     options.check()?;
     measure(machine, |space| ClientRegions::take(space, plan, options).map(|_| ()))
 }
@@ -384,7 +396,7 @@ pub fn client_memory_on(machine: Machine, plan: &Plan<'_>, options: &Options) ->
 /// # Errors
 /// As [`client_memory`].
 pub fn server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-    session_memory_on(Machine::THIS, plan, options, Footprint::Fast)
+    session_memory_on(TargetProfile::THIS, plan, options, Footprint::Fast)
 }
 
 /// As [`server_memory`], of a server whose model is [`Prepared::small`].
@@ -392,7 +404,7 @@ pub fn server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
 /// # Errors
 /// As [`client_memory`].
 pub fn small_server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> {
-    small_server_memory_on(Machine::THIS, plan, options)
+    small_server_memory_on(TargetProfile::THIS, plan, options)
 }
 
 /// As [`small_server_memory`], on another machine.
@@ -400,7 +412,7 @@ pub fn small_server_memory(plan: &Plan<'_>, options: &Options) -> Result<usize> 
 /// # Errors
 /// As [`client_memory`].
 pub fn small_server_memory_on(
-    machine: Machine,
+    machine: TargetProfile,
     plan: &Plan<'_>,
     options: &Options,
 ) -> Result<usize> {
@@ -408,7 +420,7 @@ pub fn small_server_memory_on(
 }
 
 pub(crate) fn session_memory_on(
-    machine: Machine,
+    machine: TargetProfile,
     plan: &Plan<'_>,
     options: &Options,
     footprint: Footprint,
@@ -422,5 +434,5 @@ pub(crate) fn session_memory_on(
 /// # Errors
 /// As [`client_memory`].
 pub fn prepared_memory(plan: &Plan<'_>, stock: u32) -> Result<usize> {
-    measure(Machine::THIS, |space| Prepared::take(space, plan, stock).map(|_| ()))
+    measure(TargetProfile::THIS, |space| Prepared::take(space, plan, stock).map(|_| ()))
 }

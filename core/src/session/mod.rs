@@ -56,24 +56,24 @@ pub enum Activations {
     /// By garbled circuits: one round trip, most bytes.
     Garbled,
     /// By comparison with OTs ([`crate::compare`]) where there is one for the function and it saves
-    /// bytes: at least `2^worth` for each further round trip. So `worth` is the logarithm of
+    /// bytes: at least `2^log2_bytes_per_round` for each further round trip. So `log2_bytes_per_round` is the logarithm of
     /// what the link carries in one round trip's time.
     Compared {
-        /// At most [`MAX_WORTH`]; 0: whatever saves a byte.
-        worth: u8,
+        /// At most [`MAX_LOG2_BYTES_PER_ROUND`]; 0: whatever saves a byte.
+        log2_bytes_per_round: u8,
     },
 }
 
 /// Largest [`Activations::Compared`].
-pub const MAX_WORTH: u8 = 48;
+pub const MAX_LOG2_BYTES_PER_ROUND: u8 = 48;
 
 impl Activations {
-    /// As a number: 0 for [`Self::Garbled`], else 1 more than `worth`.
+    /// As a number: 0 for [`Self::Garbled`], else 1 more than `log2_bytes_per_round`.
     #[must_use]
     pub const fn code(self) -> u8 {
         match self {
             Self::Garbled => 0,
-            Self::Compared { worth } => worth.saturating_add(1),
+            Self::Compared { log2_bytes_per_round } => log2_bytes_per_round.saturating_add(1),
         }
     }
 
@@ -82,7 +82,7 @@ impl Activations {
     pub const fn from_code(code: u8) -> Self {
         match code {
             0 => Self::Garbled,
-            code => Self::Compared { worth: code - 1 },
+            code => Self::Compared { log2_bytes_per_round: code - 1 },
         }
     }
 }
@@ -109,12 +109,17 @@ impl Options {
     /// # Errors
     /// [`Error::Option`].
     pub const fn check(&self) -> Result<()> {
-        let worth = match self.activations {
+        let log2_bytes_per_round = match self.activations {
             Activations::Garbled => 0,
-            Activations::Compared { worth } if cfg!(feature = "compare") => worth,
+            Activations::Compared { log2_bytes_per_round } if cfg!(feature = "compare") => {
+                log2_bytes_per_round
+            }
             Activations::Compared { .. } => return Err(Error::Option),
         };
-        if self.stock == 0 || self.stock > MAX_STOCK || worth > MAX_WORTH {
+        if self.stock == 0
+            || self.stock > MAX_STOCK
+            || log2_bytes_per_round > MAX_LOG2_BYTES_PER_ROUND
+        {
             Err(Error::Option)
         } else {
             Ok(())

@@ -1,19 +1,19 @@
 //! Pairings: what set-up makes and both parties may keep, so that later sessions of theirs start
 //! without one.
 //!
-//! A session holds its pairing as a *record*, blocks in the caller's memory, and a server the
+//! A session holds its pairing as a *pairing_state*, blocks in the caller's memory, and a server the
 //! client's public key besides:
 //!
-//! | | record |
+//! | | pairing_state |
 //! |---|---|
 //! | client | id; seed of its lattice key and of the roots of its OT trees (2 blocks) |
 //! | server | id; `Δ`; seed of the client's public key (2 blocks); the 128 messages that it received in the base OTs |
 //!
-//! The id is the session key of the session that made the pairing. Neither record ever changes, so
+//! The id is the session key of the session that made the pairing. Neither pairing_state ever changes, so
 //! an old copy is as good as a new one: what must be fresh in a session comes from its nonces and
 //! seeds. A pairing outlives plans and models; it is bound to `k`.
 //!
-//! Exported: `magic (8) | version u16 | k u8 | five zeros | record | server: public key, 27 bits a
+//! Exported: `magic (8) | version u16 | k u8 | five zeros | pairing_state | server: public key, 27 bits a
 //! coefficient | SHA-256 of all that`. The digest tells damage, not forgery.
 
 use super::Options;
@@ -31,10 +31,10 @@ use zeroize::Zeroize as _;
 /// Names a pairing. Public; not zero.
 pub type PairingId = [u8; 16];
 
-/// Blocks of a client's record.
-pub(crate) const CLIENT_RECORD: usize = 3;
-/// Blocks of a server's record.
-pub(crate) const SERVER_RECORD: usize = 4 + KAPPA;
+/// Blocks of a client's pairing_state.
+pub(crate) const CLIENT_STATE_BLOCKS: usize = 3;
+/// Blocks of a server's pairing_state.
+pub(crate) const SERVER_STATE_BLOCKS: usize = 4 + KAPPA;
 
 const HEADER: usize = 16;
 const DIGEST: usize = 32;
@@ -65,11 +65,11 @@ impl Party {
         }
     }
 
-    const fn record_bytes(self) -> usize {
+    const fn state_bytes(self) -> usize {
         size_of::<Block>()
             * match self {
-                Self::Client => CLIENT_RECORD,
-                Self::Server => SERVER_RECORD,
+                Self::Client => CLIENT_STATE_BLOCKS,
+                Self::Server => SERVER_STATE_BLOCKS,
             }
     }
 
@@ -82,7 +82,7 @@ impl Party {
     }
 
     const fn bytes(self) -> usize {
-        HEADER + self.record_bytes() + self.limbs() * LIMB_BYTES + DIGEST
+        HEADER + self.state_bytes() + self.limbs() * LIMB_BYTES + DIGEST
     }
 }
 
@@ -92,7 +92,7 @@ pub struct Pairing<'b> {
     party: Party,
     repetition: Repetition,
     id: PairingId,
-    record: &'b [u8],
+    pairing_state: &'b [u8],
     key: &'b [u8],
 }
 
@@ -124,16 +124,16 @@ impl<'b> Pairing<'b> {
             return Err(PlanFault::Digest);
         }
         let (header, body) = content.split_first_chunk::<HEADER>().ok_or(PlanFault::Truncated)?;
-        let (record, key) =
-            body.split_at_checked(party.record_bytes()).ok_or(PlanFault::Truncated)?;
+        let (pairing_state, key) =
+            body.split_at_checked(party.state_bytes()).ok_or(PlanFault::Truncated)?;
         let [.., k, 0, 0, 0, 0, 0] = *header else { return Err(PlanFault::Field) };
         let repetition = Repetition::from_k(k).ok_or(PlanFault::Field)?;
-        let (id, secrets) = record.split_first_chunk::<16>().ok_or(PlanFault::Truncated)?;
+        let (id, secrets) = pairing_state.split_first_chunk::<16>().ok_or(PlanFault::Truncated)?;
         let odd_delta = party == Party::Client || secrets.first().is_some_and(|low| low & 1 == 1);
         if *id == [0; 16] || !odd_delta || !unpack_key(key, |_| ()) {
             return Err(PlanFault::Field);
         }
-        Ok(Self { party, repetition, id: *id, record, key })
+        Ok(Self { party, repetition, id: *id, pairing_state, key })
     }
 
     /// Whose half it is.
@@ -154,12 +154,12 @@ impl<'b> Pairing<'b> {
         self.repetition
     }
 
-    /// Loads a session's record and the peer's public key (empty at a client).
+    /// Loads a session's pairing_state and the peer's public key (empty at a client).
     pub(crate) fn load(
         &self,
         party: Party,
         options: &Options,
-        record: &mut [Block],
+        pairing_state: &mut [Block],
         key: &mut [i32],
     ) -> Result<()> {
         if self.party != party {
@@ -168,7 +168,7 @@ impl<'b> Pairing<'b> {
         if self.repetition != options.repetition {
             return Err(Error::Option);
         }
-        for (block, &bytes) in record.iter_mut().zip(self.record.as_chunks().0) {
+        for (block, &bytes) in pairing_state.iter_mut().zip(self.pairing_state.as_chunks().0) {
             *block = Block::from_le_bytes(bytes);
         }
         let mut slots = key.iter_mut();
@@ -205,24 +205,23 @@ fn unpack_key(key: &[u8], mut each: impl FnMut(i32)) -> bool {
 pub(crate) fn export(
     party: Party,
     repetition: Repetition,
-    record: &[Block],
+    pairing_state: &[Block],
     key: &[i32],
     out: &mut [u8],
 ) -> Result<usize> {
-    if record.first().is_none_or(|&id| id == 0) || key.len() != party.limbs() * N {
+    if pairing_state.first().is_none_or(|&id| id == 0) || key.len() != party.limbs() * N {
         return Err(Error::State);
     }
     let (need, got) = (party.bytes(), out.len());
     let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
     let (content, digest) = out.split_last_chunk_mut::<DIGEST>().ok_or(Error::Internal)?;
     let (header, body) = content.split_first_chunk_mut::<HEADER>().ok_or(Error::Internal)?;
-    let (blocks, packed) =
-        body.split_at_mut_checked(party.record_bytes()).ok_or(Error::Internal)?;
+    let (blocks, packed) = body.split_at_mut_checked(party.state_bytes()).ok_or(Error::Internal)?;
     let version = VERSION.to_le_bytes();
     let fields =
         party.magic().into_iter().chain(version).chain([repetition.k() as u8]).chain([0; 5]);
     header.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
-    for (bytes, block) in blocks.as_chunks_mut().0.iter_mut().zip(record) {
+    for (bytes, block) in blocks.as_chunks_mut().0.iter_mut().zip(pairing_state) {
         *bytes = block.to_le_bytes();
     }
     let mut values = [0; GROUP];
@@ -234,7 +233,7 @@ pub(crate) fn export(
     Ok(need)
 }
 
-/// A seed as two blocks of a record.
+/// A seed as two blocks of a pairing_state.
 pub(crate) fn to_blocks(seed: &Seed) -> [Block; 2] {
     let half =
         |bytes: &[u8]| bytes.iter().rev().fold(0, |block, &byte| block << 8 | Block::from(byte));
@@ -242,7 +241,7 @@ pub(crate) fn to_blocks(seed: &Seed) -> [Block; 2] {
     [half(low), half(high)]
 }
 
-/// The seed in two blocks of a record.
+/// The seed in two blocks of a pairing_state.
 pub(crate) fn to_seed(blocks: &[Block; 2]) -> Seed {
     let mut seed = Seed([0; 32]);
     for (bytes, block) in seed.0.as_chunks_mut().0.iter_mut().zip(blocks) {
@@ -251,11 +250,11 @@ pub(crate) fn to_seed(blocks: &[Block; 2]) -> Seed {
     seed
 }
 
-/// A record; wiped on drop.
+/// A pairing_state; wiped on drop.
 #[derive(Default)]
-pub(crate) struct Record<'a>(pub(crate) &'a mut [Block]);
+pub(crate) struct PairingState<'a>(pub(crate) &'a mut [Block]);
 
-impl Drop for Record<'_> {
+impl Drop for PairingState<'_> {
     fn drop(&mut self) {
         self.0.zeroize();
     }

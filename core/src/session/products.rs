@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::ot::product::{client_product, correction_width, server_product};
 use crate::plan::Step;
-use crate::plan::nonlinear::Nonlinear;
+use crate::plan::nonlinear::NonlinearCost;
 use crate::ring::Modulus;
 use crate::rng::Prg;
 use crate::wire::{Packer, Tag, packed_len, unpack_widths};
@@ -18,7 +18,7 @@ use embedded_io_async::{Read, Write};
 /// Most corrections of one product: one for each bit of the ring.
 const WIDEST: usize = crate::params::MAX_RING_BITS as usize;
 /// Most bytes of the corrections of one product.
-const MOST_BYTES: usize = (WIDEST * (WIDEST + 1) / 2).div_ceil(8);
+const MAX_BYTES: usize = (WIDEST * (WIDEST + 1) / 2).div_ceil(8);
 
 /// First tweak of product `element` of `layer`; a layer never repeats in a session. Tweaks of trees
 /// have bit 127 set.
@@ -31,7 +31,7 @@ const fn tweak(layer: u64, element: usize) -> u128 {
 pub(crate) async fn server<IO: Read + Write>(
     ch: &mut Channel<IO>,
     ring: Modulus,
-    counts: &Nonlinear,
+    counts: &NonlinearCost,
     layer: u64,
     hash: &Tmmo,
     delta: Block,
@@ -39,7 +39,7 @@ pub(crate) async fn server<IO: Read + Write>(
     random: &mut Prg,
     keep: &mut [[u64; 2]],
 ) -> Result<()> {
-    let (mut corrections, mut bytes) = ([0; WIDEST], [0; MOST_BYTES]);
+    let (mut corrections, mut bytes) = ([0; WIDEST], [0; MAX_BYTES]);
     let width = ring.bits() as usize;
     let corrections = corrections.get_mut(..width).ok_or(Error::Internal)?;
     let bytes = bytes.get_mut(..counts.product_bytes).ok_or(Error::Internal)?;
@@ -65,13 +65,13 @@ pub(crate) async fn server<IO: Read + Write>(
 pub(crate) async fn client<IO: Read + Write>(
     ch: &mut Channel<IO>,
     ring: Modulus,
-    counts: &Nonlinear,
+    counts: &NonlinearCost,
     layer: u64,
     hash: &Tmmo,
     labels: &mut [Block],
     factor: impl Fn(usize) -> u64,
 ) -> Result<()> {
-    let (mut corrections, mut bytes) = ([0; WIDEST], [0; MOST_BYTES]);
+    let (mut corrections, mut bytes) = ([0; WIDEST], [0; MAX_BYTES]);
     let width = ring.bits() as usize;
     let corrections = corrections.get_mut(..width).ok_or(Error::Internal)?;
     let bytes = bytes.get_mut(..counts.product_bytes).ok_or(Error::Internal)?;
@@ -138,7 +138,7 @@ pub(crate) async fn client_online<IO: Read + Write>(
     ch: &mut Channel<IO>,
     ring: Modulus,
     step: &Step,
-    counts: &Nonlinear,
+    counts: &NonlinearCost,
     labels: &mut [Block],
     share: impl Fn(usize) -> u64,
 ) -> Result<()> {

@@ -1,19 +1,19 @@
 //! The server: holds a network, learns nothing of the input.
 
 use super::channel::{Channel, Traffic};
-use super::client::{layer, session_key};
-use super::compared::Layer;
+use super::client::{op_instance, session_key};
+use super::compared::OpContext;
 use super::garbled::{self, Garbling, Send};
-use super::layout::{Held, ServerMemory, ServerRegions, fresh_ots, padded_ots, workspace};
-use super::pairing::{self, Pairing, Party, Record};
+use super::layout::{OpSlices, ServerMemory, ServerRegions, fresh_ots, padded_ots, workspace};
+use super::pairing::{self, Pairing, PairingState, Party};
 use super::setup::{self, Secrets};
-use super::triplets::{self, Multiplication, Prepared};
+use super::triplets::{self, EvaluateLayer, Prepared};
 use super::{Options, Tables, compared, products};
-use crate::compare::Compared;
+use crate::compare::OtActivation;
 use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::PublicKey;
-use crate::machine::Machine;
+use crate::machine::TargetProfile;
 use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
@@ -21,7 +21,7 @@ use crate::plan::cost::{
     WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes,
     server_message_bytes, tables_bytes,
 };
-use crate::plan::nonlinear::Nonlinear;
+use crate::plan::nonlinear::NonlinearCost;
 use crate::plan::{Op, Plan};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
@@ -59,16 +59,16 @@ pub struct Server<'a, IO> {
     key: PublicKey<'a>,
     memory: ServerMemory<'a>,
     /// Of the pairing; empty where the engine holds it.
-    record: Record<'a>,
+    pairing_state: PairingState<'a>,
     stocks: u64,
-    left: u32,
+    remaining: u32,
     closed: bool,
 }
 
 impl<IO> Server<'_, IO> {
     fn wipe(&mut self) {
         self.memory.wipe();
-        self.left = 0;
+        self.remaining = 0;
         self.closed = true;
     }
 }
@@ -87,8 +87,11 @@ pub(crate) struct OnlineScratch<'a> {
 impl<'a> OnlineScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let workspace = workspace(space.machine(), plan, options)?;
-        let neurons =
-            plan.ops().map(|op| Nonlinear::under(&op, options).neurons).max().unwrap_or(0);
+        let neurons = plan
+            .ops()
+            .map(|op| NonlinearCost::with_options(&op, options).neurons)
+            .max()
+            .unwrap_or(0);
         Ok(Self {
             tensors: space.take(plan.elements())?,
             labels: space.take(fresh_ots(plan, options))?,
@@ -114,7 +117,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         seed: Seed,
     ) -> Result<Self> {
         let regions = Self::regions(prepared, &options, memory)?;
-        Self::recorded(io, prepared, options, regions, seed).await
+        Self::with_state(io, prepared, options, regions, seed).await
     }
 
     /// Handshake only: goes on with a pairing that [`Server::export`] wrote, whose [`Pairing::id`]
@@ -133,8 +136,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         pairing: &Pairing<'_>,
     ) -> Result<Self> {
         let regions = Self::regions(prepared, &options, memory)?;
-        pairing.load(Party::Server, &options, regions.record, regions.key)?;
-        Self::recorded(io, prepared, options, regions, seed).await
+        pairing.load(Party::Server, &options, regions.pairing_state, regions.key)?;
+        Self::with_state(io, prepared, options, regions, seed).await
     }
 
     /// Its memory, once it is clear that the options are those of the prepared model.
@@ -155,22 +158,22 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         )
     }
 
-    /// As [`Server::open`], with the record in the session.
-    async fn recorded(
+    /// As [`Server::open`], with the pairing_state in the session.
+    async fn with_state(
         io: IO,
         prepared: &'a Prepared<'a>,
         options: Options,
         regions: ServerRegions<'a, 'a>,
         seed: Seed,
     ) -> Result<Self> {
-        let ServerRegions { leaves, record, key, scratch } = regions;
-        let record = Record(record);
-        let regions = ServerRegions { leaves, record: record.0, key, scratch };
+        let ServerRegions { leaves, pairing_state, key, scratch } = regions;
+        let pairing_state = PairingState(pairing_state);
+        let regions = ServerRegions { leaves, pairing_state: pairing_state.0, key, scratch };
         let server = Self::open(io, prepared, options, regions, seed).await?;
-        Ok(Self { record, ..server })
+        Ok(Self { pairing_state, ..server })
     }
 
-    /// Handshake, and set-up unless record and key hold a pairing already. They do in the end.
+    /// Handshake, and set-up unless pairing_state and key hold a pairing already. They do in the end.
     pub(super) async fn open(
         io: IO,
         prepared: &'a Prepared<'a>,
@@ -178,17 +181,19 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         regions: ServerRegions<'a, '_>,
         seed: Seed,
     ) -> Result<Self> {
-        let ServerRegions { leaves, record, key, scratch: memory } = regions;
+        let ServerRegions { leaves, pairing_state, key, scratch: memory } = regions;
         let mut ch = Channel::new(io);
         let plan = prepared.model().plan();
         let secrets = Secrets::new(&seed);
-        match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, memory, record).await {
+        match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, memory, pairing_state)
+            .await
+        {
             Ok((hash, sender, key)) => {
                 let mut memory = ServerMemory::carve(memory, plan, &options, prepared.footprint())?;
                 let backward =
                     Receiver::empty(options.repetition, core::mem::take(&mut memory.leaves));
                 let own_labels = Tmmo::new(secrets.labels.stream(Domain::Label, 1).next_u128());
-                let record = Record::default();
+                let pairing_state = PairingState::default();
                 Ok(Self {
                     ch,
                     prepared,
@@ -201,15 +206,15 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     workers: Workers::OWN,
                     key,
                     memory,
-                    record,
+                    pairing_state,
                     stocks: 0,
-                    left: 0,
+                    remaining: 0,
                     closed: false,
                 })
             }
             Err(error) => {
                 wipe(memory);
-                wipe(record);
+                wipe(pairing_state);
                 ch.abort(error).await;
                 Err(error)
             }
@@ -231,7 +236,13 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         if self.closed {
             return Err(Error::Closed);
         }
-        pairing::export(Party::Server, self.options.repetition, self.record.0, self.key.b, out)
+        pairing::export(
+            Party::Server,
+            self.options.repetition,
+            self.pairing_state.0,
+            self.key.b,
+            out,
+        )
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a different thing")]
@@ -243,7 +254,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         leaves: &'a mut [Block],
         key: &'a mut [i32],
         scratch: &mut [u8],
-        record: &mut [Block],
+        pairing_state: &mut [Block],
     ) -> Result<(Tmmo, Sender<'a>, PublicKey<'a>)> {
         let mut hello = [0; HELLO_BYTES];
         loop {
@@ -266,7 +277,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         if hello.options != *options {
             return Err(Error::Refused);
         }
-        let pairing = record.first().copied().filter(|&id| id != 0);
+        let pairing = pairing_state.first().copied().filter(|&id| id != 0);
         if hello.pairing != pairing.map(Block::to_le_bytes) {
             return Err(Error::UnknownPairing);
         }
@@ -280,22 +291,30 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         ch.send(Tag::Welcome, &welcome).await?;
         if pairing.is_some() {
             let (sender, key) =
-                setup::resume_server(&hash, options.repetition, leaves, key, record)?;
+                setup::resume_server(&hash, options.repetition, leaves, key, pairing_state)?;
             return Ok((hash, sender, key));
         }
-        let (sender, key) =
-            setup::server(ch, scratch, secrets, &hash, options.repetition, leaves, key, record)
-                .await?;
-        if let Some(id) = record.first_mut() {
+        let (sender, key) = setup::server(
+            ch,
+            scratch,
+            secrets,
+            &hash,
+            options.repetition,
+            leaves,
+            key,
+            pairing_state,
+        )
+        .await?;
+        if let Some(id) = pairing_state.first_mut() {
             *id = session;
         }
         Ok((hash, sender, key))
     }
 
     /// Shares the work of what follows with these. Bytes and results are the same.
-    pub const fn share(&mut self, workers: Workers<'a>) {
-        self.sender.share(workers);
-        self.backward.share(workers);
+    pub const fn use_workers(&mut self, workers: Workers<'a>) {
+        self.sender.use_workers(workers);
+        self.backward.use_workers(workers);
         self.workers = workers;
     }
 
@@ -335,10 +354,10 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         if tag == Tag::Prepare as u8 {
             Channel::<IO>::check(Tag::Prepare, 0, tag, length)?;
             self.ch.finish().await?;
-            self.left = 0;
+            self.remaining = 0;
             self.offline().await?;
             self.stocks += 1;
-            self.left = self.options.stock;
+            self.remaining = self.options.stock;
             Ok(Event::Prepared)
         } else if tag == Tag::Keep as u8 {
             Channel::<IO>::check(Tag::Keep, 0, tag, length)?;
@@ -353,10 +372,10 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let index = self
                 .options
                 .stock
-                .checked_sub(self.left)
+                .checked_sub(self.remaining)
                 .filter(|&i| i < self.options.stock)
                 .ok_or(Error::Exhausted)?;
-            self.left -= 1;
+            self.remaining -= 1;
             self.online(index as usize).await?;
             Ok(Event::Predicted)
         }
@@ -395,7 +414,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 *u = ring.reduce(random.next_u64());
             }
             let seed = seed.derive(number as u64 + 1);
-            let multiplication = Multiplication {
+            let evaluate = EvaluateLayer {
                 key,
                 seed: &seed,
                 tile,
@@ -403,7 +422,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 masks: own,
                 workers: *workers,
             };
-            triplets::server(ch, scratch, &multiplication).await?;
+            triplets::server(ch, scratch, &evaluate).await?;
         }
 
         let mut space = Space::carve(scratch)?;
@@ -429,16 +448,16 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 .await?;
             }
             let mut labels = &mut labels[..];
-            let mut elements = Held::new(elements, options, 0, 0);
+            let mut elements = OpSlices::new(elements, options, 0, 0);
             let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
             for prediction in stored {
                 for (number, op) in plan.ops().enumerate() {
                     #[cfg(feature = "compare")]
-                    if let Some(compared) = Compared::of(&op, options) {
-                        let layer = Layer {
+                    if let Some(compared) = OtActivation::of(&op, options) {
+                        let layer = OpContext {
                             op: &op,
                             compared: &compared,
-                            layer: layer(first + prediction as u64, number),
+                            layer: op_instance(first + prediction as u64, number),
                             hash,
                             options,
                             plan,
@@ -449,7 +468,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                         continue;
                     }
                     let own = labels
-                        .split_off_mut(..Nonlinear::under(&op, options).groups() * GROUP)
+                        .split_off_mut(..NonlinearCost::with_options(&op, options).groups() * GROUP)
                         .ok_or(Error::Internal)?;
                     garbled::extend_server(ch, workspace, options, sender, own).await?;
                 }
@@ -463,16 +482,16 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             ch.put(bytemuck::cast_slice(base)).await?;
             let (mut labels, mut decode, mut products) =
                 (&labels[..], &mut decode[..], &mut products[..]);
-            let mut elements = Held::new(elements, options, 0, 0);
+            let mut elements = OpSlices::new(elements, options, 0, 0);
             let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
             for prediction in stored {
                 for (number, op) in plan.ops().enumerate() {
                     #[cfg(feature = "compare")]
-                    if let Some(compared) = Compared::of(&op, options) {
-                        let layer = Layer {
+                    if let Some(compared) = OtActivation::of(&op, options) {
+                        let layer = OpContext {
                             op: &op,
                             compared: &compared,
-                            layer: layer(first + prediction as u64, number),
+                            layer: op_instance(first + prediction as u64, number),
                             hash,
                             options,
                             plan,
@@ -489,9 +508,9 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                             .await?;
                         continue;
                     }
-                    let counts = Nonlinear::under(&op, options);
+                    let counts = NonlinearCost::with_options(&op, options);
                     let own = labels.split_off(..counts.groups() * GROUP).ok_or(Error::Internal)?;
-                    let layer = layer(first + prediction as u64, number);
+                    let layer = op_instance(first + prediction as u64, number);
                     if counts.products > 0 {
                         let ring = Modulus::Bits(op.input().0);
                         let keep =
@@ -534,7 +553,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             ch.flush().await?;
         }
         wipe_first(
-            ServerMemory::offline_scratch(Machine::THIS, plan, options, prepared.footprint())?,
+            ServerMemory::offline_scratch(
+                TargetProfile::THIS,
+                plan,
+                options,
+                prepared.footprint(),
+            )?,
             scratch,
         );
         Ok(())
@@ -576,17 +600,20 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
 
         let ots = padded_ots(plan, options);
         let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
-        let mut labels = Held::new(labels, options, index, ots);
-        let neurons: usize = plan.ops().map(|op| Nonlinear::under(&op, options).neurons).sum();
+        let mut labels = OpSlices::new(labels, options, index, ots);
+        let neurons: usize =
+            plan.ops().map(|op| NonlinearCost::with_options(&op, options).neurons).sum();
         let mut decode = match options.tables {
             Tables::Stored => {
                 decode.get_mut(index * neurons..(index + 1) * neurons).ok_or(Error::Internal)?
             }
             Tables::Streamed => &mut [],
         };
-        let per: usize = plan.ops().map(|op| Nonlinear::under(&op, options).products).sum();
-        let mut products = Held::new(products, options, index, per);
-        let mut elements = Held::new(elements, options, index, compared::elements(plan, options));
+        let per: usize =
+            plan.ops().map(|op| NonlinearCost::with_options(&op, options).products).sum();
+        let mut products = OpSlices::new(products, options, index, per);
+        let mut elements =
+            OpSlices::new(elements, options, index, compared::elements(plan, options));
         // Factors of products that are made now.
         let mut random =
             secrets.later.derive(*stocks - 1).derive(0).stream(Domain::Mask, index as u64);
@@ -596,14 +623,14 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             let op = step.op;
             let (ring, ring_out) = (Modulus::Bits(op.input().0), Modulus::Bits(op.output().0));
             let (len, len_out) = (op.input().1 as usize, op.output().1 as usize);
-            let counts = Nonlinear::under(&op, options);
+            let counts = NonlinearCost::with_options(&op, options);
             let own = labels.take(counts.groups() * GROUP)?;
             #[cfg(feature = "compare")]
-            if let Some(compared) = Compared::of(&op, options) {
-                let layer = Layer {
+            if let Some(compared) = OtActivation::of(&op, options) {
+                let layer = OpContext {
                     op: &op,
                     compared: &compared,
-                    layer: layer(prediction, step.number),
+                    layer: op_instance(prediction, step.number),
                     hash,
                     options,
                     plan,
@@ -617,7 +644,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     ch.finish().await?;
                 }
                 for stage in compared.stages() {
-                    for message in 0..stage.method.rounds() {
+                    for message in 0..stage.protocol.rounds() {
                         ch.begin(Tag::Compare, server_message_bytes(&op, &stage, message, options))
                             .await?;
                         if streamed && stage.first == 0 && message == 0 {
@@ -670,7 +697,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                         *y = ring.add(*y, u);
                     }
                 }
-                Op::SumPool { .. } | Op::Arrange { .. } | Op::Offset { .. } => {
+                Op::SumPool { .. } | Op::StridedAdd { .. } | Op::Offset { .. } => {
                     step.compute(tensors)?;
                     if let Some(constants) = layer_of {
                         constants.add_biases(step.split(tensors)?.1);
@@ -685,7 +712,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                             fresh_decode.get_mut(..counts.neurons).ok_or(Error::Internal)?
                         }
                     };
-                    let layer = layer(prediction, step.number);
+                    let layer = op_instance(prediction, step.number);
                     let garbling = Garbling {
                         session: hash,
                         secret: own_labels,
@@ -717,7 +744,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     ch.begin(Tag::Opening, opening_bytes(&op, options)).await?;
                     let keep = products.take(counts.products)?;
                     if options.tables == Tables::Streamed {
-                        let layer = layer(prediction, step.number);
+                        let layer = op_instance(prediction, step.number);
                         products::server(
                             ch,
                             ring,
@@ -733,7 +760,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     }
                     products::server_online(ch, ring, &step, keep, tensors).await?;
                 }
-                Op::Open { .. } => {
+                Op::Reveal { .. } => {
                     let x = tensors.get(step.from..step.from + len).ok_or(Error::Internal)?;
                     ch.begin(Tag::Output, packed_len(len as u64, ring.bits())).await?;
                     ch.put_values(len, ring.bits(), |i| x.get(i).map_or(0, |&x| ring.reduce(x)))

@@ -12,10 +12,10 @@ use crate::error::{Error, Result};
 use crate::hash::{Block, Tmmo};
 use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::encrypt::Mask;
-use crate::lattice::evaluate::Fresh;
+use crate::lattice::evaluate::CiphertextRandomness;
 use crate::lattice::rescale::{Basis, Fraction};
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
-use crate::machine::Machine;
+use crate::machine::TargetProfile;
 use crate::memory::{Space, wipe_first};
 use crate::ot::{Receiver, Repetition, Sender};
 use crate::params::{KAPPA, LIMB_BITS, N, PRIMES, SLOT_PRIME};
@@ -98,7 +98,7 @@ impl<'a> KeyScratch<'a> {
 }
 
 /// Bytes of the client's scratch.
-pub(crate) fn client_scratch(machine: Machine) -> Result<usize> {
+pub(crate) fn client_scratch(machine: TargetProfile) -> Result<usize> {
     Ok(measure(machine, |space| AnswerScratch::take(space).map(|_| ()))?
         .max(measure(machine, |space| KeyScratch::take(space).map(|_| ()))?))
 }
@@ -230,7 +230,7 @@ pub(crate) async fn client<'a, IO: Read + Write>(
 ) -> Result<Receiver<'a>> {
     let AnswerScratch { messages, poly, sums } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
     let receiver = Receiver::new(repetition, &mut secrets.roots(), hash, hash, leaves, messages)?;
-    let fresh = Fresh { seed: &secrets.fresh, number: 0, flood: LEVEL.flood };
+    let fresh = CiphertextRandomness { seed: &secrets.fresh, number: 0, flood: LEVEL.flood };
     let mut answer = Answer { messages, poly, sums, basis: Basis::new(LEVEL.limbs), fresh };
 
     ch.expect(Tag::ServerKeys, 32 + 2 * polynomial_bytes()).await?;
@@ -245,7 +245,7 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     put_rounded(ch, answer.sums, BASE_OT_BITS.0).await?;
     ch.end().await?;
 
-    wipe_first(client_scratch(Machine::THIS)?, scratch);
+    wipe_first(client_scratch(TargetProfile::THIS)?, scratch);
     let KeyScratch { secret, poly, noise } = KeyScratch::take(&mut Space::carve(scratch)?)?;
     encrypt::noise(&secrets.noise, 0, noise);
     ch.begin(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
@@ -282,7 +282,7 @@ struct Answer<'s> {
     poly: &'s mut [i32],
     sums: &'s mut [u32],
     basis: Basis,
-    fresh: Fresh<'s>,
+    fresh: CiphertextRandomness<'s>,
 }
 
 impl Answer<'_> {
@@ -346,7 +346,7 @@ impl Answer<'_> {
 }
 
 /// The server's set-up after the welcome. Returns the OT sender and the client's public key;
-/// `record` gets all but the id.
+/// `pairing_state` gets all but the id.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing")]
 pub(crate) async fn server<'a, IO: Read + Write>(
     ch: &mut Channel<IO>,
@@ -356,11 +356,11 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     repetition: Repetition,
     leaves: &'a mut [Block],
     key: &'a mut [i32],
-    record: &mut [Block],
+    pairing_state: &mut [Block],
 ) -> Result<(Sender<'a>, PublicKey<'a>)> {
     let ServerScratch { a, b, noise, c0, c1, residues } =
         ServerScratch::take(&mut Space::carve(scratch)?)?;
-    let [_, delta, rest @ ..] = record else { return Err(Error::Internal) };
+    let [_, delta, rest @ ..] = pairing_state else { return Err(Error::Internal) };
     let (key_seed, received) = rest.split_first_chunk_mut().ok_or(Error::Internal)?;
     *delta = secrets.labels.stream(Domain::Label, 0).next_u128() | 1;
 
@@ -429,15 +429,15 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     Ok((sender, PublicKey { seed, b: key }))
 }
 
-/// The server's half of a pairing, for another session: `record` and `key` are that pairing's.
+/// The server's half of a pairing, for another session: `pairing_state` and `key` are that pairing's.
 pub(crate) fn resume_server<'a>(
     hash: &Tmmo,
     repetition: Repetition,
     leaves: &'a mut [Block],
     key: &'a [i32],
-    record: &[Block],
+    pairing_state: &[Block],
 ) -> Result<(Sender<'a>, PublicKey<'a>)> {
-    let [id, delta, rest @ ..] = record else { return Err(Error::Internal) };
+    let [id, delta, rest @ ..] = pairing_state else { return Err(Error::Internal) };
     let (seed, received) = rest.split_first_chunk().ok_or(Error::Internal)?;
     let sender = Sender::new(repetition, *delta, received, &Tmmo::new(*id), hash, leaves)?;
     Ok((sender, PublicKey { seed: to_seed(seed), b: key }))

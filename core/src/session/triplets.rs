@@ -9,10 +9,10 @@ use crate::backend;
 use crate::error::{Error, Result};
 use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::encrypt::Mask;
-use crate::lattice::evaluate::Fresh;
+use crate::lattice::evaluate::CiphertextRandomness;
 use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
-use crate::machine::Machine;
+use crate::machine::TargetProfile;
 use crate::memory::{Space, wipe_first};
 use crate::model::{Layer, Model};
 use crate::params::N;
@@ -243,7 +243,7 @@ impl<'a> ManyScratch<'a> {
 }
 
 /// Bytes of the client's scratch for one layer.
-pub(crate) fn client_scratch(machine: Machine, tile: &Tile) -> Result<usize> {
+pub(crate) fn client_scratch(machine: TargetProfile, tile: &Tile) -> Result<usize> {
     let decrypt = if tile.most_results() <= decrypt::FEW {
         measure(machine, |space| FewScratch::take(space, tile).map(|_| ()))?
     } else {
@@ -294,7 +294,7 @@ impl<'s> Shares<'s> {
 }
 
 /// What a client needs for the triplets of one layer.
-pub(crate) struct Sharer<'s> {
+pub(crate) struct EncryptInputs<'s> {
     pub(crate) key: &'s SecretKey,
     /// Fresh for this layer and stock.
     pub(crate) seed: &'s Seed,
@@ -307,12 +307,12 @@ pub(crate) struct Sharer<'s> {
 pub(crate) async fn client<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
-    sharer: &Sharer<'_>,
+    inputs: &EncryptInputs<'_>,
     shares: &mut Shares<'_>,
     step: &Step,
 ) -> Result<()> {
-    send_masks(ch, scratch, sharer, shares, step).await?;
-    let Sharer { key, tile, .. } = sharer;
+    send_masks(ch, scratch, inputs, shares, step).await?;
+    let EncryptInputs { key, tile, .. } = inputs;
     ch.expect(Tag::Download, tile.download_bytes()).await?;
     if tile.most_results() <= decrypt::FEW {
         receive_few(ch, scratch, key, tile, shares, step).await?;
@@ -326,11 +326,11 @@ pub(crate) async fn client<IO: Read + Write>(
 async fn send_masks<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
-    sharer: &Sharer<'_>,
+    inputs: &EncryptInputs<'_>,
     shares: &Shares<'_>,
     step: &Step,
 ) -> Result<()> {
-    let Sharer { key, seed, tile, workers } = sharer;
+    let EncryptInputs { key, seed, tile, workers } = inputs;
     let mut space = Space::carve(scratch)?;
     let EncryptScratch { secret, polys, noise } = EncryptScratch::take(&mut space, tile)?;
     let used = space.used();
@@ -358,7 +358,7 @@ async fn send_masks<IO: Read + Write>(
                 || (),
                 |(), (number, (poly, noise))| {
                     poly.fill(0);
-                    for run in tile.input_runs(number) {
+                    for run in tile.input_spans(number) {
                         let out = poly.get_mut(run.at..run.at + run.len).ok_or(Error::Internal)?;
                         encode_run(
                             index,
@@ -423,7 +423,7 @@ async fn receive_few<IO: Read + Write>(
             sums.get_mut(..count).ok_or(Error::Internal)?,
         );
         let mut slots = places.iter_mut();
-        for run in tile.result_runs(number) {
+        for run in tile.result_spans(number) {
             for (position, place) in (run.at..run.at + run.len).zip(slots.by_ref()) {
                 *place = u16::try_from(position).map_err(|_| Error::Internal)?;
             }
@@ -462,7 +462,7 @@ async fn receive_many<IO: Read + Write>(
             decrypt::load(index, packed, bits, poly);
             decrypt::multiply_by_secret(index, secret, poly);
             let mut residues = residues.iter_mut();
-            for run in tile.result_runs(number) {
+            for run in tile.result_spans(number) {
                 let values = poly.get(run.at..run.at + run.len).ok_or(Error::Internal)?;
                 for (&value, residue) in values.iter().zip(residues.by_ref()) {
                     *residue.get_mut(index).ok_or(Error::Internal)? = value;
@@ -538,7 +538,7 @@ impl<'a> ServerScratch<'a> {
 }
 
 /// What a server needs for the triplets of one layer.
-pub(crate) struct Multiplication<'s> {
+pub(crate) struct EvaluateLayer<'s> {
     /// The client's.
     pub(crate) key: &'s PublicKey<'s>,
     /// Fresh for this layer and stock.
@@ -550,9 +550,13 @@ pub(crate) struct Multiplication<'s> {
     pub(crate) workers: Workers<'s>,
 }
 
-impl Multiplication<'_> {
-    const fn fresh(&self, number: usize) -> Fresh<'_> {
-        Fresh { seed: self.seed, number: number as u64, flood: self.tile.level.flood }
+impl EvaluateLayer<'_> {
+    const fn fresh(&self, number: usize) -> CiphertextRandomness<'_> {
+        CiphertextRandomness {
+            seed: self.seed,
+            number: number as u64,
+            flood: self.tile.level.flood,
+        }
     }
 
     const fn footprint(&self) -> Footprint {
@@ -632,7 +636,7 @@ impl Multiplication<'_> {
         let Some(limb) = LIMBS.get(index) else { return };
         let outputs = self.tile.outputs();
         limb.inverse(z);
-        let masks = self.tile.result_runs(number).map(|run| {
+        let masks = self.tile.result_spans(number).map(|run| {
             let first = run.prediction * outputs + run.element;
             (run.at, self.masks.get(first..first + run.len).unwrap_or_default())
         });
@@ -685,7 +689,7 @@ fn with_polynomials<I: Iterator + Send>(
 pub(crate) async fn server<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
-    m: &Multiplication<'_>,
+    m: &EvaluateLayer<'_>,
 ) -> Result<()> {
     let (tile, key, footprint) = (&m.tile, m.key, m.footprint());
     let ServerScratch { c0, c1, poly, ephemeral, z, z1, sums0, sums1, noise } =

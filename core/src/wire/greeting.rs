@@ -61,7 +61,7 @@ pub fn peek_plan(bytes: &[u8]) -> Result<Option<(&[u8], usize)>> {
     let most = match tag {
         t if t == Tag::Plan as u8 => plan::MAX_BYTES as u32,
         t if t == Tag::Abort as u8 => 2,
-        got => return Err(Error::Unexpected { want: Tag::Plan as u8, got }),
+        got => return Err(Error::Unexpected { expected: Tag::Plan as u8, got }),
     };
     if got > most {
         return Err(Error::FrameLength { need: most, got });
@@ -96,7 +96,7 @@ mod tests {
             Header { input_len: 3, output_len: 2, input, output_scale: 1.0, name: [0; 32] };
         let ops = [
             Op::FullyConnected { ring: 16, weight_bits: 8, inputs: 3, outputs: 2 },
-            Op::Open { ring: 16, len: 2 },
+            Op::Reveal { ring: 16, len: 2 },
         ];
         Plan::write(&header, &ops, out).unwrap()
     }
@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(peek_plan(&refusal), Err(Error::PeerAborted(107)));
         assert_eq!(
             peek_plan(&plan_request()),
-            Err(Error::Unexpected { want: Tag::Plan as u8, got: Tag::PlanRequest as u8 })
+            Err(Error::Unexpected { expected: Tag::Plan as u8, got: Tag::PlanRequest as u8 })
         );
     }
 }

@@ -98,7 +98,7 @@ impl Greeting {
         let need = match tag {
             t if t == Tag::Hello as u8 => HELLO_BYTES,
             t if t == Tag::PlanRequest as u8 => VERSION.to_le_bytes().len(),
-            got => return Err(Error::Unexpected { want: Tag::Hello as u8, got }),
+            got => return Err(Error::Unexpected { expected: Tag::Hello as u8, got }),
         };
         let got = u32::from_le_bytes(length);
         if got as usize != need {

@@ -30,11 +30,11 @@ pub const TRAILER: usize = 4;
 pub const OVERHEAD: usize = HEADER + TRAILER;
 /// Most payload of a frame: a longer one is sent in several frames with the same tag, all full but
 /// the last.
-pub const MOST_PAYLOAD: u64 = u32::MAX as u64;
+pub const MAX_PAYLOAD: u64 = u32::MAX as u64;
 
 /// Bytes of the frames that carry a payload.
 pub(crate) const fn framed(payload: u64) -> u64 {
-    let frames = if payload <= MOST_PAYLOAD { 1 } else { payload.div_ceil(MOST_PAYLOAD) };
+    let frames = if payload <= MAX_PAYLOAD { 1 } else { payload.div_ceil(MAX_PAYLOAD) };
     payload + frames * OVERHEAD as u64
 }
 

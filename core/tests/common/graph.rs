@@ -1,7 +1,9 @@
 //! Random networks in which operations read any tensor before them.
 
 use super::{Lcg, graph};
-use minionn_core::plan::{Convolution, Function, MAX_PIECES, Node, Op, Parity, Spline, View};
+use minionn_core::plan::{
+    Convolution, Function, MAX_PIECES, Node, Op, Parity, PiecewiseLinear, View,
+};
 
 /// A tensor: its offset, ring and length.
 type Tensor = (u32, u8, u32);
@@ -23,9 +25,9 @@ pub fn function(g: &mut Lcg) -> Function {
             for i in 0..1 << index_bits {
                 (offsets[i], slopes[i]) = (g.next() as i16 >> 3, g.next() as i16 >> 6);
             }
-            Function::Spline(Spline {
+            Function::PiecewiseLinear(PiecewiseLinear {
                 parity: [Parity::Odd, Parity::Even, Parity::Left][g.below(3) as usize],
-                tail: g.below(2) == 0,
+                plus_relu: g.below(2) == 0,
                 input_bits,
                 index_bits,
                 shift: g.below(16) as u8,
@@ -110,12 +112,19 @@ pub fn nodes(g: &mut Lcg) -> (u32, Vec<Node>) {
                 let (view, out) = view(g, len);
                 let len_out = out + g.below(3) as u32;
                 let factor = g.below(201) as i32 - 100;
-                Op::Arrange { ring: ring_in, onto: false, inputs: len, len: len_out, factor, view }
+                Op::StridedAdd {
+                    ring: ring_in,
+                    onto: false,
+                    inputs: len,
+                    len: len_out,
+                    factor,
+                    view,
+                }
             }
         };
         let explicit = from != last || matches!(op, Op::Product { .. }) || g.below(4) == 0;
         nodes.push(Node { op, from: explicit.then_some(from), also });
-        if let Op::Arrange { ring, len, .. } = op {
+        if let Op::StridedAdd { ring, len, .. } = op {
             for _ in 0..g.below(3) {
                 let readable: Vec<&Tensor> = tensors.iter().filter(|t| t.1 >= ring).collect();
                 let other = readable[g.below(readable.len() as u64) as usize];
@@ -123,7 +132,7 @@ pub fn nodes(g: &mut Lcg) -> (u32, Vec<Node>) {
                 if out <= len {
                     let factor = g.next() as i32;
                     nodes.push(Node {
-                        op: Op::Arrange { ring, onto: true, inputs: other.2, len, factor, view },
+                        op: Op::StridedAdd { ring, onto: true, inputs: other.2, len, factor, view },
                         from: Some(other.0),
                         also: 0,
                     });
@@ -136,8 +145,11 @@ pub fn nodes(g: &mut Lcg) -> (u32, Vec<Node>) {
     }
     let (from, ring, len) = tensors[tensors.len() - 1 - g.below(2) as usize];
     let ring = narrower(g, ring);
-    let op =
-        if len > 1 && g.below(3) == 0 { Op::Argmax { ring, len } } else { Op::Open { ring, len } };
+    let op = if len > 1 && g.below(3) == 0 {
+        Op::Argmax { ring, len }
+    } else {
+        Op::Reveal { ring, len }
+    };
     nodes.push(Node { op, from: Some(from), also: 0 });
     (input, nodes)
 }

@@ -6,8 +6,8 @@ pub mod graph;
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
 use minionn_core::plan::{
-    Convolution, Function, Header, MAX_PIECES, Node, Op, Parity, Plan, Quantisation, Spline, View,
-    cost,
+    Convolution, Function, Header, MAX_PIECES, Node, Op, Parity, PiecewiseLinear, Plan,
+    Quantisation, View, cost,
 };
 use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
@@ -154,7 +154,7 @@ pub fn relu_net() -> Vec<u8> {
                 len: 12,
             },
             Op::FullyConnected { ring: 19, weight_bits: 6, inputs: 12, outputs: 5 },
-            Op::Open { ring: 19, len: 5 },
+            Op::Reveal { ring: 19, len: 5 },
         ],
         1,
     )
@@ -228,7 +228,7 @@ pub fn convolution_net() -> Vec<u8> {
                 len: len2,
             },
             Op::FullyConnected { ring: 22, weight_bits: 7, inputs: len2, outputs: 5 },
-            Op::Open { ring: 22, len: 5 },
+            Op::Reveal { ring: 22, len: 5 },
         ],
         4,
     )
@@ -237,10 +237,10 @@ pub fn convolution_net() -> Vec<u8> {
 /// A spline with pseudo-random pieces.
 pub fn spline(
     parity: Parity,
-    tail: bool,
+    plus_relu: bool,
     [input_bits, index_bits, shift]: [u8; 3],
     seed: u64,
-) -> Spline {
+) -> PiecewiseLinear {
     let mut g = Lcg(seed);
     let mut pieces = |most: u64| {
         let mut all = [0; MAX_PIECES];
@@ -249,9 +249,9 @@ pub fn spline(
             .for_each(|x| *x = g.below(2 * most) as i16 - most as i16);
         all
     };
-    Spline {
+    PiecewiseLinear {
         parity,
-        tail,
+        plus_relu,
         input_bits,
         index_bits,
         shift,
@@ -265,7 +265,7 @@ pub fn spline(
 /// pieces go on, one of steps.
 pub fn curve_net() -> Vec<u8> {
     let curve = |spline, ring_in, shift, len| Op::Activation {
-        function: Function::Spline(spline),
+        function: Function::PiecewiseLinear(spline),
         ring_in,
         ring_out: 18,
         shift,
@@ -280,7 +280,7 @@ pub fn curve_net() -> Vec<u8> {
             curve(spline(Parity::Even, true, [13, 2, 7], 2), 18, 2, 9),
             Op::FullyConnected { ring: 18, weight_bits: 5, inputs: 9, outputs: 9 },
             curve(spline(Parity::Left, true, [4, 4, 0], 3), 18, 9, 9),
-            Op::Open { ring: 18, len: 9 },
+            Op::Reveal { ring: 18, len: 9 },
         ],
         6,
     )
@@ -319,7 +319,7 @@ pub fn pooling_net() -> Vec<u8> {
             },
             Op::SumPool { ring: 24, window: sum },
             Op::FullyConnected { ring: 24, weight_bits: 6, inputs: last, outputs: 6 },
-            Op::Open { ring: 24, len: 6 },
+            Op::Reveal { ring: 24, len: 6 },
         ],
         5,
     )
@@ -329,9 +329,9 @@ pub fn pooling_net() -> Vec<u8> {
 /// the one before, and every function.
 pub fn graph_net() -> Vec<u8> {
     let line = |i: usize| if i < 8 { 40 - 7 * i as i16 } else { 0 };
-    let spline = Function::Spline(Spline {
+    let spline = Function::PiecewiseLinear(PiecewiseLinear {
         parity: Parity::Even,
-        tail: true,
+        plus_relu: true,
         input_bits: 9,
         index_bits: 3,
         shift: 5,
@@ -346,8 +346,14 @@ pub fn graph_net() -> Vec<u8> {
     };
     let view =
         View { dims: [1, 1, 2, 3], from: 5, steps: [0, 0, -1, -2], to: 1, strides: [0, 0, 3, 1] };
-    let arrange =
-        |onto, inputs, factor, view| Op::Arrange { ring: 22, onto, inputs, len: 8, factor, view };
+    let arrange = |onto, inputs, factor, view| Op::StridedAdd {
+        ring: 22,
+        onto,
+        inputs,
+        len: 8,
+        factor,
+        view,
+    };
     graph(
         8,
         &[
@@ -418,7 +424,7 @@ pub fn private(model: &Model<'_>, options: Options, inputs: &[Vec<i64>]) -> Vec<
         .unwrap();
         let mut answers = Vec::new();
         for x in inputs {
-            if client.left() == 0 {
+            if client.remaining() == 0 {
                 run(client.prepare()).unwrap();
             }
             let mut out = vec![0; plan.header().output_len as usize];

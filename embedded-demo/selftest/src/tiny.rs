@@ -14,7 +14,7 @@ pub(crate) const OPS: [Op; 5] = [
     Op::Activation { function: Function::Relu, ring_in: 16, ring_out: 20, shift: 1, len: 2 },
     Op::Square { ring: 20, len: 2 },
     Op::FullyConnected { ring: 20, weight_bits: 10, inputs: 2, outputs: OUTPUTS as u32 },
-    Op::Open { ring: 20, len: OUTPUTS as u32 },
+    Op::Reveal { ring: 20, len: OUTPUTS as u32 },
 ];
 
 /// What stands before the operations.

@@ -4,7 +4,7 @@ use super::own;
 use crate::client::{self, Settings};
 use crate::commands::plain;
 use crate::commands::plan::bytes;
-use crate::served::ServerProcess;
+use crate::server_process::ServerProcess;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use core::fmt;
 use minionn_core::model::Model;

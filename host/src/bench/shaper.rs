@@ -19,7 +19,7 @@ use std::time::Instant;
 /// below.
 const PIECE: Duration = Duration::from_millis(1);
 const LEAST_PIECE: f64 = 64.0;
-const MOST_PIECE: f64 = 65536.0;
+const MAX_PIECE: f64 = 65536.0;
 /// What waits in front of a line, beside what is on its way: enough that it never runs dry while
 /// there is more.
 const BACKLOG: Duration = Duration::from_millis(50);
@@ -83,7 +83,7 @@ fn join(listener: &TcpListener, target: SocketAddr, link: &LinkModel) -> std::io
 
 /// Carries bytes in one direction until either end closes.
 fn carry(from: TcpStream, to: TcpStream, link: &LinkModel) {
-    let piece = (link.bytes_per_second() * PIECE.as_secs_f64()).clamp(LEAST_PIECE, MOST_PIECE);
+    let piece = (link.bytes_per_second() * PIECE.as_secs_f64()).clamp(LEAST_PIECE, MAX_PIECE);
     let under_way = (link.round_trip / 2 + BACKLOG).as_secs_f64() * link.bytes_per_second();
     let (queue, pieces) = sync_channel((under_way / piece).ceil() as usize + 1);
     let line = Line::new(link, Instant::now());

@@ -44,5 +44,5 @@ pub fn model(name: &str, ops: &[Op]) -> anyhow::Result<Vec<u8>> {
 pub fn layer_with_relu(name: &str, layer: Op, ring: u8) -> anyhow::Result<Vec<u8>> {
     let (ring_out, shift, len) = (10, ring - 9, layer.output().1);
     let relu = Op::Activation { function: Function::Relu, ring_in: ring, ring_out, shift, len };
-    model(name, &[layer, relu, Op::Open { ring: ring_out, len }])
+    model(name, &[layer, relu, Op::Reveal { ring: ring_out, len }])
 }

@@ -4,7 +4,7 @@ use super::plain::Prediction;
 use super::plan::{SessionArgs, bytes};
 use crate::client::{self, Report, Settings};
 use crate::npy;
-use crate::served::ServerProcess;
+use crate::server_process::ServerProcess;
 use anyhow::{Context as _, ensure};
 use minionn_core::model::Model;
 use minionn_core::plan::Plan;

@@ -8,11 +8,11 @@ use crate::link_model::LinkModel;
 use crate::plot::{self, Plot, Row};
 use crate::{loopback, prefix};
 use anyhow::{Context as _, anyhow};
-use minionn_core::compare::Compared;
+use minionn_core::compare::OtActivation;
 use minionn_core::model::{self, Model};
 use minionn_core::ot::Repetition;
 use minionn_core::plan::cost::{self, Phase};
-use minionn_core::plan::nonlinear::Nonlinear;
+use minionn_core::plan::nonlinear::NonlinearCost;
 use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Function, Op, Plan};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
@@ -96,7 +96,7 @@ impl SessionArgs {
             (ActivationArg::Gc, _) => Activations::Garbled,
             (ActivationArg::Auto, Some(link)) => link.activations(),
             (ActivationArg::Auto, None) => LinkModel::lan().activations(),
-            (ActivationArg::Ot, _) => Activations::Compared { worth: 0 },
+            (ActivationArg::Ot, _) => Activations::Compared { log2_bytes_per_round: 0 },
         };
         let options = Options { repetition, tables, stock: self.stock, activations };
         options
@@ -309,14 +309,14 @@ pub fn costs(plan: &Plan<'_>, options: &Options) -> anyhow::Result<Value> {
 fn on_link(plan: &Plan<'_>, options: &Options, link: &LinkModel) -> anyhow::Result<Value> {
     let ways = [
         ("gc", Activations::Garbled),
-        ("ot", Activations::Compared { worth: 0 }),
+        ("ot", Activations::Compared { log2_bytes_per_round: 0 }),
         ("auto", link.activations()),
     ];
     let mut all = json!({"name": link.name});
     for (name, activations) in ways {
         let options = Options { activations, ..*options };
         let (offline, online) = (cost::offline(plan, &options)?, cost::online(plan, &options));
-        let compared = plan.ops().filter(|op| Compared::of(op, &options).is_some()).count();
+        let compared = plan.ops().filter(|op| OtActivation::of(op, &options).is_some()).count();
         all[name] = json!({
             "layers_by_ot": compared,
             "offline_seconds": link.seconds(offline), "offline_bytes": offline.up + offline.down, "offline_rounds": offline.rounds,
@@ -327,8 +327,8 @@ fn on_link(plan: &Plan<'_>, options: &Options, link: &LinkModel) -> anyhow::Resu
 }
 
 fn layer(op: &Op, options: &Options) -> anyhow::Result<Value> {
-    let n = Nonlinear::under(op, options);
-    let compared = Compared::of(op, options);
+    let n = NonlinearCost::with_options(op, options);
+    let compared = OtActivation::of(op, options);
     let ots = compared.map_or(n.ots, |compared| compared.ots().iter().sum());
     let ((ring, inputs), (ring_out, outputs)) = (op.input(), op.output());
     let mut value = json!({
@@ -368,9 +368,9 @@ fn kind(op: &Op) -> String {
         Op::SumPool { window, .. } => format!("sum {}x{}", window.kernel[0], window.kernel[1]),
         Op::Square { .. } => "square".to_owned(),
         Op::Product { .. } => "product".to_owned(),
-        Op::Arrange { .. } => "arrange".to_owned(),
+        Op::StridedAdd { .. } => "arrange".to_owned(),
         Op::Offset { .. } => "offset".to_owned(),
-        Op::Open { .. } => "open".to_owned(),
+        Op::Reveal { .. } => "open".to_owned(),
         Op::Argmax { .. } => "argmax".to_owned(),
     }
 }
@@ -381,7 +381,7 @@ const fn function_name(function: &Function) -> &'static str {
         Function::Relu => "relu",
         Function::Clip { .. } => "clip",
         Function::Leaky { .. } => "leaky relu",
-        Function::Spline(_) => "spline",
+        Function::PiecewiseLinear(_) => "spline",
     }
 }
 

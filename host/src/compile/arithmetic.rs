@@ -140,7 +140,7 @@ impl Lowering<'_> {
         if made == at.x && !at.single {
             // Another scale for the same integers: a tensor of its own.
             let len = self.tensor(made).bounds.len();
-            let copy = Kind::Arrange(vec![(0, 1, View::whole(len as u32))]);
+            let copy = Kind::StridedAdd(vec![(0, 1, View::whole(len as u32))]);
             let bounds = Ok(self.tensor(made).bounds.clone());
             made = self.local(at, copy, vec![at.x], bounds)?;
         }
@@ -226,7 +226,7 @@ impl Lowering<'_> {
             .collect();
         let bounds = Bounds::arrange(len, &parts);
         let level = inputs.iter().map(|&i| self.tensor(i).level).max().unwrap_or(0);
-        let made = self.local(at, Kind::Arrange(integers), inputs, bounds)?;
+        let made = self.local(at, Kind::StridedAdd(integers), inputs, bounds)?;
         self.change(made, |t| (t.scale, t.level, t.ratios) = (scale, level, vec![]));
         Ok(made)
     }

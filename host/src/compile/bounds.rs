@@ -110,7 +110,7 @@ impl Bounds {
 
     /// `f(y)` with its shift. All but splines are monotone, and these take the worst of all.
     pub(super) fn activate(&self, function: &Function, shift: u8) -> Self {
-        if let Function::Spline(spline) = function {
+        if let Function::PiecewiseLinear(spline) = function {
             let (lo, hi) = self.extremes();
             let (lo, hi) = (lo >> shift, hi >> shift);
             let edge = 1_i64 << spline.input_bits;

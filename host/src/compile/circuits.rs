@@ -169,7 +169,7 @@ impl Lowering<'_> {
         let len = self.tensor(at.x).bounds.len();
         let view = View::whole(len as u32);
         let bounds = Bounds::arrange(len, &[(&self.tensor(at.x).bounds, -1, view)]);
-        let negated = self.local(at, Kind::Arrange(vec![(0, -1, view)]), vec![at.x], bounds)?;
+        let negated = self.local(at, Kind::StridedAdd(vec![(0, -1, view)]), vec![at.x], bounds)?;
         self.change(negated, |t| t.inside = true);
         Ok(negated)
     }
@@ -203,7 +203,7 @@ impl Lowering<'_> {
         })?;
         let early = if matches!(curve, Curve::Elu { .. }) { half(fit.shift) } else { 0 };
         let x = self.plus(at, &[early])?;
-        let function = Function::Spline(fit.spline);
+        let function = Function::PiecewiseLinear(fit.spline);
         let bounds = self.tensor(x).bounds.activate(&function, fit.shift);
         let tensor = Tensor {
             stands_for,

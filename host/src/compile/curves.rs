@@ -8,13 +8,13 @@
 
 use crate::network::Curve;
 use minionn_core::garble::{Neuron, totals};
-use minionn_core::plan::{Function, MAX_PIECES, Parity, Spline};
+use minionn_core::plan::{Function, MAX_PIECES, Parity, PiecewiseLinear};
 use minionn_core::ring::Modulus;
 
 /// A curve in integers.
 #[derive(Clone, Debug)]
 pub(super) struct Fit {
-    pub(super) spline: Spline,
+    pub(super) spline: PiecewiseLinear,
     /// Bits cut off the input first.
     pub(super) shift: u8,
     /// Real value of one step of the result.
@@ -53,7 +53,7 @@ const FARTHEST: f64 = 16.0;
 #[derive(Clone, Copy, Debug)]
 struct Shape {
     parity: Parity,
-    tail: bool,
+    plus_relu: bool,
     /// The curve at 0, for odd ones.
     middle: f64,
     /// Steepest slope of what the pieces describe.
@@ -62,16 +62,17 @@ struct Shape {
 
 impl Shape {
     fn of(curve: Curve) -> Self {
-        let odd = |middle, steepest| Self { parity: Parity::Odd, tail: false, middle, steepest };
+        let odd =
+            |middle, steepest| Self { parity: Parity::Odd, plus_relu: false, middle, steepest };
         match curve {
             Curve::Sigmoid => odd(0.5, 0.25),
             Curve::Tanh | Curve::Softsign => odd(0.0, 1.0),
             Curve::Erf => odd(0.0, core::f64::consts::FRAC_2_SQRT_PI),
             Curve::Gelu | Curve::GeluTanh | Curve::Silu | Curve::Softplus | Curve::HardSwish => {
-                Self { parity: Parity::Even, tail: true, middle: 0.0, steepest: 0.5 }
+                Self { parity: Parity::Even, plus_relu: true, middle: 0.0, steepest: 0.5 }
             }
             Curve::Elu { alpha, beta } => {
-                Self { parity: Parity::Left, tail: true, middle: 0.0, steepest: alpha / beta }
+                Self { parity: Parity::Left, plus_relu: true, middle: 0.0, steepest: alpha / beta }
             }
         }
     }
@@ -97,7 +98,7 @@ pub(super) fn fit(curve: Curve, wanted: &Wanted) -> Result<Fit, TooCoarse> {
     // One step of the result: all bits for what is bounded; where the tail has slope 1, a whole
     // number of steps of the input.
     let (mut shift, mut scale) = (0, wanted.scale);
-    if shape.tail {
+    if shape.plus_relu {
         while wanted.peak / scale > most && shift + 2 < wanted.ring {
             (shift, scale) = (shift + 1, scale * 2.0);
         }
@@ -113,15 +114,15 @@ pub(super) fn fit(curve: Curve, wanted: &Wanted) -> Result<Fit, TooCoarse> {
     let extent = extent(&shape, curve, scale / 4.0).min(reach);
     let cell = |shift: u8| wanted.scale * f64::from(shift).exp2();
     let width = |shift: u8| (extent / cell(shift)).log2().ceil().max(1.0);
-    if !shape.tail {
+    if !shape.plus_relu {
         while width(shift) > 14.0 && shift + 2 < wanted.ring {
             shift += 1;
         }
     }
     let input_bits = width(shift).min(14.0) as u8;
-    let goal = wanted
-        .max_error
-        .unwrap_or(1.25 * scale.max(if shape.tail { scale } else { cell(shift) * shape.steepest }));
+    let goal = wanted.max_error.unwrap_or(
+        1.25 * scale.max(if shape.plus_relu { scale } else { cell(shift) * shape.steepest }),
+    );
     let job = Job { curve, shape, wanted, shift, scale, input_bits };
     let targets = job.targets();
     let most_index = wanted.segments.max(1).ilog2().min(5).min(u32::from(input_bits)) as u8;
@@ -199,13 +200,14 @@ impl Job<'_> {
 
     /// Pieces with the least largest distance from the targets, rising where the curve rises,
     /// inside its bounds.
-    fn spline(&self, targets: &[f64], index_bits: u8, shift: u8) -> Option<Spline> {
+    fn spline(&self, targets: &[f64], index_bits: u8, shift: u8) -> Option<PiecewiseLinear> {
         let centre = (self.shape.middle / self.scale).round() as i32;
-        let (parity, tail, input_bits) = (self.shape.parity, self.shape.tail, self.input_bits);
+        let (parity, plus_relu, input_bits) =
+            (self.shape.parity, self.shape.plus_relu, self.input_bits);
         let zeros = [0; MAX_PIECES];
-        let mut spline = Spline {
+        let mut spline = PiecewiseLinear {
             parity,
-            tail,
+            plus_relu,
             input_bits,
             index_bits,
             shift,
@@ -229,7 +231,7 @@ impl Job<'_> {
 
     /// The largest distance from the curve, at both ends of every cell, and where the pieces have
     /// ended.
-    fn error(&self, spline: &Spline) -> f64 {
+    fn error(&self, spline: &PiecewiseLinear) -> f64 {
         let (lo, hi) = self.wanted.range;
         // The compiler adds half a step before the shift where the tail counts from the value
         // itself.
@@ -253,10 +255,10 @@ impl Job<'_> {
         worst
     }
 
-    fn ands(&self, spline: &Spline) -> u32 {
+    fn ands(&self, spline: &PiecewiseLinear) -> u32 {
         let ring = Modulus::Bits(self.wanted.ring);
         totals(&Neuron {
-            function: Function::Spline(*spline),
+            function: Function::PiecewiseLinear(*spline),
             modulus_in: ring,
             modulus_out: Modulus::Bits(20),
             shift: self.shift,
@@ -359,7 +361,7 @@ mod tests {
                 let (lo, hi) = ((range.0 / scale).ceil() as i64, (range.1 / scale).floor() as i64);
                 let (mut worst, mut before) = (0.0_f64, i64::MIN);
                 for y in (lo..=hi).step_by(1 + (hi - lo) as usize / 20_000) {
-                    let got = Function::Spline(fit.spline).apply(y + early, fit.shift);
+                    let got = Function::PiecewiseLinear(fit.spline).apply(y + early, fit.shift);
                     worst = worst.max((got as f64 * fit.scale - curve.at(y as f64 * scale)).abs());
                     if Shape::of(curve).parity == Parity::Odd {
                         let (least, most) =
@@ -399,7 +401,7 @@ mod tests {
             assert!(fit.error <= max_error.unwrap_or(1.0));
             let ring = Modulus::Bits(wanted.ring);
             totals(&Neuron {
-                function: Function::Spline(fit.spline),
+                function: Function::PiecewiseLinear(fit.spline),
                 modulus_in: ring,
                 modulus_out: ring,
                 shift: fit.shift,

@@ -88,10 +88,10 @@ fn plan_bytes(
         name: padded,
     };
     let nodes = nodes(integers, options.weight_bits, output)?;
-    let records: usize = nodes.iter().map(Node::records).sum();
-    if records > plan::MAX_OPS {
+    let entries: usize = nodes.iter().map(Node::entries).sum();
+    if entries > plan::MAX_OPS {
         return option(format!(
-            "the network takes {records} records of a plan, at most {} are supported",
+            "the network takes {entries} entries of a plan, at most {} are supported",
             plan::MAX_OPS
         ));
     }
@@ -130,11 +130,11 @@ fn nodes(integers: &Integers, weight_bits: u8, output: Output) -> Result<Vec<Nod
             Kind::Square => Op::Square { ring, len },
             Kind::Product => Op::Product { ring, len },
             Kind::Offset(constants) => Op::Offset { ring, channels: constants.len() as u32, len },
-            Kind::Arrange(pieces) => {
+            Kind::StridedAdd(pieces) => {
                 for (number, &(input, factor, view)) in pieces.iter().enumerate() {
                     let source = operation.inputs.get(input).copied().unwrap_or(0);
                     let inputs = tensor(source)?.bounds.len() as u32;
-                    let op = Op::Arrange { ring, onto: number > 0, inputs, len, factor, view };
+                    let op = Op::StridedAdd { ring, onto: number > 0, inputs, len, factor, view };
                     let behind = number == 0 && source == index;
                     nodes.push(Node { op, from: (!behind).then(|| at(source)), also: 0 });
                 }
@@ -151,7 +151,7 @@ fn nodes(integers: &Integers, weight_bits: u8, output: Output) -> Result<Vec<Nod
     let opened = tensor(integers.output)?;
     let (ring, len) = (opened.bounds.bits(), opened.bounds.len() as u32);
     let op = match output {
-        Output::Logits => Op::Open { ring, len },
+        Output::Logits => Op::Reveal { ring, len },
         Output::Argmax => Op::Argmax { ring, len },
     };
     let from = (integers.output != integers.operations.len()).then(|| at(integers.output));
@@ -256,7 +256,7 @@ fn report(
                 (Function::Relu, Some(_)) => "relu_max_pool",
                 (Function::Clip { .. }, _) => "clip",
                 (Function::Leaky { .. }, _) => "leaky_relu",
-                (Function::Spline(_), _) => "spline",
+                (Function::PiecewiseLinear(_), _) => "spline",
             };
             (op, window.as_ref(), Some(*shift))
         }
@@ -267,10 +267,12 @@ fn report(
         Kind::Sum(window) => ("sum_pool", Some(window), None),
         Kind::Square => ("square", None, None),
         Kind::Product => ("product", None, None),
-        Kind::Arrange(..) => ("arrange", None, None),
+        Kind::StridedAdd(..) => ("arrange", None, None),
         Kind::Offset(_) => ("offset", None, None),
     };
-    let pieces = if let Kind::Garbled { function: Function::Spline(spline), .. } = &operation.kind {
+    let pieces = if let Kind::Garbled { function: Function::PiecewiseLinear(spline), .. } =
+        &operation.kind
+    {
         Some(spline.pieces())
     } else {
         None

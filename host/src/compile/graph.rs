@@ -21,7 +21,7 @@ pub(super) enum Task {
     Product,
     /// `scale·x + offset` that no linear layer takes in.
     Affine(PerElement, PerElement),
-    Arrange(usize, Vec<Piece>),
+    StridedAdd(usize, Vec<Piece>),
 }
 
 /// A node of the prepared network: item `i` makes tensor `i + 1`.
@@ -203,7 +203,7 @@ impl Task {
             Self::Garbled(_, Some(window)) | Self::Sum(window, _) => network::output_len(window),
             Self::Garbled(_, None) | Self::Square | Self::Product | Self::Affine(..) => len,
             Self::Linear(linear) => linear.outputs(),
-            Self::Arrange(len, _) => *len,
+            Self::StridedAdd(len, _) => *len,
         }
     }
 
@@ -226,7 +226,7 @@ impl Task {
             Self::Affine(scale, offset) => {
                 x.iter().enumerate().map(|(i, x)| scale.at(i) * x + offset.at(i)).collect()
             }
-            Self::Arrange(len, pieces) => network::arrange(*len, pieces, inputs),
+            Self::StridedAdd(len, pieces) => network::arrange(*len, pieces, inputs),
         }
     }
 }
@@ -286,13 +286,13 @@ impl Maker {
             Work::SumPool(window, divisor) => self.push(name, Task::Sum(window, divisor), inputs),
             Work::Square => self.push(name, Task::Square, inputs),
             Work::Product => self.push(name, Task::Product, inputs),
-            Work::Arrange(len, pieces) => match &pieces[..] {
+            Work::StridedAdd(len, pieces) => match &pieces[..] {
                 [Piece { factor: 1.0, view, .. }]
                     if self.len(x) == Some(len) && changes_nothing(view, len) =>
                 {
                     self.pass(x, single)
                 }
-                _ => self.push(name, Task::Arrange(len, pieces), inputs),
+                _ => self.push(name, Task::StridedAdd(len, pieces), inputs),
             },
         })
     }
@@ -608,7 +608,7 @@ mod tests {
 
     #[test]
     fn what_others_read_is_not_folded() {
-        let sum = Work::Arrange(
+        let sum = Work::StridedAdd(
             3,
             vec![
                 Piece { input: 0, factor: 1.0, view: View::whole(3) },

@@ -67,7 +67,7 @@ pub(super) enum Kind {
     Sum(Convolution),
     Square,
     Product,
-    Arrange(Vec<(usize, i32, View)>),
+    StridedAdd(Vec<(usize, i32, View)>),
     Offset(Vec<i64>),
 }
 
@@ -400,7 +400,7 @@ impl<'a> Lowering<'a> {
             Task::Square => self.square(at),
             Task::Product => self.product(at, &inputs),
             Task::Affine(scale, offset) => self.affine(at, scale, offset),
-            Task::Arrange(len, pieces) => self.arrange(at, *len, pieces, &inputs),
+            Task::StridedAdd(len, pieces) => self.arrange(at, *len, pieces, &inputs),
         }
     }
 

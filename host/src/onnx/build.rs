@@ -282,7 +282,7 @@ impl Builder {
                 .check(from as u32, len as u32, MAX_COPIES)
                 .map_err(|_| "it copies elements outside its tensors")?;
         }
-        self.append(name, Work::Arrange(len, pieces), inputs)
+        self.append(name, Work::StridedAdd(len, pieces), inputs)
     }
 
     /// One copy of `x`, into a tensor of shape `dims`.

@@ -6,7 +6,7 @@
 //! | `scan` | how many records a file holds |
 //! | `tensor`, `fold` | constants, and arithmetic on them |
 //! | `graph` | who makes and reads which tensor; cycles and missing tensors are refused here |
-//! | `walk` | from the input to the output, node by node: which operator is read where |
+//! | `import` | from the input to the output, node by node: which operator is read where |
 //! | `call` | the inputs and attributes of one node |
 //! | `build` | the network in the making, and its limits |
 //! | `views` | copies of any rank as the four loops of a view |
@@ -21,6 +21,7 @@ mod elementwise;
 mod fold;
 mod graph;
 mod image;
+mod import;
 mod matrix;
 mod patterns;
 pub mod proto;
@@ -33,7 +34,6 @@ mod tensor;
 #[cfg(test)]
 mod tests;
 mod views;
-mod walk;
 
 use crate::network::Network;
 use prost::Message as _;
@@ -99,7 +99,7 @@ pub fn import(bytes: &[u8]) -> Result<Network, Error> {
         .map(|o| o.version);
     match opset {
         Some(version) if OPSETS.contains(&version) => {
-            walk::walk(&graph::Graph::new(&graph)?, version, bytes.len())
+            import::walk(&graph::Graph::new(&graph)?, version, bytes.len())
         }
         Some(old) if old < *OPSETS.start() => Err(Error::File(format!(
             "operator set {old} is too old: export with {} or newer",

@@ -49,7 +49,7 @@ fn polynomial(nodes: &[Node], id: TensorId, x: TensorId, depth: usize) -> Option
         }
         Work::Square => input(0).and_then(|p| times(p, p)),
         Work::Product => times(input(0)?, input(1)?),
-        Work::Arrange(len, pieces) if pieces.len() <= TERMS => {
+        Work::StridedAdd(len, pieces) if pieces.len() <= TERMS => {
             pieces.iter().try_fold([0.0; 4], |sum, piece| {
                 let whole = piece.view == View::whole(*len as u32);
                 let term = input(piece.input).filter(|_| whole)?;

@@ -413,7 +413,7 @@ fn what_is_said_to_be_supported_is() {
         .split(|c: char| !c.is_ascii_alphanumeric())
         .filter(|w| w.chars().next().is_some_and(char::is_uppercase));
     for word in words.filter(|w| !["D"].contains(w)) {
-        assert!(super::walk::is_operator(word), "{word}");
+        assert!(super::import::is_operator(word), "{word}");
     }
 }
 

@@ -3,7 +3,7 @@
 use minionn_core::plan::View;
 
 /// Most views that one copy is split into when it needs more than four loops.
-const MOST_VIEWS: usize = 64;
+const MAX_VIEWS: usize = 64;
 
 /// One loop: how often it runs, and how far it steps in the source and in the target.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,7 +81,7 @@ impl Loops {
         while loops.len() > 4 {
             let shortest = loops.iter().enumerate().min_by_key(|(_, l)| l.n).map_or(0, |(i, _)| i);
             let l = loops.remove(shortest);
-            if starts.len().saturating_mul(l.n) > MOST_VIEWS {
+            if starts.len().saturating_mul(l.n) > MAX_VIEWS {
                 return Err(format!(
                     "it moves elements in more than four nested loops, {} and longer: fewer dimensions are supported, so split the transposition or merge dimensions by a Reshape",
                     l.n

@@ -89,7 +89,7 @@ fn unbounded(model: &Model<'_>, x: &[i64], used: &mut [u32]) -> Vec<i128> {
             Op::SumPool { window, .. } => over(&window, &x, |xs| xs.iter().sum()),
             Op::Square { .. } => x.iter().map(|y| y * y).collect(),
             Op::Product { .. } => x.iter().zip(&all[step.also..]).map(|(x, y)| x * y).collect(),
-            Op::Arrange { onto, len, factor, view, .. } => {
+            Op::StridedAdd { onto, len, factor, view, .. } => {
                 let mut y = if onto {
                     all[step.to..step.to + len as usize].to_vec()
                 } else {

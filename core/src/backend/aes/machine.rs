@@ -38,7 +38,7 @@ pub(crate) trait Vectors: Copy {
 }
 
 /// One way to do AES.
-pub(crate) trait Machine: Vectors {
+pub(crate) trait SimdBackend: Vectors {
     /// The scheduled keys of `L` lanes.
     type Keys<const L: usize>;
 
@@ -62,18 +62,18 @@ pub(crate) trait Machine: Vectors {
 /// Work with the scheduled keys of `L` lanes that any machine can do.
 pub(crate) trait Job<const L: usize> {
     /// Does it. `#[inline(always)]`.
-    fn run<X: Machine>(self, machine: X, keys: &X::Keys<L>);
+    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<L>);
 }
 
 /// Work on many blocks, some vectors at a time.
-pub(crate) trait Pass<X: Machine> {
+pub(crate) trait Pass<X: SimdBackend> {
     /// Does it for the vectors that begin with block number `at`. `#[inline(always)]`.
     fn pass<const M: usize>(&mut self, at: usize, x: &mut [X::Vector; M]);
 }
 
 /// Runs `pass` on `blocks`, in place, [`FLIGHT`] vectors at a time as long as there are as many.
 #[inline(always)]
-pub(crate) fn in_flight<X: Machine>(machine: X, blocks: &mut [Block], pass: &mut impl Pass<X>) {
+pub(crate) fn in_flight<X: SimdBackend>(machine: X, blocks: &mut [Block], pass: &mut impl Pass<X>) {
     let mut at = 0;
     let rest = passes::<X, FLIGHT>(machine, blocks, &mut at, pass);
     let rest = passes::<X, 4>(machine, rest, &mut at, pass);
@@ -84,7 +84,7 @@ pub(crate) fn in_flight<X: Machine>(machine: X, blocks: &mut [Block], pass: &mut
 
 /// As many passes over `M` vectors as fit; returns what is left.
 #[inline(always)]
-fn passes<'b, X: Machine, const M: usize>(
+fn passes<'b, X: SimdBackend, const M: usize>(
     machine: X,
     blocks: &'b mut [Block],
     at: &mut usize,
@@ -98,7 +98,7 @@ fn passes<'b, X: Machine, const M: usize>(
 }
 
 #[inline(always)]
-fn pass_once<X: Machine, const M: usize>(
+fn pass_once<X: SimdBackend, const M: usize>(
     machine: X,
     chunk: &mut [Block],
     at: &mut usize,

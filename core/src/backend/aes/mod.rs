@@ -1,7 +1,7 @@
 //! AES-128 on labels, in lanes: one key for each lane, many blocks at once, in the best way that
 //! the CPU has.
 //!
-//! Work on scheduled keys is a `Job`, written once over `Machine` and compiled for every [`Path`].
+//! Work on scheduled keys is a `Job`, written once over `SimdBackend` and compiled for every [`Path`].
 //! All give the same bits.
 
 mod machine;
@@ -12,7 +12,7 @@ mod rounds;
 #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
 mod x86;
 
-pub(crate) use machine::{Job, Machine, Pass, in_flight};
+pub(crate) use machine::{Job, Pass, SimdBackend, in_flight};
 
 use crate::hash::Block;
 use portable::{Ciphers, Portable};
@@ -198,7 +198,7 @@ struct Encrypt<'b> {
 
 impl<const L: usize> Job<L> for Encrypt<'_> {
     #[inline(always)]
-    fn run<X: Machine>(self, machine: X, keys: &X::Keys<L>) {
+    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<L>) {
         in_flight(
             machine,
             self.blocks,
@@ -207,13 +207,13 @@ impl<const L: usize> Job<L> for Encrypt<'_> {
     }
 }
 
-struct EncryptPass<'k, X: Machine, const L: usize> {
+struct EncryptPass<'k, X: SimdBackend, const L: usize> {
     machine: X,
     keys: &'k X::Keys<L>,
     lane: usize,
 }
 
-impl<X: Machine, const L: usize> Pass<X> for EncryptPass<'_, X, L> {
+impl<X: SimdBackend, const L: usize> Pass<X> for EncryptPass<'_, X, L> {
     #[inline(always)]
     fn pass<const M: usize>(&mut self, _at: usize, x: &mut [X::Vector; M]) {
         self.machine.encrypt(self.keys, self.lane, x);

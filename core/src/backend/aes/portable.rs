@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)]
 
-use super::machine::{Machine, Vectors};
+use super::machine::{SimdBackend, Vectors};
 use crate::hash::Block;
 use ::aes::Aes128Enc;
 use ::aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
@@ -93,7 +93,7 @@ impl Vectors for Portable {
     }
 }
 
-impl Machine for Portable {
+impl SimdBackend for Portable {
     type Keys<const L: usize> = Ciphers<L>;
 
     #[inline(always)]

@@ -5,7 +5,7 @@
     allow(dead_code, reason = "no path there uses it")
 )]
 
-use super::machine::{Machine, Vectors};
+use super::machine::{SimdBackend, Vectors};
 use crate::hash::Block;
 use core::hint::black_box;
 use zeroize::Zeroize as _;
@@ -93,7 +93,7 @@ fn from(blocks: &[Block], at: usize) -> &[Block] {
     blocks.get(at..).unwrap_or_default()
 }
 
-impl<X: Rounds> Machine for X {
+impl<X: Rounds> SimdBackend for X {
     type Keys<const L: usize> = RoundKeys<L>;
 
     #[inline(always)]

@@ -1,4 +1,4 @@
-//! The twin with AVX2: eight values at a time.
+//! The path with AVX2: eight values at a time.
 //!
 //! Products of odd and even lanes are taken apart, as a multiplication gives 64 bits. The transform
 //! goes through memory four times: three layers on eight vectors in registers, three times over,

@@ -1,4 +1,4 @@
-//! The twin without vectors. Constants of loops are opaque where a compiler would keep them in 64
+//! The portable path, without vectors. Constants of loops are opaque where a compiler would keep them in 64
 //! bits on 32-bit machines.
 
 use super::{Encoding, LAZY};

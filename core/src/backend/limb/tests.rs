@@ -43,7 +43,7 @@ fn classes(limb: &Limb, values: &[i32]) -> Vec<u32> {
 /// Lengths around every block edge.
 const LENGTHS: [usize; 13] = [0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 4096];
 
-/// Runs both twins on copies of `out` and compares classes.
+/// Runs both paths on copies of `out` and compares classes.
 fn agree(
     limb: &Limb,
     out: &[i32],

@@ -1,4 +1,4 @@
-//! The twin with AVX2: elements in signed digits that a product of pairs of 16 bits takes, two
+//! The path with AVX2: elements in signed digits that a product of pairs of 16 bits takes, two
 //! products and a sum in 32 bits at a time.
 //!
 //! Digits have [`Digits::width`] bits, such that a block of sums stays below `2^31`: 16 bits and up

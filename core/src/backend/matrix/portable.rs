@@ -1,4 +1,4 @@
-//! The twin without vectors.
+//! The portable path, without vectors.
 
 use super::{Rows, Shape, Weights};
 use crate::plan::Convolution;

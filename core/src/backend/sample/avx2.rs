@@ -1,4 +1,4 @@
-//! The twin with AVX2.
+//! The path with AVX2.
 
 use super::{DIGITS, portable};
 use core::arch::x86_64::*;

@@ -1,4 +1,4 @@
-//! The twin without vectors.
+//! The portable path, without vectors.
 
 use super::{DIGITS, EACH};
 use crate::params::CBD;

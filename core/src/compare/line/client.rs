@@ -1,6 +1,6 @@
 //! What the client does for one element of a line.
 
-use super::{ENTRIES, Line, equal};
+use super::{ENTRIES, SegmentLookup, equal};
 use crate::compare::{Hashes, client};
 use crate::hash::{Block, Tmmo};
 use crate::wire::{Packer, Reader};
@@ -17,13 +17,13 @@ struct State {
     entry: [u64; 2],
     /// Its share of the product of the server's share of the slope with its own of the value.
     product: u64,
-    /// As in every record.
+    /// As in every element.
     result: u64,
 }
 
 const _: () = assert!(super::MAX_SLOPED * (super::MAX_SLOPED + 1) / 2 <= 9 * u64::BITS);
 
-impl Line {
+impl SegmentLookup {
     fn client(element: &mut client::Element) -> &mut State {
         bytemuck::must_cast_mut(element)
     }

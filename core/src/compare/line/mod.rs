@@ -10,7 +10,7 @@ pub(super) mod server;
 
 use super::{MAX_OTS, spread};
 use crate::hash::Block;
-use crate::plan::{Parity, Spline};
+use crate::plan::{Parity, PiecewiseLinear};
 
 /// Most bits of a piece's number.
 pub(super) const MAX_INDEX: u8 = 6;
@@ -23,11 +23,11 @@ const MAX_SLOPED: u32 = 33;
 /// Tweak of entry 0's pads, behind those of labels and of their second hashes.
 const ENTRIES: Block = 128;
 
-/// Where a value lies among the pieces of a [`Spline`], and what is computed of it: what both
+/// Where a value lies among the pieces of a [`PiecewiseLinear`], and what is computed of it: what both
 /// parties derive from the plan. The pieces themselves, which only the server needs, stay there:
 /// this is copied often.
 #[derive(Clone, Copy, Debug)]
-pub struct Line {
+pub struct SegmentLookup {
     /// Bits of a value below the number of its piece.
     low: u8,
     /// Of the spline, as is `centre`.
@@ -43,11 +43,11 @@ pub struct Line {
     origin: i64,
 }
 
-impl Line {
+impl SegmentLookup {
     /// Of a valid spline, with so many bits for the number of a piece: at least one more than the
     /// spline's own if values go beyond its knots. What has no slope needs no more stages after
     /// this one, so it goes into `ring_out` itself.
-    pub(super) fn new(spline: &Spline, index_bits: u8, ring_out: u8) -> Self {
+    pub(super) fn new(spline: &PiecewiseLinear, index_bits: u8, ring_out: u8) -> Self {
         let sloped =
             spline.input_bits > spline.index_bits && spline.slopes.iter().any(|&slope| slope != 0);
         let low = spline.input_bits.saturating_sub(spline.index_bits);
@@ -72,7 +72,7 @@ impl Line {
     }
 
     /// Least and largest result over all pieces.
-    fn range(&self, spline: &Spline) -> (i64, i64) {
+    fn range(&self, spline: &PiecewiseLinear) -> (i64, i64) {
         let low = self.low();
         (0..1 << self.index_bits).fold((i64::MAX, i64::MIN), |(lo, hi), number| {
             let [slope, intercept] = self.piece(spline, number);
@@ -142,8 +142,8 @@ impl Line {
     }
 
     /// Slope and intercept of a piece: `⌊(slope·v + intercept)/2^cut⌋` is the curve without centre
-    /// and tail, less the origin.
-    fn piece(&self, s: &Spline, number: u32) -> [i64; 2] {
+    /// and plus_relu, less the origin.
+    fn piece(&self, s: &PiecewiseLinear, number: u32) -> [i64; 2] {
         let (cut, low) = (self.cut(), self.low());
         let signed = self.signed(number);
         let negative = signed < 0;

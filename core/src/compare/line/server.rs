@@ -1,9 +1,9 @@
 //! What the server does for one element of a line.
 
-use super::{ENTRIES, Line, MAX_ENTRIES, MAX_INDEX};
+use super::{ENTRIES, MAX_ENTRIES, MAX_INDEX, SegmentLookup};
 use crate::compare::{Hashes, MAX_OTS, server, spread};
 use crate::hash::{Block, Tmmo};
-use crate::plan::Spline;
+use crate::plan::PiecewiseLinear;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
 use bytemuck::{Pod, Zeroable};
@@ -22,7 +22,7 @@ struct State {
     /// Its pads of the product; then its share of the result, but for the client's last message.
     sum: u64,
     padding: u64,
-    /// As in every record.
+    /// As in every element.
     result: u64,
 }
 
@@ -59,7 +59,7 @@ impl Drop for Table {
     }
 }
 
-impl Line {
+impl SegmentLookup {
     fn server(element: &mut server::Element) -> &mut State {
         bytemuck::must_cast_mut(element)
     }
@@ -118,7 +118,7 @@ impl Line {
         &self,
         element: &mut server::Element,
         share: u64,
-        (hash, tweak, pieces): (&Tmmo, Block, &Spline),
+        (hash, tweak, pieces): (&Tmmo, Block, &PiecewiseLinear),
         out: &mut Packer<'_>,
     ) {
         let ([index, value], own, bits) =

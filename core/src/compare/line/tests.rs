@@ -1,10 +1,10 @@
 use super::*;
 use crate::compare::tests::{run, spline};
-use crate::compare::{MAX_OTS, Method};
+use crate::compare::{MAX_OTS, StageProtocol};
 use crate::rng::{Domain, Prg, Seed};
 
 /// A value of so many bits through a line: the piece's number is what is above its low bits.
-fn hold(line: &Line, spline: &Spline, v: i64, random: &mut Prg) {
+fn hold(line: &SegmentLookup, spline: &PiecewiseLinear, v: i64, random: &mut Prg) {
     let index = (v >> line.low()) as u64;
     let [c_index, c_value, r] = [(); 3].map(|()| random.next_u64());
     let client = line.join(c_index, c_value);
@@ -12,11 +12,18 @@ fn hold(line: &Line, spline: &Spline, v: i64, random: &mut Prg) {
     let mask = |share: u64| share & ((1 << line.ring_in()) - 1);
     let r = line.reduce(r);
     let got = line.reduce(
-        run(&Method::Line(*line), Some(spline), mask(server), mask(client), r, random)
-            .wrapping_add(r),
+        run(
+            &StageProtocol::SegmentLookup(*line),
+            Some(spline),
+            mask(server),
+            mask(client),
+            r,
+            random,
+        )
+        .wrapping_add(r),
     );
     let signed = (got << (64 - u32::from(line.bits))) as i64 >> (64 - u32::from(line.bits));
-    let without_tail = Spline { tail: false, ..*spline };
+    let without_tail = PiecewiseLinear { plus_relu: false, ..*spline };
     let difference = (signed >> line.cut()) + line.constant() - without_tail.apply(v);
     // A curve whose low bits are kept may stop at the ring of its result.
     let kept = if line.cut() == 0 { line.reduce(difference as u64) } else { difference as u64 };
@@ -34,7 +41,7 @@ fn small_lines_hold_exhaustively() {
         let spline = spline(&mut random, 6);
         let low = spline.input_bits - spline.index_bits;
         for index_bits in 1..=MAX_INDEX {
-            let line = Line::new(&spline, index_bits, 1 + (random.next_u32() % 44) as u8);
+            let line = SegmentLookup::new(&spline, index_bits, 1 + (random.next_u32() % 44) as u8);
             let bits = u32::from(low + index_bits);
             if bits <= 7 {
                 (-(1 << (bits - 1))..1 << (bits - 1))
@@ -51,7 +58,7 @@ fn large_lines_hold_at_random() {
         let spline = spline(&mut random, 14);
         let low = u32::from(spline.input_bits - spline.index_bits);
         for index_bits in 1..=MAX_INDEX {
-            let line = Line::new(&spline, index_bits, 1 + (random.next_u32() % 44) as u8);
+            let line = SegmentLookup::new(&spline, index_bits, 1 + (random.next_u32() % 44) as u8);
             let half = 1 << (low + u32::from(index_bits) - 1);
             let any = (random.next_u32() & (2 * half as u32 - 1)) as i64 - half;
             for v in [half - 1, -half, 0, -1, any, any >> low << low, (any | ((1 << low) - 1))] {
@@ -79,9 +86,9 @@ fn the_widest_line_fits_its_record() {
                 let end = usize::from(index_bits);
                 (offsets[1], slopes[1]) =
                     (if end == 1 { !offset } else { 0 }, if end == 1 { !slope } else { 0 });
-                let spline = Spline {
+                let spline = PiecewiseLinear {
                     parity,
-                    tail: true,
+                    plus_relu: true,
                     input_bits: 14,
                     index_bits,
                     shift,
@@ -89,7 +96,7 @@ fn the_widest_line_fits_its_record() {
                     offsets,
                     slopes,
                 };
-                let line = Line::new(&spline, MAX_INDEX, 44);
+                let line = SegmentLookup::new(&spline, MAX_INDEX, 44);
                 most = most.max(line.value_bits());
                 assert!(line.forward_ots().max(line.backward_ots()) <= MAX_OTS);
                 let mut random = seeded(5);

@@ -6,7 +6,7 @@
 
 use super::batch::{Batch, Factor, MODULUS};
 use minionn_core::backend::limb::{add_small, add_uniform, multiply};
-use minionn_core::lattice::evaluate::{Fresh, add_zero};
+use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
 use minionn_core::lattice::rescale::Basis;
 use minionn_core::lattice::sample::Noise;
 use minionn_core::lattice::{PublicKey, SecretKey, encrypt, encrypt::Mask};
@@ -208,7 +208,8 @@ impl Server {
     ) -> Download {
         self.multiplications += 1;
         let key = PublicKey { seed: self.public.clone(), b: &self.key };
-        let fresh = Fresh { seed: &self.seed, number: self.multiplications, flood: FLOOD };
+        let fresh =
+            CiphertextRandomness { seed: &self.seed, number: self.multiplications, flood: FLOOD };
         let mut result = Download { c0: upload.c0.clone(), c1: vec![0; LIMBS.len() * N] };
         let (mut ephemeral, mut errors, mut flood) = (vec![0; N], vec![0; N], vec![[0; 2]; N]);
         let parts = result

@@ -51,7 +51,7 @@ fn output<'m>(
         }
         Op::SumPool { ref window, .. } => windows(window, &|values| values.sum()),
         Op::Square { .. } => x.iter().map(|x| x * x).collect(),
-        Op::Open { .. } | Op::Argmax { .. } => x.to_vec(),
+        Op::Reveal { .. } | Op::Argmax { .. } => x.to_vec(),
         _ if op.is_linear() => {
             let (ring, layer) = (Modulus::Bits(op.output().0), layer().context("no weights")?);
             let elements: Vec<u64> = x.iter().map(|&x| ring.from_signed(x)).collect();

@@ -159,7 +159,7 @@ fn client_output(op: &Op, share: &[u64], random: &mut Prg) -> anyhow::Result<Vec
             mask(op.output().1 as usize, random)
         }
         Op::SumPool { .. } => sums(op, share),
-        Op::Open { .. } | Op::Argmax { .. } => Vec::new(),
+        Op::Reveal { .. } | Op::Argmax { .. } => Vec::new(),
         _ => bail!("the paper's profile does not know {op:?}"),
     })
 }
@@ -241,7 +241,7 @@ impl Part<'_> {
                 return Ok(Online::Share(outcome.outputs));
             }
             Op::SumPool { .. } => return Ok(Online::Share(sums(&self.op, server))),
-            Op::Open { .. } => {
+            Op::Reveal { .. } => {
                 row.online.bytes_down += packed_len(server.len() as u64, RING.bits());
                 let opened =
                     server.iter().zip(&self.client).map(|(&s, &c)| RING.to_signed(RING.add(s, c)));

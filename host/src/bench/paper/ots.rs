@@ -162,8 +162,8 @@ impl<'l> Parties<'l> {
                 decode,
             )?;
             let shares = server.iter().enumerate().skip(first * steps);
-            for ((record, &share), out) in shares.zip(active.chunks_exact_mut(bits)) {
-                garbler.active_labels(record as u64, 0, share, bits, out);
+            for ((instance, &share), out) in shares.zip(active.chunks_exact_mut(bits)) {
+                garbler.active_labels(instance as u64, 0, share, bits, out);
             }
             cost.bytes_down += (tables.len() + size_of_val(active)) as u64;
             evaluator.evaluate_neurons::<C, LANES>(

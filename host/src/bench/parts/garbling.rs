@@ -17,7 +17,7 @@ const NEURONS: usize = 256;
 
 fn facts(what: &str, layer: &Layer<Neuron>, blocks: usize) -> Facts {
     let needs =
-        Needs { blocks: blocks as u64, schedules: layer.records() as u64, ..Needs::default() };
+        Needs { blocks: blocks as u64, schedules: layer.instances() as u64, ..Needs::default() };
     Facts { what: what.to_owned(), units: layer.and_gates() as u64, unit: "AND", needs }
 }
 

@@ -53,21 +53,21 @@ impl<C: Circuit> Layer<C> {
     }
 
     /// AES blocks that garbling needs, without key schedules: eight for each AND, one for each
-    /// label of the server and each record's key.
+    /// label of the server and each instance's key.
     #[must_use]
     pub fn garbling_blocks(&self) -> usize {
-        8 * self.and_gates() + self.server.len() + self.records()
+        8 * self.and_gates() + self.server.len() + self.instances()
     }
 
-    /// AES blocks that evaluating needs: four for each AND, one for each record's key.
+    /// AES blocks that evaluating needs: four for each AND, one for each instance's key.
     #[must_use]
     pub fn evaluating_blocks(&self) -> usize {
-        4 * self.and_gates() + self.records()
+        4 * self.and_gates() + self.instances()
     }
 
     /// Key schedules of either.
     #[must_use]
-    pub fn records(&self) -> usize {
+    pub fn instances(&self) -> usize {
         self.neurons * self.circuit.steps()
     }
 

@@ -3,7 +3,7 @@
 use core::hint::black_box;
 use minionn_core::backend::limb::{self, portable};
 use minionn_core::lattice::encode::{Encoder, Plaintext};
-use minionn_core::lattice::evaluate::{Fresh, add_zero};
+use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
 use minionn_core::lattice::rescale::Basis;
 use minionn_core::lattice::{PublicKey, SecretKey, decrypt, encrypt, encrypt::Mask};
 use minionn_core::params::N;
@@ -23,7 +23,7 @@ fn uniform(number: u64) -> Vec<i32> {
 pub enum Path {
     /// What the processor offers.
     Fastest,
-    /// The portable twin.
+    /// The portable path.
     Portable,
 }
 
@@ -204,7 +204,7 @@ impl Results {
         let (encoder, basis) =
             (Encoder::new(Plaintext::Bits(24), LIMBS.len()), Basis::new(LIMBS.len()));
         self.number += 1;
-        let fresh = Fresh { seed: &self.seed, number: self.number, flood: 62 };
+        let fresh = CiphertextRandomness { seed: &self.seed, number: self.number, flood: 62 };
         let key = PublicKey { seed: self.public.clone(), b: &self.b };
         fresh.noise_of_c1(&mut self.noise);
         for (index, limb) in LIMBS.iter().enumerate() {

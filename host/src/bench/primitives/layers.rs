@@ -42,7 +42,7 @@ pub fn published() -> [(&'static str, Op); 3] {
 /// If the plan does not admit it.
 pub fn model(op: Op) -> anyhow::Result<Vec<u8>> {
     let (ring, ..) = op.linear().context("not a linear operation")?;
-    synthetic::model("layer", &[op, Op::Open { ring, len: op.output().1 }])
+    synthetic::model("layer", &[op, Op::Reveal { ring, len: op.output().1 }])
 }
 
 /// Seconds of the offline phase of one prediction of this model, both parties at once: the least of

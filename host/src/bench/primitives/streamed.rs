@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use minionn_core::garble::Function;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
-use minionn_core::plan::nonlinear::Nonlinear;
+use minionn_core::plan::nonlinear::NonlinearCost;
 use minionn_core::plan::{self, Header, Op, Plan, Quantisation};
 use minionn_core::rng::Seed;
 use minionn_core::session::{Activations, Options, Tables};
@@ -37,11 +37,11 @@ impl Network {
         };
         let mut bytes = vec![0; plan::MAX_BYTES];
         let len =
-            Plan::write(&header, &[relu, Op::Open { ring: ring_out, len: neurons }], &mut bytes)?;
+            Plan::write(&header, &[relu, Op::Reveal { ring: ring_out, len: neurons }], &mut bytes)?;
         let bytes = bytes.get(..len).context("a plan has its length")?;
         let mut model = vec![0; Model::len_bytes(&Plan::parse(bytes)?)];
         Model::write(bytes, |_, _, _| 0, |_, _| 0, &mut model)?;
-        Ok(Self { model, neurons, and_gates: Nonlinear::of(&relu).and_gates })
+        Ok(Self { model, neurons, and_gates: NonlinearCost::of(&relu).and_gates })
     }
 
     /// AND gates for each second of the online phase, in the median of `runs`: tables are streamed,
@@ -65,7 +65,7 @@ impl Network {
     pub fn compared(&self, repetition: Repetition, runs: u32) -> anyhow::Result<(f64, u64)> {
         let options = Options {
             repetition,
-            activations: Activations::Compared { worth: 0 },
+            activations: Activations::Compared { log2_bytes_per_round: 0 },
             ..Options::default()
         };
         let inputs = own::inputs(&Model::parse(&self.model)?, None, 1, &Seed([7; 32]))?;

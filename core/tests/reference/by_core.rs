@@ -1,11 +1,11 @@
 //! What the engine says.
 
-use super::by_twin::product_labels;
+use super::by_reference::product_labels;
 use super::cases::{chosen, garbling, message, rescale_values};
 use super::networks::{core_files, core_op, network};
 use super::wire::session_by_core;
-use super::{Case, block, blocks, hex, row, summary, twin};
-use minionn_core::compare::{Compared, Stage};
+use super::{Case, block, blocks, hex, reference, row, summary};
+use minionn_core::compare::{OtActivation, Stage};
 use minionn_core::garble::{Argmax, Circuit, Function, Garbler, Neuron, totals};
 use minionn_core::hash::Tmmo;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
@@ -76,12 +76,12 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             bytes[4..12].copy_from_slice(&prg.next_u64().to_le_bytes());
             bytes[12..28].copy_from_slice(&prg.next_u128().to_le_bytes());
             prg.fill(&mut bytes[28..]);
-            json!({ "first": hex(&bytes[..16]), "sha256_of_1000": hex(&twin::sha256(&bytes)) })
+            json!({ "first": hex(&bytes[..16]), "sha256_of_1000": hex(&reference::sha256(&bytes)) })
         }
         "Derive" => json!({ "seed": hex(&Seed(case.seed("seed")).derive(case.u64("index")).0) }),
         "Files" => {
             let (plan, model) = core_files(&network(case.0["network"].as_str().unwrap()));
-            json!({ "plan": hex(&plan), "model_bytes": model.len(), "model_sha256": hex(&twin::sha256(&model)) })
+            json!({ "plan": hex(&plan), "model_bytes": model.len(), "model_sha256": hex(&reference::sha256(&model)) })
         }
         "Tile" => {
             let (ring, weight_bits, inputs, outputs) = case.fully_connected();
@@ -97,26 +97,26 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         }
         "Transform" => {
             let limb = &LIMBS[case.usize("limb")];
-            let mut a = vec![0; twin::N];
+            let mut a = vec![0; reference::N];
             Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb")).fill(limb, &mut a);
             limb.forward(&mut a);
             summary(a.iter().map(|&x| i64::from(limb.canonical(x))))
         }
         "Uniform" => {
             let limb = &LIMBS[case.usize("limb")];
-            let mut a = vec![0; twin::N];
+            let mut a = vec![0; reference::N];
             Mask::new(&Seed(case.seed("seed")), case.u64("number"), case.usize("limb"))
                 .fill(limb, &mut a);
             summary(a.into_iter().map(i64::from))
         }
         "Ternary" => {
-            let mut values = [0; twin::N];
+            let mut values = [0; reference::N];
             Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index")))
                 .fill(&mut values);
             summary(values.map(i64::from))
         }
         "Noise" => {
-            let mut values = [0; twin::N];
+            let mut values = [0; reference::N];
             Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index")))
                 .fill(&mut values);
             summary(values.map(i64::from))
@@ -154,7 +154,7 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             });
             json!({ "rounded": rounded.collect::<Vec<_>>() })
         }
-        "PublicKey" => json!({ "limbs": encryptions(case, &vec![0; twin::N], None, 4, 0) }),
+        "PublicKey" => json!({ "limbs": encryptions(case, &vec![0; reference::N], None, 4, 0) }),
         "Upload" => {
             let bits = case.u64("bits") as u32;
             let encoder = Encoder::new(Plaintext::Bits(bits), case.usize("limbs"));
@@ -199,7 +199,7 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             let p_c =
                 ot::product::client_product(modulus, case.u64("v"), &t, &hash, tweak, &corrections)
                     .unwrap();
-            let bytes = twin::pack(corrections.iter().zip(0..).map(|(&c, i)| (c, ring - i)));
+            let bytes = reference::pack(corrections.iter().zip(0..).map(|(&c, i)| (c, ring - i)));
             let mut back = vec![0; ring as usize];
             assert!(unpack_widths(&bytes, |i| ring - i as u32, &mut back) && back == corrections);
             json!({ "corrections": corrections, "p_s": p_s, "p_c": p_c })
@@ -207,16 +207,16 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         "Choice" => {
             let (op, repetition) =
                 (core_op(chosen(case)), Repetition::from_k(case.u8("k")).unwrap());
-            let most = (0..=48).rev().find(|&worth| {
+            let most = (0..=48).rev().find(|&log2_bytes_per_round| {
                 let options = Options {
                     repetition,
-                    activations: Activations::Compared { worth },
+                    activations: Activations::Compared { log2_bytes_per_round },
                     ..Options::default()
                 };
-                Compared::of(&op, &options).is_some()
+                OtActivation::of(&op, &options).is_some()
             });
-            Compared::possible(&op).map_or(json!({ "possible": false }), |compared| {
-                let of_stage = |stage: Stage| (0..stage.method.rounds()).flat_map(move |number| stage.message_bytes(number));
+            OtActivation::possible(&op).map_or(json!({ "possible": false }), |compared| {
+                let of_stage = |stage: Stage| (0..stage.protocol.rounds()).flat_map(move |number| stage.message_bytes(number));
                 let messages = compared.stages().flat_map(of_stage);
                 let corrections = compared.correction_bytes(repetition);
                 json!({ "most": most, "round_trips": compared.rounds(), "corrections": row(corrections), "messages": row(messages) })
@@ -235,10 +235,10 @@ fn encryptions(
     number: u64,
 ) -> Vec<Value> {
     let key = SecretKey::new(Seed(case.seed("secret")));
-    let (public, mut noise) = (Seed(case.seed("public")), vec![0; twin::N]);
+    let (public, mut noise) = (Seed(case.seed("public")), vec![0; reference::N]);
     encrypt::noise(&Seed(case.seed("noise")), number, &mut noise);
     let limb = |index: usize| {
-        let mut secret = vec![0; twin::N];
+        let mut secret = vec![0; reference::N];
         key.expand(&LIMBS[index], &mut secret);
         let mut poly: Vec<i32> =
             message.iter().map(|&m| encoder.map_or(0, |e| e.encode(index, m))).collect();
@@ -290,5 +290,5 @@ fn garbled_by_core<C: Circuit>(circuit: &C, neurons: usize, layer: u64) -> Value
     for (record, labels) in labels.chunks_mut(per_record).enumerate() {
         garbler.active_labels(record as u64, 0, 0, per_record, labels);
     }
-    json!({ "ands": shape.ands, "tables": hex(&twin::sha256(&tables)), "server_labels": blocks(&labels), "permute": permute })
+    json!({ "ands": shape.ands, "tables": hex(&reference::sha256(&tables)), "server_labels": blocks(&labels), "permute": permute })
 }

@@ -1,7 +1,7 @@
 //! The cases' inputs.
 
 use super::networks::network;
-use super::{Case, block, common, hex, twin};
+use super::{Case, block, common, hex, reference};
 use serde_json::{Value, json};
 
 /// Inputs of all cases: type, and what varies.
@@ -20,8 +20,9 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
     let frame = |tag: u8, payload: &[u8]| json!({ "tag": tag, "payload": hex(payload) });
     let greeting =
         |comment: &str, frame: Vec<u8>| json!({ "comment": comment, "frame": hex(&frame) });
-    let framed =
-        |tag, payload: &[u8]| twin::Message { up: true, tag, payload: payload.to_vec() }.frame(0);
+    let framed = |tag, payload: &[u8]| {
+        reference::Message { up: true, tag, payload: payload.to_vec() }.frame(0)
+    };
     let mut greetings = vec![
         greeting("a hello", framed(1, &hello)),
         greeting("asks for the plan", framed(2, &[1, 0])),
@@ -207,37 +208,37 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
 
 /// Some polynomial: noise and a few large values.
 pub(super) fn rescale_values(limbs: usize, seed: [u8; 32]) -> Vec<u128> {
-    let mut stream = twin::Stream::new(seed, 6, 0);
-    (0..64).map(|_| u128::from_le_bytes(stream.bytes()) % twin::modulus(limbs)).collect()
+    let mut stream = reference::Stream::new(seed, 6, 0);
+    (0..64).map(|_| u128::from_le_bytes(stream.bytes()) % reference::modulus(limbs)).collect()
 }
 
 pub(super) fn message(bits: u32) -> Vec<u64> {
     let mut g = common::Lcg(bits.into());
-    (0..twin::N).map(|i| if i % 3 == 0 { g.below(1 << bits) } else { 0 }).collect()
+    (0..reference::N).map(|i| if i % 3 == 0 { g.below(1 << bits) } else { 0 }).collect()
 }
 
 /// Labels for garbling: session key, own key, Δ, and zero labels of the client.
 pub(super) fn garbling(count: usize) -> (u128, u128, u128, Vec<u128>) {
-    let mut stream = twin::Stream::new([12; 32], 7, 3);
+    let mut stream = reference::Stream::new([12; 32], 7, 3);
     let mut block = || u128::from_le_bytes(stream.bytes());
     (block(), block(), block() | 1, (0..count).map(|_| block()).collect())
 }
 
 /// The operation of a choice.
-pub(super) fn chosen(case: &Case<'_>) -> twin::Op {
+pub(super) fn chosen(case: &Case<'_>) -> reference::Op {
     let [ring, shift, ring_out] = ["ring", "shift", "ring_out"].map(|name| case.u8(name));
     let text = |name: &str| case.0[name].as_str().unwrap().split(' ').collect::<Vec<_>>();
     let words = text("function");
     let number = |i: usize| words[i].parse::<i64>().unwrap();
     let function = match words[0] {
-        "identity" => twin::Function::Identity,
-        "relu" => twin::Function::Relu,
-        "clip" => twin::Function::Clip { lo: number(1), hi: number(2) },
-        "leaky" => twin::Function::Leaky { m: number(1) as u8, e: number(2) as u8 },
+        "identity" => reference::Function::Identity,
+        "relu" => reference::Function::Relu,
+        "clip" => reference::Function::Clip { lo: number(1), hi: number(2) },
+        "leaky" => reference::Function::Leaky { m: number(1) as u8, e: number(2) as u8 },
         other => panic!("no function {other}"),
     };
     if case.0.get("window").is_none() {
-        return twin::Op::Activation {
+        return reference::Op::Activation {
             ring,
             ring_out,
             shift,
@@ -248,12 +249,12 @@ pub(super) fn chosen(case: &Case<'_>) -> twin::Op {
     let numbers: Vec<u32> = text("window").iter().map(|x| x.parse().unwrap()).collect();
     let pair = |i: usize| [numbers[i], numbers[i + 1]];
     let padding = [7, 8, 9, 10].map(|i| numbers[i] as u16);
-    let window = twin::Window {
+    let window = reference::Window {
         channels: numbers[0],
         size: pair(1),
         kernel: pair(3),
         stride: pair(5),
         padding,
     };
-    twin::Op::MaxPool { ring, ring_out, shift, function, window }
+    reference::Op::MaxPool { ring, ring_out, shift, function, window }
 }

@@ -1,29 +1,29 @@
 //! What a stage does with every element, a comparison or a line, and what each party does for it:
-//! one record, in either case.
+//! one state, in either case.
 
-use super::{Comparison, Line, client, server};
+use super::{DReluTruncate, SegmentLookup, client, server};
 use crate::hash::{Block, Tmmo};
-use crate::plan::Spline;
+use crate::plan::PiecewiseLinear;
 use crate::ring::Modulus;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
 
 /// What a stage does with every element. All of it is derived from the plan.
 #[derive(Clone, Copy, Debug)]
-pub enum Method {
+pub enum StageProtocol {
     /// Truncation, with ReLU or without.
-    Comparison(Comparison),
+    DReluTruncate(DReluTruncate),
     /// A piece of a curve.
-    Line(Line),
+    SegmentLookup(SegmentLookup),
 }
 
-impl Method {
+impl StageProtocol {
     /// OTs of an element in which the client chooses.
     #[must_use]
     pub fn forward_ots(&self) -> usize {
         match self {
-            Self::Comparison(c) => c.forward_ots(),
-            Self::Line(line) => line.forward_ots(),
+            Self::DReluTruncate(c) => c.forward_ots(),
+            Self::SegmentLookup(line) => line.forward_ots(),
         }
     }
 
@@ -31,8 +31,8 @@ impl Method {
     #[must_use]
     pub fn backward_ots(&self) -> usize {
         match self {
-            Self::Comparison(c) => c.backward_ots(),
-            Self::Line(line) => line.backward_ots(),
+            Self::DReluTruncate(c) => c.backward_ots(),
+            Self::SegmentLookup(line) => line.backward_ots(),
         }
     }
 
@@ -40,8 +40,8 @@ impl Method {
     #[must_use]
     pub const fn rounds(&self) -> u32 {
         match self {
-            Self::Comparison(c) => c.rounds(),
-            Self::Line(_) => 1,
+            Self::DReluTruncate(c) => c.rounds(),
+            Self::SegmentLookup(_) => 1,
         }
     }
 
@@ -49,8 +49,8 @@ impl Method {
     #[must_use]
     pub fn server_bits(&self, number: u32) -> u32 {
         match self {
-            Self::Comparison(c) => c.server_bits(number),
-            Self::Line(line) => line.server_bits(),
+            Self::DReluTruncate(c) => c.server_bits(number),
+            Self::SegmentLookup(line) => line.server_bits(),
         }
     }
 
@@ -58,8 +58,8 @@ impl Method {
     #[must_use]
     pub fn client_bits(&self, number: u32) -> u32 {
         match self {
-            Self::Comparison(c) => c.client_bits(number),
-            Self::Line(line) => line.client_bits(),
+            Self::DReluTruncate(c) => c.client_bits(number),
+            Self::SegmentLookup(line) => line.client_bits(),
         }
     }
 
@@ -75,16 +75,16 @@ impl Method {
     /// The ring of what goes in.
     pub(super) const fn argument(&self) -> Modulus {
         Modulus::Bits(match self {
-            Self::Comparison(c) => c.ring_in,
-            Self::Line(line) => line.ring_in(),
+            Self::DReluTruncate(c) => c.ring_in,
+            Self::SegmentLookup(line) => line.ring_in(),
         })
     }
 
     /// The ring of the result.
     pub(super) const fn result(&self) -> Modulus {
         Modulus::Bits(match self {
-            Self::Comparison(c) => c.ring_out,
-            Self::Line(line) => line.ring_out(),
+            Self::DReluTruncate(c) => c.ring_out,
+            Self::SegmentLookup(line) => line.ring_out(),
         })
     }
 
@@ -107,16 +107,16 @@ impl Method {
         random: &mut Prg,
     ) {
         match self {
-            Self::Comparison(c) => element.start(c, share, result, random),
-            Self::Line(_) => Line::client_start(element, result),
+            Self::DReluTruncate(c) => element.start(c, share, result, random),
+            Self::SegmentLookup(_) => SegmentLookup::client_start(element, result),
         }
     }
 
     /// Client: the choices of the forward OTs, the first lowest.
     pub(crate) fn client_choices(&self, element: &client::Element, share: u64) -> u64 {
         match self {
-            Self::Comparison(c) => element.choices(c, share),
-            Self::Line(line) => line.client_choices(share),
+            Self::DReluTruncate(c) => element.choices(c, share),
+            Self::SegmentLookup(line) => line.client_choices(share),
         }
     }
 
@@ -130,8 +130,8 @@ impl Method {
         labels: &[Block],
     ) {
         match self {
-            Self::Comparison(c) => element.forward(c, share, hash, tweak, labels),
-            Self::Line(line) => line.client_forward(element, share, hash, tweak, labels),
+            Self::DReluTruncate(c) => element.forward(c, share, hash, tweak, labels),
+            Self::SegmentLookup(line) => line.client_forward(element, share, hash, tweak, labels),
         }
     }
 
@@ -145,8 +145,10 @@ impl Method {
         labels: &[Block],
     ) {
         match self {
-            Self::Comparison(c) => element.backward(c, hash, delta, tweak, labels),
-            Self::Line(line) => line.client_backward(element, share, (hash, delta), tweak, labels),
+            Self::DReluTruncate(c) => element.backward(c, hash, delta, tweak, labels),
+            Self::SegmentLookup(line) => {
+                line.client_backward(element, share, (hash, delta), tweak, labels)
+            }
         }
     }
 
@@ -159,13 +161,13 @@ impl Method {
         input: &mut Reader<'_>,
     ) {
         match self {
-            Self::Comparison(c) => {
+            Self::DReluTruncate(c) => {
                 element.receive(c, share, number, input);
                 if self.is_last(number) {
                     element.selected(c, input);
                 }
             }
-            Self::Line(line) => line.client_receive(element, share, input),
+            Self::SegmentLookup(line) => line.client_receive(element, share, input),
         }
     }
 
@@ -179,13 +181,13 @@ impl Method {
         out: &mut Packer<'_>,
     ) {
         match self {
-            Self::Comparison(c) => {
+            Self::DReluTruncate(c) => {
                 element.send(c, number, out);
                 if self.is_last(number) {
                     element.finish(c, share, part, out);
                 }
             }
-            Self::Line(line) => line.client_send(element, share, part, out),
+            Self::SegmentLookup(line) => line.client_send(element, share, part, out),
         }
     }
 
@@ -198,24 +200,26 @@ impl Method {
         labels: &[Block],
     ) {
         match self {
-            Self::Comparison(c) => element.forward(c, hash, delta, tweak, labels),
-            Self::Line(_) => Line::server_forward(element, hash, delta, tweak, labels),
+            Self::DReluTruncate(c) => element.forward(c, hash, delta, tweak, labels),
+            Self::SegmentLookup(_) => {
+                SegmentLookup::server_forward(element, hash, delta, tweak, labels)
+            }
         }
     }
 
     /// Server: draws the choices of the backward OTs.
     pub(crate) fn server_choose(&self, element: &mut server::Element, random: &mut Prg) {
         match self {
-            Self::Comparison(c) => element.choose(c, random),
-            Self::Line(line) => line.server_choose(element, random),
+            Self::DReluTruncate(c) => element.choose(c, random),
+            Self::SegmentLookup(line) => line.server_choose(element, random),
         }
     }
 
     /// Server: these choices, the first lowest.
     pub(crate) fn server_choices(&self, element: &server::Element) -> u64 {
         match self {
-            Self::Comparison(c) => element.choices(c),
-            Self::Line(line) => line.server_choices(*element),
+            Self::DReluTruncate(c) => element.choices(c),
+            Self::SegmentLookup(line) => line.server_choices(*element),
         }
     }
 
@@ -228,8 +232,8 @@ impl Method {
         labels: &[Block],
     ) {
         match self {
-            Self::Comparison(c) => element.backward(c, hash, tweak, labels),
-            Self::Line(line) => line.server_backward(element, hash, tweak, labels),
+            Self::DReluTruncate(c) => element.backward(c, hash, tweak, labels),
+            Self::SegmentLookup(line) => line.server_backward(element, hash, tweak, labels),
         }
     }
 
@@ -240,15 +244,15 @@ impl Method {
         element: &mut server::Element,
         share: u64,
         number: u32,
-        (hash, tweak, pieces): (&Tmmo, Block, Option<&Spline>),
+        (hash, tweak, pieces): (&Tmmo, Block, Option<&PiecewiseLinear>),
         out: &mut Packer<'_>,
     ) {
         match (self, pieces) {
-            (Self::Comparison(c), _) => element.send(c, share, number, out),
-            (Self::Line(line), Some(pieces)) => {
+            (Self::DReluTruncate(c), _) => element.send(c, share, number, out),
+            (Self::SegmentLookup(line), Some(pieces)) => {
                 line.server_send(element, share, (hash, tweak, pieces), out)
             }
-            (Self::Line(_), None) => debug_assert!(false, "a line is of a spline"),
+            (Self::SegmentLookup(_), None) => debug_assert!(false, "a line is of a spline"),
         }
     }
 
@@ -262,11 +266,11 @@ impl Method {
         input: &mut Reader<'_>,
     ) -> Option<u64> {
         match self {
-            Self::Comparison(c) => {
+            Self::DReluTruncate(c) => {
                 element.receive(c, number, input);
                 self.is_last(number).then(|| element.finish(c, share, input))
             }
-            Self::Line(line) => Some(line.server_receive(element, input)),
+            Self::SegmentLookup(line) => Some(line.server_receive(element, input)),
         }
     }
 }

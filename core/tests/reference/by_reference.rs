@@ -1,37 +1,39 @@
-//! What the twin says.
+//! What the reference implementation says.
 
 use super::cases::{chosen, garbling, message, rescale_values};
 use super::networks::{inputs, network};
-use super::{Case, block, blocks, compare, hex, row, summary, twin};
+use super::{Case, block, blocks, compare, hex, reference, row, summary};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 
-pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
+pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
     match kind {
         "Frame" => {
-            json!({ "frame": hex(&twin::Message { up: true, tag: case.u8("tag"), payload: case.bytes("payload") }.frame(0)) })
+            json!({ "frame": hex(&reference::Message { up: true, tag: case.u8("tag"), payload: case.bytes("payload") }.frame(0)) })
         }
-        "Greeting" => json!({ "code": greeting_by_twin(&case.bytes("frame")) }),
+        "Greeting" => json!({ "code": greeting_by_reference(&case.bytes("frame")) }),
         "Packed" => {
-            json!({ "bytes": hex(&twin::pack_all(&case.numbers("values"), case.u64("bits") as u32)) })
+            json!({ "bytes": hex(&reference::pack_all(&case.numbers("values"), case.u64("bits") as u32)) })
         }
         "Stream" => {
             let mut stream =
-                twin::Stream::new(case.seed("seed"), case.u64("domain"), case.u64("index"));
+                reference::Stream::new(case.seed("seed"), case.u64("domain"), case.u64("index"));
             let bytes: [u8; 1000] = stream.bytes();
-            json!({ "first": hex(&bytes[..16]), "sha256_of_1000": hex(&twin::sha256(&bytes)) })
+            json!({ "first": hex(&bytes[..16]), "sha256_of_1000": hex(&reference::sha256(&bytes)) })
         }
-        "Derive" => json!({ "seed": hex(&twin::derive(case.seed("seed"), case.u64("index"))) }),
+        "Derive" => {
+            json!({ "seed": hex(&reference::derive(case.seed("seed"), case.u64("index"))) })
+        }
         "Files" => {
             let net = network(case.0["network"].as_str().unwrap());
             let model = net.model();
-            json!({ "plan": hex(&net.plan()), "model_bytes": model.len(), "model_sha256": hex(&twin::sha256(&model)) })
+            json!({ "plan": hex(&net.plan()), "model_bytes": model.len(), "model_sha256": hex(&reference::sha256(&model)) })
         }
         "Tile" => {
             let (ring, weight_bits, inputs, outputs) = case.fully_connected();
-            match twin::Tile::choose(
-                twin::Op::FullyConnected { ring, weight_bits, inputs, outputs },
+            match reference::Tile::choose(
+                reference::Op::FullyConnected { ring, weight_bits, inputs, outputs },
                 case.usize("stock"),
             ) {
                 Some(t) => {
@@ -42,66 +44,72 @@ pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
         }
         "Transform" => {
             let limb = case.usize("limb");
-            let a = twin::uniform(case.seed("seed"), 0, limb);
-            let values = twin::transform(&a, twin::LIMBS[limb]);
-            assert_eq!(twin::interpolate(&values, twin::LIMBS[limb]), a);
+            let a = reference::uniform(case.seed("seed"), 0, limb);
+            let values = reference::transform(&a, reference::LIMBS[limb]);
+            assert_eq!(reference::interpolate(&values, reference::LIMBS[limb]), a);
             for i in [0, 1, 2, 77, 2048, 4095_u16] {
                 let point = 2 * usize::from(i.reverse_bits() >> 4) + 1;
                 assert_eq!(
                     values[usize::from(i)],
-                    twin::value_at(&a, point, twin::LIMBS[limb]),
+                    reference::value_at(&a, point, reference::LIMBS[limb]),
                     "index {i}"
                 );
             }
             summary(values.iter().map(|&x| x as i64))
         }
         "Uniform" => summary(
-            twin::uniform(case.seed("seed"), case.u64("number"), case.usize("limb"))
+            reference::uniform(case.seed("seed"), case.u64("number"), case.usize("limb"))
                 .iter()
                 .map(|&x| x as i64),
         ),
-        "Ternary" => {
-            summary(twin::ternary(case.seed("seed"), case.u64("index")).iter().map(|&x| x as i64))
-        }
+        "Ternary" => summary(
+            reference::ternary(case.seed("seed"), case.u64("index")).iter().map(|&x| x as i64),
+        ),
         "Noise" => summary(
-            twin::noise(case.seed("seed"), case.u64("index"), twin::N).iter().map(|&x| x as i64),
+            reference::noise(case.seed("seed"), case.u64("index"), reference::N)
+                .iter()
+                .map(|&x| x as i64),
         ),
         "Flooding" => {
-            let values =
-                twin::flooding(case.seed("seed"), case.u64("index"), case.u64("bits") as u32, 100);
+            let values = reference::flooding(
+                case.seed("seed"),
+                case.u64("index"),
+                case.u64("bits") as u32,
+                100,
+            );
             let residues = |p: u64| summary(values.iter().map(|x| x.rem_euclid(p.into()) as i64));
-            json!({ "exact": values[..4].iter().map(|x| x.to_string()).collect::<Vec<_>>(), "limbs": twin::LIMBS.map(residues) })
+            json!({ "exact": values[..4].iter().map(|x| x.to_string()).collect::<Vec<_>>(), "limbs": reference::LIMBS.map(residues) })
         }
         "Encode" => {
-            let p = case.0["bits"].as_u64().map_or(twin::T, |bits| 1 << bits);
+            let p = case.0["bits"].as_u64().map_or(reference::T, |bits| 1 << bits);
             let limbs = case.usize("limbs");
-            let exact = twin::encode(case.u64("m"), p, limbs);
-            json!({ "exact": exact.to_string(), "residues": twin::LIMBS[..limbs].iter().map(|&q| (exact % u128::from(q)) as u64).collect::<Vec<_>>() })
+            let exact = reference::encode(case.u64("m"), p, limbs);
+            json!({ "exact": exact.to_string(), "residues": reference::LIMBS[..limbs].iter().map(|&q| (exact % u128::from(q)) as u64).collect::<Vec<_>>() })
         }
         "Rescale" => {
             let values = rescale_values(case.usize("limbs"), case.seed("seed"));
-            json!({ "rounded": values.iter().map(|&x| twin::rescale(x, case.usize("limbs"), case.u64("bits") as u32)).collect::<Vec<_>>() })
+            json!({ "rounded": values.iter().map(|&x| reference::rescale(x, case.usize("limbs"), case.u64("bits") as u32)).collect::<Vec<_>>() })
         }
         "PublicKey" => {
-            let key = twin::Key::new(case.seed("secret"));
-            let b = key.encrypt(&[0; twin::N], 4, 0, case.seed("public"), case.seed("noise"));
+            let key = reference::Key::new(case.seed("secret"));
+            let b = key.encrypt(&[0; reference::N], 4, 0, case.seed("public"), case.seed("noise"));
             json!({ "limbs": b.iter().map(|b| summary(b.iter().map(|&x| x as i64))).collect::<Vec<_>>() })
         }
         "Upload" => {
             let (bits, limbs) = (case.u64("bits") as u32, case.usize("limbs"));
-            let key = twin::Key::new(case.seed("secret"));
+            let key = reference::Key::new(case.seed("secret"));
             let m: Vec<u128> =
-                message(bits).iter().map(|&m| twin::encode(m, 1 << bits, limbs)).collect();
+                message(bits).iter().map(|&m| reference::encode(m, 1 << bits, limbs)).collect();
             let c0 =
                 key.encrypt(&m, limbs, case.u64("number"), case.seed("public"), case.seed("noise"));
             json!({ "limbs": c0.iter().map(|c| summary(c.iter().map(|&x| x as i64))).collect::<Vec<_>>() })
         }
         "TMMO" => {
-            json!({ "hash": block(twin::tmmo(case.block("key"), case.block("x"), case.block("tweak"))) })
+            json!({ "hash": block(reference::tmmo(case.block("key"), case.block("x"), case.block("tweak"))) })
         }
         "Extension" => {
-            let mut roots = twin::Stream::new(case.seed("roots"), 7, 0);
-            let trees = twin::Trees::new(case.block("pairing"), case.usize("k"), || {
+            let mut roots = reference::Stream::new(case.seed("roots"), 7, 0);
+            let trees = reference::Trees::new(case.block("pairing"), case.usize("k"), || {
                 u128::from_le_bytes(roots.bytes())
             });
             let trees = trees.of_session(case.block("session"));
@@ -116,7 +124,7 @@ pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
                 .zip(0..)
                 .map(|(&c, number)| trees.extend(number, c, case.block("delta")))
                 .collect();
-            let all = |f: fn(&twin::Group) -> &Vec<u128>| {
+            let all = |f: fn(&reference::Group) -> &Vec<u128>| {
                 blocks(&groups.iter().flat_map(|g| f(g).clone()).collect::<Vec<_>>())
             };
             let messages: Vec<u128> =
@@ -125,19 +133,24 @@ pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
         }
         "Activation" => {
             let function = if case.0["relu"] == true {
-                twin::Function::Relu
+                reference::Function::Relu
             } else {
-                twin::Function::Identity
+                reference::Function::Identity
             };
             let (ring, shift, ring_out) =
                 (case.usize("ring"), case.usize("shift"), case.usize("ring_out"));
-            let circuit = twin::Circuit::activation(function, ring, shift, ring_out);
-            garbled_by_twin(&circuit, case.usize("neurons"), ring + ring_out, case.u64("layer"))
+            let circuit = reference::Circuit::activation(function, ring, shift, ring_out);
+            garbled_by_reference(
+                &circuit,
+                case.usize("neurons"),
+                ring + ring_out,
+                case.u64("layer"),
+            )
         }
         "Argmax" => {
             let (ring, elements) = (case.usize("ring"), case.usize("elements"));
-            garbled_by_twin(
-                &twin::Circuit::argmax(ring, elements),
+            garbled_by_reference(
+                &reference::Circuit::argmax(ring, elements),
                 1,
                 ring * elements,
                 case.u64("layer"),
@@ -145,12 +158,20 @@ pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
         }
         "Product" => {
             let (ring, t, q, session, delta, tweak) = product_labels(case);
-            let p =
-                twin::product(session, ring, case.u64("a"), case.u64("v"), &q, &t, delta, tweak);
+            let p = reference::product(
+                session,
+                ring,
+                case.u64("a"),
+                case.u64("v"),
+                &q,
+                &t,
+                delta,
+                tweak,
+            );
             json!({ "corrections": p.corrections, "p_s": p.p_s, "p_c": p.p_c })
         }
         "Choice" => {
-            let choice = twin::Choice::of(chosen(case), case.usize("k"));
+            let choice = reference::Choice::of(chosen(case), case.usize("k"));
             choice.map_or(json!({ "possible": false }), |choice| {
                 // The greatest number with which it is taken; a single round trip is worth any number.
                 let most = (0..=48).rev().find(|&n| choice.taken(n));
@@ -158,7 +179,7 @@ pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
             })
         }
         "Session" => {
-            let run = session_by_twin(case);
+            let run = session_by_reference(case);
             json!({ "messages": messages(&run.messages), "answers": run.answers, "pairing": run.pairing })
         }
         _ => panic!("no such case: {kind}"),
@@ -166,7 +187,7 @@ pub(super) fn by_twin(kind: &str, case: &Case<'_>) -> Value {
 }
 
 /// The document's rules for a first frame: 0 or the code of the refusal.
-fn greeting_by_twin(frame: &[u8]) -> u16 {
+fn greeting_by_reference(frame: &[u8]) -> u16 {
     let length = u32::from_le_bytes(frame[1..5].try_into().unwrap());
     let payload = &frame[5..frame.len() - 4];
     let (plan_request, known) = (frame[0] == 2, frame[0] == 1 || frame[0] == 2);
@@ -176,7 +197,7 @@ fn greeting_by_twin(frame: &[u8]) -> u16 {
     if length != if plan_request { 2 } else { 96 } {
         return 103;
     }
-    if twin::crc32(&frame[..frame.len() - 4]).to_le_bytes() != frame[frame.len() - 4..] {
+    if reference::crc32(&frame[..frame.len() - 4]).to_le_bytes() != frame[frame.len() - 4..] {
         return 104;
     }
     let version = if plan_request { payload } else { &payload[8..10] };
@@ -195,8 +216,8 @@ fn greeting_by_twin(frame: &[u8]) -> u16 {
     }
 }
 
-fn garbled_by_twin(
-    circuit: &twin::Circuit,
+fn garbled_by_reference(
+    circuit: &reference::Circuit,
     neurons: usize,
     client_bits: usize,
     layer: u64,
@@ -211,7 +232,7 @@ fn garbled_by_twin(
     let labels: Vec<u128> = garbled.iter().flat_map(|g| g.server_zero.concat()).collect();
     json!({
         "ands": circuit.ands(),
-        "tables": hex(&twin::sha256(&tables)),
+        "tables": hex(&reference::sha256(&tables)),
         "server_labels": blocks(&labels),
         "permute": garbled.iter().map(|g| g.permute).collect::<Vec<_>>(),
     })
@@ -237,8 +258,8 @@ pub(super) fn product_labels(case: &Case<'_>) -> (u32, Vec<u128>, Vec<u128>, u12
 
 /// Direction, tag, length, digest. What comparisons say in turn is one entry, its digest that of
 /// all payloads.
-pub(super) fn messages(all: &[twin::Message]) -> Value {
-    let line = |run: &[twin::Message]| {
+pub(super) fn messages(all: &[reference::Message]) -> Value {
+    let line = |run: &[reference::Message]| {
         let direction = if run[0].tag == 22 {
             "in turn"
         } else if run[0].up {
@@ -251,7 +272,7 @@ pub(super) fn messages(all: &[twin::Message]) -> Value {
             "{direction} {} {} {}",
             run[0].tag,
             row(run.iter().map(|m| m.payload.len())),
-            hex(&twin::sha256(&payloads))
+            hex(&reference::sha256(&payloads))
         )
     };
     all.chunk_by(|a, b| a.tag == 22 && b.tag == 22 && a.up != b.up)
@@ -263,7 +284,7 @@ pub(super) fn messages(all: &[twin::Message]) -> Value {
 /// What both parties keep of a session, if they do.
 pub(super) fn kept(case: &Case<'_>, [client, server]: [&[u8]; 2]) -> Value {
     if case.0["keep"] == true {
-        json!({ "client": hex(client), "server_sha256": hex(&twin::sha256(server)) })
+        json!({ "client": hex(client), "server_sha256": hex(&reference::sha256(server)) })
     } else {
         Value::Null
     }
@@ -276,14 +297,14 @@ pub(super) fn earlier<'v>(case: &Case<'v>) -> Option<Case<'v>> {
 
 /// What a session gives.
 pub(super) struct Run {
-    pub messages: Vec<twin::Message>,
+    pub messages: Vec<reference::Message>,
     answers: Value,
     pairing: Value,
     pub base_ot: [Vec<u64>; 2],
 }
 
-fn twin_options(case: &Case<'_>) -> twin::Options {
-    twin::Options {
+fn reference_options(case: &Case<'_>) -> reference::Options {
+    reference::Options {
         k: case.usize("k"),
         streamed: case.0["streamed"].as_bool().unwrap(),
         stock: case.usize("stock"),
@@ -291,8 +312,8 @@ fn twin_options(case: &Case<'_>) -> twin::Options {
     }
 }
 
-/// The twin's session; made once.
-pub(super) fn session_by_twin(case: &Case<'_>) -> Arc<Run> {
+/// The reference implementation's session; made once.
+pub(super) fn session_by_reference(case: &Case<'_>) -> Arc<Run> {
     type Slot = Arc<OnceLock<Arc<Run>>>;
     static RUNS: OnceLock<Mutex<HashMap<String, Slot>>> = OnceLock::new();
     let slot = RUNS
@@ -304,13 +325,13 @@ pub(super) fn session_by_twin(case: &Case<'_>) -> Arc<Run> {
         .clone();
     slot.get_or_init(|| {
         let net = network(case.0["network"].as_str().unwrap());
-        let options = twin_options(case);
+        let options = reference_options(case);
         let seeds = |case: &Case<'_>| [case.seed("client"), case.seed("server")];
         let pairing = earlier(case).map(|first| {
             let net = network(first.0["network"].as_str().unwrap());
-            twin::Session::new(&net, twin_options(&first), seeds(&first), None).pairing
+            reference::Session::new(&net, reference_options(&first), seeds(&first), None).pairing
         });
-        let mut session = twin::Session::new(&net, options, seeds(case), pairing.as_ref());
+        let mut session = reference::Session::new(&net, options, seeds(case), pairing.as_ref());
         if case.0["keep"] == true {
             session.keep();
         }
@@ -321,7 +342,7 @@ pub(super) fn session_by_twin(case: &Case<'_>) -> Arc<Run> {
                 let first = (0..clear.len()).find(|&i| clear[i] == *clear.iter().max().unwrap());
                 assert!(
                     first == Some(best) && (opened.is_empty() || opened == clear),
-                    "the twin's own answer"
+                    "the reference implementation's own answer"
                 );
                 answers.push(json!({ "best": best, "opened": opened }));
             }

@@ -1,9 +1,9 @@
-//! The reference twin (tests/twin/twin.rs), its vectors (tests/vectors/twin.json), and the engine,
+//! The reference implementation (tests/reference/reference.rs), its vectors (tests/vectors/reference.json), and the engine,
 //! held against each other.
 //!
-//! A case of the vectors has inputs and expected results. The twin must reproduce all of them, and
+//! A case of the vectors has inputs and expected results. The reference implementation must reproduce all of them, and
 //! so must the engine: by its public functions where it has them, and message by message for whole
-//! sessions. With `MINIONN_WRITE_VECTORS=1` the twin writes the file anew.
+//! sessions. With `MINIONN_WRITE_VECTORS=1` the reference implementation writes the file anew.
 
 #![expect(
     clippy::unwrap_used,
@@ -14,16 +14,20 @@
 
 use crate::common;
 mod by_core;
-mod by_twin;
+mod by_reference;
 mod cases;
 mod networks;
-#[path = "../../../tests/twin/twin.rs"]
-#[allow(dead_code, unreachable_pub, reason = "the twin is complete, not every part is called")]
-mod twin;
+#[path = "../../../tests/reference/reference.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the reference implementation is complete, not every part is called"
+)]
+mod reference;
 mod wire;
 
 use by_core::by_core;
-use by_twin::by_twin;
+use by_reference::by_reference;
 use cases::cases;
 use common::Memory;
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -38,7 +42,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 use wire::frames;
 
-const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/twin.json");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/reference.json");
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
@@ -56,13 +60,13 @@ fn block(x: u128) -> String {
 fn summary(values: impl IntoIterator<Item = i64>) -> Value {
     let values: Vec<i64> = values.into_iter().collect();
     let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-    json!({ "first": values[..4], "sha256": hex(&twin::sha256(&bytes)) })
+    json!({ "first": values[..4], "sha256": hex(&reference::sha256(&bytes)) })
 }
 
 /// SHA-256 over blocks, and the first.
 fn blocks(values: &[u128]) -> Value {
     let bytes: Vec<u8> = values.iter().flat_map(|x| x.to_le_bytes()).collect();
-    json!({ "first": block(values[0]), "sha256": hex(&twin::sha256(&bytes)) })
+    json!({ "first": block(values[0]), "sha256": hex(&reference::sha256(&bytes)) })
 }
 
 /// Numbers in a line.
@@ -134,7 +138,7 @@ fn write() {
             .iter()
             .map(|input| {
                 number += 1;
-                let expected = by_twin(kind, &Case(input));
+                let expected = by_reference(kind, &Case(input));
                 let refused = expected["code"].as_u64().is_some_and(|c| c != 0) || expected["refused"] == true;
                 json!({ "tcId": number, "input": input, "expected": expected, "result": if refused { "invalid" } else { "valid" } })
             })
@@ -149,10 +153,10 @@ fn write() {
         "function, window": "the function with its constants; channels, size, kernel, stride, padding (top, left, bottom, right)",
         "corrections, messages of a choice": "bytes of those forward and backward; of each message",
         "most": "the greatest number of 12.1 with which the operation is compared, if any",
-        "weights, inputs, labels": "see core/tests/twin",
+        "weights, inputs, labels": "see core/tests/reference",
     });
     let file = json!({
-        "algorithm": "MiniONN protocol, version 1", "source": "tests/twin/twin.rs, from docs/protocol.md",
+        "algorithm": "MiniONN protocol, version 1", "source": "tests/reference/reference.rs, from docs/protocol.md",
         "notes": notes, "numberOfTests": number, "testGroups": groups
     });
     std::fs::write(FILE, serde_json::to_string_pretty(&file).unwrap() + "\n").unwrap();
@@ -176,7 +180,7 @@ fn each(check: impl Fn(&str, &Value, &Value, u64) + Sync) {
 }
 
 #[test]
-fn twin_and_engine_reproduce_the_vectors() {
+fn reference_and_engine_reproduce_the_vectors() {
     if std::env::var_os("MINIONN_WRITE_VECTORS").is_some_and(|v| v == "1") {
         write();
     }
@@ -190,7 +194,11 @@ fn twin_and_engine_reproduce_the_vectors() {
         "the committed cases"
     );
     each(|kind, input, expected, id| {
-        assert_eq!(by_twin(kind, &Case(input)), *expected, "the twin, {kind}, tcId {id}");
+        assert_eq!(
+            by_reference(kind, &Case(input)),
+            *expected,
+            "the reference implementation, {kind}, tcId {id}"
+        );
         assert_eq!(
             by_core(kind, &Case(input), expected),
             *expected,
@@ -200,7 +208,7 @@ fn twin_and_engine_reproduce_the_vectors() {
 }
 
 #[test]
-fn primitives_of_the_twin_are_the_published_ones() {
+fn primitives_of_the_reference_are_the_published_ones() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/known_answers.json");
     let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut seen = HashMap::new();
@@ -214,7 +222,7 @@ fn primitives_of_the_twin_are_the_published_ones() {
                         case.bytes("key").try_into().unwrap(),
                         case.bytes("plain").try_into().unwrap(),
                     );
-                    assert_eq!(twin::aes128(key, plain)[..], case.bytes("cipher"));
+                    assert_eq!(reference::aes128(key, plain)[..], case.bytes("cipher"));
                     let mut block = [u128::from_le_bytes(plain)];
                     minionn_core::backend::aes::Aes::of(u128::from_le_bytes(key))
                         .encrypt(0, &mut block);
@@ -222,17 +230,17 @@ fn primitives_of_the_twin_are_the_published_ones() {
                 }
                 "SHA-256" => {
                     use sha2::Digest as _;
-                    assert_eq!(twin::sha256(&case.bytes("msg"))[..], case.bytes("digest"));
+                    assert_eq!(reference::sha256(&case.bytes("msg"))[..], case.bytes("digest"));
                     assert_eq!(sha2::Sha256::digest(case.bytes("msg"))[..], case.bytes("digest"));
                 }
                 "ChaCha20 block" => {
                     // RFC 8439 has a 32-bit counter and a 96-bit nonce: the engine's 64-bit counter
-                    // does not get there, the twin does.
+                    // does not get there, the reference implementation does.
                     let nonce = case.bytes("nonce");
                     let word =
                         |i: usize| u32::from_le_bytes(nonce[4 * i..4 * i + 4].try_into().unwrap());
                     let key = case.bytes("key").try_into().unwrap();
-                    let block = twin::chacha20(
+                    let block = reference::chacha20(
                         &key,
                         [case.u64("counter") as u32, word(0), word(1), word(2)],
                     );
@@ -256,11 +264,11 @@ fn primitives_of_the_twin_are_the_published_ones() {
     let counts =
         [("AES-128", 1), ("SHA-256", 2), ("ChaCha20 block", 1), ("Parameters", 1), ("Table 3", 2)];
     assert_eq!(seen, HashMap::from(counts));
-    assert_eq!(twin::crc32(b"123456789"), 0xcbf4_3926);
+    assert_eq!(reference::crc32(b"123456789"), 0xcbf4_3926);
 }
 
 /// A server's first answer to bytes of a client.
-fn answer(prepared: &Prepared<'_>, options: Options, bytes: &[u8]) -> twin::Message {
+fn answer(prepared: &Prepared<'_>, options: Options, bytes: &[u8]) -> reference::Message {
     let buffers = Buffers::default();
     let mut memory =
         Memory::new(ServerEngine::memory(prepared.model().plan(), &options, buffers).unwrap());
@@ -289,8 +297,11 @@ fn the_engine_refuses_with_the_documented_codes() {
     let mut weights =
         Memory::new(prepared_memory(Model::parse(&bytes).unwrap().plan(), 3).unwrap());
     let prepared = Prepared::new(Model::parse(&bytes).unwrap(), 3, weights.bytes()).unwrap();
-    let abort =
-        |code: u16| twin::Message { up: false, tag: 255, payload: code.to_le_bytes().to_vec() };
+    let abort = |code: u16| reference::Message {
+        up: false,
+        tag: 255,
+        payload: code.to_le_bytes().to_vec(),
+    };
     let mut seen = 0;
     let mut hello = vec![];
     for (kind, input, expected, id) in committed() {
@@ -319,14 +330,14 @@ fn the_engine_refuses_with_the_documented_codes() {
     for (at, code) in [(16, 106), (10, 107), (11, 107), (12, 107)] {
         let mut other = hello.clone();
         other[at] = if at == 10 { 8 } else { other[at] ^ 1 };
-        let frame = twin::Message { up: true, tag: 1, payload: other }.frame(0);
+        let frame = reference::Message { up: true, tag: 1, payload: other }.frame(0);
         assert_eq!(answer(&prepared, options, &frame), abort(code), "byte {at}");
     }
 }
 
-/// The circuits of the twin compute what they should, on plain bits.
+/// The circuits of the reference implementation compute what they should, on plain bits.
 #[test]
-fn circuits_of_the_twin_are_the_functionalities() {
+fn circuits_of_the_reference_are_the_functionalities() {
     let bits = |x: u64, n: usize| (0..n).map(move |i| x >> i & 1 == 1);
     let mut g = common::Lcg(99);
     for _ in 0..300 {
@@ -338,12 +349,12 @@ fn circuits_of_the_twin_are_the_functionalities() {
         };
         let ends = [bound(), bound()];
         let function = match g.below(4) {
-            0 => twin::Function::Identity,
-            1 => twin::Function::Relu,
-            2 => twin::Function::Clip { lo: ends[0].min(ends[1]), hi: ends[0].max(ends[1]) },
-            _ => twin::Function::Leaky { m: 1 + g.below(255) as u8, e: g.below(16) as u8 },
+            0 => reference::Function::Identity,
+            1 => reference::Function::Relu,
+            2 => reference::Function::Clip { lo: ends[0].min(ends[1]), hi: ends[0].max(ends[1]) },
+            _ => reference::Function::Leaky { m: 1 + g.below(255) as u8, e: g.below(16) as u8 },
         };
-        let circuit = twin::Circuit::activation(function, ring, shift, ring_out);
+        let circuit = reference::Circuit::activation(function, ring, shift, ring_out);
         let (s, c, r) = (g.below(1 << ring), g.below(1 << ring), g.below(1 << ring_out));
         let y = Modulus::Bits(ring as u8).to_signed((s + c) % (1 << ring));
         let out = circuit.plain(bits(s, ring), bits(c, ring).chain(bits(r, ring_out)));
@@ -358,7 +369,7 @@ fn circuits_of_the_twin_are_the_functionalities() {
         for relu in [false, true] {
             let (ring, ring_out) = (8 + g.below(37) as usize, 8 + g.below(37) as usize);
             let shift = g.below(ring as u64 - 1) as usize;
-            let circuit = twin::Circuit::max_pool(relu, ring, shift, ring_out, elements);
+            let circuit = reference::Circuit::max_pool(relu, ring, shift, ring_out, elements);
             let shares: Vec<(u64, u64)> =
                 (0..elements).map(|_| (g.below(1 << ring), g.below(1 << ring))).collect();
             let r = g.below(1 << ring_out);
@@ -367,7 +378,8 @@ fn circuits_of_the_twin_are_the_functionalities() {
             let values = shares
                 .iter()
                 .map(|&(s, c)| Modulus::Bits(ring as u8).to_signed((s + c) % (1 << ring)));
-            let function = if relu { twin::Function::Relu } else { twin::Function::Identity };
+            let function =
+                if relu { reference::Function::Relu } else { reference::Function::Identity };
             let result = function.apply(values.max().unwrap(), shift as u8) as u64;
             assert_eq!(out, result.wrapping_sub(r) % (1 << ring_out));
         }
@@ -381,7 +393,7 @@ fn circuits_of_the_twin_are_the_functionalities() {
             .map(|&(s, c)| Modulus::Bits(ring as u8).to_signed((s + c) % (1 << ring)))
             .collect();
         let best = (0..elements).find(|&i| values[i] == *values.iter().max().unwrap());
-        let circuit = twin::Circuit::argmax(ring, elements);
+        let circuit = reference::Circuit::argmax(ring, elements);
         let out = circuit.plain(
             shares.iter().flat_map(|&(s, _)| bits(s, ring)),
             shares.iter().flat_map(|&(_, c)| bits(c, ring)),
@@ -392,7 +404,7 @@ fn circuits_of_the_twin_are_the_functionalities() {
 
 /// Both choose the same operations for comparison, with the same messages.
 #[test]
-fn the_twin_chooses_as_the_engine() {
+fn the_reference_chooses_as_the_engine() {
     let mut g = common::Lcg(5);
     let mut possible = 0;
     for _ in 0..200 {
@@ -415,7 +427,7 @@ fn the_twin_chooses_as_the_engine() {
         } else {
             input["len"] = (1 + g.below(300)).into();
         }
-        let expected = by_twin("Choice", &Case(&input));
+        let expected = by_reference("Choice", &Case(&input));
         assert_eq!(by_core("Choice", &Case(&input), &expected), expected, "{input}");
         possible += u32::from(expected["possible"] != false);
     }

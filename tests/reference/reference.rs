@@ -1,4 +1,4 @@
-//! The reference twin: the protocol as docs/protocol.md describes it, slow and schoolbook, without
+//! The reference implementation: the protocol as docs/protocol.md describes it, slow and schoolbook, without
 //! dependencies. Here is all of it but circuits (`circuits.rs`) and comparisons (`compare.rs`).
 //!
 //! It plays both parties at once from their two seeds and writes down every message. Section
@@ -483,7 +483,7 @@ pub enum Op {
     FullyConnected { ring: u8, weight_bits: u8, inputs: u32, outputs: u32 },
     Activation { ring: u8, ring_out: u8, shift: u8, function: Function, len: u32 },
     Square { ring: u8, len: u32 },
-    Open { ring: u8, len: u32 },
+    Reveal { ring: u8, len: u32 },
     Argmax { ring: u8, len: u32 },
     MaxPool { ring: u8, ring_out: u8, shift: u8, function: Function, window: Window },
 }
@@ -498,7 +498,7 @@ impl Op {
                 (2, [ring, ring_out, shift], len, 0)
             }
             Self::Square { ring, len } => (3, [ring, 0, 0], len, 0),
-            Self::Open { ring, len } => (4, [ring, 0, 0], len, 0),
+            Self::Reveal { ring, len } => (4, [ring, 0, 0], len, 0),
             Self::Argmax { ring, len } => (5, [ring, 0, 0], len, 0),
             Self::MaxPool { ring, ring_out, shift, window, .. } => {
                 (7, [ring, ring_out, shift], window.channels, window.channels)
@@ -559,7 +559,7 @@ impl Op {
             Self::Activation { .. } | Self::Square { .. } => {
                 (0..self.inputs()).map(|i| vec![i]).collect()
             }
-            Self::FullyConnected { .. } | Self::Open { .. } => vec![],
+            Self::FullyConnected { .. } | Self::Reveal { .. } => vec![],
         }
     }
 }
@@ -641,7 +641,7 @@ impl Network {
                 Op::Square { .. } => {
                     x = x.iter().map(|&y| wrap(i128::from(y) * i128::from(y), ring_in)).collect()
                 }
-                Op::Open { .. } | Op::Argmax { .. } => {}
+                Op::Reveal { .. } | Op::Argmax { .. } => {}
             }
         }
         x
@@ -1750,7 +1750,7 @@ impl<'a> Session<'a> {
                         })
                         .collect();
                 }
-                Op::Open { .. } => {
+                Op::Reveal { .. } => {
                     self.send(false, 19, pack_all(&server, bits));
                     let opened: Vec<i64> = server
                         .iter()

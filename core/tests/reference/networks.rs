@@ -1,14 +1,14 @@
-//! Networks of the cases, as the twin and the engine have them.
+//! Networks of the cases, as the reference implementation and the engine have them.
 
-use super::{Case, common, twin};
+use super::{Case, common, reference};
 use minionn_core::garble::Function;
 use minionn_core::model::Model;
 use minionn_core::plan::{self, Header, Plan, Quantisation};
 
 /// A network by name, with weights from the generator of common/mod.rs.
-pub(super) fn network(name: &str) -> twin::Network {
-    use twin::Function::{Clip, Identity, Leaky, Relu};
-    use twin::Op::{Activation, Argmax, FullyConnected, MaxPool, Open, Square};
+pub(super) fn network(name: &str) -> reference::Network {
+    use reference::Function::{Clip, Identity, Leaky, Relu};
+    use reference::Op::{Activation, Argmax, FullyConnected, MaxPool, Reveal, Square};
     let activation = |function, [ring, shift, ring_out]: [u8; 3], len| Activation {
         ring,
         ring_out,
@@ -21,7 +21,7 @@ pub(super) fn network(name: &str) -> twin::Network {
             FullyConnected { ring: 20, weight_bits: 8, inputs: 20, outputs: 12 },
             activation(Relu, [20, 7, 19], 12),
             FullyConnected { ring: 19, weight_bits: 6, inputs: 12, outputs: 5 },
-            Open { ring: 19, len: 5 },
+            Reveal { ring: 19, len: 5 },
         ],
         "square" => vec![
             FullyConnected { ring: 21, weight_bits: 10, inputs: 20, outputs: 9 },
@@ -33,7 +33,7 @@ pub(super) fn network(name: &str) -> twin::Network {
         "chunks" => {
             vec![
                 FullyConnected { ring: 22, weight_bits: 8, inputs: 4097, outputs: 3 },
-                Open { ring: 22, len: 3 },
+                Reveal { ring: 22, len: 3 },
             ]
         }
         // Every kind of comparison: with and without a low part, a carry, levels; to 44 bits and
@@ -46,7 +46,7 @@ pub(super) fn network(name: &str) -> twin::Network {
             activation(Relu, [42, 0, 20], 5),
             activation(Identity, [20, 3, 16], 5),
             activation(Relu, [16, 12, 8], 5),
-            Open { ring: 8, len: 5 },
+            Reveal { ring: 8, len: 5 },
         ],
         // Both bounds, each alone, and one next to a ReLU.
         "bounds" => vec![
@@ -55,11 +55,11 @@ pub(super) fn network(name: &str) -> twin::Network {
             activation(Clip { lo: 9, hi: 1 << 40 }, [16, 0, 17], 8),
             activation(Clip { lo: -1 << 40, hi: 4500 }, [17, 1, 15], 8),
             activation(Clip { lo: 1, hi: 1999 }, [15, 1, 12], 8),
-            Open { ring: 12, len: 8 },
+            Reveal { ring: 12, len: 8 },
         ],
         // Padding, an odd one out in two rounds; then windows that overlap.
         "pools" => {
-            let window = |channels, size, kernel, stride, padding| twin::Window {
+            let window = |channels, size, kernel, stride, padding| reference::Window {
                 channels,
                 size,
                 kernel,
@@ -82,14 +82,14 @@ pub(super) fn network(name: &str) -> twin::Network {
                     function: Identity,
                     window: window(3, [2, 1], [2, 1], [1, 1], [0; 4]),
                 },
-                Open { ring: 18, len: 3 },
+                Reveal { ring: 18, len: 3 },
             ]
         }
         "leaky" => vec![
             FullyConnected { ring: 20, weight_bits: 8, inputs: 20, outputs: 6 },
             activation(Leaky { m: 51, e: 9 }, [20, 4, 19], 6),
             activation(Leaky { m: 7, e: 3 }, [19, 0, 16], 6),
-            Open { ring: 16, len: 6 },
+            Reveal { ring: 16, len: 6 },
         ],
         // A large operation, and a small one with few rounds more.
         "sizes" => vec![
@@ -99,7 +99,7 @@ pub(super) fn network(name: &str) -> twin::Network {
             activation(Identity, [19, 9, 30], 6),
             Square { ring: 30, len: 6 },
             activation(Clip { lo: -500, hi: 900 }, [30, 1, 12], 6),
-            Open { ring: 12, len: 6 },
+            Reveal { ring: 12, len: 6 },
         ],
         _ => panic!("no network {name}"),
     };
@@ -115,7 +115,7 @@ pub(super) fn network(name: &str) -> twin::Network {
             biases.push((0..outputs).map(|_| g.below(2000) as i64 - 1000).collect());
         }
     }
-    twin::Network {
+    reference::Network {
         step: 0.5,
         least: -100,
         greatest: 100,
@@ -127,32 +127,35 @@ pub(super) fn network(name: &str) -> twin::Network {
     }
 }
 
-fn core_function(function: twin::Function) -> Function {
+fn core_function(function: reference::Function) -> Function {
     match function {
-        twin::Function::Identity => Function::Identity,
-        twin::Function::Relu => Function::Relu,
-        twin::Function::Clip { lo, hi } => Function::Clip { lo, hi },
-        twin::Function::Leaky { m, e } => Function::Leaky { multiplier: m, bits: e },
+        reference::Function::Identity => Function::Identity,
+        reference::Function::Relu => Function::Relu,
+        reference::Function::Clip { lo, hi } => Function::Clip { lo, hi },
+        reference::Function::Leaky { m, e } => Function::Leaky { multiplier: m, bits: e },
     }
 }
 
-pub(super) fn core_op(op: twin::Op) -> plan::Op {
+pub(super) fn core_op(op: reference::Op) -> plan::Op {
     match op {
-        twin::Op::FullyConnected { ring, weight_bits, inputs, outputs } => {
+        reference::Op::FullyConnected { ring, weight_bits, inputs, outputs } => {
             plan::Op::FullyConnected { ring, weight_bits, inputs, outputs }
         }
-        twin::Op::Activation { ring, ring_out, shift, function, len } => plan::Op::Activation {
-            function: core_function(function),
-            ring_in: ring,
-            ring_out,
-            shift,
-            len,
-        },
-        twin::Op::Square { ring, len } => plan::Op::Square { ring, len },
-        twin::Op::Open { ring, len } => plan::Op::Open { ring, len },
-        twin::Op::Argmax { ring, len } => plan::Op::Argmax { ring, len },
-        twin::Op::MaxPool { ring, ring_out, shift, function, window } => {
-            let twin::Window { channels, size: [height, width], kernel, stride, padding } = window;
+        reference::Op::Activation { ring, ring_out, shift, function, len } => {
+            plan::Op::Activation {
+                function: core_function(function),
+                ring_in: ring,
+                ring_out,
+                shift,
+                len,
+            }
+        }
+        reference::Op::Square { ring, len } => plan::Op::Square { ring, len },
+        reference::Op::Reveal { ring, len } => plan::Op::Reveal { ring, len },
+        reference::Op::Argmax { ring, len } => plan::Op::Argmax { ring, len },
+        reference::Op::MaxPool { ring, ring_out, shift, function, window } => {
+            let reference::Window { channels, size: [height, width], kernel, stride, padding } =
+                window;
             let window = plan::Convolution::window(
                 [channels, height, width],
                 kernel,
@@ -172,7 +175,7 @@ pub(super) fn core_op(op: twin::Op) -> plan::Op {
 }
 
 /// Plan and model as the engine writes them.
-pub(super) fn core_files(net: &twin::Network) -> (Vec<u8>, Vec<u8>) {
+pub(super) fn core_files(net: &reference::Network) -> (Vec<u8>, Vec<u8>) {
     let ops: Vec<_> = net.ops.iter().map(|&op| core_op(op)).collect();
     let mut name = [0; 32];
     name[..net.name.len()].copy_from_slice(net.name.as_bytes());
@@ -199,7 +202,7 @@ pub(super) fn core_files(net: &twin::Network) -> (Vec<u8>, Vec<u8>) {
     (plan, model)
 }
 
-pub(super) fn inputs(case: &Case<'_>, net: &twin::Network) -> Vec<Vec<i64>> {
+pub(super) fn inputs(case: &Case<'_>, net: &reference::Network) -> Vec<Vec<i64>> {
     let plan = net.plan();
     let len = u32::from_le_bytes(plan[12..16].try_into().unwrap()) as usize;
     (0..case.u64("predictions")).map(|i| common::input(len, i)).collect()

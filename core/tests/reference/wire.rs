@@ -1,9 +1,9 @@
 //! Sessions of both engines in memory, message by message.
 
-use super::by_twin::{earlier, kept, messages, session_by_twin};
+use super::by_reference::{earlier, kept, messages, session_by_reference};
 use super::common::Memory;
 use super::networks::{core_files, inputs, network};
-use super::{Case, compare, twin};
+use super::{Case, compare, reference};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::rng::Seed;
@@ -46,12 +46,13 @@ impl Wire {
 }
 
 /// The frames of one direction.
-pub(super) fn frames(mut bytes: &[u8], up: bool) -> std::collections::VecDeque<twin::Message> {
+pub(super) fn frames(mut bytes: &[u8], up: bool) -> std::collections::VecDeque<reference::Message> {
     let mut frames = std::collections::VecDeque::new();
     while !bytes.is_empty() {
         let length = u32::from_le_bytes(bytes[1..5].try_into().unwrap()) as usize;
         let (frame, rest) = bytes.split_at(length + 9);
-        let message = twin::Message { up, tag: frame[0], payload: frame[5..5 + length].to_vec() };
+        let message =
+            reference::Message { up, tag: frame[0], payload: frame[5..5 + length].to_vec() };
         assert_eq!(message.frame(frames.len() as u64), frame);
         frames.push_back(message);
         bytes = rest;
@@ -73,8 +74,9 @@ fn engines<T>(
     let model = Model::parse(&bytes).unwrap();
     let plan = *model.plan();
     let tables = if case.0["streamed"] == true { Tables::Streamed } else { Tables::Stored };
-    let activations =
-        compare(case).map_or(Activations::Garbled, |worth| Activations::Compared { worth });
+    let activations = compare(case).map_or(Activations::Garbled, |log2_bytes_per_round| {
+        Activations::Compared { log2_bytes_per_round }
+    });
     let options = Options {
         repetition: Repetition::from_k(case.u8("k")).unwrap(),
         tables,
@@ -141,23 +143,23 @@ pub(super) fn session_by_core(case: &Case<'_>) -> Value {
     })
 }
 
-/// What went over the wire, held against the twin.
+/// What went over the wire, held against the reference implementation.
 fn sent(case: &Case<'_>, wire: &mut Wire) -> Value {
-    // Both directions must have the twin's frames, and turns must change where the twin's do.
-    let run = session_by_twin(case);
+    // Both directions must have the reference implementation's frames, and turns must change where the reference implementation's do.
+    let run = session_by_reference(case);
     let mut turns: Vec<bool> = run.messages.iter().map(|m| m.up).collect();
     turns.dedup();
     wire.order.dedup();
     assert_eq!(wire.order, turns);
     let (mut up, mut down) = (frames(&wire.up, true), frames(&wire.down, false));
     let mut all = vec![];
-    for twin in &run.messages {
-        let queue = if twin.up { &mut up } else { &mut down };
+    for expected in &run.messages {
+        let queue = if expected.up { &mut up } else { &mut down };
         let Some(mut message) = queue.pop_front() else { break };
         if message.tag == 7 {
             // Where the document allows a difference of one in the last bit.
             compare_base_ot(&message.payload, &run.base_ot);
-            message.payload.clone_from(&twin.payload);
+            message.payload.clone_from(&expected.payload);
         }
         all.push(message);
     }
@@ -166,11 +168,11 @@ fn sent(case: &Case<'_>, wire: &mut Wire) -> Value {
 }
 
 fn compare_base_ot(payload: &[u8], exact: &[Vec<u64>; 2]) {
-    let split = packed_len(twin::N as u64, 21) as usize;
+    let split = packed_len(reference::N as u64, 21) as usize;
     for (bytes, (bits, exact)) in
         [&payload[..split], &payload[split..]].into_iter().zip([21, 26].into_iter().zip(exact))
     {
-        let mut values = vec![0; twin::N];
+        let mut values = vec![0; reference::N];
         assert!(unpack(bytes, bits, &mut values));
         let off = |&(a, b): &(&u64, &u64)| a != b;
         let near = |(&a, &b): (&u64, &u64)| {
@@ -178,6 +180,6 @@ fn compare_base_ot(payload: &[u8], exact: &[Vec<u64>; 2]) {
         };
         assert!(values.iter().zip(exact).all(near), "rounded to within one");
         let differ = values.iter().zip(exact).filter(off).count();
-        assert!(differ < twin::N / 4, "{differ} differ in the last bit");
+        assert!(differ < reference::N / 4, "{differ} differ in the last bit");
     }
 }
