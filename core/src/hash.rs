@@ -7,8 +7,7 @@
 
 use crate::backend::aes::{Aes, Job, Pass, SimdBackend, in_flight};
 
-/// A label, key or seed of 128 bits. On the wire: 16 bytes, little-endian.
-pub type Block = u128;
+use crate::block::Block;
 
 /// TMMO under one AES key.
 pub struct Tmmo {

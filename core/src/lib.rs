@@ -2,20 +2,28 @@
 //! Transformations" (Liu, Juuti, Lu, Asokan, CCS 2017): `no_std`, no allocation, no I/O, no clock,
 //! no threads.
 //!
-//! From the outside in; each layer uses only those below it.
+//! From the outside in; each layer uses only those below it, and `cargo xtask test` holds that.
 //!
 //! | layer | what it is |
 //! |---|---|
-//! | [`session`] | the two parties: handshake, set-up, offline, online; blocking and sans-IO drivers |
-//! | [`plan`], [`model`] | the public description of a network; the server's weights; sizes before anything runs |
-//! | [`garble`] | circuits, garbling, evaluating |
+//! | [`session`] | the two parties: set-up, offline, online; blocking and sans-IO drivers |
+//! | [`model`] | the server's weights; the integer model in the clear |
+//! | [`cost`] | bytes and rounds of every phase, before anything runs |
+//! | [`handshake`] | the first messages of a connection |
+//! | [`choice`] | which protocol computes an operation |
 //! | [`compare`] | activations by OTs instead of circuits |
+//! | [`plan`] | the public description of a network: operations, tiles, circuits |
+//! | `options` | how a session runs |
+//! | [`garble`] | circuits, garbling, evaluating |
 //! | [`ot`] | base OTs, OT extension, products by OT |
-//! | [`lattice`] | packed ring-LWE encryption |
-//! | [`ring`] | integers mod 2^ℓ or N, number-theoretic transform |
+//! | [`lattice`] | packed ring-LWE encryption, noise bounds |
 //! | [`wire`] | frames, packed bits |
-//! | [`hash`], [`rng`], [`memory`], [`machine`], [`workers`], [`params`] | shared primitives |
-//! | [`backend`] | the only place for `unsafe` |
+//! | [`ring`] | integers mod 2^ℓ or N, the number-theoretic transform |
+//! | [`hash`], [`rng`] | the tweakable hash, seeds and streams |
+//! | [`backend`] | what depends on the machine: the only place for `unsafe` |
+//! | [`memory`], [`workers`] | the caller's memory and threads |
+//! | [`block`], `convolution`, `prime`, [`target`] | plain values: labels, shapes, one prime, sizes |
+//! | [`error`], [`attack`], [`params`] | errors, switches of the attack tests, parameters |
 #![no_std]
 #![deny(unsafe_code)]
 // Without comparisons, what serves them alone is left to the linker.
@@ -30,20 +38,27 @@ extern crate std;
 
 pub mod attack;
 pub mod backend;
+pub mod block;
+pub mod choice;
 pub mod compare;
+mod convolution;
+pub mod cost;
 pub mod error;
 pub mod garble;
+pub mod handshake;
 pub mod hash;
 pub mod lattice;
-pub mod machine;
 pub mod memory;
 pub mod model;
+mod options;
 pub mod ot;
 pub mod params;
 pub mod plan;
+mod prime;
 pub mod ring;
 pub mod rng;
 pub mod session;
+pub mod target;
 pub mod wire;
 pub mod workers;
 

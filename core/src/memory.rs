@@ -2,7 +2,7 @@
 //! what is used.
 
 use crate::error::{Error, Result};
-use crate::machine::TargetProfile;
+use crate::target::TargetProfile;
 use bytemuck::Pod;
 use zeroize::Zeroize as _;
 
@@ -83,6 +83,16 @@ impl<'a> Space<'a> {
     pub fn into_rest(self) -> &'a mut [u8] {
         self.rest.unwrap_or_default()
     }
+}
+
+/// Bytes that `layout` takes on a machine.
+pub(crate) fn measure(
+    machine: TargetProfile,
+    layout: impl FnOnce(&mut Space<'static>) -> Result<()>,
+) -> Result<usize> {
+    let mut space = Space::measure_on(machine);
+    layout(&mut space)?;
+    Ok(space.used())
 }
 
 /// Wipes, a word at a time: byte by byte, as slices of bytes are wiped by themselves, takes longer

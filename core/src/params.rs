@@ -32,9 +32,5 @@ pub const MIN_RING_BITS: u8 = 8;
 /// Widest signed weight.
 pub const MAX_WEIGHT_BITS: u8 = 12;
 
-/// How many instances (neurons) a party garbles or evaluates at once. Only speed and memory depend on
-/// it, never the bytes on the wire. On hosts the largest circuits take up to 256 KiB of stack.
-pub const LANES: usize = crate::machine::TargetProfile::THIS.lanes;
-
 /// Version of the protocol and of the file formats.
 pub const VERSION: u16 = 1;

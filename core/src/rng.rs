@@ -4,8 +4,9 @@
 //! 2^56 + index`, little-endian. No two uses share a stream, so every value is a function of the
 //! seed alone and the reference implementation can repeat it.
 
+use crate::error::{Error, Result};
 use chacha20::ChaCha20Rng;
-use chacha20::rand_core::{Rng as _, SeedableRng};
+use rand_core::{Rng as _, SeedableRng, TryCryptoRng, TryRng};
 use zeroize::Zeroize as _;
 
 /// A secret or public seed.
@@ -39,6 +40,17 @@ pub enum Domain {
 }
 
 impl Seed {
+    /// Draws a fresh seed. A source that reports success and writes nothing is caught as well: an
+    /// honest one draws zeros with probability 2^-256.
+    ///
+    /// # Errors
+    /// [`Error::Random`].
+    pub fn draw<R: TryCryptoRng + ?Sized>(random: &mut R) -> Result<Self> {
+        let mut seed = Self([0; 32]);
+        random.try_fill_bytes(&mut seed.0).map_err(|_| Error::Random)?;
+        if seed.0 == [0; 32] { Err(Error::Random) } else { Ok(seed) }
+    }
+
     /// The stream `(domain, index)`; `index < 2^56`.
     #[must_use]
     pub fn stream(&self, domain: Domain, index: u64) -> Prg {
@@ -100,5 +112,64 @@ impl Prg {
     /// The next `bytes.len()` bytes.
     pub fn fill(&mut self, bytes: &mut [u8]) {
         self.rng.fill_bytes(bytes);
+    }
+}
+
+/// A random source that hands out one known seed and then fails: for tests and vectors only. A
+/// session that starts from a seed that anybody else knows, or that served before, has no secrets.
+pub struct KnownSeed(Option<Seed>);
+
+impl KnownSeed {
+    /// The source of this seed.
+    #[must_use]
+    pub const fn new(seed: Seed) -> Self {
+        Self(Some(seed))
+    }
+}
+
+impl TryRng for KnownSeed {
+    type Error = Error;
+
+    fn try_next_u32(&mut self) -> Result<u32> {
+        Err(Error::Random)
+    }
+    fn try_next_u64(&mut self) -> Result<u64> {
+        Err(Error::Random)
+    }
+    fn try_fill_bytes(&mut self, out: &mut [u8]) -> Result<()> {
+        let seed = self.0.take().filter(|_| out.len() == 32).ok_or(Error::Random)?;
+        out.copy_from_slice(&seed.0);
+        Ok(())
+    }
+}
+
+impl TryCryptoRng for KnownSeed {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Claims success and writes nothing.
+    struct Silent;
+    impl TryRng for Silent {
+        type Error = core::convert::Infallible;
+        fn try_next_u32(&mut self) -> core::result::Result<u32, Self::Error> {
+            Ok(0)
+        }
+        fn try_next_u64(&mut self) -> core::result::Result<u64, Self::Error> {
+            Ok(0)
+        }
+        fn try_fill_bytes(&mut self, _: &mut [u8]) -> core::result::Result<(), Self::Error> {
+            Ok(())
+        }
+    }
+    impl TryCryptoRng for Silent {}
+
+    #[test]
+    fn a_source_that_fails_or_is_silent_gives_no_seed() {
+        let mut known = KnownSeed::new(Seed([7; 32]));
+        assert_eq!(Seed::draw(&mut known).map(|seed| seed.0), Ok([7; 32]));
+        assert_eq!(Seed::draw(&mut known).err(), Some(Error::Random));
+        assert_eq!(Seed::draw(&mut Silent).err(), Some(Error::Random));
     }
 }

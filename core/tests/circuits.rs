@@ -8,14 +8,15 @@
 )]
 
 use minionn_core::Error;
+use minionn_core::block::Block;
 use minionn_core::garble::{
     Argmax, Circuit, Evaluator, Function, GATE_BYTES, Garbler, GateCounts, MAX_PIECES, Max, Neuron,
     Parity, PiecewiseLinear, bits, plain, shape, shapes, totals,
 };
-use minionn_core::hash::{Block, Tmmo};
-use minionn_core::params::LANES;
+use minionn_core::hash::Tmmo;
 use minionn_core::ring::Modulus;
 use minionn_core::rng::{Domain, Prg, Seed};
+use minionn_core::target::LANES;
 use serde_json::Value;
 
 /// One neuron's input bits, in the circuit's order.

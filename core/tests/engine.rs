@@ -10,7 +10,7 @@ use minionn_core::Error;
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
-use minionn_core::rng::Seed;
+use minionn_core::rng::{KnownSeed, Seed};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{Activations, Options, Prepared, Tables, prepared_memory};
 
@@ -52,11 +52,22 @@ fn check(net: &[u8], options: Options, buffers: Buffers, step: usize) {
     );
     let (mut client_memory, mut server_memory) =
         (Memory::new(need_client), Memory::new(need_server));
-    let mut client =
-        ClientEngine::new(plan, options, buffers, client_memory.bytes(), Seed([1; 32])).unwrap();
-    let mut server =
-        ServerEngine::new(&prepared, options, buffers, server_memory.bytes(), Seed([2; 32]))
-            .unwrap();
+    let mut client = ClientEngine::new(
+        plan,
+        options,
+        buffers,
+        client_memory.bytes(),
+        &mut KnownSeed::new(Seed([1; 32])),
+    )
+    .unwrap();
+    let mut server = ServerEngine::new(
+        &prepared,
+        options,
+        buffers,
+        server_memory.bytes(),
+        &mut KnownSeed::new(Seed([2; 32])),
+    )
+    .unwrap();
 
     assert_eq!(settle(&mut client, &mut server, step), Status::Idle);
     let x = input(plan.header().input_len as usize, 5);
@@ -88,18 +99,39 @@ fn check(net: &[u8], options: Options, buffers: Buffers, step: usize) {
     let need = need_client;
     let mut short = Memory::new(need - 1);
     assert_eq!(
-        ClientEngine::new(plan, options, buffers, short.bytes(), Seed([1; 32])).err(),
+        ClientEngine::new(
+            plan,
+            options,
+            buffers,
+            short.bytes(),
+            &mut KnownSeed::new(Seed([1; 32]))
+        )
+        .err(),
         Some(Error::Memory { need, got: need - 1 })
     );
     let need = need_server;
     let mut short = Memory::new(need - 1);
     assert_eq!(
-        ServerEngine::new(&prepared, options, buffers, short.bytes(), Seed([1; 32])).err(),
+        ServerEngine::new(
+            &prepared,
+            options,
+            buffers,
+            short.bytes(),
+            &mut KnownSeed::new(Seed([1; 32]))
+        )
+        .err(),
         Some(Error::Memory { need, got: need - 1 })
     );
     let mut crooked = Memory::new(need_client + ALIGN);
     assert_eq!(
-        ClientEngine::new(plan, options, buffers, &mut crooked.bytes()[1..], Seed([1; 32])).err(),
+        ClientEngine::new(
+            plan,
+            options,
+            buffers,
+            &mut crooked.bytes()[1..],
+            &mut KnownSeed::new(Seed([1; 32]))
+        )
+        .err(),
         Some(Error::Alignment)
     );
 }
@@ -140,12 +172,22 @@ fn wiped(net: &[u8], activations: Activations) {
     let mut client_memory = Memory::new(ClientEngine::memory(&plan, &options, buffers).unwrap());
     let mut server_memory = Memory::new(ServerEngine::memory(&plan, &options, buffers).unwrap());
     {
-        let mut client =
-            ClientEngine::new(plan, options, buffers, client_memory.bytes(), Seed([1; 32]))
-                .unwrap();
-        let mut server =
-            ServerEngine::new(&prepared, options, buffers, server_memory.bytes(), Seed([2; 32]))
-                .unwrap();
+        let mut client = ClientEngine::new(
+            plan,
+            options,
+            buffers,
+            client_memory.bytes(),
+            &mut KnownSeed::new(Seed([1; 32])),
+        )
+        .unwrap();
+        let mut server = ServerEngine::new(
+            &prepared,
+            options,
+            buffers,
+            server_memory.bytes(),
+            &mut KnownSeed::new(Seed([2; 32])),
+        )
+        .unwrap();
         settle(&mut client, &mut server, 4096);
         client.prepare().unwrap();
         settle(&mut client, &mut server, 4096);
@@ -153,7 +195,7 @@ fn wiped(net: &[u8], activations: Activations) {
     // What may stay: pointers and counters of the shared state, the client's public key, and the
     // garbled tables, public to the client.
     let longest = |bytes: &[u8]| bytes.split(|&b| b == 0).map(<[u8]>::len).max().unwrap_or(0);
-    let tables = minionn_core::plan::cost::store_bytes(&plan, &options) as usize;
+    let tables = minionn_core::cost::store_bytes(&plan, &options) as usize;
     let bytes = client_memory.bytes();
     let kept = bytes.iter().filter(|&&b| b != 0).count();
     assert!(kept <= tables + 512, "{kept} bytes stay, tables have {tables}");
@@ -165,8 +207,8 @@ fn wiped(net: &[u8], activations: Activations) {
 #[test]
 fn model_a_fits_a_small_client() {
     // The shape of 64-32-10 at 8 bits: rings of 20 bits.
-    use minionn_core::machine::TargetProfile;
     use minionn_core::plan::{Function, Op};
+    use minionn_core::target::TargetProfile;
     let net = common::model(
         64,
         &[

@@ -3,7 +3,8 @@
 
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
-use minionn_core::hash::{Block, Tmmo};
+use minionn_core::block::Block;
+use minionn_core::hash::Tmmo;
 use minionn_core::ot::product::{client_product, server_product};
 use minionn_core::ot::{GROUP, Receiver, Repetition, Sender};
 use minionn_core::params::KAPPA;

@@ -7,19 +7,20 @@ use crate::common;
 use crate::parties;
 
 use common::{Lcg, Memory, expected, input, link};
+use minionn_core::cost;
 use minionn_core::error::PlanFault;
+use minionn_core::handshake::Greeting;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::params::{N, PRIMES};
-use minionn_core::plan::cost;
-use minionn_core::rng::{Domain, Seed};
+use minionn_core::rng::{Domain, KnownSeed, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{
     CLIENT_PAIRING_BYTES, Client, Event, Options, Pairing, Party, Prepared, SERVER_PAIRING_BYTES,
     Server, SliceStore, Tables, Traffic, client_memory, prepared_memory, server_memory,
 };
-use minionn_core::wire::{Greeting, HEADER, Tag};
+use minionn_core::wire::{HEADER, Tag};
 use minionn_core::{Error, Result};
 use parties::{
     CLIENT_SEED, Halves, Parties, SERVER_SEED, Step, feed_client, feed_server, find, frames, pair,
@@ -59,13 +60,23 @@ fn later_sessions_need_no_set_up_and_answer_alike() {
                 let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
                 let (io, seed) = (Blocking(server_io), Seed([100 + round; 32]));
                 let mut server = match &peers {
-                    None => {
-                        run(Server::accept(io, &prepared, options, memory.bytes(), seed)).unwrap()
-                    }
-                    Some(peers) => {
-                        run(Server::resume(io, &prepared, options, memory.bytes(), seed, peers))
-                            .unwrap()
-                    }
+                    None => run(Server::accept(
+                        io,
+                        &prepared,
+                        options,
+                        memory.bytes(),
+                        &mut KnownSeed::new(seed),
+                    ))
+                    .unwrap(),
+                    Some(peers) => run(Server::resume(
+                        io,
+                        &prepared,
+                        options,
+                        memory.bytes(),
+                        &mut KnownSeed::new(seed),
+                        peers,
+                    ))
+                    .unwrap(),
                 };
                 let mut half = vec![0; SERVER_PAIRING_BYTES];
                 loop {
@@ -85,13 +96,25 @@ fn later_sessions_need_no_set_up_and_answer_alike() {
             let (io, store, seed) =
                 (Blocking(client_io), SliceStore::new(&mut tables), Seed([round; 32]));
             let mut client = match &own {
-                None => {
-                    run(Client::connect(io, store, plan, options, memory.bytes(), seed)).unwrap()
-                }
-                Some(own) => {
-                    run(Client::resume(io, store, plan, options, memory.bytes(), seed, own))
-                        .unwrap()
-                }
+                None => run(Client::connect(
+                    io,
+                    store,
+                    plan,
+                    options,
+                    memory.bytes(),
+                    &mut KnownSeed::new(seed),
+                ))
+                .unwrap(),
+                Some(own) => run(Client::resume(
+                    io,
+                    store,
+                    plan,
+                    options,
+                    memory.bytes(),
+                    &mut KnownSeed::new(seed),
+                    own,
+                ))
+                .unwrap(),
             };
             assert_eq!(
                 client.traffic(),
@@ -172,7 +195,7 @@ fn engines_go_on_with_a_pairing_byte_by_byte() {
             options,
             buffers,
             client_memory.bytes(),
-            Seed([5; 32]),
+            &mut KnownSeed::new(Seed([5; 32])),
             &own,
         )
         .unwrap();
@@ -181,7 +204,7 @@ fn engines_go_on_with_a_pairing_byte_by_byte() {
             options,
             buffers,
             server_memory.bytes(),
-            Seed([6; 32]),
+            &mut KnownSeed::new(Seed([6; 32])),
             &peers,
         )
         .unwrap();
@@ -276,7 +299,7 @@ fn an_interrupted_session_leaves_the_pairing_as_it_was() {
         let mut g = Lcg(3);
         for round in 0..20 {
             let cut = g.below(up.len() as u64) as usize;
-            let end = served.server([round; 32], |server| feed_server(server, &up[..cut]));
+            let end = served.server([round + 1; 32], |server| feed_server(server, &up[..cut]));
             assert_eq!(end, Err(Error::Eof), "{cut}");
         }
         served.parties_of([9; 32], [10; 32], |p| {
@@ -414,7 +437,7 @@ fn a_pairing_is_for_one_party_and_one_ot_parameter() {
                     options,
                     buffers,
                     client_memory.bytes(),
-                    Seed(CLIENT_SEED),
+                    &mut KnownSeed::new(Seed(CLIENT_SEED)),
                     own,
                 )
                 .err(),
@@ -423,7 +446,7 @@ fn a_pairing_is_for_one_party_and_one_ot_parameter() {
                     options,
                     buffers,
                     server_memory.bytes(),
-                    Seed(SERVER_SEED),
+                    &mut KnownSeed::new(Seed(SERVER_SEED)),
                     peers,
                 )
                 .err(),
@@ -456,7 +479,7 @@ fn what_was_loaded_is_wiped() {
                 options,
                 buffers,
                 memory.bytes(),
-                Seed(CLIENT_SEED),
+                &mut KnownSeed::new(Seed(CLIENT_SEED)),
                 &own,
             )
             .unwrap();
@@ -471,7 +494,7 @@ fn what_was_loaded_is_wiped() {
                 options,
                 buffers,
                 memory.bytes(),
-                Seed(SERVER_SEED),
+                &mut KnownSeed::new(Seed(SERVER_SEED)),
                 &peers,
             )
             .unwrap();

@@ -6,6 +6,7 @@ use crate::common;
 
 use common::Lcg;
 use minionn_core::Error;
+use minionn_core::cost;
 use minionn_core::error::PlanFault;
 use minionn_core::plan::{
     self, Function, Header, MAX_OPS, Node, Op, Parity, PiecewiseLinear, Plan, Quantisation, View,
@@ -336,8 +337,7 @@ fn the_longest_plan_is_checked_in_no_time() {
     let parsed = start.elapsed();
     let plan = Plan::parse(&bytes).unwrap();
     let options = Options::default();
-    let _ =
-        (plan::cost::offline(&plan, &options).unwrap(), server_memory(&plan, &options).unwrap());
+    let _ = (cost::offline(&plan, &options).unwrap(), server_memory(&plan, &options).unwrap());
     println!("{} bytes: {parsed:?} to write and check, {:?} in all", bytes.len(), start.elapsed());
     assert!(start.elapsed().as_secs() < 5);
     // Longer ones are refused.

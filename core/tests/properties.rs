@@ -8,20 +8,21 @@ use crate::parties;
 use common::{Lcg, Memory};
 use minionn_core::Error;
 use minionn_core::backend::limb::multiply_add;
+use minionn_core::cost;
 use minionn_core::error::PlanFault;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
 use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
+use minionn_core::lattice::noise::{C0_EXTRA, C1_EXTRA, Level, bound, modulus};
 use minionn_core::lattice::rescale::{Basis, Fraction as _};
 use minionn_core::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::params::{MAX_RING_BITS, MAX_WEIGHT_BITS, MIN_RING_BITS, N};
-use minionn_core::plan::noise::{C0_EXTRA, C1_EXTRA, Level, bound, modulus};
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{self, Function, Op, Plan, cost};
+use minionn_core::plan::{self, Function, Op, Plan};
 use minionn_core::ring::LIMBS;
-use minionn_core::rng::{Domain, Seed};
+use minionn_core::rng::{Domain, KnownSeed, Seed};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{
     Activations, MAX_STOCK, Options, Prepared, Tables, client_memory, prepared_memory,
@@ -437,7 +438,14 @@ fn memory_is_exactly_what_was_asked_for() {
         {
             let mut memory = Memory::new(got);
             assert_eq!(
-                ClientEngine::new(plan, options, buffers, memory.bytes(), Seed([1; 32])).err(),
+                ClientEngine::new(
+                    plan,
+                    options,
+                    buffers,
+                    memory.bytes(),
+                    &mut KnownSeed::new(Seed([1; 32]))
+                )
+                .err(),
                 error
             );
         }
@@ -447,7 +455,14 @@ fn memory_is_exactly_what_was_asked_for() {
         {
             let mut memory = Memory::new(got);
             assert_eq!(
-                ServerEngine::new(&prepared, options, buffers, memory.bytes(), Seed([1; 32])).err(),
+                ServerEngine::new(
+                    &prepared,
+                    options,
+                    buffers,
+                    memory.bytes(),
+                    &mut KnownSeed::new(Seed([1; 32]))
+                )
+                .err(),
                 error
             );
         }
@@ -484,7 +499,8 @@ fn options_out_of_range_are_refused_everywhere() {
     let prepared = Prepared::new(model, 1, weights.bytes()).unwrap();
     let options = Options { stock: 2, ..Options::default() };
     assert_eq!(
-        ServerEngine::new(&prepared, options, buffers, &mut [], Seed([1; 32])).err(),
+        ServerEngine::new(&prepared, options, buffers, &mut [], &mut KnownSeed::new(Seed([1; 32])))
+            .err(),
         Some(Error::Option)
     );
 }

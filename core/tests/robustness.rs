@@ -10,17 +10,19 @@ use common::{Lcg, Memory};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use core::task::{Context, Poll, Waker};
 use minionn_core::compare::OtActivation;
+use minionn_core::cost;
+use minionn_core::handshake::{Greeting, Hello};
 use minionn_core::ot::Repetition;
 use minionn_core::params::{N, PRIMES};
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{Convolution, Function, Op, Parity, Plan, cost};
-use minionn_core::rng::Seed;
+use minionn_core::plan::{Convolution, Function, Op, Parity, Plan};
+use minionn_core::rng::{KnownSeed, Seed};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{
     Activations, Client, Event, MAX_LOG2_BYTES_PER_ROUND, MAX_STOCK, Options, Server, SliceStore,
     Tables, client_memory, server_memory,
 };
-use minionn_core::wire::{Greeting, HEADER, Hello, OVERHEAD, TRAILER, Tag};
+use minionn_core::wire::{HEADER, OVERHEAD, TRAILER, Tag};
 use minionn_core::{Error, Result};
 use parties::{
     CLIENT_SEED, End, Frame, SERVER_SEED, Served, Step, blames_the_peer, feed_client, feed_server,
@@ -627,9 +629,14 @@ fn memory_is_wiped_after_an_error() {
                 let bytes = [recording.down[..at].concat(), vec![0xee; 500]].concat();
                 let mut memory =
                     Memory::new(ClientEngine::memory(&plan, &options, buffers).unwrap());
-                let mut client =
-                    ClientEngine::new(plan, options, buffers, memory.bytes(), Seed(CLIENT_SEED))
-                        .unwrap();
+                let mut client = ClientEngine::new(
+                    plan,
+                    options,
+                    buffers,
+                    memory.bytes(),
+                    &mut KnownSeed::new(Seed(CLIENT_SEED)),
+                )
+                .unwrap();
                 assert!(feed_client(&mut client, &recording.steps, &bytes).is_err());
                 drop(client);
                 // Counters and pointers of the shared state may stay, and tables, which the client
@@ -650,7 +657,7 @@ fn memory_is_wiped_after_an_error() {
                     options,
                     buffers,
                     memory.bytes(),
-                    Seed(SERVER_SEED),
+                    &mut KnownSeed::new(Seed(SERVER_SEED)),
                 )
                 .unwrap();
                 assert!(feed_server(&mut server, &bytes).is_err());
@@ -725,7 +732,7 @@ fn a_cancelled_call_ends_the_session() {
                     plan,
                     options,
                     memory.bytes(),
-                    Seed(CLIENT_SEED),
+                    &mut KnownSeed::new(Seed(CLIENT_SEED)),
                 ))
                 .unwrap()
                 .unwrap();
@@ -745,12 +752,13 @@ fn a_cancelled_call_ends_the_session() {
             {
                 let bytes = recording.up[..position(&recording.up, tag)].concat();
                 let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
+                let mut random = KnownSeed::new(Seed(SERVER_SEED));
                 let accept = Server::accept(
                     Recorded(&bytes),
                     &served.prepared,
                     options,
                     memory.bytes(),
-                    Seed(SERVER_SEED),
+                    &mut random,
                 );
                 let mut server = cancel(accept).unwrap().unwrap();
                 for &event in events {

@@ -16,7 +16,7 @@ use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Convolution, Function, Node, Op, Parity};
-use minionn_core::rng::Seed;
+use minionn_core::rng::{KnownSeed, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{
     Activations, Options, Prepared, Server, Tables, prepared_memory, server_memory,
@@ -447,6 +447,13 @@ fn a_small_server_needs_what_it_says() {
     let mut memory = Memory::new(need);
     let (io, _peer) = link();
     let short = &mut memory.bytes()[..need - 1];
-    let refused = run(Server::accept(Blocking(io), &prepared, options, short, Seed([1; 32]))).err();
+    let refused = run(Server::accept(
+        Blocking(io),
+        &prepared,
+        options,
+        short,
+        &mut KnownSeed::new(Seed([1; 32])),
+    ))
+    .err();
     assert!(matches!(refused, Some(Error::Memory { .. })), "{refused:?}");
 }

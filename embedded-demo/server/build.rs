@@ -1,6 +1,6 @@
 //! Puts the model into flash, and says how much memory a session takes.
 
-use minionn_core::machine::TargetProfile;
+use minionn_core::target::TargetProfile;
 use minionn_core::model::Model;
 use minionn_core::session::small_server_memory_on;
 use std::path::PathBuf;

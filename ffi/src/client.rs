@@ -78,9 +78,13 @@ pub unsafe extern "C" fn minionn_client_init(
         let region = ClientEngine::memory(&plan, &options, buffers)?;
         // SAFETY: the caller's promise to this function.
         let make = |region| {
-            Ok(Session::new(ClientEngine::new(plan, options, buffers, region, unsafe {
-                draw(random, user)
-            }?)?))
+            Ok(Session::new(ClientEngine::new(
+                plan,
+                options,
+                buffers,
+                region,
+                &mut minionn_core::rng::KnownSeed::new(unsafe { draw(random, user) }?),
+            )?))
         };
         // SAFETY: the caller's promise to this function.
         client.set(unsafe { handle::init(memory, size, region, make) }?);
@@ -123,7 +127,14 @@ pub unsafe extern "C" fn minionn_client_init_resume(
         let make = |region| {
             // SAFETY: the caller's promise to this function.
             let seed = unsafe { draw(random, user) }?;
-            Ok(Session::new(ClientEngine::resume(plan, options, buffers, region, seed, &pairing)?))
+            Ok(Session::new(ClientEngine::resume(
+                plan,
+                options,
+                buffers,
+                region,
+                &mut minionn_core::rng::KnownSeed::new(seed),
+                &pairing,
+            )?))
         };
         // SAFETY: the caller's promise to this function.
         client.set(unsafe { handle::init(memory, size, region, make) }?);

@@ -4,7 +4,7 @@ use crate::options::{minionn_options, read};
 use crate::plan::emit;
 use crate::pointer::{Out, slice};
 use crate::status::{Status, guard, minionn_status};
-use minionn_core::wire::{self, Greeting};
+use minionn_core::handshake::{self, Greeting};
 
 /// What a new connection asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,6 @@ pub unsafe extern "C" fn minionn_abort(
             .filter(|code| (1..=200).contains(code))
             .ok_or(Status::MINIONN_ERROR_OPTION)?;
         // SAFETY: the caller's promise to this function.
-        unsafe { emit(&wire::abort(code), out, capacity, written) }
+        unsafe { emit(&handshake::abort(code), out, capacity, written) }
     })
 }

@@ -6,8 +6,8 @@
 
 use crate::pointer::checked;
 use crate::status::{Result, Status};
-use minionn_core::machine::TargetProfile;
 use minionn_core::memory::ALIGN;
+use minionn_core::target::TargetProfile;
 use zeroize::Zeroize as _;
 
 /// An opaque C type and what stands behind it.

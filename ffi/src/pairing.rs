@@ -2,8 +2,8 @@
 
 use crate::pointer::{Out, slice};
 use crate::status::{Result, Status, guard, minionn_status};
+use minionn_core::handshake::Greeting;
 use minionn_core::session::{Pairing, Party};
-use minionn_core::wire::Greeting;
 
 /// What an exported pairing says about itself.
 #[derive(Clone, Copy, Debug)]

@@ -9,10 +9,11 @@ use crate::pointer::{Out, slice, slice_mut};
 use crate::server::minionn_server;
 use crate::status::{Result, Status, guard, minionn_status};
 use core::ffi::c_char;
-use minionn_core::plan::{DIGEST, Plan, cost};
+use minionn_core::cost;
+use minionn_core::handshake;
+use minionn_core::plan::{DIGEST, Plan};
 use minionn_core::session::engine::{ClientEngine, ServerEngine};
 use minionn_core::session::prepared_memory;
-use minionn_core::wire;
 
 /// What a plan says about its network.
 #[derive(Clone, Copy, Debug)]
@@ -198,7 +199,7 @@ pub unsafe extern "C" fn minionn_plan_request(
     written: *mut usize,
 ) -> minionn_status {
     // SAFETY: the caller's promise to this function.
-    guard(|| unsafe { emit(&wire::plan_request(), out, capacity, written) })
+    guard(|| unsafe { emit(&handshake::plan_request(), out, capacity, written) })
 }
 
 /// Client: finds the plan in the bytes that came back. `plan` then points into `bytes`, so it MUST
@@ -222,7 +223,7 @@ pub unsafe extern "C" fn minionn_plan_peek(
         let (bytes, plan, plan_len, frame_len) = unsafe {
             (slice(bytes, len)?, Out::new(plan)?, Out::new(plan_len)?, Out::new(frame_len)?)
         };
-        let (found, used) = wire::peek_plan(bytes)?.ok_or(Status::MINIONN_NEED_MORE)?;
+        let (found, used) = handshake::peek_plan(bytes)?.ok_or(Status::MINIONN_NEED_MORE)?;
         plan.set(found.as_ptr());
         plan_len.set(found.len());
         frame_len.set(used);
@@ -248,7 +249,7 @@ pub unsafe extern "C" fn minionn_plan_reply(
         // SAFETY: the caller's promise to this function.
         let (plan, out, written) =
             unsafe { (parse(plan, plan_len)?, slice_mut(out, capacity)?, Out::new(written)?) };
-        written.set(wire::plan_reply(&plan, out)?);
+        written.set(handshake::plan_reply(&plan, out)?);
         Ok(())
     })
 }

@@ -78,9 +78,13 @@ pub unsafe extern "C" fn minionn_server_init(
         let region = ServerEngine::memory(prepared.model().plan(), &options, buffers)?;
         // SAFETY: the caller's promise to this function.
         let make = |region| {
-            Ok(Session::new(ServerEngine::new(prepared, options, buffers, region, unsafe {
-                draw(random, user)
-            }?)?))
+            Ok(Session::new(ServerEngine::new(
+                prepared,
+                options,
+                buffers,
+                region,
+                &mut minionn_core::rng::KnownSeed::new(unsafe { draw(random, user) }?),
+            )?))
         };
         // SAFETY: the caller's promise to this function.
         server.set(unsafe { handle::init(memory, size, region, make) }?);
@@ -121,7 +125,12 @@ pub unsafe extern "C" fn minionn_server_init_resume(
             // SAFETY: the caller's promise to this function.
             let seed = unsafe { draw(random, user) }?;
             Ok(Session::new(ServerEngine::resume(
-                prepared, options, buffers, region, seed, &pairing,
+                prepared,
+                options,
+                buffers,
+                region,
+                &mut minionn_core::rng::KnownSeed::new(seed),
+                &pairing,
             )?))
         };
         // SAFETY: the caller's promise to this function.

@@ -36,14 +36,14 @@ pub const MINIONN_STOCK_MAX: u32 = 4096;
 pub const MINIONN_BUFFER_MIN: usize = 64;
 
 const _: () = {
-    use minionn_core::{memory, params, plan, session, wire};
+    use minionn_core::{handshake, memory, params, plan, session};
     assert!(MINIONN_PROTOCOL_VERSION == params::VERSION);
     assert!(MINIONN_ALIGN == memory::ALIGN);
     assert!(MINIONN_PLAN_MAX == plan::MAX_BYTES);
-    assert!(MINIONN_PLAN_REQUEST_BYTES == wire::PLAN_REQUEST_BYTES);
-    assert!(MINIONN_PLAN_REPLY_MAX == wire::PLAN_REPLY_MAX);
-    assert!(MINIONN_GREETING_MAX == wire::Greeting::MAX);
-    assert!(MINIONN_ABORT_BYTES == wire::ABORT_BYTES);
+    assert!(MINIONN_PLAN_REQUEST_BYTES == handshake::PLAN_REQUEST_BYTES);
+    assert!(MINIONN_PLAN_REPLY_MAX == handshake::PLAN_REPLY_MAX);
+    assert!(MINIONN_GREETING_MAX == handshake::Greeting::MAX);
+    assert!(MINIONN_ABORT_BYTES == handshake::ABORT_BYTES);
     assert!(MINIONN_PAIRING_ID_BYTES == size_of::<session::PairingId>());
     assert!(MINIONN_CLIENT_PAIRING_BYTES == session::CLIENT_PAIRING_BYTES);
     assert!(MINIONN_SERVER_PAIRING_BYTES == session::SERVER_PAIRING_BYTES);

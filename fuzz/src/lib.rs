@@ -10,10 +10,12 @@ mod parties;
 
 use minionn_core::model::{HEADER, Model};
 use minionn_core::ot::Repetition;
-use minionn_core::plan::{self, Plan, cost};
+use minionn_core::cost;
+use minionn_core::plan::{self, Plan};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{Options, Pairing, Party, Tables, prepared_memory};
-use minionn_core::wire::{Greeting, Tag};
+use minionn_core::handshake::Greeting;
+use minionn_core::wire::Tag;
 use parties::{
     CLIENT_SEED, Frame, Halves, SERVER_SEED, Step, feed_client, feed_server, frame, frames, pair,
     serve_with,

@@ -5,10 +5,11 @@ use crate::commands::plain::Answer;
 use anyhow::{Context as _, ensure};
 use core::fmt::{Display, Write as _};
 use minionn_core::Error;
-use minionn_core::machine::TargetProfile;
-use minionn_core::plan::{Plan, cost};
+use minionn_core::cost;
+use minionn_core::plan::Plan;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
 use minionn_core::session::{Options, Tables, prepared_memory};
+use minionn_core::target::TargetProfile;
 use std::path::Path;
 
 /// Bytes of the two buffers of an engine; none: what suits a microcontroller.

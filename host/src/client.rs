@@ -7,7 +7,8 @@ use crate::pairings;
 use anyhow::{Context as _, anyhow, ensure};
 use core::time::Duration;
 use minionn_core::Error;
-use minionn_core::plan::{self, Plan, cost};
+use minionn_core::cost;
+use minionn_core::plan::{self, Plan};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{
     CLIENT_PAIRING_BYTES, Client, Options, Pairing, SliceStore, Store, Traffic, client_memory,
@@ -194,11 +195,26 @@ fn session(
     let mut client = match (&half, settings.pairing) {
         (Some(half), Some(path)) => {
             let pairing = usable(half, options).with_context(|| path.display().to_string())?;
-            run(Client::resume(io, store, plan, *options, memory.bytes(), seed, &pairing))
-                .map_err(|error| anyhow!("{error}{}", remedy(error, path)))
+            run(Client::resume(
+                io,
+                store,
+                plan,
+                *options,
+                memory.bytes(),
+                &mut minionn_core::rng::KnownSeed::new(seed),
+                &pairing,
+            ))
+            .map_err(|error| anyhow!("{error}{}", remedy(error, path)))
         }
-        _ => run(Client::connect(io, store, plan, *options, memory.bytes(), seed))
-            .map_err(Into::into),
+        _ => run(Client::connect(
+            io,
+            store,
+            plan,
+            *options,
+            memory.bytes(),
+            &mut minionn_core::rng::KnownSeed::new(seed),
+        ))
+        .map_err(Into::into),
     }
     .context("set-up")?;
     client.use_workers(settings.workers);

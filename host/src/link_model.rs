@@ -4,7 +4,7 @@
 use core::fmt;
 use core::str::FromStr;
 use core::time::Duration;
-use minionn_core::plan::cost::Phase;
+use minionn_core::cost::Phase;
 use minionn_core::session::{Activations, MAX_LOG2_BYTES_PER_ROUND};
 use serde::{Serialize, Serializer};
 

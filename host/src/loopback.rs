@@ -108,9 +108,14 @@ fn serve(
     options: Options,
 ) -> anyhow::Result<()> {
     let mut memory = Memory::new(server_memory(model.plan(), &options)?);
-    let mut server =
-        run(Server::accept(Blocking(&mut link), prepared, options, memory.bytes(), fresh_seed()?))
-            .context("set-up")?;
+    let mut server = run(Server::accept(
+        Blocking(&mut link),
+        prepared,
+        options,
+        memory.bytes(),
+        &mut minionn_core::rng::KnownSeed::new(fresh_seed()?),
+    ))
+    .context("set-up")?;
     server.use_workers(workers);
     while run(server.serve()).context("session")? != Event::Closed {}
     Ok(())

@@ -8,10 +8,9 @@
 use crate::link::{Connection, LinkError};
 use anyhow::Context as _;
 use core::time::Duration;
+use minionn_core::handshake::{Greeting, HELLO_BYTES, Hello, plan_request};
 use minionn_core::session::Options;
-use minionn_core::wire::{
-    Greeting, HEADER, HELLO_BYTES, Hello, OVERHEAD, Tag, emit_frame, plan_request,
-};
+use minionn_core::wire::{HEADER, OVERHEAD, Tag, emit_frame};
 use serialport::{ClearBuffer, FlowControl, SerialPort};
 use std::collections::VecDeque;
 use std::io::{BufWriter, ErrorKind, Read as _, Write as _};

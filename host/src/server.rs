@@ -6,14 +6,14 @@ use crate::serial::Line;
 use crate::threads::Threads;
 use anyhow::{Context as _, bail};
 use core::time::Duration;
+use minionn_core::handshake::{
+    Greeting, Hello, PLAN_REQUEST_BYTES, abort, plan_reply, plan_reply_bytes,
+};
 use minionn_core::model::Model;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{
     Event, MAX_STOCK, Pairing, Prepared, SERVER_PAIRING_BYTES, Server, prepared_memory,
     server_memory,
-};
-use minionn_core::wire::{
-    Greeting, Hello, PLAN_REQUEST_BYTES, abort, plan_reply, plan_reply_bytes,
 };
 use minionn_core::{Error, plan::Plan};
 use std::collections::HashMap;
@@ -175,10 +175,21 @@ impl Service {
         let mut memory = Memory::new(server_memory(self.plan(), &options)?);
         let (io, seed) = (Blocking(link), fresh_seed()?);
         let mut server = match &pairing {
-            None => run(Server::accept(io, &prepared, options, memory.bytes(), seed)),
-            Some(pairing) => {
-                run(Server::resume(io, &prepared, options, memory.bytes(), seed, pairing))
-            }
+            None => run(Server::accept(
+                io,
+                &prepared,
+                options,
+                memory.bytes(),
+                &mut minionn_core::rng::KnownSeed::new(seed),
+            )),
+            Some(pairing) => run(Server::resume(
+                io,
+                &prepared,
+                options,
+                memory.bytes(),
+                &mut minionn_core::rng::KnownSeed::new(seed),
+                pairing,
+            )),
         }
         .context("set-up")?;
         server.use_workers(self.threads.workers());

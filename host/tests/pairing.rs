@@ -5,16 +5,18 @@
 #[path = "common/process.rs"]
 mod process;
 
+use minionn_core::cost;
+use minionn_core::handshake::{ABORT_BYTES, Greeting, Hello, abort};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
-use minionn_core::plan::{Plan, cost};
-use minionn_core::rng::Seed;
+use minionn_core::plan::Plan;
+use minionn_core::rng::{KnownSeed, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{
     CLIENT_PAIRING_BYTES, Client, NoStore, Options, Pairing, PairingId, SERVER_PAIRING_BYTES,
     Server, Tables, client_memory, server_memory,
 };
-use minionn_core::wire::{ABORT_BYTES, Greeting, Hello, Tag, abort, emit_frame};
+use minionn_core::wire::{Tag, emit_frame};
 use minionn_host::link::{Link, Memory};
 use minionn_host::npy::{self, Array};
 use minionn_host::pairings::{self, Half, Pairings};
@@ -209,9 +211,14 @@ fn exported(plan: &Plan<'static>, options: Options, round: u8) -> [Vec<u8>; 2] {
         let prepared = minionn_core::session::Prepared::new(model, 1, weights.bytes()).unwrap();
         let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
         let io = Blocking(link(listener.accept().unwrap().0));
-        let mut server =
-            run(Server::accept(io, &prepared, options, memory.bytes(), Seed([100 + round; 32])))
-                .unwrap();
+        let mut server = run(Server::accept(
+            io,
+            &prepared,
+            options,
+            memory.bytes(),
+            &mut KnownSeed::new(Seed([100 + round; 32])),
+        ))
+        .unwrap();
         run(server.serve()).unwrap();
         let mut half = vec![0; SERVER_PAIRING_BYTES];
         server.export(&mut half).unwrap();
@@ -219,9 +226,15 @@ fn exported(plan: &Plan<'static>, options: Options, round: u8) -> [Vec<u8>; 2] {
     });
     let mut memory = Memory::new(client_memory(&plan, &options).unwrap());
     let io = Blocking(link(TcpStream::connect(address).unwrap()));
-    let mut client =
-        run(Client::connect(io, NoStore, plan, options, memory.bytes(), Seed([round; 32])))
-            .unwrap();
+    let mut client = run(Client::connect(
+        io,
+        NoStore,
+        plan,
+        options,
+        memory.bytes(),
+        &mut KnownSeed::new(Seed([round; 32])),
+    ))
+    .unwrap();
     let mut half = vec![0; CLIENT_PAIRING_BYTES];
     run(client.export(&mut half)).unwrap();
     [half, server.join().unwrap()]

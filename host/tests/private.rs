@@ -3,9 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use minionn_core::cost;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
-use minionn_core::plan::{Convolution, Plan, cost};
+use minionn_core::plan::{Convolution, Plan};
 use minionn_core::session::{
     Activations, Options, Tables, client_memory, prepared_memory, server_memory,
 };
@@ -202,7 +203,7 @@ fn networks_with_compared_activations() {
         let options = Options { tables, repetition, stock: 1, activations };
         let parsed = Model::parse(&model).unwrap();
         let garbled = Options { activations: Activations::Garbled, ..options };
-        let online = |options| minionn_core::plan::cost::online(parsed.plan(), options);
+        let online = |options| minionn_core::cost::online(parsed.plan(), options);
         assert!(
             2 * (online(&options).up + online(&options).down)
                 < online(&garbled).up + online(&garbled).down,

@@ -5,11 +5,12 @@
 
 use core::time::Duration;
 use embedded_io::{ErrorKind, Read, Write};
+use minionn_core::handshake::HELLO_BYTES;
 use minionn_core::model::Model;
-use minionn_core::rng::Seed;
+use minionn_core::rng::{KnownSeed, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Client, NoStore, Options, Tables, client_memory};
-use minionn_core::wire::{HELLO_BYTES, OVERHEAD};
+use minionn_core::wire::OVERHEAD;
 use minionn_host::link::Memory;
 use minionn_host::serial::Line;
 use minionn_host::server::{Limits, Service, Session};
@@ -104,8 +105,14 @@ fn session(
     let mut memory = Memory::new(client_memory(&plan, &OPTIONS)?);
     let mut out = vec![0; plan.header().output_len as usize];
     let device = Blocking(Device { port, left });
-    let mut client =
-        run(Client::connect(device, NoStore, plan, OPTIONS, memory.bytes(), Seed([seed; 32])))?;
+    let mut client = run(Client::connect(
+        device,
+        NoStore,
+        plan,
+        OPTIONS,
+        memory.bytes(),
+        &mut KnownSeed::new(Seed([seed; 32])),
+    ))?;
     run(client.prepare())?;
     run(client.predict(x, &mut out))?;
     run(client.close())?;

@@ -1,7 +1,7 @@
 //! Two layers of the number-theoretic transform at a time, where there are no vectors. `thumb.rs`
 //! is the same in assembly.
 
-use crate::ring::limb::{Limb, TwiddleSequence};
+use crate::prime::{Limb, TwiddleSequence};
 use core::hint::black_box;
 
 /// Two layers forward on so many blocks, a power of two, which are all of `a`; if they have four

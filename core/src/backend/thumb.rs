@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::ring::limb::{Limb, TwiddleSequence};
+use crate::prime::{Limb, TwiddleSequence};
 use core::arch::global_asm;
 
 // r0: next value of the first quarter; r1: bytes of a quarter; r2, r3, r4: factors; r5: q; r6:

@@ -2,7 +2,7 @@
 
 #![allow(unsafe_code)]
 
-use crate::hash::Block;
+use crate::block::Block;
 
 /// Bit `c` of row `r` becomes bit `r` of row `c`. In place, in constant time.
 pub fn transpose(rows: &mut [Block; 128]) {

@@ -9,7 +9,8 @@ use super::tree::Tree;
 use super::{
     DReluTruncate, Hashes, SECOND, bit, bits, client_levels, gather, scatter, server_levels, spread,
 };
-use crate::hash::{Block, Tmmo};
+use crate::block::Block;
+use crate::hash::Tmmo;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
 use bytemuck::{Pod, Zeroable};

@@ -21,7 +21,8 @@ pub use protocol::StageProtocol;
 pub use stages::{OtActivation, Stage};
 
 use crate::attack::{Defence, stripped};
-use crate::hash::{Block, Tmmo};
+use crate::block::Block;
+use crate::hash::Tmmo;
 use crate::plan::{Function, Op};
 use crate::ring::Modulus;
 use zeroize::Zeroize as _;

@@ -2,7 +2,8 @@
 //! one state, in either case.
 
 use super::{DReluTruncate, SegmentLookup, client, server};
-use crate::hash::{Block, Tmmo};
+use crate::block::Block;
+use crate::hash::Tmmo;
 use crate::plan::PiecewiseLinear;
 use crate::ring::Modulus;
 use crate::rng::Prg;

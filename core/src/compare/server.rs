@@ -10,7 +10,8 @@ use super::{
     DIGIT, DReluTruncate, Digit, Hashes, MAX_LEAVES, SECOND, bit, bits, client_levels, gather,
     half, scatter, server_levels, spread,
 };
-use crate::hash::{Block, Tmmo};
+use crate::block::Block;
+use crate::hash::Tmmo;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
 use bytemuck::{Pod, Zeroable};

@@ -7,9 +7,7 @@
 use super::curve::{Curve, Part};
 use super::{DReluTruncate, MAX_RING, StageProtocol, Truncation};
 use crate::ot::{GROUP, Repetition};
-use crate::plan::nonlinear::{LABEL_BYTES, NonlinearCost};
 use crate::plan::{Convolution, Function, Op};
-use crate::session::{Activations, Options};
 use crate::wire::packed_len;
 
 /// An operation that is computed by comparison, and what that costs one prediction.
@@ -90,32 +88,6 @@ pub struct Stage {
 }
 
 impl OtActivation {
-    /// Of `op` in a session with these options, if it is to be compared.
-    #[must_use]
-    #[inline(always)] // Without the feature it is known while compiling, so that nothing else of this stays.
-    pub fn of(op: &Op, options: &Options) -> Option<Self> {
-        if cfg!(feature = "compare") { Self::chosen(op, options) } else { None }
-    }
-
-    fn chosen(op: &Op, options: &Options) -> Option<Self> {
-        let Activations::Compared { log2_bytes_per_round } = options.activations else {
-            return None;
-        };
-        let new = Self::possible(op)?;
-        let circuit = NonlinearCost::of(op);
-        let colours = packed_len(circuit.neurons as u64, circuit.colour_bits);
-        let tables = circuit.table_bytes() + circuit.decode_bytes;
-        let garbled = circuit.correction_bytes(options.repetition)
-            + tables
-            + circuit.server_labels * LABEL_BYTES
-            + colours;
-        let saved =
-            garbled.checked_sub(new.bytes(options.repetition)).filter(|&saved| saved > 0)?;
-        // A circuit whose result the client learns ends with the server's message.
-        let rounds = new.rounds() - u32::from(!op.is_output());
-        (saved >= u64::from(rounds) << log2_bytes_per_round).then_some(new)
-    }
-
     /// Of `op`, if it can be compared at all.
     #[must_use]
     pub fn possible(op: &Op) -> Option<Self> {
@@ -350,7 +322,9 @@ impl OtActivation {
         self.ots().map(|ots| (ots.div_ceil(GROUP) * repetition.correction_bytes_per_group()) as u64)
     }
 
-    fn bytes(&self, repetition: Repetition) -> u64 {
+    /// Bytes of one prediction, frames apart, in both directions.
+    #[must_use]
+    pub fn bytes(&self, repetition: Repetition) -> u64 {
         let messages = self.stages().flat_map(|stage| {
             (0..stage.protocol.rounds()).flat_map(move |number| stage.message_bytes(number))
         });

@@ -1,5 +1,5 @@
 use super::*;
-use crate::plan::cost::{offline_op, online_op};
+use crate::cost::{offline_op, online_op};
 use crate::plan::{MAX_PIECES, Parity, PiecewiseLinear};
 use crate::rng::{Domain, Prg, Seed};
 use crate::session::{Activations, Options};

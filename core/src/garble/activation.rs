@@ -3,7 +3,7 @@
 //! Each takes the reconstructed `y` and leaves `f(y)`, of which the low `keep` bits are needed.
 //! Constants of the function are public and fold away ([`Bit::Const`]).
 
-use super::circuits::{bit_length, relu, subtract};
+use super::arithmetic::{bit_length, relu, subtract};
 use super::function::{MAX_PIECES, Parity, PiecewiseLinear};
 use super::gates::{Bit, CAPACITY, Gates, Number};
 
@@ -413,8 +413,8 @@ fn multiply<G: Gates, const A: usize, const B: usize>(
 mod tests {
     use super::*;
     use crate::Error;
-    use crate::garble::gates::{bits, plain, totals};
     use crate::garble::{Circuit as _, Function, Neuron};
+    use crate::garble::{bits, plain, totals};
     use crate::ring::Modulus;
     use std::vec::Vec;
 

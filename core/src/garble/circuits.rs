@@ -6,32 +6,12 @@
 //! but the last. Truncation by `shift` bits, exact and rounding down, is a choice of wires.
 
 use super::activation;
+use super::arithmetic::{add_multiple, at_least, bit_length, choose, greater, relu, subtract};
+use super::circuit::Circuit;
 use super::function::{Function, Parity, PiecewiseLinear};
 use super::gates::{Bit, Gates, Number};
 use crate::ring::Modulus;
 use crate::{Error, Result, params};
-
-/// A circuit of one neuron: `steps` instances, executed in order, with state in between.
-pub trait Circuit {
-    /// What passes from step to step.
-    type State<W: Copy>: Clone;
-
-    /// The state before the first step.
-    fn start<W: Copy>(&self) -> Self::State<W>;
-
-    /// How many instances a neuron takes.
-    fn steps(&self) -> usize;
-
-    /// Record number `step`, of at most 64 output bits.
-    fn step<G: Gates>(&self, gates: &mut G, state: &mut Self::State<G::Wire>, step: usize);
-
-    /// Whether all parameters are in their ranges: rings of at most [`params::MAX_RING_BITS`] bits,
-    /// `N` odd and at least 3, and 1 to [`MAX_INPUTS`] values to compare.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] if not: a plan is checked long before.
-    fn check(&self) -> Result<()>;
-}
 
 /// Most values that [`Max`] or [`Argmax`] compares: the index has 16 bits.
 pub const MAX_INPUTS: u32 = 1 << INDEX_BITS;
@@ -302,21 +282,6 @@ fn read_signed<G: Gates>(gates: &mut G, t: &mut Number<G::Wire>, n: u64, shift: 
     t.resize(width.saturating_sub(shift).max(1));
 }
 
-/// Makes `y = max(y, 0)`, of which the low `keep` bits are needed. One AND for each of these below
-/// the sign.
-pub(super) fn relu<G: Gates>(gates: &mut G, y: &mut Number<G::Wire>, keep: usize) {
-    let sign = y.len().saturating_sub(1);
-    let positive = y.sign().not(gates);
-    for i in 0..sign.min(keep) {
-        let bit = y.bit(i).and(gates, &positive);
-        y.set(i, bit);
-    }
-    y.set(sign, Bit::Const(false));
-    if keep < y.len() {
-        y.resize(keep);
-    }
-}
-
 /// Takes the client's mask `r` and outputs `v − r mod modulus`, with `borrow`, in fact the first
 /// carry, 1; for `Z_{2^ℓ}` it may be 0: then 1 less. ANDs: `ℓ'−1`; for `N` of `k` bits and `|v| <
 /// N`, `2k−1` if `v` is known not to be negative, else at most `4k+2`.
@@ -367,93 +332,10 @@ fn reshare<G: Gates>(
     }
 }
 
-/// `d ± multiple·condition`, known to lie in `[0, multiple)`, and as long as that needs, with a
-/// public sign.
-fn add_multiple<G: Gates>(
-    gates: &mut G,
-    d: &mut Number<G::Wire>,
-    multiple: u64,
-    condition: &Bit<G::Wire>,
-    negative: bool,
-) {
-    let width = bit_length(multiple - 1);
-    d.resize(width);
-    let mut carry = Bit::Const(negative);
-    for i in 0..width {
-        let mut addend = condition.select(multiple >> i & 1 == 1);
-        if negative {
-            subtract(gates, d.bit(i), &mut addend, &mut carry, i + 1 < width);
-        } else {
-            d.bit(i).add(gates, &mut addend, &mut carry, i + 1 < width);
-        }
-        d.set(i, addend);
-    }
-    d.push(Bit::Const(false));
-}
-
-/// Of `b` makes `a − b`, as `a + ¬b` with a first carry of 1; of `carry` the next, if it is wanted.
-#[inline]
-pub(super) fn subtract<G: Gates>(
-    gates: &mut G,
-    a: &Bit<G::Wire>,
-    b: &mut Bit<G::Wire>,
-    carry: &mut Bit<G::Wire>,
-    wanted: bool,
-) {
-    b.negate(gates);
-    a.add(gates, b, carry, wanted);
-}
-
-/// Whether the unsigned number `a ≥ constant`: the last carry of `a − constant`.
-/// `constant < 2^a.len()`. At most one AND per bit but the first.
-fn at_least<G: Gates>(gates: &mut G, a: &Number<G::Wire>, constant: u64) -> Bit<G::Wire> {
-    let mut carry = Bit::Const(true);
-    for i in 0..a.len() {
-        a.bit(i).majority(gates, &Bit::Const(constant >> i & 1 == 0), &mut carry);
-    }
-    carry
-}
-
-/// Whether `a > b`, both signed and equally long: the last carry of `a − b − 1`. One AND per bit.
-fn greater<G: Gates>(gates: &mut G, a: &Number<G::Wire>, b: &Number<G::Wire>) -> Bit<G::Wire> {
-    debug_assert_eq!(a.len(), b.len());
-    let sign = a.len().saturating_sub(1);
-    let mut carry = Bit::Const(false);
-    for i in 0..sign {
-        let not_b = b.bit(i).not(gates);
-        a.bit(i).majority(gates, &not_b, &mut carry);
-    }
-    // A sign counts the other way round: with both inverted, the order is that of unsigned numbers.
-    let not_a = a.sign().not(gates);
-    not_a.majority(gates, b.sign(), &mut carry);
-    carry
-}
-
-/// `b = condition ? a : b`, equally long. One AND per bit; none for the sign if `b`'s is public,
-/// for then `b ≥ 0` and `a` is chosen only if it is larger.
-fn choose<G: Gates>(
-    gates: &mut G,
-    condition: &Bit<G::Wire>,
-    a: &Number<G::Wire>,
-    b: &mut Number<G::Wire>,
-) {
-    let sign = b.len().saturating_sub(1);
-    let width = if matches!(b.sign(), Bit::Const(_)) { sign } else { b.len() };
-    for i in 0..width {
-        let bit = condition.mux(gates, a.bit(i), b.bit(i));
-        b.set(i, bit);
-    }
-}
-
-/// Bits of the unsigned integer `x`.
-pub(super) const fn bit_length(x: u64) -> usize {
-    (u64::BITS - x.leading_zeros()) as usize
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::garble::gates::{GateCounts, bits, plain, shape, totals};
+    use crate::garble::{GateCounts, bits, plain, shape, totals};
     use std::vec::Vec;
 
     const RINGS: [Modulus; 7] = [

@@ -1,11 +1,12 @@
 //! The evaluator: the client's side.
 
-use super::circuits::Circuit;
-use super::gates::{GateCounts, Gates};
+use super::circuit::Circuit;
+use super::gates::{GATE_BYTES, GateCounts, Gates};
 use super::half_gates::{EvaluateAnd, Rows, Second};
-use super::{Cursor, GATE_BYTES, Labels, lane_elements, lane_records, next, record_keys};
+use super::lanes::{Cursor, Labels, instance_keys, lane_elements, lane_instances, next};
 use crate::backend::aes::{Lanes, Path};
-use crate::hash::{Block, Tmmo};
+use crate::block::Block;
+use crate::hash::Tmmo;
 use crate::{Error, Result};
 use core::ops::Range;
 
@@ -154,8 +155,8 @@ impl<'a> Evaluator<'a> {
         first_neuron: u64,
         step: usize,
     ) -> [Block; L] {
-        let (first, stride) = lane_records(circuit, first_neuron, step);
-        record_keys(self.session, self.layer, first, stride)
+        let (first, stride) = lane_instances(circuit, first_neuron, step);
+        instance_keys(self.session, self.layer, first, stride)
     }
 }
 

@@ -1,11 +1,12 @@
 //! The garbler: the server's side.
 
-use super::circuits::Circuit;
-use super::gates::Gates;
+use super::circuit::Circuit;
+use super::gates::{GATE_BYTES, Gates};
 use super::half_gates::{GarbleAnd, Rows, Second};
-use super::{Cursor, GATE_BYTES, Labels, lane_elements, lane_records, next, record_keys};
+use super::lanes::{Cursor, Labels, instance_keys, lane_elements, lane_instances, next};
 use crate::backend::aes::{Lanes, Path};
-use crate::hash::{Block, Tmmo};
+use crate::block::Block;
+use crate::hash::Tmmo;
 use crate::{Error, Result};
 use core::array;
 use core::ops::Range;
@@ -124,10 +125,10 @@ impl<'a> Garbler<'a> {
             return Err(Error::Internal);
         }
         decode.fill(0);
-        let (first_record, stride) = lane_records(circuit, first_neuron, steps.start);
+        let (first_record, stride) = lane_instances(circuit, first_neuron, steps.start);
         // Built apart, it is not moved.
         let mut keys =
-            Lanes::on(self.path, &record_keys(self.session, self.layer, first_record, stride));
+            Lanes::on(self.path, &instance_keys(self.session, self.layer, first_record, stride));
         let mut run = GarbleContext::<L> {
             garbler: self,
             keys: &mut keys,
@@ -204,7 +205,7 @@ impl<const L: usize> GarbleContext<'_, L> {
     /// On to the neurons' next instances: their own keys, gates and server inputs from 0.
     fn next_record(&mut self) {
         self.first_record = self.first_record.wrapping_add(1);
-        self.keys.replace(&record_keys(
+        self.keys.replace(&instance_keys(
             self.garbler.session,
             self.garbler.layer,
             self.first_record,

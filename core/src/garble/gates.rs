@@ -1,9 +1,7 @@
-//! The alphabet of circuits: gates, bits that may be public constants, numbers; a reading as plain
-//! bits; and how circuits are counted.
+//! The alphabet of circuits: gates, bits that may be public constants, numbers.
 
-use super::circuits::Circuit;
-use super::evaluator;
-use crate::{Error, Result};
+/// Bytes of one AND gate on the wire.
+pub const GATE_BYTES: usize = 32;
 
 /// One party's or a tool's reading of a circuit. Input calls fix the order of labels on the wire.
 pub trait Gates {
@@ -18,7 +16,7 @@ pub trait Gates {
     fn xor(&mut self, a: &Self::Wire, b: &Self::Wire) -> Self::Wire;
     /// `a = ¬a`: free.
     fn negate(&mut self, a: &mut Self::Wire);
-    /// `a ∧ b`: [`super::GATE_BYTES`] on the wire.
+    /// `a ∧ b`: [`GATE_BYTES`] on the wire.
     fn and(&mut self, a: &Self::Wire, b: &Self::Wire) -> Self::Wire;
     /// Names the next output bit.
     fn output(&mut self, a: &Self::Wire);
@@ -253,72 +251,10 @@ pub fn bits(value: u64, count: u32) -> impl Iterator<Item = bool> + Clone {
     (0..count).map(move |i| value >> i & 1 == 1)
 }
 
-/// Plain bits: what the circuit computes.
-struct Plain<S, C> {
-    server: S,
-    client: C,
-    outputs: u64,
-    count: u32,
-    starved: bool,
-}
-
-impl<S: Iterator<Item = bool>, C: Iterator<Item = bool>> Gates for Plain<S, C> {
-    type Wire = bool;
-
-    fn server_input(&mut self) -> bool {
-        let bit = self.server.next();
-        self.starved |= bit.is_none();
-        bit.unwrap_or_default()
-    }
-
-    fn client_input(&mut self) -> bool {
-        let bit = self.client.next();
-        self.starved |= bit.is_none();
-        bit.unwrap_or_default()
-    }
-
-    fn xor(&mut self, a: &bool, b: &bool) -> bool {
-        a ^ b
-    }
-
-    fn negate(&mut self, a: &mut bool) {
-        *a = !*a;
-    }
-
-    fn and(&mut self, a: &bool, b: &bool) -> bool {
-        a & b
-    }
-
-    fn output(&mut self, a: &bool) {
-        self.outputs |= u64::from(*a).wrapping_shl(self.count);
-        self.count += 1;
-    }
-}
-
-/// Runs all steps of `circuit` on plain input bits, each party's in the circuit's order; returns
-/// the output bits, first lowest.
-///
-/// # Errors
-/// [`Error::Internal`] if an iterator ends before the circuit does, or the circuit is not
-/// [`Circuit::check`]ed.
-pub fn plain<T: Circuit>(
-    circuit: &T,
-    server: impl Iterator<Item = bool>,
-    client: impl Iterator<Item = bool>,
-) -> Result<u64> {
-    circuit.check()?;
-    let mut gates = Plain { server, client, outputs: 0, count: 0, starved: false };
-    let mut state = circuit.start();
-    for step in 0..circuit.steps() {
-        circuit.step(&mut gates, &mut state, step);
-    }
-    if gates.starved { Err(Error::Internal) } else { Ok(gates.outputs) }
-}
-
 /// What one instance holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct GateCounts {
-    /// AND gates, [`super::GATE_BYTES`] each.
+    /// AND gates, [`GATE_BYTES`] each.
     pub ands: u32,
     /// Input bits of the server.
     pub server_inputs: u32,
@@ -332,7 +268,7 @@ impl GateCounts {
     /// Bytes of the instance's table.
     #[must_use]
     pub const fn table_bytes(self) -> usize {
-        self.ands as usize * super::GATE_BYTES
+        self.ands as usize * GATE_BYTES
     }
 }
 
@@ -347,23 +283,4 @@ impl core::ops::Add for GateCounts {
             outputs: self.outputs + b.outputs,
         }
     }
-}
-
-/// The shapes of a neuron's instances, in order.
-pub fn shapes<T: Circuit>(circuit: &T) -> impl Iterator<Item = GateCounts> + '_ {
-    let mut state = circuit.start();
-    (0..circuit.steps()).map(move |step| evaluator::count::<_, 1>(circuit, &mut state, step))
-}
-
-/// The shape of instance `step`; empty if there is no such step. Takes time linear in `step`: to see
-/// all, use [`shapes`].
-#[must_use]
-pub fn shape<T: Circuit>(circuit: &T, step: usize) -> GateCounts {
-    shapes(circuit).nth(step).unwrap_or_default()
-}
-
-/// The sum over a neuron's instances.
-#[must_use]
-pub fn totals<T: Circuit>(circuit: &T) -> GateCounts {
-    shapes(circuit).fold(GateCounts::default(), core::ops::Add::add)
 }

@@ -5,9 +5,11 @@
 //! of three, and for a carry of 0 just `a·b`; and `b = a ⊕ b ⊕ carry` where the sum is wanted. So
 //! labels are read and written once.
 
-use super::{GATE_BYTES, Labels};
+use super::gates::GATE_BYTES;
+use super::lanes::Labels;
 use crate::backend::aes::{Job, SimdBackend};
-use crate::hash::{Block, hash_lanes};
+use crate::block::Block;
+use crate::hash::hash_lanes;
 
 /// The tables of some lanes, `[lanes][stride]` bytes, at one row of each.
 pub(super) struct Rows<T> {

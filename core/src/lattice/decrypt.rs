@@ -4,8 +4,8 @@
 
 use super::encrypt::SecretKey;
 use crate::backend::{self, matrix::Weights};
+use crate::lattice::noise::{C0_EXTRA, C1_EXTRA};
 use crate::params::{N, PRIMES};
-use crate::plan::noise::{C0_EXTRA, C1_EXTRA};
 use crate::ring::{LIMBS, Limb, montgomery_inverse};
 use crate::wire::{GROUP, unpack};
 

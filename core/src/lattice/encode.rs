@@ -4,8 +4,8 @@
 //! vanishes in every limb, so the limb's value is `(h − rem)·p^-1`.
 
 use crate::backend;
+use crate::lattice::noise;
 use crate::params::SLOT_PRIME;
-use crate::plan::noise;
 use crate::ring::{LIMBS, SLOT, montgomery_inverse};
 
 /// Plaintext modulus of an [`Encoder`].

@@ -17,6 +17,7 @@ pub mod decrypt;
 pub mod encode;
 pub mod encrypt;
 pub mod evaluate;
+pub mod noise;
 pub mod rescale;
 pub mod sample;
 

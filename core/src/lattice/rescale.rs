@@ -5,9 +5,8 @@
 //! end. A term is off by less than 2^-63, so are 16 terms by 2^-59.
 
 use crate::backend;
-use crate::params::PRIMES;
-use crate::plan::noise;
-use crate::ring::{LIMBS, Limb, montgomery_inverse};
+use crate::lattice::noise;
+use crate::prime::{LIMBS, Limb, RECIPROCALS, Reciprocal, montgomery_inverse};
 
 /// Constants of one ciphertext modulus.
 #[derive(Clone, Copy, Debug)]
@@ -15,23 +14,6 @@ pub struct Basis {
     /// `(q/q_i)^-1 mod q_i`, Montgomery form.
     inverses: [i32; LIMBS.len()],
 }
-
-/// `round(2^96 / q)` of a prime just below `2^27`, as words of 32 bits: low, middle, high.
-pub type Reciprocal = [u64; 3];
-
-/// Of all primes.
-#[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
-const RECIPROCALS: [Reciprocal; PRIMES.len()] = {
-    let mut words = [[0; 3]; PRIMES.len()];
-    let mut i = 0;
-    while i < PRIMES.len() {
-        let q = PRIMES[i] as u128;
-        let r = ((1 << 96) + q / 2) / q;
-        words[i] = [r as u64 & 0xffff_ffff, (r >> 32) as u64 & 0xffff_ffff, (r >> 64) as u64];
-        i += 1;
-    }
-    words
-};
 
 impl Basis {
     /// The first `limbs` primes.

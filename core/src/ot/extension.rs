@@ -18,7 +18,8 @@
 use super::{GROUP, Repetition, ggm, wide_mask};
 use crate::backend::aes::{Job, Lanes, Pass, Path, SimdBackend, in_flight};
 use crate::backend::transpose::transpose;
-use crate::hash::{Block, Tmmo};
+use crate::block::Block;
+use crate::hash::Tmmo;
 use crate::params::KAPPA;
 use crate::rng::Prg;
 use crate::workers::Workers;

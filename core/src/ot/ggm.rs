@@ -9,7 +9,8 @@
 //! tree grows in place.
 
 use super::wide_mask;
-use crate::hash::{Block, Tmmo};
+use crate::block::Block;
+use crate::hash::Tmmo;
 
 /// The tweak under which node `node` of level `level − 1` of tree `tree` is hashed into its child
 /// of level `level` on `side` (0 left, 1 right): `2^127 + tree·2^32 + level·2^24 + side·2^16 +

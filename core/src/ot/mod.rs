@@ -19,7 +19,7 @@ pub mod product;
 pub use extension::{Receiver, Sender};
 pub use ggm::ggm_tweak;
 
-use crate::hash::Block;
+use crate::block::Block;
 use crate::params::KAPPA;
 use subtle::{Choice, ConditionallySelectable as _};
 

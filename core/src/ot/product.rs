@@ -14,7 +14,8 @@
 //! the same `a` would tell the difference of two `y_S`.
 
 use super::mask;
-use crate::hash::{Block, Tmmo};
+use crate::block::Block;
+use crate::hash::Tmmo;
 use crate::ring::Modulus;
 use crate::{Error, Result};
 use zeroize::Zeroizing;

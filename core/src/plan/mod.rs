@@ -5,16 +5,15 @@
 //! (little-endian), see docs/protocol.md: header of [`HEADER`] bytes, operations of [`OP`] bytes
 //! each, SHA-256 of all that.
 
-pub mod cost;
+pub mod circuit;
 mod geometry;
 mod local;
-pub mod noise;
-pub mod nonlinear;
 mod op;
 pub mod tile;
 mod view;
 
-pub use geometry::{Convolution, Geometry};
+pub use crate::convolution::Convolution;
+pub use geometry::Geometry;
 pub use op::{Function, MAX_PIECES, Node, Op, Parity, PiecewiseLinear};
 pub use view::View;
 

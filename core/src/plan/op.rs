@@ -1,8 +1,9 @@
 //! Operations of a plan.
 
-use super::geometry::{Convolution, Geometry};
+use super::geometry::Geometry;
 use super::view::View;
 use super::{MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_WEIGHTS, OP};
+use crate::convolution::Convolution;
 use crate::error::{Error, PlanFault, Result};
 pub use crate::garble::{Function, MAX_PIECES, Parity, PiecewiseLinear};
 use crate::params::{MAX_RING_BITS, MAX_WEIGHT_BITS, MIN_RING_BITS};

@@ -12,8 +12,8 @@
 
 use super::Op;
 use super::geometry::Geometry;
-use super::noise::{self, Level};
 use crate::error::{Error, PlanFault, Result};
+use crate::lattice::noise::{self, Level};
 use crate::params::{LIMB_BITS, N};
 use crate::wire::packed_len;
 use core::ops::Range;

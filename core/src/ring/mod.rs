@@ -1,7 +1,7 @@
 //! Integer arithmetic: share rings and the number-theoretic transform of the lattice's limbs.
 
-pub(crate) mod limb;
 mod modulus;
+mod transform;
 
-pub use limb::{LIMBS, Limb, SLOT, montgomery_inverse};
+pub use crate::prime::{LIMBS, Limb, SLOT, montgomery_inverse};
 pub use modulus::Modulus;

@@ -3,59 +3,37 @@
 use super::channel::{Channel, Traffic};
 use super::compared::OpContext;
 use super::garbled::{self, Evaluation};
+use super::keys::{op_instance, session_key};
 use super::layout::{ClientMemory, ClientOnline, ClientRegions, OpSlices, padded_ots};
 use super::pairing::{self, Pairing, PairingState, Party, to_blocks, to_seed};
+use super::prepared::tile;
 use super::setup::{self, Secrets};
 use super::store::Store;
 use super::triplets::{self, EncryptInputs, Shares};
 use super::{Options, Tables, compared, products};
 use crate::attack::{Defence, stripped};
+use crate::block::Block;
 use crate::compare::OtActivation;
+use crate::cost::{
+    corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes,
+    tables_bytes,
+};
 use crate::error::{Error, Result};
-use crate::hash::{Block, Tmmo};
+use crate::handshake::{Hello, WELCOME_BYTES};
+use crate::hash::Tmmo;
 use crate::lattice::SecretKey;
-use crate::machine::TargetProfile;
 use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
-use crate::plan::cost::{
-    WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes,
-    server_message_bytes, tables_bytes,
-};
-use crate::plan::nonlinear::NonlinearCost;
+use crate::plan::circuit::NonlinearCost;
 use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
-use crate::wire::{Hello, Tag, packed_len};
+use crate::target::TargetProfile;
+use crate::wire::{Tag, packed_len};
 use crate::workers::Workers;
 use embedded_io_async::{Read, Write};
-use sha2::{Digest as _, Sha256};
-
-/// Which operation of which prediction of a session: never repeats.
-pub(crate) const fn op_instance(prediction: u64, op: usize) -> u64 {
-    prediction << 16 | op as u64
-}
-
-/// The public key of the session's hash: bound to both nonces, the plan, and the pairing that the
-/// session goes on with.
-pub(crate) fn session_key(
-    pairing: Option<Block>,
-    client: &[u8; 32],
-    server: &[u8; 32],
-    digest: &[u8; plan::DIGEST],
-) -> Block {
-    let start = match pairing {
-        None => Sha256::new().chain_update(b"MiniONN session"),
-        Some(id) => Sha256::new().chain_update(b"MiniONN resumed").chain_update(id.to_le_bytes()),
-    };
-    let [client, server] = if pairing.is_some() && stripped(Defence::Nonces) {
-        [&[0; 32]; 2]
-    } else {
-        [client, server]
-    };
-    let digest = start.chain_update(client).chain_update(server).chain_update(digest).finalize();
-    Block::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 16]))
-}
+use rand_core::TryCryptoRng;
 
 /// Asks a server for its plan, before [`Client::connect`] on the same stream. Writes it into `out`
 /// (at most [`plan::MAX_BYTES`]) and returns its length; [`Plan::parse`] then checks it.
@@ -121,9 +99,9 @@ impl<IO, S> Client<'_, IO, S> {
 }
 
 impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
-    /// Handshake and set-up. `memory` has [`super::client_memory`] bytes; `seed` is fresh
-    /// randomness, used for this session only. For [`Tables::Stored`], `store` holds
-    /// [`plan::cost::store_bytes`].
+    /// Handshake and set-up. `memory` has [`super::client_memory`] bytes; 32 bytes are
+    /// drawn from `random`. For [`Tables::Stored`], `store` holds
+    /// [`cost::store_bytes`].
     ///
     /// # Errors
     /// Memory, link and peer errors; the peer is told where that helps.
@@ -133,11 +111,11 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         plan: Plan<'a>,
         options: Options,
         memory: &'a mut [u8],
-        seed: Seed,
+        random: &mut (impl TryCryptoRng + ?Sized),
     ) -> Result<Self> {
         options.check()?;
         let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
-        Self::with_state(io, store, plan, options, regions, seed).await
+        Self::with_state(io, store, plan, options, regions, Seed::draw(random)?).await
     }
 
     /// Handshake only: goes on with a pairing that [`Client::export`] wrote. Otherwise as
@@ -155,13 +133,13 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         plan: Plan<'a>,
         options: Options,
         memory: &'a mut [u8],
-        seed: Seed,
+        random: &mut (impl TryCryptoRng + ?Sized),
         pairing: &Pairing<'_>,
     ) -> Result<Self> {
         options.check()?;
         let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
         pairing.load(Party::Client, &options, regions.pairing_state, &mut [])?;
-        Self::with_state(io, store, plan, options, regions, seed).await
+        Self::with_state(io, store, plan, options, regions, Seed::draw(random)?).await
     }
 
     /// As [`Client::open`], with the pairing_state in the session.
@@ -463,7 +441,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 }
             }
             if step.op.is_linear() {
-                let tile = triplets::tile(&step.op, options)?;
+                let tile = tile(&step.op, options)?;
                 let seed = seed.derive(step.number as u64 + 1);
                 let inputs =
                     EncryptInputs { key: &secrets.key, seed: &seed, tile, workers: *workers };

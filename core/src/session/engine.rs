@@ -13,18 +13,20 @@ use super::pairing::{self, Pairing, Party};
 use super::store::SliceStore;
 use super::{Client, Event, Footprint, Options, Prepared, Server, Traffic};
 use crate::backend::place::{PlacedFuture, place};
+use crate::block::Block;
+use crate::cost;
 use crate::error::{Error, Result};
-use crate::hash::Block;
-use crate::machine::TargetProfile;
 use crate::memory::{ALIGN, Space};
 use crate::ot::Repetition;
-use crate::plan::{Plan, cost};
+use crate::plan::Plan;
 use crate::rng::Seed;
+use crate::target::TargetProfile;
 use crate::workers::Workers;
 use core::cell::{Cell, Ref, RefCell};
 use core::future::{Future, poll_fn};
 use core::task::{Context, Poll, Waker};
 use embedded_io_async::{ErrorType, Read, Write};
+use rand_core::TryCryptoRng;
 use zeroize::Zeroize as _;
 
 /// Bytes of the two buffers between the engine and its caller, at least [`Buffers::LEAST`] each.
@@ -463,7 +465,7 @@ impl<'m> ClientEngine<'m> {
     }
 
     /// Starts a session in `memory`, which has [`ClientEngine::memory`] bytes aligned to
-    /// [`crate::memory::ALIGN`]. `seed` is fresh randomness, used for this session only.
+    /// [`crate::memory::ALIGN`]. 32 bytes are drawn from `random`.
     ///
     /// # Errors
     /// [`Error::Memory`], [`Error::Alignment`], [`Error::Option`].
@@ -473,9 +475,9 @@ impl<'m> ClientEngine<'m> {
         options: Options,
         buffers: Buffers,
         memory: &'m mut [u8],
-        seed: Seed,
+        random: &mut (impl TryCryptoRng + ?Sized),
     ) -> Result<Self> {
-        Self::start(plan, options, buffers, memory, seed, None)
+        Self::start(plan, options, buffers, memory, Seed::draw(random)?, None)
     }
 
     /// As [`ClientEngine::new`], but goes on with a pairing that [`ClientEngine::export`] wrote:
@@ -491,10 +493,10 @@ impl<'m> ClientEngine<'m> {
         options: Options,
         buffers: Buffers,
         memory: &'m mut [u8],
-        seed: Seed,
+        random: &mut (impl TryCryptoRng + ?Sized),
         pairing: &Pairing<'_>,
     ) -> Result<Self> {
-        Self::start(plan, options, buffers, memory, seed, Some(pairing))
+        Self::start(plan, options, buffers, memory, Seed::draw(random)?, Some(pairing))
     }
 
     #[inline]
@@ -761,8 +763,8 @@ impl<'m> ServerEngine<'m> {
 
     /// Starts a session in `memory`, which has [`ServerEngine::memory`] bytes aligned to
     /// [`crate::memory::ALIGN`]. `options` are those of the client's hello, see
-    /// [`crate::wire::Greeting::peek`]; feed the hello all the same. `seed` is fresh
-    /// randomness, used for this session only.
+    /// [`crate::handshake::Greeting::peek`]; feed the hello all the same. 32 bytes are drawn from
+    /// `random`.
     ///
     /// # Errors
     /// [`Error::Memory`], [`Error::Alignment`], [`Error::Option`].
@@ -772,9 +774,9 @@ impl<'m> ServerEngine<'m> {
         options: Options,
         buffers: Buffers,
         memory: &'m mut [u8],
-        seed: Seed,
+        random: &mut (impl TryCryptoRng + ?Sized),
     ) -> Result<Self> {
-        Self::start(prepared, options, buffers, memory, seed, None)
+        Self::start(prepared, options, buffers, memory, Seed::draw(random)?, None)
     }
 
     /// As [`ServerEngine::new`], for a client that goes on with the pairing that its hello names:
@@ -790,10 +792,10 @@ impl<'m> ServerEngine<'m> {
         options: Options,
         buffers: Buffers,
         memory: &'m mut [u8],
-        seed: Seed,
+        random: &mut (impl TryCryptoRng + ?Sized),
         pairing: &Pairing<'_>,
     ) -> Result<Self> {
-        Self::start(prepared, options, buffers, memory, seed, Some(pairing))
+        Self::start(prepared, options, buffers, memory, Seed::draw(random)?, Some(pairing))
     }
 
     #[inline]

@@ -3,15 +3,16 @@
 use super::channel::Channel;
 use super::store::Store;
 use super::{Options, Tables};
+use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::garble::{Circuit, Evaluator, Garbler, GateCounts, count, shapes};
-use crate::hash::{Block, Tmmo};
-use crate::machine::TargetProfile;
+use crate::hash::Tmmo;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
-use crate::params::LANES;
 use crate::plan::Op;
-use crate::plan::nonlinear::{LABEL_BYTES, NonlinearCost, OpCircuit};
+use crate::plan::circuit::{LABEL_BYTES, NonlinearCost, OpCircuit};
+use crate::target::LANES;
+use crate::target::TargetProfile;
 use embedded_io_async::{Read, Write};
 
 /// Groups of OTs that it makes at once.

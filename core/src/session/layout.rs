@@ -1,17 +1,17 @@
 //! Who needs how much memory: measured and carved by the same code.
 
 use super::pairing::{CLIENT_STATE_BLOCKS, SERVER_STATE_BLOCKS};
-use super::triplets::{Footprint, Prepared};
-use super::{Options, Tables, compared, garbled, server, setup, triplets};
+use super::prepared::{Footprint, Prepared, tile};
+use super::{Options, Tables, compared, garbled, setup, triplets};
+use crate::block::Block;
 use crate::compare;
 use crate::error::{Error, Result};
-use crate::hash::Block;
-use crate::machine::TargetProfile;
-use crate::memory::{Space, wipe};
+use crate::memory::{Space, measure, wipe};
 use crate::ot::GROUP;
 use crate::params::{N, PRIMES};
-use crate::plan::nonlinear::NonlinearCost;
+use crate::plan::circuit::NonlinearCost;
 use crate::plan::{Op, Plan};
+use crate::target::TargetProfile;
 
 /// OTs of one prediction, every operation padded to whole groups.
 pub(crate) fn padded_ots(plan: &Plan<'_>, options: &Options) -> usize {
@@ -136,6 +136,35 @@ impl<'a> ClientOnline<'a> {
     }
 }
 
+/// The server's online tensors, and what is left for a garbled layer.
+pub(crate) struct ServerOnline<'a> {
+    /// Its share of every tensor.
+    pub(crate) tensors: &'a mut [u64],
+    /// Zero labels of one operation, where they are made just before use.
+    pub(crate) labels: &'a mut [Block],
+    /// For OTs, then for a circuit or a comparison.
+    pub(crate) workspace: &'a mut [u8],
+    /// Permute bits of one operation, where they are made just before use.
+    pub(crate) decode: &'a mut [u64],
+}
+
+impl<'a> ServerOnline<'a> {
+    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
+        let workspace = workspace(space.machine(), plan, options)?;
+        let neurons = plan
+            .ops()
+            .map(|op| NonlinearCost::with_options(&op, options).neurons)
+            .max()
+            .unwrap_or(0);
+        Ok(Self {
+            tensors: space.take(plan.elements())?,
+            labels: space.take(fresh_ots(plan, options))?,
+            workspace: space.take(workspace)?,
+            decode: space.take(neurons)?,
+        })
+    }
+}
+
 /// A client's long-lived memory; wiped on drop.
 pub(crate) struct ClientMemory<'a> {
     /// Active labels that wait for their prediction: `[stock][padded OTs]`, or none.
@@ -197,7 +226,7 @@ impl<'a> ClientMemory<'a> {
         })?;
         let mut most = base + workspace(machine, plan, options)?;
         for op in plan.ops().filter(Op::is_linear) {
-            most = most.max(triplets::client_scratch(machine, &triplets::tile(&op, options)?)?);
+            most = most.max(triplets::client_scratch(machine, &tile(&op, options)?)?);
         }
         Ok(most)
     }
@@ -318,9 +347,8 @@ impl<'a> ServerMemory<'a> {
         options: &Options,
         footprint: Footprint,
     ) -> Result<usize> {
-        let online = measure(machine, |space| {
-            server::OnlineScratch::take(space, plan, options).map(|_| ())
-        })?;
+        let online =
+            measure(machine, |space| ServerOnline::take(space, plan, options).map(|_| ()))?;
         Ok(online.max(Self::offline_scratch(machine, plan, options, footprint)?))
     }
 
@@ -337,7 +365,7 @@ impl<'a> ServerMemory<'a> {
         })?;
         let mut most = base + workspace(machine, plan, options)?;
         for op in plan.ops().filter(Op::is_linear) {
-            let tile = triplets::tile(&op, options)?;
+            let tile = tile(&op, options)?;
             most = most.max(measure(machine, |space| {
                 triplets::ServerScratch::take(space, &tile, footprint).map(|_| ())
             })?);
@@ -356,16 +384,6 @@ impl Drop for ServerMemory<'_> {
     fn drop(&mut self) {
         self.wipe();
     }
-}
-
-/// Bytes that `layout` takes on a machine.
-pub(crate) fn measure(
-    machine: TargetProfile,
-    layout: impl FnOnce(&mut Space<'static>) -> Result<()>,
-) -> Result<usize> {
-    let mut space = Space::measure_on(machine);
-    layout(&mut space)?;
-    Ok(space.used())
 }
 
 /// Bytes that [`super::Client`] carves, without table store and I/O buffers.

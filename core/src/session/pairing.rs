@@ -17,8 +17,9 @@
 //! coefficient | SHA-256 of all that`. The digest tells damage, not forgery.
 
 use super::Options;
+use crate::block::Block;
 use crate::error::{Error, PlanFault, Result};
-use crate::hash::Block;
+use crate::handshake::PairingId;
 use crate::lattice::encrypt::is_canonical;
 use crate::ot::Repetition;
 use crate::params::{KAPPA, LIMB_BITS, N, PRIMES, VERSION};
@@ -27,9 +28,6 @@ use crate::rng::Seed;
 use crate::wire::{GROUP, pack, packed_len, unpack};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
-
-/// Names a pairing. Public; not zero.
-pub type PairingId = [u8; 16];
 
 /// Blocks of a client's pairing_state.
 pub(crate) const CLIENT_STATE_BLOCKS: usize = 3;

@@ -5,11 +5,12 @@
 
 use super::channel::Channel;
 use crate::attack::{Defence, stripped};
+use crate::block::Block;
 use crate::error::{Error, Result};
-use crate::hash::{Block, Tmmo};
+use crate::hash::Tmmo;
 use crate::ot::product::{client_product, correction_width, server_product};
 use crate::plan::Step;
-use crate::plan::nonlinear::NonlinearCost;
+use crate::plan::circuit::NonlinearCost;
 use crate::ring::Modulus;
 use crate::rng::Prg;
 use crate::wire::{Packer, Tag, packed_len, unpack_widths};

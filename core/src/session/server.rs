@@ -1,33 +1,37 @@
 //! The server: holds a network, learns nothing of the input.
 
 use super::channel::{Channel, Traffic};
-use super::client::{op_instance, session_key};
 use super::compared::OpContext;
 use super::garbled::{self, Garbling, Send};
-use super::layout::{OpSlices, ServerMemory, ServerRegions, fresh_ots, padded_ots, workspace};
+use super::keys::{op_instance, session_key};
+use super::layout::{OpSlices, ServerMemory, ServerOnline, ServerRegions, padded_ots};
 use super::pairing::{self, Pairing, PairingState, Party};
+use super::prepared::{Prepared, tile};
 use super::setup::{self, Secrets};
-use super::triplets::{self, EvaluateLayer, Prepared};
+use super::triplets::{self, EvaluateLayer};
 use super::{Options, Tables, compared, products};
+use crate::block::Block;
 use crate::compare::OtActivation;
+use crate::cost::{
+    corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes,
+    tables_bytes,
+};
 use crate::error::{Error, Result};
-use crate::hash::{Block, Tmmo};
+use crate::handshake::{HELLO_BYTES, Hello, WELCOME_BYTES};
+use crate::hash::Tmmo;
 use crate::lattice::PublicKey;
-use crate::machine::TargetProfile;
 use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{GROUP, Receiver, Sender};
 use crate::params::VERSION;
-use crate::plan::cost::{
-    WELCOME_BYTES, corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes,
-    server_message_bytes, tables_bytes,
-};
-use crate::plan::nonlinear::NonlinearCost;
+use crate::plan::circuit::NonlinearCost;
 use crate::plan::{Op, Plan};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
-use crate::wire::{HELLO_BYTES, Hello, Tag, packed_len};
+use crate::target::TargetProfile;
+use crate::wire::{Tag, packed_len};
 use crate::workers::Workers;
 use embedded_io_async::{Read, Write};
+use rand_core::TryCryptoRng;
 
 /// What a server did on a client's request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,39 +77,11 @@ impl<IO> Server<'_, IO> {
     }
 }
 
-/// The server's online tensors, and what is left for a garbled layer.
-pub(crate) struct OnlineScratch<'a> {
-    /// Its share of every tensor.
-    tensors: &'a mut [u64],
-    /// Zero labels of one operation, where they are made just before use.
-    labels: &'a mut [Block],
-    /// For OTs, then for a circuit or a comparison.
-    workspace: &'a mut [u8],
-    decode: &'a mut [u64],
-}
-
-impl<'a> OnlineScratch<'a> {
-    pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
-        let workspace = workspace(space.machine(), plan, options)?;
-        let neurons = plan
-            .ops()
-            .map(|op| NonlinearCost::with_options(&op, options).neurons)
-            .max()
-            .unwrap_or(0);
-        Ok(Self {
-            tensors: space.take(plan.elements())?,
-            labels: space.take(fresh_ots(plan, options))?,
-            workspace: space.take(workspace)?,
-            decode: space.take(neurons)?,
-        })
-    }
-}
-
 impl<'a, IO: Read + Write> Server<'a, IO> {
     /// Handshake and set-up. The hello must ask for `options` and for the plan of `prepared`, whose
     /// stock is that of the options; a server that leaves the choice to its clients looks at
-    /// [`crate::wire::Greeting::peek`] first. `memory` has [`super::server_memory`] bytes;
-    /// `seed` is fresh randomness, used for this session only.
+    /// [`crate::handshake::Greeting::peek`] first. `memory` has [`super::server_memory`] bytes;
+    /// 32 bytes are drawn from `random`.
     ///
     /// # Errors
     /// Memory, link and peer errors; the peer is told where that helps.
@@ -114,10 +90,10 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         prepared: &'a Prepared<'a>,
         options: Options,
         memory: &'a mut [u8],
-        seed: Seed,
+        random: &mut (impl TryCryptoRng + ?Sized),
     ) -> Result<Self> {
         let regions = Self::regions(prepared, &options, memory)?;
-        Self::with_state(io, prepared, options, regions, seed).await
+        Self::with_state(io, prepared, options, regions, Seed::draw(random)?).await
     }
 
     /// Handshake only: goes on with a pairing that [`Server::export`] wrote, whose [`Pairing::id`]
@@ -132,12 +108,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         prepared: &'a Prepared<'a>,
         options: Options,
         memory: &'a mut [u8],
-        seed: Seed,
+        random: &mut (impl TryCryptoRng + ?Sized),
         pairing: &Pairing<'_>,
     ) -> Result<Self> {
         let regions = Self::regions(prepared, &options, memory)?;
         pairing.load(Party::Server, &options, regions.pairing_state, regions.key)?;
-        Self::with_state(io, prepared, options, regions, seed).await
+        Self::with_state(io, prepared, options, regions, Seed::draw(random)?).await
     }
 
     /// Its memory, once it is clear that the options are those of the prepared model.
@@ -407,7 +383,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let mut random = seed.stream(Domain::Mask, 0);
         let mut masks = &mut masks[..];
         for (number, (op, at)) in plan.ops().filter(Op::is_linear).zip(0..).enumerate() {
-            let tile = triplets::tile(&op, options)?;
+            let tile = tile(&op, options)?;
             let ring = Modulus::Bits(tile.ring);
             let own = masks.split_off_mut(..stock * tile.outputs()).ok_or(Error::Internal)?;
             for u in own.iter_mut() {
@@ -585,8 +561,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let stock = options.stock as usize;
         let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
         let mut space = Space::carve(scratch)?;
-        let OnlineScratch { tensors, labels: fresh, workspace, decode: fresh_decode } =
-            OnlineScratch::take(&mut space, plan, options)?;
+        let ServerOnline { tensors, labels: fresh, workspace, decode: fresh_decode } =
+            ServerOnline::take(&mut space, plan, options)?;
         let used = space.used();
 
         let (ring, len) = (u32::from(plan.input_ring()), plan.header().input_len as usize);

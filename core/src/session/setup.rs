@@ -5,24 +5,24 @@
 //! sums of the extension's trees.
 
 use super::channel::Channel;
-use super::layout::measure;
 use super::pairing::{to_blocks, to_seed};
-use crate::backend;
+use super::polynomials::{get_limb, get_times, put_limb, put_rounded};
+use crate::block::Block;
+use crate::cost::{BASE_OT_BITS, base_ot_bytes, polynomial_bytes};
 use crate::error::{Error, Result};
-use crate::hash::{Block, Tmmo};
+use crate::hash::Tmmo;
 use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::encrypt::Mask;
 use crate::lattice::evaluate::CiphertextRandomness;
-use crate::lattice::rescale::{Basis, Fraction};
+use crate::lattice::noise::{self, Level};
+use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
-use crate::machine::TargetProfile;
-use crate::memory::{Space, wipe_first};
+use crate::memory::{Space, measure, wipe_first};
 use crate::ot::{Receiver, Repetition, Sender};
-use crate::params::{KAPPA, LIMB_BITS, N, PRIMES, SLOT_PRIME};
-use crate::plan::cost::{BASE_OT_BITS, base_ot_bytes, polynomial_bytes};
-use crate::plan::noise::{self, Level};
+use crate::params::{KAPPA, N, PRIMES, SLOT_PRIME};
 use crate::ring::{LIMBS, Limb, SLOT};
 use crate::rng::{Domain, Prg, Seed};
+use crate::target::TargetProfile;
 use crate::wire::{GROUP, Tag, packed_len};
 use embedded_io_async::{Read, Write};
 
@@ -139,70 +139,6 @@ fn encode_slots(values: impl Iterator<Item = i32>, out: &mut [i32]) {
 /// The 16-bit words of a block, lowest first.
 fn words(block: Block) -> impl Iterator<Item = i32> {
     (0..SLOTS).map(move |c| ((block >> (16 * c)) & 0xffff) as i32)
-}
-
-/// Receives a limb of a polynomial, a group of coefficients at a time, with the number of the
-/// first. Coefficients that no honest peer can have sent are an error.
-async fn get_coefficients<IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    limb: &Limb,
-    mut each: impl FnMut(usize, &[i32]),
-) -> Result<()> {
-    let mut coefficients = [0; GROUP];
-    ch.get_groups(N, LIMB_BITS, |first, values| {
-        let mut good = true;
-        for (x, &value) in coefficients.iter_mut().zip(values) {
-            good &= encrypt::is_canonical(limb, value);
-            *x = value as i32;
-        }
-        each(first, &coefficients);
-        if good { Ok(()) } else { Err(Error::Malformed) }
-    })
-    .await
-}
-
-/// Receives one limb of a polynomial.
-pub(crate) async fn get_limb<IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    limb: &Limb,
-    out: &mut [i32],
-) -> Result<()> {
-    get_coefficients(ch, limb, |first, x| {
-        out.iter_mut().skip(first).zip(x).for_each(|(out, &x)| *out = x);
-    })
-    .await
-}
-
-/// Receives one limb of a polynomial and multiplies `values` (Montgomery form) by it.
-async fn get_times<IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    limb: &Limb,
-    values: &mut [i32],
-) -> Result<()> {
-    get_coefficients(ch, limb, |first, x| {
-        backend::limb::multiply(limb, values.get_mut(first..first + x.len()).unwrap_or_default(), x)
-    })
-    .await
-}
-
-/// Sends one limb of a polynomial in `[0, q)`.
-pub(crate) async fn put_limb<IO: Read + Write>(ch: &mut Channel<IO>, values: &[i32]) -> Result<()> {
-    ch.put_groups(values.len(), LIMB_BITS, |first, out| {
-        out.iter_mut().zip(values.iter().skip(first)).for_each(|(out, &x)| *out = x as u64);
-    })
-    .await
-}
-
-/// Sends sums of fractions, rounded to `bits` bits.
-pub(crate) async fn put_rounded<IO: Read + Write, F: Fraction>(
-    ch: &mut Channel<IO>,
-    sums: &[F],
-    bits: u32,
-) -> Result<()> {
-    ch.put_groups(sums.len(), bits, |first, out| {
-        out.iter_mut().zip(sums.iter().skip(first)).for_each(|(out, sum)| *out = sum.round(bits));
-    })
-    .await
 }
 
 /// Sends one limb of encryption number `number` of what stands in `poly`.

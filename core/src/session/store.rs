@@ -59,7 +59,7 @@ pub struct SliceStore<'a> {
 }
 
 impl<'a> SliceStore<'a> {
-    /// A store over `memory`; [`crate::plan::cost::store_bytes`] says how much a plan needs.
+    /// A store over `memory`; [`crate::cost::store_bytes`] says how much a plan needs.
     #[must_use]
     pub const fn new(memory: &'a mut [u8]) -> Self {
         Self { memory, written: 0, read: 0 }

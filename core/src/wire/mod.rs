@@ -10,15 +10,8 @@
 //! that comes before. So no frame stands in for another of its kind.
 
 mod bits;
-mod greeting;
-mod hello;
 
 pub use bits::{GROUP, Packer, Reader, pack, packed_len, unpack, unpack_widths};
-pub use greeting::{
-    ABORT_BYTES, PLAN_REPLY_MAX, PLAN_REQUEST_BYTES, abort, peek_plan, plan_reply,
-    plan_reply_bytes, plan_request,
-};
-pub use hello::{Greeting, HELLO_BYTES, Hello};
 
 use crate::error::{Error, Result};
 
@@ -196,7 +189,7 @@ pub fn emit_frame(tag: Tag, payload: &[u8], out: &mut [u8]) -> Result<usize> {
 }
 
 /// As [`emit_frame`], with a payload in several parts.
-fn emit_parts(tag: Tag, payload: &[&[u8]], out: &mut [u8]) -> Result<usize> {
+pub(crate) fn emit_parts(tag: Tag, payload: &[&[u8]], out: &mut [u8]) -> Result<usize> {
     let bytes: usize = payload.iter().map(|part| part.len()).sum();
     let (need, got) = (bytes + OVERHEAD, out.len());
     let length = u32::try_from(bytes).map_err(|_| Error::Option)?;

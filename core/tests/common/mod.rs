@@ -3,13 +3,14 @@
 
 pub mod graph;
 
+use minionn_core::cost;
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
 use minionn_core::plan::{
     Convolution, Function, Header, MAX_PIECES, Node, Op, Parity, PiecewiseLinear, Plan,
-    Quantisation, View, cost,
+    Quantisation, View,
 };
-use minionn_core::rng::Seed;
+use minionn_core::rng::{KnownSeed, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{
     Client, Event, Options, Prepared, Server, SliceStore, Traffic, client_memory, prepared_memory,
@@ -405,7 +406,7 @@ pub fn private(model: &Model<'_>, options: Options, inputs: &[Vec<i64>]) -> Vec<
                 &prepared,
                 options,
                 memory.bytes(),
-                Seed([7; 32]),
+                &mut KnownSeed::new(Seed([7; 32])),
             ))
             .unwrap();
             while run(server.serve()).unwrap() != Event::Closed {}
@@ -419,7 +420,7 @@ pub fn private(model: &Model<'_>, options: Options, inputs: &[Vec<i64>]) -> Vec<
             plan,
             options,
             memory.bytes(),
-            Seed([8; 32]),
+            &mut KnownSeed::new(Seed([8; 32])),
         ))
         .unwrap();
         let mut answers = Vec::new();
@@ -456,7 +457,7 @@ pub fn check(bytes: &[u8], options: Options, stocks: usize) {
                 &prepared,
                 options,
                 memory.bytes(),
-                Seed([7; 32]),
+                &mut KnownSeed::new(Seed([7; 32])),
             ))
             .unwrap();
             while run(server.serve()).unwrap() != Event::Closed {}
@@ -470,7 +471,7 @@ pub fn check(bytes: &[u8], options: Options, stocks: usize) {
             plan,
             options,
             memory.bytes(),
-            Seed([8; 32]),
+            &mut KnownSeed::new(Seed([8; 32])),
         ))
         .unwrap();
         assert_eq!(client.traffic(), phase(cost::setup()));

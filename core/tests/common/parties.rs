@@ -4,7 +4,7 @@
 use crate::common::Memory;
 use minionn_core::model::Model;
 use minionn_core::plan::Plan;
-use minionn_core::rng::Seed;
+use minionn_core::rng::{KnownSeed, Seed};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{
     CLIENT_PAIRING_BYTES, Options, Pairing, Prepared, SERVER_PAIRING_BYTES, prepared_memory,
@@ -99,13 +99,19 @@ impl Served<'_> {
         let mut memory =
             Memory::new(ClientEngine::memory(&self.plan, &self.options, buffers).unwrap());
         let mut client = match &self.pairing {
-            None => ClientEngine::new(self.plan, self.options, buffers, memory.bytes(), seed),
+            None => ClientEngine::new(
+                self.plan,
+                self.options,
+                buffers,
+                memory.bytes(),
+                &mut KnownSeed::new(seed),
+            ),
             Some([own, _]) => ClientEngine::resume(
                 self.plan,
                 self.options,
                 buffers,
                 memory.bytes(),
-                seed,
+                &mut KnownSeed::new(seed),
                 &Pairing::parse(own).unwrap(),
             ),
         };
@@ -118,13 +124,19 @@ impl Served<'_> {
         let mut memory =
             Memory::new(ServerEngine::memory(&self.plan, &self.options, buffers).unwrap());
         let mut server = match &self.pairing {
-            None => ServerEngine::new(&self.prepared, self.options, buffers, memory.bytes(), seed),
+            None => ServerEngine::new(
+                &self.prepared,
+                self.options,
+                buffers,
+                memory.bytes(),
+                &mut KnownSeed::new(seed),
+            ),
             Some([_, own]) => ServerEngine::resume(
                 &self.prepared,
                 self.options,
                 buffers,
                 memory.bytes(),
-                seed,
+                &mut KnownSeed::new(seed),
                 &Pairing::parse(own).unwrap(),
             ),
         };

@@ -7,6 +7,7 @@ use super::wire::session_by_core;
 use super::{Case, block, blocks, hex, reference, row, summary};
 use minionn_core::compare::{OtActivation, Stage};
 use minionn_core::garble::{Argmax, Circuit, Function, Garbler, Neuron, totals};
+use minionn_core::handshake::Greeting;
 use minionn_core::hash::Tmmo;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
@@ -19,7 +20,7 @@ use minionn_core::plan::tile::Tile;
 use minionn_core::ring::{LIMBS, Modulus};
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::session::{Activations, Options};
-use minionn_core::wire::{Checksum, Greeting, packed_len, unpack, unpack_widths};
+use minionn_core::wire::{Checksum, packed_len, unpack, unpack_widths};
 use serde_json::{Value, json};
 
 fn domain(number: u64) -> Domain {

@@ -34,7 +34,7 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::ring::Modulus;
-use minionn_core::rng::Seed;
+use minionn_core::rng::{KnownSeed, Seed};
 use minionn_core::session::engine::{Buffers, ServerEngine};
 use minionn_core::session::{Options, Prepared, Tables, prepared_memory};
 use networks::network;
@@ -272,8 +272,14 @@ fn answer(prepared: &Prepared<'_>, options: Options, bytes: &[u8]) -> reference:
     let buffers = Buffers::default();
     let mut memory =
         Memory::new(ServerEngine::memory(prepared.model().plan(), &options, buffers).unwrap());
-    let mut server =
-        ServerEngine::new(prepared, options, buffers, memory.bytes(), Seed([2; 32])).unwrap();
+    let mut server = ServerEngine::new(
+        prepared,
+        options,
+        buffers,
+        memory.bytes(),
+        &mut KnownSeed::new(Seed([2; 32])),
+    )
+    .unwrap();
     assert_eq!(server.feed(bytes), bytes.len());
     let _refused = server.poll();
     let mut out = vec![0; 1 << 16];

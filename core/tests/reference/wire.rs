@@ -6,7 +6,7 @@ use super::networks::{core_files, inputs, network};
 use super::{Case, compare, reference};
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
-use minionn_core::rng::Seed;
+use minionn_core::rng::{KnownSeed, Seed};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{
     Activations, CLIENT_PAIRING_BYTES, Options, Pairing, Prepared, SERVER_PAIRING_BYTES, Tables,
@@ -93,13 +93,22 @@ fn engines<T>(
     });
     let (seed, memory) = (Seed(case.seed("client")), client_memory.bytes());
     let client = match &own {
-        None => ClientEngine::new(plan, options, buffers, memory, seed),
-        Some(own) => ClientEngine::resume(plan, options, buffers, memory, seed, own),
+        None => ClientEngine::new(plan, options, buffers, memory, &mut KnownSeed::new(seed)),
+        Some(own) => {
+            ClientEngine::resume(plan, options, buffers, memory, &mut KnownSeed::new(seed), own)
+        }
     };
     let (seed, memory) = (Seed(case.seed("server")), server_memory.bytes());
     let server = match &peers {
-        None => ServerEngine::new(&prepared, options, buffers, memory, seed),
-        Some(peers) => ServerEngine::resume(&prepared, options, buffers, memory, seed, peers),
+        None => ServerEngine::new(&prepared, options, buffers, memory, &mut KnownSeed::new(seed)),
+        Some(peers) => ServerEngine::resume(
+            &prepared,
+            options,
+            buffers,
+            memory,
+            &mut KnownSeed::new(seed),
+            peers,
+        ),
     };
     let (mut client, mut server) = (client.unwrap(), server.unwrap());
     let mut wire = Wire { up: vec![], down: vec![], order: vec![] };

@@ -6,7 +6,7 @@ use minionn_core::lattice::decrypt;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::{self, SecretKey};
 use minionn_core::params::N;
-use minionn_core::plan::noise::C1_EXTRA;
+use minionn_core::lattice::noise::C1_EXTRA;
 use minionn_core::ring::LIMBS;
 use minionn_core::rng::Seed;
 use minionn_core::wire::GROUP;

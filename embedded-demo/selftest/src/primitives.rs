@@ -3,7 +3,8 @@
 
 use core::hint::black_box;
 use minionn_core::backend::aes::Aes;
-use minionn_core::hash::{Block, Tmmo};
+use minionn_core::block::Block;
+use minionn_core::hash::Tmmo;
 use minionn_core::ring::Modulus;
 use minionn_core::rng::{Domain, Seed};
 

@@ -5,10 +5,11 @@ use super::parts::{Facts, Needs, PARTS};
 use super::primitives::{extension, layers, seconds, streamed};
 use core::fmt;
 use core::time::Duration;
+use minionn_core::cost;
 use minionn_core::garble::GATE_BYTES;
 use minionn_core::model::Model;
 use minionn_core::ot::{GROUP, Repetition};
-use minionn_core::plan::{Op, cost};
+use minionn_core::plan::Op;
 use minionn_core::session::Options;
 use serde::Serialize;
 

@@ -1,7 +1,8 @@
 //! Private predictions over TCP, held against the integer model and the plan.
 
+use minionn_core::cost;
 use minionn_core::model::Model;
-use minionn_core::plan::{Plan, cost};
+use minionn_core::plan::Plan;
 use minionn_core::session::Options;
 use minionn_core::workers::Workers;
 use minionn_host::client::{self, Report, Settings};

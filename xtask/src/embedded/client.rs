@@ -5,7 +5,8 @@ use super::firmware::Built;
 use super::limits;
 use crate::shell::root;
 use core::time::Duration;
-use minionn_core::plan::{Plan, cost};
+use minionn_core::cost;
+use minionn_core::plan::Plan;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 

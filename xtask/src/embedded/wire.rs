@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use core::time::Duration;
-use minionn_core::wire::Greeting;
+use minionn_core::handshake::Greeting;
 use serialport::{SerialPort as _, TTYPort};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};

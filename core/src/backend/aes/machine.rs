@@ -1,6 +1,6 @@
 //! What a machine offers for AES on many blocks, and how work is cut for it.
 
-use crate::hash::Block;
+use crate::block::Block;
 
 /// Vectors under one key that are worked on at once: enough to hide the latency of AES
 /// instructions, a pair on small machines (bit-sliced software does two blocks for the price of

@@ -14,7 +14,7 @@ mod x86;
 
 pub(crate) use machine::{Job, Pass, SimdBackend, in_flight};
 
-use crate::hash::Block;
+use crate::block::Block;
 use portable::{Ciphers, Portable};
 use rounds::RoundKeys;
 

@@ -4,7 +4,7 @@
 
 use super::machine::{Job, Vectors};
 use super::rounds::{self, RoundKeys, Rounds};
-use crate::hash::Block;
+use crate::block::Block;
 use core::arch::aarch64::*;
 use core::mem::transmute;
 

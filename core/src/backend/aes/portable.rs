@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use super::machine::{SimdBackend, Vectors};
-use crate::hash::Block;
+use crate::block::Block;
 use ::aes::Aes128Enc;
 use ::aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
 use core::array;

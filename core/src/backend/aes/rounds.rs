@@ -6,7 +6,7 @@
 )]
 
 use super::machine::{SimdBackend, Vectors};
-use crate::hash::Block;
+use crate::block::Block;
 use core::hint::black_box;
 use zeroize::Zeroize as _;
 

@@ -7,9 +7,9 @@
 #![expect(clippy::indexing_slicing, reason = "hot; all indices are below constant lengths")]
 
 use super::{Encoding, LAZY, portable};
-use crate::lattice::rescale::Reciprocal;
 use crate::params::N;
-use crate::ring::Limb;
+use crate::prime::Limb;
+use crate::prime::Reciprocal;
 use core::arch::x86_64::*;
 
 /// Values of a vector.
@@ -174,39 +174,6 @@ impl Prime {
     fn inverse(self, x: &mut __m256i, y: &mut __m256i, zeta: Constant) {
         let d = _mm256_sub_epi32(*y, *x);
         (*x, *y) = (_mm256_add_epi32(*x, *y), self.times(d, zeta));
-    }
-}
-
-/// The transform's factors as vectors take them.
-#[derive(Debug)]
-pub(crate) struct Factors {
-    /// Factors of the first nine layers, each with its product with `−q^-1 mod 2^32`.
-    first: [[i32; 2]; VECTORS],
-    /// Those of the last three layers for each eight vectors, transposed: one vector, two, four.
-    inside: [[[[i32; LANES]; 2]; 7]; VECTORS / 8],
-}
-
-impl Factors {
-    /// Of `ψ^brv(k) · 2^32 mod q`.
-    pub(crate) const fn new(zetas: &[i32; N], minus_inverse: i32) -> Self {
-        let mut factors =
-            Self { first: [[0; 2]; VECTORS], inside: [[[[0; LANES]; 2]; 7]; VECTORS / 8] };
-        let mut i = 0;
-        while i < N {
-            let low = zetas[i].wrapping_mul(minus_inverse);
-            if i < VECTORS {
-                factors.first[i] = [zetas[i], low];
-            } else {
-                // The layer's number, the vector in it, and the position among the first layer's
-                // N/8 factors.
-                let layer = i.ilog2() - VECTORS.ilog2();
-                let (vector, at) = (i % (1 << layer), (i >> layer) - VECTORS);
-                let slot = &mut factors.inside[at / LANES][(1 << layer) - 1 + vector];
-                (slot[0][at % LANES], slot[1][at % LANES]) = (zetas[i], low);
-            }
-            i += 1;
-        }
-        factors
     }
 }
 

@@ -10,9 +10,9 @@ pub(crate) mod avx2;
 pub mod portable;
 
 use super::cpu::fastest;
-use crate::lattice::rescale::Reciprocal;
 use crate::params::N;
-use crate::ring::Limb;
+use crate::prime::Limb;
+use crate::prime::Reciprocal;
 
 /// Products of two limbs that an `i64` surely holds: each is below `2^54` in absolute value.
 pub(crate) const LAZY: usize = 256;

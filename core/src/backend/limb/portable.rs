@@ -2,9 +2,9 @@
 //! bits on 32-bit machines.
 
 use super::{Encoding, LAZY};
-use crate::lattice::rescale::Reciprocal;
 use crate::params::N;
-use crate::ring::Limb;
+use crate::prime::Limb;
+use crate::prime::Reciprocal;
 use core::hint::black_box;
 
 /// As [`super::forward`].

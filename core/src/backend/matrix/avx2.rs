@@ -8,7 +8,7 @@
 #![expect(clippy::indexing_slicing, reason = "hot; all indices are below constant lengths")]
 
 use super::{Rows, Shape, Weights};
-use crate::plan::Convolution;
+use crate::convolution::Convolution;
 use core::arch::x86_64::*;
 
 /// Terms of a sum before it is widened: see above.

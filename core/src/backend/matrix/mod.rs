@@ -8,7 +8,7 @@ pub(crate) mod avx2;
 pub mod portable;
 
 use super::cpu::fastest;
-use crate::plan::Convolution;
+use crate::convolution::Convolution;
 
 /// Weights as a model holds them: at most 8 bits each, or at most 12.
 #[derive(Clone, Copy, Debug)]

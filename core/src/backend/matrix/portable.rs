@@ -1,7 +1,7 @@
 //! The portable path, without vectors.
 
 use super::{Rows, Shape, Weights};
-use crate::plan::Convolution;
+use crate::convolution::Convolution;
 
 /// As [`super::add_rows`], in words of 32 bits if these are enough.
 pub fn add_rows<R: Rows>(weights: Weights<'_>, bits: u32, rows: R, x: &[u64], y: &mut [u64]) {

@@ -1,8 +1,9 @@
 //! What the client does for one element of a line.
 
 use super::{ENTRIES, SegmentLookup, equal};
+use crate::block::Block;
 use crate::compare::{Hashes, client};
-use crate::hash::{Block, Tmmo};
+use crate::hash::Tmmo;
 use crate::wire::{Packer, Reader};
 use bytemuck::{Pod, Zeroable};
 

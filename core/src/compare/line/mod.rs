@@ -9,7 +9,7 @@ pub(super) mod client;
 pub(super) mod server;
 
 use super::{MAX_OTS, spread};
-use crate::hash::Block;
+use crate::block::Block;
 use crate::plan::{Parity, PiecewiseLinear};
 
 /// Most bits of a piece's number.

@@ -1,8 +1,9 @@
 //! What the server does for one element of a line.
 
 use super::{ENTRIES, MAX_ENTRIES, MAX_INDEX, SegmentLookup};
+use crate::block::Block;
 use crate::compare::{Hashes, MAX_OTS, server, spread};
-use crate::hash::{Block, Tmmo};
+use crate::hash::Tmmo;
 use crate::plan::PiecewiseLinear;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};

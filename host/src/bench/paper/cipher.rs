@@ -7,11 +7,11 @@
 use super::batch::{Batch, Factor, MODULUS};
 use minionn_core::backend::limb::{add_small, add_uniform, multiply};
 use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
+use minionn_core::lattice::noise;
 use minionn_core::lattice::rescale::Basis;
 use minionn_core::lattice::sample::Noise;
 use minionn_core::lattice::{PublicKey, SecretKey, encrypt, encrypt::Mask};
 use minionn_core::params::{LIMB_BITS, N, PRIMES};
-use minionn_core::plan::noise;
 use minionn_core::ring::{LIMBS, montgomery_inverse};
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::wire::packed_len;

@@ -8,12 +8,14 @@
 use super::batch::RING;
 use super::traffic::Cost;
 use anyhow::Context as _;
+use minionn_core::block::Block;
 use minionn_core::garble::{Circuit, Evaluator, GATE_BYTES, Garbler, totals};
-use minionn_core::hash::{Block, Tmmo};
+use minionn_core::hash::Tmmo;
 use minionn_core::ot::product::{client_product, product_bits, server_product};
 use minionn_core::ot::{GROUP, Receiver, Repetition, Sender};
-use minionn_core::params::{KAPPA, LANES};
+use minionn_core::params::KAPPA;
 use minionn_core::rng::{Domain, Prg, Seed};
+use minionn_core::target::LANES;
 use minionn_core::wire::packed_len;
 
 /// IKNP: the OT extension of the paper's time.

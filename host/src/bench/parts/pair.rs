@@ -5,10 +5,10 @@ use super::{Facts, Measure, Needs};
 use crate::bench::networks;
 use crate::link::Memory;
 use anyhow::{Context as _, ensure};
+use minionn_core::cost;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
-use minionn_core::plan::cost;
-use minionn_core::rng::{Domain, Seed};
+use minionn_core::rng::{Domain, KnownSeed, Seed};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
 use minionn_core::session::{Options, Prepared, prepared_memory};
 
@@ -50,14 +50,14 @@ impl<'m> Pair<'m> {
                 options,
                 buffers,
                 room.client.bytes(),
-                Seed([1; 32]),
+                &mut KnownSeed::new(Seed([1; 32])),
             )?,
             server: ServerEngine::new(
                 prepared,
                 options,
                 buffers,
                 room.server.bytes(),
-                Seed([2; 32]),
+                &mut KnownSeed::new(Seed([2; 32])),
             )?,
             buffer: vec![0; PIECE],
         })

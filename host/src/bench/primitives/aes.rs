@@ -1,7 +1,7 @@
 //! AES-128: blocks under one key and key schedules, the limits of garbling and OT extension.
 
 use minionn_core::backend::aes::{Aes, Lanes, Path};
-use minionn_core::hash::Block;
+use minionn_core::block::Block;
 
 /// Blocks of one run.
 pub const BLOCKS: usize = 1024;

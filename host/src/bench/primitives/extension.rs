@@ -1,7 +1,8 @@
 //! OT extension, each party by itself, and both over loopback.
 
 use minionn_core::backend::aes::Path;
-use minionn_core::hash::{Block, Tmmo};
+use minionn_core::block::Block;
+use minionn_core::hash::Tmmo;
 use minionn_core::ot::{GROUP, Receiver, Repetition, Sender};
 use minionn_core::params::KAPPA;
 use minionn_core::rng::{Domain, Seed};

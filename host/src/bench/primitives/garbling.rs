@@ -1,10 +1,11 @@
 //! Garbling and evaluating one layer, in lanes.
 
 use minionn_core::backend::aes::Path;
+use minionn_core::block::Block;
 use minionn_core::garble::{Circuit, Evaluator, Garbler, totals};
-use minionn_core::hash::{Block, Tmmo};
-use minionn_core::params::LANES;
+use minionn_core::hash::Tmmo;
 use minionn_core::rng::{Domain, Seed};
+use minionn_core::target::LANES;
 
 /// A layer of equal neurons, garbled.
 pub struct Layer<C> {

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use core::hint::black_box;
 use minionn_core::model::{Layer, Model};
 use minionn_core::plan::{Convolution, Op};
-use minionn_core::rng::{Domain, Seed};
+use minionn_core::rng::{Domain, KnownSeed, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Client, Options, SliceStore, client_memory};
 use std::time::Instant;
@@ -63,7 +63,7 @@ pub fn offline(model: &[u8], runs: usize) -> anyhow::Result<f64> {
                 plan,
                 options,
                 memory.bytes(),
-                fresh_seed()?,
+                &mut KnownSeed::new(fresh_seed()?),
             ))?;
             let header = plan.header();
             let (x, mut y) =

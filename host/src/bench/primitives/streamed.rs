@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use minionn_core::garble::Function;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
-use minionn_core::plan::nonlinear::NonlinearCost;
+use minionn_core::plan::circuit::NonlinearCost;
 use minionn_core::plan::{self, Header, Op, Plan, Quantisation};
 use minionn_core::rng::Seed;
 use minionn_core::session::{Activations, Options, Tables};

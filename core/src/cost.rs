@@ -1,18 +1,19 @@
 //! Bytes, rounds and store size, before anything runs. The session takes its frame lengths from
 //! here, so they can't disagree.
 
-use super::nonlinear::{DECODE_BYTES, LABEL_BYTES, NonlinearCost};
-use super::{Op, Plan, tile};
+use crate::block::Block;
 use crate::compare::{OtActivation, Stage};
 use crate::error::Result;
-use crate::hash::Block;
+use crate::handshake::{HELLO_BYTES, WELCOME_BYTES};
+use crate::lattice::noise;
+use crate::options::{Options, Tables};
 use crate::params::{KAPPA, LIMB_BITS, N, PRIMES};
-use crate::session::{Options, Tables};
-use crate::wire::{HELLO_BYTES, framed, packed_len};
+use crate::plan::circuit::{DECODE_BYTES, LABEL_BYTES, NonlinearCost};
+use crate::plan::{Op, Plan, tile};
+use crate::wire::{framed, packed_len};
 
 /// Bits of a coefficient of the base OTs' `c1` and `c0`: the slot prime has 17.
-pub(crate) const BASE_OT_BITS: (u32, u32) =
-    (17 + super::noise::C1_EXTRA, 17 + super::noise::C0_EXTRA);
+pub(crate) const BASE_OT_BITS: (u32, u32) = (17 + noise::C1_EXTRA, 17 + noise::C0_EXTRA);
 
 /// Bytes and rounds of a phase, as the client sees them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -53,9 +54,6 @@ impl Phase {
 pub(crate) const fn polynomial_bytes() -> u64 {
     PRIMES.len() as u64 * packed_len(N as u64, LIMB_BITS)
 }
-
-/// Bytes of the welcome's payload: version, nonce.
-pub(crate) const WELCOME_BYTES: usize = 2 + 32;
 
 /// Bytes of the base OTs' answer.
 pub(crate) const fn base_ot_bytes() -> u64 {

@@ -1,10 +1,10 @@
 //! Whole frames for callers that have no session yet: a client that wants the plan, a server that
 //! answers it or turns a client away.
 
-use super::{Checksum, HEADER, OVERHEAD, TRAILER, Tag, emit_frame, emit_parts};
 use crate::error::{Error, PlanFault, Result};
 use crate::params::VERSION;
 use crate::plan::{self, Plan};
+use crate::wire::{Checksum, HEADER, OVERHEAD, TRAILER, Tag, emit_frame, emit_parts};
 
 /// Bytes of a plan request.
 pub const PLAN_REQUEST_BYTES: usize = 2 + OVERHEAD;
@@ -87,8 +87,8 @@ pub fn peek_plan(bytes: &[u8]) -> Result<Option<(&[u8], usize)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::handshake::Greeting;
     use crate::plan::{Header, Op, Quantisation};
-    use crate::wire::Greeting;
 
     fn plan(out: &mut [u8]) -> usize {
         let input = Quantisation { scale: 1.0, min: -4, max: 4 };

@@ -1,12 +1,11 @@
-//! What an operation without weights costs one prediction: circuits, OTs, tables.
+//! The circuit of an operation without weights, and what it costs one prediction: OTs, tables,
+//! labels.
 
 use super::Op;
-use crate::compare::OtActivation;
+use crate::block::Block;
 use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, GateCounts, Max, Neuron, shapes};
-use crate::hash::Block;
 use crate::ot::{GROUP, Repetition, product};
 use crate::ring::Modulus;
-use crate::session::Options;
 use crate::wire::packed_len;
 
 /// Bytes of a label.
@@ -101,12 +100,6 @@ impl NonlinearCost {
             },
             _ => Self::default(),
         }
-    }
-
-    /// Of `op` in a session with these options: nothing where it is compared.
-    #[must_use]
-    pub fn with_options(op: &Op, options: &Options) -> Self {
-        if OtActivation::of(op, options).is_some() { Self::default() } else { Self::of(op) }
     }
 
     #[inline(never)] // its wires leave the stack again

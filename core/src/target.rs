@@ -77,3 +77,7 @@ impl TargetProfile {
         if need <= self.most { Ok(need) } else { Err(Error::Memory { need, got: self.most }) }
     }
 }
+
+/// How many instances (neurons) a party garbles or evaluates at once. Only speed and memory depend
+/// on it, never the bytes on the wire. On hosts the largest circuits take up to 256 KiB of stack.
+pub const LANES: usize = TargetProfile::THIS.lanes;

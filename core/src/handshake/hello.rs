@@ -1,17 +1,23 @@
 //! The first message of a client.
 
-use super::{Checksum, HEADER, OVERHEAD, Tag};
 use crate::error::{Error, Result};
+use crate::options::{Activations, Options, Tables};
 use crate::ot::Repetition;
 use crate::params::VERSION;
 use crate::plan::DIGEST;
-use crate::session::{Activations, Options, PairingId, Tables};
+use crate::wire::{Checksum, HEADER, OVERHEAD, TRAILER, Tag};
 
 /// First bytes of a hello.
 const MAGIC: [u8; 8] = *b"MiniONN\0";
 
 /// Bytes of a hello's payload: magic, version, k, tables, stock, plan digest, nonce, pairing.
 pub const HELLO_BYTES: usize = 8 + 2 + 1 + 1 + 4 + DIGEST + 32 + 16;
+
+/// Bytes of a welcome's payload: version, nonce.
+pub const WELCOME_BYTES: usize = 2 + 32;
+
+/// Names a pairing. Public; not zero.
+pub type PairingId = [u8; 16];
 
 /// What a client says first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,8 +110,7 @@ impl Greeting {
         if got as usize != need {
             return Err(Error::FrameLength { need: need as u32, got });
         }
-        let (Some(payload), Some(trailer)) =
-            (body.get(..need), body.get(need..need + super::TRAILER))
+        let (Some(payload), Some(trailer)) = (body.get(..need), body.get(need..need + TRAILER))
         else {
             return Ok(None);
         };

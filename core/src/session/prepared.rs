@@ -1,0 +1,167 @@
+//! A model made ready to be served: its weights, transformed once for all sessions with one stock.
+
+use super::Options;
+use crate::error::{Error, Result};
+use crate::memory::Space;
+use crate::model::{Layer, Model};
+use crate::plan::tile::Tile;
+use crate::plan::{Op, Plan};
+use crate::ring::{LIMBS, Limb};
+
+/// The tile of a linear operation under these options.
+pub(crate) fn tile(op: &Op, options: &Options) -> Result<Tile> {
+    Tile::choose(op, options.stock as usize)
+}
+
+/// What a server spares. Answers and bytes are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Footprint {
+    /// Time: weights are transformed once, and all results of a layer are under way at once.
+    #[default]
+    Fast,
+    /// Memory: weights are transformed whenever they are needed, and of a result only what goes to
+    /// the client is kept until it is sent.
+    Small,
+}
+
+/// A model that is ready to be served.
+pub struct Prepared<'a> {
+    model: Model<'a>,
+    stock: u32,
+    /// `NTT(w)`, Montgomery form, for each linear layer `[limb][group][chunk][n]`, or
+    /// `[limb][group][chunk]` ([`Tile::is_scalar`]).
+    weights: Option<&'a [i32]>,
+}
+
+impl<'a> Prepared<'a> {
+    pub(crate) fn take(
+        space: &mut Space<'a>,
+        plan: &Plan<'_>,
+        stock: u32,
+    ) -> Result<&'a mut [i32]> {
+        let options = Options { stock, ..Options::default() };
+        options.check()?;
+        let mut numbers = 0_usize;
+        for op in plan.ops().filter(Op::is_linear) {
+            numbers = numbers.saturating_add(weights_len(&tile(&op, &options)?));
+        }
+        space.take(numbers)
+    }
+
+    /// Transforms the weights into `memory`, which has [`super::prepared_memory`] bytes, once for
+    /// all sessions with the same stock.
+    ///
+    /// # Errors
+    /// [`Error::Memory`], [`Error::Alignment`] or [`Error::Option`].
+    pub fn new(model: Model<'a>, stock: u32, memory: &'a mut [u8]) -> Result<Self> {
+        let weights = Self::take(&mut Space::carve(memory)?, model.plan(), stock)?;
+        let options = Options { stock, ..Options::default() };
+        let mut left = &mut *weights;
+        for (op, layer) in linear_layers(&model) {
+            let tile = tile(&op, &options)?;
+            for limb in LIMBS.iter().take(tile.level.limbs) {
+                for group in 0..tile.groups() {
+                    for chunk in tile.chunks_of(group) {
+                        let poly =
+                            left.split_off_mut(..tile.weight_len()).ok_or(Error::Internal)?;
+                        transformed_weights(limb, &tile, &layer, group, chunk, poly);
+                    }
+                }
+            }
+        }
+        Ok(Self { model, stock, weights: Some(weights) })
+    }
+
+    /// A model that stays as it is, for a server with little memory: [`Footprint::Small`].
+    ///
+    /// # Errors
+    /// [`Error::Option`].
+    pub fn small(model: Model<'a>, stock: u32) -> Result<Self> {
+        Options { stock, ..Options::default() }.check()?;
+        Ok(Self { model, stock, weights: None })
+    }
+
+    /// The model.
+    #[must_use]
+    pub const fn model(&self) -> &Model<'a> {
+        &self.model
+    }
+
+    /// The stock that the tiles were chosen for.
+    #[must_use]
+    pub const fn stock(&self) -> u32 {
+        self.stock
+    }
+
+    /// What sessions with this model spare.
+    #[must_use]
+    pub const fn footprint(&self) -> Footprint {
+        if self.weights.is_some() { Footprint::Fast } else { Footprint::Small }
+    }
+
+    /// The weights of the `layer`-th linear layer.
+    pub(crate) fn layer(&self, layer: usize) -> Result<Weights<'a>> {
+        let Some(weights) = self.weights else {
+            return linear_layers(&self.model)
+                .nth(layer)
+                .map(|(_, layer)| Weights::Made(layer))
+                .ok_or(Error::Internal);
+        };
+        let options = Options { stock: self.stock, ..Options::default() };
+        let mut first = 0;
+        for (l, op) in self.model.plan().ops().filter(Op::is_linear).enumerate() {
+            let len = weights_len(&tile(&op, &options)?);
+            if l == layer {
+                return weights.get(first..first + len).map(Weights::Kept).ok_or(Error::Internal);
+            }
+            first += len;
+        }
+        Err(Error::Internal)
+    }
+}
+
+/// The linear layers of a model.
+fn linear_layers<'a>(model: &Model<'a>) -> impl Iterator<Item = (Op, Layer<'a>)> + use<'a> {
+    model
+        .plan()
+        .ops()
+        .filter(Op::has_parameters)
+        .zip(model.layers())
+        .filter(|(op, _)| op.is_linear())
+}
+
+/// A layer's weight polynomials, transformed.
+pub(crate) enum Weights<'w> {
+    /// All of them.
+    Kept(&'w [i32]),
+    /// Made when they are needed.
+    Made(Layer<'w>),
+}
+
+/// Numbers that the weights of a layer take.
+pub(crate) fn weights_len(tile: &Tile) -> usize {
+    tile.weight_polynomials().saturating_mul(tile.level.limbs * tile.weight_len())
+}
+
+/// The weight polynomial of one group of outputs and one chunk of inputs, Montgomery form,
+/// transformed. `out`: n values, or one of a constant polynomial.
+pub(crate) fn transformed_weights(
+    limb: &Limb,
+    tile: &Tile,
+    layer: &Layer<'_>,
+    group: usize,
+    chunk: usize,
+    out: &mut [i32],
+) {
+    out.fill(0);
+    for (index, at) in tile.weights(group, chunk) {
+        if let Some(slot) = out.get_mut(at) {
+            *slot = limb.to_montgomery(layer.weight(index) as i32);
+        }
+    }
+    match *out {
+        _ if !tile.is_scalar() => limb.forward(out),
+        [w, ref mut rest @ ..] => rest.fill(w),
+        [] => {}
+    }
+}
