@@ -4,7 +4,10 @@ mod defaults;
 mod functions;
 mod layers;
 mod modules;
+mod prose;
+mod quotes;
 mod source;
+pub(crate) mod surface;
 mod width;
 
 /// One rule, and what breaks it: a line for each place.
@@ -21,6 +24,8 @@ const RULES: &[Rule] = &[
     Rule { name: "no exceptions from the number of parameters", findings: functions::parameters },
     Rule { name: "100 columns of Rust", findings: width::rust },
     Rule { name: "100 columns of Markdown", findings: width::markdown },
+    Rule { name: "blocks quoted from files", findings: quotes::check },
+    Rule { name: "plain English", findings: prose::check },
 ];
 
 /// Rules that do not hold yet: what breaks them is shown, and no failure.
@@ -32,6 +37,7 @@ const NOT_YET: &[&str] = &[
     "no exceptions from the number of parameters",
     "100 columns of Rust",
     "100 columns of Markdown",
+    "plain English",
 ];
 
 /// Checks all rules.
