@@ -2,6 +2,7 @@
 
 mod embedded;
 mod instructions;
+mod rules;
 mod shell;
 mod steps;
 mod tools;
@@ -16,6 +17,8 @@ Usage: cargo xtask <command>
   test       everything: tools, formatting, lints, tests, attacks, fuzz targets, no_std, embedded self-test, C and C++,
              instruction counts, documentation
   setup      only look for the tools that `test` needs; as root on a Debian-like machine also install what is missing
+  rules      only the rules that the code's text keeps: layers, defaults, lengths, columns; --accept writes
+             xtask/defaults.txt with the places that take a default, for a person to give the reasons
   attacks    only the tests that strip a defence and attack
   embedded   only the firmware on emulated microcontrollers
   results    as `embedded`, and write embedded-demo/RESULTS.md anew
@@ -33,6 +36,8 @@ fn main() -> ExitCode {
     match words[..] {
         ["test"] => steps::run_all(steps::TEST),
         ["setup"] => steps::run_all(&[steps::SETUP]),
+        ["rules"] => steps::run_all(&[steps::RULES]),
+        ["rules", "--accept"] => ended(rules::accept()),
         ["attacks"] => steps::run_all(&[steps::ATTACKS]),
         ["embedded"] => steps::run_all(&[steps::EMBEDDED]),
         ["results"] => steps::run_all(&[steps::RESULTS]),

@@ -1,7 +1,7 @@
 //! The steps of `cargo xtask test`, one function each, and what runs them.
 
 use crate::shell::{cargo, command, root, run, target_dir};
-use crate::{embedded, instructions, tools};
+use crate::{embedded, instructions, rules, tools};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -21,6 +21,7 @@ pub(crate) struct Step {
 }
 
 pub(crate) const SETUP: Step = Step { title: "tools", run: setup };
+pub(crate) const RULES: Step = Step { title: "rules of the code", run: rules };
 pub(crate) const EMBEDDED: Step =
     Step { title: "firmware on emulated microcontrollers", run: embedded };
 pub(crate) const RESULTS: Step = Step { title: "embedded-demo/RESULTS.md", run: results };
@@ -36,6 +37,7 @@ pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header }
 pub(crate) const TEST: &[Step] = &[
     SETUP,
     Step { title: "formatting", run: formatting },
+    RULES,
     Step { title: "lints", run: lints },
     Step { title: "tests", run: tests },
     ATTACKS,
@@ -103,6 +105,10 @@ fn formatting() -> Result<Outcome> {
         cargo("fmt --all --check").current_dir(root().join("embedded-demo")),
         cargo("fmt --all --check").current_dir(root().join("fuzz")),
     ])
+}
+
+fn rules() -> Result<Outcome> {
+    rules::check().map(Outcome::Passed)
 }
 
 fn lints() -> Result<Outcome> {
