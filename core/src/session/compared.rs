@@ -18,7 +18,6 @@ use crate::plan::{Function, Op, Plan};
 use crate::rng::{Domain, Seed};
 use crate::target::TargetProfile;
 use crate::wire::{Packer, Reader, packed_len};
-use core::cell::Cell;
 use embedded_io_async::{Read, Write};
 
 /// Elements whose bits are packed at once; those of eight fill whole bytes.
@@ -202,32 +201,37 @@ impl<'a> OtBatcher<'a> {
 }
 
 /// OTs in which this party chooses: `word` gives an element's choices, `element` uses its labels.
-async fn choose<IO: Read + Write>(
+async fn choose<IO: Read + Write, E>(
     ch: &mut Channel<IO>,
     scratch: Scratch<'_>,
     options: &Options,
     receiver: &mut Receiver<'_>,
     (compared, direction): (&OtActivation, Direction),
-    word: impl Fn(&Stage, usize) -> u64,
-    mut element: impl FnMut(&Stage, usize, &[Block]),
+    elements: &mut [E],
+    (word, mut element): (
+        impl Fn(&[E], &Stage, usize) -> u64,
+        impl FnMut(&mut [E], &Stage, usize, &[Block]),
+    ),
 ) -> Result<()> {
     let Scratch { labels, choices, corrections, .. } = scratch;
-    let mut walk = StageIter::new(compared, direction);
-    let mut bits = Choices::new(core::iter::from_fn(|| {
-        let each = walk.each as u32;
-        walk.step(|stage, e| (word(stage, e), each))
-    }));
+    let (mut walk, mut pending) = (StageIter::new(compared, direction), (0, 0));
     let (mut run, most) = (OtBatcher::new(labels, compared, direction), choices.len());
     while let Some(labels) = run.fresh(most) {
         let groups = labels.len() / GROUP;
         let choices = choices.get_mut(..groups).ok_or(Error::Internal)?;
+        let words = core::iter::from_fn(|| {
+            let each = walk.each as u32;
+            walk.step(|stage, e| (word(elements, stage, e), each))
+        });
+        let mut bits = Choices::after(pending, words);
         choices.fill_with(|| bits.group());
+        pending = bits.pending();
         let corrections = corrections
             .get_mut(..groups * options.repetition.correction_bytes_per_group())
             .ok_or(Error::Internal)?;
         receiver.extend(choices, labels, corrections)?;
         ch.put(corrections).await?;
-        run.dispatch_labels(groups, &mut element);
+        run.dispatch_labels(groups, |stage, e, labels| element(elements, stage, e, labels));
     }
     Ok(())
 }
@@ -330,30 +334,23 @@ impl OpContext<'_> {
                 protocol.client_start(element, share, result, &mut random);
             }
         }
-        let elements = Cell::from_mut(elements).as_slice_of_cells();
-        let result = |i: usize| elements.get(i).map_or(0, |element| element.get().result);
-        let share =
-            |stage: &Stage, e: usize| self.compared.shares(stage, e, false, &tensor, result)[0];
-        let at = |stage: &Stage, e: usize| elements.get(stage.first + e);
-        let word = |stage: &Stage, e: usize| {
-            at(stage, e)
-                .map_or(0, |element| stage.protocol.client_choices(&element.get(), share(stage, e)))
+        let share = |elements: &[client::Element], stage: &Stage, e: usize| {
+            self.client_shares(stage, e, &tensor, elements)[0]
         };
-        let take = |stage: &Stage, e: usize, labels: &[Block]| {
-            if let Some(cell) = at(stage, e) {
-                let mut element = cell.get();
-                stage.protocol.client_forward(
-                    &mut element,
-                    share(stage, e),
-                    self.hash,
-                    self.tweak(stage, e),
-                    labels,
-                );
-                cell.set(element);
+        let word = |elements: &[client::Element], stage: &Stage, e: usize| {
+            let share = share(elements, stage, e);
+            elements
+                .get(stage.first + e)
+                .map_or(0, |element| stage.protocol.client_choices(element, share))
+        };
+        let take = |elements: &mut [client::Element], stage: &Stage, e: usize, labels: &[Block]| {
+            let (share, tweak) = (share(elements, stage, e), self.tweak(stage, e));
+            if let Some(element) = elements.get_mut(stage.first + e) {
+                stage.protocol.client_forward(element, share, self.hash, tweak, labels);
             }
         };
-        let what = (self.compared, Direction::Forward);
-        choose(ch, self.scratch(memory)?, self.options, receiver, what, word, take).await
+        let (what, scratch) = ((self.compared, Direction::Forward), self.scratch(memory)?);
+        choose(ch, scratch, self.options, receiver, what, elements, (word, take)).await
     }
 
     /// Server: the same OTs.
@@ -403,20 +400,18 @@ impl OpContext<'_> {
                 .iter_mut()
                 .for_each(|element| stage.protocol.server_choose(element, &mut random));
         }
-        let elements = Cell::from_mut(elements).as_slice_of_cells();
-        let at = |stage: &Stage, e: usize| elements.get(stage.first + e);
-        let word = |stage: &Stage, e: usize| {
-            at(stage, e).map_or(0, |element| stage.protocol.server_choices(&element.get()))
+        let word = |elements: &[server::Element], stage: &Stage, e: usize| {
+            elements
+                .get(stage.first + e)
+                .map_or(0, |element| stage.protocol.server_choices(element))
         };
-        let take = |stage: &Stage, e: usize, labels: &[Block]| {
-            if let Some(cell) = at(stage, e) {
-                let mut element = cell.get();
-                stage.protocol.server_backward(&mut element, &hash, self.tweak(stage, e), labels);
-                cell.set(element);
+        let take = |elements: &mut [server::Element], stage: &Stage, e: usize, labels: &[Block]| {
+            if let Some(element) = elements.get_mut(stage.first + e) {
+                stage.protocol.server_backward(element, &hash, self.tweak(stage, e), labels);
             }
         };
-        let what = (self.compared, Direction::Backward);
-        choose(ch, self.scratch(memory)?, self.options, receiver, what, word, take).await
+        let (what, scratch) = ((self.compared, Direction::Backward), self.scratch(memory)?);
+        choose(ch, scratch, self.options, receiver, what, elements, (word, take)).await
     }
 
     /// Client: the same OTs.

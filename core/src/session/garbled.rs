@@ -44,7 +44,17 @@ pub(crate) struct Choices<I> {
 impl<I: Iterator<Item = (u64, u32)>> Choices<I> {
     /// Values with their widths.
     pub(crate) const fn new(values: I) -> Self {
-        Self { values, pending: (0, 0) }
+        Self::after((0, 0), values)
+    }
+
+    /// Further values, behind what others have left.
+    pub(crate) const fn after(pending: (u64, u32), values: I) -> Self {
+        Self { values, pending }
+    }
+
+    /// What is left of the last value, and its width.
+    pub(crate) const fn pending(&self) -> (u64, u32) {
+        self.pending
     }
 
     /// The next 128 bits, the first lowest; zeros behind the end.
