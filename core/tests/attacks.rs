@@ -650,7 +650,7 @@ fn two_sessions() -> ([[Vec<Frame>; 2]; 2], Block) {
 fn masks_told(sessions: &[[Vec<Frame>; 2]; 2]) -> [usize; 2] {
     let masks = [[5; 32], [7; 32]].map(|seed| {
         let mut stream = Seed(seed).derive(5).derive(0).stream(Domain::Mask, 0);
-        // Of each prediction: six of the input, four of the activation.
+        // Six for the input of each prediction, four for its activation.
         let mut draw = move |n: usize| (0..n).map(|_| stream.next_u64()).collect::<Vec<_>>();
         (0..TIMES).map(|_| (draw(6), draw(4)).1).collect::<Vec<_>>()
     });

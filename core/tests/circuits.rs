@@ -49,7 +49,7 @@ impl Parties {
         Self { session: Tmmo::new(key()), secret: Tmmo::new(key()), delta: key() | 1, labels }
     }
 
-    /// The zero labels that OT gave for the client's inputs of one record.
+    /// The zero labels that OT gave for the client's inputs of one instance.
     fn client_zero(&self, record: u64, shape: GateCounts) -> Vec<Block> {
         let mut prg = self.labels.stream(Domain::Label, record);
         (0..shape.client_inputs).map(|_| prg.next_u128()).collect()
@@ -390,7 +390,7 @@ fn garbled_activations_are_plain_whatever_the_lanes() {
     }
 }
 
-/// All records of a neuron in one call are the same bytes as one by one, neuron by neuron.
+/// All instances of a neuron in one call are the same bytes as one by one, neuron by neuron.
 #[test]
 fn whole_neurons_are_their_records() {
     let parties = Parties::new(5);
@@ -495,7 +495,7 @@ fn every_table_bit_matters() {
     let right = parties.evaluate::<_, 8>(&circuit, &layer.tables, &inputs, 8);
     let bytes = shape(&circuit, 0).table_bytes();
     for byte in 0..bytes {
-        // Of the last gate's label only the colour is looked at.
+        // Only the colour of the last gate's label is looked at.
         let bit = if byte < bytes - GATE_BYTES { byte % 8 } else { 0 };
         if bit == 0 && byte % 16 != 0 && byte > bytes - GATE_BYTES {
             continue;

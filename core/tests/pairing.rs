@@ -348,7 +348,7 @@ fn an_unknown_pairing_is_told_and_never_replaced_by_a_set_up() {
     assert_eq!(refusal(Some(halves()), Some(other)), unknown);
     assert_eq!(refusal(None, Some(halves())), unknown);
     assert_eq!(Error::UnknownPairing.code(), 110);
-    assert!(Error::describe(110).contains("set up anew"));
+    assert!(Error::describe(110).contains("set up again"));
 }
 
 fn seal(bytes: &mut [u8]) {

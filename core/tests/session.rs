@@ -302,7 +302,7 @@ fn compared_pooling_windows_equal_the_integer_model() {
     }
 }
 
-/// Few windows, many, and one of more records than are made at once.
+/// Few windows, many, and one of more instances than are made at once.
 #[test]
 fn pooling_windows_of_all_sizes_equal_the_integer_model() {
     for (size, window) in [([2, 6, 6], [2, 2]), ([5, 10, 9], [1, 3]), ([2, 9, 8], [9, 8])] {
@@ -364,7 +364,7 @@ fn the_largest_stock_multiplies_by_numbers() {
     check(&net, Options { stock, tables: Tables::Streamed, ..Options::default() }, 1);
 }
 
-/// So many threads beside the session's own.
+/// A number of threads beside the session's own.
 struct Threads(usize);
 
 impl Executor for Threads {

@@ -19,7 +19,7 @@ use reconstruction::Reconstruction;
 const WINDOWS: usize = 10;
 const MODELS: &str = "../../models";
 
-/// Of a hundred windows of the training so many do not stand out.
+/// How many of a hundred windows of the training do not stand out.
 const USUAL: usize = 95;
 
 fn main() {

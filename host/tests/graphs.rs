@@ -116,7 +116,7 @@ fn integers_are_near_the_floats() {
 }
 
 /// ONNX's own examples of single operators: what passes within 2 % of the largest result, and what
-/// is refused with which words, is a committed list. `MINIONN_BLESS=1` writes it anew.
+/// is refused with which words, is a committed list. `MINIONN_BLESS=1` writes it again.
 #[test]
 fn examples_of_the_standard_pass_or_are_refused_as_listed() {
     use core::fmt::Write as _;

@@ -117,7 +117,7 @@ fn the_examples_of_the_standard() {
     assert!(read >= 190, "only {read} were read");
 }
 
-/// With which words is a committed list. `MINIONN_BLESS=1` writes it anew.
+/// With which words is a committed list. `MINIONN_BLESS=1` writes it again.
 #[test]
 fn what_is_not_sound_or_not_supported_is_refused() {
     let mut list = String::new();

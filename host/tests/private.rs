@@ -443,8 +443,8 @@ fn the_command_serves_several_clients_at_once() {
     std::fs::remove_file(&images).unwrap();
 }
 
-/// Where a client finds the server; so many bytes go up and down, then none any more, and both
-/// connections stay open. Ends only with the test.
+/// Where a client finds the server. At most `most` bytes go up and down, then none any more, and
+/// both connections stay open. Ends only with the test.
 fn stalling(server: &str, most: [u64; 2]) -> String {
     let (listener, server) =
         (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), server.to_owned());

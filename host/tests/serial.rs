@@ -26,7 +26,7 @@ const OPTIONS: Options = Options {
 };
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A device on the line that loses its power when so many bytes have gone through, both ways
+/// A device on the line that loses its power when a number of bytes have gone through, both ways
 /// counted.
 struct Device<'a> {
     port: &'a mut TTYPort,

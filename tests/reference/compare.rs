@@ -170,7 +170,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Of an operation that has a comparison.
+    /// The choice for an operation that has a comparison.
     pub fn of(op: Op, k: usize) -> Option<Self> {
         if !possible(op) {
             return None;
@@ -466,7 +466,7 @@ impl Session<'_> {
 // ---------------------------------------------------------------------------------------------------------------------------
 // 12.4 What OTs are good for
 
-/// Of each direction the key of the hash and Δ; the tweak of the element.
+/// The key of the hash and Δ of each direction; the tweak of the element.
 struct Keys {
     forward: (u128, u128),
     backward: (u128, u128),
@@ -512,7 +512,7 @@ struct Masks {
 }
 
 impl Masks {
-    /// Of OT `at` forward and `back` backward.
+    /// The masks of OT `at` forward and `back` backward.
     fn new(
         a: Shared,
         (forward, at): (&Direction<'_>, usize),

@@ -55,7 +55,7 @@ impl Figures {
     fn text(&self) -> String {
         let mut text = String::from(
             "# Instructions of one run of each part (host/src/bench/parts), counted by callgrind on valgrind's x86-64 with AVX2 and AES, without\n\
-             # AVX-512 and VAES. `cargo xtask bench` compares, `cargo xtask bench --accept` writes this file anew.\n",
+             # AVX-512 and VAES. `cargo xtask bench` compares, `cargo xtask bench --accept` writes this file.\n",
         );
         let _ = writeln!(text, "rustc {}", self.compiler);
         for (part, count) in &self.parts {

@@ -21,11 +21,11 @@ Usage: cargo xtask <command>
              xtask/defaults.txt with the places that take a default, for a person to give the reasons
   attacks    only the tests that strip a defence and attack
   embedded   only the firmware on emulated microcontrollers
-  results    as `embedded`, and write embedded-demo/RESULTS.md anew
+  results    as `embedded`, and write embedded-demo/RESULTS.md
   log ELF F  the text of log frames that a firmware wrote to file F in a QEMU started by hand
   cpp        only the C and C++ demo
-  header     write include/minionn.h anew
-  bench      count the instructions of hot paths and hold them against the committed figures; --accept writes these anew,
+  header     write include/minionn.h
+  bench      count the instructions of hot paths and hold them against the committed figures; --accept writes these,
              --profile PART tells what the instructions of one part are spent on
 
 Each stops at the first failure with a non-zero exit code. CARGO_TARGET_DIR is respected.";

@@ -203,7 +203,7 @@ impl Element {
         } else {
             base = ring.add(base, above);
         }
-        // Of both parties' shares of a bit.
+        // All ones where both parties' shares of a bit add up to 1.
         let of_both = |choice: usize, theirs: u32| spread(own >> choice & 1 ^ theirs);
         let mut corrections = [(0, 0); 5];
         let mut slots = corrections.iter_mut();

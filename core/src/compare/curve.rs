@@ -47,7 +47,7 @@ const PARTS: [Part; 7] = [
 ];
 
 impl Curve {
-    /// Of an activation with a spline, if at least two bits of its input are left.
+    /// The curve of an activation with a spline, if at least two bits of its input are left.
     pub(super) fn of(op: &Op) -> Option<Self> {
         let Op::Activation {
             function: Function::PiecewiseLinear(spline),

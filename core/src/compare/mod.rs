@@ -112,7 +112,7 @@ pub struct DReluTruncate {
 }
 
 impl DReluTruncate {
-    /// Of an operation that is one comparison.
+    /// The comparison of an operation that is one.
     #[must_use]
     pub fn of(op: &Op) -> Option<Self> {
         let truncation = match *op {

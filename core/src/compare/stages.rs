@@ -13,12 +13,12 @@ use crate::wire::packed_len;
 /// An operation that is computed by comparison, and what that costs one prediction.
 #[derive(Clone, Copy, Debug)]
 pub struct OtActivation {
-    /// Of the elements that go in; those of a curve are in `curve`.
+    /// The truncation of the elements that go in; those of a curve are in `curve`.
     first: Option<Truncation>,
-    /// Of the differences of a tournament.
+    /// The truncation of the differences of a tournament.
     pairs: Option<Truncation>,
-    /// Of differences to the lower, to the upper bound. What comes before stays in the ring of the
-    /// difference: the bound takes its place in the result.
+    /// The truncations of differences to the lower and to the upper bound. What comes before stays
+    /// in the ring of the difference: the bound takes its place in the result.
     bounded: [Option<Truncation>; 2],
     inputs: usize,
     outputs: usize,
@@ -30,26 +30,27 @@ pub struct OtActivation {
     bounds: [Option<i64>; 2],
 }
 
-/// Of an argmax: values are multiplied by `2^bits`, and what elements are behind one is added: so
-/// of equal ones the first is the largest, and the low bits of the largest tell its place.
+/// How an argmax ranks: values are multiplied by `2^bits`, and the number of elements behind one is
+/// added. So among equal ones the first is the largest, and the low bits of the largest tell its
+/// place.
 #[derive(Clone, Copy, Debug)]
 struct Ranks {
     bits: u8,
-    /// Of the last difference: of its result, only the rank is needed.
+    /// The truncation of the last difference: only the rank of its result is needed.
     last: Truncation,
 }
 
-/// Of a slope for negative inputs: the result is the larger of `⌊y/2^f⌋` and `⌊y·m/2^c⌋`, whatever
-/// the sign; of a slope above 1, the smaller.
+/// A slope for negative inputs: the result is the larger of `⌊y/2^f⌋` and `⌊y·m/2^c⌋`, whatever the
+/// sign; with a slope above 1, the smaller.
 #[derive(Clone, Copy, Debug)]
 struct Leak {
     multiplier: u8,
     steep: bool,
-    /// Of the elements, into a ring that has room for the product.
+    /// The truncation of the elements, into a ring that has room for the product.
     extended: Truncation,
-    /// Of the product.
+    /// The truncation of the product.
     scaled: Truncation,
-    /// Of the difference of both.
+    /// The truncation of the difference of both.
     difference: Truncation,
 }
 
@@ -62,7 +63,7 @@ enum Input {
     Product(u8),
     /// Both truncations of an element.
     Larger,
-    /// Dito, for the smaller.
+    /// Both truncations of an element, for the smaller.
     Smaller,
     /// Two of each window's that are left, of this round of the tournament, from 1 on.
     Pair(u32),
@@ -70,7 +71,7 @@ enum Input {
     Floor(i64),
     /// What is left of that, and the upper bound.
     Bound(i64),
-    /// Of a curve.
+    /// A part of a curve.
     Curve(Part),
 }
 
@@ -88,7 +89,7 @@ pub struct Stage {
 }
 
 impl OtActivation {
-    /// Of `op`, if it can be compared at all.
+    /// The comparisons of `op`, if it can be compared at all.
     #[must_use]
     pub fn possible(op: &Op) -> Option<Self> {
         let (function, ring_in, ring_out, shift, window) = match *op {
@@ -111,8 +112,8 @@ impl OtActivation {
             }
             Function::PiecewiseLinear(_) => return Self::curve(op),
         };
-        // Results have so many bits, with a sign if there is one; a bound beyond them is none, or
-        // all that is left.
+        // Results have `bits` bits, with a sign if there is one; a bound beyond them is none, or all
+        // that is left.
         let bits = ring_in.checked_sub(shift).filter(|&bits| bits >= 2)?;
         let (least, most) = (-1 << (bits - 1), (1 << (bits - 1)) - 1);
         if lo.is_some_and(|lo| lo > most) || hi.is_some_and(|hi| hi < least) {
@@ -207,7 +208,7 @@ impl OtActivation {
         Some(Self { curve, ..Self::elementwise(None, len, len) })
     }
 
-    /// Elements of a window that are left after so many rounds.
+    /// Elements of a window that are left after `round` rounds.
     fn left(&self, round: u32) -> usize {
         let width = if self.ranks.is_some() {
             self.inputs

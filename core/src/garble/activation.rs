@@ -228,7 +228,7 @@ pub(super) fn spline<G: Gates>(
     choose_piece(gates, y, s, &table, &mut t, &mut hot);
     let v = line(gates, s, &table, &t, &hot, keep);
     let (turned, mut width) = (y.sign().select(s.parity == Parity::Odd), v.len());
-    // To the left there is no plus_relu, to the right nothing else: no carries.
+    // To the left the ReLU is 0, to the right nothing else is there: no carries.
     let carries = s.plus_relu && s.parity != Parity::Left;
     if s.plus_relu {
         relu(gates, y, keep);
@@ -246,8 +246,8 @@ pub(super) fn spline<G: Gates>(
     }
 }
 
-/// Of empty numbers makes `u` the `t`, turned round for a falling piece, and `hot` for each entry
-/// of the table whether it is the one.
+/// Fills two empty numbers: with the low bits `t` of the magnitude, turned round for a falling
+/// piece, and with `hot`, for each entry of the table whether it is the one.
 #[inline(never)] // as above
 fn choose_piece<G: Gates>(
     gates: &mut G,
@@ -625,7 +625,7 @@ mod tests {
         assert_eq!(spline(line), 1 + 11 + 11);
     }
 
-    /// Eight calls of a instance's key for each AND.
+    /// Eight calls of an instance's key for each AND.
     #[test]
     fn no_record_takes_more_than_2_to_the_13_calls() {
         let mut most = 0;

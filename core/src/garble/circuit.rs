@@ -14,7 +14,7 @@ pub trait Circuit {
     /// How many instances a neuron takes.
     fn steps(&self) -> usize;
 
-    /// Record number `step`, of at most 64 output bits.
+    /// Instance number `step`, of at most 64 output bits.
     fn step<G: Gates>(&self, gates: &mut G, state: &mut Self::State<G::Wire>, step: usize);
 
     /// Whether all parameters are in their ranges: rings of at most [`crate::params::MAX_RING_BITS`] bits,

@@ -34,9 +34,9 @@ pub enum Function {
 pub enum Parity {
     /// `f(−1−y) = −f(y)`, but for the centre: sigmoid, tanh.
     Odd,
-    /// `f(−1−y) = f(y)`, but for the plus_relu: the bump of SiLU, GELU, softplus.
+    /// `f(−1−y) = f(y)`, before the ReLU is added: the bump of SiLU, GELU, softplus.
     Even,
-    /// The pieces describe the negative side, the other is the plus_relu, or 0: ELU.
+    /// The pieces describe the negative side, the other is the ReLU, or 0: ELU.
     Left,
 }
 

@@ -10,8 +10,8 @@
 //! `2j + 1`. So a key sees 8 AES calls per AND, 2^8 to 2^13 in all (see SECURITY.md for the bound).
 //! `layer` must never repeat under one session key and Δ: it names the prediction, too.
 //!
-//! On the wire a instance is `32 · ands` bytes: for every AND, in the circuit's order, T_G then T_E,
-//! 16 bytes each, little-endian. Records follow each other neuron by neuron, so how many neurons
+//! On the wire an instance is `32 · ands` bytes: for every AND, in the circuit's order, T_G then
+//! T_E, 16 bytes each, little-endian. Instances follow each other neuron by neuron, so how many neurons
 //! (*lanes*) a party works on at once is its own affair.
 
 mod activation;

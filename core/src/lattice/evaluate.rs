@@ -45,7 +45,7 @@ impl CiphertextRandomness<'_> {
         self.noise(1).fill(out);
     }
 
-    /// Adds the noise of `c1` to a limb's coefficients, made anew.
+    /// Adds the noise of `c1` to a limb's coefficients, drawn once more from its stream.
     pub fn add_noise_to_c1(&self, values: &mut [i32]) {
         if stripped(Defence::Rerandomise) {
             return;

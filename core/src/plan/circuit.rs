@@ -61,11 +61,11 @@ pub struct NonlinearCost {
     pub and_gates: u64,
     /// Copies of the circuit.
     pub neurons: usize,
-    /// Records of one copy.
+    /// Instances of one copy.
     pub steps: usize,
     /// Labels of the server's inputs, in all.
     pub server_labels: u64,
-    /// Bytes of a instance's tables and of the server's labels for it, of the widest step.
+    /// Bytes of an instance's tables and of the server's labels for it, of the widest step.
     pub widest_instance: (usize, usize),
     /// Bits of one neuron's output, as the client returns them; zero if it goes to the client.
     pub colour_bits: u32,
@@ -78,7 +78,7 @@ pub struct NonlinearCost {
 }
 
 impl NonlinearCost {
-    /// Of `op`; all zero for linear layers and for opening.
+    /// The cost of `op`; all zero for linear layers and for a reveal.
     #[must_use]
     pub fn of(op: &Op) -> Self {
         match (OpCircuit::of(op), *op) {

@@ -26,7 +26,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Of a layer.
+    /// The geometry of a layer.
     ///
     /// # Errors
     /// [`PlanFault::Shape`] as [`Convolution::output_size`].

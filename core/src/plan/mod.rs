@@ -40,9 +40,9 @@ pub const MAX_LEN: u32 = 1 << 24;
 pub const MAX_ELEMENTS: usize = 1 << 27;
 /// Most classes of an argmax.
 pub const MAX_CLASSES: u32 = 1 << 16;
-/// Most elements that one arrangement copies or adds up.
+/// Most elements that one strided add copies or adds up.
 pub const MAX_COPIES: u64 = 1 << 26;
-/// Most elements that all arrangements of a plan copy or add up.
+/// Most elements that all strided adds of a plan copy or add up.
 pub const MAX_MOVES: u64 = 4 * MAX_COPIES;
 /// Most weights of one layer.
 pub const MAX_WEIGHTS: u64 = 1 << 28;

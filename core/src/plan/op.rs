@@ -301,13 +301,13 @@ impl From<&Node> for Node {
 }
 
 impl Node {
-    /// PlanEntries that it takes in a plan.
+    /// Entries that it takes in a plan.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.emit().len()
     }
 
-    /// The entries. The first: kind, four bytes, flags, two zeros, two u32. Flag 1: a entry with
+    /// The entries. The first: kind, four bytes, flags, two zeros, two u32. Flag 1: an entry with
     /// what it reads. Then three for a convolution or a window, four for a view, and the
     /// parameters of a function.
     pub(super) fn emit(&self) -> PlanEntries {

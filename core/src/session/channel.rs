@@ -76,7 +76,7 @@ impl<IO: Read + Write> Channel<IO> {
         self.traffic
     }
 
-    /// Counts frames anew: the next ones are hello and welcome.
+    /// Counts frames from 0 again: the next ones are hello and welcome.
     pub(crate) const fn restart(&mut self) {
         self.numbers = [0; 2];
     }

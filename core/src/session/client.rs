@@ -65,11 +65,11 @@ pub struct Client<'a, IO, S> {
     secrets: Secrets,
     hash: Tmmo,
     receiver: Receiver<'a>,
-    /// Of the OTs in which the server chooses; renewed with every stock.
+    /// For the OTs in which the server chooses; renewed with every stock.
     backward: Sender<'a>,
     workers: Workers<'a>,
     memory: ClientMemory<'a>,
-    /// Of the pairing; empty where the engine holds it.
+    /// The pairing's state; empty where the engine holds it.
     pairing_state: PairingState<'a>,
     /// Stocks prepared so far.
     stocks: u64,
@@ -125,7 +125,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     /// # Errors
     /// [`Error::Pairing`] for a server's half, [`Error::Option`] for another OT parameter than the
     /// pairing's; [`Error::PeerAborted`] with the code of [`Error::UnknownPairing`] if the
-    /// server has not kept its half: then [`Client::connect`] anew. And those of
+    /// server has not kept its half: then [`Client::connect`] sets up again. And those of
     /// [`Client::connect`].
     pub async fn resume(
         io: IO,

@@ -1,4 +1,4 @@
-//! OtActivation layers: OTs in both directions offline (streamed: online), then messages to and fro.
+//! Compared operations: OTs in both directions offline (streamed: online), then messages to and fro.
 //!
 //! OTs in which the server chooses need the parties' roles exchanged. Their base OTs are OTs of the
 //! other direction, in which the client chooses its own `Δ'`; they last for one Prepare.
@@ -56,7 +56,7 @@ pub(crate) fn elements(plan: &Plan<'_>, options: &Options) -> usize {
     lengths(plan, options).fold(0, usize::saturating_add)
 }
 
-/// Records of elements that a party holds: of the whole stock, or of one operation where they are
+/// Element states that a party holds: of the whole stock, or of one operation where they are
 /// made just before use.
 pub(crate) fn element_states(plan: &Plan<'_>, options: &Options) -> usize {
     match options.tables {

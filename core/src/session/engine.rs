@@ -135,7 +135,7 @@ struct Shared<'m> {
     output: RefCell<&'m mut [i64]>,
     predictions: Cell<u64>,
     traffic: Cell<Traffic>,
-    /// Of the pairing, once set-up is over.
+    /// The pairing's state, once set-up is over.
     pairing_state: RefCell<&'m mut [Block]>,
     /// The client's public key, at the server.
     key: Cell<&'m [i32]>,

@@ -25,7 +25,7 @@ pub(crate) struct ExtendScratch<'a> {
 }
 
 impl<'a> ExtendScratch<'a> {
-    /// For an operation of so many `groups`, or the most of any.
+    /// For an operation of `groups` groups, or the most of any.
     pub(crate) fn take(space: &mut Space<'a>, options: &Options, groups: usize) -> Result<Self> {
         let groups = groups.min(space.machine().groups);
         Ok(Self {
@@ -143,7 +143,7 @@ const MAX_BYTES: usize = 1 << 20;
 /// Most instances of a neuron that are made at once.
 const MAX_STEPS: usize = if cfg!(target_pointer_width = "64") { 64 } else { 1 };
 
-/// How a layer is cut: so many neurons at once, and of each all instances or one.
+/// How a layer is cut: how many neurons at once, and whether all instances of each or one.
 #[derive(Clone, Copy)]
 struct ChunkPlan {
     lanes: usize,

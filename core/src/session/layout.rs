@@ -48,7 +48,7 @@ pub(crate) struct OpSlices<'m, T> {
 }
 
 impl<'m, T> OpSlices<'m, T> {
-    /// Of prediction `index`, each of which has `per`.
+    /// The slices of prediction `index`, each of which has `per`.
     pub(crate) const fn new(all: &'m mut [T], options: &Options, index: usize, per: usize) -> Self {
         match options.tables {
             Tables::Stored => Self { all, next: index * per, again: false },
@@ -75,9 +75,9 @@ fn total(counts: impl Iterator<Item = usize>) -> usize {
 /// A client's memory at the start: what lasts, and the rest, for set-up first, then for
 /// [`ClientMemory::carve`].
 pub(crate) struct ClientRegions<'a, 'r> {
-    /// Of the OT extension, which wipes them itself.
+    /// The leaves of the OT extension, which wipes them itself.
     pub(crate) leaves: &'a mut [Block],
-    /// Of the pairing.
+    /// The pairing's state.
     pub(crate) pairing_state: &'r mut [Block],
     pub(crate) scratch: &'a mut [u8],
 }
@@ -173,7 +173,7 @@ pub(crate) struct ClientMemory<'a> {
     pub(crate) shares: &'a mut [u64],
     /// Elements that are compared: `[stock][elements]`, or those of one operation.
     pub(crate) compared: &'a mut [compare::client::Element],
-    /// Of the OTs in which the server chooses.
+    /// The leaves of the OTs in which the server chooses.
     pub(crate) leaves: &'a mut [Block],
     /// What a phase carves for itself.
     pub(crate) scratch: &'a mut [u8],
@@ -235,9 +235,9 @@ impl<'a> ClientMemory<'a> {
 /// A server session's memory at the start: what lasts, and the rest, for set-up first, then for
 /// [`ServerMemory::carve`].
 pub(crate) struct ServerRegions<'a, 'r> {
-    /// Of the OT extension, which wipes them itself.
+    /// The leaves of the OT extension, which wipes them itself.
     pub(crate) leaves: &'a mut [Block],
-    /// Of the pairing.
+    /// The pairing's state.
     pub(crate) pairing_state: &'r mut [Block],
     /// The client's public key.
     pub(crate) key: &'a mut [i32],
@@ -277,7 +277,7 @@ pub(crate) struct ServerMemory<'a> {
     pub(crate) products: &'a mut [[u64; 2]],
     /// Elements that are compared: `[stock][elements]`, or those of one operation.
     pub(crate) compared: &'a mut [compare::server::Element],
-    /// Of the OTs in which the server chooses.
+    /// The leaves of the OTs in which the server chooses.
     pub(crate) leaves: &'a mut [Block],
     /// What a phase carves for itself.
     pub(crate) scratch: &'a mut [u8],

@@ -1,10 +1,10 @@
 //! Pairings: what set-up makes and both parties may keep, so that later sessions of theirs start
 //! without one.
 //!
-//! A session holds its pairing as a *pairing_state*, blocks in the caller's memory, and a server the
+//! A session holds its pairing as a *pairing state*, blocks in the caller's memory, and a server the
 //! client's public key besides:
 //!
-//! | | pairing_state |
+//! | | pairing state |
 //! |---|---|
 //! | client | id; seed of its lattice key and of the roots of its OT trees (2 blocks) |
 //! | server | id; `Δ`; seed of the client's public key (2 blocks); the 128 messages that it received in the base OTs |
@@ -29,9 +29,9 @@ use crate::wire::{GROUP, pack, packed_len, unpack};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
 
-/// Blocks of a client's pairing_state.
+/// Blocks of a client's pairing state.
 pub(crate) const CLIENT_STATE_BLOCKS: usize = 3;
-/// Blocks of a server's pairing_state.
+/// Blocks of a server's pairing state.
 pub(crate) const SERVER_STATE_BLOCKS: usize = 4 + KAPPA;
 
 const HEADER: usize = 16;
@@ -231,7 +231,7 @@ pub(crate) fn export(
     Ok(need)
 }
 
-/// A seed as two blocks of a pairing_state.
+/// A seed as two blocks of a pairing state.
 pub(crate) fn to_blocks(seed: &Seed) -> [Block; 2] {
     let half =
         |bytes: &[u8]| bytes.iter().rev().fold(0, |block, &byte| block << 8 | Block::from(byte));
@@ -239,7 +239,7 @@ pub(crate) fn to_blocks(seed: &Seed) -> [Block; 2] {
     [half(low), half(high)]
 }
 
-/// The seed in two blocks of a pairing_state.
+/// The seed in two blocks of a pairing state.
 pub(crate) fn to_seed(blocks: &[Block; 2]) -> Seed {
     let mut seed = Seed([0; 32]);
     for (bytes, block) in seed.0.as_chunks_mut().0.iter_mut().zip(blocks) {
@@ -248,7 +248,7 @@ pub(crate) fn to_seed(blocks: &[Block; 2]) -> Seed {
     seed
 }
 
-/// A pairing_state; wiped on drop.
+/// A pairing state; wiped on drop.
 #[derive(Default)]
 pub(crate) struct PairingState<'a>(pub(crate) &'a mut [Block]);
 

@@ -57,12 +57,12 @@ pub struct Server<'a, IO> {
     /// Keyed with a secret: labels of the server's own inputs.
     own_labels: Tmmo,
     sender: Sender<'a>,
-    /// Of the OTs in which the server chooses; renewed with every stock.
+    /// For the OTs in which the server chooses; renewed with every stock.
     backward: Receiver<'a>,
     workers: Workers<'a>,
     key: PublicKey<'a>,
     memory: ServerMemory<'a>,
-    /// Of the pairing; empty where the engine holds it.
+    /// The pairing's state; empty where the engine holds it.
     pairing_state: PairingState<'a>,
     stocks: u64,
     remaining: u32,

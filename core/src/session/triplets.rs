@@ -29,7 +29,7 @@ struct EncryptScratch<'a> {
     secret: &'a mut [i32],
     /// As many ciphertexts as are encrypted at once.
     polys: &'a mut [i32],
-    /// Of every ciphertext.
+    /// Noise of every ciphertext.
     noise: &'a mut [i8],
 }
 
@@ -350,9 +350,9 @@ pub(crate) struct ServerScratch<'a> {
     /// [`Footprint::Small`]: empty.
     z1: &'a mut [i32],
     sums0: &'a mut [u64],
-    /// Of all results, or of one.
+    /// Sums for `c1` of all results, or of one.
     sums1: &'a mut [u64],
-    /// Of `c1` of all results, or made when it is needed.
+    /// Noise of `c1` of all results, or made when it is needed.
     noise: &'a mut [i8],
 }
 

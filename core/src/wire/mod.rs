@@ -153,12 +153,12 @@ mod half_bytes {
 }
 
 impl Checksum {
-    /// Of nothing yet.
+    /// The checksum of nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self(Running::new())
     }
-    /// Of a frame with this number, so far.
+    /// The checksum of a frame with this number, so far.
     #[must_use]
     pub fn of_frame(number: u64) -> Self {
         let mut checksum = Self::new();

@@ -3,7 +3,7 @@
 //!
 //! A case of the vectors has inputs and expected results. The reference implementation must reproduce all of them, and
 //! so must the engine: by its public functions where it has them, and message by message for whole
-//! sessions. With `MINIONN_WRITE_VECTORS=1` the reference implementation writes the file anew.
+//! sessions. With `MINIONN_WRITE_VECTORS=1` the reference implementation writes the file again.
 
 #![expect(
     clippy::unwrap_used,

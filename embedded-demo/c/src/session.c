@@ -5,8 +5,8 @@
 
 #include <stdbool.h>
 
-/* Bytes are handed over in pieces: when so many have come, or when the line has been quiet for longer than a byte takes (87 µs at
- * 115200 baud). Polling for every byte would be slow and no faster. */
+/* Bytes are handed over in pieces: when a whole one has come, or when the line has been quiet for
+* longer than a byte takes (87 µs at 115200 baud). Polling for every byte would be slower. */
 #define PIECE 256u
 #define QUIET (BOARD_CLOCK_HZ / 5000u)
 #define SILENCE (10u * BOARD_CLOCK_HZ)

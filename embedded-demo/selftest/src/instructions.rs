@@ -13,12 +13,12 @@ use minionn_core::wire::GROUP;
 use platform::time::Stopwatch;
 use semihosting::println;
 
-/// Of one ciphertext of three limbs that carries a window of samples, before it is packed for the
-/// wire.
+/// Limit for one ciphertext of three limbs that carries a window of samples, before it is packed for
+/// the wire.
 const ENCRYPTION: u64 = 4_000_000;
-/// Of one ciphertext with the results of the window classifier's first layer.
+/// Limit for one ciphertext with the results of the window classifier's first layer.
 const DECRYPTION: u64 = 1_500_000;
-/// Of an AND gate with its share of the neuron's key schedule and free gates.
+/// Limit for an AND gate with its share of the neuron's key schedule and free gates.
 const AND: u64 = 7_500;
 
 /// Samples of a window; outputs of the first layer, bits of its ring.

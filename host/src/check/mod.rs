@@ -237,9 +237,9 @@ fn same(a: &[usize], b: &[usize]) -> usize {
 
 /// The float values of one row.
 struct Values {
-    /// Of the compiler's float network, every tensor.
+    /// Every tensor of the compiler's float network.
     own: Vec<Vec<f64>>,
-    /// Of the engine, by their name in the file.
+    /// Tensors of the engine, by their name in the file.
     named: HashMap<String, Vec<f64>>,
 }
 

@@ -1,4 +1,4 @@
-//! What stays in a ring: linear layers, squares, products, scales and arrangements.
+//! What stays in a ring: linear layers, squares, products, scales and strided adds.
 
 use super::Error;
 use super::bounds::Bounds;

@@ -101,7 +101,7 @@ fn plan_bytes(
     Ok(bytes)
 }
 
-/// The plan's operations. An arrangement takes one for each piece.
+/// The plan's operations. A strided add takes one for each piece.
 fn nodes(integers: &Integers, weight_bits: u8, output: Output) -> Result<Vec<Node>, Error> {
     let offsets = offsets(integers)?;
     let at = |tensor: usize| offsets.get(tensor).copied().unwrap_or(0);

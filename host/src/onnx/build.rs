@@ -15,7 +15,7 @@ const MAX_TOTAL: u64 = 2 * MAX_WEIGHTS;
 const MAX_NODES: usize = 4096;
 /// Most elements of all tensors together.
 const MAX_ELEMENTS: u64 = 1 << 26;
-/// Most pieces of all arrangements together.
+/// Most pieces of all strided adds together.
 const MAX_PIECES: usize = 1 << 16;
 
 /// The nodes so far.

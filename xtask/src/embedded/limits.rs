@@ -1,6 +1,6 @@
 //! What the firmware may take: every limit, in one place.
 
-/// Of a client with one network.
+/// Limits of a client with one network.
 pub(crate) struct Client {
     /// Bytes, plan and windows included.
     pub(crate) flash: u64,

@@ -201,7 +201,7 @@ fn self_test() -> Result<String> {
     if output.success { Ok(format!("self-test: {last}")) } else { Err(output.lines.join("\n")) }
 }
 
-/// Some windows; then so many sessions that are cut at random bytes, in these ways by turns.
+/// Some windows; then `cuts` sessions that are cut at random bytes, in these ways by turns.
 fn on_ethernet(minionn: &Path, setting: &Setting<'_>, cuts: usize, losses: &[Loss]) -> Result<Row> {
     let server = Server::on_tcp(minionn, &client::model_file(setting.model, "minionn"))?;
     let wire = Wire::to_tcp(server.port()?)?;

@@ -118,7 +118,7 @@ impl Wire {
         Ok((wire, Terminal { name, _kept_open: far }))
     }
 
-    /// Carries so many bytes more, then breaks every connection.
+    /// Carries `bytes` bytes more, then breaks every connection.
     pub(crate) fn cut_after(&self, bytes: u64) {
         self.budget.0.store(bytes, SeqCst);
     }

@@ -11,7 +11,7 @@ use bytemuck::{Pod, Zeroable};
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 struct State {
-    /// Of its value, for the server's choices; packed.
+    /// Corrections of its value, for the server's choices; packed.
     corrections: [[u8; 8]; 9],
     padding: [u64; 3],
     /// Pads of its entry; then the entry: the server's part, and the slope.

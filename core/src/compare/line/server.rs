@@ -39,7 +39,7 @@ fn whole([low, high]: [u64; 2]) -> Block {
 struct Table([[u64; 2]; MAX_ENTRIES]);
 
 impl Table {
-    /// Entry `i` takes the place of entry `i − by`, among so many, in constant time.
+    /// Entry `i` takes the place of entry `i − by`, among `2^bits`, in constant time.
     fn rotate(&mut self, by: u64, bits: u32) {
         let mut before = Self([[0; 2]; MAX_ENTRIES]);
         for bit in 0..bits {

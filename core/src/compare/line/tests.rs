@@ -3,7 +3,7 @@ use crate::compare::tests::{run, spline};
 use crate::compare::{MAX_OTS, StageProtocol};
 use crate::rng::{Domain, Prg, Seed};
 
-/// A value of so many bits through a line: the piece's number is what is above its low bits.
+/// A value through a line: the piece's number is what is above its low bits.
 fn hold(line: &SegmentLookup, spline: &PiecewiseLinear, v: i64, random: &mut Prg) {
     let index = (v >> line.low()) as u64;
     let [c_index, c_value, r] = [(); 3].map(|()| random.next_u64());

@@ -9,7 +9,7 @@ use minionn_core::rng::Seed;
 
 /// As in the table of results.
 pub const NAME: &str = "mps2-an386";
-/// Of the serial port. The emulated one takes and gives bytes as they come.
+/// The serial port's rate. The emulated one takes and gives bytes as they come.
 pub const BAUD: u32 = 115_200;
 /// The timers' clock.
 pub const TICKS_PER_SECOND: u32 = 25_000_000;

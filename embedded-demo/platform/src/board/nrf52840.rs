@@ -12,7 +12,7 @@ use nrf_pac::{CLOCK, Interrupt, P0, RNG, UART0, shared};
 
 /// As in the table of results.
 pub const NAME: &str = "nrf52840";
-/// Of the serial port: the fastest, and exact; with flow control.
+/// The serial port's rate: the fastest, and exact; with flow control.
 pub const BAUD: u32 = 1_000_000;
 /// The core's clock.
 pub const TICKS_PER_SECOND: u32 = 64_000_000;

@@ -171,7 +171,7 @@ impl Client {
 pub struct Multiplier(Vec<i32>);
 
 impl Multiplier {
-    /// Of a vector of n slots mod N.
+    /// The multiplier of a vector of n slots mod N.
     #[must_use]
     pub fn new(batch: &Batch, mut slots: Vec<u64>) -> Self {
         batch.encode(&mut slots);

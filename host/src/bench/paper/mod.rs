@@ -175,7 +175,7 @@ fn sums(op: &Op, share: &[u64]) -> Vec<u64> {
 /// An operation between the phases.
 struct Part<'m> {
     op: Op,
-    /// Of a linear layer.
+    /// The dot products of a linear layer.
     dots: Option<Dots<'m>>,
     /// The server's `u` of a linear layer.
     server: Vec<u64>,

@@ -47,7 +47,7 @@ pub struct Facts {
     pub units: u64,
     /// of what.
     pub unit: &'static str,
-    /// Of one run.
+    /// What one run needs.
     pub needs: Needs,
 }
 

@@ -232,7 +232,7 @@ pub struct Bits {
 }
 
 impl Bits {
-    /// Of `width` bits each.
+    /// Values of `width` bits each.
     #[must_use]
     pub fn new(width: u32) -> Self {
         let values =

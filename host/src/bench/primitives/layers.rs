@@ -89,7 +89,7 @@ pub struct Online<'m> {
 }
 
 impl<'m> Online<'m> {
-    /// Of this model.
+    /// The layer of this model, with random shares.
     ///
     /// # Errors
     /// If there is no layer.

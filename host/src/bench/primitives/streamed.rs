@@ -20,7 +20,7 @@ pub struct Network {
 }
 
 impl Network {
-    /// With so many neurons, between rings of so many bits, cutting off `shift` bits.
+    /// A layer of `neurons` neurons between two rings, cutting off `shift` bits.
     ///
     /// # Errors
     /// If that is more than a plan may have.

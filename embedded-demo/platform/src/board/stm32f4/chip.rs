@@ -15,7 +15,7 @@ pub const NAME: &str = "stm32f429";
 pub const TICKS_PER_SECOND: u32 = 168_000_000;
 /// Cycles for each tick.
 pub const TICK: u32 = 1;
-/// Of the buses with the serial port: a quarter of the core's.
+/// Clock of the buses with the serial port: a quarter of the core's.
 const BUS_CLOCK: u32 = TICKS_PER_SECOND / 4;
 /// How often an oscillator or a random number is asked for before it is given up.
 const TRIES: u32 = 1 << 20;
