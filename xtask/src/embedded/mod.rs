@@ -174,8 +174,9 @@ pub(crate) fn all() -> Result<(String, String)> {
 pub(crate) fn results() -> Result<String> {
     let (words, tables) = all()?;
     let text = format!(
-        "# What the firmware takes\n\nWritten by `cargo xtask results`; [README.md](README.md) says what the columns mean. Bytes, and instructions \
-         in QEMU.\n\n{tables}"
+        "# What the firmware takes\n\n\
+         Written by `cargo xtask results`; [README.md](README.md) says what the columns mean. Bytes,\n\
+         and instructions in QEMU.\n\n{tables}"
     );
     std::fs::write(root().join("embedded-demo/RESULTS.md"), text)
         .map_err(|error| error.to_string())?;
