@@ -24,7 +24,7 @@ use minionn_core::lattice::noise::modulus;
 use minionn_core::lattice::rescale::Basis;
 use minionn_core::lattice::{PublicKey, SecretKey, encrypt};
 use minionn_core::model::Model;
-use minionn_core::ot::Receiver;
+use minionn_core::ot::{Leaves, Receiver};
 use minionn_core::params::N;
 use minionn_core::plan::circuit::NonlinearCost;
 use minionn_core::plan::tile::Tile;
@@ -781,11 +781,10 @@ fn compares(ops: &[Op; 3]) -> Compares {
         .chain_update(&welcome[2..]);
     let key = key.chain_update(model.plan().digest()).finalize();
     let hash = Tmmo::new(Block::from_le_bytes(*key.first_chunk().unwrap()));
-    let (mut leaves, mut messages) = (vec![0; options.repetition.leaves()], vec![[0; 2]; 128]);
+    let (mut leaves, mut messages) = (vec![0; options.repetition.leaves()], [[0; 2]; 128]);
     let mut roots = Seed(CLIENT_SEED).derive(0).stream(Domain::Label, 0);
-    let mut receiver =
-        Receiver::new(options.repetition, &mut roots, &hash, &hash, &mut leaves, &mut messages)
-            .unwrap();
+    let leaves = Leaves::new(options.repetition, &mut leaves).unwrap();
+    let mut receiver = Receiver::new(leaves, &mut roots, &hash, &hash, &mut messages).unwrap();
     let mut labels = |ots: usize| {
         let groups = ots.div_ceil(128);
         let mut labels = vec![0; groups * 128];
@@ -895,11 +894,11 @@ fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
     else {
         unreachable!()
     };
-    let labels = &labels[ELEMENTS * value.method.forward_ots()..];
+    let labels = &labels[ELEMENTS * value.protocol.forward_ots()..];
     // The client's shares of the numbers, as it drew them.
     let mut own =
         Seed(CLIENT_SEED).derive(5).derive(0).derive((1 << 32) + 1).stream(Domain::Mask, 0);
-    let mut tables = Reader::new(payload(&messages[value.method.rounds() as usize]));
+    let mut tables = Reader::new(payload(&messages[value.protocol.rounds() as usize]));
     let mut seen = Vec::new();
     for (e, hidden) in hidden.into_iter().enumerate() {
         let share = own.next_u64() & 63;
@@ -920,7 +919,7 @@ fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
         let truth = (hidden as i64 >> 2) as u64;
         seen.push(((0..64).filter(fits).collect(), truth.wrapping_sub(share) & 63));
     }
-    assert_eq!(line.method.server_bits(0), 63 * 14);
+    assert_eq!(line.protocol.server_bits(0), 63 * 14);
     seen
 }
 

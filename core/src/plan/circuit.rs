@@ -4,7 +4,7 @@
 use super::Op;
 use crate::block::Block;
 use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, GateCounts, Max, Neuron, shapes};
-use crate::ot::{GROUP, Repetition, product};
+use crate::ot::{self, GROUP, Repetition};
 use crate::ring::Modulus;
 use crate::wire::packed_len;
 
@@ -95,7 +95,7 @@ impl NonlinearCost {
             (_, Op::Square { ring, len } | Op::Product { ring, len }) => Self {
                 ots: op.products_per_element() * len as usize * usize::from(ring),
                 products: op.products_per_element() * len as usize,
-                product_bytes: packed_len(1, product::product_bits(Modulus::Bits(ring))) as usize,
+                product_bytes: packed_len(1, ot::product_bits(Modulus::Bits(ring))) as usize,
                 ..Self::default()
             },
             _ => Self::default(),

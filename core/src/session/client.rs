@@ -23,7 +23,7 @@ use crate::handshake::{Hello, WELCOME_BYTES};
 use crate::hash::Tmmo;
 use crate::lattice::SecretKey;
 use crate::memory::{Space, wipe, wipe_first};
-use crate::ot::{GROUP, Receiver, Sender};
+use crate::ot::{GROUP, Leaves, Receiver, Renewable, Sender};
 use crate::params::VERSION;
 use crate::plan::circuit::NonlinearCost;
 use crate::plan::{self, Op, Plan, Step};
@@ -65,8 +65,8 @@ pub struct Client<'a, IO, S> {
     secrets: Secrets,
     hash: Tmmo,
     receiver: Receiver<'a>,
-    /// For the OTs in which the server chooses; renewed with every stock.
-    backward: Sender<'a>,
+    /// The OTs in which the server chooses: every stock sets them up.
+    backward: Renewable<'a, Sender<'a>>,
     workers: Workers<'a>,
     memory: ClientMemory<'a>,
     /// The pairing's state; empty where the engine holds it.
@@ -175,8 +175,10 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         {
             Ok((hash, receiver)) => {
                 let mut memory = ClientMemory::carve(memory, &plan, &options)?;
-                let backward =
-                    Sender::empty(options.repetition, core::mem::take(&mut memory.leaves));
+                let backward = match core::mem::take(&mut memory.leaves) {
+                    [] => Renewable::Never,
+                    leaves => Renewable::Before(Leaves::new(options.repetition, leaves)?),
+                };
                 let (pairing_state, workers) = (PairingState::default(), Workers::OWN);
                 Ok(Self {
                     ch,
@@ -283,8 +285,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     }
 
     /// Shares the work of what follows with these. Bytes and results are the same.
-    pub const fn use_workers(&mut self, workers: Workers<'a>) {
-        self.receiver.use_workers(workers);
+    pub fn use_workers(&mut self, workers: Workers<'a>) {
+        self.receiver.as_mut().use_workers(workers);
         self.backward.use_workers(workers);
         self.workers = workers;
     }
@@ -540,7 +542,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                             .client_backward(
                                 ch,
                                 workspace,
-                                backward,
+                                backward.half()?,
                                 elements.take(compared.len())?,
                                 share,
                             )
@@ -650,6 +652,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                         )
                         .await?;
                         if streamed && stage.first == 0 && message == 0 {
+                            let backward = backward.half()?;
                             layer.client_backward(ch, workspace, backward, elements, share).await?;
                         }
                         layer

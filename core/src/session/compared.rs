@@ -12,7 +12,7 @@ use crate::cost::compares;
 use crate::error::{Error, Result};
 use crate::hash::Tmmo;
 use crate::memory::Space;
-use crate::ot::{GROUP, Receiver, Sender};
+use crate::ot::{GROUP, Receiver, Renewable, Sender};
 use crate::params::KAPPA;
 use crate::plan::{Function, Op, Plan};
 use crate::rng::{Domain, Seed};
@@ -630,13 +630,14 @@ fn own_delta(stock: &Seed) -> Block {
 }
 
 /// Client: their messages, at the start of the tables.
-pub(crate) async fn client_base<IO: Read + Write>(
+pub(crate) async fn client_base<'a, IO: Read + Write>(
     ch: &mut Channel<IO>,
     hash: &Tmmo,
-    sender: &mut Sender<'_>,
+    sender: &mut Renewable<'a, Sender<'a>>,
     (stock, number): (&Seed, u64),
     labels: &mut [Block],
 ) -> Result<()> {
+    let labels = labels.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
     let delta = own_delta(stock);
     for (j, label) in labels.iter_mut().enumerate() {
         let mut pair = [0; 2];
@@ -648,21 +649,22 @@ pub(crate) async fn client_base<IO: Read + Write>(
         *label = pad ^ m0 ^ (m0 ^ m1) & second;
     }
     let backward = backward_hash(hash);
-    sender.renew(delta, labels, &backward, &backward)
+    sender.renew(|leaves| Sender::new(leaves, delta, labels, &backward, &backward))
 }
 
 /// Server: the base OTs, from the start of the client's corrections. `messages` gets what to send.
 #[expect(clippy::too_many_arguments, reason = "each is a different thing")]
-pub(crate) async fn server_base<IO: Read + Write>(
+pub(crate) async fn server_base<'a, IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: Scratch<'_>,
     options: &Options,
     sender: &mut Sender<'_>,
-    receiver: &mut Receiver<'_>,
+    receiver: &mut Renewable<'a, Receiver<'a>>,
     hash: &Tmmo,
     (stock, number): (&Seed, u64),
     messages: &mut [[Block; 2]],
 ) -> Result<()> {
+    let messages = messages.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
     let corrections = scratch
         .corrections
         .get_mut(..options.repetition.correction_bytes_per_group())
@@ -671,7 +673,8 @@ pub(crate) async fn server_base<IO: Read + Write>(
     ch.get(corrections).await?;
     sender.extend(corrections, labels)?;
     let backward = backward_hash(hash);
-    receiver.renew(&mut base(stock).stream(Domain::Label, 0), &backward, &backward, messages)?;
+    let mut roots = base(stock).stream(Domain::Label, 0);
+    receiver.renew(|leaves| Receiver::new(leaves, &mut roots, &backward, &backward, messages))?;
     for (j, (pair, &label)) in messages.iter_mut().zip(&*labels).enumerate() {
         let pads = hash.hash([label, label ^ sender.delta()], [base_tweak(number) + j as Block; 2]);
         pair.iter_mut().zip(pads).for_each(|(message, pad)| *message = (*message ^ pad).to_le());

@@ -8,7 +8,7 @@ use crate::attack::{Defence, stripped};
 use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::hash::Tmmo;
-use crate::ot::product::{client_product, correction_width, server_product};
+use crate::ot::{OtMultiply, correction_width};
 use crate::plan::Step;
 use crate::plan::circuit::NonlinearCost;
 use crate::ring::Modulus;
@@ -49,8 +49,8 @@ pub(crate) async fn server<IO: Read + Write>(
         let fresh = ring.reduce(random.next_u64());
         let a = previous.filter(|_| stripped(Defence::OwnFactor)).unwrap_or(fresh);
         previous = Some(a);
-        *keep =
-            [a, server_product(ring, a, labels, delta, hash, tweak(layer, element), corrections)?];
+        let multiply = OtMultiply { modulus: ring, hash, tweak_base: tweak(layer, element) };
+        *keep = [a, multiply.server(a, labels, delta, corrections)?];
         let mut packer = Packer::new(bytes);
         for (&c, i) in corrections.iter().zip(0..) {
             packer.push(c, correction_width(ring, i));
@@ -81,14 +81,8 @@ pub(crate) async fn client<IO: Read + Write>(
         if !unpack_widths(bytes, |i| correction_width(ring, i as u32), corrections) {
             return Err(Error::Malformed);
         }
-        let share = client_product(
-            ring,
-            factor(element),
-            labels,
-            hash,
-            tweak(layer, element),
-            corrections,
-        )?;
+        let multiply = OtMultiply { modulus: ring, hash, tweak_base: tweak(layer, element) };
+        let share = multiply.client(factor(element), labels, corrections)?;
         // The labels are spent: the first one's place keeps the share until the online phase.
         labels.fill(0);
         *labels.first_mut().ok_or(Error::Internal)? = u128::from(share);

@@ -21,7 +21,7 @@ use crate::handshake::{HELLO_BYTES, Hello, WELCOME_BYTES};
 use crate::hash::Tmmo;
 use crate::lattice::PublicKey;
 use crate::memory::{Space, wipe, wipe_first};
-use crate::ot::{GROUP, Receiver, Sender};
+use crate::ot::{GROUP, Leaves, Receiver, Renewable, Sender};
 use crate::params::VERSION;
 use crate::plan::circuit::NonlinearCost;
 use crate::plan::{Op, Plan};
@@ -57,8 +57,8 @@ pub struct Server<'a, IO> {
     /// Keyed with a secret: labels of the server's own inputs.
     own_labels: Tmmo,
     sender: Sender<'a>,
-    /// For the OTs in which the server chooses; renewed with every stock.
-    backward: Receiver<'a>,
+    /// The OTs in which the server chooses: every stock sets them up.
+    backward: Renewable<'a, Receiver<'a>>,
     workers: Workers<'a>,
     key: PublicKey<'a>,
     memory: ServerMemory<'a>,
@@ -166,8 +166,10 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         {
             Ok((hash, sender, key)) => {
                 let mut memory = ServerMemory::carve(memory, plan, &options, prepared.footprint())?;
-                let backward =
-                    Receiver::empty(options.repetition, core::mem::take(&mut memory.leaves));
+                let backward = match core::mem::take(&mut memory.leaves) {
+                    [] => Renewable::Never,
+                    leaves => Renewable::Before(Leaves::new(options.repetition, leaves)?),
+                };
                 let own_labels = Tmmo::new(secrets.labels.stream(Domain::Label, 1).next_u128());
                 let pairing_state = PairingState::default();
                 Ok(Self {
@@ -288,8 +290,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     }
 
     /// Shares the work of what follows with these. Bytes and results are the same.
-    pub const fn use_workers(&mut self, workers: Workers<'a>) {
-        self.sender.use_workers(workers);
+    pub fn use_workers(&mut self, workers: Workers<'a>) {
+        self.sender.as_mut().use_workers(workers);
         self.backward.use_workers(workers);
         self.workers = workers;
     }
@@ -477,7 +479,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                             .server_backward(
                                 ch,
                                 workspace,
-                                backward,
+                                backward.half()?,
                                 random,
                                 elements.take(compared.len())?,
                             )
@@ -627,7 +629,13 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                             let seed =
                                 compared::choices(&secrets.later.derive(*stocks - 1), step.number);
                             layer
-                                .server_backward(ch, workspace, backward, (&seed, index), elements)
+                                .server_backward(
+                                    ch,
+                                    workspace,
+                                    backward.half()?,
+                                    (&seed, index),
+                                    elements,
+                                )
                                 .await?;
                         }
                         layer

@@ -18,7 +18,7 @@ use crate::lattice::noise::{self, Level};
 use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use crate::memory::{Space, measure, wipe_first};
-use crate::ot::{Receiver, Repetition, Sender};
+use crate::ot::{Leaves, Receiver, Repetition, Sender};
 use crate::params::{KAPPA, N, PRIMES, SLOT_PRIME};
 use crate::ring::{LIMBS, Limb, SLOT};
 use crate::rng::{Domain, Prg, Seed};
@@ -165,7 +165,9 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     leaves: &'a mut [Block],
 ) -> Result<Receiver<'a>> {
     let AnswerScratch { messages, poly, sums } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
-    let receiver = Receiver::new(repetition, &mut secrets.roots(), hash, hash, leaves, messages)?;
+    let messages = messages.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
+    let leaves = Leaves::new(repetition, leaves)?;
+    let receiver = Receiver::new(leaves, &mut secrets.roots(), hash, hash, messages)?;
     let fresh = CiphertextRandomness { seed: &secrets.fresh, number: 0, flood: LEVEL.flood };
     let mut answer = Answer { messages, poly, sums, basis: Basis::new(LEVEL.limbs), fresh };
 
@@ -207,7 +209,9 @@ pub(crate) fn resume_client<'a>(
     leaves: &'a mut [Block],
 ) -> Result<Receiver<'a>> {
     let AnswerScratch { messages, .. } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
-    Receiver::new(repetition, &mut secrets.roots(), &Tmmo::new(id), hash, leaves, messages)
+    let messages = messages.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
+    let leaves = Leaves::new(repetition, leaves)?;
+    Receiver::new(leaves, &mut secrets.roots(), &Tmmo::new(id), hash, messages)
 }
 
 /// The client's answer to the base OTs: the encrypted choices times the messages' differences, plus
@@ -345,13 +349,14 @@ pub(crate) async fn server<'a, IO: Read + Write>(
         *a = SLOT.reduce(m as i32);
     }
     SLOT.forward(a);
+    let received = received.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
     for (block, slots) in received.iter_mut().zip(a.chunks_exact(SLOTS)) {
         *block = slots
             .iter()
             .rev()
             .fold(0, |block, &x| block << 16 | u128::from(SLOT.canonical(x) & 0xffff));
     }
-    let sender = Sender::new(repetition, *delta, received, hash, hash, leaves)?;
+    let sender = Sender::new(Leaves::new(repetition, leaves)?, *delta, received, hash, hash)?;
 
     ch.expect(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
     let mut seed = Seed([0; 32]);
@@ -375,6 +380,8 @@ pub(crate) fn resume_server<'a>(
 ) -> Result<(Sender<'a>, PublicKey<'a>)> {
     let [id, delta, rest @ ..] = pairing_state else { return Err(Error::Internal) };
     let (seed, received) = rest.split_first_chunk().ok_or(Error::Internal)?;
-    let sender = Sender::new(repetition, *delta, received, &Tmmo::new(*id), hash, leaves)?;
+    let received = received.first_chunk::<KAPPA>().ok_or(Error::Internal)?;
+    let leaves = Leaves::new(repetition, leaves)?;
+    let sender = Sender::new(leaves, *delta, received, &Tmmo::new(*id), hash)?;
     Ok((sender, PublicKey { seed: to_seed(seed), b: key }))
 }

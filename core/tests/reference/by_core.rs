@@ -14,7 +14,7 @@ use minionn_core::lattice::encrypt::Mask;
 use minionn_core::lattice::rescale::{Basis, Fraction};
 use minionn_core::lattice::sample::{self, Noise, Ternary};
 use minionn_core::lattice::{SecretKey, encrypt};
-use minionn_core::ot::{self, GROUP, Receiver, Repetition, Sender};
+use minionn_core::ot::{GROUP, Leaves, OtMultiply, Receiver, Repetition, Sender};
 use minionn_core::plan;
 use minionn_core::plan::tile::Tile;
 use minionn_core::ring::{LIMBS, Modulus};
@@ -187,19 +187,9 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             let (ring, t, q, session, delta, tweak) = product_labels(case);
             let (modulus, hash) = (Modulus::Bits(ring as u8), Tmmo::new(session));
             let mut corrections = vec![0; ring as usize];
-            let p_s = ot::product::server_product(
-                modulus,
-                case.u64("a"),
-                &q,
-                delta,
-                &hash,
-                tweak,
-                &mut corrections,
-            )
-            .unwrap();
-            let p_c =
-                ot::product::client_product(modulus, case.u64("v"), &t, &hash, tweak, &corrections)
-                    .unwrap();
+            let multiply = OtMultiply { modulus, hash: &hash, tweak_base: tweak };
+            let p_s = multiply.server(case.u64("a"), &q, delta, &mut corrections).unwrap();
+            let p_c = multiply.client(case.u64("v"), &t, &corrections).unwrap();
             let bytes = reference::pack(corrections.iter().zip(0..).map(|(&c, i)| (c, ring - i)));
             let mut back = vec![0; ring as usize];
             assert!(unpack_widths(&bytes, |i| ring - i as u32, &mut back) && back == corrections);
@@ -261,15 +251,13 @@ fn extension_by_core(case: &Case<'_>) -> Value {
         .collect();
     let (mut client_leaves, mut server_leaves) =
         (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
-    let mut pairs = vec![[0; 2]; 128];
+    let [client, server] = [&mut client_leaves, &mut server_leaves]
+        .map(|leaves| Leaves::new(repetition, leaves).unwrap());
+    let mut pairs = [[0; 2]; 128];
     let mut roots = Seed(case.seed("roots")).stream(Domain::Label, 0);
-    let mut receiver =
-        Receiver::new(repetition, &mut roots, &pairing, &session, &mut client_leaves, &mut pairs)
-            .unwrap();
-    let received: Vec<u128> =
-        pairs.iter().enumerate().map(|(j, m)| m[(delta >> j & 1) as usize]).collect();
-    let mut sender =
-        Sender::new(repetition, delta, &received, &pairing, &session, &mut server_leaves).unwrap();
+    let mut receiver = Receiver::new(client, &mut roots, &pairing, &session, &mut pairs).unwrap();
+    let received = core::array::from_fn(|j| pairs[j][(delta >> j & 1) as usize]);
+    let mut sender = Sender::new(server, delta, &received, &pairing, &session).unwrap();
     let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];
     let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
     receiver.extend(&choices, &mut t, &mut corrections).unwrap();
