@@ -45,12 +45,8 @@ pub(crate) fn serve(
     let arguments = ["sessions=1".to_owned(), format!("seed={}", client::fresh_seed()?)];
     let emulator = MPS2.start(firmware, Wiring::Listening(port), &arguments)?;
     let address = format!("127.0.0.1:{port}");
-    let mut words = vec!["predict", &address, "--ot", "2"];
-    words.extend(if compared {
-        ["--tables", "stored", "--activation", "auto", "--link", "uart"].as_slice()
-    } else {
-        ["--tables", "streamed", "--activation", "gc"].as_slice()
-    });
+    let mut words = vec!["predict", &address];
+    words.extend(client::session_arguments(compared));
     words.push("--plan");
     let private =
         reach(|| predictions(minionn, &words, model.with_extension("plan").as_path(), &rows))?;

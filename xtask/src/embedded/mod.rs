@@ -207,7 +207,7 @@ fn on_ethernet(minionn: &Path, setting: &Setting<'_>, cuts: usize, losses: &[Los
     let server = Server::on_tcp(minionn, &client::model_file(setting.model, "minionn"))?;
     let wire = Wire::to_tcp(server.port()?)?;
     let wiring = Wiring::Ethernet(wire.port);
-    let row = setting.check(&setting.run(wiring)?)?;
+    let row = setting.check(minionn, &setting.run(wiring)?)?;
     server.session()?;
     let before = server.memory();
     let one = Setting { windows: 1, ..*setting };
@@ -228,7 +228,7 @@ fn on_serial(minionn: &Path, setting: &Setting<'_>) -> Result<Row> {
     let server =
         Server::on_serial(minionn, &client::model_file(setting.model, "minionn"), &terminal.name)?;
     let wiring = Wiring::Serial(wire.port);
-    let row = setting.check(&setting.run(wiring)?)?;
+    let row = setting.check(minionn, &setting.run(wiring)?)?;
     server.session()?;
     let one = Setting { windows: 1, ..*setting };
     power::survive(&one, &server, &wire, wiring, Loss::Power, row.bytes_of_one_window())?;
