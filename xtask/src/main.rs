@@ -1,5 +1,6 @@
 //! `cargo xtask`: one place for what people and CI run. `cargo xtask --help` lists the commands.
 
+mod checkout;
 mod embedded;
 mod instructions;
 mod rules;
