@@ -79,6 +79,7 @@ fn header_compiles_as_every_standard() {
         ("clang++", &main_cpp, &["c++17", "c++20"]),
     ] {
         if !exists(tool) {
+            println!("skipped: {tool} is not installed");
             continue;
         }
         compilers += 1;

@@ -5,8 +5,8 @@
 //! yes, AVX-512 and VAES no. What the program picks at run time is picked by that, so the figures
 //! do not depend on the machine; they do depend on the compiler.
 
-use crate::shell::{cargo, command, root, run, target_dir};
-use crate::steps::Outcome;
+use crate::shell::{command, root, run, target_dir};
+use crate::steps::{Outcome, build_release};
 use core::fmt::Write as _;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeMap;
@@ -148,7 +148,7 @@ fn differences(accepted: &Figures, counted: &Figures) -> (Vec<String>, bool) {
 
 /// The command, built as it is for users but for the float engine of `minionn check`.
 fn build() -> Result<PathBuf> {
-    run(&mut cargo("build --quiet --release --package minionn-host --no-default-features"))?;
+    build_release()?;
     Ok(target_dir().join("release").join("minionn"))
 }
 

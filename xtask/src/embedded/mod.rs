@@ -19,7 +19,8 @@ mod power;
 mod server;
 mod wire;
 
-use crate::shell::{cargo, root, run, target_dir};
+use crate::shell::{root, target_dir};
+use crate::steps::build_release;
 use client::{Row, Setting};
 use core::time::Duration;
 use elf::Elf;
@@ -191,7 +192,7 @@ pub(crate) fn log(elf: &str, frames: &str) -> Result<String> {
 
 /// The command without the float engine of `minionn check`, which takes minutes to build.
 fn host_command() -> Result<PathBuf> {
-    run(&mut cargo("build --quiet --release --package minionn-host --no-default-features"))?;
+    build_release()?;
     Ok(target_dir().join("release/minionn"))
 }
 
