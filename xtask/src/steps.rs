@@ -49,8 +49,8 @@ pub(crate) struct Schedule {
     pub(crate) last: &'static [Step],
 }
 
-/// Everything, cheapest first. What is built for this machine to be tested goes beside what is built
-/// for release and for devices: cargo locks the artefacts of one profile, and the optimisation of a
+/// Everything, cheapest first. What is built for this machine to be tested goes beside what is
+/// built for release and for devices: cargo locks the artefacts of one profile, and to optimise a
 /// whole program leaves a processor idle.
 pub(crate) const TEST: Schedule = Schedule {
     first: &[SETUP, FORMATTING, RULES],

@@ -57,7 +57,8 @@ const TOOLS: &[Tool] = &[
         name: "targets of microcontrollers and WebAssembly",
         present: targets,
         source: Source::Rustup(
-            "target add thumbv7em-none-eabihf thumbv6m-none-eabi thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf wasm32-unknown-unknown",
+            "target add thumbv7em-none-eabihf thumbv6m-none-eabi thumbv8m.main-none-eabihf \
+             riscv32imac-unknown-none-elf wasm32-unknown-unknown",
         ),
     },
     Tool {

@@ -194,7 +194,8 @@ impl Row {
             Some((what, value, limit)) => {
                 let Self { network, board, link, .. } = self;
                 Err(format!(
-                    "{what} of {network} on {board} over {link}: {value}, at most {limit} are allowed"
+                    "{what} of {network} on {board} over {link}: {value}, at most {limit} are \
+                     allowed"
                 ))
             }
         }
@@ -245,8 +246,8 @@ impl Row {
             let numbers: Vec<String> = numbers.concat().iter().map(u64::to_string).collect();
             format!("| {} | {} |\n", name(row), numbers.join(" | "))
         };
-        let mut text = "| network | client in | board | link | activations | flash | static RAM | of it workspace | stack | RAM in all | \
-             instructions: set-up | offline | online |\n"
+        let mut text = "| network | client in | board | link | activations | flash | static RAM | \
+             of it workspace | stack | RAM in all | instructions: set-up | offline | online |\n"
             .to_owned();
         text += &format!("|---|---|---|---|---{}|\n", "|--:".repeat(8));
         for row in rows {
@@ -255,7 +256,8 @@ impl Row {
                 &[&[row.flash, row.fixed, row.workspace, row.stack, row.ram()], &row.instructions],
             );
         }
-        text += "\n| network | client in | board | link | activations | sent: set-up | offline | online | received: set-up | offline | online |\n";
+        text += "\n| network | client in | board | link | activations | sent: set-up \
+             | offline | online | received: set-up | offline | online |\n";
         text += &format!("|---|---|---|---|---{}|\n", "|--:".repeat(6));
         for row in rows {
             text += &line(row, &[&row.sent, &row.received]);

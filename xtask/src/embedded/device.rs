@@ -86,8 +86,8 @@ pub(crate) fn serve(
 impl Row {
     /// The table, in Markdown.
     pub(crate) fn table(rows: &[Self]) -> String {
-        let mut text = "| server on | link | activations | flash | static RAM | of it workspace | stack | RAM in all | \
-             instructions: set-up | offline | online |\n"
+        let mut text = "| server on | link | activations | flash | static RAM | of it workspace | \
+             stack | RAM in all | instructions: set-up | offline | online |\n"
             .to_owned();
         text += &format!("|---|---|---{}|\n", "|--:".repeat(8));
         for row in rows {

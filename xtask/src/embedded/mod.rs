@@ -176,8 +176,8 @@ pub(crate) fn results() -> Result<String> {
     let (words, tables) = all()?;
     let text = format!(
         "# What the firmware takes\n\n\
-         Written by `cargo xtask results`; [README.md](README.md) says what the columns mean. Bytes,\n\
-         and instructions in QEMU.\n\n{tables}"
+         Written by `cargo xtask results`; [README.md](README.md) says what the columns mean. \
+         Bytes,\nand instructions in QEMU.\n\n{tables}"
     );
     std::fs::write(root().join("embedded-demo/RESULTS.md"), text)
         .map_err(|error| error.to_string())?;
