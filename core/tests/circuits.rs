@@ -323,7 +323,7 @@ const RELU: Neuron = Neuron {
 
 #[test]
 fn garbled_is_plain_whatever_the_lanes() {
-    let mut prg = Seed([3; 32]).stream(Domain::Mask, 0);
+    let mut prg = common::random_bits(3);
     // Random bits may be no element of Z_N: all the same, both readings run the same gates.
     let (a, b, n) = (Modulus::Bits(24), Modulus::Bits(44), Modulus::Odd(101_285_036_033));
     for (modulus_in, modulus_out) in [(a, b), (b, a), (n, n), (a, n), (n, a)] {
@@ -368,7 +368,7 @@ fn spline(parity: Parity, plus_relu: bool) -> Function {
 
 #[test]
 fn garbled_activations_are_plain_whatever_the_lanes() {
-    let mut prg = Seed([9; 32]).stream(Domain::Mask, 0);
+    let mut prg = common::random_bits(9);
     let mut functions = vec![
         Function::Clip { lo: 0, hi: 5999 },
         Function::Clip { lo: -(1 << 20), hi: 1 << 22 },
@@ -405,7 +405,7 @@ fn whole_neurons_are_their_records() {
     };
     let (total, shapes): (GateCounts, Vec<GateCounts>) =
         (totals(&circuit), shapes(&circuit).collect());
-    let inputs = random(&circuit, 3, &mut Seed([6; 32]).stream(Domain::Mask, 0));
+    let inputs = random(&circuit, 3, &mut common::random_bits(6));
     let records =
         || (0..3 * circuit.steps()).map(|record| (record, shapes[record % circuit.steps()]));
     let zero: Vec<Block> =
@@ -444,7 +444,7 @@ fn whole_neurons_are_their_records() {
 /// The largest circuits on a small stack: an overflow ends the test run.
 fn run_on_a_stack_of<const L: usize>(kib: usize) {
     let run = || {
-        let mut prg = Seed([8; 32]).stream(Domain::Mask, 0);
+        let mut prg = common::random_bits(8);
         let parties = Parties::new(1);
         let (b, n) = (Modulus::Bits(44), Modulus::Odd((1 << 44) - 17));
         for (modulus_in, modulus_out) in [(b, b), (n, n), (b, n)] {
@@ -510,7 +510,7 @@ fn every_table_bit_matters() {
 #[test]
 fn another_key_layer_or_record_gives_other_colours() {
     let parties = Parties::new(4);
-    let inputs = random(&RELU, 8, &mut Seed([5; 32]).stream(Domain::Mask, 0));
+    let inputs = random(&RELU, 8, &mut common::random_bits(5));
     let layer = parties.garble::<_, 8>(&RELU, 8, 8);
     let right = parties.evaluate::<_, 8>(&RELU, &layer.tables, &inputs, 8);
     let server: Vec<Block> = inputs
@@ -556,7 +556,7 @@ fn another_key_layer_or_record_gives_other_colours() {
 fn colours_alone_are_balanced_and_decode_opens_them() {
     let parties = Parties::new(6);
     // All neurons have the same input, so only labels differ.
-    let one = random(&RELU, 1, &mut Seed([7; 32]).stream(Domain::Mask, 0));
+    let one = random(&RELU, 1, &mut common::random_bits(7));
     let inputs = vec![one[0].clone(); 2000];
     let layer = parties.garble::<_, 8>(&RELU, 2000, 8);
     let colours = parties.evaluate::<_, 8>(&RELU, &layer.tables, &inputs, 8);

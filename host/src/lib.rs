@@ -34,6 +34,7 @@ pub mod onnx;
 pub mod pairings;
 pub mod plot;
 pub mod prefix;
+pub mod repository;
 pub mod serial;
 pub mod server;
 pub mod server_process;

@@ -96,6 +96,7 @@ fn headers_compile_as_every_standard() {
             ("clang++", &cpp, &["c++17", "c++20"]),
         ] {
             if !exists(tool) {
+                println!("skipped: {tool} is not installed");
                 continue;
             }
             compilers += 1;

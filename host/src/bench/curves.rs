@@ -112,10 +112,10 @@ pub fn channels(channels: &[u32], runs: u32) -> anyhow::Result<Curve> {
 /// # Errors
 /// As above.
 pub fn stock(stocks: &[u32], runs: u32) -> anyhow::Result<Curve> {
-    let network = networks::find("fig10").context("no such network")?;
+    let model = networks::find("fig10").context("no such network")?.model()?;
     let points = stocks.iter().map(|&stock| {
         let options = Options { stock, tables: Tables::Streamed, ..Options::default() };
-        point(stock, network.model, options, runs)
+        point(stock, &model, options, runs)
     });
     let points = points.collect::<anyhow::Result<_>>()?;
     Ok(Curve {
@@ -132,9 +132,9 @@ pub fn stock(stocks: &[u32], runs: u32) -> anyhow::Result<Curve> {
 /// # Errors
 /// As [`clients::measure`].
 pub fn at_once(counts: &[u32]) -> anyhow::Result<Curve> {
-    let network = networks::find("fig10").context("no such network")?;
+    let model = networks::find("fig10").context("no such network")?.model()?;
     let points = counts.iter().map(|&count| {
-        let m = clients::measure(network.model, Options::default(), count, &Seed([9; 32]))?;
+        let m = clients::measure(&model, Options::default(), count, &Seed([9; 32]))?;
         let sessions = |each: u64| each * u64::from(count);
         let memory = core::iter::once(m.planned).chain(m.resident).map(sessions).collect();
         Ok(Point {

@@ -184,7 +184,7 @@ fn array(path: &Path) -> anyhow::Result<npy::Array> {
 /// The bytes of a model: built in, from a file, or compiled.
 fn load(named: &Path, calibrate: Option<&Path>) -> anyhow::Result<Vec<u8>> {
     if let Some(network) = named.to_str().and_then(networks::find) {
-        return Ok(network.model.to_vec());
+        return network.model();
     }
     let bytes = std::fs::read(named)?;
     if bytes.starts_with(&model::MAGIC) {

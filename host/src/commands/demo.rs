@@ -4,6 +4,7 @@ use super::plain::Prediction;
 use super::plan::{SessionArgs, bytes};
 use crate::client::{self, Report, Settings};
 use crate::npy;
+use crate::repository::model_file;
 use crate::server_process::ServerProcess;
 use anyhow::{Context as _, ensure};
 use minionn_core::model::Model;
@@ -11,9 +12,9 @@ use minionn_core::plan::Plan;
 
 /// A network trained on handwritten digits, and held-out images with their labels; see
 /// models/README.md.
-const MODEL: &[u8] = include_bytes!("../../../models/digits_relu.minionn");
-const IMAGES: &[u8] = include_bytes!("../../../models/digits_relu.test.npy");
-const LABELS: &[u8] = include_bytes!("../../../models/digits_relu.labels.npy");
+const MODEL: &str = "digits_relu.minionn";
+const IMAGES: &str = "digits_relu.test.npy";
+const LABELS: &str = "digits_relu.labels.npy";
 
 /// Rows and columns of an image.
 const SIDE: usize = 8;
@@ -36,12 +37,13 @@ pub struct Args {
 /// # Errors
 /// If anything fails, or if a private prediction differs from the integer model.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let (images, labels) = (npy::parse(IMAGES)?, npy::parse(LABELS)?);
+    let model = model_file(MODEL)?;
+    let (images, labels) = (npy::parse(&model_file(IMAGES)?)?, npy::parse(&model_file(LABELS)?)?);
     let count = args.images.clamp(1, images.rows());
     let pixels = images.data().get(..count * SIDE * SIDE).context("too few images")?;
     let inputs =
         npy::Array::new(&[count, SIDE * SIDE], pixels.to_vec()).context("too few images")?;
-    let server = ServerProcess::start(MODEL, &["--once"])?;
+    let server = ServerProcess::start(&model, &["--once"])?;
     if !args.json {
         println!(
             "A server process ({}) holds a network, 64-32-10 with ReLU, trained on handwritten digits.",
@@ -60,7 +62,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let report = client::predict(link, plan, &settings, &inputs, || {})?;
 
     // The check looks into the model, which a real client cannot.
-    let model = Model::parse(MODEL)?;
+    let model = Model::parse(&model)?;
     let expected = super::plain::evaluate(&model, &inputs)?.predictions;
     let equal = report.predictions == expected;
     let labels: Vec<usize> = labels.data().iter().take(count).map(|&x| x as usize).collect();

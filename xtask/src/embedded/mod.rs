@@ -19,7 +19,8 @@ mod power;
 mod server;
 mod wire;
 
-use crate::shell::{cargo, root, run, target_dir};
+use crate::shell::{root, target_dir};
+use crate::steps::build_release;
 use client::{Row, Setting};
 use core::time::Duration;
 use elf::Elf;
@@ -175,8 +176,8 @@ pub(crate) fn results() -> Result<String> {
     let (words, tables) = all()?;
     let text = format!(
         "# What the firmware takes\n\n\
-         Written by `cargo xtask results`; [README.md](README.md) says what the columns mean. Bytes,\n\
-         and instructions in QEMU.\n\n{tables}"
+         Written by `cargo xtask results`; [README.md](README.md) says what the columns mean. \
+         Bytes,\nand instructions in QEMU.\n\n{tables}"
     );
     std::fs::write(root().join("embedded-demo/RESULTS.md"), text)
         .map_err(|error| error.to_string())?;
@@ -191,7 +192,7 @@ pub(crate) fn log(elf: &str, frames: &str) -> Result<String> {
 
 /// The command without the float engine of `minionn check`, which takes minutes to build.
 fn host_command() -> Result<PathBuf> {
-    run(&mut cargo("build --quiet --release --package minionn-host --no-default-features"))?;
+    build_release()?;
     Ok(target_dir().join("release/minionn"))
 }
 
@@ -207,7 +208,7 @@ fn on_ethernet(minionn: &Path, setting: &Setting<'_>, cuts: usize, losses: &[Los
     let server = Server::on_tcp(minionn, &client::model_file(setting.model, "minionn"))?;
     let wire = Wire::to_tcp(server.port()?)?;
     let wiring = Wiring::Ethernet(wire.port);
-    let row = setting.check(&setting.run(wiring)?)?;
+    let row = setting.check(minionn, &setting.run(wiring)?)?;
     server.session()?;
     let before = server.memory();
     let one = Setting { windows: 1, ..*setting };
@@ -228,7 +229,7 @@ fn on_serial(minionn: &Path, setting: &Setting<'_>) -> Result<Row> {
     let server =
         Server::on_serial(minionn, &client::model_file(setting.model, "minionn"), &terminal.name)?;
     let wiring = Wiring::Serial(wire.port);
-    let row = setting.check(&setting.run(wiring)?)?;
+    let row = setting.check(minionn, &setting.run(wiring)?)?;
     server.session()?;
     let one = Setting { windows: 1, ..*setting };
     power::survive(&one, &server, &wire, wiring, Loss::Power, row.bytes_of_one_window())?;

@@ -102,7 +102,8 @@ fn with_network(
         stock: 1,
         ..Options::default()
     };
-    let model = Model::parse(network.model)?;
+    let bytes = network.model()?;
+    let model = Model::parse(&bytes)?;
     let mut memory = Memory::new(prepared_memory(model.plan(), options.stock)?);
     let prepared = Prepared::new(model, options.stock, memory.bytes())?;
     then(&model, &prepared, options)
