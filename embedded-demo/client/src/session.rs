@@ -5,11 +5,11 @@ use crate::options::options;
 use core::ops::AddAssign;
 use minionn_core::Result;
 use minionn_core::plan::Plan;
-use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Client, NoStore, Options, Traffic};
 use platform::link::{Link, Metered};
 use platform::time::Stopwatch;
+use rand_core::TryCryptoRng;
 
 /// By comparison or by circuits.
 const OPTIONS: Options = options(cfg!(feature = "compare"));
@@ -68,17 +68,17 @@ type Session<'a, L> = Client<'a, Blocking<Metered<'a, L>>, NoStore>;
 /// Has all `windows` classified over an opened link; `each` is told every answer.
 ///
 /// # Errors
-/// Whatever ended the session. Nothing of it is used again: the next one has another seed.
+/// Whatever ended the session. Nothing of it is used again: the next one draws its own randomness.
 pub(crate) fn classify<L: Link>(
     link: &mut L,
     plan: Plan<'_>,
     memory: &mut [u8],
-    seed: Seed,
+    random: &mut impl TryCryptoRng,
     windows: &[Window],
     mut each: impl FnMut(&Window, &Answer),
 ) -> Result<Costs> {
     let engine = Stopwatch::start();
-    let mut client = connect(Metered::new(link, &engine), plan, memory, seed)?;
+    let mut client = connect(Metered::new(link, &engine), plan, memory, random)?;
     let mut mark = Phase::so_far(&engine, client.traffic());
     let mut costs = Costs { set_up: mark, ..Costs::default() };
     let mut lap = |phase: &mut Phase, traffic| {
@@ -105,9 +105,9 @@ fn connect<'a, L: Link>(
     link: Metered<'a, L>,
     plan: Plan<'a>,
     memory: &'a mut [u8],
-    seed: Seed,
+    random: &mut impl TryCryptoRng,
 ) -> Result<Session<'a, L>> {
-    run(Client::connect(Blocking(link), NoStore, plan, OPTIONS, memory, seed))
+    run(Client::connect(Blocking(link), NoStore, plan, OPTIONS, memory, random))
 }
 
 #[inline(never)]

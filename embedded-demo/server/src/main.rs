@@ -15,17 +15,17 @@ mod options;
 use core::panic::PanicInfo;
 use cortex_m_rt::entry;
 use defmt::println;
-use minionn_core::Result;
 use minionn_core::model::Model;
-use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Event, Options, Prepared, Server};
+use minionn_core::{Error, Result};
 use model::{MODEL, WORKSPACE};
 use options::options;
 use platform::board::{self, Board};
 use platform::link::{Link, Metered};
 use platform::memory;
 use platform::time::Stopwatch;
+use rand_core::TryCryptoRng;
 use static_cell::ConstStaticCell;
 
 /// What this server offers: a client that asks for anything else is refused.
@@ -70,16 +70,24 @@ fn serve(board: &mut Board) -> Option<()> {
     let wanted = platform::argument("sessions");
     let (mut costs, mut predictions, mut sessions) = (Costs::default(), 0, 0);
     while wanted.is_none_or(|wanted| sessions < wanted) {
-        let Some(seed) = board.seed() else { return failed("there is no fresh seed") };
         if let Err(fault) = link.open() {
             println!("no connection: {}", fault);
             continue;
         }
-        match session(&mut link, &prepared, &mut memory.0, seed, &mut costs, &mut predictions) {
+        match session(
+            &mut link,
+            &prepared,
+            &mut memory.0,
+            board.random(),
+            &mut costs,
+            &mut predictions,
+        ) {
             Ok(()) => {
                 sessions += 1;
                 println!("session in order");
             }
+            // It stays failed, so no further session can begin.
+            Err(Error::Random) => return failed("the source of randomness failed"),
             Err(error) => println!("session broken: error {=u16}", error.code()),
         }
         link.close();
@@ -92,13 +100,13 @@ fn session(
     link: &mut impl Link,
     prepared: &Prepared<'_>,
     memory: &mut [u8],
-    seed: Seed,
+    random: &mut impl TryCryptoRng,
     costs: &mut Costs,
     predictions: &mut u32,
 ) -> Result<()> {
     let engine = Stopwatch::start();
     let link = Metered::new(link, &engine);
-    let mut server = run(Server::accept(Blocking(link), prepared, OPTIONS, memory, seed))?;
+    let mut server = run(Server::accept(Blocking(link), prepared, OPTIONS, memory, random))?;
     let mut mark = engine.read();
     costs.set_up += mark;
     let mut lap = |sum: &mut u64| {
