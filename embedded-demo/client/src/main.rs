@@ -45,7 +45,7 @@ fn main() -> ! {
 
 /// Everything, up to the verdict; `None` if something was wrong, and was said.
 fn run(board: &mut Board) -> Option<()> {
-    let Ok(plan) = Plan::parse(PLAN) else { return failed("the plan is damaged") };
+    let Some(plan) = plan() else { return failed("the plan is damaged") };
     println!("{=str} on {=str} over {=str}", plan.name(), board::NAME, link::NAME);
     if platform::SEEDED_BY_HOST {
         println!(
@@ -69,11 +69,17 @@ fn run(board: &mut Board) -> Option<()> {
                 return report(&costs, windows.len() as u32, right);
             }
             // It stays failed, so no further session can begin.
-            Err(Error::Random) => return failed("the source of randomness failed"),
+            Err(Error::Random) => return failed("no randomness"),
             Err(error) => println!("session broken: error {=u16}", error.code()),
         }
     }
     failed("no session came to its end")
+}
+
+/// The plan, checked. Not inlined: what the check needs of the stack, a session has again.
+#[inline(never)]
+fn plan() -> Option<Plan<'static>> {
+    Plan::parse(PLAN).ok()
 }
 
 /// Whether an answer is the integer model's, bit for bit.

@@ -78,7 +78,9 @@ pub(crate) fn classify<L: Link>(
     mut each: impl FnMut(&Window, &Answer),
 ) -> Result<Costs> {
     let engine = Stopwatch::start();
-    let mut client = connect(Metered::new(link, &engine), plan, memory, random)?;
+    // Borrowed where it is: moved out of the result, it would stand on the stack twice.
+    let mut session = connect(Metered::new(link, &engine), plan, memory, random);
+    let client = session.as_mut().map_err(|error| *error)?;
     let mut mark = Phase::so_far(&engine, client.traffic());
     let mut costs = Costs { set_up: mark, ..Costs::default() };
     let mut lap = |phase: &mut Phase, traffic| {
@@ -88,9 +90,9 @@ pub(crate) fn classify<L: Link>(
     };
     let mut answer = Answer { largest: 0, outputs: [0; OUTPUTS] };
     for window in windows {
-        prepare(&mut client)?;
+        prepare(client)?;
         lap(&mut costs.offline, client.traffic());
-        predict(&mut client, window, &mut answer)?;
+        predict(client, window, &mut answer)?;
         lap(&mut costs.online, client.traffic());
         each(window, &answer);
     }

@@ -37,6 +37,9 @@ struct Workspace([u8; WORKSPACE]);
 
 static MEMORY: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace([0; WORKSPACE]));
 
+/// A session over a metered link.
+type Session<'a, L> = Server<'a, Blocking<Metered<'a, L>>>;
+
 /// Instructions of the engine in all sessions.
 #[derive(Default)]
 struct Costs {
@@ -87,7 +90,7 @@ fn serve(board: &mut Board) -> Option<()> {
                 println!("session in order");
             }
             // It stays failed, so no further session can begin.
-            Err(Error::Random) => return failed("the source of randomness failed"),
+            Err(Error::Random) => return failed("no randomness"),
             Err(error) => println!("session broken: error {=u16}", error.code()),
         }
         link.close();
@@ -105,8 +108,9 @@ fn session(
     predictions: &mut u32,
 ) -> Result<()> {
     let engine = Stopwatch::start();
-    let link = Metered::new(link, &engine);
-    let mut server = run(Server::accept(Blocking(link), prepared, OPTIONS, memory, random))?;
+    // Borrowed where it is: moved out of the result, it would stand on the stack twice.
+    let mut session = accept(Metered::new(link, &engine), prepared, memory, random);
+    let server = session.as_mut().map_err(|error| *error)?;
     let mut mark = engine.read();
     costs.set_up += mark;
     let mut lap = |sum: &mut u64| {
@@ -115,7 +119,7 @@ fn session(
         mark = now;
     };
     loop {
-        match run(server.serve())? {
+        match request(server)? {
             Event::Prepared => lap(&mut costs.offline),
             Event::Predicted => {
                 lap(&mut costs.online);
@@ -125,6 +129,23 @@ fn session(
             _ => {}
         }
     }
+}
+
+// Not inlined: so the stack holds the future of one phase at a time.
+
+#[inline(never)]
+fn accept<'a, L: Link>(
+    link: Metered<'a, L>,
+    prepared: &'a Prepared<'a>,
+    memory: &'a mut [u8],
+    random: &mut impl TryCryptoRng,
+) -> Result<Session<'a, L>> {
+    run(Server::accept(Blocking(link), prepared, OPTIONS, memory, random))
+}
+
+#[inline(never)]
+fn request<L: Link>(server: &mut Session<'_, L>) -> Result<Event> {
+    run(server.serve())
 }
 
 /// Says what the sessions took. `None` if the stack was too small.
