@@ -45,7 +45,7 @@ impl Seed {
     ///
     /// # Errors
     /// [`Error::Random`].
-    #[inline(never)]
+    #[inline(never)] // once in a session: small rather than fast
     pub fn draw<R: TryCryptoRng + ?Sized>(random: &mut R) -> Result<Self> {
         let mut seed = Self([0; 32]);
         random.try_fill_bytes(&mut seed.0).map_err(|_| Error::Random)?;
