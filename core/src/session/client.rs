@@ -115,7 +115,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     ) -> Result<Self> {
         options.check()?;
         let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
-        Self::with_state(io, store, plan, options, regions, Seed::draw(random)?).await
+        Self::with_state(io, store, plan, options, regions, &Seed::draw(random)?).await
     }
 
     /// Handshake only: goes on with a pairing that [`Client::export`] wrote. Otherwise as
@@ -139,7 +139,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         options.check()?;
         let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
         pairing.load(Party::Client, &options, regions.pairing_state, &mut [])?;
-        Self::with_state(io, store, plan, options, regions, Seed::draw(random)?).await
+        Self::with_state(io, store, plan, options, regions, &Seed::draw(random)?).await
     }
 
     /// As [`Client::open`], with the pairing_state in the session.
@@ -149,7 +149,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         plan: Plan<'a>,
         options: Options,
         regions: ClientRegions<'a, 'a>,
-        seed: Seed,
+        seed: &Seed,
     ) -> Result<Self> {
         let ClientRegions { leaves, pairing_state, scratch } = regions;
         let pairing_state = PairingState(pairing_state);
@@ -165,11 +165,11 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         plan: Plan<'a>,
         options: Options,
         regions: ClientRegions<'a, '_>,
-        seed: Seed,
+        seed: &Seed,
     ) -> Result<Self> {
         let ClientRegions { leaves, pairing_state, scratch: memory } = regions;
         let mut ch = Channel::new(io);
-        let mut secrets = Secrets::new(&seed);
+        let mut secrets = Secrets::new(seed);
         match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, pairing_state)
             .await
         {

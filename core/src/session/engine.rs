@@ -380,8 +380,9 @@ async fn client_life(
     let mut client = {
         let mut pairing_state = shared.pairing_state.borrow_mut();
         let regions = ClientRegions { leaves, pairing_state: &mut pairing_state, scratch };
-        Client::open(Pipe(shared), SliceStore::new(tables), plan, options, regions, seed).await?
+        Client::open(Pipe(shared), SliceStore::new(tables), plan, options, regions, &seed).await?
     };
+    drop(seed);
     loop {
         shared.traffic.set(client.traffic());
         let command = shared.next_command().await;
@@ -690,8 +691,9 @@ async fn server_life(
     let mut server = {
         let mut pairing_state = shared.pairing_state.borrow_mut();
         let regions = ServerRegions { leaves, pairing_state: &mut pairing_state, key, scratch };
-        Server::open(Pipe(shared), prepared, options, regions, seed).await?
+        Server::open(Pipe(shared), prepared, options, regions, &seed).await?
     };
+    drop(seed);
     shared.key.set(server.key());
     loop {
         shared.traffic.set(server.traffic());

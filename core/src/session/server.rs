@@ -93,7 +93,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         random: &mut (impl TryCryptoRng + ?Sized),
     ) -> Result<Self> {
         let regions = Self::regions(prepared, &options, memory)?;
-        Self::with_state(io, prepared, options, regions, Seed::draw(random)?).await
+        Self::with_state(io, prepared, options, regions, &Seed::draw(random)?).await
     }
 
     /// Handshake only: goes on with a pairing that [`Server::export`] wrote, whose [`Pairing::id`]
@@ -113,7 +113,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     ) -> Result<Self> {
         let regions = Self::regions(prepared, &options, memory)?;
         pairing.load(Party::Server, &options, regions.pairing_state, regions.key)?;
-        Self::with_state(io, prepared, options, regions, Seed::draw(random)?).await
+        Self::with_state(io, prepared, options, regions, &Seed::draw(random)?).await
     }
 
     /// Its memory, once it is clear that the options are those of the prepared model.
@@ -140,7 +140,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         prepared: &'a Prepared<'a>,
         options: Options,
         regions: ServerRegions<'a, 'a>,
-        seed: Seed,
+        seed: &Seed,
     ) -> Result<Self> {
         let ServerRegions { leaves, pairing_state, key, scratch } = regions;
         let pairing_state = PairingState(pairing_state);
@@ -155,12 +155,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         prepared: &'a Prepared<'a>,
         options: Options,
         regions: ServerRegions<'a, '_>,
-        seed: Seed,
+        seed: &Seed,
     ) -> Result<Self> {
         let ServerRegions { leaves, pairing_state, key, scratch: memory } = regions;
         let mut ch = Channel::new(io);
         let plan = prepared.model().plan();
-        let secrets = Secrets::new(&seed);
+        let secrets = Secrets::new(seed);
         match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, memory, pairing_state)
             .await
         {

@@ -4,8 +4,9 @@
 use super::register::Register;
 use crate::link::Fault;
 use crate::link::serial::Port;
-use crate::semihosting::Seeds;
-use minionn_core::rng::Seed;
+use crate::random::Random;
+use crate::semihosting::Host;
+use rand_core::TryCryptoRng;
 
 /// As in the table of results.
 pub const NAME: &str = "mps2-an386";
@@ -47,7 +48,7 @@ pub fn ticks() -> u32 {
 /// The board, once started.
 pub struct Board {
     /// QEMU has no random number generator.
-    seeds: Seeds,
+    random: Random<Host>,
 }
 
 impl Board {
@@ -59,7 +60,7 @@ impl Board {
         timer::CONTROL.write(timer::ENABLE);
         uart::DIVISOR.write(TICKS_PER_SECOND / BAUD);
         uart::CONTROL.write(uart::SEND_AND_RECEIVE);
-        Self { seeds: Seeds::from_host() }
+        Self { random: Host::random() }
     }
 
     /// The port.
@@ -68,10 +69,9 @@ impl Board {
         Uart(())
     }
 
-    /// A seed for one session, made from the host's.
-    #[must_use]
-    pub fn seed(&mut self) -> Option<Seed> {
-        self.seeds.fresh()
+    /// Randomness, made from the host's seed.
+    pub const fn random(&mut self) -> &mut (impl TryCryptoRng + use<>) {
+        &mut self.random
     }
 }
 
