@@ -12,7 +12,7 @@ thread_local! {
 /// The beginning of a generator that is `own` to it; another one for each [`VARIABLE`]. It is
 /// printed, so that a failure shows what repeats it.
 pub(crate) fn seed(own: u64) -> u64 {
-    let chosen = std::env::var(VARIABLE).map_or(0, |text| {
+    let chosen = std::env::var(VARIABLE).map_or(0_u64, |text| {
         text.parse().unwrap_or_else(|_| panic!("{VARIABLE}={text} is no number of 64 bits"))
     });
     if !SHOWN.replace(true) {
