@@ -7,6 +7,7 @@
     reason = "tests: a failure is a panic"
 )]
 
+use crate::common;
 use minionn_core::Error;
 use minionn_core::block::Block;
 use minionn_core::garble::{

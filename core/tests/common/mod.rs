@@ -14,7 +14,7 @@ use minionn_core::plan::{
     Convolution, Function, Header, MAX_PIECES, Node, Op, Parity, PiecewiseLinear, Plan,
     Quantisation, View,
 };
-use minionn_core::rng::{KnownSeed, Seed};
+use minionn_core::rng::{Domain, KnownSeed, Prg, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{
     Client, Event, Options, Prepared, Server, SliceStore, Traffic, client_memory, prepared_memory,
