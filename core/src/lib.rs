@@ -26,11 +26,6 @@
 //! | [`error`], [`attack`], [`params`] | errors, switches of the attack tests, parameters |
 #![no_std]
 #![deny(unsafe_code)]
-// Without comparisons, what serves them alone is left to the linker.
-#![cfg_attr(
-    not(feature = "compare"),
-    allow(dead_code, unused_imports, unused_mut, unused_variables)
-)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(test)]

@@ -106,8 +106,12 @@ pub(crate) fn wipe<T: Pod>(values: &mut [T]) {
 }
 
 /// Wipes the first `n` bytes.
-pub(crate) fn wipe_first(n: usize, bytes: &mut [u8]) {
-    wipe(bytes.get_mut(..n).unwrap_or_default());
+///
+/// # Errors
+/// [`Error::Internal`] if there are not that many: what was to be wiped lies elsewhere.
+pub(crate) fn wipe_first(n: usize, bytes: &mut [u8]) -> Result<()> {
+    wipe(bytes.get_mut(..n).ok_or(Error::Internal)?);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -150,7 +154,11 @@ mod tests {
         }
         let mut blocks = [u128::MAX; 3];
         wipe(&mut blocks[1..]);
-        wipe_first(9, bytemuck::cast_slice_mut(&mut blocks[..1]));
+        wipe_first(9, bytemuck::cast_slice_mut(&mut blocks[..1])).unwrap();
         assert_eq!(blocks, [u128::MAX << 72, 0, 0]);
+        assert_eq!(
+            wipe_first(17, bytemuck::cast_slice_mut(&mut blocks[..1])),
+            Err(Error::Internal)
+        );
     }
 }

@@ -376,36 +376,42 @@ impl OtActivation {
     }
 
     /// A party's share of a result by its number, as a tournament takes it.
-    fn ranked(&self, number: usize, server: bool, result: impl Fn(usize) -> u64) -> u64 {
-        match self.ranks {
+    fn ranked(
+        &self,
+        number: usize,
+        server: bool,
+        result: impl Fn(usize) -> Option<u64>,
+    ) -> Option<u64> {
+        let result = result(number)?;
+        Some(match self.ranks {
             Some(Ranks { bits, .. }) if number < self.inputs => {
                 let behind = if server { self.inputs - 1 - number } else { 0 };
-                (result(number) << bits).wrapping_add(behind as u64)
+                (result << bits).wrapping_add(behind as u64)
             }
-            _ => result(number),
-        }
+            _ => result,
+        })
     }
 
     /// A party's share of what element `e` of a stage compares, and of what its result is added to,
     /// or taken from. `tensor`: its shares of the operation's input; `result`: of results of
-    /// elements before, by number. The server has all that is public.
+    /// elements before, by number. The server has all that is public. `None` if one of them is
+    /// missing.
     pub(crate) fn shares(
         &self,
         stage: &Stage,
         e: usize,
         server: bool,
-        tensor: impl Fn(usize) -> u64,
-        result: impl Fn(usize) -> u64,
-    ) -> [u64; 2] {
+        tensor: impl Fn(usize) -> Option<u64>,
+        result: impl Fn(usize) -> Option<u64>,
+    ) -> Option<[u64; 2]> {
         let ring = stage.protocol.argument();
-        match stage.input {
+        Some(match stage.input {
             Input::Curve(part) => {
-                let [argument, base] = self.curve.map_or([0; 2], |curve| {
-                    curve.shares(part, (e, self.inputs), server, tensor, result)
-                });
+                let [argument, base] =
+                    self.curve?.shares(part, (e, self.inputs), server, tensor, result)?;
                 [ring.reduce(argument), base]
             }
-            Input::Tensor => [ring.reduce(tensor(e)), 0],
+            Input::Tensor => [ring.reduce(tensor(e)?), 0],
             Input::Pair(round) => {
                 let pairs = self.left(round - 1) / 2;
                 let [a, b] = [1, 0].map(|i| {
@@ -415,22 +421,23 @@ impl OtActivation {
                         &result,
                     )
                 });
+                let (a, b) = (a?, b?);
                 [ring.reduce(a.wrapping_sub(b)), b]
             }
             Input::Product(multiplier) => {
-                [ring.reduce(result(self.inputs + e).wrapping_mul(multiplier.into())), 0]
+                [ring.reduce(result(self.inputs + e)?.wrapping_mul(multiplier.into())), 0]
             }
             Input::Larger => {
-                let [a, b] = [0, 2].map(|stage| result(stage * self.inputs + e));
+                let (a, b) = (result(e)?, result(2 * self.inputs + e)?);
                 [ring.reduce(a.wrapping_sub(b)), b]
             }
             Input::Smaller => {
-                let [a, b] = [0, 2].map(|stage| result(stage * self.inputs + e));
+                let (a, b) = (result(e)?, result(2 * self.inputs + e)?);
                 [ring.reduce(a.wrapping_sub(b)), a]
             }
             Input::Floor(lo) => {
                 let own = if server { lo as u64 } else { 0 };
-                [ring.reduce(result(self.place(self.tournament(), e, 0)).wrapping_sub(own)), own]
+                [ring.reduce(result(self.place(self.tournament(), e, 0))?.wrapping_sub(own)), own]
             }
             Input::Bound(hi) => {
                 let own = if server { hi as u64 } else { 0 };
@@ -440,9 +447,9 @@ impl OtActivation {
                 } else {
                     self.place(self.tournament(), e, 0)
                 };
-                [ring.reduce(own.wrapping_sub(result(place))), own]
+                [ring.reduce(own.wrapping_sub(result(place)?)), own]
             }
-        }
+        })
     }
 }
 

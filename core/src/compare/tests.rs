@@ -245,13 +245,12 @@ fn through(op: &Op, compared: &OtActivation, y: i64, random: &mut Prg) {
     for stage in compared.stages() {
         assert_eq!((stage.len, stage.first), (1, results.len()));
         let [client, server] = [0, 1].map(|party| {
-            compared.shares(
-                &stage,
-                0,
-                party == 1,
-                |_| tensor[party],
-                |i| results.get(i).unwrap()[party],
-            )
+            let result = |i: usize| results.get(i).map(|shares| shares[party]);
+            let shares =
+                |tensor: Option<u64>| compared.shares(&stage, 0, party == 1, |_| tensor, result);
+            // Without its input there are no shares of a stage that needs it.
+            assert!(stage.first > 0 || shares(None).is_none());
+            shares(Some(tensor[party])).unwrap()
         });
         let r = stage.protocol.reduce(random.next_u64());
         let got =

@@ -37,6 +37,11 @@ impl<'m, T> OpSlices<'m, T> {
         }
     }
 
+    /// All operations', whether taken or not.
+    pub(crate) fn all(self) -> &'m mut [T] {
+        self.all
+    }
+
     /// The next operation's.
     pub(crate) fn take(&mut self, len: usize) -> Result<&mut [T]> {
         let from = self.next;
@@ -61,7 +66,15 @@ pub(crate) struct ClientOpMaterial<'m> {
     pub(crate) elements: &'m mut [client::Element],
 }
 
-impl ClientMaterial<'_> {
+impl<'m> ClientMaterial<'m> {
+    /// A whole stock's.
+    pub(crate) const fn stock(
+        labels: &'m mut [Block],
+        elements: &'m mut [client::Element],
+    ) -> Self {
+        Self { labels: OpSlices::stock(labels), elements: OpSlices::stock(elements) }
+    }
+
     /// The next operation's.
     pub(crate) fn take(&mut self, op: &OpContext<'_>) -> Result<ClientOpMaterial<'_>> {
         let Amounts { labels, elements, .. } = op.amounts();
@@ -91,7 +104,22 @@ pub(crate) struct ServerOpMaterial<'m> {
     pub(crate) elements: &'m mut [server::Element],
 }
 
-impl ServerMaterial<'_> {
+impl<'m> ServerMaterial<'m> {
+    /// A whole stock's.
+    pub(crate) const fn stock(
+        labels: &'m mut [Block],
+        decode: &'m mut [u64],
+        products: &'m mut [[u64; 2]],
+        elements: &'m mut [server::Element],
+    ) -> Self {
+        Self {
+            labels: OpSlices::stock(labels),
+            decode: OpSlices::stock(decode),
+            products: OpSlices::stock(products),
+            elements: OpSlices::stock(elements),
+        }
+    }
+
     /// The next operation's.
     pub(crate) fn take(&mut self, op: &OpContext<'_>) -> Result<ServerOpMaterial<'_>> {
         let amounts = op.amounts();

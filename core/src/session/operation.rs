@@ -1,14 +1,15 @@
 //! One walk over a plan's operations, the same for both parties and all phases: which protocol
 //! computes an operation is decided here, once for each.
 
-use super::Options;
 use super::keys::op_instance;
+use super::{Options, Tables};
 use crate::choice::OpProtocol;
 use crate::hash::Tmmo;
 use crate::ot::GROUP;
 use crate::plan::circuit::NonlinearCost;
 use crate::plan::{Op, Plan, Step};
 use crate::ring::Modulus;
+use core::ops::Range;
 
 /// What both parties know of the current stock.
 #[derive(Clone, Copy)]
@@ -21,6 +22,14 @@ pub(crate) struct Context<'s> {
 }
 
 impl<'s> Context<'s> {
+    /// The places of the predictions whose material is prepared offline.
+    pub(crate) fn stored(&self) -> Range<usize> {
+        match self.options.tables {
+            Tables::Stored => 0..self.options.stock as usize,
+            Tables::Streamed => 0..0,
+        }
+    }
+
     /// The operations of one prediction in order. `index`: its place in the stock.
     pub(crate) fn operations(self, index: usize) -> impl Iterator<Item = OpContext<'s>> {
         let prediction = self.stock * u64::from(self.options.stock) + index as u64;
@@ -30,7 +39,6 @@ impl<'s> Context<'s> {
 
 /// One operation of one prediction.
 pub(crate) struct OpContext<'s> {
-    pub(crate) plan: &'s Plan<'s>,
     pub(crate) options: &'s Options,
     pub(crate) hash: &'s Tmmo,
     /// The operation in its place.
@@ -46,11 +54,11 @@ pub(crate) struct OpContext<'s> {
 
 impl<'s> OpContext<'s> {
     fn new(context: Context<'s>, step: Step, prediction: u64, index: usize) -> Self {
-        let Context { plan, options, hash, .. } = context;
+        let Context { options, hash, .. } = context;
         let protocol = OpProtocol::of(&step.op, options);
         let counts = costs(&step.op, &protocol);
         let instance = op_instance(prediction, step.number);
-        Self { plan, options, hash, step, protocol, counts, instance, index }
+        Self { options, hash, step, protocol, counts, instance, index }
     }
 
     /// What it uses up of the material that was prepared.
