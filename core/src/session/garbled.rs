@@ -11,7 +11,9 @@ use super::store::Store;
 use crate::block::Block;
 use crate::cost::labels_bytes;
 use crate::error::{Error, Result};
-use crate::garble::{Circuit, Evaluator, Garbler, GateCounts, count, shapes};
+use crate::garble::{
+    Circuit, EvaluateBuffers, Evaluator, GarbleBuffers, Garbler, GateCounts, count, shapes,
+};
 use crate::memory::Space;
 use crate::plan::circuit::{LABEL_BYTES, NonlinearCost, OpCircuit};
 use crate::target::{LANES, TargetProfile};
@@ -211,16 +213,8 @@ async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
             if part.tables {
                 let decode = own.decode.get_mut(first..first + lanes).ok_or(Error::Internal)?;
                 let steps = step..step + cut.steps;
-                garbler.garble_steps::<C, L>(
-                    circuit,
-                    &mut state,
-                    steps,
-                    first as u64,
-                    lanes,
-                    zero,
-                    tables,
-                    decode,
-                )?;
+                let buffers = GarbleBuffers { client_zero: zero, tables, decode };
+                garbler.garble::<C, L>(circuit, &mut state, steps, neurons, buffers)?;
             }
             let Some(shares) = part.shares else {
                 phase.ch.put(tables).await?;
@@ -238,7 +232,7 @@ async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
                     let element = NonlinearCost::element(&op.step.op, neuron, step);
                     let share = *shares.get(element).ok_or(Error::Internal)?;
                     let number = (neuron * counts.steps + step) as u64;
-                    garbler.active_labels(number, 0, share, bits, labels);
+                    garbler.active_labels(number, 0, share, labels)?;
                     put_blocks(phase.ch, labels).await?;
                 }
             }
@@ -356,17 +350,10 @@ async fn evaluate<IO: Read + Write, S: Store, C: Circuit, const L: usize>(
             }
             let colours = scratch.words.get_mut(first..first + lanes).ok_or(Error::Internal)?;
             let steps = step..step + cut.steps;
-            evaluator.evaluate_steps::<C, L>(
-                circuit,
-                &mut state,
-                steps,
-                first as u64,
-                lanes,
-                tables,
-                server,
-                client,
-                colours,
-            )?;
+            let neurons = first as u64..(first + lanes) as u64;
+            let buffers =
+                EvaluateBuffers { tables, server_labels: server, client_labels: client, colours };
+            evaluator.evaluate::<C, L>(circuit, &mut state, steps, neurons, buffers)?;
         }
     }
     Ok(())
