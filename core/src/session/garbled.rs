@@ -213,6 +213,7 @@ async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
             if part.tables {
                 let decode = own.decode.get_mut(first..first + lanes).ok_or(Error::Internal)?;
                 let steps = step..step + cut.steps;
+                let neurons = first as u64..(first + lanes) as u64;
                 let buffers = GarbleBuffers { client_zero: zero, tables, decode };
                 garbler.garble::<C, L>(circuit, &mut state, steps, neurons, buffers)?;
             }

@@ -15,7 +15,7 @@ pub(crate) fn server_local<'m>(
     op.step.compute(tensors)?;
     if op.step.op.has_parameters() {
         let (_, y) = op.step.split(tensors)?;
-        layers.next().ok_or(Error::Internal)?.add_biases(y);
+        layers.next().ok_or(Error::Internal)?.add_biases(y)?;
     }
     Ok(())
 }
@@ -30,7 +30,7 @@ pub(crate) fn server_linear<'m>(
     let (ring, len) = (op.ring_out(), op.outputs());
     let masks = masks.get(op.index * len..(op.index + 1) * len).ok_or(Error::Internal)?;
     let (x, y) = op.step.split(tensors)?;
-    layers.next().ok_or(Error::Internal)?.apply(x, y);
+    layers.next().ok_or(Error::Internal)?.apply(x, y)?;
     // Both have `len` elements.
     for (y, &u) in y.iter_mut().zip(masks) {
         *y = ring.add(*y, u);

@@ -155,7 +155,8 @@ pub(crate) fn transformed_weights(
     out.fill(0);
     for (index, at) in tile.weights(group, chunk) {
         let slot = out.get_mut(at).ok_or(Error::Internal)?;
-        *slot = limb.to_montgomery(layer.weight(index) as i32);
+        let weight = layer.weight(index).ok_or(Error::Internal)?;
+        *slot = limb.to_montgomery(weight as i32);
     }
     if tile.is_scalar() {
         let (w, rest) = out.split_first_mut().ok_or(Error::Internal)?;

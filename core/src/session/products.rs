@@ -54,7 +54,7 @@ pub(crate) async fn server_tables<IO: Read + Write>(
         for (&c, i) in corrections.iter().zip(0..) {
             packer.push(c, correction_width(ring, i));
         }
-        packer.finish();
+        packer.finish()?;
         phase.ch.put(bytes).await?;
     }
     Ok(())

@@ -219,8 +219,7 @@ async fn receive_few<IO: Read + Write>(
         }
         sums.fill(0);
         ch.get_groups(N, tile.c1_bits(), |first, c1| {
-            decrypt::add_products(unfolded, tile.c1_bits(), first, c1, places, sums);
-            Ok(())
+            decrypt::add_products(unfolded, tile.c1_bits(), first, c1, places, sums)
         })
         .await?;
         let mut sums = sums.iter();
