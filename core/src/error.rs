@@ -160,7 +160,8 @@ impl Error {
             101 => "the peer closed the connection early",
             102 => "the peer sent a message that was not due: do both sides run the same version?",
             103 => {
-                "the peer sent a message of the wrong length: do both sides use the same plan and options?"
+                "the peer sent a message of the wrong length: do both sides use the same plan and \
+                 options?"
             }
             104 => "a message arrived damaged: check the link",
             105 => "the peer speaks another protocol version: update the older side",

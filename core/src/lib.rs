@@ -22,7 +22,7 @@
 //! | [`hash`], [`rng`] | the tweakable hash, seeds and streams |
 //! | [`backend`] | what depends on the machine: the only place for `unsafe` |
 //! | [`memory`], [`workers`] | the caller's memory and threads |
-//! | [`block`], `convolution`, `prime`, [`target`] | plain values: labels, shapes, one prime, sizes |
+//! | [`block`], `convolution`, `prime`, [`target`] | plain values: labels, shapes, a prime, sizes |
 //! | [`error`], [`attack`], [`params`] | errors, switches of the attack tests, parameters |
 #![no_std]
 #![deny(unsafe_code)]

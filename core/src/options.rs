@@ -21,8 +21,8 @@ pub enum Activations {
     /// By garbled circuits: one round trip, most bytes.
     Garbled,
     /// By comparison with OTs (`crate::compare`) where there is one for the function and it saves
-    /// bytes: at least `2^log2_bytes_per_round` for each further round trip. So `log2_bytes_per_round` is the logarithm of
-    /// what the link carries in one round trip's time.
+    /// bytes: at least `2^log2_bytes_per_round` for each further round trip. So
+    /// `log2_bytes_per_round` is the logarithm of what the link carries in one round trip's time.
     Compared {
         /// At most [`MAX_LOG2_BYTES_PER_ROUND`]; 0: whatever saves a byte.
         log2_bytes_per_round: u8,

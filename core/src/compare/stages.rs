@@ -112,8 +112,8 @@ impl OtActivation {
             }
             Function::PiecewiseLinear(_) => return Self::curve(op),
         };
-        // Results have `bits` bits, with a sign if there is one; a bound beyond them is none, or all
-        // that is left.
+        // Results have `bits` bits, with a sign if there is one; a bound beyond them is none, or
+        // all that is left.
         let bits = ring_in.checked_sub(shift).filter(|&bits| bits >= 2)?;
         let (least, most) = (-1 << (bits - 1), (1 << (bits - 1)) - 1);
         if lo.is_some_and(|lo| lo > most) || hi.is_some_and(|hi| hi < least) {
@@ -467,8 +467,8 @@ impl Stage {
         self.last
     }
 
-    /// The result of an element from that of the protocol, or the reverse: shares in the ring of the
-    /// result.
+    /// The result of an element from that of the protocol, or the reverse: shares in the ring of
+    /// the result.
     pub(crate) fn combine(&self, base: u64, share: u64) -> u64 {
         let ring = self.protocol.result();
         ring.reduce(if self.is_taken() {

@@ -17,8 +17,9 @@ pub trait Circuit {
     /// Instance number `step`, of at most 64 output bits.
     fn step<G: Gates>(&self, gates: &mut G, state: &mut Self::State<G::Wire>, step: usize);
 
-    /// Whether all parameters are in their ranges: rings of at most [`crate::params::MAX_RING_BITS`] bits,
-    /// `N` odd and at least 3, and 1 to [`super::circuits::MAX_INPUTS`] values to compare.
+    /// Whether all parameters are in their ranges: rings of at most
+    /// [`crate::params::MAX_RING_BITS`] bits, `N` odd and at least 3, and 1 to
+    /// [`super::circuits::MAX_INPUTS`] values to compare.
     ///
     /// # Errors
     /// [`Error::Internal`] if not: a plan is checked long before.

@@ -10,8 +10,8 @@ pub fn shapes<T: Circuit>(circuit: &T) -> impl Iterator<Item = GateCounts> + '_ 
     (0..circuit.steps()).map(move |step| count::<_, 1>(circuit, &mut state, step))
 }
 
-/// The shape of instance `step`; empty if there is no such step. Takes time linear in `step`: to see
-/// all, use [`shapes`].
+/// The shape of instance `step`; empty if there is no such step. Takes time linear in `step`: to
+/// see all, use [`shapes`].
 #[must_use]
 pub fn shape<T: Circuit>(circuit: &T, step: usize) -> GateCounts {
     shapes(circuit).nth(step).unwrap_or_default()

@@ -120,8 +120,8 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// What instance `step` holds: an evaluation without tables, labels and hashes. A reading of its own
-/// would be every circuit a second time in a client's flash.
+/// What instance `step` holds: an evaluation without tables, labels and hashes. A reading of its
+/// own would be every circuit a second time in a client's flash.
 pub(crate) fn count<C: Circuit, const L: usize>(
     circuit: &C,
     state: &mut C::State<Labels<L>>,

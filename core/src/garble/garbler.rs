@@ -147,8 +147,8 @@ impl<'a> Garbler<'a> {
         Ok(())
     }
 
-    /// What the secret function takes to the zero label of a server input: layer (64 bits), instance
-    /// (48) and input (16).
+    /// What the secret function takes to the zero label of a server input: layer (64 bits),
+    /// instance (48) and input (16).
     #[inline]
     fn server_input_name(&self, instance: u64, input: usize) -> Block {
         debug_assert!(instance < 1 << 48 && input < 1 << 16);

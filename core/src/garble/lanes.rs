@@ -25,8 +25,8 @@ pub(super) fn instance_keys<const L: usize>(
     keys
 }
 
-/// Which labels, rows and outputs come next in the slices handed in, and which gate of the instance;
-/// the same for every lane.
+/// Which labels, rows and outputs come next in the slices handed in, and which gate of the
+/// instance; the same for every lane.
 #[derive(Default)]
 pub(super) struct Cursor {
     pub(super) server_input: usize,

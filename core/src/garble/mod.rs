@@ -11,8 +11,8 @@
 //! `layer` must never repeat under one session key and Δ: it names the prediction, too.
 //!
 //! On the wire an instance is `32 · ands` bytes: for every AND, in the circuit's order, T_G then
-//! T_E, 16 bytes each, little-endian. Instances follow each other neuron by neuron, so how many neurons
-//! (*lanes*) a party works on at once is its own affair.
+//! T_E, 16 bytes each, little-endian. Instances follow each other neuron by neuron, so how many
+//! neurons (*lanes*) a party works on at once is its own affair.
 
 mod activation;
 mod arithmetic;

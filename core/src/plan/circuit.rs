@@ -1,7 +1,7 @@
 //! The circuit of an operation without weights, and what it costs one prediction: OTs, tables,
 //! labels.
 
-use super::Op;
+use super::op::Op;
 use crate::block::Block;
 use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, GateCounts, Max, Neuron, shapes};
 use crate::ot::{self, GROUP, Repetition};
@@ -18,7 +18,8 @@ pub const DECODE_BYTES: u64 = 8;
 pub enum OpCircuit {
     /// One copy for each element; its outputs go to the server.
     Neuron(Neuron),
-    /// One copy for each window, one instance for each of its elements; its outputs go to the server.
+    /// One copy for each window, one instance for each of its elements; its outputs go to the
+    /// server.
     Max(Max),
     /// One copy, one instance for each element; its outputs go to the client.
     Argmax(Argmax),

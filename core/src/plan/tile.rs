@@ -10,8 +10,8 @@
 //!
 //! For a fully connected layer h = w = 1, and `S = n_c`, `Z = n_c − 1`.
 
-use super::Op;
 use super::geometry::Geometry;
+use super::op::Op;
 use crate::error::{Error, PlanFault, Result};
 use crate::lattice::noise::{self, Level};
 use crate::params::{LIMB_BITS, N};

@@ -131,7 +131,7 @@ mod half_bytes {
         table
     };
 
-    /// Of four bits.
+    /// The remainder of four bits.
     #[expect(clippy::indexing_slicing, reason = "the table has an entry for every four bits")]
     fn remainder(low: u32) -> u32 {
         REMAINDERS[low as usize % 16]

@@ -22,8 +22,8 @@ impl<const L: usize> Lane<L> {
         (0..L).map(Self)
     }
 
-    /// The lanes at which `G` vectors of `blocks` blocks begin, the first at lane `first`. `None` if
-    /// one would begin behind the last lane.
+    /// The lanes at which `G` vectors of `blocks` blocks begin, the first at lane `first`. `None`
+    /// if one would begin behind the last lane.
     #[inline(always)]
     pub(crate) fn vectors<const G: usize>(first: usize, blocks: usize) -> Option<[Self; G]> {
         let last = first + (G - 1) * blocks;

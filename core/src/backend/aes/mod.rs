@@ -1,8 +1,8 @@
 //! AES-128 on labels, in lanes: one key for each lane, many blocks at once, in the best way that
 //! the CPU has.
 //!
-//! Work on scheduled keys is a `Job`, written once over `SimdBackend` and compiled for every [`Path`].
-//! All give the same bits.
+//! Work on scheduled keys is a `Job`, written once over `SimdBackend` and compiled for every
+//! [`Path`]. All give the same bits.
 
 mod machine;
 #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]

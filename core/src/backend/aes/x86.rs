@@ -17,7 +17,8 @@ macro_rules! machine {
         pub(crate) struct $name(());
 
         impl $name {
-            /// The proof, if this CPU has the instructions and the operating system saves the registers.
+            /// The proof, if this CPU has the instructions and the operating system saves the
+            /// registers.
             pub(super) fn detect() -> Option<Self> {
                 $detected.then_some(Self(()))
             }
@@ -25,7 +26,11 @@ macro_rules! machine {
             #[inline]
             pub(super) fn schedule<const L: usize>(self, keys: &[Block; L], to: &mut RoundKeys<L>) {
                 #[target_feature(enable = $features)]
-                fn compiled<const L: usize>(machine: $name, keys: &[Block; L], to: &mut RoundKeys<L>) {
+                fn compiled<const L: usize>(
+                    machine: $name,
+                    keys: &[Block; L],
+                    to: &mut RoundKeys<L>,
+                ) {
                     rounds::schedule(machine, keys, to);
                 }
                 // SAFETY: `self` is the proof of the features.
@@ -35,7 +40,11 @@ macro_rules! machine {
             #[inline]
             pub(super) fn run<const L: usize>(self, job: impl Job<L>, keys: &RoundKeys<L>) {
                 #[target_feature(enable = $features)]
-                fn compiled<const L: usize, J: Job<L>>(machine: $name, job: J, keys: &RoundKeys<L>) {
+                fn compiled<const L: usize, J: Job<L>>(
+                    machine: $name,
+                    job: J,
+                    keys: &RoundKeys<L>,
+                ) {
                     job.run(machine, keys);
                 }
                 // SAFETY: `self` is the proof of the features.

@@ -52,17 +52,32 @@ pub trait Rows: Iterator<Item = usize> + Clone {}
 impl<I: Iterator<Item = usize> + Clone> Rows for I {}
 
 fastest! {
-    /// Adds `Σ_j w[row + j]·x[j]` for every row to its element of `y`, modulo `2^bits`, `bits ≤ 64`; higher bits of `y` are left undefined.
+    /// Adds `Σ_j w[row + j]·x[j]` for every row to its element of `y`, modulo `2^bits`, `bits ≤
+    /// 64`; higher bits of `y` are left undefined.
     ///
     /// # Errors
-    /// [`Error::Internal`] if there is no row for an element of `y`, or weights of a row are missing.
-    pub fn add_rows<R: Rows>(weights: Weights<'_>, bits: u32, rows: R, x: &[u64], y: &mut [u64]) -> Result<()>;
+    /// [`Error::Internal`] if there is no row for an element of `y`, or weights of a row are
+    /// missing.
+    pub fn add_rows<R: Rows>(
+        weights: Weights<'_>,
+        bits: u32,
+        rows: R,
+        x: &[u64],
+        y: &mut [u64],
+    ) -> Result<()>;
 
-    /// `y = W∗x` modulo `2^bits`, `bits ≤ 48`; higher bits of `y` are left undefined. Tensors and weights in ONNX's order.
+    /// `y = W∗x` modulo `2^bits`, `bits ≤ 48`; higher bits of `y` are left undefined. Tensors and
+    /// weights in ONNX's order.
     ///
     /// # Errors
     /// [`Error::Internal`] if a length is not the layer's.
-    pub fn convolve(weights: Weights<'_>, bits: u32, layer: &Convolution, x: &[u64], y: &mut [u64]) -> Result<()>;
+    pub fn convolve(
+        weights: Weights<'_>,
+        bits: u32,
+        layer: &Convolution,
+        x: &[u64],
+        y: &mut [u64],
+    ) -> Result<()>;
 }
 
 /// A convolution as a product of matrices: for every group, weights `[outputs][taps]` with inputs

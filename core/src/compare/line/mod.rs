@@ -23,9 +23,9 @@ const MAX_SLOPED: u32 = 33;
 /// Tweak of entry 0's pads, behind those of labels and of their second hashes.
 const ENTRIES: Block = 128;
 
-/// Where a value lies among the pieces of a [`PiecewiseLinear`], and what is computed of it: what both
-/// parties derive from the plan. The pieces themselves, which only the server needs, stay there:
-/// this is copied often.
+/// Where a value lies among the pieces of a [`PiecewiseLinear`], and what is computed of it: what
+/// both parties derive from the plan. The pieces themselves, which only the server needs, stay
+/// there: this is copied often.
 #[derive(Clone, Copy, Debug)]
 pub struct SegmentLookup {
     /// Bits of a value below the number of its piece.
