@@ -25,6 +25,7 @@ use crate::block::Block;
 use crate::hash::Tmmo;
 use crate::plan::{Function, Op};
 use crate::ring::Modulus;
+use crate::{Error, Result};
 use zeroize::Zeroize as _;
 
 /// Most bits of a digit.
@@ -356,11 +357,17 @@ pub(crate) const fn tweak(layer: u64, element: usize) -> Block {
 /// A second hash of the same label.
 const SECOND: Block = 128;
 
-/// `H(label ⊕ offset, tweak + j)` for all labels, in order; wiped on drop.
+/// `H(label ⊕ offset, tweak + j)` for all labels, in order, at most [`MAX_OTS`]; wiped on drop.
+/// Behind them is nothing of use.
 struct Hashes([Block; MAX_OTS]);
 
 impl Hashes {
-    fn of(hash: &Tmmo, labels: &[Block], offset: Block, tweak: Block) -> Self {
+    /// # Errors
+    /// [`Error::Length`] for more labels than that.
+    fn of(hash: &Tmmo, labels: &[Block], offset: Block, tweak: Block) -> Result<Self> {
+        if labels.len() > MAX_OTS {
+            return Err(Error::Length { need: MAX_OTS, got: labels.len() });
+        }
         let mut all = [0; MAX_OTS];
         for (first, (hashes, labels)) in
             (0..).step_by(PIPELINE).zip(all.chunks_mut(PIPELINE).zip(labels.chunks(PIPELINE)))
@@ -374,7 +381,12 @@ impl Hashes {
                 hash.hash(x, tweaks)
             });
         }
-        Self(all)
+        Ok(Self(all))
+    }
+
+    /// Those of both messages of OTs.
+    fn both(hash: &Tmmo, labels: &[Block], delta: Block, tweak: Block) -> Result<[Self; 2]> {
+        Ok([Self::of(hash, labels, 0, tweak)?, Self::of(hash, labels, delta, tweak)?])
     }
 
     /// One more of a label.

@@ -40,26 +40,26 @@ pub(super) fn run(
     let choices = m.client_choices(&client, share);
     let (q, t) = transfer(choices, m.forward_ots(), delta, random);
     assert!(m.forward_ots() == 64 || choices >> m.forward_ots() == 0);
-    m.client_forward(&mut client, share, &hash, tweak, &t);
-    m.server_forward(&mut server, (&hash, delta), tweak, &q);
+    m.client_forward(&mut client, share, &hash, tweak, &t).unwrap();
+    m.server_forward(&mut server, (&hash, delta), tweak, &q).unwrap();
     m.server_choose(&mut server, random);
     let choices = m.server_choices(&server);
     assert_eq!(choices >> m.backward_ots(), 0);
     let (q, t) = transfer(choices, m.backward_ots(), delta_back, random);
-    m.server_backward(&mut server, &back, tweak, &t);
-    m.client_backward(&mut client, share, (&back, delta_back), tweak, &q);
+    m.server_backward(&mut server, &back, tweak, &t).unwrap();
+    m.client_backward(&mut client, share, (&back, delta_back), tweak, &q).unwrap();
     for number in 0..m.rounds() {
         // A message has exactly its bits: one more of them are zeros that do not fill a byte.
         let mut bytes = vec![0; packed_len(1, m.server_bits(number)) as usize];
         let mut out = Packer::new(&mut bytes);
-        m.server_send(&mut server, s, number, (&hash, tweak, pieces), &mut out);
+        m.server_send(&mut server, s, number, (&hash, tweak, pieces), &mut out).unwrap();
         out.finish().unwrap();
         let mut input = Reader::new(&bytes);
         m.client_receive(&mut client, share, number, &mut input);
         assert!(input.finish());
         let mut bytes = vec![0; packed_len(1, m.client_bits(number)) as usize];
         let mut out = Packer::new(&mut bytes);
-        m.client_send(&mut client, [share, r], number, &mut out);
+        m.client_send(&mut client, [share, r], number, &mut out).unwrap();
         out.finish().unwrap();
         let mut input = Reader::new(&bytes);
         let result = m.server_receive(&mut server, s, number, &mut input);
@@ -398,4 +398,43 @@ fn curves_cost_what_the_documentation_says() {
         costs(Function::PiecewiseLinear(steps)),
         [[176_128, 134_928, 8], [2_220_032, 395_794, 1]]
     );
+}
+
+/// With a label too few, a pad would be that of nothing: an error, for both protocols, both parties
+/// and both directions.
+#[test]
+fn an_element_without_all_its_labels_is_refused() {
+    let mut random = Seed([9; 32]).stream(Domain::Mask, 0);
+    let relu = DReluTruncate::of(&operation(Function::Relu, 24, 5, 20)).unwrap();
+    let spline = spline(&mut random, 11);
+    let line = SegmentLookup::new(&spline, spline.index_bits.max(1), 20);
+    let (hash, tweak) = (Tmmo::new(1), tweak(1, 0));
+    for m in [StageProtocol::DReluTruncate(relu), StageProtocol::SegmentLookup(line)] {
+        let (mut client, mut server) = (client::Element::default(), server::Element::default());
+        m.client_start(&mut client, 3, 4, &mut random);
+        for (backward, need) in [(false, m.forward_ots()), (true, m.backward_ots())] {
+            for got in [0, need - 1, need, need + 1, MAX_OTS + 1] {
+                let labels = vec![7; got];
+                let wanted = if got == need { Ok(()) } else { Err(Error::Length { need, got }) };
+                let used = if backward {
+                    [
+                        m.server_backward(&mut server, &hash, tweak, &labels),
+                        m.client_backward(&mut client, 3, (&hash, 1), tweak, &labels),
+                    ]
+                } else {
+                    [
+                        m.client_forward(&mut client, 3, &hash, tweak, &labels),
+                        m.server_forward(&mut server, (&hash, 1), tweak, &labels),
+                    ]
+                };
+                assert_eq!(used, [wanted; 2], "{m:?}");
+            }
+        }
+    }
+    let what = (&hash, tweak, None);
+    let m = StageProtocol::SegmentLookup(line);
+    let mut bytes = [0; 1000];
+    let sent =
+        m.server_send(&mut server::Element::default(), 0, 0, what, &mut Packer::new(&mut bytes));
+    assert_eq!(sent, Err(Error::Internal), "a line without its pieces");
 }

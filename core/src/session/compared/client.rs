@@ -54,8 +54,7 @@ pub(crate) async fn corrections<IO: Read + Write, S>(
     let take = |elements: &mut [Element], stage: &Stage, e: usize, labels: &[Block]| {
         let (share, tweak) = (share(elements, stage, e)?, it.tweak(stage, e));
         let element = elements.get_mut(stage.first + e).ok_or(Error::Internal)?;
-        stage.protocol.client_forward(element, share, op.hash, tweak, labels);
-        Ok(())
+        stage.protocol.client_forward(element, share, op.hash, tweak, labels)
     };
     let ots = Ots { of: it, direction: Direction::Forward };
     choose(phase.ch, phase.workspace, phase.receiver, ots, elements, (word, take)).await
@@ -103,8 +102,7 @@ pub(crate) async fn tables<IO: Read + Write, S>(
         let element = rest.first_mut().ok_or(Error::Internal)?;
         let [share, _] = it.client_shares(stage, e, x, before)?;
         let (hash, tweak) = ((&hash, delta), it.tweak(stage, e));
-        stage.protocol.client_backward(element, share, hash, tweak, labels);
-        Ok(())
+        stage.protocol.client_backward(element, share, hash, tweak, labels)
     };
     let ots = Ots { of: it, direction: Direction::Backward };
     offer(phase.ch, phase.workspace, sender, ots, take).await
@@ -191,8 +189,7 @@ async fn write<IO: Read + Write, S>(
         // Only the last one needs shares.
         let [share, base] = if last { it.client_shares(stage, e, x, before)? } else { [0; 2] };
         let part = stage.part(base, element.result);
-        protocol.client_send(element, [share, part], number, out);
-        Ok(())
+        protocol.client_send(element, [share, part], number, out)
     })
     .await
 }

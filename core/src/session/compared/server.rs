@@ -42,8 +42,7 @@ pub(crate) async fn corrections<IO: Read + Write>(
     let hash = (it.op.hash, phase.sender.delta());
     let take = |stage: &Stage, e: usize, labels: &[Block]| {
         let element = elements.get_mut(stage.first + e).ok_or(Error::Internal)?;
-        stage.protocol.server_forward(element, hash, it.tweak(stage, e), labels);
-        Ok(())
+        stage.protocol.server_forward(element, hash, it.tweak(stage, e), labels)
     };
     let ots = Ots { of: it, direction: Direction::Forward };
     offer(phase.ch, phase.workspace, phase.sender, ots, take).await
@@ -69,8 +68,7 @@ pub(crate) async fn tables<IO: Read + Write>(
     };
     let take = |elements: &mut [Element], stage: &Stage, e: usize, labels: &[Block]| {
         let element = elements.get_mut(stage.first + e).ok_or(Error::Internal)?;
-        stage.protocol.server_backward(element, &hash, it.tweak(stage, e), labels);
-        Ok(())
+        stage.protocol.server_backward(element, &hash, it.tweak(stage, e), labels)
     };
     let ots = Ots { of: it, direction: Direction::Backward };
     let receiver = phase.backward.half()?;
@@ -141,8 +139,7 @@ async fn write<IO: Read + Write>(
     send(phase.ch, phase.workspace, bits, elements, |e, element, out| {
         let [share, _] = it.server_shares(stage, e, x, before)?;
         let what = (it.op.hash, it.tweak(stage, e), pieces);
-        protocol.server_send(element, share, number, what, out);
-        Ok(())
+        protocol.server_send(element, share, number, what, out)
     })
     .await
 }
