@@ -74,9 +74,9 @@ fn mask_fractions(public: &Seed, limbs: usize) -> Vec<u64> {
     let mut fractions = vec![0_u64; N];
     for (index, limb) in LIMBS.iter().enumerate().take(limbs) {
         let mut a = vec![0; N];
-        Mask::new(public, 0, index).fill(limb, &mut a);
+        Mask::new(public, 0, index).fill(limb, &mut a).unwrap();
         limb.inverse(&mut a);
-        basis.add(index, &a, &mut fractions);
+        basis.add(index, &a, &mut fractions).unwrap();
     }
     fractions
 }
@@ -191,12 +191,12 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
     let mut shares = Lcg(9);
 
     let mut of_key = vec![0; N];
-    encrypt::noise(&key_noise, 0, &mut of_key);
+    encrypt::noise(&key_noise, 0, &mut of_key).unwrap();
     let mut secrets = vec![vec![0; N]; 3];
     let mut b = vec![0; 4 * N];
     let mut products = vec![vec![0; N]; 3];
     for (index, limb) in LIMBS.iter().enumerate().take(3) {
-        key.expand(limb, &mut secrets[index]);
+        key.expand(limb, &mut secrets[index]).unwrap();
         SecretKey::encrypt_limb(
             index,
             0,
@@ -204,7 +204,8 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
             &of_key,
             &secrets[index],
             &mut b[index * N..(index + 1) * N],
-        );
+        )
+        .unwrap();
         for (j, at) in tile.weights(0, 0) {
             products[index][at] = limb.to_montgomery(weights[j] as i32);
         }
@@ -219,26 +220,32 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
         let u: Vec<u64> = (0..tile.n_b).map(|_| shares.below(1 << ring)).collect();
         let mut phases = vec![[0; 3]; tile.n_b];
         let mut errors = vec![0; N];
-        encrypt::noise(&noise, number, &mut errors);
+        encrypt::noise(&noise, number, &mut errors).unwrap();
         for (index, limb) in LIMBS.iter().enumerate().take(3) {
             // Client.
-            let mut upload: Vec<i32> = r.iter().map(|&m| encoder.encode(index, m)).collect();
-            SecretKey::encrypt_limb(index, number, &public, &errors, &secrets[index], &mut upload);
+            let mut upload: Vec<i32> =
+                r.iter().map(|&m| encoder.encode(index, m).unwrap()).collect();
+            SecretKey::encrypt_limb(index, number, &public, &errors, &secrets[index], &mut upload)
+                .unwrap();
             // Server.
             let fresh = CiphertextRandomness { seed: &server, number, flood: tile.level.flood };
             let (mut c0, mut c1, mut ephemeral) = (vec![0; N], vec![0; N], vec![0; N]);
             multiply_add(limb, &upload, &products[index], &mut c0);
             c1.copy_from_slice(&products[index]);
-            Mask::new(&public, number, index).multiply(limb, &mut c1);
-            fresh.ephemeral(limb, &mut ephemeral);
-            add_zero(index, &public_key, &ephemeral, &mut c0, &mut c1);
+            Mask::new(&public, number, index).multiply(limb, &mut c1).unwrap();
+            fresh.ephemeral(limb, &mut ephemeral).unwrap();
+            add_zero(index, &public_key, &ephemeral, &mut c0, &mut c1).unwrap();
             limb.inverse(&mut c0);
             limb.inverse(&mut c1);
             let mut out0 = Vec::new();
             let masks: Vec<[u64; 1]> = u.iter().map(|u| [u.wrapping_neg()]).collect();
             let results = places.iter().copied().zip(masks.iter().map(|u| u.as_slice()));
-            fresh.finish_c0(index, &encoder, &c0, results, |x| out0.extend_from_slice(x));
-            fresh.add_noise_to_c1(&mut c1);
+            let keep = |x: &[i32]| {
+                out0.extend_from_slice(x);
+                Ok(())
+            };
+            fresh.finish_c0(index, &encoder, &c0, results, keep).unwrap();
+            fresh.add_noise_to_c1(&mut c1).unwrap();
             // Client: c0 + c1·s.
             limb.forward(&mut c1);
             for (x, &s) in c1.iter_mut().zip(&secrets[index]) {

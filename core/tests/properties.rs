@@ -103,9 +103,9 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
     let mut b = vec![0; 4 * N];
     let mut secrets = vec![vec![0; N]; 4];
     let mut noise = vec![0; N];
-    encrypt::noise(&seed(3), 0, &mut noise);
+    encrypt::noise(&seed(3), 0, &mut noise).unwrap();
     for (index, limb) in LIMBS.iter().enumerate() {
-        key.expand(limb, &mut secrets[index]);
+        key.expand(limb, &mut secrets[index]).unwrap();
         SecretKey::encrypt_limb(
             index,
             0,
@@ -113,7 +113,8 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
             &noise,
             &secrets[index],
             &mut b[index * N..(index + 1) * N],
-        );
+        )
+        .unwrap();
     }
     let public_key = PublicKey { seed: seed(2), b: &b };
     let mut worst = 0;
@@ -134,10 +135,12 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
             }
         }
         let (mut sums0, mut sums1) = (vec![0_u64; N], vec![0_u64; N]);
-        encrypt::noise(&seed(5), number, &mut noise);
+        encrypt::noise(&seed(5), number, &mut noise).unwrap();
         for (index, limb) in LIMBS.iter().enumerate().take(limbs) {
-            let mut upload: Vec<i32> = m.iter().map(|&m| encoder.encode(index, m)).collect();
-            SecretKey::encrypt_limb(index, number, &seed(4), &noise, &secrets[index], &mut upload);
+            let mut upload: Vec<i32> =
+                m.iter().map(|&m| encoder.encode(index, m).unwrap()).collect();
+            SecretKey::encrypt_limb(index, number, &seed(4), &noise, &secrets[index], &mut upload)
+                .unwrap();
             let mut w = vec![0; N];
             for &(at, weight) in &weights {
                 w[at] = limb.reduce(w[at] + limb.to_montgomery(weight as i32));
@@ -148,19 +151,18 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
             let (mut c0, mut c1, mut ephemeral) = (vec![0; N], vec![0; N], vec![0; N]);
             multiply_add(limb, &upload, &w, &mut c0);
             c1.copy_from_slice(&w);
-            Mask::new(&seed(4), number, index).multiply(limb, &mut c1);
-            fresh.ephemeral(limb, &mut ephemeral);
-            add_zero(index, &public_key, &ephemeral, &mut c0, &mut c1);
+            Mask::new(&seed(4), number, index).multiply(limb, &mut c1).unwrap();
+            fresh.ephemeral(limb, &mut ephemeral).unwrap();
+            add_zero(index, &public_key, &ephemeral, &mut c0, &mut c1).unwrap();
             limb.inverse(&mut c0);
             limb.inverse(&mut c1);
             let mut sums = sums0.as_mut_slice();
             let masks: Vec<u64> = u.iter().map(|u| u.wrapping_neg()).collect();
             let results = [(0, masks.as_slice())].into_iter();
-            fresh.finish_c0(index, &encoder, &c0, results, |x| {
-                basis.add(index, x, sums.split_off_mut(..x.len()).unwrap())
-            });
-            fresh.add_noise_to_c1(&mut c1);
-            basis.add(index, &c1, &mut sums1);
+            let add = |x: &[i32]| basis.add(index, x, sums.split_off_mut(..x.len()).unwrap());
+            fresh.finish_c0(index, &encoder, &c0, results, add).unwrap();
+            fresh.add_noise_to_c1(&mut c1).unwrap();
+            basis.add(index, &c1, &mut sums1).unwrap();
         }
         let c1: Vec<u64> = sums1.iter().map(|s| s.round(c1_bits)).collect();
         let mut packed = vec![0; packed_len(N as u64, c1_bits) as usize];
@@ -169,8 +171,8 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
         let mut residues = vec![[0; 3]; N];
         let mut poly = vec![0; N];
         for (index, secret) in secrets.iter().enumerate().take(product_limbs) {
-            decrypt::load(index, &packed, c1_bits, &mut poly);
-            decrypt::multiply_by_secret(index, secret, &mut poly);
+            decrypt::load(index, &packed, c1_bits, &mut poly).unwrap();
+            decrypt::multiply_by_secret(index, secret, &mut poly).unwrap();
             residues.iter_mut().zip(&poly).for_each(|(r, &x)| r[index] = x);
         }
         for ((sum, residue), &v) in sums0.iter().zip(&residues).zip(&expected) {

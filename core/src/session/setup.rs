@@ -150,7 +150,7 @@ async fn put_encryption<IO: Read + Write>(
     secret: &[i32],
     poly: &mut [i32],
 ) -> Result<()> {
-    SecretKey::encrypt_limb(index, number, &secrets.public, noise, secret, poly);
+    SecretKey::encrypt_limb(index, number, &secrets.public, noise, secret, poly)?;
     put_limb(ch, poly).await
 }
 
@@ -186,17 +186,17 @@ pub(crate) async fn client<'a, IO: Read + Write>(
 
     ch.begin(Tag::BaseOt, base_ot_bytes()).await?;
     put_rounded(ch, answer.sums, BASE_OT_BITS.1).await?;
-    answer.c1(&public);
+    answer.c1(&public)?;
     put_rounded(ch, answer.sums, BASE_OT_BITS.0).await?;
     ch.end().await?;
 
     wipe_first(client_scratch(TargetProfile::THIS)?, scratch)?;
     let KeyScratch { secret, poly, noise } = KeyScratch::take(&mut Space::carve(scratch)?)?;
-    encrypt::noise(&secrets.noise, 0, noise);
+    encrypt::noise(&secrets.noise, 0, noise)?;
     ch.begin(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
     ch.put(&secrets.public.0).await?;
     for (index, limb) in LIMBS.iter().enumerate() {
-        secrets.key.expand(limb, secret);
+        secrets.key.expand(limb, secret)?;
         poly.fill(0);
         put_encryption(ch, secrets, index, (0, noise), secret, poly).await?;
     }
@@ -237,47 +237,45 @@ impl Answer<'_> {
     async fn c0<IO: Read + Write>(&mut self, ch: &mut Channel<IO>) -> Result<()> {
         let encoder = Encoder::new(Plaintext::Slots, LEVEL.limbs);
         for (index, limb) in LIMBS.iter().enumerate() {
-            self.fresh.ephemeral(limb, self.poly);
+            self.fresh.ephemeral(limb, self.poly)?;
             get_times(ch, limb, self.poly).await?;
             limb.inverse(self.poly);
-            self.add(index);
+            self.add(index)?;
             self.differences(limb);
             get_times(ch, limb, self.poly).await?;
             limb.inverse(self.poly);
-            let (mut sums, mut beyond) = (&mut *self.sums, false);
+            let mut sums = &mut *self.sums;
             let nothing = (0..N).step_by(GROUP).map(|first| (first, [0; GROUP].as_slice()));
             self.fresh.finish_c0(index, &encoder, self.poly, nothing, |x| {
-                match sums.split_off_mut(..x.len()) {
-                    Some(sums) => self.basis.add(index, x, sums),
-                    None => beyond = true,
-                }
-            });
-            if beyond || !sums.is_empty() {
+                self.basis.add(index, x, sums.split_off_mut(..x.len()).ok_or(Error::Internal)?)
+            })?;
+            if !sums.is_empty() {
                 return Err(Error::Internal); // noise and flood are on every coefficient
             }
             encode_slots(self.messages.iter().flat_map(|&[m0, _]| words(m0)), self.poly);
             for x in self.poly.iter_mut() {
-                *x = encoder.encode(index, u64::from(SLOT.canonical(*x)));
+                *x = encoder.encode(index, u64::from(SLOT.canonical(*x)))?;
             }
-            self.add(index);
+            self.add(index)?;
         }
         Ok(())
     }
 
     /// `c1`; `public` is the seed of the server's key and ciphertext.
-    fn c1(&mut self, public: &Seed) {
+    fn c1(&mut self, public: &Seed) -> Result<()> {
         self.sums.fill(0);
         for (index, limb) in LIMBS.iter().enumerate() {
-            self.fresh.ephemeral(limb, self.poly);
-            Mask::new(public, 0, index).multiply(limb, self.poly);
+            self.fresh.ephemeral(limb, self.poly)?;
+            Mask::new(public, 0, index).multiply(limb, self.poly)?;
             limb.inverse(self.poly);
-            self.add(index);
+            self.add(index)?;
             self.differences(limb);
-            Mask::new(public, 1, index).multiply(limb, self.poly);
+            Mask::new(public, 1, index).multiply(limb, self.poly)?;
             limb.inverse(self.poly);
-            self.fresh.add_noise_to_c1(self.poly);
-            self.add(index);
+            self.fresh.add_noise_to_c1(self.poly)?;
+            self.add(index)?;
         }
+        Ok(())
     }
 
     /// The polynomial of the messages' differences, transformed, Montgomery form.
@@ -292,8 +290,8 @@ impl Answer<'_> {
     }
 
     /// Adds one limb's coefficients to the sums.
-    fn add(&mut self, index: usize) {
-        self.basis.add(index, self.poly, self.sums);
+    fn add(&mut self, index: usize) -> Result<()> {
+        self.basis.add(index, self.poly, self.sums)
     }
 }
 
@@ -367,10 +365,10 @@ async fn send_keys<IO: Read + Write>(
     ch.begin(Tag::ServerKeys, 32 + 2 * polynomial_bytes()).await?;
     ch.put(&secrets.public.0).await?;
     let encoder = Encoder::new(Plaintext::Slots, LEVEL.limbs);
-    encrypt::noise(&secrets.noise, 0, of_key);
-    encrypt::noise(&secrets.noise, 1, of_choices);
+    encrypt::noise(&secrets.noise, 0, of_key)?;
+    encrypt::noise(&secrets.noise, 1, of_choices)?;
     for (index, limb) in LIMBS.iter().enumerate() {
-        secrets.key.expand(limb, a);
+        secrets.key.expand(limb, a)?;
         b.fill(0);
         put_encryption(ch, secrets, index, (0, of_key), a, b).await?;
         encode_slots(
@@ -378,7 +376,7 @@ async fn send_keys<IO: Read + Write>(
             b,
         );
         for x in b.iter_mut() {
-            *x = encoder.encode(index, u64::from(SLOT.canonical(*x)));
+            *x = encoder.encode(index, u64::from(SLOT.canonical(*x)))?;
         }
         put_encryption(ch, secrets, index, (1, of_choices), a, b).await?;
     }
@@ -405,9 +403,9 @@ async fn receive_base_ots<IO: Read + Write>(
     const _: () = assert!(decrypt::limbs(BASE_OT_BITS.0) == 2);
     for (index, product) in [&mut **residues, &mut **a].into_iter().enumerate() {
         let limb = LIMBS.get(index).ok_or(Error::Internal)?;
-        secrets.key.expand(limb, b);
-        decrypt::load(index, c1, BASE_OT_BITS.0, product);
-        decrypt::multiply_by_secret(index, b, product);
+        secrets.key.expand(limb, b)?;
+        decrypt::load(index, c1, BASE_OT_BITS.0, product)?;
+        decrypt::multiply_by_secret(index, b, product)?;
     }
     // All have n values.
     for ((a, &r), &c0) in a.iter_mut().zip(residues.iter()).zip(c0.iter()) {

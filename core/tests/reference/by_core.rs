@@ -5,6 +5,7 @@ use super::cases::{chosen, garbling, message, rescale_values};
 use super::networks::{core_files, core_op, network};
 use super::wire::session_by_core;
 use super::{Case, block, blocks, hex, reference, row, summary};
+use minionn_core::backend::limb::add_uniform;
 use minionn_core::compare::{OtActivation, Stage};
 use minionn_core::garble::{Argmax, Circuit, Function, GarbleBuffers, Garbler, Neuron, totals};
 use minionn_core::handshake::Greeting;
@@ -12,7 +13,7 @@ use minionn_core::hash::Tmmo;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
 use minionn_core::lattice::rescale::{Basis, Fraction};
-use minionn_core::lattice::sample::{self, Noise, Ternary};
+use minionn_core::lattice::sample::{Noise, Ternary};
 use minionn_core::lattice::{SecretKey, encrypt};
 use minionn_core::ot::{GROUP, Leaves, OtMultiply, Receiver, Repetition, Sender};
 use minionn_core::plan;
@@ -99,7 +100,7 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         "Transform" => {
             let limb = &LIMBS[case.usize("limb")];
             let mut a = vec![0; reference::N];
-            Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb")).fill(limb, &mut a);
+            Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb")).fill(limb, &mut a).unwrap();
             limb.forward(&mut a);
             summary(a.iter().map(|&x| i64::from(limb.canonical(x))))
         }
@@ -107,30 +108,32 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             let limb = &LIMBS[case.usize("limb")];
             let mut a = vec![0; reference::N];
             Mask::new(&Seed(case.seed("seed")), case.u64("number"), case.usize("limb"))
-                .fill(limb, &mut a);
+                .fill(limb, &mut a)
+                .unwrap();
             summary(a.into_iter().map(i64::from))
         }
         "Ternary" => {
             let mut values = [0; reference::N];
             Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index")))
-                .fill(&mut values);
+                .fill(&mut values)
+                .unwrap();
             summary(values.map(i64::from))
         }
         "Noise" => {
             let mut values = [0; reference::N];
             Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index")))
-                .fill(&mut values);
+                .fill(&mut values)
+                .unwrap();
             summary(values.map(i64::from))
         }
         "Flooding" => {
             let residues = LIMBS.each_ref().map(|limb| {
                 let mut prg = Seed(case.seed("seed")).stream(Domain::Flood, case.u64("index"));
                 summary((0..100).map(|_| {
-                    i64::from(limb.canonical(sample::flood(
-                        &mut prg,
-                        case.u64("bits") as u32,
-                        limb,
-                    )))
+                    let (mut word, mut flood) = ([[0; 2]], [0]);
+                    prg.fill_u64(word.as_flattened_mut());
+                    add_uniform(limb, case.u64("bits") as u32, &word, &mut flood);
+                    i64::from(limb.canonical(limb.reduce(flood[0])))
                 }))
             });
             json!({ "exact": expected["exact"], "limbs": residues })
@@ -140,7 +143,7 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                 .as_u64()
                 .map_or(Plaintext::Slots, |bits| Plaintext::Bits(bits as u32));
             let encoder = Encoder::new(plaintext, case.usize("limbs"));
-            let residue = |i: usize| LIMBS[i].canonical(encoder.encode(i, case.u64("m")));
+            let residue = |i: usize| LIMBS[i].canonical(encoder.encode(i, case.u64("m")).unwrap());
             json!({ "exact": expected["exact"], "residues": (0..case.usize("limbs")).map(residue).collect::<Vec<_>>() })
         }
         "Rescale" => {
@@ -149,7 +152,9 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             let rounded = rescale_values(limbs, case.seed("seed")).into_iter().map(|x| {
                 let mut sum = 0_u64;
                 for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
-                    basis.add(i, &[(x % limb.q as u128) as i32], core::slice::from_mut(&mut sum));
+                    basis
+                        .add(i, &[(x % limb.q as u128) as i32], core::slice::from_mut(&mut sum))
+                        .unwrap();
                 }
                 sum.round(bits)
             });
@@ -227,13 +232,13 @@ fn encryptions(
 ) -> Vec<Value> {
     let key = SecretKey::new(Seed(case.seed("secret")));
     let (public, mut noise) = (Seed(case.seed("public")), vec![0; reference::N]);
-    encrypt::noise(&Seed(case.seed("noise")), number, &mut noise);
+    encrypt::noise(&Seed(case.seed("noise")), number, &mut noise).unwrap();
     let limb = |index: usize| {
         let mut secret = vec![0; reference::N];
-        key.expand(&LIMBS[index], &mut secret);
+        key.expand(&LIMBS[index], &mut secret).unwrap();
         let mut poly: Vec<i32> =
-            message.iter().map(|&m| encoder.map_or(0, |e| e.encode(index, m))).collect();
-        SecretKey::encrypt_limb(index, number, &public, &noise, &secret, &mut poly);
+            message.iter().map(|&m| encoder.map_or(0, |e| e.encode(index, m).unwrap())).collect();
+        SecretKey::encrypt_limb(index, number, &public, &noise, &secret, &mut poly).unwrap();
         summary(poly.iter().map(|&x| i64::from(x)))
     };
     (0..limbs).map(limb).collect()

@@ -25,3 +25,8 @@ pub mod primitives;
 pub mod shaper;
 pub mod synthetic;
 pub mod table;
+
+/// For parts that fail only on slices of a wrong length, which nothing here hands in.
+pub(crate) fn done(result: minionn_core::Result<()>) {
+    assert!(result.is_ok(), "a slice has a wrong length");
+}

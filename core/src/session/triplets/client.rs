@@ -132,15 +132,12 @@ async fn send_masks<IO: Read + Write>(
     workers.for_each(
         (0..).zip(noise.chunks_exact_mut(N)),
         || (),
-        |(), (number, noise)| {
-            encrypt::noise(&noise_seed, number, noise);
-            Ok(())
-        },
+        |(), (number, noise)| encrypt::noise(&noise_seed, number, noise),
     )?;
     ch.begin(Tag::Upload, tile.upload_bytes()).await?;
     ch.put(&public.0).await?;
     for (index, limb) in LIMBS.iter().enumerate().take(tile.level.limbs) {
-        key.expand(limb, secret);
+        key.expand(limb, secret)?;
         let secret = &*secret;
         for first in (0..tile.up()).step_by(polys.len() / N) {
             let noise = noise.get(first * N..).ok_or(Error::Internal)?;
@@ -156,8 +153,7 @@ async fn send_masks<IO: Read + Write>(
                         let own = shares.of(run.prediction)?.get(step.from + run.element..);
                         encode_run(index, &encoder, own.ok_or(Error::Internal)?, run.step, out)?;
                     }
-                    SecretKey::encrypt_limb(index, number as u64, &public, noise, secret, poly);
-                    Ok(())
+                    SecretKey::encrypt_limb(index, number as u64, &public, noise, secret, poly)
                 },
             )?;
             for poly in polys.chunks_exact(N).take(count) {
@@ -178,8 +174,7 @@ fn encode_run(
     out: &mut [i32],
 ) -> Result<()> {
     if step == 1 {
-        encoder.encode_all(index, shares.get(..out.len()).ok_or(Error::Internal)?, out);
-        return Ok(());
+        return encoder.encode_all(index, shares.get(..out.len()).ok_or(Error::Internal)?, out);
     }
     let (mut some, mut shares) = (Zeroizing::new([0; GROUP]), shares.iter().step_by(step));
     for out in out.chunks_mut(GROUP) {
@@ -187,7 +182,7 @@ fn encode_run(
         for to in some.iter_mut() {
             *to = *shares.next().ok_or(Error::Internal)?;
         }
-        encoder.encode_all(index, some, out);
+        encoder.encode_all(index, some, out)?;
     }
     Ok(())
 }
@@ -203,7 +198,7 @@ async fn receive_few<IO: Read + Write>(
 ) -> Result<()> {
     let FewScratch { unfolded, places, sums } =
         FewScratch::take(&mut Space::carve(scratch)?, tile)?;
-    decrypt::unfold(key, unfolded);
+    decrypt::unfold(key, unfolded)?;
     for number in 0..tile.down() {
         let count = tile.result_count(number);
         let (places, sums) = (
@@ -241,14 +236,14 @@ async fn receive_many<IO: Read + Write>(
         ManyScratch::take(&mut Space::carve(scratch)?, tile)?;
     let (bits, limbs) = (tile.c1_bits(), decrypt::limbs(tile.c1_bits()));
     for (limb, secret) in LIMBS.iter().zip(secrets.chunks_exact_mut(N)) {
-        key.expand(limb, secret);
+        key.expand(limb, secret)?;
     }
     let packed = packed.get_mut(..packed_len(N as u64, bits) as usize).ok_or(Error::Internal)?;
     for number in 0..tile.down() {
         ch.get(packed).await?;
         for (index, secret) in secrets.chunks_exact(N).enumerate() {
-            decrypt::load(index, packed, bits, poly);
-            decrypt::multiply_by_secret(index, secret, poly);
+            decrypt::load(index, packed, bits, poly)?;
+            decrypt::multiply_by_secret(index, secret, poly)?;
             let mut residues = residues.iter_mut();
             for run in tile.result_spans(number) {
                 let values = poly.get(run.at..run.at + run.len).ok_or(Error::Internal)?;

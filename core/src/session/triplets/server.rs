@@ -169,14 +169,10 @@ impl EvaluateLayer<'_> {
             Some((run.at, masks?))
         });
         let mut sums = sums.get_mut(..self.tile.result_count(number)).ok_or(Error::Internal)?;
-        let mut beyond = false;
         self.fresh(number).finish_c0(index, &codes.encoder, z, masks, |x| {
-            match sums.split_off_mut(..x.len()) {
-                Some(sums) => codes.basis.add(index, x, sums),
-                None => beyond = true,
-            }
-        });
-        if missing || beyond || !sums.is_empty() { Err(Error::Internal) } else { Ok(()) }
+            codes.basis.add(index, x, sums.split_off_mut(..x.len()).ok_or(Error::Internal)?)
+        })?;
+        if missing || !sums.is_empty() { Err(Error::Internal) } else { Ok(()) }
     }
 }
 
@@ -204,10 +200,7 @@ fn expand_masks(
     workers.for_each(
         (0..).zip(c1.chunks_exact_mut(N)),
         || (),
-        |(), (number, c1)| {
-            Mask::new(public, number, index).fill(limb, c1);
-            Ok(())
-        },
+        |(), (number, c1)| Mask::new(public, number, index).fill(limb, c1),
     )
 }
 
@@ -246,10 +239,7 @@ pub(crate) async fn server<IO: Read + Write>(
     layer.workers.for_each(
         results,
         || (),
-        |(), (number, noise)| {
-            layer.fresh(number).noise_of_c1(noise);
-            Ok(())
-        },
+        |(), (number, noise)| layer.fresh(number).noise_of_c1(noise),
     )?;
     ch.expect(Tag::Upload, layer.tile.upload_bytes()).await?;
     let mut public = Seed([0; 32]);
@@ -306,7 +296,7 @@ impl EvaluateLayer<'_> {
     ) -> Result<()> {
         let ServerScratch { c0, c1, poly, ephemeral, z, z1, sums0, sums1, noise } = scratch;
         expand_masks(self.workers, limb, index, public, c1)?;
-        self.key.expand(index, poly);
+        self.key.expand(index, poly)?;
         let (c0, c1, a) = (&**c0, &**c1, &**poly);
         // One of each for every result.
         let results = noise
@@ -319,13 +309,13 @@ impl EvaluateLayer<'_> {
             results,
             [ephemeral, z, z1],
             |[ephemeral, z, z1], (number, ((noise, sums1), sums0))| {
-                self.fresh(number).ephemeral(limb, ephemeral);
+                self.fresh(number).ephemeral(limb, ephemeral)?;
                 self.products(index, number, [c0, c1], [z, z1])?;
                 backend::limb::multiply_add(limb, a, ephemeral, z1);
                 limb.inverse(z1);
                 backend::limb::add_small(noise, z1);
-                codes.basis.add(index, z1, sums1);
-                backend::limb::multiply_add(limb, self.key.limb(index), ephemeral, z);
+                codes.basis.add(index, z1, sums1)?;
+                backend::limb::multiply_add(limb, self.key.limb(index)?, ephemeral, z);
                 self.finish_c0(index, number, codes, z, sums0)
             },
         )
@@ -340,9 +330,9 @@ impl EvaluateLayer<'_> {
     ) -> Result<()> {
         let ServerScratch { c0, poly, ephemeral, z, sums0, .. } = scratch;
         for (number, sums0) in sums0.chunks_exact_mut(self.tile.most_results()).enumerate() {
-            self.fresh(number).ephemeral(limb, ephemeral);
+            self.fresh(number).ephemeral(limb, ephemeral)?;
             self.made_products(index, number, c0, poly, z)?;
-            backend::limb::multiply_add(limb, self.key.limb(index), ephemeral, z);
+            backend::limb::multiply_add(limb, self.key.limb(index)?, ephemeral, z);
             self.finish_c0(index, number, codes, z, sums0)?;
         }
         Ok(())
@@ -361,12 +351,12 @@ impl EvaluateLayer<'_> {
         for (index, limb) in LIMBS.iter().enumerate().take(self.tile.level.limbs) {
             expand_masks(Workers::OWN, limb, index, public, c1)?;
             self.made_products(index, number, c1, poly, z)?;
-            self.fresh(number).ephemeral(limb, ephemeral);
-            self.key.expand(index, poly);
+            self.fresh(number).ephemeral(limb, ephemeral)?;
+            self.key.expand(index, poly)?;
             backend::limb::multiply_add(limb, poly, ephemeral, z);
             limb.inverse(z);
-            self.fresh(number).add_noise_to_c1(z);
-            codes.basis.add(index, z, sums1);
+            self.fresh(number).add_noise_to_c1(z)?;
+            codes.basis.add(index, z, sums1)?;
         }
         Ok(())
     }
