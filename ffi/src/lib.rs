@@ -3,13 +3,15 @@
 //!
 //! | file | what it is |
 //! |---|---|
-//! | [`client`], [`server`] | a session: the caller moves the bytes |
+//! | [`session`] | a session of either party: the caller moves the bytes |
+//! | [`client`], [`server`] | how a session of either starts; a client's commands |
+//! | [`io`] | or two callbacks move them, and calls wait |
 //! | [`model`] | a server's weights, made ready once and shared by sessions |
 //! | [`plan`] | the public description of a network, its costs, how a client fetches it |
 //! | [`greeting`] | what a server looks at before it has a session |
 //! | [`pairing`] | what set-up makes, kept for later sessions |
 //! | [`executor`] | threads that a program lends |
-//! | [`options`], [`random`], [`status`], [`version`] | what all of them use |
+//! | [`library`], [`options`], [`random`], [`status`] | what all of them use |
 //! | `handle`, `pointer` | the boundary: handles in foreign memory, checked pointers |
 //!
 //! Every function checks its pointers, catches panics (feature `std`) and leaves its outputs as
@@ -27,6 +29,8 @@ pub mod client;
 pub mod executor;
 pub mod greeting;
 mod handle;
+pub mod io;
+pub mod library;
 pub mod model;
 pub mod options;
 pub mod pairing;
@@ -34,13 +38,14 @@ pub mod plan;
 mod pointer;
 pub mod random;
 pub mod server;
-mod session;
+pub mod session;
 pub mod status;
-pub mod version;
 
 pub use client::*;
 pub use executor::*;
 pub use greeting::*;
+pub use io::*;
+pub use library::*;
 pub use model::*;
 pub use options::*;
 pub use pairing::*;
@@ -49,7 +54,6 @@ pub use random::*;
 pub use server::*;
 pub use session::*;
 pub use status::*;
-pub use version::*;
 
 /// For firmware without Rust of its own: ends in C's `abort`.
 #[cfg(all(feature = "panic-handler", not(feature = "std")))]
