@@ -347,6 +347,39 @@ typedef int32_t minionn_state;
 #endif // __cplusplus
 
 /**
+ * Usual links, see minionn_options_set_link().
+ */
+enum minionn_link
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A local network: 1 ms for a round trip, 1 Gbit/s.
+     */
+    MINIONN_LINK_LAN = 0,
+    /**
+     * A wide one: 50 ms, 100 Mbit/s.
+     */
+    MINIONN_LINK_WAN = 1,
+    /**
+     * A serial line of 921600 baud behind a USB adapter: 2 ms, 10 bits for a byte.
+     */
+    MINIONN_LINK_UART = 2,
+    /**
+     * Bluetooth Low Energy: 30 ms, 700 kbit/s.
+     */
+    MINIONN_LINK_BLE = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum minionn_link minionn_link;
+#else
+typedef int32_t minionn_link;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
  * A server's weights, transformed for one stock. Sessions share it, on any thread; none of them
  * changes it.
  */
