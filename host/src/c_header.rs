@@ -8,7 +8,7 @@ use minionn_core::Error;
 use minionn_core::cost;
 use minionn_core::plan::Plan;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
-use minionn_core::session::{Options, Tables, prepared_memory};
+use minionn_core::session::{Activations, Options, Tables, prepared_memory};
 use minionn_core::target::TargetProfile;
 use std::path::Path;
 
@@ -68,7 +68,10 @@ pub fn plan(
     out.push_str("\n/* How a session runs: see minionn_options. */\n");
     name.define(&mut out, "REPETITION", options.repetition.k())?;
     name.define(&mut out, "TABLES", tables)?;
-    name.define(&mut out, "ACTIVATIONS", options.activations.code())?;
+    let (activations, [rtt_us, bits_per_s]) = activations(options.activations);
+    name.define(&mut out, "ACTIVATIONS", activations)?;
+    name.define(&mut out, "LINK_RTT_US", rtt_us)?;
+    name.define(&mut out, "LINK_BITS_PER_S", bits_per_s)?;
     name.define(&mut out, "STOCK", options.stock)?;
     name.define(&mut out, "INBOX", buffers.inbox)?;
     name.define(&mut out, "OUTBOX", buffers.outbox)?;
@@ -136,6 +139,8 @@ pub fn plan(
              options->repetition = {upper}_REPETITION;\n    \
              options->tables = {upper}_TABLES;\n    \
              options->activations = {upper}_ACTIVATIONS;\n    \
+             options->link_rtt_us = {upper}_LINK_RTT_US;\n    \
+             options->link_bits_per_s = {upper}_LINK_BITS_PER_S;\n    \
              options->stock = {upper}_STOCK;\n    \
              options->inbox = {upper}_INBOX;\n    \
              options->outbox = {upper}_OUTBOX;\n    \
@@ -144,6 +149,20 @@ pub fn plan(
     )?;
     name.end(&mut out)?;
     Ok(out)
+}
+
+/// How activations are computed, in the words of `minionn.h`, and the link that decides: one that
+/// carries as many bytes in a round trip, as more of it does not matter.
+fn activations(activations: Activations) -> (&'static str, [u64; 2]) {
+    match activations {
+        Activations::Garbled => ("MINIONN_ACTIVATIONS_GARBLED", [0; 2]),
+        Activations::Compared { log2_bytes_per_round: 0 } => {
+            ("MINIONN_ACTIVATIONS_COMPARED", [0; 2])
+        }
+        Activations::Compared { log2_bytes_per_round } => {
+            ("MINIONN_ACTIVATIONS_AUTO", [1_000, 8_000 << log2_bytes_per_round])
+        }
+    }
 }
 
 /// The header that `minionn plain --c-header` writes to `path`: the samples as a network's
