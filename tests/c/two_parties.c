@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHECK(call)                                                                                        \
-    do {                                                                                                   \
-        minionn_status status_ = (call);                                                                   \
-        if (status_ != MINIONN_OK) fail(__LINE__, minionn_strerror(status_));                              \
+#define CHECK(call)                                                                                \
+    do {                                                                                           \
+        minionn_status status_ = (call);                                                           \
+        if (status_ != MINIONN_OK) fail(__LINE__, minionn_strerror(status_));                      \
     } while (0)
-#define EXPECT(holds)                                                                                      \
-    do {                                                                                                   \
-        if (!(holds)) fail(__LINE__, #holds);                                                              \
+#define EXPECT(holds)                                                                              \
+    do {                                                                                           \
+        if (!(holds)) fail(__LINE__, #holds);                                                      \
     } while (0)
 
 static void fail(int line, const char *what) {
@@ -42,7 +42,8 @@ static uint8_t *read_file(const char *path, size_t *len) {
     FILE *file = fopen(path, "rb");
     uint8_t *bytes;
     long size;
-    if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0) fail(__LINE__, path);
+    if (file == NULL || fseek(file, 0, SEEK_END) != 0 || (size = ftell(file)) < 0)
+        fail(__LINE__, path);
     rewind(file);
     bytes = malloc((size_t)size);
     EXPECT(bytes != NULL && fread(bytes, 1, (size_t)size, file) == (size_t)size);
