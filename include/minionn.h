@@ -22,8 +22,8 @@
  * Rules for every function:
  *  - Pointers MUST be valid for the length that is given with them, and aligned as their type. NULL
  *    and alignment are checked. NULL may stand for an array of length 0.
- *  - Outputs are as they were before when a call fails: all that a pointer to something that is not
- *    const points at, but for objects and `memory`.
+ *  - When a call fails, its outputs are as they were before: every parameter that says where to
+ *    put something. `memory` is none of these.
  *  - An object MUST be used by one thread at a time; a minionn_model may be shared by sessions on
  *    any number of threads. There are no globals.
  *  - Memory that is handed to ..._init MUST NOT be moved, copied or touched before ..._wipe. When
@@ -638,8 +638,9 @@ typedef struct minionn_greeting {
      */
     size_t frame_len;
     /**
-     * For a session: the client's, with the server's own buffers. Of the link, only the bytes that
-     * it carries in a round trip are known. For a plan request: the server's own.
+     * For a session: the client's, with the server's own buffers. The bytes that the link carries
+     * in a round trip are the client's, its speed alone is not known. For a plan request: the
+     * server's own.
      */
     struct minionn_options options;
     /**

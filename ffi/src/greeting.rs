@@ -29,8 +29,9 @@ pub struct minionn_greeting {
     pub kind: minionn_greeting_kind,
     /// Bytes of the message.
     pub frame_len: usize,
-    /// For a session: the client's, with the server's own buffers. Of the link, only the bytes that
-    /// it carries in a round trip are known. For a plan request: the server's own.
+    /// For a session: the client's, with the server's own buffers. The bytes that the link carries
+    /// in a round trip are the client's, its speed alone is not known. For a plan request: the
+    /// server's own.
     pub options: minionn_options,
     /// Name of the pairing that the session goes on with; zeros if there is none.
     pub pairing_id: [u8; 16],

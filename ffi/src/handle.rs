@@ -22,7 +22,7 @@ pub(crate) trait Opaque {
 #[repr(C)]
 pub(crate) struct Handle<T> {
     magic: u64,
-    /// Of the caller's memory, as far as it is used.
+    /// How many of the caller's memory are used.
     bytes: usize,
     /// One of the constants below.
     condition: u8,

@@ -1,5 +1,14 @@
-//! The C ABI of MiniONN: both parties, sans-IO, in the caller's memory. C programs read
-//! `include/minionn.h`, made from this.
+//! The C ABI of MiniONN: private neural-network prediction between two parties, in the caller's
+//! memory, over the caller's link. C programs read `include/minionn.h`, made from this. A client on
+//! a socket, `examples/c/client.c`, which the tests compile and run against a server:
+//!
+//! ```c
+#![doc = include_str!("../../examples/c/client.c")]
+//! ```
+//!
+//! `examples/c/server.c` is its other side, `examples/cpp/client.cpp` the same on
+//! `include/minionn.hpp`. A program that cannot wait feeds, polls and drains instead of calling
+//! [`minionn_session_run`]; `tests/c/two_parties.c` does that for both parties in one program.
 //!
 //! | file | what it is |
 //! |---|---|

@@ -94,15 +94,16 @@ macro_rules! either {
 pub(crate) struct Session {
     role: Role,
     state: minionn_state,
-    /// What has ended it.
-    failure: Option<Status>,
-    /// What the peer said when it ended the session.
-    peer: Option<Status>,
+    /// The error that has ended it; MINIONN_OK if none has.
+    failure: Status,
+    /// What the peer said when it ended the session; MINIONN_OK if it did not.
+    peer: Status,
 }
 
 impl Session {
     const fn new(role: Role) -> Self {
-        Self { role, state: minionn_state::MINIONN_BUSY, failure: None, peer: None }
+        let ok = Status::MINIONN_OK;
+        Self { role, state: minionn_state::MINIONN_BUSY, failure: ok, peer: ok }
     }
 
     pub(crate) const fn of_client(engine: ClientEngine<'static>) -> Self {
@@ -128,8 +129,8 @@ impl Session {
     ) -> Result<R> {
         let failure = self.failure;
         let engine = self.client()?;
-        if let Some(status) = failure {
-            return Err(status);
+        if failure != Status::MINIONN_OK {
+            return Err(failure);
         }
         let result = give(engine)?;
         self.state = minionn_state::MINIONN_BUSY;
@@ -137,8 +138,8 @@ impl Session {
     }
 
     pub(crate) fn poll(&mut self) -> Result<minionn_state> {
-        if let Some(status) = self.failure {
-            return Err(status);
+        if self.failure != Status::MINIONN_OK {
+            return Err(self.failure);
         }
         match either!(&mut self.role, engine => engine.poll()) {
             Ok(status) => {
@@ -151,7 +152,7 @@ impl Session {
             }
             Err(error) => {
                 if let Error::PeerAborted(code) = error {
-                    self.peer = Some(Status::of_peer(code));
+                    self.peer = Status::of_peer(code);
                 }
                 Err(self.fail(error.into()))
             }
@@ -160,8 +161,10 @@ impl Session {
 
     /// Ends the session: every later call tells the same.
     pub(crate) fn fail(&mut self, status: Status) -> Status {
-        self.state = minionn_state::MINIONN_FAILED;
-        *self.failure.get_or_insert(status)
+        if self.failure == Status::MINIONN_OK {
+            (self.state, self.failure) = (minionn_state::MINIONN_FAILED, status);
+        }
+        self.failure
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> usize {
@@ -177,7 +180,7 @@ impl Session {
     }
 
     pub(crate) fn feed_capacity(&self) -> usize {
-        either!(&self.role, engine => engine.want())
+        either!(&self.role, engine => engine.feed_capacity())
     }
 
     pub(crate) fn use_workers(&mut self, workers: Workers<'static>) {
@@ -192,8 +195,8 @@ impl Session {
         };
         minionn_progress {
             state: self.state,
-            status: self.failure.unwrap_or(Status::MINIONN_OK),
-            peer_status: self.peer.unwrap_or(Status::MINIONN_OK),
+            status: self.failure,
+            peer_status: self.peer,
             feed_capacity: self.feed_capacity(),
             pending: either!(&self.role, engine => engine.pending()),
             traffic: minionn_traffic { sent, received, rounds },

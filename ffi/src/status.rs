@@ -152,7 +152,10 @@ fn describe(status: i32) -> &'static [u8] {
                     const BYTES: [u8; TEXT.len() + 1] = terminated(TEXT);
                     &BYTES
                 })*
-                90 => b"a pointer that must not be NULL is NULL, or a length exceeds the address space\0",
+                90 => {
+                    b"a pointer that must not be NULL is NULL, \
+                      or a length exceeds the address space\0"
+                }
                 91 => b"not a handle of this type, or wiped before\0",
                 92 => b"a client's call on a server's session\0",
                 300 => b"more bytes are needed\0",

@@ -73,8 +73,9 @@ const PROGRAM: &str = r#"
 #include "windows.h"
 int main(void) {
     minionn_options options;
-    return network_options(&options) != MINIONN_OK || network_plan[0] != windows_argmax[0] || windows_input[0][0] > 0 ||
-           windows_answer[0][0] > 0 || NETWORK_CLIENT_MEMORY + NETWORK_SERVER_MEMORY + NETWORK_MODEL_MEMORY == 0;
+    return network_options(&options) != MINIONN_OK || network_plan[0] != windows_argmax[0] ||
+           windows_input[0][0] > 0 || windows_answer[0][0] > 0 ||
+           NETWORK_CLIENT_MEMORY + NETWORK_SERVER_MEMORY + NETWORK_MODEL_MEMORY == 0;
 }
 "#;
 
@@ -129,19 +130,23 @@ static unsigned bits(float x) { unsigned n; memcpy(&n, &x, sizeof n); return n; 
 int main(void) {
     size_t i, k;
     SAY(NETWORK_CLIENT_MEMORY); SAY(NETWORK_SERVER_MEMORY); SAY(NETWORK_MODEL_MEMORY);
-    SAY(NETWORK_SETUP_UP); SAY(NETWORK_SETUP_DOWN); SAY(NETWORK_OFFLINE_UP); SAY(NETWORK_OFFLINE_DOWN);
-    SAY(NETWORK_ONLINE_UP); SAY(NETWORK_ONLINE_DOWN);
+    SAY(NETWORK_SETUP_UP); SAY(NETWORK_SETUP_DOWN); SAY(NETWORK_OFFLINE_UP);
+    SAY(NETWORK_OFFLINE_DOWN); SAY(NETWORK_ONLINE_UP); SAY(NETWORK_ONLINE_DOWN);
     SAY(NETWORK_REPETITION); SAY(NETWORK_TABLES); SAY(NETWORK_STOCK); SAY(NETWORK_INBOX);
     SAY(NETWORK_OUTBOX); SAY(NETWORK_ACTIVATIONS); SAY(NETWORK_LINK_RTT_US);
     SAY(NETWORK_LINK_BITS_PER_S);
-    SAY(NETWORK_INPUT_LENGTH); SAY(NETWORK_OUTPUT_LENGTH); SAY(NETWORK_ANSWER_LENGTH); SAY(NETWORK_ARGMAX);
-    SAY(NETWORK_INPUT_MIN); SAY(NETWORK_INPUT_MAX); SAY_BITS(NETWORK_INPUT_SCALE); SAY_BITS(NETWORK_OUTPUT_SCALE);
-    for (i = 0; i < sizeof network_plan; i++) printf("plan.%u %u\n", (unsigned)i, network_plan[i]);
+    SAY(NETWORK_INPUT_LENGTH); SAY(NETWORK_OUTPUT_LENGTH); SAY(NETWORK_ANSWER_LENGTH);
+    SAY(NETWORK_ARGMAX); SAY(NETWORK_INPUT_MIN); SAY(NETWORK_INPUT_MAX);
+    SAY_BITS(NETWORK_INPUT_SCALE); SAY_BITS(NETWORK_OUTPUT_SCALE);
+    for (i = 0; i < sizeof network_plan; i++)
+        printf("plan.%u %u\n", (unsigned)i, network_plan[i]);
     SAY_BITS(WINDOWS_SCALE);
     for (i = 0; i < WINDOWS_COUNT; i++) {
         printf("argmax.%u %u\n", (unsigned)i, (unsigned)windows_argmax[i]);
-        for (k = 0; k < WINDOWS_LENGTH; k++) printf("x.%u.%u %d\n", (unsigned)i, (unsigned)k, (int)windows_input[i][k]);
-        for (k = 0; k < WINDOWS_ANSWER_LENGTH; k++) printf("y.%u.%u %lld\n", (unsigned)i, (unsigned)k, (long long)windows_answer[i][k]);
+        for (k = 0; k < WINDOWS_LENGTH; k++)
+            printf("x.%u.%u %d\n", (unsigned)i, (unsigned)k, (int)windows_input[i][k]);
+        for (k = 0; k < WINDOWS_ANSWER_LENGTH; k++)
+            printf("y.%u.%u %lld\n", (unsigned)i, (unsigned)k, (long long)windows_answer[i][k]);
     }
     return 0;
 }

@@ -359,7 +359,7 @@ impl Tried {
         }
     }
 
-    /// Of a session that is idle, with a stock, and has predicted once.
+    /// Calls of a session that is idle, with a stock, and has predicted once.
     fn sessions(&mut self, pair: &Pair) {
         let tried = self;
         let o = tried.at();
@@ -444,7 +444,7 @@ impl Tried {
         }
     }
 
-    /// Of a session that an error has ended.
+    /// Calls of a session that an error has ended.
     fn ended(&mut self, pair: &Pair) {
         let tried = self;
         let o = tried.at();
