@@ -15,7 +15,9 @@ use minionn_core::backend::limb::multiply_add;
 use minionn_core::block::Block;
 use minionn_core::compare::{DReluTruncate, OtActivation};
 use minionn_core::cost;
-use minionn_core::garble::{Evaluator, Function, Garbler, Neuron, totals};
+use minionn_core::garble::{
+    EvaluateBuffers, Evaluator, Function, GarbleBuffers, Garbler, Neuron, totals,
+};
 use minionn_core::hash::Tmmo;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
@@ -344,9 +346,11 @@ fn colours_hide_an_activation_and_permute_bits_open_it() {
         let zero: Vec<Block> = (0..shape.client_inputs).map(|_| block(&mut prg)).collect();
         let garbler = Garbler::new(&session, &secret, delta, run);
         let (mut tables, mut decode) = (vec![0; shape.ands as usize * 32], [0]);
-        garbler.garble_neurons::<_, 1>(&relu, 0, 1, &zero, &mut tables, &mut decode).unwrap();
+        let buffers =
+            GarbleBuffers { client_zero: &zero, tables: &mut tables, decode: &mut decode };
+        garbler.garble_neurons::<_, 1>(&relu, 0..1, buffers).unwrap();
         let mut server_labels = vec![0; 16];
-        garbler.active_labels(0, 0, y_server, 16, &mut server_labels);
+        garbler.active_labels(0, 0, y_server, &mut server_labels).unwrap();
         let choices = y_client | r << 16;
         let client_labels: Vec<Block> = zero
             .iter()
@@ -355,17 +359,13 @@ fn colours_hide_an_activation_and_permute_bits_open_it() {
             .collect();
         let mut colours = [0];
         let evaluator = Evaluator::new(&session, run);
-        evaluator
-            .evaluate_neurons::<_, 1>(
-                &relu,
-                0,
-                1,
-                &tables,
-                &server_labels,
-                &client_labels,
-                &mut colours,
-            )
-            .unwrap();
+        let buffers = EvaluateBuffers {
+            tables: &tables,
+            server_labels: &server_labels,
+            client_labels: &client_labels,
+            colours: &mut colours,
+        };
+        evaluator.evaluate_neurons::<_, 1>(&relu, 0..1, buffers).unwrap();
         for (i, ones) in ones.iter_mut().enumerate() {
             *ones += (colours[0] >> i & 1) as usize;
         }

@@ -17,7 +17,7 @@
 
 use super::leaves::{Leaves, check};
 use super::{GROUP, Repetition, ggm, wide_mask};
-use crate::backend::aes::{Job, Lanes, Pass, Path, SimdBackend, in_flight};
+use crate::backend::aes::{Job, Lane, Lanes, Pass, Path, SimdBackend, in_flight};
 use crate::backend::transpose::transpose;
 use crate::block::Block;
 use crate::hash::Tmmo;
@@ -371,12 +371,13 @@ impl<X: SimdBackend, const W: usize, const D: usize> Pass<X> for FoldPass<'_, X,
         let groups = *x;
         let mut left = [groups; D];
         let mut rows = [[machine.splat(0); M]; D];
-        for leaf in 0..W {
+        for lane in Lane::all() {
+            let leaf = lane.number();
             *x = groups;
             if self.skip && leaf == 0 {
                 *x = [machine.splat(0); M];
             } else {
-                machine.encrypt(self.keys, leaf, x);
+                machine.encrypt(self.keys, lane, x);
             }
             for (j, (left, row)) in left.iter_mut().zip(&mut rows).enumerate() {
                 if leaf >> j & 1 == 0 {
@@ -593,7 +594,7 @@ mod tests {
                     let mut u = *choices;
                     for (x, &leaf) in leaves.iter().enumerate() {
                         let mut row = [g as Block];
-                        Aes::of(leaf).encrypt(0, &mut row);
+                        Aes::of(leaf).encrypt(&mut row);
                         u ^= row[0];
                         for (label, want) in want.iter_mut().enumerate() {
                             *want ^= (x as Block * (row[0] >> label & 1)) << (i * k);

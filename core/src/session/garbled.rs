@@ -5,7 +5,9 @@ use super::store::Store;
 use super::{Options, Tables};
 use crate::block::Block;
 use crate::error::{Error, Result};
-use crate::garble::{Circuit, Evaluator, Garbler, GateCounts, count, shapes};
+use crate::garble::{
+    Circuit, EvaluateBuffers, Evaluator, GarbleBuffers, Garbler, GateCounts, count, shapes,
+};
 use crate::hash::Tmmo;
 use crate::memory::Space;
 use crate::ot::{GROUP, Receiver, Sender};
@@ -310,17 +312,10 @@ async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
                 zero.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
             if what.tables {
                 let decode = decode.get_mut(first..first + lanes).ok_or(Error::Internal)?;
+                let neurons = first as u64..(first + lanes) as u64;
                 let steps = step..step + cut.steps;
-                garbler.garble_steps::<C, L>(
-                    circuit,
-                    &mut state,
-                    steps,
-                    first as u64,
-                    lanes,
-                    zero,
-                    tables,
-                    decode,
-                )?;
+                let buffers = GarbleBuffers { client_zero: zero, tables, decode };
+                garbler.garble::<C, L>(circuit, &mut state, steps, neurons, buffers)?;
             }
             let Some(shares) = what.shares else {
                 ch.put(tables).await?;
@@ -338,13 +333,8 @@ async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
                     let share = *shares
                         .get(NonlinearCost::element(op, neuron, step))
                         .ok_or(Error::Internal)?;
-                    garbler.active_labels(
-                        (neuron * counts.steps + step) as u64,
-                        0,
-                        share,
-                        bits,
-                        labels,
-                    );
+                    let instance = (neuron * counts.steps + step) as u64;
+                    garbler.active_labels(instance, 0, share, labels)?;
                     put_blocks(ch, labels).await?;
                 }
             }
@@ -478,17 +468,10 @@ async fn evaluate_instances<IO: Read + Write, C: Circuit, const L: usize>(
             }
             let colours = scratch.words.get_mut(first..first + lanes).ok_or(Error::Internal)?;
             let steps = step..step + cut.steps;
-            evaluator.evaluate_steps::<C, L>(
-                circuit,
-                &mut state,
-                steps,
-                first as u64,
-                lanes,
-                tables,
-                server,
-                client,
-                colours,
-            )?;
+            let neurons = first as u64..(first + lanes) as u64;
+            let buffers =
+                EvaluateBuffers { tables, server_labels: server, client_labels: client, colours };
+            evaluator.evaluate::<C, L>(circuit, &mut state, steps, neurons, buffers)?;
         }
     }
     Ok(())

@@ -6,7 +6,7 @@ use super::networks::{core_files, core_op, network};
 use super::wire::session_by_core;
 use super::{Case, block, blocks, hex, reference, row, summary};
 use minionn_core::compare::{OtActivation, Stage};
-use minionn_core::garble::{Argmax, Circuit, Function, Garbler, Neuron, totals};
+use minionn_core::garble::{Argmax, Circuit, Function, GarbleBuffers, Garbler, Neuron, totals};
 use minionn_core::handshake::Greeting;
 use minionn_core::hash::Tmmo;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
@@ -273,11 +273,12 @@ fn garbled_by_core<C: Circuit>(circuit: &C, neurons: usize, layer: u64) -> Value
     let (session, own) = (Tmmo::new(session), Tmmo::new(own));
     let garbler = Garbler::new(&session, &own, delta, layer);
     let (mut tables, mut permute) = (vec![0; neurons * shape.table_bytes()], vec![0; neurons]);
-    garbler.garble_neurons::<C, 8>(circuit, 0, neurons, &zero, &mut tables, &mut permute).unwrap();
+    let buffers = GarbleBuffers { client_zero: &zero, tables: &mut tables, decode: &mut permute };
+    garbler.garble_neurons::<C, 8>(circuit, 0..neurons as u64, buffers).unwrap();
     let per_record = shape.server_inputs as usize / circuit.steps();
     let mut labels = vec![0; neurons * shape.server_inputs as usize];
     for (record, labels) in labels.chunks_mut(per_record).enumerate() {
-        garbler.active_labels(record as u64, 0, 0, per_record, labels);
+        garbler.active_labels(record as u64, 0, 0, labels).unwrap();
     }
     json!({ "ands": shape.ands, "tables": hex(&reference::sha256(&tables)), "server_labels": blocks(&labels), "permute": permute })
 }

@@ -12,7 +12,7 @@ mod rounds;
 #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
 mod x86;
 
-pub(crate) use machine::{Job, Pass, SimdBackend, in_flight};
+pub(crate) use machine::{Job, Lane, Pass, SimdBackend, in_flight};
 
 use crate::block::Block;
 use portable::{Ciphers, Portable};
@@ -164,10 +164,9 @@ impl<const L: usize> Lanes<L> {
         }
     }
 
-    /// Encrypts every block in place, under the key of `lane < L`.
+    /// Encrypts every block in place, under the key of `lane`.
     #[inline]
-    pub fn encrypt(&self, lane: usize, blocks: &mut [Block]) {
-        debug_assert!(lane < L);
+    pub(crate) fn encrypt_lane(&self, lane: Lane<L>, blocks: &mut [Block]) {
         self.run(Encrypt { lane, blocks });
     }
 
@@ -188,15 +187,21 @@ impl Aes {
     pub fn of(key: Block) -> Self {
         Self::new(&[key])
     }
+
+    /// Encrypts every block in place.
+    #[inline]
+    pub fn encrypt(&self, blocks: &mut [Block]) {
+        self.encrypt_lane(Lane::FIRST, blocks);
+    }
 }
 
-/// See [`Lanes::encrypt`].
-struct Encrypt<'b> {
-    lane: usize,
+/// See [`Lanes::encrypt_lane`].
+struct Encrypt<'b, const L: usize> {
+    lane: Lane<L>,
     blocks: &'b mut [Block],
 }
 
-impl<const L: usize> Job<L> for Encrypt<'_> {
+impl<const L: usize> Job<L> for Encrypt<'_, L> {
     #[inline(always)]
     fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<L>) {
         in_flight(
@@ -210,7 +215,7 @@ impl<const L: usize> Job<L> for Encrypt<'_> {
 struct EncryptPass<'k, X: SimdBackend, const L: usize> {
     machine: X,
     keys: &'k X::Keys<L>,
-    lane: usize,
+    lane: Lane<L>,
 }
 
 impl<X: SimdBackend, const L: usize> Pass<X> for EncryptPass<'_, X, L> {
@@ -232,7 +237,7 @@ mod tests {
         let key = 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100;
         for path in Path::ALL {
             let mut blocks = [0xffee_ddcc_bbaa_9988_7766_5544_3322_1100; 11];
-            Aes::on(path, &[key]).encrypt(0, &mut blocks);
+            Aes::on(path, &[key]).encrypt(&mut blocks);
             assert_eq!(blocks, [0x5ac5_b470_80b7_cdd8_3004_7b6a_d8e0_c469; 11], "{path:?}");
         }
     }
@@ -245,12 +250,12 @@ mod tests {
         for path in Path::ALL {
             let mut lanes = Lanes::on(path, &[random.next_u128(); L]);
             lanes.replace(&keys);
-            for (lane, &key) in keys.iter().enumerate() {
+            for (lane, &key) in Lane::all().zip(&keys) {
                 for len in 0..blocks.len() {
                     let (mut got, mut wanted) = (blocks.clone(), blocks.clone());
-                    lanes.encrypt(lane, &mut got[..len]);
-                    Aes::on(Path::Portable, &[key]).encrypt(0, &mut wanted[..len]);
-                    assert_eq!(got, wanted, "{path:?}, lane {lane} of {L}, {len} blocks");
+                    lanes.encrypt_lane(lane, &mut got[..len]);
+                    Aes::on(Path::Portable, &[key]).encrypt(&mut wanted[..len]);
+                    assert_eq!(got, wanted, "{path:?}, {lane:?} of {L}, {len} blocks");
                 }
             }
         }
@@ -263,6 +268,15 @@ mod tests {
         agrees::<3>();
         agrees::<8>();
         agrees::<21>();
+    }
+
+    #[test]
+    fn there_is_no_lane_behind_the_last() {
+        assert_eq!(Lane::<3>::all().map(Lane::number).collect::<Vec<_>>(), [0, 1, 2]);
+        let vectors = Lane::<8>::vectors::<2>(2, 4).map(|at| at.map(Lane::number));
+        assert_eq!(vectors, Some([2, 6]));
+        assert!(Lane::<8>::vectors::<2>(4, 4).is_none());
+        assert!(Lane::<8>::vectors::<1>(8, 1).is_none());
     }
 
     #[test]

@@ -70,13 +70,13 @@ impl Vectors for Neon {
     }
 
     #[inline(always)]
-    fn block(self, v: uint8x16_t, _i: usize) -> Block {
-        block(v)
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [uint8x16_t; 2] {
+        pair(0).map(one)
     }
 
     #[inline(always)]
-    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [uint8x16_t; 2] {
-        pair(0).map(one)
+    fn scatter(self, pair: [uint8x16_t; 2], mut each: impl FnMut(usize, [Block; 2])) {
+        each(0, pair.map(block));
     }
 
     #[inline(always)]

@@ -112,15 +112,15 @@ impl Vectors for AesNi {
     }
 
     #[inline(always)]
-    fn block(self, v: __m128i, i: usize) -> Block {
-        // SAFETY: both are 16 bytes without invalid values.
-        let blocks = unsafe { transmute::<__m128i, [Block; 1]>(v) };
-        blocks.get(i).copied().unwrap_or_default()
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m128i; 2] {
+        pair(0).map(one)
     }
 
     #[inline(always)]
-    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m128i; 2] {
-        pair(0).map(one)
+    fn scatter(self, pair: [__m128i; 2], mut each: impl FnMut(usize, [Block; 2])) {
+        // SAFETY: both are 16 bytes without invalid values.
+        let [a, b] = pair.map(|v| unsafe { transmute::<__m128i, [Block; 1]>(v) });
+        a.into_iter().zip(b).enumerate().for_each(|(i, (a, b))| each(i, [a, b]));
     }
 
     #[inline(always)]
@@ -213,17 +213,17 @@ impl Vectors for Vaes256 {
     }
 
     #[inline(always)]
-    fn block(self, v: __m256i, i: usize) -> Block {
-        // SAFETY: both are 32 bytes without invalid values.
-        let blocks = unsafe { transmute::<__m256i, [Block; 2]>(v) };
-        blocks.get(i).copied().unwrap_or_default()
-    }
-
-    #[inline(always)]
     fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m256i; 2] {
         let [[a, b], [c, d]] = [pair(0), pair(1)];
         // SAFETY: `self` is the proof.
         unsafe { [_mm256_set_m128i(one(c), one(a)), _mm256_set_m128i(one(d), one(b))] }
+    }
+
+    #[inline(always)]
+    fn scatter(self, pair: [__m256i; 2], mut each: impl FnMut(usize, [Block; 2])) {
+        // SAFETY: both are 32 bytes without invalid values.
+        let [a, b] = pair.map(|v| unsafe { transmute::<__m256i, [Block; 2]>(v) });
+        a.into_iter().zip(b).enumerate().for_each(|(i, (a, b))| each(i, [a, b]));
     }
 
     #[inline(always)]
@@ -322,13 +322,6 @@ impl Vectors for Vaes512 {
     }
 
     #[inline(always)]
-    fn block(self, v: __m512i, i: usize) -> Block {
-        // SAFETY: both are 64 bytes without invalid values.
-        let blocks = unsafe { transmute::<__m512i, [Block; 4]>(v) };
-        blocks.get(i).copied().unwrap_or_default()
-    }
-
-    #[inline(always)]
     fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m512i; 2] {
         let [[a, b], [c, d], [e, f], [g, h]] = [pair(0), pair(1), pair(2), pair(3)];
         let four = |a: Block, b: Block, c: Block, d: Block| {
@@ -342,6 +335,13 @@ impl Vectors for Vaes512 {
             }
         };
         [four(a, c, e, g), four(b, d, f, h)]
+    }
+
+    #[inline(always)]
+    fn scatter(self, pair: [__m512i; 2], mut each: impl FnMut(usize, [Block; 2])) {
+        // SAFETY: both are 64 bytes without invalid values.
+        let [a, b] = pair.map(|v| unsafe { transmute::<__m512i, [Block; 4]>(v) });
+        a.into_iter().zip(b).enumerate().for_each(|(i, (a, b))| each(i, [a, b]));
     }
 
     #[inline(always)]

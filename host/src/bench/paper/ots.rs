@@ -9,7 +9,9 @@ use super::batch::RING;
 use super::traffic::Cost;
 use anyhow::Context as _;
 use minionn_core::block::Block;
-use minionn_core::garble::{Circuit, Evaluator, GATE_BYTES, Garbler, totals};
+use minionn_core::garble::{
+    Circuit, EvaluateBuffers, Evaluator, GATE_BYTES, GarbleBuffers, Garbler, totals,
+};
 use minionn_core::hash::Tmmo;
 use minionn_core::ot::{self, GROUP, OtMultiply, Receiver, Repetition, Sender, product_bits};
 use minionn_core::params::KAPPA;
@@ -142,28 +144,22 @@ impl<'l> Parties<'l> {
                 decode.get_mut(..lanes).context("lanes")?,
                 colours.get_mut(..lanes).context("lanes")?,
             );
-            garbler.garble_neurons::<C, LANES>(
-                circuit,
-                first as u64,
-                lanes,
-                zero,
-                tables,
-                decode,
-            )?;
+            let neurons = first as u64..(first + lanes) as u64;
+            let buffers =
+                GarbleBuffers { client_zero: zero, tables: &mut *tables, decode: &mut *decode };
+            garbler.garble_neurons::<C, LANES>(circuit, neurons.clone(), buffers)?;
             let shares = server.iter().enumerate().skip(first * steps);
             for ((instance, &share), out) in shares.zip(active.chunks_exact_mut(bits)) {
-                garbler.active_labels(instance as u64, 0, share, bits, out);
+                garbler.active_labels(instance as u64, 0, share, out)?;
             }
             cost.bytes_down += (tables.len() + size_of_val(active)) as u64;
-            evaluator.evaluate_neurons::<C, LANES>(
-                circuit,
-                first as u64,
-                lanes,
+            let buffers = EvaluateBuffers {
                 tables,
-                active,
-                chosen,
-                colours,
-            )?;
+                server_labels: active,
+                client_labels: chosen,
+                colours: &mut *colours,
+            };
+            evaluator.evaluate_neurons::<C, LANES>(circuit, neurons, buffers)?;
             outputs.extend(colours.iter().zip(decode).map(|(colour, decode)| colour ^ *decode));
         }
         debug_assert_eq!(shape.table_bytes(), shape.ands as usize * GATE_BYTES);
