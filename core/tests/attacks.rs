@@ -404,7 +404,8 @@ fn hidden_of(model: &Model<'_>, seed: u64) -> (Vec<i64>, [u64; 4]) {
         .layers()
         .next()
         .unwrap()
-        .apply(&x.iter().map(|&x| ring.from_signed(x)).collect::<Vec<_>>(), &mut hidden);
+        .apply(&x.iter().map(|&x| ring.from_signed(x)).collect::<Vec<_>>(), &mut hidden)
+        .unwrap();
     (x, hidden.map(|y| (ring.to_signed(y).max(0) >> 6) as u64))
 }
 

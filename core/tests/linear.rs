@@ -158,7 +158,7 @@ fn fully_connected_layers_in_the_clear() {
         let bytes = layer.model();
         let model = Model::parse(&bytes).unwrap();
         let mut y = vec![0; layer.outputs];
-        model.layers().next().unwrap().apply(&layer.x, &mut y);
+        model.layers().next().unwrap().apply(&layer.x, &mut y).unwrap();
         assert_eq!(y, layer.y, "tcId {}, apply", layer.id);
 
         let evaluate = |x: &[i64]| {

@@ -82,7 +82,7 @@ fn packed_integers_come_back() {
         let values: Vec<u64> =
             (0..count).map(|_| ((g.next() << 33) ^ g.next()) & (u64::MAX >> (64 - bits))).collect();
         let mut bytes = vec![0; packed_len(count as u64, bits) as usize];
-        pack(&values, bits, &mut bytes);
+        pack(&values, bits, &mut bytes).unwrap();
         let mut back = vec![0; count];
         assert!(unpack(&bytes, bits, &mut back));
         assert_eq!(back, values);
@@ -164,7 +164,7 @@ fn largest_phase_error(ring: u32, limbs: usize, flood: u32, ciphertexts: u64, g:
         }
         let c1: Vec<u64> = sums1.iter().map(|s| s.round(c1_bits)).collect();
         let mut packed = vec![0; packed_len(N as u64, c1_bits) as usize];
-        pack(&c1, c1_bits, &mut packed);
+        pack(&c1, c1_bits, &mut packed).unwrap();
         let product_limbs = decrypt::limbs(c1_bits);
         let mut residues = vec![[0; 3]; N];
         let mut poly = vec![0; N];

@@ -179,13 +179,13 @@ impl DReluTruncate {
         }
     }
 
-    fn digits(&self) -> &[Digit] {
-        self.digits.get(..self.leaves).unwrap_or_default()
+    fn digits(&self) -> impl Iterator<Item = &Digit> {
+        self.digits.iter().take(self.leaves)
     }
 
     /// All nodes, a bit for each.
     fn nodes(&self) -> u32 {
-        self.digits().iter().fold(0, |mask, digit| mask | 1 << digit.leaf) & !1
+        self.digits().fold(0, |mask, digit| mask | 1 << digit.leaf) & !1
     }
 
     /// The node where low part meets high part, if there are both.
@@ -193,9 +193,12 @@ impl DReluTruncate {
         if self.shift > 0 && self.compared > self.shift { 1 << HIGH } else { 0 }
     }
 
-    /// Nodes of a level, counted from 1.
+    /// Nodes of a level, counted from 1; none behind the last one.
     fn level(&self, level: usize) -> u32 {
-        level.checked_sub(1).and_then(|i| self.levels.get(i)).copied().unwrap_or(0)
+        match level.checked_sub(1).and_then(|i| self.levels.get(i)) {
+            Some(&nodes) => nodes,
+            None => 0,
+        }
     }
 
     /// Which nodes of a level have an operand `x`, `y_0`, `y_1`, `y_2`.
@@ -264,11 +267,8 @@ impl DReluTruncate {
     /// Bits of an element in the server's message `number`.
     #[must_use]
     pub fn server_bits(&self, number: u32) -> u32 {
-        let tables = if number == 0 {
-            self.digits().iter().map(|digit| digit.table_bits()).sum()
-        } else {
-            0
-        };
+        let tables =
+            if number == 0 { self.digits().map(|digit| digit.table_bits()).sum() } else { 0 };
         let last = if number + 1 == self.rounds() {
             self.choices() + if self.relu { u32::from(self.ring_out) } else { 0 }
         } else {

@@ -82,7 +82,7 @@ impl Element {
         *self = Self::default();
         let both = [Hashes::of(hash, labels, 0, tweak), Hashes::of(hash, labels, delta, tweak)];
         let mut next = both[0].0.iter().zip(&both[1].0);
-        for (digit, pads) in c.digits().iter().zip(&mut self.leaves) {
+        for (digit, pads) in c.digits().zip(&mut self.leaves) {
             for (b, (&h0, &h1)) in (0..digit.bits.into()).zip(next.by_ref()) {
                 const { assert!(DIGIT == 4) };
                 *pads ^= (h0 as u32 & !entries_with(b)) | (h1 as u32 & entries_with(b));
@@ -175,7 +175,7 @@ impl Element {
     /// Tables of leaves. Entry 0 is this party's share.
     fn put_leaves(&mut self, c: &DReluTruncate, share: u64, out: &mut Packer<'_>) {
         self.tree.w = c.sign(share);
-        for (digit, pads) in c.digits().iter().zip(self.leaves) {
+        for (digit, pads) in c.digits().zip(self.leaves) {
             let entries = (table(*digit, digit.of(share)) ^ pads) & all_entries(*digit);
             let own = entries & 3;
             self.tree.g |= (own & 1) << digit.leaf;

@@ -53,14 +53,14 @@ pub(super) fn run(
         let mut bytes = vec![0; packed_len(1, m.server_bits(number)) as usize];
         let mut out = Packer::new(&mut bytes);
         m.server_send(&mut server, s, number, (&hash, tweak, pieces), &mut out);
-        out.finish();
+        out.finish().unwrap();
         let mut input = Reader::new(&bytes);
         m.client_receive(&mut client, share, number, &mut input);
         assert!(input.finish());
         let mut bytes = vec![0; packed_len(1, m.client_bits(number)) as usize];
         let mut out = Packer::new(&mut bytes);
         m.client_send(&mut client, [share, r], number, &mut out);
-        out.finish();
+        out.finish().unwrap();
         let mut input = Reader::new(&bytes);
         let result = m.server_receive(&mut server, s, number, &mut input);
         assert!(input.finish());

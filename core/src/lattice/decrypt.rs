@@ -8,6 +8,7 @@ use crate::lattice::noise::{C0_EXTRA, C1_EXTRA};
 use crate::params::{N, PRIMES};
 use crate::ring::{LIMBS, Limb, montgomery_inverse};
 use crate::wire::{GROUP, unpack};
+use crate::{Error, Result};
 
 /// Up to this many results, inner products cost less than transforms: `n` additions each against
 /// `9·log2(n)·n/2` butterflies or more.
@@ -31,6 +32,9 @@ pub fn unfold(key: &SecretKey, out: &mut [i8]) {
 /// Adds to `sums[i]` the part that the coefficients `first..first + c1.len()` of `c1` have in
 /// coefficient `places[i]` of `c1·s`, modulo `2^bits`; higher bits of the sums are left undefined.
 /// `unfolded` is [`unfold`]'s.
+///
+/// # Errors
+/// [`Error::Internal`] if a length is wrong, or a coefficient is not below n.
 pub fn add_products(
     unfolded: &[i8],
     bits: u32,
@@ -38,9 +42,12 @@ pub fn add_products(
     c1: &[u64],
     places: &[u16],
     sums: &mut [u64],
-) {
+) -> Result<()> {
+    if places.len() != sums.len() || places.iter().any(|&place| usize::from(place) >= N) {
+        return Err(Error::Internal);
+    }
     let rows = places.iter().map(|&place| N - 1 - usize::from(place) + first);
-    backend::matrix::add_rows(Weights::Narrow(unfolded), bits, rows, c1, sums);
+    backend::matrix::add_rows(Weights::Narrow(unfolded), bits, rows, c1, sums)
 }
 
 /// Limbs that hold `c1·s` exactly, for signed `c1` of `bits` bits: `n·2^(bits−1)` must stay below
@@ -138,7 +145,7 @@ mod tests {
             let mut random = Seed([bits as u8; 32]).stream(Domain::Mask, 0);
             let c1: std::vec::Vec<u64> = (0..N).map(|_| random.next_u64() >> (64 - bits)).collect();
             let mut packed = std::vec![0; packed_len(N as u64, bits) as usize];
-            pack(&c1, bits, &mut packed);
+            pack(&c1, bits, &mut packed).unwrap();
             let mut residues = [[0; 3]; 7];
             for index in 0..limbs(bits) {
                 let mut poly = std::vec![0; N];
@@ -154,7 +161,7 @@ mod tests {
             for piece in [GROUP, 7] {
                 let mut sums = [0; 7];
                 for (i, c1) in c1.chunks(piece).enumerate() {
-                    add_products(&unfolded, bits, i * piece, c1, &places, &mut sums);
+                    add_products(&unfolded, bits, i * piece, c1, &places, &mut sums).unwrap();
                 }
                 for (sum, residue) in sums.iter().zip(residues) {
                     assert_eq!((sum ^ lift(residue, limbs(bits))) << (64 - bits), 0, "{bits} bits");

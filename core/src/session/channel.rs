@@ -159,7 +159,7 @@ impl<IO: Read + Write> Channel<IO> {
                 return Err(Error::Internal);
             };
             fill(first, values);
-            pack(values, bits, bytes);
+            pack(values, bits, bytes)?;
             self.put(bytes).await?;
         }
         Ok(())

@@ -573,7 +573,7 @@ async fn send<IO: Read + Write, E>(
             .ok_or(Error::Internal)?;
         let mut out = Packer::new(bytes);
         (first..).zip(elements).for_each(|(e, element)| each(e, element, &mut out));
-        out.finish();
+        out.finish()?;
         ch.put(bytes).await?;
     }
     Ok(())

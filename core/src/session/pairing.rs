@@ -225,7 +225,7 @@ pub(crate) fn export(
     let mut values = [0; GROUP];
     for (bytes, own) in packed.chunks_mut(GROUP_BYTES).zip(key.chunks_exact(GROUP)) {
         values.iter_mut().zip(own).for_each(|(value, &x)| *value = x as u64);
-        pack(&values, LIMB_BITS, bytes);
+        pack(&values, LIMB_BITS, bytes)?;
     }
     *digest = Sha256::digest(content).into();
     Ok(need)

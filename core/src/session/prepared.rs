@@ -64,7 +64,7 @@ impl<'a> Prepared<'a> {
                     for chunk in tile.chunks_of(group) {
                         let poly =
                             left.split_off_mut(..tile.weight_len()).ok_or(Error::Internal)?;
-                        transformed_weights(limb, &tile, &layer, group, chunk, poly);
+                        transformed_weights(limb, &tile, &layer, group, chunk, poly)?;
                     }
                 }
             }
@@ -152,16 +152,16 @@ pub(crate) fn transformed_weights(
     group: usize,
     chunk: usize,
     out: &mut [i32],
-) {
+) -> Result<()> {
     out.fill(0);
     for (index, at) in tile.weights(group, chunk) {
-        if let Some(slot) = out.get_mut(at) {
-            *slot = limb.to_montgomery(layer.weight(index) as i32);
-        }
+        let weight = layer.weight(index).ok_or(Error::Internal)?;
+        *out.get_mut(at).ok_or(Error::Internal)? = limb.to_montgomery(weight as i32);
     }
     match *out {
         _ if !tile.is_scalar() => limb.forward(out),
         [w, ref mut rest @ ..] => rest.fill(w),
-        [] => {}
+        [] => return Err(Error::Internal),
     }
+    Ok(())
 }

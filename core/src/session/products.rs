@@ -55,7 +55,7 @@ pub(crate) async fn server<IO: Read + Write>(
         for (&c, i) in corrections.iter().zip(0..) {
             packer.push(c, correction_width(ring, i));
         }
-        packer.finish();
+        packer.finish()?;
         ch.put(bytes).await?;
     }
     Ok(())

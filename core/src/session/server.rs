@@ -675,7 +675,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             match op {
                 Op::FullyConnected { .. } | Op::Convolution { .. } => {
                     let (x, y) = step.split(tensors)?;
-                    layer_of.ok_or(Error::Internal)?.apply(x, y);
+                    layer_of.ok_or(Error::Internal)?.apply(x, y)?;
                     let all = masks.split_off(..stock * len_out).ok_or(Error::Internal)?;
                     for (y, &u) in y.iter_mut().zip(all.iter().skip(index * len_out)) {
                         *y = ring.add(*y, u);
@@ -684,7 +684,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 Op::SumPool { .. } | Op::StridedAdd { .. } | Op::Offset { .. } => {
                     step.compute(tensors)?;
                     if let Some(constants) = layer_of {
-                        constants.add_biases(step.split(tensors)?.1);
+                        constants.add_biases(step.split(tensors)?.1)?;
                     }
                 }
                 Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {

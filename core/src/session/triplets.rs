@@ -270,8 +270,7 @@ async fn receive_few<IO: Read + Write>(
         }
         sums.fill(0);
         ch.get_groups(N, tile.c1_bits(), |first, c1| {
-            decrypt::add_products(unfolded, tile.c1_bits(), first, c1, places, sums);
-            Ok(())
+            decrypt::add_products(unfolded, tile.c1_bits(), first, c1, places, sums)
         })
         .await?;
         let mut sums = sums.iter();
@@ -457,7 +456,7 @@ impl EvaluateLayer<'_> {
         };
         z.fill(0);
         for (chunk, x) in chunks.zip(x.get(uploads).ok_or(Error::Internal)?.chunks_exact(N)) {
-            transformed_weights(limb, tile, layer, group, chunk, poly);
+            transformed_weights(limb, tile, layer, group, chunk, poly)?;
             backend::limb::multiply_add(limb, x, poly, z);
         }
         Ok(())

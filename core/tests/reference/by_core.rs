@@ -64,7 +64,7 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         "Packed" => {
             let (bits, values) = (case.u64("bits") as u32, case.numbers("values"));
             let mut bytes = vec![0; packed_len(values.len() as u64, bits) as usize];
-            minionn_core::wire::pack(&values, bits, &mut bytes);
+            minionn_core::wire::pack(&values, bits, &mut bytes).unwrap();
             let mut back = vec![0; values.len()];
             assert!(unpack(&bytes, bits, &mut back) && back == values);
             json!({ "bytes": hex(&bytes) })

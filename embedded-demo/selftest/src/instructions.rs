@@ -64,11 +64,10 @@ pub(crate) fn decryption() -> bool {
     let mut unfolded = [0; decrypt::UNFOLDED];
     let quick = within(DECRYPTION, 1, || {
         decrypt::unfold(&key, &mut unfolded);
-        for first in (0..N).step_by(GROUP) {
+        (0..N).step_by(GROUP).all(|first| {
             let group: [u64; GROUP] = core::array::from_fn(|i| c1(first + i));
-            decrypt::add_products(&unfolded, BITS, first, &group, &places, &mut sums);
-        }
-        true
+            decrypt::add_products(&unfolded, BITS, first, &group, &places, &mut sums).is_ok()
+        })
     });
     let mut residues = [[0; OUTPUTS]; 3];
     let (mut secret, mut poly) = ([0; N], [0; N]);

@@ -34,7 +34,7 @@ pub(crate) fn exact(compiled: &Compiled, numbers: &mut Numbers, rounds: u32) -> 
         let row = numbers.below(outputs);
         let each = header.input_len as usize / fan_in.min(u64::from(header.input_len)) as usize;
         // The signs of one row of weights: the worst case of a fully connected first layer.
-        let weight = |at: usize| layer.map_or(0, |layer| layer.weight(at));
+        let weight = |at: usize| layer.map_or(0, |layer| layer.weight(at).unwrap());
         let worst =
             |j: usize| (weight(row as usize * fan_in as usize + j / each) > 0) == (round % 4 == 0);
         let x: Vec<i64> = (0..header.input_len as usize)

@@ -4,7 +4,7 @@ use super::{ENTRIES, SegmentLookup, equal};
 use crate::block::Block;
 use crate::compare::{Hashes, client};
 use crate::hash::Tmmo;
-use crate::wire::{Packer, Reader};
+use crate::wire::{Packer, Reader, packed_len};
 use bytemuck::{Pod, Zeroable};
 
 /// What a client keeps of it between messages, in the place of a comparison's.
@@ -67,13 +67,16 @@ impl SegmentLookup {
     ) {
         let [h0, h1] = [0, delta].map(|offset| Hashes::of(hash, labels, offset, tweak));
         let (own, [_, value]) = (Self::client(element), self.split(share));
-        let mut corrections = Packer::new(own.corrections.as_flattened_mut());
+        let bytes = packed_len(1, self.correction_bits()) as usize;
+        let Some(corrections) = own.corrections.as_flattened_mut().get_mut(..bytes) else { return };
+        let mut corrections = Packer::new(corrections);
         for (i, (&h0, &h1)) in (0..self.value_bits()).zip(h0.0.iter().zip(&h1.0)) {
             let (h0, h1, bits) = (h0 as u64, h1 as u64, self.value_bits() - i);
             own.product = own.product.wrapping_sub(h0 << i);
             corrections.push(value.wrapping_add(h0).wrapping_sub(h1) & ((1 << bits) - 1), bits);
         }
-        corrections.finish();
+        let filled = corrections.finish();
+        debug_assert!(filled.is_ok());
     }
 
     /// Reads the server's message.

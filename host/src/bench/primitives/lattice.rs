@@ -162,7 +162,9 @@ impl Encryption {
         let groups = self.packed.chunks_exact(GROUP * C1_BITS as usize / 8);
         for (packed, first) in groups.zip((0..).step_by(GROUP)) {
             let _whole_bytes = unpack(packed, C1_BITS, &mut values);
-            decrypt::add_products(&self.unfolded, C1_BITS, first, &values, &places, &mut sums);
+            let (unfolded, sums) = (&self.unfolded, &mut sums);
+            let done = decrypt::add_products(unfolded, C1_BITS, first, &values, &places, sums);
+            debug_assert!(done.is_ok());
         }
         black_box(&mut sums);
     }
@@ -253,7 +255,8 @@ impl Bits {
             .chunks_exact(GROUP)
             .zip(self.packed.chunks_exact_mut(GROUP * self.width as usize / 8))
         {
-            pack(values, self.width, packed);
+            let done = pack(values, self.width, packed);
+            debug_assert!(done.is_ok());
         }
         black_box(&mut self.packed);
     }

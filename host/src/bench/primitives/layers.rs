@@ -106,6 +106,7 @@ impl<'m> Online<'m> {
 
     /// `y = W·x + b`.
     pub fn run(&mut self) {
-        self.layer.apply(black_box(&self.x), &mut self.y);
+        let done = self.layer.apply(black_box(&self.x), &mut self.y);
+        debug_assert!(done.is_ok());
     }
 }
