@@ -217,8 +217,8 @@ fn engines_go_on_with_a_pairing_byte_by_byte() {
             server.poll().unwrap();
             let mut byte = [0];
             let (up, down) = (
-                client.pending() > 0 && server.want() > 0,
-                server.pending() > 0 && client.want() > 0,
+                client.pending() > 0 && server.feed_capacity() > 0,
+                server.pending() > 0 && client.feed_capacity() > 0,
             );
             if up {
                 assert_eq!((client.drain(&mut byte), server.feed(&byte)), (1, 1));

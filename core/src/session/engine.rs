@@ -336,7 +336,7 @@ macro_rules! byte_calls {
 
         /// Free bytes of the inbox: as much may be fed.
         #[must_use]
-        pub fn want(&self) -> usize {
+        pub fn feed_capacity(&self) -> usize {
             let inbox = self.engine.shared.inbox.borrow();
             inbox.bytes.len() - inbox.len
         }
