@@ -12,6 +12,6 @@ mod parties;
 mod plans;
 mod properties;
 #[path = "reference/mod.rs"]
-mod reference;
+mod against_reference;
 mod robustness;
 mod session;

@@ -1,6 +1,6 @@
 //! Where random tests of all folders begin.
 
-use std::cell::Cell;
+use core::cell::Cell;
 
 /// Set this to a number to draw other samples than every day's.
 const VARIABLE: &str = "MINIONN_TEST_SEED";

@@ -55,8 +55,8 @@ impl Figures {
     fn text(&self) -> String {
         let mut text = String::from(
             "# Instructions of one run of each part (host/src/bench/parts), counted by callgrind\n\
-             # on valgrind's x86-64 with AVX2 and AES, without AVX-512 and VAES. `cargo xtask bench`\n\
-             # compares, `cargo xtask bench --accept` writes this file.\n",
+             # on valgrind's x86-64 with AVX2 and AES, without AVX-512 and VAES. `cargo xtask\n\
+             # bench` compares, `cargo xtask bench --accept` writes this file.\n",
         );
         let _ = writeln!(text, "rustc {}", self.compiler);
         for (part, count) in &self.parts {
