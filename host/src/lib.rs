@@ -1,41 +1,57 @@
-//! The host side of MiniONN: from an ONNX file to the integer model that the protocol runs.
-//!
-//! | module | what it is |
-//! |---|---|
-//! | [`cli`], [`commands`] | the `minionn` command; one file for each subcommand |
-//! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
-//! | [`mod@bench`] | measuring; the method as published |
-//! | [`mod@check`] | the float network, the integer model and the private run, layer by layer |
-//! | [`client`], [`server`], [`server_process`], [`link`], [`serial`] | the protocol over TCP; the server over a serial line |
-//! | [`threads`] | a pool that sessions share |
-//! | [`link_model`] | round trip and bandwidth of a link |
-//! | [`pairings`] | what set-up makes, kept for later sessions |
-//! | [`loopback`], [`prefix`] | both parties in one process; the first operations of a model |
-//! | [`c_header`] | a plan, or samples and answers, for a C compiler |
-//! | [`plot`], [`chart`] | what a plan costs, and how costs grow, as pictures |
-//! | [`onnx`] | ONNX file → [`network`] |
-//! | [`network`] | a graph of float layers |
-//! | [`npy`] | NumPy arrays: samples in, results out |
-
+//! x
+#[cfg(feature = "command")]
 pub mod bench;
+#[cfg(feature = "command")]
 pub mod c_header;
+#[cfg(feature = "command")]
 pub mod chart;
+#[cfg(feature = "command")]
 pub mod check;
+#[cfg(feature = "command")]
 pub mod cli;
 pub mod client;
+#[cfg(feature = "command")]
 pub mod commands;
 pub mod compile;
-pub mod link;
+pub mod costs;
+pub mod error;
 pub mod link_model;
+#[cfg(feature = "command")]
 pub mod loopback;
+pub mod memory;
+pub mod model;
 pub mod network;
 pub mod npy;
 pub mod onnx;
-pub mod pairings;
+pub mod pairing;
+#[cfg(feature = "command")]
 pub mod plot;
+mod prediction;
+#[cfg(feature = "command")]
 pub mod prefix;
+mod progress;
+#[cfg(feature = "command")]
+pub mod report;
+#[cfg(feature = "command")]
 pub mod repository;
+#[cfg(feature = "serial")]
 pub mod serial;
 pub mod server;
+#[cfg(feature = "command")]
 pub mod server_process;
-pub mod threads;
+#[cfg(feature = "command")]
+pub mod shaper;
+mod store;
+pub mod stream;
+mod threads;
+#[cfg(feature = "tokio")]
+pub mod tokio;
+#[cfg(feature = "command")]
+pub mod units;
+pub use client::{Client, ClientOptions};
+pub use compile::{CompileOptions, Output};
+pub use error::{Error, Fault, Result};
+pub use model::{Model, Plan};
+pub use prediction::Prediction;
+pub use server::{Server, ServerOptions, StopHandle};
+pub use threads::Threads;

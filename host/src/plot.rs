@@ -3,7 +3,7 @@
 //! The scale is linear: a bar is made of four parts, and only on a linear scale their lengths add
 //! up. What is too short to be seen is still read, since every bar has its figure.
 
-use crate::commands::plan::bytes;
+use crate::units::{bytes, seconds};
 use core::fmt::Write as _;
 
 /// A layer.
@@ -100,17 +100,6 @@ impl Plot {
         }
         svg.push_str("</svg>\n");
         svg
-    }
-}
-
-/// Seconds for people.
-#[must_use]
-pub fn seconds(s: f64) -> String {
-    match s {
-        0.0 => "0 s".into(),
-        s if s < 0.01 => format!("{:.2} ms", s * 1e3),
-        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
-        s => format!("{s:.1} s"),
     }
 }
 
