@@ -19,6 +19,7 @@ mod graph;
 mod quantise;
 pub mod report;
 
+#[cfg(feature = "command")]
 pub(crate) use emit::first_largest;
 
 use crate::npy::{self, Array};
