@@ -133,7 +133,8 @@ pub enum Error {
     },
     /// The server no longer has its half of this pairing.
     #[error(
-        "the server does not have this pairing: remove {place} and connect again, to set up without it"
+        "the server does not have this pairing: remove {place} and connect again, to set up \
+         without it"
     )]
     PairingForgotten {
         /// Where the client's half is kept.

@@ -40,7 +40,7 @@
 //! | [`model`] | [`Model`], the server's secret, and [`Plan`], which is public |
 //! | [`error`] | [`Error`]: what happened, whose fault it is, what helps |
 //! | [`pairing`] | what set-up makes, kept for later sessions |
-//! | [`link_model`] | round trip and bandwidth of a link, which decide how activations are computed |
+//! | [`link_model`] | round trip and bandwidth, which decide how activations are computed |
 //! | [`costs`] | bytes, rounds and memory, before anything runs |
 //! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
 //! | [`onnx`], [`network`] | ONNX file → a graph of float layers |

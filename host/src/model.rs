@@ -222,9 +222,9 @@ impl Model {
         Ok(Self { cell: Arc::new(cell), plan })
     }
 
-    /// Compiles an ONNX file. `calibration` are typical inputs: they set the input range, unless the
-    /// options do, and where values are cut. An empty slice is none; then the options have to name
-    /// the input range. [`compile::compile`] also reports what was decided.
+    /// Compiles an ONNX file. `calibration` are typical inputs: they set the input range, unless
+    /// the options do, and where values are cut. An empty slice is none; then the options have to
+    /// name the input range. [`compile::compile`] also reports what was decided.
     ///
     /// # Errors
     /// [`Error::Compile`] with the node, layer or option that stands in the way.

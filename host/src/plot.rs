@@ -56,8 +56,9 @@ impl Plot {
         let (first, second) = if timed { (area * 0.6, area * 0.4) } else { (area, 0.0) };
         let height = HEAD + ROW * self.rows.len() as f64 + 36.0;
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" font-family=\"sans-serif\" \
-             font-size=\"12\" fill=\"{TEXT}\">\n<title>{}: {}</title>\n",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+             role=\"img\" font-family=\"sans-serif\" font-size=\"12\" fill=\"{TEXT}\">\n\
+             <title>{}: {}</title>\n",
             escaped(&self.title),
             escaped(&self.subtitle)
         );
@@ -134,7 +135,8 @@ impl Axis {
             let x = left + self.length(value);
             let _ = writeln!(
                 svg,
-                "<line x1=\"{x:.1}\" y1=\"{:.1}\" x2=\"{x:.1}\" y2=\"{:.1}\" stroke=\"{TEXT}\" stroke-opacity=\"0.4\"/>",
+                "<line x1=\"{x:.1}\" y1=\"{:.1}\" x2=\"{x:.1}\" y2=\"{:.1}\" stroke=\"{TEXT}\" \
+                 stroke-opacity=\"0.4\"/>",
                 HEAD - 6.0,
                 self.bottom
             );
@@ -146,7 +148,8 @@ impl Axis {
 fn rect(svg: &mut String, (x, y): (f64, f64), (width, height): (f64, f64), colour: &str) {
     let _ = writeln!(
         svg,
-        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\"/>"
+        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height}\" \
+         fill=\"{colour}\"/>"
     );
 }
 

@@ -52,7 +52,7 @@ pub struct Line {
 enum State {
     /// Before a session's hello was read.
     Greeting,
-    /// Inside of a session, to which so many of the pending bytes belong for sure.
+    /// Inside of a session; the first of the pending bytes belong to it for sure.
     Session(usize),
     /// The device has begun another session: no more bytes for this one.
     Restarted,

@@ -179,7 +179,8 @@ impl fmt::Display for Measured {
         let Self { clients, stock, seconds, .. } = self;
         writeln!(
             f,
-            "{clients} clients at once, {stock} predictions each: all finished in {seconds:.2} s, every answer the integer model's"
+            "{clients} clients at once, {stock} predictions each: all finished in {seconds:.2} s, \
+             every answer the integer model's"
         )?;
         writeln!(
             f,
@@ -191,7 +192,8 @@ impl fmt::Display for Measured {
         let (planned, beside) = (bytes(self.planned), bytes(BESIDE));
         writeln!(
             f,
-            "server memory for each client: {resident}; planned {planned}, and at most {beside} for buffers and stack"
+            "server memory for each client: {resident}; planned {planned}, and at most {beside} \
+             for buffers and stack"
         )
     }
 }

@@ -167,10 +167,11 @@ impl fmt::Display for Comparison {
 
 /// What the figures leave out.
 const NOTES: &str = "
-As published, on this project's own lattice, OT and garbling code: the method is compared, not the authors' implementation. Triplets
-are offline; OTs (IKNP), garbled tables and products are online; weights are encoded before. Base OTs are handed over in process; bytes
-are those that would travel, without frames. Max-pooling and ReLU share one circuit in both. Own method: two threads over loopback TCP.
-Keys and base OTs are left out of both.
+As published, on this project's own lattice, OT and garbling code: the method is compared, not the
+authors' implementation. Triplets are offline; OTs (IKNP), garbled tables and products are online;
+weights are encoded before. Base OTs are handed over in process; bytes are those that would travel,
+without frames. Max-pooling and ReLU share one circuit in both. Own method: two threads over
+loopback TCP. Keys and base OTs are left out of both.
 ";
 
 fn dash(n: u64) -> String {

@@ -8,7 +8,7 @@
 //! | [`clients`] | many clients of one server at once |
 //! | [`curves`] | time, bytes and memory as something grows, on [`synthetic`] models |
 //! | [`primitives`] | bodies of single operations |
-//! | [`parts`], [`limits`], [`table`] | single parts of the protocol, what the machine can do at all, one beside the other |
+//! | [`parts`], [`limits`], [`table`] | single parts, the machine's limits, both side by side |
 //! | [`paper`] | the method of the paper, as a baseline |
 //! | [`compare`] | both on one model in one run |
 

@@ -140,7 +140,9 @@ impl fmt::Display for Row {
 }
 
 /// The heading above rows.
-pub const HEADING: &str = "\
-                                                each prediction, seconds               bytes  rounds   faster   fewer
-network  stock  link             set-up   offline    online      both line only       both  off+on  than published
-";
+pub const HEADING: &str = concat!(
+    "                                                each prediction, seconds               bytes",
+    "  rounds   faster   fewer\n",
+    "network  stock  link             set-up   offline    online      both line only       both",
+    "  off+on  than published\n",
+);

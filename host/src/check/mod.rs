@@ -3,7 +3,7 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `engine` | the float network in tract, an ONNX engine that shares no code with the importer; with the feature `check` |
+//! | `engine` | the float network in tract, an ONNX engine; with the feature `check` |
 //! | [`report`] | what came out, for people and as JSON |
 
 #[cfg(feature = "check")]
@@ -293,8 +293,10 @@ impl Floats {
             match engine.run(row) {
                 Ok(values) => named = values,
                 Err(error) => {
-                    self.notes
-                        .push(format!("tract stopped ({error:#}): float values from here on are of the compiler's own float network"));
+                    self.notes.push(format!(
+                        "tract stopped ({error:#}): float values from here on are of the \
+                         compiler's own float network"
+                    ));
                     self.engine = None;
                 }
             }

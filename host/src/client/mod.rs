@@ -4,7 +4,7 @@
 mod options;
 pub(crate) mod session;
 
-pub use options::ClientOptions;
+pub use options::{ClientOptions, Refusal};
 pub use session::{Phase, Phases};
 
 use crate::error::{Error, Result};

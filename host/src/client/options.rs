@@ -14,18 +14,22 @@ use minionn_core::session::{Activations, Options, Tables};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// Says what is wrong with a plan.
-pub(crate) type PlanCheck =
-    Arc<dyn Fn(&Plan) -> Result<(), Box<dyn StdError + Send + Sync>> + Send + Sync>;
+/// What is wrong with a plan, in the words of the program that checks it.
+pub type Refusal = Box<dyn StdError + Send + Sync>;
+
+type PlanCheck = Arc<dyn Fn(&Plan) -> Result<(), Refusal> + Send + Sync>;
 
 /// How a client connects and predicts. The defaults: the server is asked for its plan, set-up is
 /// done in every session, one prediction is prepared at a time, tables are kept in memory, and
 /// activations are computed as suits a LAN.
 ///
 /// ```no_run
-/// use minionn_host::{Client, ClientOptions};
+/// use minionn_host::{Client, ClientOptions, LinkModel};
 /// # fn main() -> minionn_host::Result<()> {
-/// let options = ClientOptions::new().stock(16).link(&"wan".parse().unwrap()).pairing_file("device.pairing");
+/// let options = ClientOptions::new()
+///     .stock(16)
+///     .link(&LinkModel::wan())
+///     .pairing_file("device.pairing");
 /// let mut client = Client::connect_with("example.org:7650", options)?;
 /// client.prepare()?; // before the inputs are known
 /// # Ok(())
@@ -86,7 +90,7 @@ impl ClientOptions {
     #[must_use]
     pub fn check_plan(
         self,
-        check: impl Fn(&Plan) -> Result<(), Box<dyn StdError + Send + Sync>> + Send + Sync + 'static,
+        check: impl Fn(&Plan) -> Result<(), Refusal> + Send + Sync + 'static,
     ) -> Self {
         Self { plan_check: Some(Arc::new(check)), ..self }
     }

@@ -15,9 +15,13 @@ use minionn_core::rng::Seed;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// What can be measured; one of these is needed.
+const WHAT: [&str; 8] =
+    ["model", "network", "profile", "primitives", "networks", "curves", "clients", "count"];
+
 /// Arguments; what the command does stands at [`super::Command`].
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").args(["model", "network", "profile", "primitives", "networks", "curves", "clients", "count"]).multiple(true).required(true))]
+#[command(group = clap::ArgGroup::new("what").args(WHAT).multiple(true).required(true))]
 pub struct Args {
     /// fig10 to fig13 (the networks of the paper's figures), a model, or an ONNX file.
     #[arg(value_name = "MODEL")]
@@ -26,7 +30,12 @@ pub struct Args {
     #[arg(long = "model", value_name = "MODEL", conflicts_with = "model")]
     network: Option<PathBuf>,
     /// Instead: single parts of the protocol, each beside the limit of this machine.
-    #[arg(long, conflicts_with_all = ["model", "network", "networks", "curves", "clients", "profile", "link"])]
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "model", "network", "networks", "curves", "clients", "profile", "link",
+        ]
+    )]
     primitives: bool,
     /// Instead: the paper's Figures 10 to 13, single and, with --stock, stocked, over loopback and
     /// every --link.
@@ -34,11 +43,20 @@ pub struct Args {
     networks: bool,
     /// Instead: how time, bytes and memory grow with width, channels, stock and clients; a picture
     /// and JSON for each go into this folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "network", "clients", "profile", "link"])]
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = ["model", "network", "clients", "profile", "link"]
+    )]
     curves: Option<PathBuf>,
     /// Instead: this many clients of one server at once, each with a stock of predictions; checks
     /// the server's memory for each.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), conflicts_with_all = ["profile", "link"])]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=1024),
+        conflicts_with_all = ["profile", "link"]
+    )]
     clients: Option<u32>,
     /// Instead: run one part once, for `valgrind --tool=callgrind` (see docs/performance.md);
     /// `list` names them.
@@ -59,10 +77,20 @@ pub struct Args {
     #[arg(long, value_name = "X.npy")]
     input: Option<PathBuf>,
     /// Threads of each party, for one network.
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["primitives", "networks", "curves", "clients", "profile"])]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        conflicts_with_all = ["primitives", "networks", "curves", "clients", "profile"]
+    )]
     threads: usize,
     /// How many runs, after one to warm up; seconds are medians.
-    #[arg(long, value_name = "R", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     runs: u32,
     #[command(flatten)]
     session: SessionArgs,
@@ -205,7 +233,8 @@ fn load(named: &Path, calibrate: Option<&Path>) -> anyhow::Result<Model> {
 fn show_phases(name: &str, measured: &own::Measured, threads: usize) {
     let (stock, link) = (measured.stock, measured.link_name());
     println!(
-        "{name}: median of {} runs over {link}, threads of each party: {threads}, stock of {stock}\n",
+        "{name}: median of {} runs over {link}, threads of each party: {threads}, stock of \
+         {stock}\n",
         measured.runs
     );
     println!(

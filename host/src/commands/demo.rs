@@ -45,11 +45,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let server = ServerProcess::start(&model, &["--once"])?;
     if !args.json {
         println!(
-            "A server process ({}) holds a network, 64-32-10 with ReLU, trained on handwritten digits.",
+            "A server process ({}) holds a network, 64-32-10 with ReLU, trained on handwritten \
+             digits.",
             server.id()
         );
         println!(
-            "This process ({}) holds {count} images that the network never saw. Neither shows the other what it holds.\n",
+            "This process ({}) holds {count} images that the network never saw. Neither shows the \
+             other what it holds.\n",
             std::process::id()
         );
     }
@@ -71,7 +73,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(equal, "a private prediction differs from the integer model: please report this");
     if !args.json {
         println!(
-            "\nChecked: each of the {count} private predictions equals the integer model in the clear, bit for bit."
+            "\nChecked: each of the {count} private predictions equals the integer model in the \
+             clear, bit for bit."
         );
     }
     Ok(())

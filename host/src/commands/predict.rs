@@ -99,7 +99,8 @@ fn print(report: &Report) {
     {
         let Phase { seconds, bytes_sent, bytes_received, rounds } = phase;
         println!(
-            "{name:<8} {seconds:>8.3} s {bytes_sent:>10} bytes sent {bytes_received:>10} received {rounds:>5} rounds"
+            "{name:<8} {seconds:>8.3} s {bytes_sent:>10} bytes sent {bytes_received:>10} received \
+             {rounds:>5} rounds"
         );
     }
 }

@@ -3,10 +3,10 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `graph` | the float network made ready: constants folded, circuits joined; what it reaches on the calibration rows |
+//! | `graph` | the float network made ready; what it reaches on the calibration rows |
 //! | `bounds` | interval arithmetic |
 //! | `curves` | sigmoid, tanh and their kin as straight pieces |
-//! | `quantise`, `circuits`, `arithmetic` | scales, shifts, rings: the frame, what is garbled, what stays in a ring |
+//! | `quantise`, `circuits`, `arithmetic` | scales, shifts, rings: all, non-linear, linear |
 //! | `emit` | plan and model bytes, and how far the integer model is from the float one |
 //! | [`report`] | what was decided, for people and as JSON |
 

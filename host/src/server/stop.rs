@@ -15,9 +15,9 @@ impl StopHandle {
         Self(stop)
     }
 
-    /// No more clients are accepted. Sessions that wait for their client end at once; a request that
-    /// is under way has the server's grace to come to its end. Returns at once; the server's `serve`
-    /// returns when all sessions have ended.
+    /// No more clients are accepted. Sessions that wait for their client end at once; a request
+    /// that is under way has the server's grace to come to its end. Returns at once; the server's
+    /// `serve` returns when all sessions have ended.
     pub fn stop(&self) {
         self.0.stop();
     }
@@ -120,8 +120,8 @@ impl Stop {
         Some((Entry { stop: self.clone(), number }, activity))
     }
 
-    /// Ends all sessions: at once where no request is under way, after `grace` where one is. Returns
-    /// when all have ended.
+    /// Ends all sessions: at once where no request is under way, after `grace` where one is.
+    /// Returns when all have ended.
     pub(crate) fn end_sessions(&self, grace: Duration) {
         self.cut(|open| !open.busy.load(Ordering::SeqCst));
         let open = |inner: &mut Inner| !inner.sessions.is_empty();

@@ -6,7 +6,8 @@
 //! and a session that waits for its peer occupies no thread.
 //!
 //! ```
-//! use minionn_host::{Model, tokio::{Client, Server}};
+//! use minionn_host::Model;
+//! use minionn_host::tokio::{Client, Server};
 //!
 //! # #[tokio::main]
 //! # async fn main() -> Result<(), Box<dyn core::error::Error>> {
@@ -15,13 +16,14 @@
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
 //! let address = listener.local_addr()?;
 //! let server = Server::new(model.clone());
-//! let serving = tokio::spawn({ let server = server.clone(); async move { server.serve(listener).await } });
+//! let stop = server.stop_handle();
+//! let serving = tokio::spawn(async move { server.serve(listener).await });
 //!
 //! let mut client = Client::connect(address).await?;
 //! assert_eq!(client.predict(&image).await?, model.predict_plain(&image)?);
 //! client.close().await?;
 //!
-//! server.stop_handle().stop();
+//! stop.stop();
 //! serving.await??;
 //! # Ok(())
 //! # }
