@@ -28,10 +28,10 @@ fn run(
     loop {
         let status = client.poll()?;
         server.poll()?;
-        let n = piece.len().min(server.want());
+        let n = piece.len().min(server.feed_capacity());
         let n = client.drain(&mut piece[..n]);
         let mut moved = server.feed(&piece[..n]);
-        let n = piece.len().min(client.want());
+        let n = piece.len().min(client.feed_capacity());
         let n = server.drain(&mut piece[..n]);
         moved += client.feed(&piece[..n]);
         if moved == 0 && status != Status::Busy {
