@@ -1,7 +1,7 @@
 //! C headers for firmware: a plan with the memory and bytes that it needs; samples with the answers
 //! that the integer model gives.
 
-use crate::commands::plain::Answer;
+use crate::model::Answer;
 use anyhow::{Context as _, ensure};
 use core::fmt::{Display, Write as _};
 use minionn_core::Error;
@@ -260,7 +260,7 @@ pub fn samples(path: &Path, plan: &Plan<'_>, answers: &[Answer]) -> anyhow::Resu
         "}};\n\n/* Index of the largest output. */\n\
          static const uint32_t {lower}_argmax[{count}] = {{"
     )?;
-    numbers(&mut out, answers.iter().map(|answer| answer.argmax))?;
+    numbers(&mut out, answers.iter().map(|answer| answer.class))?;
     out.push_str("};\n");
     if answer > 0 {
         writeln!(

@@ -3,12 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use minionn_core::handshake::Greeting;
-use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::Plan;
 use minionn_core::session::{Activations, MAX_LOG2_BYTES_PER_ROUND, Options, Tables};
+use minionn_host::Model;
 use minionn_host::c_header::{self, BufferArgs};
-use minionn_host::commands::plain::answers;
 use minionn_host::link_model::LinkModel;
 use minionn_host::npy;
 use std::collections::BTreeMap;
@@ -55,15 +54,14 @@ fn options(repetition: Repetition, tables: Tables, stock: u32) -> Options {
 
 /// The headers of a model and of its first test rows, in `folder`.
 fn write_headers(folder: &Path, name: &str, options: &Options, buffers: BufferArgs, rows: usize) {
-    let bytes = read(&format!("{name}.minionn"));
-    let model = Model::parse(&bytes).unwrap();
+    let model = Model::from_bytes(read(&format!("{name}.minionn"))).unwrap();
     let (network, windows) = (folder.join("network.h"), folder.join("windows.h"));
-    std::fs::write(&network, c_header::plan(&network, model.plan(), options, buffers).unwrap())
-        .unwrap();
+    let plan = model.plan().core();
+    std::fs::write(&network, c_header::plan(&network, plan, options, buffers).unwrap()).unwrap();
     let inputs = npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap();
-    let rows = inputs.rows_of(model.plan().header().input_len as usize).unwrap().take(rows);
-    let answers = answers(&model, rows).unwrap();
-    std::fs::write(&windows, c_header::samples(&windows, model.plan(), &answers).unwrap()).unwrap();
+    let rows = inputs.rows_of(model.plan().input_len()).unwrap().take(rows);
+    let answers = model.answers(rows).unwrap();
+    std::fs::write(&windows, c_header::samples(&windows, plan, &answers).unwrap()).unwrap();
 }
 
 const PROGRAM: &str = r#"
@@ -264,9 +262,9 @@ fn macros_and_functions_agree() {
             npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap(),
         );
         let rows = inputs.rows_of(info.input_length as usize).unwrap().take(3);
-        let answers = answers(&Model::parse(&model).unwrap(), rows).unwrap();
+        let answers = Model::from_bytes(model).unwrap().answers(rows).unwrap();
         for (i, answer) in answers.iter().enumerate() {
-            expected.insert(format!("argmax.{i}"), answer.argmax as i64);
+            expected.insert(format!("argmax.{i}"), answer.class as i64);
             expected
                 .extend(answer.input.iter().enumerate().map(|(k, &x)| (format!("x.{i}.{k}"), x)));
             expected.extend(

@@ -8,10 +8,8 @@
 mod session;
 
 use minionn_core::compare::OtActivation;
-use minionn_core::model::Model;
-use minionn_core::plan::Plan;
 use minionn_core::session::{Activations, Options, Tables};
-use minionn_host::commands::plain;
+use minionn_host::Model;
 use minionn_host::compile::{CompileOptions, Compiled, compile};
 use minionn_host::npy::{self, Array};
 use serde_json::Value;
@@ -75,16 +73,17 @@ fn options(case: &Case, bits: u8) -> CompileOptions {
 /// Largest difference from the float results, as a part of the largest of these (for indices: 1 if
 /// one is wrong), and the largest result.
 fn distance(case: &Case, compiled: &Compiled) -> f64 {
-    let model = Model::parse(&compiled.model).unwrap();
-    let predictions = plain::evaluate(&model, &case.x).unwrap().predictions;
+    let model = Model::from_bytes(&compiled.model[..]).unwrap();
+    let rows = case.x.rows_of(model.plan().input_len()).unwrap();
+    let predictions = model.predict_plain_batch(rows).unwrap();
     let rows = || case.y.data().chunks(case.y.columns()).zip(&predictions);
     let largest = case.y.data().iter().fold(0.0_f64, |most, &y| most.max(f64::from(y.abs())));
     let best =
         |row: &[f32]| (0..row.len()).fold(0, |best, i| if row[i] > row[best] { i } else { best });
     match case.op.as_str() {
-        "ArgMax" => rows().map(|(y, p)| f64::from(p.argmax != y[0] as usize)).fold(0.0, f64::max),
+        "ArgMax" => rows().map(|(y, p)| f64::from(p.class != y[0] as usize)).fold(0.0, f64::max),
         // Dropped at the end: the order is what is left of it.
-        _ if case.order => rows().map(|(y, p)| f64::from(p.argmax != best(y))).fold(0.0, f64::max),
+        _ if case.order => rows().map(|(y, p)| f64::from(p.class != best(y))).fold(0.0, f64::max),
         _ => {
             let each = rows().flat_map(|(y, p)| {
                 let logits = p.logits.as_ref().unwrap();
@@ -167,7 +166,7 @@ fn private_predictions_are_the_integer_model() {
         {
             let options =
                 Options { tables, activations, stock: 1 + i as u32 % 2, ..Options::default() };
-            let plan = Plan::parse(&compiled.plan).unwrap();
+            let plan = minionn_core::plan::Plan::parse(&compiled.plan).unwrap();
             compared += plan.ops().filter(|op| OtActivation::of(op, &options).is_some()).count();
             session::check(&case.name, &compiled.model, options, &rows, &[]);
         }

@@ -222,12 +222,16 @@ fn formatting() -> Result<Outcome> {
     ])
 }
 
+/// All of the workspace, and what is off unless it is asked for. The same for every command here:
+/// with other features, crates would be compiled once more.
+const EVERYTHING: &str = "--workspace --features minionn-host/tokio";
+
 fn rules() -> Result<Outcome> {
     rules::check().map(Outcome::Passed)
 }
 
 fn lints_of_workspace() -> Result<Outcome> {
-    all([&mut cargo("clippy --quiet --workspace --all-targets -- -D warnings")])
+    all([&mut cargo(&format!("clippy --quiet {EVERYTHING} --all-targets -- -D warnings"))])
 }
 
 fn lints() -> Result<Outcome> {
@@ -246,22 +250,21 @@ fn tested(command: &mut std::process::Command) -> Result<Outcome> {
     Ok(if skipped.is_empty() { Outcome::Passed(note) } else { Outcome::Partly(note, skipped) })
 }
 
-/// All of the workspace, so that every command here has the same features and artefacts.
 fn tests() -> Result<Outcome> {
-    tested(&mut cargo("test --workspace -- --show-output"))
+    tested(&mut cargo(&format!("test {EVERYTHING} -- --show-output")))
 }
 
 fn unit_tests() -> Result<Outcome> {
-    tested(&mut cargo("test --workspace --lib --bins -- --show-output"))
+    tested(&mut cargo(&format!("test {EVERYTHING} --lib --bins -- --show-output")))
 }
 
 /// Those that take seconds, of every kind but damage at every byte, random networks and the
 /// reference.
 fn some_protocol_tests() -> Result<Outcome> {
-    tested(&mut cargo(
-        "test --workspace --test protocol --test abi -- --show-output \
+    tested(&mut cargo(&format!(
+        "test {EVERYTHING} --test protocol --test abi -- --show-output \
          --skip robustness:: --skip properties:: --skip reference:: --skip session::compared",
-    ))
+    )))
 }
 
 /// Attacks succeed without a defence and fail with it; a release build that could take one away
@@ -339,7 +342,7 @@ fn results() -> Result<Outcome> {
 pub(crate) fn build_release() -> Result<()> {
     run(&mut cargo(
         "build --quiet --release --package minionn --package minionn-host --no-default-features \
-         --features minionn/std,minionn/compare",
+         --features minionn/std,minionn/compare,minionn-host/command",
     ))
     .map(|_| ())
 }
@@ -359,7 +362,7 @@ fn cpp() -> Result<Outcome> {
     run(command("cmake --build").arg(&build).arg("--parallel").arg(jobs().to_string()))?;
     let output = run(command("ctest --output-on-failure --no-tests=error --test-dir").arg(&build))?;
     let result = all_ran(&output)?;
-    run(cargo("test --workspace --test pairings -- --ignored")
+    run(cargo(&format!("test {EVERYTHING} --test pairings -- --ignored"))
         .env("MINIONN_RELEASE", target.join("release"))
         .env("MINIONN_CPP", &build))?;
     Ok(Outcome::Passed(format!("{result}; all pairings with Rust")))
@@ -383,7 +386,7 @@ fn jobs() -> usize {
 }
 
 fn documentation() -> Result<Outcome> {
-    run(cargo("doc --quiet --workspace --no-deps").env("RUSTDOCFLAGS", "-D warnings"))?;
+    run(cargo(&format!("doc --quiet {EVERYTHING} --no-deps")).env("RUSTDOCFLAGS", "-D warnings"))?;
     rules::surface::check().map(Outcome::Passed)
 }
 

@@ -3,14 +3,15 @@
 
 use super::compare;
 use super::own::{self, Measured};
-use crate::commands::plan::bytes;
+use crate::costs::tables_name;
 use crate::link_model::LinkModel;
+use crate::model::Model;
 use crate::repository::model_file;
+use crate::threads::Threads;
+use crate::units::bytes;
 use core::fmt;
-use minionn_core::model::Model;
 use minionn_core::rng::Seed;
 use minionn_core::session::{Options, Tables};
-use minionn_core::workers::Workers;
 use serde::Serialize;
 
 /// A network of the paper; see models/README.md.
@@ -37,8 +38,8 @@ impl Network {
     ///
     /// # Errors
     /// If the file is not there.
-    pub fn model(&self) -> anyhow::Result<Vec<u8>> {
-        model_file(self.file)
+    pub fn model(&self) -> anyhow::Result<Model> {
+        Ok(Model::from_bytes(model_file(self.file)?)?)
     }
 }
 
@@ -93,21 +94,18 @@ pub fn measure(
         let model = network.model()?;
         for &stock in stocks {
             let options = Options { tables: network.tables, stock, ..request.options };
-            let inputs =
-                own::inputs(&Model::parse(&model)?, None, stock as usize, &seed.derive(0))?;
+            let inputs = own::inputs(&model, None, stock as usize, &seed.derive(0))?;
             for &link in &links {
                 let single = link.is_none() && stock == 1;
                 let (measured, against_paper) = if request.paper && single {
-                    let both =
-                        compare::compare(&model, options, request.runs, &inputs, &seed.derive(1))?;
+                    let seed = seed.derive(1);
+                    let both = compare::compare(&model, options, request.runs, &inputs, &seed)?;
                     (both.own, Some([both.speed_up, both.fewer_bytes]))
                 } else {
-                    (
-                        own::measure(&model, options, link, Workers::OWN, request.runs, &inputs)?,
-                        None,
-                    )
+                    let (threads, runs) = (Threads::default(), request.runs);
+                    (own::measure(&model, options, link, &threads, runs, &inputs)?, None)
                 };
-                let tables = if options.tables == Tables::Stored { "stored" } else { "streamed" };
+                let tables = tables_name(options.tables);
                 let row = Row { network: network.name, tables, measured, against_paper };
                 progress(&row);
                 rows.push(row);
@@ -142,7 +140,9 @@ impl fmt::Display for Row {
 }
 
 /// The heading above rows.
-pub const HEADING: &str = "\
-                                                each prediction, seconds               bytes  rounds   faster   fewer
-network  stock  link             set-up   offline    online      both line only       both  off+on  than published
-";
+pub const HEADING: &str = concat!(
+    "                                                each prediction, seconds               bytes",
+    "  rounds   faster   fewer\n",
+    "network  stock  link             set-up   offline    online      both line only       both",
+    "  off+on  than published\n",
+);
