@@ -51,14 +51,14 @@ struct Hash<'b, const M: usize> {
 
 impl<const M: usize> Job<1> for Hash<'_, M> {
     #[inline(always)]
-    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<1>) {
+    fn run<X: SimdBackend>(self, simd: X, keys: &X::Keys<1>) {
         let tweaks = self.tweaks.chunks(X::BLOCKS);
-        in_flight(machine, self.x, &mut HashPass::<X> { machine, keys, tweaks });
+        in_flight(simd, self.x, &mut HashPass::<X> { simd, keys, tweaks });
     }
 }
 
 struct HashPass<'b, X: SimdBackend> {
-    machine: X,
+    simd: X,
     keys: &'b X::Keys<1>,
     /// For each vector that is still to come: as many as there are blocks.
     tweaks: Chunks<'b, Block>,
@@ -67,15 +67,15 @@ struct HashPass<'b, X: SimdBackend> {
 impl<X: SimdBackend> Pass<X> for HashPass<'_, X> {
     #[inline(always)]
     fn pass<const M: usize>(&mut self, _at: usize, x: &mut [X::Vector; M]) {
-        let machine = self.machine;
-        machine.encrypt(self.keys, Lane::FIRST, x);
+        let simd = self.simd;
+        simd.encrypt(self.keys, Lane::FIRST, x);
         let mut y = *x;
         for (y, tweaks) in y.iter_mut().zip(&mut self.tweaks) {
-            *y = machine.xor(*y, machine.load(tweaks));
+            *y = simd.xor(*y, simd.load(tweaks));
         }
-        machine.encrypt(self.keys, Lane::FIRST, &mut y);
+        simd.encrypt(self.keys, Lane::FIRST, &mut y);
         for (x, y) in x.iter_mut().zip(&y) {
-            *x = machine.xor(*x, *y);
+            *x = simd.xor(*x, *y);
         }
     }
 }
@@ -84,23 +84,23 @@ impl<X: SimdBackend> Pass<X> for HashPass<'_, X> {
 /// in all lanes, and its blocks belong to the lanes from `at[g]` on.
 #[inline(always)]
 pub(crate) fn hash_lanes<X: SimdBackend, const L: usize, const M: usize, const G: usize>(
-    machine: X,
+    simd: X,
     keys: &X::Keys<L>,
     at: [Lane<L>; G],
     x: &mut [[X::Vector; M]; G],
     tweaks: [X::Vector; M],
 ) {
-    machine.encrypt_lanes(keys, at, x);
+    simd.encrypt_lanes(keys, at, x);
     let mut y = *x;
     for y in &mut y {
         for (y, tweak) in y.iter_mut().zip(&tweaks) {
-            *y = machine.xor(*y, *tweak);
+            *y = simd.xor(*y, *tweak);
         }
     }
-    machine.encrypt_lanes(keys, at, &mut y);
+    simd.encrypt_lanes(keys, at, &mut y);
     for (x, y) in x.iter_mut().zip(&y) {
         for (x, y) in x.iter_mut().zip(y) {
-            *x = machine.xor(*x, *y);
+            *x = simd.xor(*x, *y);
         }
     }
 }

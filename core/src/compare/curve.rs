@@ -23,7 +23,7 @@ pub(super) enum Part {
     /// The value, truncated.
     Value,
     /// What is added to the result: the value, if it is positive.
-    Tail,
+    PlusRelu,
     /// The value, from its lower bound on.
     Floor,
     /// That, up to its upper bound.
@@ -38,7 +38,7 @@ pub(super) enum Part {
 
 const PARTS: [Part; 7] = [
     Part::Value,
-    Part::Tail,
+    Part::PlusRelu,
     Part::Floor,
     Part::Bound,
     Part::Index,
@@ -100,7 +100,7 @@ impl Curve {
     fn has(&self, part: Part) -> bool {
         match part {
             Part::Value => self.shift > 0 || self.wide() > self.ring_in,
-            Part::Tail => self.plus_relu,
+            Part::PlusRelu => self.plus_relu,
             Part::Floor | Part::Bound => self.bound.is_some(),
             Part::Index => self.line.low() > 0,
             Part::SegmentLookup => true,
@@ -118,7 +118,7 @@ impl Curve {
         let relu = |ring_in, ring_out| Truncation::new(true, ring_in, 0, ring_out);
         let truncation = match part {
             Part::Value => Truncation::new(false, self.ring_in, self.shift, self.wide()),
-            Part::Tail => relu(self.bits(), self.ring_out),
+            Part::PlusRelu => relu(self.bits(), self.ring_out),
             Part::Floor => relu(self.wide(), self.bits()),
             Part::Bound => relu(self.bits(), self.reached()),
             Part::Index => Truncation::new(
@@ -163,7 +163,7 @@ impl Curve {
         let (hi, lo) = self.bound.map_or((0, 0), |hi| (public(hi), public(!hi)));
         let argument = match part {
             Part::Value => tensor(e)?,
-            Part::Tail => value()?,
+            Part::PlusRelu => value()?,
             Part::Floor => return Some([value()?.wrapping_sub(lo), lo]),
             Part::Bound => return Some([hi.wrapping_sub(of(Part::Floor)?), hi]),
             Part::Index => reached()?,
@@ -175,8 +175,8 @@ impl Curve {
             Part::Truncation => of(Part::SegmentLookup)?,
         };
         let base = if self.is_last(part) {
-            let tail = if self.has(Part::Tail) { of(Part::Tail)? } else { 0 };
-            tail.wrapping_add(public(self.line.constant()))
+            let plus_relu = if self.has(Part::PlusRelu) { of(Part::PlusRelu)? } else { 0 };
+            plus_relu.wrapping_add(public(self.line.constant()))
         } else {
             0
         };

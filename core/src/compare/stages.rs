@@ -209,7 +209,7 @@ impl OtActivation {
     }
 
     /// Elements of a window that are left after `round` rounds.
-    fn left(&self, round: u32) -> usize {
+    fn remaining(&self, round: u32) -> usize {
         let width = if self.ranks.is_some() {
             self.inputs
         } else {
@@ -220,7 +220,7 @@ impl OtActivation {
 
     /// Rounds of the tournament.
     fn tournament(&self) -> u32 {
-        (0..usize::BITS).find(|&round| self.left(round) <= 1).unwrap_or(0)
+        (0..usize::BITS).find(|&round| self.remaining(round) <= 1).unwrap_or(0)
     }
 
     /// The stages in order.
@@ -269,7 +269,7 @@ impl OtActivation {
                 let last = self.ranks.filter(|_| round == rounds).map(|ranks| ranks.last);
                 (
                     last.or(self.pairs)?,
-                    self.outputs * (self.left(round - 1) / 2),
+                    self.outputs * (self.remaining(round - 1) / 2),
                     Input::Pair(round),
                 )
             }
@@ -356,13 +356,13 @@ impl OtActivation {
     /// Elements of the stages before this round of the tournament.
     fn before(&self, round: u32) -> usize {
         self.inputs
-            + (1..round).map(|round| self.outputs * (self.left(round - 1) / 2)).sum::<usize>()
+            + (1..round).map(|round| self.outputs * (self.remaining(round - 1) / 2)).sum::<usize>()
     }
 
     /// The number, among elements of all stages, of the one whose result is number `i` of what is
     /// left of window `output` after a round.
     fn place(&self, round: u32, output: usize, i: usize) -> usize {
-        let before = round.checked_sub(1).map(|before| (before, self.left(before)));
+        let before = round.checked_sub(1).map(|before| (before, self.remaining(before)));
         match before {
             None if self.ranks.is_some() => i,
             None => self.window.map_or(output, |window| window.window_element(output, i)),
@@ -413,7 +413,7 @@ impl OtActivation {
             }
             Input::Tensor => [ring.reduce(tensor(e)?), 0],
             Input::Pair(round) => {
-                let pairs = self.left(round - 1) / 2;
+                let pairs = self.remaining(round - 1) / 2;
                 let [a, b] = [1, 0].map(|i| {
                     self.ranked(
                         self.place(round - 1, e / pairs, 2 * (e % pairs) + i),

@@ -627,7 +627,7 @@ mod tests {
 
     /// Eight calls of an instance's key for each AND.
     #[test]
-    fn no_record_takes_more_than_2_to_the_13_calls() {
+    fn no_instance_takes_more_than_2_to_the_13_calls() {
         let mut most = 0;
         for (index_bits, parity) in
             (0..6).flat_map(|i| [Parity::Odd, Parity::Even, Parity::Left].map(|p| (i, p)))

@@ -77,19 +77,19 @@ pub(super) struct GarbleAnd<'r, const L: usize> {
 
 impl<const L: usize> Job<L> for GarbleAnd<'_, L> {
     #[inline(always)]
-    fn run<X: SimdBackend>(mut self, machine: X, keys: &X::Keys<L>) {
+    fn run<X: SimdBackend>(mut self, simd: X, keys: &X::Keys<L>) {
         let (mut first, lanes) = (0, self.rows.lanes);
         while first < lanes
             && first + 2 * X::BLOCKS <= L
             && let Some(at) = Lane::vectors::<2>(first, X::BLOCKS)
         {
-            self.vectors(machine, keys, at);
+            self.vectors(simd, keys, at);
             first += 2 * X::BLOCKS;
         }
         while first < lanes
             && let Some(at) = Lane::vectors::<1>(first, X::BLOCKS)
         {
-            self.vectors(machine, keys, at);
+            self.vectors(simd, keys, at);
             first += X::BLOCKS;
         }
     }
@@ -100,30 +100,30 @@ impl<const L: usize> GarbleAnd<'_, L> {
     #[inline(always)]
     fn vectors<X: SimdBackend, const G: usize>(
         &mut self,
-        machine: X,
+        simd: X,
         keys: &X::Keys<L>,
         at: [Lane<L>; G],
     ) {
-        let delta = machine.splat(self.delta);
-        let [j, k] = tweaks(machine, self.gate);
+        let delta = simd.splat(self.delta);
+        let [j, k] = tweaks(simd, self.gate);
         let mut labels = [[delta; 3]; G];
         let mut hashes = [[delta; 4]; G];
         for ((labels, hashes), at) in labels.iter_mut().zip(&mut hashes).zip(at) {
-            *labels = take(machine, at, self.a, &mut self.b, self.carry);
+            *labels = take(simd, at, self.a, &mut self.b, self.carry);
             let [a, b, _] = *labels;
-            *hashes = [a, machine.xor(a, delta), b, machine.xor(b, delta)];
+            *hashes = [a, simd.xor(a, delta), b, simd.xor(b, delta)];
         }
-        hash_lanes(machine, keys, at, &mut hashes, [j, j, k, k]);
+        hash_lanes(simd, keys, at, &mut hashes, [j, j, k, k]);
         for ((&[a, b, carry], &[a0, a1, b0, b1]), at) in labels.iter().zip(&hashes).zip(at) {
-            let (permute_a, permute_b) = (machine.colour_masks(a), machine.colour_masks(b));
-            let t_g = machine.xor(machine.xor(a0, a1), machine.and(permute_b, delta));
-            let t_e_a = machine.xor(b0, b1);
-            let t_e = machine.xor(t_e_a, a);
-            let generator = machine.xor(a0, machine.and(permute_a, t_g));
-            let evaluator = machine.xor(b0, machine.and(permute_b, t_e_a));
-            let both = machine.xor(generator, evaluator);
-            machine.store(machine.xor(both, carry), at.tail_mut(&mut self.carry.0));
-            machine.scatter([t_g, t_e], |i, row| self.rows.set(at.number() + i, row));
+            let (permute_a, permute_b) = (simd.colour_masks(a), simd.colour_masks(b));
+            let t_g = simd.xor(simd.xor(a0, a1), simd.and(permute_b, delta));
+            let t_e_a = simd.xor(b0, b1);
+            let t_e = simd.xor(t_e_a, a);
+            let generator = simd.xor(a0, simd.and(permute_a, t_g));
+            let evaluator = simd.xor(b0, simd.and(permute_b, t_e_a));
+            let both = simd.xor(generator, evaluator);
+            simd.store(simd.xor(both, carry), at.tail_mut(&mut self.carry.0));
+            simd.scatter([t_g, t_e], |i, row| self.rows.set(at.number() + i, row));
         }
     }
 }
@@ -139,19 +139,19 @@ pub(super) struct EvaluateAnd<'r, const L: usize> {
 
 impl<const L: usize> Job<L> for EvaluateAnd<'_, L> {
     #[inline(always)]
-    fn run<X: SimdBackend>(mut self, machine: X, keys: &X::Keys<L>) {
+    fn run<X: SimdBackend>(mut self, simd: X, keys: &X::Keys<L>) {
         let (mut first, lanes) = (0, self.rows.lanes);
         while first < lanes
             && first + 4 * X::BLOCKS <= L
             && let Some(at) = Lane::vectors::<4>(first, X::BLOCKS)
         {
-            self.vectors(machine, keys, at);
+            self.vectors(simd, keys, at);
             first += 4 * X::BLOCKS;
         }
         while first < lanes
             && let Some(at) = Lane::vectors::<1>(first, X::BLOCKS)
         {
-            self.vectors(machine, keys, at);
+            self.vectors(simd, keys, at);
             first += X::BLOCKS;
         }
     }
@@ -162,57 +162,56 @@ impl<const L: usize> EvaluateAnd<'_, L> {
     #[inline(always)]
     fn vectors<X: SimdBackend, const G: usize>(
         &mut self,
-        machine: X,
+        simd: X,
         keys: &X::Keys<L>,
         at: [Lane<L>; G],
     ) {
-        let mut labels = [[machine.splat(0); 3]; G];
-        let mut hashes = [[machine.splat(0); 2]; G];
+        let mut labels = [[simd.splat(0); 3]; G];
+        let mut hashes = [[simd.splat(0); 2]; G];
         for ((labels, hashes), at) in labels.iter_mut().zip(&mut hashes).zip(at) {
-            *labels = take(machine, at, self.a, &mut self.b, self.carry);
+            *labels = take(simd, at, self.a, &mut self.b, self.carry);
             let [a, b, _] = *labels;
             *hashes = [a, b];
         }
-        hash_lanes(machine, keys, at, &mut hashes, tweaks(machine, self.gate));
+        hash_lanes(simd, keys, at, &mut hashes, tweaks(simd, self.gate));
         for ((&[a, b, carry], &[h_a, h_b]), at) in labels.iter().zip(&hashes).zip(at) {
-            let [t_g, t_e] = machine.gather(|i| self.rows.get(at.number() + i));
-            let generator = machine.xor(h_a, machine.and(machine.colour_masks(a), t_g));
-            let evaluator =
-                machine.xor(h_b, machine.and(machine.colour_masks(b), machine.xor(t_e, a)));
-            let both = machine.xor(generator, evaluator);
-            machine.store(machine.xor(both, carry), at.tail_mut(&mut self.carry.0));
+            let [t_g, t_e] = simd.gather(|i| self.rows.get(at.number() + i));
+            let generator = simd.xor(h_a, simd.and(simd.colour_masks(a), t_g));
+            let evaluator = simd.xor(h_b, simd.and(simd.colour_masks(b), simd.xor(t_e, a)));
+            let both = simd.xor(generator, evaluator);
+            simd.store(simd.xor(both, carry), at.tail_mut(&mut self.carry.0));
         }
     }
 }
 
 /// The tweaks of a gate's two halves, in all lanes.
 #[inline(always)]
-fn tweaks<X: SimdBackend>(machine: X, gate: usize) -> [X::Vector; 2] {
-    [machine.splat(2 * gate as Block), machine.splat(2 * gate as Block + 1)]
+fn tweaks<X: SimdBackend>(simd: X, gate: usize) -> [X::Vector; 2] {
+    [simd.splat(2 * gate as Block), simd.splat(2 * gate as Block + 1)]
 }
 
 /// The factors `a ⊕ carry` and `b ⊕ carry`, and the carry, of the lanes of a vector.
 #[inline(always)]
 fn take<X: SimdBackend, const L: usize>(
-    machine: X,
+    simd: X,
     at: Lane<L>,
     a: &Labels<L>,
     second: &mut Second<'_, L>,
     carry: &Labels<L>,
 ) -> [X::Vector; 3] {
-    let load = |labels: &Labels<L>| machine.load(at.tail(&labels.0));
+    let load = |labels: &Labels<L>| simd.load(at.tail(&labels.0));
     let (a, carry) = (load(a), load(carry));
-    let a_carry = machine.xor(a, carry);
+    let a_carry = simd.xor(a, carry);
     let b = match second {
         Second::Kept(b) => load(b),
         Second::Added(b) => {
             let to = at.tail_mut(&mut b.0);
-            let b = machine.load(to);
-            machine.store(machine.xor(a_carry, b), to);
+            let b = simd.load(to);
+            simd.store(simd.xor(a_carry, b), to);
             b
         }
     };
-    [a_carry, machine.xor(b, carry), carry]
+    [a_carry, simd.xor(b, carry), carry]
 }
 
 #[cfg(test)]

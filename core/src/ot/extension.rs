@@ -346,19 +346,19 @@ struct FoldLeaves<'r, const D: usize> {
 
 impl<const W: usize, const D: usize> Job<W> for FoldLeaves<'_, D> {
     #[inline(always)]
-    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<W>) {
+    fn run<X: SimdBackend>(self, simd: X, keys: &X::Keys<W>) {
         let groups = (self.first..).map(Block::from);
         self.value.iter_mut().zip(groups).for_each(|(value, group)| *value = group);
         in_flight(
-            machine,
+            simd,
             self.value,
-            &mut FoldPass::<X, W, D> { machine, keys, skip: self.skip, rows: self.rows },
+            &mut FoldPass::<X, W, D> { simd, keys, skip: self.skip, rows: self.rows },
         );
     }
 }
 
 struct FoldPass<'r, X: SimdBackend, const W: usize, const D: usize> {
-    machine: X,
+    simd: X,
     keys: &'r X::Keys<W>,
     skip: bool,
     rows: &'r mut [[Block; BATCH]],
@@ -367,17 +367,17 @@ struct FoldPass<'r, X: SimdBackend, const W: usize, const D: usize> {
 impl<X: SimdBackend, const W: usize, const D: usize> Pass<X> for FoldPass<'_, X, W, D> {
     #[inline(always)]
     fn pass<const M: usize>(&mut self, at: usize, x: &mut [X::Vector; M]) {
-        let machine = self.machine;
+        let simd = self.simd;
         let groups = *x;
         let mut left = [groups; D];
-        let mut rows = [[machine.splat(0); M]; D];
+        let mut rows = [[simd.splat(0); M]; D];
         for lane in Lane::all() {
             let leaf = lane.number();
             *x = groups;
             if self.skip && leaf == 0 {
-                *x = [machine.splat(0); M];
+                *x = [simd.splat(0); M];
             } else {
-                machine.encrypt(self.keys, lane, x);
+                simd.encrypt(self.keys, lane, x);
             }
             for (j, (left, row)) in left.iter_mut().zip(&mut rows).enumerate() {
                 if leaf >> j & 1 == 0 {
@@ -385,14 +385,14 @@ impl<X: SimdBackend, const W: usize, const D: usize> Pass<X> for FoldPass<'_, X,
                     break;
                 }
                 for ((x, row), left) in x.iter_mut().zip(row).zip(left) {
-                    *row = machine.xor(*row, *x);
-                    *x = machine.xor(*x, *left);
+                    *row = simd.xor(*row, *x);
+                    *x = simd.xor(*x, *left);
                 }
             }
         }
         for (to, row) in self.rows.iter_mut().zip(rows) {
             for (to, row) in to[at..].chunks_mut(X::BLOCKS).zip(row) {
-                machine.store(machine.xor(machine.load(to), row), to);
+                simd.store(simd.xor(simd.load(to), row), to);
             }
         }
     }

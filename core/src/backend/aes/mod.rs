@@ -4,15 +4,15 @@
 //! Work on scheduled keys is a `Job`, written once over `SimdBackend` and compiled for every
 //! [`Path`]. All give the same bits.
 
-mod machine;
 #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
 mod neon;
 mod portable;
 mod rounds;
+mod simd;
 #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
 mod x86;
 
-pub(crate) use machine::{Job, Lane, Pass, SimdBackend, in_flight};
+pub(crate) use simd::{Job, Lane, Pass, SimdBackend, in_flight};
 
 use crate::block::Block;
 use portable::{Ciphers, Portable};
@@ -52,7 +52,7 @@ impl Path {
     }
 }
 
-/// A machine with AES instructions.
+/// A processor with AES instructions.
 #[derive(Clone, Copy)]
 enum Fast {
     #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
@@ -90,17 +90,17 @@ impl Fast {
     fn schedule<const L: usize>(self, keys: &[Block; L], to: &mut RoundKeys<L>) {
         match self {
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::AesNi(machine) => machine.schedule(keys, to),
+            Self::AesNi(simd) => simd.schedule(keys, to),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::Vaes256(machine) => machine.schedule(keys, to),
+            Self::Vaes256(simd) => simd.schedule(keys, to),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::Vaes512(machine) => machine.schedule(keys, to),
+            Self::Vaes512(simd) => simd.schedule(keys, to),
             #[cfg(all(
                 target_arch = "aarch64",
                 target_endian = "little",
                 not(feature = "force-portable")
             ))]
-            Self::Neon(machine) => machine.schedule(keys, to),
+            Self::Neon(simd) => simd.schedule(keys, to),
         }
     }
 
@@ -109,17 +109,17 @@ impl Fast {
     fn run<const L: usize>(self, job: impl Job<L>, keys: &RoundKeys<L>) {
         match self {
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::AesNi(machine) => machine.run(job, keys),
+            Self::AesNi(simd) => simd.run(job, keys),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::Vaes256(machine) => machine.run(job, keys),
+            Self::Vaes256(simd) => simd.run(job, keys),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::Vaes512(machine) => machine.run(job, keys),
+            Self::Vaes512(simd) => simd.run(job, keys),
             #[cfg(all(
                 target_arch = "aarch64",
                 target_endian = "little",
                 not(feature = "force-portable")
             ))]
-            Self::Neon(machine) => machine.run(job, keys),
+            Self::Neon(simd) => simd.run(job, keys),
         }
     }
 }
@@ -203,17 +203,13 @@ struct Encrypt<'b, const L: usize> {
 
 impl<const L: usize> Job<L> for Encrypt<'_, L> {
     #[inline(always)]
-    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<L>) {
-        in_flight(
-            machine,
-            self.blocks,
-            &mut EncryptPass::<X, L> { machine, keys, lane: self.lane },
-        );
+    fn run<X: SimdBackend>(self, simd: X, keys: &X::Keys<L>) {
+        in_flight(simd, self.blocks, &mut EncryptPass::<X, L> { simd, keys, lane: self.lane });
     }
 }
 
 struct EncryptPass<'k, X: SimdBackend, const L: usize> {
-    machine: X,
+    simd: X,
     keys: &'k X::Keys<L>,
     lane: Lane<L>,
 }
@@ -221,7 +217,7 @@ struct EncryptPass<'k, X: SimdBackend, const L: usize> {
 impl<X: SimdBackend, const L: usize> Pass<X> for EncryptPass<'_, X, L> {
     #[inline(always)]
     fn pass<const M: usize>(&mut self, _at: usize, x: &mut [X::Vector; M]) {
-        self.machine.encrypt(self.keys, self.lane, x);
+        self.simd.encrypt(self.keys, self.lane, x);
     }
 }
 

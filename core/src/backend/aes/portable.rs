@@ -3,13 +3,13 @@
 
 #![allow(unsafe_code)]
 
-use super::machine::{Lane, SimdBackend, Vectors};
+use super::simd::{Lane, SimdBackend, Vectors};
 use crate::block::Block;
 use ::aes::Aes128Enc;
 use ::aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
 use core::mem::ManuallyDrop;
 
-/// Any machine.
+/// Any processor.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 

@@ -1,11 +1,11 @@
-//! AES round by round, for machines that have an instruction for it.
+//! AES round by round, for processors that have an instruction for it.
 
 #![cfg_attr(
     not(any(target_arch = "x86_64", target_arch = "aarch64")),
     allow(dead_code, reason = "no path there uses it")
 )]
 
-use super::machine::{Lane, SimdBackend, Vectors};
+use super::simd::{Lane, SimdBackend, Vectors};
 use crate::block::Block;
 use core::hint::black_box;
 use zeroize::Zeroize as _;
@@ -31,7 +31,7 @@ impl<const L: usize> Drop for RoundKeys<L> {
     }
 }
 
-/// A machine with AES instructions. Rounds are numbered from 1; the key before them is number 0.
+/// A processor with AES instructions. Rounds are numbered from 1; the key before them is number 0.
 pub(super) trait Rounds: Vectors {
     /// Takes key 0.
     fn begin(self, x: Self::Vector, key: Self::Vector) -> Self::Vector;
@@ -48,7 +48,7 @@ pub(super) trait Rounds: Vectors {
 /// Schedules a key for each lane, four vectors at a time: each schedule is one long chain.
 #[inline(always)]
 pub(super) fn schedule<X: Rounds, const L: usize>(
-    machine: X,
+    simd: X,
     keys: &[Block; L],
     to: &mut RoundKeys<L>,
 ) {
@@ -56,11 +56,11 @@ pub(super) fn schedule<X: Rounds, const L: usize>(
     while first + 4 * X::BLOCKS <= L
         && let Some(at) = Lane::vectors::<4>(first, X::BLOCKS)
     {
-        schedule_some(machine, keys, to, at);
+        schedule_some(simd, keys, to, at);
         first += 4 * X::BLOCKS;
     }
     while let Some(at) = Lane::vectors::<1>(first, X::BLOCKS) {
-        schedule_some(machine, keys, to, at);
+        schedule_some(simd, keys, to, at);
         first += X::BLOCKS;
     }
 }
@@ -68,18 +68,17 @@ pub(super) fn schedule<X: Rounds, const L: usize>(
 /// For the lanes of `M` vectors (FIPS 197, §5.2).
 #[inline(always)]
 fn schedule_some<X: Rounds, const L: usize, const M: usize>(
-    machine: X,
+    simd: X,
     keys: &[Block; L],
     to: &mut RoundKeys<L>,
     at: [Lane<L>; M],
 ) {
     const CONSTANTS: [u8; ROUND_KEYS] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 27, 54];
-    let mut key = [machine.splat(0); M];
+    let mut key = [simd.splat(0); M];
     for (i, (to, constant)) in to.0.iter_mut().zip(CONSTANTS).enumerate() {
         for (key, at) in key.iter_mut().zip(at) {
-            *key =
-                if i == 0 { machine.load(at.tail(keys)) } else { machine.next_key(*key, constant) };
-            machine.store(*key, at.tail_mut(to));
+            *key = if i == 0 { simd.load(at.tail(keys)) } else { simd.next_key(*key, constant) };
+            simd.store(*key, at.tail_mut(to));
         }
     }
 }

@@ -2,15 +2,15 @@
 
 #![allow(unsafe_code)]
 
-use super::machine::{Job, Vectors};
 use super::rounds::{self, RoundKeys, Rounds};
+use super::simd::{Job, Vectors};
 use crate::block::Block;
 use core::arch::x86_64::*;
 use core::mem::transmute;
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// Declares a machine: its proof, how to find it, and how to run work on it.
-macro_rules! machine {
+/// Declares a backend: its proof, how to find it, and how to run work on it.
+macro_rules! backend {
     ($(#[$doc:meta])* $name:ident, $features:literal, $detected:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
@@ -27,11 +27,11 @@ macro_rules! machine {
             pub(super) fn schedule<const L: usize>(self, keys: &[Block; L], to: &mut RoundKeys<L>) {
                 #[target_feature(enable = $features)]
                 fn compiled<const L: usize>(
-                    machine: $name,
+                    simd: $name,
                     keys: &[Block; L],
                     to: &mut RoundKeys<L>,
                 ) {
-                    rounds::schedule(machine, keys, to);
+                    rounds::schedule(simd, keys, to);
                 }
                 // SAFETY: `self` is the proof of the features.
                 unsafe { compiled(self, keys, to) }
@@ -41,11 +41,11 @@ macro_rules! machine {
             pub(super) fn run<const L: usize>(self, job: impl Job<L>, keys: &RoundKeys<L>) {
                 #[target_feature(enable = $features)]
                 fn compiled<const L: usize, J: Job<L>>(
-                    machine: $name,
+                    simd: $name,
                     job: J,
                     keys: &RoundKeys<L>,
                 ) {
-                    job.run(machine, keys);
+                    job.run(simd, keys);
                 }
                 // SAFETY: `self` is the proof of the features.
                 unsafe { compiled(self, job, keys) }
@@ -54,15 +54,15 @@ macro_rules! machine {
     };
 }
 
-machine!(
+backend!(
     /// One block: AES-NI.
     AesNi, "aes,ssse3", narrow::get()
 );
-machine!(
+backend!(
     /// Two blocks: VAES on 256 bits.
     Vaes256, "aes,avx2,vaes", wide::get() && has_vaes()
 );
-machine!(
+backend!(
     /// Four blocks: VAES on 512 bits.
     Vaes512, "aes,avx2,avx512f,vaes", widest::get()
 );

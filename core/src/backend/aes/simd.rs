@@ -1,4 +1,4 @@
-//! What a machine offers for AES on many blocks, and how work is cut for it.
+//! What a processor offers for AES on many blocks, and how work is cut for it.
 
 #![allow(unsafe_code)]
 
@@ -116,10 +116,10 @@ pub(crate) trait SimdBackend: Vectors {
     );
 }
 
-/// Work with the scheduled keys of `L` lanes that any machine can do.
+/// Work with the scheduled keys of `L` lanes that any backend can do.
 pub(crate) trait Job<const L: usize> {
     /// Does it. `#[inline(always)]`.
-    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<L>);
+    fn run<X: SimdBackend>(self, simd: X, keys: &X::Keys<L>);
 }
 
 /// Work on many blocks, some vectors at a time.
@@ -130,44 +130,44 @@ pub(crate) trait Pass<X: SimdBackend> {
 
 /// Runs `pass` on `blocks`, in place, [`FLIGHT`] vectors at a time as long as there are as many.
 #[inline(always)]
-pub(crate) fn in_flight<X: SimdBackend>(machine: X, blocks: &mut [Block], pass: &mut impl Pass<X>) {
+pub(crate) fn in_flight<X: SimdBackend>(simd: X, blocks: &mut [Block], pass: &mut impl Pass<X>) {
     let mut at = 0;
-    let rest = passes::<X, FLIGHT>(machine, blocks, &mut at, pass);
-    let rest = passes::<X, 4>(machine, rest, &mut at, pass);
+    let rest = passes::<X, FLIGHT>(simd, blocks, &mut at, pass);
+    let rest = passes::<X, 4>(simd, rest, &mut at, pass);
     for last in rest.chunks_mut(X::BLOCKS) {
-        pass_once::<X, 1>(machine, last, &mut at, pass);
+        pass_once::<X, 1>(simd, last, &mut at, pass);
     }
 }
 
 /// As many passes over `M` vectors as fit; returns what is left.
 #[inline(always)]
 fn passes<'b, X: SimdBackend, const M: usize>(
-    machine: X,
+    simd: X,
     blocks: &'b mut [Block],
     at: &mut usize,
     pass: &mut impl Pass<X>,
 ) -> &'b mut [Block] {
     let mut chunks = blocks.chunks_exact_mut(M * X::BLOCKS);
     for chunk in &mut chunks {
-        pass_once::<X, M>(machine, chunk, at, pass);
+        pass_once::<X, M>(simd, chunk, at, pass);
     }
     chunks.into_remainder()
 }
 
 #[inline(always)]
 fn pass_once<X: SimdBackend, const M: usize>(
-    machine: X,
+    simd: X,
     chunk: &mut [Block],
     at: &mut usize,
     pass: &mut impl Pass<X>,
 ) {
-    let mut x = [machine.splat(0); M];
+    let mut x = [simd.splat(0); M];
     for (x, from) in x.iter_mut().zip(chunk.chunks(X::BLOCKS)) {
-        *x = machine.load(from);
+        *x = simd.load(from);
     }
     pass.pass(*at, &mut x);
     for (x, to) in x.iter().zip(chunk.chunks_mut(X::BLOCKS)) {
-        machine.store(*x, to);
+        simd.store(*x, to);
     }
     *at += M * X::BLOCKS;
 }
