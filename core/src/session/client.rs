@@ -410,16 +410,16 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
 
         let Self { ch, store, plan, options, hash, receiver, backward, memory, .. } = self;
         let ClientMemory { labels, elements, shares, scratch, .. } = memory;
-        let context = Context { plan, options, hash, stock: self.stocks };
+        let context = &Context { plan, options, hash, stock: self.stocks };
         let mut space = Space::carve(scratch)?;
         let base: &mut [Block] = space.take(compared::base_ots(plan, options))?;
         let shares = Shares::new(shares, plan);
         let (seed, workspace) = (&seed, space.into_rest());
         let mut phase = ClientPhase { ch, store, receiver, backward, shares, seed, workspace };
-        let material = ClientMaterial::stock(labels, elements);
+        let material = &mut ClientMaterial::stock(labels, elements);
         send_corrections(&mut phase, context, material, base).await?;
         phase.store.clear()?;
-        let material = ClientMaterial::stock(labels, elements);
+        let material = &mut ClientMaterial::stock(labels, elements);
         receive_tables(&mut phase, context, material, base).await?;
         wipe_first(ClientMemory::offline_scratch(TargetProfile::THIS, plan, options)?, scratch)?;
         ch.flush().await
@@ -462,17 +462,15 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
 
         // The current stock was counted when it was prepared.
         let stock = self.stocks.checked_sub(1).ok_or(Error::Internal)?;
-        let context = Context { plan, options, hash, stock };
-        let mut space = Space::carve(scratch)?;
-        let ClientOnline { labels: fresh, workspace } =
-            ClientOnline::take(&mut space, plan, options)?;
-        let used = space.used();
+        let context = &Context { plan, options, hash, stock };
+        let (own, used) = ClientOnline::carve(scratch, plan, options)?;
+        let ClientOnline { labels: fresh, workspace } = own;
         let labels = match options.tables {
             Tables::Stored => &mut **labels,
             Tables::Streamed => fresh,
         };
         let each = Amounts::prediction(plan, options);
-        let material = ClientMaterial {
+        let material = &mut ClientMaterial {
             labels: OpSlices::prediction(labels, options, index, each.labels)?,
             elements: OpSlices::prediction(elements, options, index, each.elements)?,
         };
@@ -512,8 +510,8 @@ fn draw_masks(plan: &Plan<'_>, stock: usize, seed: &Seed, shares: &mut Shares<'_
 /// The corrections of all OTs that are made offline, in one frame.
 async fn send_corrections<IO: Read + Write, S: Store>(
     phase: &mut ClientPhase<'_, '_, IO, S>,
-    context: Context<'_>,
-    mut material: ClientMaterial<'_>,
+    context: &Context<'_>,
+    material: &mut ClientMaterial<'_>,
     base: &mut [Block],
 ) -> Result<()> {
     let bytes = corrections_bytes(context.plan, context.options);
@@ -545,8 +543,8 @@ async fn send_corrections<IO: Read + Write, S: Store>(
 /// The tables and corrections of the server that are sent offline, in one frame.
 async fn receive_tables<IO: Read + Write, S: Store>(
     phase: &mut ClientPhase<'_, '_, IO, S>,
-    context: Context<'_>,
-    mut material: ClientMaterial<'_>,
+    context: &Context<'_>,
+    material: &mut ClientMaterial<'_>,
     base: &mut [Block],
 ) -> Result<()> {
     let bytes = tables_bytes(context.plan, context.options);
@@ -596,9 +594,9 @@ async fn send_input<IO: Read + Write, T: Copy + Into<i64>>(
 /// Takes part in all operations of a prediction. Returns the index of the largest output.
 async fn compute<IO: Read + Write, S: Store>(
     phase: &mut ClientPhase<'_, '_, IO, S>,
-    context: Context<'_>,
+    context: &Context<'_>,
     index: usize,
-    mut material: ClientMaterial<'_>,
+    material: &mut ClientMaterial<'_>,
     out: &mut [i64],
 ) -> Result<usize> {
     let mut answer = None;

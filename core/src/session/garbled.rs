@@ -101,14 +101,6 @@ fn sum(instances: &[GateCounts]) -> GateCounts {
     instances.iter().fold(GateCounts::default(), |sum, &instance| sum + instance)
 }
 
-/// What a server sends of a circuit's copies.
-struct Part<'s> {
-    /// The garbled tables (else they went before).
-    tables: bool,
-    /// Labels of the server's shares of the operation's input.
-    shares: Option<&'s [u64]>,
-}
-
 /// Server, offline: garbles, and sends the tables.
 pub(crate) async fn server_tables<IO: Read + Write>(
     phase: &mut ServerPhase<'_, '_, IO>,
@@ -116,7 +108,7 @@ pub(crate) async fn server_tables<IO: Read + Write>(
     circuit: &OpCircuit,
     own: &mut ServerOpMaterial<'_>,
 ) -> Result<()> {
-    send(phase, op, circuit, own, &Part { tables: true, shares: None }).await
+    send(phase, op, circuit, own, None).await
 }
 
 /// Server, online: sends the labels of its shares, with tables that were not sent before, and has
@@ -129,10 +121,9 @@ pub(crate) async fn server_online<IO: Read + Write>(
     tensors: &mut [u64],
 ) -> Result<()> {
     extension::server_late(phase, op, own.labels).await?;
-    let shares = Some(tensor(tensors, op.step.from, op.inputs())?);
-    let part = Part { tables: op.options.tables == Tables::Streamed, shares };
+    let shares = tensor(tensors, op.step.from, op.inputs())?;
     phase.ch.begin(Tag::Labels, labels_bytes(&op.step.op, op.options)).await?;
-    send(phase, op, circuit, own, &part).await?;
+    send(phase, op, circuit, own, Some(shares)).await?;
     phase.ch.end().await?;
     if op.step.op.is_output() {
         return Ok(());
@@ -153,25 +144,32 @@ pub(crate) async fn server_online<IO: Read + Write>(
     phase.ch.finish().await
 }
 
-/// Garbles and sends instances, in the order of the wire: each instance's tables, then its labels,
-/// whichever of the two travel now. Permute bits are written when tables are made.
+/// Whether tables are garbled and sent now: offline, where there are no shares yet, or with the
+/// labels of these.
+fn tables_travel(op: &OpContext<'_>, shares: Option<&[u64]>) -> bool {
+    shares.is_none() || op.options.tables == Tables::Streamed
+}
+
+/// Garbles and sends instances, in the order of the wire: each instance's tables, then the labels of
+/// the server's `shares` of its inputs, whichever of the two travel now. Permute bits are written
+/// when tables are made.
 async fn send<IO: Read + Write>(
     phase: &mut ServerPhase<'_, '_, IO>,
     op: &OpContext<'_>,
     circuit: &OpCircuit,
     own: &mut ServerOpMaterial<'_>,
-    part: &Part<'_>,
+    shares: Option<&[u64]>,
 ) -> Result<()> {
     match circuit {
         OpCircuit::Neuron(circuit) => {
-            send_instances::<_, _, LANES>(phase, op, circuit, own, part).await
+            send_instances::<_, _, LANES>(phase, op, circuit, own, shares).await
         }
         OpCircuit::Max(circuit) => {
-            send_instances::<_, _, LANES>(phase, op, circuit, own, part).await
+            send_instances::<_, _, LANES>(phase, op, circuit, own, shares).await
         }
         OpCircuit::Argmax(circuit) => {
-            send_instances::<_, _, 1>(phase, op, circuit, own, part).await?;
-            if part.tables {
+            send_instances::<_, _, 1>(phase, op, circuit, own, shares).await?;
+            if tables_travel(op, shares) {
                 let decode = own.decode.first().ok_or(Error::Internal)?;
                 phase.ch.put(&decode.to_le_bytes()).await?;
             }
@@ -185,9 +183,9 @@ async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
     op: &OpContext<'_>,
     circuit: &C,
     own: &mut ServerOpMaterial<'_>,
-    part: &Part<'_>,
+    shares: Option<&[u64]>,
 ) -> Result<()> {
-    let counts = &op.counts;
+    let (counts, garbles) = (&op.counts, tables_travel(op, shares));
     let EvaluateScratch { tables, labels, .. } =
         EvaluateScratch::take(&mut Space::carve(phase.workspace)?, counts)?;
     let garbler = Garbler::new(op.hash, phase.own_labels, phase.sender.delta(), op.instance);
@@ -199,7 +197,7 @@ async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
         for step in (0..counts.steps).step_by(cut.steps) {
             // Where nothing is garbled, counting is what moves the state on.
             let next = || {
-                if part.tables {
+                if garbles {
                     count(circuit, &mut state.clone(), step)
                 } else {
                     count(circuit, &mut state, step)
@@ -210,21 +208,21 @@ async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
             let tables = tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
             let zero =
                 zero.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
-            if part.tables {
+            if garbles {
                 let decode = own.decode.get_mut(first..first + lanes).ok_or(Error::Internal)?;
                 let steps = step..step + cut.steps;
                 let neurons = first as u64..(first + lanes) as u64;
                 let buffers = GarbleBuffers { client_zero: zero, tables, decode };
                 garbler.garble::<C, L>(circuit, &mut state, steps, neurons, buffers)?;
             }
-            let Some(shares) = part.shares else {
+            let Some(shares) = shares else {
                 phase.ch.put(tables).await?;
                 continue;
             };
             let mut tables = &tables[..];
             for neuron in first..first + lanes {
                 for (step, instance) in (step..).zip(instances) {
-                    if part.tables {
+                    if garbles {
                         let bytes = instance.table_bytes();
                         phase.ch.put(tables.split_off(..bytes).ok_or(Error::Internal)?).await?;
                     }

@@ -99,6 +99,16 @@ pub(crate) struct ClientOnline<'a> {
 }
 
 impl<'a> ClientOnline<'a> {
+    /// Also returns how many bytes it takes.
+    pub(crate) fn carve(
+        scratch: &'a mut [u8],
+        plan: &Plan<'_>,
+        options: &Options,
+    ) -> Result<(Self, usize)> {
+        let mut space = Space::carve(scratch)?;
+        Ok((Self::take(&mut space, plan, options)?, space.used()))
+    }
+
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let workspace = workspace(space.machine(), plan, options)?;
         Ok(Self {
@@ -121,6 +131,16 @@ pub(crate) struct ServerOnline<'a> {
 }
 
 impl<'a> ServerOnline<'a> {
+    /// Also returns how many bytes it takes.
+    pub(crate) fn carve(
+        scratch: &'a mut [u8],
+        plan: &Plan<'_>,
+        options: &Options,
+    ) -> Result<(Self, usize)> {
+        let mut space = Space::carve(scratch)?;
+        Ok((Self::take(&mut space, plan, options)?, space.used()))
+    }
+
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let workspace = workspace(space.machine(), plan, options)?;
         let Amounts { labels, neurons, .. } = Amounts::most(plan, options);

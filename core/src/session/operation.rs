@@ -5,6 +5,7 @@ use super::keys::op_instance;
 use super::{Options, Tables};
 use crate::choice::OpProtocol;
 use crate::hash::Tmmo;
+use crate::options::COMPARE;
 use crate::ot::GROUP;
 use crate::plan::circuit::NonlinearCost;
 use crate::plan::{Op, Plan, Step};
@@ -104,14 +105,15 @@ impl Amounts {
     /// An operation's, for one prediction.
     fn of(protocol: &OpProtocol, counts: &NonlinearCost) -> Self {
         let elements = match protocol {
-            OpProtocol::Ot(activation) => activation.len(),
+            // Devices without comparisons have no room for the code either.
+            OpProtocol::Ot(activation) if COMPARE => activation.len(),
             _ => 0,
         };
         let NonlinearCost { neurons, products, .. } = *counts;
         Self { labels: counts.groups() * GROUP, neurons, products, elements }
     }
 
-    fn fold(plan: &Plan<'_>, options: &Options, with: impl Fn(usize, usize) -> usize) -> Self {
+    fn fold(plan: &Plan<'_>, options: &Options, with: fn(usize, usize) -> usize) -> Self {
         plan.ops().fold(Self::default(), |all, op| {
             let protocol = OpProtocol::of(&op, options);
             let one = Self::of(&protocol, &costs(&op, &protocol));

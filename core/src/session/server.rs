@@ -351,14 +351,14 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let Self { ch, prepared, options, hash, own_labels, sender, backward, memory, .. } = self;
         let ServerMemory { labels, decode, products, elements, scratch, .. } = memory;
         let plan = prepared.model().plan();
-        let context = Context { plan, options, hash, stock: self.stocks };
+        let context = &Context { plan, options, hash, stock: self.stocks };
         let mut space = Space::carve(scratch)?;
         let base: &mut [[Block; 2]] = space.take(compared::base_ots(plan, options))?;
         let (seed, factors, workspace) = (&seed, &mut random, space.into_rest());
         let mut phase = ServerPhase { ch, sender, backward, own_labels, seed, factors, workspace };
-        let material = ServerMaterial::stock(labels, decode, products, elements);
+        let material = &mut ServerMaterial::stock(labels, decode, products, elements);
         receive_corrections(&mut phase, context, material, base).await?;
-        let material = ServerMaterial::stock(labels, decode, products, elements);
+        let material = &mut ServerMaterial::stock(labels, decode, products, elements);
         send_tables(&mut phase, context, material, base).await?;
         let used = ServerMemory::offline_scratch(TargetProfile::THIS, plan, options, footprint)?;
         wipe_first(used, scratch)
@@ -396,21 +396,19 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             &mut self.memory;
         let model = prepared.model();
         let plan = model.plan();
-        let mut space = Space::carve(scratch)?;
-        let ServerOnline { tensors, labels: fresh, workspace, decode: fresh_decode } =
-            ServerOnline::take(&mut space, plan, options)?;
-        let used = space.used();
+        let (own, used) = ServerOnline::carve(scratch, plan, options)?;
+        let ServerOnline { tensors, labels: fresh, workspace, decode: fresh_decode } = own;
         receive_input(ch, plan, tensors).await?;
 
         // The current stock was counted when it was prepared.
         let stock = self.stocks.checked_sub(1).ok_or(Error::Internal)?;
-        let context = Context { plan, options, hash, stock };
+        let context = &Context { plan, options, hash, stock };
         let (labels, decode) = match options.tables {
             Tables::Stored => (&mut **labels, &mut **decode),
             Tables::Streamed => (fresh, fresh_decode),
         };
         let each = Amounts::prediction(plan, options);
-        let material = ServerMaterial {
+        let material = &mut ServerMaterial {
             labels: OpSlices::prediction(labels, options, index, each.labels)?,
             decode: OpSlices::prediction(decode, options, index, each.neurons)?,
             products: OpSlices::prediction(products, options, index, each.products)?,
@@ -420,7 +418,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         // Factors of products that are made now.
         let factors = &mut seed.derive(0).stream(Domain::Mask, index as u64);
         let mut phase = ServerPhase { ch, sender, backward, own_labels, seed, factors, workspace };
-        let own = Own { model, masks, tensors };
+        let own = &mut Own { model, masks, tensors };
         compute(&mut phase, context, index, material, own).await?;
         wipe_first(used, scratch)?;
         ch.flush().await
@@ -430,8 +428,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
 /// The corrections of all OTs that are made offline, in one frame.
 async fn receive_corrections<IO: Read + Write>(
     phase: &mut ServerPhase<'_, '_, IO>,
-    context: Context<'_>,
-    mut material: ServerMaterial<'_>,
+    context: &Context<'_>,
+    material: &mut ServerMaterial<'_>,
     base: &mut [[Block; 2]],
 ) -> Result<()> {
     let bytes = corrections_bytes(context.plan, context.options);
@@ -463,8 +461,8 @@ async fn receive_corrections<IO: Read + Write>(
 /// Tables and the server's own corrections, as far as they are sent offline, in one frame.
 async fn send_tables<IO: Read + Write>(
     phase: &mut ServerPhase<'_, '_, IO>,
-    context: Context<'_>,
-    mut material: ServerMaterial<'_>,
+    context: &Context<'_>,
+    material: &mut ServerMaterial<'_>,
     base: &[[Block; 2]],
 ) -> Result<()> {
     let bytes = tables_bytes(context.plan, context.options);
@@ -521,22 +519,26 @@ struct Own<'o> {
 /// Takes part in all operations of a prediction.
 async fn compute<IO: Read + Write>(
     phase: &mut ServerPhase<'_, '_, IO>,
-    context: Context<'_>,
+    context: &Context<'_>,
     index: usize,
-    mut material: ServerMaterial<'_>,
-    Own { model, mut masks, tensors }: Own<'_>,
+    material: &mut ServerMaterial<'_>,
+    own: &mut Own<'_>,
 ) -> Result<()> {
+    let Own { model, masks, tensors } = own;
     let mut layers = model.layers();
     for op in context.operations(index) {
         let mut own = material.take(&op)?;
+        let layer = if op.step.op.has_parameters() {
+            Some(layers.next().ok_or(Error::Internal)?)
+        } else {
+            None
+        };
         match &op.protocol {
-            OpProtocol::Local => {
-                local::server_local(&op, &mut layers, tensors)?;
-            }
+            OpProtocol::Local => local::server_local(&op, layer, tensors)?,
             OpProtocol::Linear => {
                 let count = context.options.stock as usize * op.outputs();
                 let masks = masks.split_off(..count).ok_or(Error::Internal)?;
-                local::server_linear(&op, &mut layers, masks, tensors)?;
+                local::server_linear(&op, layer, masks, tensors)?;
             }
             OpProtocol::Circuit(circuit) => {
                 garbled::server_online(phase, &op, circuit, &mut own, tensors).await?;

@@ -70,7 +70,7 @@ pub(crate) async fn client_choose_base<IO: Read + Write, S>(
 /// Client: their messages, at the start of the tables.
 pub(crate) async fn client_receive_base<IO: Read + Write, S>(
     phase: &mut ClientPhase<'_, '_, IO, S>,
-    context: Context<'_>,
+    context: &Context<'_>,
     labels: &mut [Block],
 ) -> Result<()> {
     let labels = labels.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
@@ -91,7 +91,7 @@ pub(crate) async fn client_receive_base<IO: Read + Write, S>(
 /// Server: the base OTs, from the start of the client's corrections. `messages` gets what to send.
 pub(crate) async fn server_base<IO: Read + Write>(
     phase: &mut ServerPhase<'_, '_, IO>,
-    context: Context<'_>,
+    context: &Context<'_>,
     messages: &mut [[Block; 2]],
 ) -> Result<()> {
     let messages = messages.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
