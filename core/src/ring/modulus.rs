@@ -7,6 +7,10 @@ pub enum Modulus {
     /// `Z_{2^ℓ}`, `1 ≤ ℓ ≤ 63`.
     Bits(u8),
     /// `Z_N`, `N` odd and below `2^62`.
+    #[cfg_attr(
+        not(any(test, feature = "unstable")),
+        expect(dead_code, reason = "rings of the paper, for its method as a baseline")
+    )]
     Odd(u64),
 }
 
@@ -52,6 +56,7 @@ impl Modulus {
     }
 
     /// `−a`, an element.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub const fn neg(self, a: u64) -> u64 {
         self.sub(0, a)

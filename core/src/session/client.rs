@@ -100,7 +100,7 @@ impl<IO, S> Client<'_, IO, S> {
 impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     /// Handshake and set-up. `memory` has [`super::client_memory`] bytes; 32 bytes are
     /// drawn from `random`. For [`Tables::Stored`], `store` holds
-    /// [`cost::store_bytes`].
+    /// [`crate::cost::store_bytes`].
     ///
     /// # Errors
     /// Memory, link and peer errors; the peer is told where that helps.
