@@ -66,7 +66,7 @@ const ROW: Op = Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 4, output
 const WEIGHTS: usize = 4;
 
 // --- Re-randomisation
-// ----------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// The client's `a`, as fractions of q in units of 2^-64.
 fn mask_fractions(public: &Seed, limbs: usize) -> Vec<u64> {
@@ -150,7 +150,7 @@ fn with_rerandomisation_no_row_explains_the_ciphertext() {
 }
 
 // --- Flooding
-// ------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// What a client knows of one result: its own noise in the four inputs, and the noise that
 /// decryption shows.
@@ -323,7 +323,7 @@ fn with_flooding_the_decryption_noise_tells_nothing() {
 }
 
 // --- Hidden activations
-// --------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// Whether `count` of `of` fair coins is within 6 standard deviations.
 fn fair(count: usize, of: usize) -> bool {
@@ -528,7 +528,7 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
 }
 
 // --- Products
-// ------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 const FACTORS: usize = 4;
 

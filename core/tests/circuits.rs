@@ -269,7 +269,7 @@ const ARGMAX: usize = 360;
 const SQUARE: usize = 329;
 
 // ---- two parties
-// ---------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// Random inputs for `neurons` neurons.
 fn random<C: Circuit>(circuit: &C, neurons: usize, prg: &mut Prg) -> Vec<Inputs> {

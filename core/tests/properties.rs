@@ -33,7 +33,7 @@ use parties::serve;
 use sha2::{Digest as _, Sha256};
 
 // --- Arithmetic
-// ----------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 #[test]
 fn transforms_multiply_like_the_schoolbook() {
@@ -90,7 +90,7 @@ fn packed_integers_come_back() {
 }
 
 // --- Encryption
-// ----------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// Encrypts, multiplies, floods, rescales and decrypts a few ciphertexts in a ring. Returns the
 /// largest error of the final phase, in steps of which 256 are half a unit of the message.
@@ -216,7 +216,7 @@ fn results_decrypt_under_the_most_flooding_in_every_ring() {
     assert!(worst.0 < 180);
 }
 
-// --- Tiles ---------------------------------------------------------------------------------------------------------------------------
+// --- Tiles ---------------------------------------------------------------------------------------
 
 #[test]
 fn every_tile_floods_and_keeps_its_results_apart() {
@@ -304,7 +304,7 @@ fn every_tile_floods_and_keeps_its_results_apart() {
     assert!(chosen > 200);
 }
 
-// --- Plans ---------------------------------------------------------------------------------------------------------------------------
+// --- Plans ---------------------------------------------------------------------------------------
 
 /// A plan of one to three linear layers with anything in between.
 fn random_ops(g: &mut Lcg) -> (u32, Vec<Op>) {
@@ -511,7 +511,7 @@ fn options_out_of_range_are_refused_everywhere() {
 }
 
 // --- Hostile files
-// -------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// Makes the digest at the end match again.
 fn seal(bytes: &mut [u8]) {

@@ -60,7 +60,9 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                     assert_eq!(hello.emit(), frame[5..frame.len() - 4]);
                 }
             }
-            json!({ "code": match result { Ok(greeting) => { assert!(greeting.is_some()); 0 } Err(error) => error.code() } })
+            json!({
+                "code": match result { Ok(greeting) => { assert!(greeting.is_some()); 0 } Err(error) => error.code() }
+            })
         }
         "Packed" => {
             let (bits, values) = (case.u64("bits") as u32, case.numbers("values"));
@@ -83,7 +85,10 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         "Derive" => json!({ "seed": hex(&Seed(case.seed("seed")).derive(case.u64("index")).0) }),
         "Files" => {
             let (plan, model) = core_files(&network(case.0["network"].as_str().unwrap()));
-            json!({ "plan": hex(&plan), "model_bytes": model.len(), "model_sha256": hex(&reference::sha256(&model)) })
+            json!({
+                "plan": hex(&plan), "model_bytes": model.len(),
+                "model_sha256": hex(&reference::sha256(&model))
+            })
         }
         "Tile" => {
             let (ring, weight_bits, inputs, outputs) = case.fully_connected();
@@ -92,7 +97,11 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                 case.usize("stock"),
             ) {
                 Ok(t) => {
-                    json!({ "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.level.limbs, "flood": t.level.flood, "upload": t.upload_bytes(), "download": t.download_bytes() })
+                    json!({
+                        "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.level.limbs,
+                        "flood": t.level.flood, "upload": t.upload_bytes(),
+                        "download": t.download_bytes()
+                    })
                 }
                 Err(_) => json!({ "refused": true }),
             }
@@ -144,7 +153,10 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                 .map_or(Plaintext::Slots, |bits| Plaintext::Bits(bits as u32));
             let encoder = Encoder::new(plaintext, case.usize("limbs"));
             let residue = |i: usize| LIMBS[i].canonical(encoder.encode(i, case.u64("m")).unwrap());
-            json!({ "exact": expected["exact"], "residues": (0..case.usize("limbs")).map(residue).collect::<Vec<_>>() })
+            json!({
+                "exact": expected["exact"],
+                "residues": (0..case.usize("limbs")).map(residue).collect::<Vec<_>>()
+            })
         }
         "Rescale" => {
             let (limbs, bits) = (case.usize("limbs"), case.u64("bits") as u32);
@@ -164,10 +176,16 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         "Upload" => {
             let bits = case.u64("bits") as u32;
             let encoder = Encoder::new(Plaintext::Bits(bits), case.usize("limbs"));
-            json!({ "limbs": encryptions(case, &message(bits), Some(&encoder), case.usize("limbs"), case.u64("number")) })
+            json!({
+                "limbs": encryptions(case, &message(bits), Some(&encoder), case.usize("limbs"), case.u64("number"))
+            })
         }
         "TMMO" => {
-            json!({ "hash": block(Tmmo::new(case.block("key")).hash([case.block("x")], [case.block("tweak")])[0]) })
+            json!({
+                "hash": block(Tmmo::new(case.block("key")).hash([
+                    case.block("x")
+                ], [case.block("tweak")])[0])
+            })
         }
         "Extension" => extension_by_core(case),
         "Activation" => {
@@ -212,10 +230,15 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                 OtActivation::of(&op, &options).is_some()
             });
             OtActivation::possible(&op).map_or(json!({ "possible": false }), |compared| {
-                let of_stage = |stage: Stage| (0..stage.protocol.rounds()).flat_map(move |number| stage.message_bytes(number));
+                let of_stage = |stage: Stage| {
+                    (0..stage.protocol.rounds()).flat_map(move |number| stage.message_bytes(number))
+                };
                 let messages = compared.stages().flat_map(of_stage);
                 let corrections = compared.correction_bytes(repetition);
-                json!({ "most": most, "round_trips": compared.rounds(), "corrections": row(corrections), "messages": row(messages) })
+                json!({
+                    "most": most, "round_trips": compared.rounds(),
+                    "corrections": row(corrections), "messages": row(messages)
+                })
             })
         }
         "Session" => session_by_core(case),
@@ -269,7 +292,10 @@ fn extension_by_core(case: &Case<'_>) -> Value {
     sender.extend(&corrections, &mut q).unwrap();
     let corrections: Vec<u128> =
         corrections.chunks(16).map(|c| u128::from_le_bytes(c.try_into().unwrap())).collect();
-    json!({ "messages": blocks(&pairs.concat()), "corrections": blocks(&corrections), "t": blocks(&t), "q": blocks(&q) })
+    json!({
+        "messages": blocks(&pairs.concat()), "corrections": blocks(&corrections), "t": blocks(&t),
+        "q": blocks(&q)
+    })
 }
 
 fn garbled_by_core<C: Circuit>(circuit: &C, neurons: usize, layer: u64) -> Value {
@@ -285,5 +311,8 @@ fn garbled_by_core<C: Circuit>(circuit: &C, neurons: usize, layer: u64) -> Value
     for (record, labels) in labels.chunks_mut(per_record).enumerate() {
         garbler.active_labels(record as u64, 0, 0, labels).unwrap();
     }
-    json!({ "ands": shape.ands, "tables": hex(&reference::sha256(&tables)), "server_labels": blocks(&labels), "permute": permute })
+    json!({
+        "ands": shape.ands, "tables": hex(&reference::sha256(&tables)),
+        "server_labels": blocks(&labels), "permute": permute
+    })
 }

@@ -139,8 +139,12 @@ fn write() {
             .map(|input| {
                 number += 1;
                 let expected = by_reference(kind, &Case(input));
-                let refused = expected["code"].as_u64().is_some_and(|c| c != 0) || expected["refused"] == true;
-                json!({ "tcId": number, "input": input, "expected": expected, "result": if refused { "invalid" } else { "valid" } })
+                let refused = expected["code"].as_u64().is_some_and(|c| c != 0)
+                    || expected["refused"] == true;
+                json!({
+                    "tcId": number, "input": input, "expected": expected,
+                    "result": if refused { "invalid" } else { "valid" }
+                })
             })
             .collect();
         groups.push(json!({ "type": kind, "tests": tests }));
@@ -426,7 +430,9 @@ fn the_reference_chooses_as_the_engine() {
             _ => format!("leaky {} {e}", 1 + g.below(255.min(1 << e))),
         };
         let k = 1 << g.below(4);
-        let mut input = json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "k": k });
+        let mut input = json!({
+            "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "k": k
+        });
         if ["identity", "relu"].contains(&function.as_str()) && g.below(2) == 0 {
             let (height, width) = (1 + g.below(3), 1 + g.below(4));
             input["window"] = format!("2 6 5 {height} {width} {} 2 0 0 0 0", 1 + g.below(2)).into();
