@@ -85,7 +85,7 @@ impl Modulus {
 
     /// The element of a signed integer.
     #[must_use]
-    pub const fn from_signed(self, x: i64) -> u64 {
+    pub const fn reduce_signed(self, x: i64) -> u64 {
         match self {
             Self::Bits(_) => self.reduce(x as u64),
             Self::Odd(n) => x.rem_euclid(n as i64) as u64,
@@ -124,7 +124,7 @@ mod tests {
             let half = m.value().div_ceil(2);
             for x in [0, 1, half - 1, half, m.value() - 1].map(|x| m.reduce(x)) {
                 let s = m.to_signed(x);
-                assert_eq!(m.from_signed(s), x, "{m:?} {x}");
+                assert_eq!(m.reduce_signed(s), x, "{m:?} {x}");
                 assert_eq!(s < 0, x >= half, "{m:?} {x}");
             }
         }

@@ -587,7 +587,7 @@ async fn send_input<IO: Read + Write, T: Copy + Into<i64>>(
     let mut masked = x.iter().zip(masks);
     ch.put_values(x.len(), ring.bits(), |_| {
         let (&x, &r) = masked.next().ok_or(Error::Internal)?;
-        Ok(ring.sub(ring.from_signed(x.into()), ring.reduce(r)))
+        Ok(ring.sub(ring.reduce_signed(x.into()), ring.reduce(r)))
     })
     .await?;
     ch.end().await
