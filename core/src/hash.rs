@@ -30,6 +30,7 @@ impl Tmmo {
     }
 
     /// `π(x)`: derives public keys of instances from the session's key.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub fn permute(&self, x: Block) -> Block {
         let mut y = [x];

@@ -215,7 +215,7 @@ impl<'a> Model<'a> {
             if value < i64::from(header.input.min) || value > i64::from(header.input.max) {
                 return Err(Error::Input);
             }
-            *slot = ring.from_signed(value);
+            *slot = ring.reduce_signed(value);
         }
         let mut layers = self.layers();
         let mut best = (0, i64::MIN);
@@ -271,7 +271,7 @@ fn apply(step: &Step, layer: Option<&Layer<'_>>, tensors: &mut [u64]) -> Result<
                     Ok(max.max(Some(value)))
                 })?;
                 let max = signed.ok_or(Error::Internal)?;
-                *y = Modulus::Bits(ring_out).from_signed(function.apply(max, shift));
+                *y = Modulus::Bits(ring_out).reduce_signed(function.apply(max, shift));
             }
         }
         (op, _) => {
@@ -292,7 +292,7 @@ fn element(op: &Op, x: u64) -> u64 {
         Op::Activation { function, ring_in, ring_out, shift, .. } => {
             let ring = Modulus::Bits(ring_in);
             Modulus::Bits(ring_out)
-                .from_signed(function.apply(ring.to_signed(ring.reduce(x)), shift))
+                .reduce_signed(function.apply(ring.to_signed(ring.reduce(x)), shift))
         }
         Op::Square { ring, .. } => Modulus::Bits(ring).reduce(x.wrapping_mul(x)),
         _ => x,

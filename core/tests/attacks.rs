@@ -411,7 +411,7 @@ fn hidden_of(model: &Model<'_>, seed: u64) -> (Vec<i64>, [u64; 4]) {
         .layers()
         .next()
         .unwrap()
-        .apply(&x.iter().map(|&x| ring.from_signed(x)).collect::<Vec<_>>(), &mut hidden)
+        .apply(&x.iter().map(|&x| ring.reduce_signed(x)).collect::<Vec<_>>(), &mut hidden)
         .unwrap();
     (x, hidden.map(|y| (ring.to_signed(y).max(0) >> 6) as u64))
 }
@@ -496,7 +496,7 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
             // That these are the client's masks, its masked input shows.
             let masked: Vec<u64> = x
                 .iter()
-                .map(|&x| ring.sub(ring.from_signed(x), ring.reduce(masks.next_u64())))
+                .map(|&x| ring.sub(ring.reduce_signed(x), ring.reduce(masks.next_u64())))
                 .collect();
             assert_eq!(inputs.next(), Some(masked));
             let mut words = [0; 4];
@@ -596,7 +596,7 @@ fn openings(stock: u32) -> (Vec<i64>, Vec<[u64; 2 * FACTORS]>) {
 fn differences(hidden: &[i64], seen: &[[u64; 2 * FACTORS]]) -> [usize; 3] {
     let ring = Modulus::Bits(14);
     let tells = |(p, i): (usize, usize), (q, j): (usize, usize)| {
-        usize::from(ring.sub(seen[p][i], seen[q][j]) == ring.from_signed(hidden[i] - hidden[j]))
+        usize::from(ring.sub(seen[p][i], seen[q][j]) == ring.reduce_signed(hidden[i] - hidden[j]))
     };
     let mut counts = [0; 3];
     for p in 0..seen.len() {

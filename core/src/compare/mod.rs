@@ -23,6 +23,7 @@ pub use stages::{OtActivation, Stage};
 use crate::attack::{Defence, stripped};
 use crate::block::Block;
 use crate::hash::Tmmo;
+#[cfg(any(test, feature = "unstable"))]
 use crate::plan::{Function, Op};
 use crate::ring::Modulus;
 use crate::{Error, Result};
@@ -114,6 +115,7 @@ pub struct DReluTruncate {
 
 impl DReluTruncate {
     /// The comparison of an operation that is one.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub fn of(op: &Op) -> Option<Self> {
         let truncation = match *op {

@@ -295,6 +295,7 @@ impl OtActivation {
     }
 
     /// Whether there are none.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

@@ -85,12 +85,12 @@ fn hold(op: &Op, y: i64, share: u64, random: &mut Prg) {
     let got = run(
         &StageProtocol::DReluTruncate(c),
         None,
-        m.sub(m.from_signed(y), share),
+        m.sub(m.reduce_signed(y), share),
         share,
         r,
         random,
     );
-    assert_eq!(out.add(got, r), out.from_signed(function.apply(y, shift)), "{op:?} {y} {share}");
+    assert_eq!(out.add(got, r), out.reduce_signed(function.apply(y, shift)), "{op:?} {y} {share}");
 }
 
 const FUNCTIONS: [Function; 2] = [Function::Relu, Function::Identity];
@@ -238,7 +238,7 @@ fn through(op: &Op, compared: &OtActivation, y: i64, random: &mut Prg) {
     let Op::Activation { function, ring_in, ring_out, shift, .. } = *op else { unreachable!() };
     let (ring, out) = (Modulus::Bits(ring_in), Modulus::Bits(ring_out));
     let share = ring.reduce(random.next_u64());
-    let tensor = [share, ring.sub(ring.from_signed(y), share)];
+    let tensor = [share, ring.sub(ring.reduce_signed(y), share)];
     let pieces =
         if let Function::PiecewiseLinear(spline) = &function { Some(spline) } else { None };
     let mut results: Vec<[u64; 2]> = Vec::new();
@@ -261,7 +261,7 @@ fn through(op: &Op, compared: &OtActivation, y: i64, random: &mut Prg) {
     let [r, got] = results.last().unwrap();
     assert_eq!(
         out.add(out.reduce(*got), out.reduce(*r)),
-        out.from_signed(function.apply(y, shift)),
+        out.reduce_signed(function.apply(y, shift)),
         "{op:?} {y}"
     );
 }

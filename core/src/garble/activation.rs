@@ -489,14 +489,14 @@ mod tests {
     /// The circuit on one input against the definition; the server's share is `y − c`.
     fn hold(circuit: &Neuron, y: i64, c: u64, r: u64) {
         let (m, out) = (circuit.modulus_in, circuit.modulus_out);
-        let s = m.sub(m.from_signed(y), m.reduce(c));
+        let s = m.sub(m.reduce_signed(y), m.reduce(c));
         let r = out.reduce(r);
         let got = plain(
             circuit,
             bits(s, m.bits()),
             bits(m.reduce(c), m.bits()).chain(bits(r, out.bits())),
         );
-        let wanted = out.from_signed(
+        let wanted = out.reduce_signed(
             circuit.function.apply(y, circuit.shift) - circuit.function.constant() - r as i64,
         );
         assert_eq!(got, Ok(wanted), "{circuit:?} {y} {c} {r}");

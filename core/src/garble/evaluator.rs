@@ -99,6 +99,7 @@ impl<'a> Evaluator<'a> {
     ///
     /// # Errors
     /// Those of [`Self::evaluate`].
+    #[cfg(any(test, feature = "unstable"))]
     pub fn evaluate_neurons<C: Circuit, const L: usize>(
         &self,
         circuit: &C,

@@ -3,7 +3,7 @@
 /// Most pieces of a [`PiecewiseLinear`].
 pub const MAX_PIECES: usize = 32;
 
-/// What a [`super::Neuron`] computes of `y`, before `shift` bits are cut off: [`Function::apply`]
+/// What a neuron computes of `y`, before `shift` bits are cut off: [`Function::apply`]
 /// is the definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {

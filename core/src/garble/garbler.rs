@@ -110,6 +110,7 @@ impl<'a> Garbler<'a> {
     ///
     /// # Errors
     /// Those of [`Self::garble`].
+    #[cfg(any(test, feature = "unstable"))]
     pub fn garble_neurons<C: Circuit, const L: usize>(
         &self,
         circuit: &C,

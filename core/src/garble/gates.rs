@@ -187,6 +187,7 @@ impl<W: Copy, const C: usize> Number<W, C> {
     }
 
     /// Whether no bit is stored.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -209,7 +210,8 @@ impl<W: Copy, const C: usize> Number<W, C> {
         self.bit(self.len)
     }
 
-    /// Appends the next higher bit. [`Circuit::check`] admits no circuit that exceeds the capacity.
+    /// Appends the next higher bit. [`super::Circuit::check`] admits no circuit that exceeds the
+    /// capacity.
     #[cfg_attr(target_pointer_width = "64", inline)]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn push(&mut self, bit: Bit<W>) {
@@ -247,6 +249,7 @@ impl<W: Copy, const C: usize> Default for Number<W, C> {
 }
 
 /// The low `count` bits of `value`, least significant first.
+#[cfg(any(test, feature = "unstable"))]
 pub fn bits(value: u64, count: u32) -> impl Iterator<Item = bool> + Clone {
     (0..count).map(move |i| value >> i & 1 == 1)
 }

@@ -25,13 +25,21 @@ mod garbler;
 pub mod gates;
 mod half_gates;
 mod lanes;
+#[cfg(any(test, feature = "unstable"))]
+mod plain;
 
-pub use circuit::{Circuit, plain};
+pub use circuit::Circuit;
 pub use circuits::{Argmax, Max, Neuron};
-pub use count::{shape, shapes, totals};
+pub use count::shapes;
 pub(crate) use evaluator::count;
 pub use evaluator::{EvaluateBuffers, Evaluator};
 pub use function::{Function, MAX_PIECES, Parity, PiecewiseLinear};
 pub use garbler::{GarbleBuffers, Garbler};
-pub use gates::{Bit, GATE_BYTES, GateCounts, Gates, Number, bits};
-pub use lanes::Labels;
+pub use gates::{GATE_BYTES, GateCounts};
+#[cfg(any(test, feature = "unstable"))]
+pub use {
+    count::{shape, totals},
+    gates::{Bit, Gates, Number, bits},
+    lanes::Labels,
+    plain::plain,
+};

@@ -1,7 +1,9 @@
 //! The evaluating party's side: fresh encryptions of zero, and flooding.
 
 use super::encode::Encoder;
-use super::encrypt::{Mask, PublicKey, check, transform};
+#[cfg(any(test, feature = "unstable"))]
+use super::encrypt::{Mask, PublicKey};
+use super::encrypt::{check, transform};
 use super::sample::{Noise, Ternary};
 use crate::attack::{Defence, stripped};
 use crate::backend;
@@ -131,6 +133,7 @@ impl CiphertextRandomness<'_> {
 ///
 /// # Errors
 /// [`Error::Length`] unless all have n values, [`Error::Internal`] if there is no such limb.
+#[cfg(any(test, feature = "unstable"))]
 pub fn add_zero(
     index: usize,
     key: &PublicKey<'_>,

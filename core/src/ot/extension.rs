@@ -77,6 +77,7 @@ impl<'a> Receiver<'a> {
     }
 
     /// Groups done so far. The next [`Receiver::extend`] starts with the group of this number.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub const fn groups(&self) -> u64 {
         self.groups
@@ -203,6 +204,7 @@ impl<'a> Sender<'a> {
     }
 
     /// Groups done so far. The next [`Sender::extend`] starts with the group of this number.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub const fn groups(&self) -> u64 {
         self.groups

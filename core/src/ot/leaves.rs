@@ -29,6 +29,7 @@ impl<'a> Leaves<'a> {
     }
 
     /// Does AES in another than the best way.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub const fn on_path(mut self, path: Path) -> Self {
         self.path = path;

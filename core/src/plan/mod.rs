@@ -5,11 +5,17 @@
 //! (little-endian), see docs/protocol.md: header of [`HEADER`] bytes, operations of [`OP`] bytes
 //! each, SHA-256 of all that.
 
+#[cfg(not(feature = "unstable"))]
+pub(crate) mod circuit;
+#[cfg(feature = "unstable")]
 pub mod circuit;
 mod geometry;
 mod limits;
 mod local;
 mod op;
+#[cfg(not(feature = "unstable"))]
+pub(crate) mod tile;
+#[cfg(feature = "unstable")]
 pub mod tile;
 mod view;
 

@@ -113,6 +113,7 @@ impl Tile {
     }
 
     /// Elements of the input tensor.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub fn elements(&self) -> usize {
         self.geometry.layer().input.iter().product::<u32>() as usize
@@ -242,6 +243,7 @@ impl Tile {
 
     /// What upload `number` packs: prediction, element of the input tensor, coefficient.
     /// Coefficients not named are zero.
+    #[cfg(any(test, feature = "unstable"))]
     pub fn inputs(&self, number: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
         self.input_spans(number).flat_map(CoefficientSpan::each)
     }

@@ -100,7 +100,7 @@ impl<IO, S> Client<'_, IO, S> {
 impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     /// Handshake and set-up. `memory` has [`super::client_memory`] bytes; 32 bytes are
     /// drawn from `random`. For [`Tables::Stored`], `store` holds
-    /// [`cost::store_bytes`].
+    /// [`crate::cost::store_bytes`].
     ///
     /// # Errors
     /// Memory, link and peer errors; the peer is told where that helps.
@@ -585,7 +585,7 @@ async fn send_input<IO: Read + Write, T: Copy + Into<i64>>(
     let mut masked = x.iter().zip(masks);
     ch.put_values(x.len(), ring.bits(), |_| {
         let (&x, &r) = masked.next().ok_or(Error::Internal)?;
-        Ok(ring.sub(ring.from_signed(x.into()), ring.reduce(r)))
+        Ok(ring.sub(ring.reduce_signed(x.into()), ring.reduce(r)))
     })
     .await?;
     ch.end().await

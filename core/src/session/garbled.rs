@@ -131,7 +131,7 @@ pub(crate) async fn server_online<IO: Read + Write>(
     let (len, ring) = (op.outputs(), op.ring_out());
     let y = tensor_mut(tensors, op.step.to, len)?;
     phase.ch.expect(Tag::Colours, packed_len(len as u64, op.counts.colour_bits)).await?;
-    let constant = ring.from_signed(op.step.op.constant());
+    let constant = ring.reduce_signed(op.step.op.constant());
     let mut slots = y.iter_mut().zip(own.decode.iter());
     phase
         .ch

@@ -77,7 +77,7 @@ impl Garbled {
     /// Whether the result is the integers'.
     pub(crate) fn is_right(&self) -> bool {
         let result = RING.add(self.colours[0] ^ self.decode[0], self.mask);
-        result == RING.from_signed(RING.to_signed(self.y).max(0) >> SHIFT)
+        result == RING.reduce_signed(RING.to_signed(self.y).max(0) >> SHIFT)
     }
 }
 

@@ -55,7 +55,7 @@ fn ring(
         && modulus.sub(a, b) == difference
         && modulus.mul(a, b) == product
         && modulus.to_signed(b) == signed
-        && modulus.from_signed(signed) == b
+        && modulus.reduce_signed(signed) == b
         && modulus.add(a, modulus.neg(a)) == 0
 }
 

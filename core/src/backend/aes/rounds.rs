@@ -1,7 +1,7 @@
 //! AES round by round, for processors that have an instruction for it.
 
 #![cfg_attr(
-    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    any(feature = "force-portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))),
     allow(dead_code, reason = "no path there uses it")
 )]
 

@@ -34,9 +34,6 @@ fastest! {
     /// [`Limb::inverse`] of a whole polynomial.
     pub fn inverse(limb: &Limb, a: &mut [i32; N]);
 
-    /// `a·2^32`, as [`Limb::to_montgomery`]: any `i32` in, `(−q, q)` out.
-    pub fn to_montgomery(limb: &Limb, a: &mut [i32]);
-
     /// `out = a·2^32`, for `|a| ≤ 1`: at most `q/2` in absolute value.
     pub fn to_montgomery_small(limb: &Limb, a: &[i8], out: &mut [i32]);
 

@@ -17,13 +17,6 @@ pub fn inverse(limb: &Limb, a: &mut [i32; N]) {
     limb.inverse_in_passes(a);
 }
 
-/// As [`super::to_montgomery`].
-pub fn to_montgomery(limb: &Limb, a: &mut [i32]) {
-    for a in a {
-        *a = limb.to_montgomery(*a);
-    }
-}
-
 /// As [`super::to_montgomery_small`].
 #[inline(always)]
 pub fn to_montgomery_small(limb: &Limb, a: &[i8], out: &mut [i32]) {

@@ -111,7 +111,7 @@ fn add_block<const D: usize>(
     y: &mut [u64],
 ) -> Result<()> {
     // Rows that are whole: what is padded lies behind one of them.
-    let (each, all) = (x.len(), weights.len());
+    let (each, all) = (x.len(), weights.count());
     let rows = rows.map(|row| if row + each <= all { Ok(row) } else { Err(Error::Internal) });
     let digits = Digits::new(weights);
     let mut vectors = [[_mm256_setzero_si256(); D]; TERMS / LANES];

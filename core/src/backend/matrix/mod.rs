@@ -33,17 +33,11 @@ impl Weights<'_> {
 
     /// How many there are.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub const fn count(&self) -> usize {
         match self {
             Self::Narrow(weights) => weights.len(),
             Self::Wide(weights) => weights.len(),
         }
-    }
-
-    /// Whether there are none.
-    #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
@@ -103,7 +97,7 @@ impl Shape {
             size: [ho as usize, wo as usize],
         };
         let outputs = layer.outputs as usize;
-        let whole = weights.len() == outputs * shape.fan_in()
+        let whole = weights.count() == outputs * shape.fan_in()
             && x.len() == channels as usize * height as usize * width as usize
             && y.len() == outputs * shape.pixels();
         if whole { Ok(shape) } else { Err(Error::Internal) }

@@ -117,7 +117,7 @@ pub fn run(model: &Model<'_>, x: &[i64], seed: &Seed) -> anyhow::Result<Profile>
     let mut server: Vec<u64> = x
         .iter()
         .zip(parts.first().map(|part| part.client.as_slice()).unwrap_or_default())
-        .map(|(&x, &r)| RING.sub(RING.from_signed(x), r))
+        .map(|(&x, &r)| RING.sub(RING.reduce_signed(x), r))
         .collect();
     online.bytes_up = packed_len(server.len() as u64, RING.bits());
     online.stop(began);

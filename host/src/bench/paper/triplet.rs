@@ -66,7 +66,7 @@ impl<'m> Dots<'m> {
         let (k, slots) = (width(layer.geometry().layer()), slots(&layer));
         let place = layer.geometry().size.iter().product::<usize>();
         let weights: Vec<i64> = layer.weights().collect();
-        let weight = |slot: usize| RING.from_signed(weights[slot / k / place * k + slot % k]);
+        let weight = |slot: usize| RING.reduce_signed(weights[slot / k / place * k + slot % k]);
         let chunk = |first: usize| {
             (first..first + N).map(|slot| if slot < slots { weight(slot) } else { 0 }).collect()
         };
