@@ -26,6 +26,7 @@ use core::time::Duration;
 use elf::Elf;
 use emulator::{MPS2, NETDUINO, Wiring};
 use firmware::{Built, Firmware};
+use minionn_core::target::TargetProfile;
 use power::Loss;
 use server::Server;
 use std::path::{Path, PathBuf};
