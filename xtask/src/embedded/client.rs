@@ -1,6 +1,6 @@
 //! Runs of a client firmware, and what they are held against.
 
-use super::emulator::{Emulator, Output, TargetProfile, Wiring};
+use super::emulator::{Board, Emulator, Output, Wiring};
 use super::firmware::Built;
 use super::limits;
 use crate::shell::{command, root, run};
@@ -16,7 +16,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(900);
 /// A client firmware on a board, on a link.
 #[derive(Clone, Copy)]
 pub(crate) struct Setting<'a> {
-    pub(crate) machine: TargetProfile,
+    pub(crate) machine: Board,
     /// Its name in `models/`.
     pub(crate) model: &'static str,
     /// As the table says it.

@@ -26,7 +26,6 @@ use core::time::Duration;
 use elf::Elf;
 use emulator::{MPS2, NETDUINO, Wiring};
 use firmware::{Built, Firmware};
-use minionn_core::target::TargetProfile;
 use power::Loss;
 use server::Server;
 use std::path::{Path, PathBuf};
@@ -88,7 +87,7 @@ pub(crate) fn lints() -> Result<()> {
 
 /// How a client is built and what it goes through.
 struct Run {
-    machine: TargetProfile,
+    machine: Board,
     model: &'static str,
     /// In C, or else in Rust with these features.
     language: Language,
