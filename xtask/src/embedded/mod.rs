@@ -24,7 +24,7 @@ use crate::steps::build_release;
 use client::{Row, Setting};
 use core::time::Duration;
 use elf::Elf;
-use emulator::{MPS2, NETDUINO, Wiring};
+use emulator::{Board, MPS2, NETDUINO, Wiring};
 use firmware::{Built, Firmware};
 use power::Loss;
 use server::Server;
