@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use core::net::SocketAddr;
 use core::time::Duration;
 use minionn_core::cost;
 use minionn_core::ot::Repetition;
@@ -16,7 +17,7 @@ use minionn_host::{
     ServerOptions, StopHandle,
 };
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Mutex};
