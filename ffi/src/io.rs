@@ -5,7 +5,7 @@ use crate::pointer::{Out, checked, slice_mut};
 use crate::session::{Session, minionn_session, minionn_state};
 use crate::status::{Result, Status, guard, minionn_status};
 use core::ffi::c_void;
-use minionn_core::{handshake, wire};
+use minionn_core::handshake;
 
 /// Bytes that are read or written at once, on the stack.
 const PIECE: usize = if cfg!(target_pointer_width = "64") { 16384 } else { 256 };
@@ -189,5 +189,7 @@ fn fetch<'m>(stream: &Stream, memory: &'m mut [u8]) -> Result<&'m [u8]> {
     if frame != received {
         return Err(Status::MINIONN_ERROR_UNEXPECTED);
     }
-    memory.get(wire::HEADER..wire::HEADER + plan_len).ok_or(Status::MINIONN_ERROR_INTERNAL)
+    memory
+        .get(handshake::FRAME_HEADER..handshake::FRAME_HEADER + plan_len)
+        .ok_or(Status::MINIONN_ERROR_INTERNAL)
 }

@@ -293,6 +293,6 @@ fn pairings_are_bounded_in_memory_and_in_a_folder() {
         std::fs::write(&file, bad).unwrap();
         assert!(pairings.get(&id(&kept)).is_none());
     }
-    assert!(Pairings::in_folder(&folder.join("note.txt"), 2).is_err());
+    assert!(Pairings::in_folder(folder.join("note.txt"), 2).is_err());
     assert!(PairingFile::new(folder.join("nothing")).load().unwrap().is_none());
 }

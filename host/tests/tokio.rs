@@ -2,12 +2,12 @@
 #![cfg(feature = "tokio")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+use core::net::SocketAddr;
 use core::sync::atomic::{AtomicU32, Ordering};
 use core::time::Duration;
 use minionn_host::server::SessionReport;
 use minionn_host::tokio::{Client, Server};
 use minionn_host::{ClientOptions, Error, Fault, Model, Prediction, ServerOptions, StopHandle};
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
