@@ -211,7 +211,7 @@ impl Piece {
 ///
 /// ANDs: one for each bit of the magnitude beyond `input_bits`, `2^index_bits − 1` to choose the
 /// piece, `2ab − max(a, b)` for the product of `a` bits of `t` and `b` of the slopes, one for each
-/// bit of the result to add the offset. The other side costs nothing; a plus_relu a ReLU and, but
+/// bit of the result to add the offset. The other side costs nothing; `plus_relu` a ReLU and, but
 /// for [`Parity::Left`], an adder. A sigmoid of 16 pieces from `Z_{2^24}`, 10 bits cut off,
 /// `input_bits` 11 and slopes of 6 bits takes 99 ANDs, with both shares and the new one (20 bits)
 /// 141.

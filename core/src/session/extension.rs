@@ -25,7 +25,7 @@ pub(crate) struct ExtendScratch<'a> {
 }
 
 impl<'a> ExtendScratch<'a> {
-    /// For an operation of so many `groups`, or the most of any.
+    /// For an operation of `groups` groups, or the most of any.
     pub(crate) fn take(space: &mut Space<'a>, options: &Options, groups: usize) -> Result<Self> {
         let groups = groups.min(space.machine().groups);
         Ok(Self {

@@ -142,7 +142,7 @@ impl SegmentLookup {
     }
 
     /// Slope and intercept of a piece: `⌊(slope·v + intercept)/2^cut⌋` is the curve without centre
-    /// and plus_relu, less the origin.
+    /// and without the ReLU that is added, less the origin.
     fn piece(&self, s: &PiecewiseLinear, number: u32) -> [i64; 2] {
         let (cut, low) = (self.cut(), self.low());
         let signed = self.signed(number);
