@@ -232,7 +232,7 @@ fn exported(plan: &Plan<'static>, options: Options, round: u8) -> [Vec<u8>; 2] {
         plan,
         options,
         memory.bytes(),
-        &mut KnownSeed::new(Seed([round; 32])),
+        &mut KnownSeed::new(Seed([1 + round; 32])),
     ))
     .unwrap();
     let mut half = vec![0; CLIENT_PAIRING_BYTES];
