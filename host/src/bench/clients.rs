@@ -16,8 +16,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 /// What a session takes beside the memory that `minionn plan` tells: two buffers of 128 KiB, a
-/// thread's stack, the allocator's own.
-pub const BESIDE: u64 = 512 << 10;
+/// thread's stack with the futures of the session on it, the allocator's own.
+pub const BESIDE: u64 = 640 << 10;
 
 /// What it came to.
 #[derive(Clone, Debug, Serialize)]
