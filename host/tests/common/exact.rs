@@ -33,8 +33,9 @@ pub(crate) fn exact(compiled: &Compiled, numbers: &mut Numbers, rounds: u32) -> 
             layer.map_or((1, 1), |l| (l.geometry().layer().fan_in(), l.geometry().outputs as u64));
         let row = numbers.below(outputs);
         let each = header.input_len as usize / fan_in.min(u64::from(header.input_len)) as usize;
-        // The signs of one row of weights: the worst case of a fully connected first layer.
-        let weight = |at: usize| layer.map_or(0, |layer| layer.weight(at).unwrap());
+        // The signs of one row of weights: the worst case of a fully connected first layer. Another
+        // layer may have fewer weights than there are inputs.
+        let weight = |at: usize| layer.map_or(0, |layer| layer.weight(at).unwrap_or(0));
         let worst =
             |j: usize| (weight(row as usize * fan_in as usize + j / each) > 0) == (round % 4 == 0);
         let x: Vec<i64> = (0..header.input_len as usize)
