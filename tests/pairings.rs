@@ -246,6 +246,15 @@ fn numbers(rows: &Path) -> Vec<f32> {
     bytes[begin..].as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
 }
 
+/// What it promises to whoever has not read anything yet.
+#[test]
+fn the_minimal_client_has_30_lines() {
+    let text = include_str!("../examples/c/minimal.c");
+    let (_, program) = text.split_once("*/\n").unwrap();
+    let lines = program.lines().filter(|line| !line.is_empty() && !line.starts_with("#include"));
+    assert_eq!(lines.count(), 30);
+}
+
 /// As written, and under sanitizers: the clients against the command and against the server in C,
 /// which serves the command, too.
 #[test]
@@ -266,12 +275,14 @@ fn examples_predict_what_the_integer_model_says() {
         serve.arg("serve").arg(&network).args(["--listen", "127.0.0.1:0"]);
         let server = folder("MINIONN_CPP").join(format!("example-c-server{suffix}"));
         let mut in_c = Command::new(server);
-        in_c.arg(&network).args(["0", "6"]);
+        in_c.arg(&network).args(["0", "9"]);
         for (command, is_c) in [(&mut serve, false), (&mut in_c, true)] {
             let mut server = Server::start(command);
             for (i, row) in numbers.chunks(64).enumerate() {
                 let said = example(&format!("c-client{suffix}"), &server.address, row);
                 assert_eq!(said, class(i) + &logits(i), "{command:?}");
+                let said = example(&format!("c-minimal{suffix}"), &server.address, row);
+                assert_eq!(said, class(i), "{command:?}");
             }
             let said = example(&format!("cpp-client{suffix}"), &server.address, &numbers);
             assert_eq!(said, (0..3).map(class).collect::<String>(), "{command:?}");
