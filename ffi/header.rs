@@ -4,8 +4,8 @@ use std::path::Path;
 
 /// Files of ffi/src in reading order: a header for people, and nothing of other crates.
 const FILES: &[&str] = &[
-    "version", "status", "random", "options", "plan", "greeting", "pairing", "executor", "session",
-    "client", "model", "server",
+    "library", "status", "random", "options", "plan", "greeting", "pairing", "executor", "io",
+    "session", "client", "model", "server",
 ];
 
 /// Writes the header. Leaves `out` alone if it is the same already.

@@ -1,19 +1,35 @@
 /*
- * MiniONN: private neural-network prediction between two parties. The client holds an input and learns the prediction, the server holds
- * a network and learns nothing.
+ * MiniONN: private neural-network prediction between two parties. The client holds an input and
+ * learns the prediction, the server holds a network and learns nothing.
  *
- * The library moves no bytes and reserves no memory. Each object asks for its need (..._memory), gets memory from the caller (..._init)
- * and gives it back overwritten (..._wipe). A session is a loop, until the client is idle or closed:
+ * The library reserves no memory: each object asks for its need (..._memory), gets memory from the
+ * caller (..._init) and gives it back overwritten (..._wipe). A client:
  *
- *     minionn_client_feed(what came from the server); minionn_client_poll(); minionn_client_drain(what goes to the server);
+ *     minionn_plan_fetch(&io, ...);                  the server's plan, or one that was compiled in
+ *     minionn_client_memory(...); minionn_client_init(...);
+ *     minionn_session_run(session, &io);                                        the set-up
+ *     minionn_client_prepare(session);    minionn_session_run(session, &io);    once for a stock
+ *     minionn_client_predict(session, x); minionn_session_run(session, &io);
+ *     minionn_client_answer(session, ...);
+ *
+ * `io` has two functions that read and write, and wait. The library moves no bytes by itself: where
+ * nothing may wait, a loop takes the place of minionn_session_run(), until the client is idle or
+ * the session has ended:
+ *
+ *     minionn_session_feed(what came from the peer); minionn_session_poll();
+ *     minionn_session_drain(what goes to the peer);
  *
  * Rules for every function:
- *  - Pointers MUST be valid for the length that is given with them, and aligned as their type. NULL and alignment are checked. NULL may
- *    stand for an array of length 0.
- *  - Outputs are as they were before when a call fails.
- *  - An object MUST be used by one thread at a time; a minionn_model may be shared by sessions on any number of threads. There are no
- *    globals.
- *  - Memory that is handed to ..._init MUST NOT be moved, copied or touched before ..._wipe.
+ *  - Pointers MUST be valid for the length that is given with them, and aligned as their type. NULL
+ *    and alignment are checked. NULL may stand for an array of length 0.
+ *  - When a call fails, its outputs are as they were before: every parameter that says where to
+ *    put something. `memory` is none of these.
+ *  - An object MUST be used by one thread at a time; a minionn_model may be shared by sessions on
+ *    any number of threads. There are no globals.
+ *  - Memory that is handed to ..._init MUST NOT be moved, copied or touched before ..._wipe. When
+ *    ..._init fails, it is the caller's again.
+ *  - Parameters come in this order: an object, or the memory for one; inputs, each array followed
+ *    by its length; outputs, each array followed by its capacity and by where to put its length.
  */
 
 
@@ -27,7 +43,7 @@
 #include <stdint.h>
 
 /**
- * Version of this header. A program may compare it with minionn_version_number().
+ * Version of this header; minionn_library_info() tells the library's.
  */
 #define MINIONN_VERSION_MAJOR 0
 
@@ -72,9 +88,9 @@
 #define MINIONN_GREETING_MAX 105
 
 /**
- * Bytes of an abort message.
+ * Bytes of a refusal.
  */
-#define MINIONN_ABORT_BYTES 11
+#define MINIONN_REFUSAL_BYTES 11
 
 /**
  * Bytes of a pairing's name.
@@ -112,38 +128,24 @@
 #define MINIONN_TABLES_STREAMED 1
 
 /**
- * Activations are computed by garbled circuits.
+ * Activations are computed by garbled circuits: one round trip for each layer, most bytes.
  */
 #define MINIONN_ACTIVATIONS_GARBLED 0
 
 /**
- * Activations are computed by comparison with OTs, where there is one for the function and it saves bytes. Plus `n`, at most 48: where it saves 2^n bytes
- * for each further round trip, so `n` is the logarithm of the bytes that the link carries in one.
+ * Activations are computed by comparison with OTs, where there is one for the function and it
+ * saves bytes: several round trips for each layer, fewest bytes.
  */
 #define MINIONN_ACTIVATIONS_COMPARED 1
 
 /**
- * Comparison where it saves time on a local network: 1 ms for a round trip, 1 Gbit/s.
+ * Layer by layer, whichever is faster on the link that link_rtt_us and link_bits_per_s describe.
  */
-#define MINIONN_ACTIVATIONS_LAN (MINIONN_ACTIVATIONS_COMPARED + 17)
+#define MINIONN_ACTIVATIONS_AUTO 2
 
 /**
- * Comparison where it saves time on a wide one: 50 ms, 100 Mbit/s.
- */
-#define MINIONN_ACTIVATIONS_WAN (MINIONN_ACTIVATIONS_COMPARED + 20)
-
-/**
- * Comparison where it saves time on a serial line: 2 ms, 921600 baud.
- */
-#define MINIONN_ACTIVATIONS_UART (MINIONN_ACTIVATIONS_COMPARED + 8)
-
-/**
- * Comparison where it saves time over Bluetooth Low Energy: 30 ms, 700 kbit/s.
- */
-#define MINIONN_ACTIVATIONS_BLE (MINIONN_ACTIVATIONS_COMPARED + 12)
-
-/**
- * What a call returns. The numbers are fixed for ever: 1-99 the caller's fault, 100-199 the peer's or the link's, 200 a bug.
+ * What a call returns. The numbers are fixed for ever: 1-99 the caller's fault, 100-199 the peer's
+ * or the link's, 200 a bug.
  */
 enum minionn_status
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -215,6 +217,10 @@ enum minionn_status
      */
     MINIONN_ERROR_HANDLE = 91,
     /**
+     * A client's call on a server's session.
+     */
+    MINIONN_ERROR_ROLE = 92,
+    /**
      * Reading or writing failed.
      */
     MINIONN_ERROR_IO = 100,
@@ -251,11 +257,11 @@ enum minionn_status
      */
     MINIONN_ERROR_MALFORMED = 108,
     /**
-     * The peer ended the session with an error, see minionn_client_peer_status().
+     * The peer ended the session with an error, see peer_status of minionn_progress.
      */
     MINIONN_ERROR_PEER_ABORTED = 109,
     /**
-     * The server does not have the client's pairing: set up anew, without it.
+     * The server does not have the client's pairing: start without it.
      */
     MINIONN_ERROR_UNKNOWN_PAIRING = 110,
     /**
@@ -278,7 +284,7 @@ typedef int32_t minionn_status;
 /**
  * What a new connection asks for.
  */
-enum minionn_greeting
+enum minionn_greeting_kind
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
   : int32_t
 #endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -288,19 +294,22 @@ enum minionn_greeting
      */
     MINIONN_GREETING_PLAN_REQUEST = 0,
     /**
-     * A session: make one with these options and feed it the same bytes, the greeting included.
+     * A session: make one with minionn_server_init() and feed it the same bytes, the greeting
+     * included.
      */
     MINIONN_GREETING_SESSION = 1,
     /**
-     * A session that goes on with a pairing, see minionn_greeting_pairing().
+     * A session that goes on with a pairing: if the server has kept its half, as above, but with
+     * minionn_server_resume(). If not, the client MUST be told so: minionn_greeting_refuse() with
+     * MINIONN_ERROR_UNKNOWN_PAIRING, or a session by minionn_server_init(), which does that.
      */
     MINIONN_GREETING_RESUME = 2,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
-typedef enum minionn_greeting minionn_greeting;
+typedef enum minionn_greeting_kind minionn_greeting_kind;
 #else
-typedef int32_t minionn_greeting;
+typedef int32_t minionn_greeting_kind;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
 
@@ -324,6 +333,10 @@ enum minionn_state
      * The session has ended in order; bytes may be left to drain.
      */
     MINIONN_CLOSED = 2,
+    /**
+     * An error has ended the session; bytes that tell the peer may be left to drain.
+     */
+    MINIONN_FAILED = 3,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -334,23 +347,125 @@ typedef int32_t minionn_state;
 #endif // __cplusplus
 
 /**
- * A client's session: holds an input, learns the prediction. One thread at a time.
+ * Usual links, see minionn_options_set_link().
  */
-typedef struct minionn_client minionn_client;
+enum minionn_link
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+    /**
+     * A local network: 1 ms for a round trip, 1 Gbit/s.
+     */
+    MINIONN_LINK_LAN = 0,
+    /**
+     * A wide one: 50 ms, 100 Mbit/s.
+     */
+    MINIONN_LINK_WAN = 1,
+    /**
+     * A serial line of 921600 baud behind a USB adapter: 2 ms, 10 bits for a byte.
+     */
+    MINIONN_LINK_UART = 2,
+    /**
+     * Bluetooth Low Energy: 30 ms, 700 kbit/s.
+     */
+    MINIONN_LINK_BLE = 3,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum minionn_link minionn_link;
+#else
+typedef int32_t minionn_link;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
 
 /**
- * A server's weights, transformed for one stock. Sessions share it, on any thread; none of them changes it.
+ * A server's weights, transformed for one stock. Sessions share it, on any thread; none of them
+ * changes it.
  */
 typedef struct minionn_model minionn_model;
 
 /**
- * One session of a server: holds a network, learns nothing of the input. One thread at a time.
+ * A session: of a client, which holds an input and learns the prediction, or of a server, which
+ * holds a network and learns nothing of the input. One thread at a time.
+ *
+ * minionn_client_init() and minionn_client_resume() make a client's, minionn_server_init() and
+ * minionn_server_resume() a server's. The functions minionn_session_... take both, those that are
+ * called minionn_client_... a client's only: another is MINIONN_ERROR_ROLE.
  */
-typedef struct minionn_server minionn_server;
+typedef struct minionn_session minionn_session;
 
 /**
- * How a session runs. The client chooses; the server takes repetition, tables, activations and stock from the client's greeting.
- * MUST be filled by minionn_options_init() before fields are set: later versions append fields.
+ * What the library that is linked was compiled with: for programs that cannot read this header,
+ * and for those that want to be sure that header and library belong together.
+ */
+typedef struct minionn_library {
+    /**
+     * Such as "0.1.0", ends with a zero.
+     */
+    const char *version;
+    /**
+     * `major << 16 | minor << 8 | patch`.
+     */
+    uint32_t version_number;
+    /**
+     * MINIONN_PROTOCOL_VERSION.
+     */
+    uint16_t protocol_version;
+    /**
+     * MINIONN_ALIGN.
+     */
+    size_t align;
+    /**
+     * MINIONN_PLAN_MAX.
+     */
+    size_t plan_max;
+    /**
+     * MINIONN_PLAN_REQUEST_BYTES.
+     */
+    size_t plan_request_bytes;
+    /**
+     * MINIONN_PLAN_REPLY_MAX.
+     */
+    size_t plan_reply_max;
+    /**
+     * MINIONN_GREETING_MAX.
+     */
+    size_t greeting_max;
+    /**
+     * MINIONN_REFUSAL_BYTES.
+     */
+    size_t refusal_bytes;
+    /**
+     * MINIONN_PAIRING_ID_BYTES.
+     */
+    size_t pairing_id_bytes;
+    /**
+     * MINIONN_CLIENT_PAIRING_BYTES.
+     */
+    size_t client_pairing_bytes;
+    /**
+     * MINIONN_SERVER_PAIRING_BYTES.
+     */
+    size_t server_pairing_bytes;
+    /**
+     * MINIONN_STOCK_MAX.
+     */
+    uint32_t stock_max;
+    /**
+     * MINIONN_BUFFER_MIN.
+     */
+    size_t buffer_min;
+    /**
+     * sizeof(minionn_options), for minionn_options_init().
+     */
+    size_t options_bytes;
+} minionn_library;
+
+/**
+ * How a session runs. The client chooses; the server takes repetition, tables, activations, link
+ * and stock from the client's greeting. MUST be filled by minionn_options_init() before fields are
+ * set: later versions append fields.
  */
 typedef struct minionn_options {
     /**
@@ -366,7 +481,8 @@ typedef struct minionn_options {
      */
     uint8_t tables;
     /**
-     * MINIONN_ACTIVATIONS_GARBLED, or MINIONN_ACTIVATIONS_COMPARED plus a number. The result is the same.
+     * MINIONN_ACTIVATIONS_GARBLED, MINIONN_ACTIVATIONS_COMPARED or MINIONN_ACTIVATIONS_AUTO. The
+     * result is the same, bit for bit.
      */
     uint8_t activations;
     /**
@@ -374,11 +490,23 @@ typedef struct minionn_options {
      */
     uint32_t stock;
     /**
-     * Bytes of this party's buffer for bytes from the peer, at least MINIONN_BUFFER_MIN. Need not be the peer's.
+     * For MINIONN_ACTIVATIONS_AUTO, at least 1: microseconds from sending a byte to having its
+     * answer, the work of the other side left out. Not read otherwise.
+     */
+    uint32_t link_rtt_us;
+    /**
+     * For MINIONN_ACTIVATIONS_AUTO, at least 1: bits of payload that the link carries in a second,
+     * each way; a byte has eight. Not read otherwise.
+     */
+    uint64_t link_bits_per_s;
+    /**
+     * Bytes of this party's buffer for bytes from the peer, at least MINIONN_BUFFER_MIN. Need not
+     * be the peer's.
      */
     size_t inbox;
     /**
-     * Bytes of this party's buffer for bytes to the peer, at least MINIONN_BUFFER_MIN. Need not be the peer's.
+     * Bytes of this party's buffer for bytes to the peer, at least MINIONN_BUFFER_MIN. Need not
+     * be the peer's.
      */
     size_t outbox;
 } minionn_options;
@@ -498,6 +626,30 @@ typedef struct minionn_cost {
 } minionn_cost;
 
 /**
+ * The first message of a connection.
+ */
+typedef struct minionn_greeting {
+    /**
+     * What it asks for.
+     */
+    minionn_greeting_kind kind;
+    /**
+     * Bytes of the message.
+     */
+    size_t frame_len;
+    /**
+     * For a session: the client's, with the server's own buffers. The bytes that the link carries
+     * in a round trip are the client's, its speed alone is not known. For a plan request: the
+     * server's own.
+     */
+    struct minionn_options options;
+    /**
+     * Name of the pairing that the session goes on with; zeros if there is none.
+     */
+    uint8_t pairing_id[16];
+} minionn_greeting;
+
+/**
  * What an exported pairing says about itself.
  */
 typedef struct minionn_pairing {
@@ -516,26 +668,19 @@ typedef struct minionn_pairing {
 } minionn_pairing;
 
 /**
- * Fills `out` with `len` bytes from a cryptographic random source: getrandom(), a hardware generator. `user` is what the caller handed
- * in beside the function. MUST return 0 if and only if all bytes were filled. MUST NOT call back into this library, and MUST NOT throw.
- *
- * It is called once, for 32 bytes, before anything is started; whatever it draws MUST NOT be used for anything else.
- */
-typedef int (*minionn_random)(void *user, uint8_t *out, size_t len);
-
-/**
  * Work to be called with its argument.
  */
 typedef void (*minionn_job)(void *argument);
 
 /**
- * Threads to lend to sessions, see minionn_client_share(). Results and bytes on the wire do not depend on them. Any number of sessions may
- * share one, each on its own thread.
+ * Threads to lend to sessions, see minionn_session_use_workers(). Results and bytes on the wire do
+ * not depend on them. Any number of sessions may use one, each on its own thread.
  */
 typedef struct minionn_executor {
     /**
-     * Calls job(argument) on as many threads as it likes, its own included, at the same time or not, and returns when all calls have returned.
-     * A call returns at once when there is nothing left to do. MUST NOT call this library otherwise, and MUST NOT throw.
+     * Calls job(argument) on as many threads as it likes, its own included, at the same time or
+     * not, and returns when all calls have returned. A call returns at once when there is
+     * nothing left to do. MUST NOT call this library otherwise, and MUST NOT throw.
      */
     void (*run)(void *user, minionn_job job, void *argument);
     /**
@@ -543,6 +688,28 @@ typedef struct minionn_executor {
      */
     void *user;
 } minionn_executor;
+
+/**
+ * A byte stream to the peer that waits: a socket, a serial line. Both functions MUST NOT throw,
+ * and MUST NOT use the session that they are called for.
+ */
+typedef struct minionn_io {
+    /**
+     * Waits for bytes and puts them into `out`, at least one and at most `capacity`. Returns how
+     * many; 0 at the end of the stream; less than 0 if it has failed or has waited too long. As
+     * recv() does; a call that a signal interrupts is made again by this function.
+     */
+    ptrdiff_t (*read)(void *user, uint8_t *out, size_t capacity);
+    /**
+     * Sends bytes, at least one and at most `len`, waiting for room. Returns how many; 0 or less
+     * if it has failed or has waited too long. As send() does.
+     */
+    ptrdiff_t (*write)(void *user, const uint8_t *bytes, size_t len);
+    /**
+     * Handed to both.
+     */
+    void *user;
+} minionn_io;
 
 /**
  * What went over the wire, as this party sees it.
@@ -562,64 +729,74 @@ typedef struct minionn_traffic {
     uint32_t rounds;
 } minionn_traffic;
 
+/**
+ * How far a session has come.
+ */
+typedef struct minionn_progress {
+    /**
+     * What it wants next.
+     */
+    minionn_state state;
+    /**
+     * The error that has ended it; MINIONN_OK if none has.
+     */
+    minionn_status status;
+    /**
+     * After MINIONN_ERROR_PEER_ABORTED, why the peer has ended it; else MINIONN_OK.
+     */
+    minionn_status peer_status;
+    /**
+     * Bytes that can be fed now.
+     */
+    size_t feed_capacity;
+    /**
+     * Bytes that wait to be drained.
+     */
+    size_t pending;
+    /**
+     * What went over the wire up to the end of the last phase: set-up, stock or prediction.
+     */
+    struct minionn_traffic traffic;
+    /**
+     * Client: predictions that are left in the stock.
+     */
+    uint32_t remaining;
+    /**
+     * Server: predictions made so far.
+     */
+    uint64_t predictions;
+    /**
+     * Server: whether the client has asked it to keep its half of the pairing, see
+     * minionn_session_export_pairing(). A server need not.
+     */
+    bool keep_asked;
+} minionn_progress;
+
+/**
+ * A cryptographic random source: the operating system's, a hardware generator.
+ */
+typedef struct minionn_random {
+    /**
+     * Fills `out` with `len` bytes that nobody else knows and that were never used before.
+     * MUST return 0 if and only if all bytes were filled, MUST NOT throw, and MUST NOT call this
+     * library. A failure is never worked around: the call that needed the bytes fails with
+     * MINIONN_ERROR_RANDOM, and no session is started.
+     */
+    int (*fill)(void *user, uint8_t *out, size_t len);
+    /**
+     * Handed to `fill`.
+     */
+    void *user;
+} minionn_random;
+
 #ifdef __cplusplus
 extern "C" {
 #endif // __cplusplus
 
 /**
- * Version of the library that is linked, such as "0.1.0". Static.
+ * Versions and sizes of the library that is linked. Never NULL, static.
  */
-const char *minionn_version(void);
-
-/**
- * Version of the library that is linked: `major << 16 | minor << 8 | patch`.
- */
-uint32_t minionn_version_number(void);
-
-/**
- * MINIONN_PROTOCOL_VERSION of the library that is linked.
- */
-uint16_t minionn_protocol_version(void);
-
-/**
- * MINIONN_ALIGN of the library that is linked.
- */
-size_t minionn_align(void);
-
-/**
- * MINIONN_PLAN_MAX of the library that is linked.
- */
-size_t minionn_plan_max(void);
-
-/**
- * MINIONN_PLAN_REQUEST_BYTES of the library that is linked.
- */
-size_t minionn_plan_request_bytes(void);
-
-/**
- * MINIONN_PLAN_REPLY_MAX of the library that is linked.
- */
-size_t minionn_plan_reply_max(void);
-
-/**
- * MINIONN_GREETING_MAX of the library that is linked.
- */
-size_t minionn_greeting_max(void);
-
-/**
- * MINIONN_ABORT_BYTES of the library that is linked.
- */
-size_t minionn_abort_bytes(void);
-
-/**
- * MINIONN_CLIENT_PAIRING_BYTES of the library that is linked.
- */
-size_t minionn_client_pairing_bytes(void);
-
-/**
- * MINIONN_SERVER_PAIRING_BYTES of the library that is linked.
- */
-size_t minionn_server_pairing_bytes(void);
+const struct minionn_library *minionn_library_info(void);
 
 /**
  * One sentence for a status: what happened and what to do. Never NULL, static, English.
@@ -627,13 +804,33 @@ size_t minionn_server_pairing_bytes(void);
 const char *minionn_strerror(int32_t status);
 
 /**
- * Fills in the defaults: repetition 8, stored tables, garbled activations, a stock of 1, buffers that suit the machine.
+ * For tests and test vectors ONLY, as `fill` of a minionn_random whose `user` points at 32 bytes:
+ * hands these out, so a session says the same every time. Two sessions with one seed give their
+ * secrets away.
+ *
+ * \retval 0 `out` has the seed.
+ * \retval -1 other than 32 bytes are asked for, or a pointer is NULL.
+ */
+int minionn_random_test_seed(void *user, uint8_t *out, size_t len);
+
+/**
+ * Fills in the defaults: repetition 8, stored tables, garbled activations, a stock of 1, buffers
+ * that suit the machine.
  *
  * `size` MUST be `sizeof(minionn_options)`.
  *
  * \retval MINIONN_ERROR_OPTION `size` is none that this version knows.
  */
 minionn_status minionn_options_init(struct minionn_options *options, size_t size);
+
+/**
+ * Chooses MINIONN_ACTIVATIONS_AUTO for a usual link, one of minionn_link: sets activations,
+ * link_rtt_us and link_bits_per_s. For any other link, set the three fields.
+ *
+ * \retval MINIONN_ERROR_OPTION there is no such link, or `options` were not filled by
+ * minionn_options_init().
+ */
+minionn_status minionn_options_set_link(struct minionn_options *options, int32_t link);
 
 /**
  * Checks a plan and says what is in it.
@@ -654,23 +851,22 @@ minionn_status minionn_plan_cost(const uint8_t *plan,
                                  struct minionn_cost *cost);
 
 /**
- * Client: writes what asks the server for its plan, MINIONN_PLAN_REQUEST_BYTES. It goes first on a connection; the session follows on
- * the same one.
+ * Client: writes what asks the server for its plan, MINIONN_PLAN_REQUEST_BYTES. It goes first on a
+ * connection; the session follows on the same one. minionn_plan_fetch() does all of it.
  *
  * \retval MINIONN_ERROR_MEMORY `capacity` is too small.
  */
-minionn_status minionn_plan_request(uint8_t *out,
-                                    size_t capacity,
-                                    size_t *written);
+minionn_status minionn_plan_request(uint8_t *out, size_t capacity, size_t *written);
 
 /**
- * Client: finds the plan in the bytes that came back. `plan` then points into `bytes`, so it MUST be copied before those go away;
- * `frame_len` bytes are used up, the rest belongs to the session.
+ * Client: finds the plan in the bytes that came back. `plan` then points into `bytes`, so it MUST
+ * be copied before those go away; `frame_len` bytes are used up, the rest belongs to the session.
  *
- * \retval MINIONN_NEED_MORE call again with more bytes, MINIONN_PLAN_REPLY_MAX at most. Nothing was written.
+ * \retval MINIONN_NEED_MORE call again with more bytes, MINIONN_PLAN_REPLY_MAX at most.
  * \retval MINIONN_ERROR_PEER_ABORTED the server refused.
  * \retval MINIONN_ERROR_PLAN the plan is of another version.
- * \retval MINIONN_ERROR_CHECKSUM, MINIONN_ERROR_UNEXPECTED, MINIONN_ERROR_FRAME_LENGTH what came is no plan.
+ * \retval MINIONN_ERROR_CHECKSUM, MINIONN_ERROR_UNEXPECTED, MINIONN_ERROR_FRAME_LENGTH what came
+ * is no plan.
  */
 minionn_status minionn_plan_peek(const uint8_t *bytes,
                                  size_t len,
@@ -679,8 +875,9 @@ minionn_status minionn_plan_peek(const uint8_t *bytes,
                                  size_t *frame_len);
 
 /**
- * Server: writes the answer to a plan request, MINIONN_PLAN_REPLY_MAX bytes at most. For a server that has no session yet, because it
- * makes one when it knows the client's options; a session answers plan requests itself.
+ * Server: writes the answer to a plan request, MINIONN_PLAN_REPLY_MAX bytes at most. For a server
+ * that has no session yet, because it makes one when it knows the client's options; a session
+ * answers plan requests itself.
  *
  * \retval MINIONN_ERROR_MEMORY `capacity` is too small.
  * \retval MINIONN_ERROR_PLAN damaged, or of another version.
@@ -692,55 +889,157 @@ minionn_status minionn_plan_reply(const uint8_t *plan,
                                   size_t *written);
 
 /**
- * Server: reads the first bytes of a connection, so that memory can be reserved for what the client asks for.
+ * Server: reads the first bytes of a connection, so that memory can be reserved for what the
+ * client asks for.
  *
- * `options` MUST have been filled by minionn_options_init(). For a session, the client's repetition, tables and stock are put there;
- * inbox and outbox stay. A server SHOULD refuse a stock that costs more memory than it wants to give, with minionn_abort().
+ * `own` gives inbox and outbox of a session. A server SHOULD refuse a stock that costs more memory
+ * than it wants to give, with minionn_greeting_refuse().
  *
- * \retval MINIONN_NEED_MORE call again with more bytes, MINIONN_GREETING_MAX at most. Nothing was written.
- * \retval MINIONN_ERROR_UNEXPECTED, MINIONN_ERROR_FRAME_LENGTH, MINIONN_ERROR_CHECKSUM, MINIONN_ERROR_MALFORMED this is no client.
+ * \retval MINIONN_NEED_MORE call again with more bytes, MINIONN_GREETING_MAX at most.
+ * \retval MINIONN_ERROR_UNEXPECTED, MINIONN_ERROR_FRAME_LENGTH, MINIONN_ERROR_CHECKSUM,
+ * MINIONN_ERROR_MALFORMED this is no client.
  * \retval MINIONN_ERROR_VERSION the client speaks another version.
  * \retval MINIONN_ERROR_REFUSED the client asks for options that do not exist.
  */
 minionn_status minionn_greeting_peek(const uint8_t *bytes,
                                      size_t len,
-                                     struct minionn_options *options,
-                                     minionn_greeting *kind,
-                                     size_t *frame_len);
+                                     const struct minionn_options *own,
+                                     struct minionn_greeting *greeting);
 
 /**
- * Writes what tells the peer that the connection ends because of `reason`, MINIONN_ABORT_BYTES. For a server that refuses before it has
- * a session, with MINIONN_ERROR_REFUSED; a session tells its peer itself.
+ * Server: writes what tells a client that the connection ends because of `reason`,
+ * MINIONN_REFUSAL_BYTES. For a server that has no session yet, usually with MINIONN_ERROR_REFUSED;
+ * a session tells its peer itself.
  *
  * \retval MINIONN_ERROR_MEMORY `capacity` is too small.
  * \retval MINIONN_ERROR_OPTION `reason` is no error.
  */
-minionn_status minionn_abort(int32_t reason,
-                             uint8_t *out,
-                             size_t capacity,
-                             size_t *written);
+minionn_status minionn_greeting_refuse(int32_t reason,
+                                       uint8_t *out,
+                                       size_t capacity,
+                                       size_t *written);
 
 /**
- * Checks an exported pairing and says what it is.
+ * Checks a pairing that minionn_session_export_pairing() wrote, and says what it is.
  *
  * \retval MINIONN_ERROR_PAIRING damaged, or of another version.
  */
-minionn_status minionn_pairing_info(const uint8_t *pairing, size_t pairing_len, struct minionn_pairing *info);
+minionn_status minionn_pairing_info(const uint8_t *pairing,
+                                    size_t pairing_len,
+                                    struct minionn_pairing *info);
 
 /**
- * Server: the pairing that a greeting of kind MINIONN_GREETING_RESUME names, MINIONN_PAIRING_ID_BYTES. If the server has kept it, the session
- * starts with minionn_server_init_resume(); if not, the client MUST be told so: minionn_abort() with MINIONN_ERROR_UNKNOWN_PAIRING, or a session
- * by minionn_server_init(), which does that.
+ * Lends threads to a session, whose calls then use them for the phases that have not begun yet:
+ * from set-up on, if this comes before the first poll. `executor` MUST stay where it is,
+ * untouched, until minionn_session_wipe(). NULL takes the threads back.
  *
- * \retval MINIONN_NEED_MORE, MINIONN_ERROR_UNEXPECTED, ... as minionn_greeting_peek().
- * \retval MINIONN_ERROR_STATE the greeting names none.
+ * \retval MINIONN_ERROR_NULL there is no function in it.
  */
-minionn_status minionn_greeting_pairing(const uint8_t *bytes,
-                                        size_t len,
-                                        uint8_t *id);
+minionn_status minionn_session_use_workers(struct minionn_session *session,
+                                           const struct minionn_executor *executor);
 
 /**
- * Memory that a client needs for everything: session, table store, buffers.
+ * Moves bytes between session and peer and works, until a client waits for its next command, or
+ * the session has ended. It waits as long as the two functions do; a program that has other things
+ * to do meanwhile feeds, polls and drains instead.
+ *
+ * A client calls it after minionn_client_init() for the set-up, and after every command. A server
+ * calls it once: it returns when the client has closed the session.
+ *
+ * \retval MINIONN_ERROR_IO a function of `io` has failed, which has ended the session.
+ * \retval MINIONN_ERROR_EOF the peer has gone.
+ * \retval MINIONN_ERROR_PEER_ABORTED, ... as minionn_session_poll().
+ */
+minionn_status minionn_session_run(struct minionn_session *session, const struct minionn_io *io);
+
+/**
+ * Client: asks the server for its plan and waits for it: minionn_plan_request() and
+ * minionn_plan_peek() in one. It goes first on a connection; the session follows on the same one.
+ *
+ * `memory` takes what is received, MINIONN_PLAN_REPLY_MAX bytes at most, whether or not it is a
+ * plan. `plan` then points into it, so it MUST stay there as long as the plan is used.
+ *
+ * \retval MINIONN_ERROR_MEMORY `capacity` is too small.
+ * \retval MINIONN_ERROR_IO a function of `io` has failed.
+ * \retval MINIONN_ERROR_EOF the server has gone.
+ * \retval MINIONN_ERROR_UNEXPECTED the server sent more than a plan.
+ * \retval MINIONN_ERROR_PEER_ABORTED, ... as minionn_plan_peek().
+ */
+minionn_status minionn_plan_fetch(const struct minionn_io *io,
+                                  uint8_t *memory,
+                                  size_t capacity,
+                                  const uint8_t **plan,
+                                  size_t *plan_len);
+
+/**
+ * Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be
+ * full until the next poll. A session that has ended reads no more: its inbox stays full.
+ */
+minionn_status minionn_session_feed(struct minionn_session *session,
+                                    const uint8_t *bytes,
+                                    size_t len,
+                                    size_t *taken);
+
+/**
+ * Says that no more bytes will come from the peer. Without this, a session whose link is gone
+ * stays busy.
+ */
+minionn_status minionn_session_end_of_input(struct minionn_session *session);
+
+/**
+ * Takes bytes for the peer. `written` is zero when there are none.
+ */
+minionn_status minionn_session_drain(struct minionn_session *session,
+                                     uint8_t *out,
+                                     size_t capacity,
+                                     size_t *written);
+
+/**
+ * Works as far as the bytes fed and the room for bytes to drain allow; never waits.
+ *
+ * Any error has ended the session and comes again on every call. Bytes that tell the peer may be
+ * left to drain.
+ *
+ * \retval MINIONN_ERROR_PEER_ABORTED minionn_session_progress() says why.
+ */
+minionn_status minionn_session_poll(struct minionn_session *session, minionn_state *state);
+
+/**
+ * Says how far the session has come, also after its end.
+ */
+minionn_status minionn_session_progress(const struct minionn_session *session,
+                                        struct minionn_progress *progress);
+
+/**
+ * Exports this party's half of the pairing: later sessions with the same peer start without a
+ * set-up, see minionn_client_resume() and minionn_server_resume().
+ *
+ * A client exports MINIONN_CLIENT_PAIRING_BYTES whenever it is idle, and asks the server to keep
+ * the other half: it is busy until that has been sent. A server exports
+ * MINIONN_SERVER_PAIRING_BYTES from the end of set-up until the session is wiped; it is worth the
+ * memory once keep_asked of minionn_progress is true, and it may forget it at any time.
+ *
+ * It is SECRET: whoever has the client's half and what went over the wire can read the inputs of
+ * all its sessions; with the server's, what the server puts into them. The caller MUST seal it
+ * (encrypt and authenticate) wherever it is kept, a server under the id that
+ * minionn_pairing_info() tells. It is the same at any time and in all sessions of a pairing;
+ * nothing needs to be written after a session.
+ *
+ * \retval MINIONN_ERROR_STATE a client is not idle, or set-up has not finished.
+ * \retval MINIONN_ERROR_MEMORY `capacity` is too small.
+ */
+minionn_status minionn_session_export_pairing(struct minionn_session *session,
+                                              uint8_t *out,
+                                              size_t capacity,
+                                              size_t *written);
+
+/**
+ * Drops the session and overwrites its memory; the caller may then free it. NULL is ignored.
+ */
+void minionn_session_wipe(struct minionn_session *session);
+
+/**
+ * Bytes of memory that a client needs for everything: session, table store, buffers.
  *
  * \retval MINIONN_ERROR_PLAN damaged, or of another version.
  * \retval MINIONN_ERROR_OPTION an option is outside its range.
@@ -748,356 +1047,211 @@ minionn_status minionn_greeting_pairing(const uint8_t *bytes,
 minionn_status minionn_client_memory(const uint8_t *plan,
                                      size_t plan_len,
                                      const struct minionn_options *options,
-                                     size_t *size,
-                                     size_t *align);
+                                     size_t *bytes);
 
 /**
- * Starts a session in `memory`, which has the `size` and alignment that minionn_client_memory() told: poll, and set-up begins.
+ * Starts a session of a client in `memory`, which has the bytes that minionn_client_memory() told,
+ * or more, aligned to MINIONN_ALIGN. Its set-up begins with the first poll.
  *
- * `memory` and `plan` MUST stay where they are, untouched, until minionn_client_wipe(). `options` and `random` are used in this call
- * only.
+ * `memory` and `plan` MUST stay where they are, untouched, until minionn_session_wipe(). `options`
+ * and `random` are used in this call only.
  *
- * \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what minionn_client_memory() told.
+ * \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what
+ * minionn_client_memory() told.
  * \retval MINIONN_ERROR_PLAN damaged, or of another version.
  * \retval MINIONN_ERROR_OPTION an option is outside its range.
- * \retval MINIONN_ERROR_RANDOM the random source failed; nothing was started.
+ * \retval MINIONN_ERROR_RANDOM the random source failed.
  */
 minionn_status minionn_client_init(uint8_t *memory,
-                                   size_t size,
+                                   size_t capacity,
                                    const uint8_t *plan,
                                    size_t plan_len,
                                    const struct minionn_options *options,
-                                   minionn_random random,
-                                   void *user,
-                                   struct minionn_client **client);
+                                   const struct minionn_random *random,
+                                   struct minionn_session **session);
 
 /**
- * As minionn_client_init(), but goes on with a pairing that minionn_client_export() wrote in an earlier session with the same server: there
- * is no set-up. Plan, tables and stock may be others than then; the repetition may not.
+ * As minionn_client_init(), but goes on with a pairing that minionn_session_export_pairing() wrote
+ * in an earlier session with the same server: there is no set-up. Plan, tables, activations and
+ * stock may be others than then; the repetition may not.
  *
- * `pairing` is used in this call only. The server may have forgotten its half: then minionn_client_poll() returns
- * MINIONN_ERROR_PEER_ABORTED and minionn_client_peer_status() MINIONN_ERROR_UNKNOWN_PAIRING, and minionn_client_init() sets up anew.
+ * `pairing` is used in this call only. The server may have forgotten its half: then the session
+ * ends with MINIONN_ERROR_PEER_ABORTED, its peer_status is MINIONN_ERROR_UNKNOWN_PAIRING, and
+ * minionn_client_init() starts another one with a set-up.
  *
  * \retval MINIONN_ERROR_PAIRING damaged, of another version, or a server's half.
- * \retval MINIONN_ERROR_OPTION an option is outside its range, or the repetition is not the pairing's.
+ * \retval MINIONN_ERROR_OPTION an option is outside its range, or the repetition is not the
+ * pairing's.
  * \retval MINIONN_ERROR_MEMORY, ... as minionn_client_init().
  */
-minionn_status minionn_client_init_resume(uint8_t *memory,
-                                          size_t size,
-                                          const uint8_t *plan,
-                                          size_t plan_len,
-                                          const struct minionn_options *options,
-                                          const uint8_t *pairing,
-                                          size_t pairing_len,
-                                          minionn_random random,
-                                          void *user,
-                                          struct minionn_client **client);
-
-/**
- * Exports this party's half of the pairing, MINIONN_CLIENT_PAIRING_BYTES, and asks the server to keep the other. Poll until idle.
- *
- * It is SECRET: whoever has it and what went over the wire can read the inputs of all its sessions. The caller MUST seal it (encrypt and
- * authenticate) wherever it is kept. It is the same at any time and in all sessions of a pairing; nothing needs to be written after a
- * session.
- *
- * \retval MINIONN_ERROR_STATE not idle.
- * \retval MINIONN_ERROR_MEMORY `capacity` is too small.
- */
-minionn_status minionn_client_export(struct minionn_client *client,
-                                     uint8_t *out,
+minionn_status minionn_client_resume(uint8_t *memory,
                                      size_t capacity,
-                                     size_t *written);
+                                     const uint8_t *plan,
+                                     size_t plan_len,
+                                     const struct minionn_options *options,
+                                     const uint8_t *pairing,
+                                     size_t pairing_len,
+                                     const struct minionn_random *random,
+                                     struct minionn_session **session);
 
 /**
- * Lends threads to a session, whose calls then use them for the phases that have not begun yet: from set-up on, if this comes before the
- * first poll. `executor` MUST stay where it is, untouched, until minionn_client_wipe(). NULL takes the threads back.
- *
- * \retval MINIONN_ERROR_NULL there is no function in it.
- */
-minionn_status minionn_client_share(struct minionn_client *client,
-                                    const struct minionn_executor *executor);
-
-/**
- * Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.
- */
-minionn_status minionn_client_feed(struct minionn_client *client,
-                                   const uint8_t *bytes,
-                                   size_t len,
-                                   size_t *taken);
-
-/**
- * Says that no more bytes will come from the peer. Without this, a session whose link is gone stays busy.
- */
-minionn_status minionn_client_end_of_input(struct minionn_client *client);
-
-/**
- * Takes bytes for the peer. `written` is zero when there are none.
- */
-minionn_status minionn_client_drain(struct minionn_client *client, uint8_t *out, size_t capacity, size_t *written);
-
-/**
- * Bytes that wait to be drained; 0 if this is no session.
- */
-size_t minionn_client_pending(const struct minionn_client *client);
-
-/**
- * Bytes that can be fed now; 0 if this is no session.
- */
-size_t minionn_client_want(const struct minionn_client *client);
-
-/**
- * Works as far as the bytes fed and the room for bytes to drain allow; never waits.
- *
- * Any error has ended the session and comes again on every call. Bytes that tell the peer may be left to drain.
- *
- * \retval MINIONN_ERROR_PEER_ABORTED see minionn_client_peer_status().
- */
-minionn_status minionn_client_poll(struct minionn_client *client, minionn_state *state);
-
-/**
- * Why the peer ended the session; MINIONN_OK if it did not.
- */
-minionn_status minionn_client_peer_status(const struct minionn_client *client);
-
-/**
- * What went over the wire up to the end of the last phase: set-up, stock or prediction.
- */
-minionn_status minionn_client_traffic(const struct minionn_client *client, struct minionn_traffic *traffic);
-
-/**
- * Drops the session and overwrites its memory; the caller may then free it. NULL is ignored.
- */
-void minionn_client_wipe(struct minionn_client *client);
-
-/**
- * Starts the offline phase for one stock; what was left of the stock before is discarded. Poll until idle.
+ * Starts the offline phase for one stock; what was left of the stock before is discarded. The
+ * session is busy until it has finished.
  *
  * \retval MINIONN_ERROR_STATE not idle.
  */
-minionn_status minionn_client_prepare(struct minionn_client *client);
+minionn_status minionn_client_prepare(struct minionn_session *session);
 
 /**
- * Starts a prediction on real inputs, quantised as the plan says; values beyond its range are clamped. Poll until idle.
+ * Starts a prediction on real inputs, quantised as the plan says; values beyond its range are
+ * clamped. The session is busy until it has finished.
  *
  * \retval MINIONN_ERROR_STATE not idle.
  * \retval MINIONN_ERROR_LENGTH `n` is not the plan's input length.
  * \retval MINIONN_ERROR_INPUT a value is not finite.
  * \retval MINIONN_ERROR_EXHAUSTED prepare first.
  */
-minionn_status minionn_client_predict(struct minionn_client *client, const float *x, size_t n);
+minionn_status minionn_client_predict(struct minionn_session *session, const float *x, size_t n);
 
 /**
  * As minionn_client_predict(), on quantised inputs.
  *
- * \retval MINIONN_ERROR_INPUT a value is outside the plan's range; told by minionn_client_answer().
+ * \retval MINIONN_ERROR_INPUT a value is outside the plan's range; some are told by
+ * minionn_client_answer() only.
  */
-minionn_status minionn_client_predict_quantised(struct minionn_client *client, const int64_t *x, size_t n);
+minionn_status minionn_client_predict_quantised(struct minionn_session *session,
+                                                const int64_t *x,
+                                                size_t n);
 
 /**
- * The answer of the last prediction, once the session is idle again: the opened integers, and the index of the largest one.
+ * The answer of the last prediction in real units, once the session is idle again: the opened
+ * tensor, and the index of the largest output.
  *
- * `logits` has room for `capacity` elements; answer_length of minionn_info are written, none for an argmax plan, where `logits`
- * may be NULL.
+ * `logits` has room for `capacity` elements; answer_length of minionn_info are written, none for
+ * an argmax plan, where `logits` may be NULL.
  *
  * \retval MINIONN_ERROR_STATE there is no answer yet.
  * \retval MINIONN_ERROR_LENGTH `capacity` is too small.
- * \retval MINIONN_ERROR_INPUT, MINIONN_ERROR_EXHAUSTED what was wrong with the prediction; the session goes on.
+ * \retval MINIONN_ERROR_INPUT, MINIONN_ERROR_EXHAUSTED what was wrong with the prediction; the
+ * session goes on.
  */
-minionn_status minionn_client_answer(struct minionn_client *client,
-                                     int64_t *logits,
+minionn_status minionn_client_answer(struct minionn_session *session,
+                                     double *logits,
                                      size_t capacity,
                                      size_t *written,
                                      size_t *argmax);
 
 /**
- * As minionn_client_answer(), in real units: each integer times the plan's output scale.
+ * As minionn_client_answer(), in integers: times output_scale of minionn_info in real units.
  */
-minionn_status minionn_client_answer_real(struct minionn_client *client,
-                                          double *logits,
-                                          size_t capacity,
-                                          size_t *written,
-                                          size_t *argmax);
+minionn_status minionn_client_answer_quantised(struct minionn_session *session,
+                                               int64_t *logits,
+                                               size_t capacity,
+                                               size_t *written,
+                                               size_t *argmax);
 
 /**
- * Predictions left in the stock; 0 if this is no session.
- */
-uint32_t minionn_client_left(const struct minionn_client *client);
-
-/**
- * Ends the session in order: poll and drain until closed.
+ * Ends the session in order: it is busy until the server knows, then closed.
  *
  * \retval MINIONN_ERROR_STATE not idle.
  */
-minionn_status minionn_client_close(struct minionn_client *client);
+minionn_status minionn_client_close(struct minionn_session *session);
 
 /**
- * Memory that a model needs for sessions with this stock.
+ * Bytes of memory that a model needs for sessions with this stock.
  *
  * \retval MINIONN_ERROR_MODEL, MINIONN_ERROR_PLAN damaged, or of another version.
  * \retval MINIONN_ERROR_OPTION `stock` is outside its range.
  */
-minionn_status minionn_model_memory(const uint8_t *bytes, size_t len, uint32_t stock, size_t *size, size_t *align);
+minionn_status minionn_model_memory(const uint8_t *file,
+                                    size_t file_len,
+                                    uint32_t stock,
+                                    size_t *bytes);
 
 /**
- * Makes a model ready in `memory`, which has the `size` and alignment that minionn_model_memory() told.
+ * Makes a model ready in `memory`, which has the bytes that minionn_model_memory() told, or more,
+ * aligned to MINIONN_ALIGN.
  *
- * `memory` and `bytes` MUST stay where they are, untouched, until minionn_model_wipe(); that MUST NOT come before the last session on
- * this model has been wiped.
+ * `memory` and `file` MUST stay where they are, untouched, until minionn_model_wipe(); that MUST
+ * NOT come before the last session on this model has been wiped.
  *
- * \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what minionn_model_memory() told.
+ * \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what
+ * minionn_model_memory() told.
  * \retval MINIONN_ERROR_MODEL, MINIONN_ERROR_PLAN damaged, or of another version.
  * \retval MINIONN_ERROR_OPTION `stock` is outside its range.
  */
 minionn_status minionn_model_init(uint8_t *memory,
-                                  size_t size,
-                                  const uint8_t *bytes,
-                                  size_t len,
+                                  size_t capacity,
+                                  const uint8_t *file,
+                                  size_t file_len,
                                   uint32_t stock,
                                   struct minionn_model **model);
 
 /**
- * The model's plan, inside the model's bytes.
+ * The model's plan, inside the model's file.
  *
  * \retval MINIONN_ERROR_HANDLE not a model.
  */
-minionn_status minionn_model_plan(const struct minionn_model *model, const uint8_t **plan, size_t *plan_len);
+minionn_status minionn_model_plan(const struct minionn_model *model,
+                                  const uint8_t **plan,
+                                  size_t *plan_len);
 
 /**
- * Ends the use of the model's memory and overwrites it; the caller may then free it. No session MUST be left on it. NULL is ignored.
+ * Ends the use of the model's memory and overwrites it; the caller may then free it. No session
+ * MUST be left on it. NULL is ignored.
  */
 void minionn_model_wipe(struct minionn_model *model);
 
 /**
- * Memory that one session needs besides the model.
+ * Bytes of memory that one session needs besides the model.
  *
  * \retval MINIONN_ERROR_HANDLE `model` is no model.
  * \retval MINIONN_ERROR_OPTION an option is outside its range.
  */
 minionn_status minionn_server_memory(const struct minionn_model *model,
                                      const struct minionn_options *options,
-                                     size_t *size,
-                                     size_t *align);
+                                     size_t *bytes);
 
 /**
- * Starts a session in `memory`, which has the `size` and alignment that minionn_server_memory() told. The client drives it.
+ * Starts a session of a server in `memory`, which has the bytes that minionn_server_memory() told,
+ * or more, aligned to MINIONN_ALIGN.
  *
- * `options` are those that the client asked for, see minionn_greeting_peek(); their stock MUST be the model's. The greeting MUST be fed
- * all the same. `memory` MUST stay where it is, untouched, until minionn_server_wipe(), and `model` MUST NOT be wiped before.
- * `options` and `random` are used in this call only.
+ * `options` are those that the client asked for, see minionn_greeting_peek(); their stock MUST be
+ * the model's. The greeting MUST be fed all the same. `memory` MUST stay where it is, untouched,
+ * until minionn_session_wipe(), and `model` MUST NOT be wiped before. `options` and `random` are
+ * used in this call only.
  *
- * \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what minionn_server_memory() told.
+ * \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what
+ * minionn_server_memory() told.
  * \retval MINIONN_ERROR_HANDLE `model` is no model.
  * \retval MINIONN_ERROR_OPTION an option is outside its range, or the stock is not the model's.
- * \retval MINIONN_ERROR_RANDOM the random source failed; nothing was started.
+ * \retval MINIONN_ERROR_RANDOM the random source failed.
  */
 minionn_status minionn_server_init(uint8_t *memory,
-                                   size_t size,
+                                   size_t capacity,
                                    const struct minionn_model *model,
                                    const struct minionn_options *options,
-                                   minionn_random random,
-                                   void *user,
-                                   struct minionn_server **server);
+                                   const struct minionn_random *random,
+                                   struct minionn_session **session);
 
 /**
- * As minionn_server_init(), for a client that goes on with a pairing, see minionn_greeting_pairing(): there is no set-up. `pairing` was
- * written by minionn_server_export() and is used in this call only.
+ * As minionn_server_init(), for a client that goes on with a pairing, see MINIONN_GREETING_RESUME:
+ * there is no set-up. `pairing` was written by minionn_session_export_pairing() and is used in
+ * this call only.
  *
  * \retval MINIONN_ERROR_PAIRING damaged, of another version, or a client's half.
- * \retval MINIONN_ERROR_OPTION an option is outside its range, or the repetition is not the pairing's, or the stock is not the model's.
+ * \retval MINIONN_ERROR_OPTION an option is outside its range, or the repetition is not the
+ * pairing's, or the stock is not the model's.
  * \retval MINIONN_ERROR_MEMORY, ... as minionn_server_init().
  */
-minionn_status minionn_server_init_resume(uint8_t *memory,
-                                          size_t size,
-                                          const struct minionn_model *model,
-                                          const struct minionn_options *options,
-                                          const uint8_t *pairing,
-                                          size_t pairing_len,
-                                          minionn_random random,
-                                          void *user,
-                                          struct minionn_server **server);
-
-/**
- * Whether the client has asked this server to keep its half of the pairing, see minionn_server_export(). A server need not.
- */
-bool minionn_server_keep_asked(const struct minionn_server *server);
-
-/**
- * Exports this party's half of the pairing, MINIONN_SERVER_PAIRING_BYTES, from the end of set-up until the session is wiped. Worth the memory
- * once minionn_server_keep_asked() is true.
- *
- * It is SECRET: whoever has it and what went over the wire can read what the server puts into all its sessions. The caller MUST seal it
- * (encrypt and authenticate) wherever it is kept, under the id that minionn_pairing_info() tells. It is the same in all sessions of a
- * pairing. A server may forget it at any time.
- *
- * \retval MINIONN_ERROR_STATE set-up has not finished.
- * \retval MINIONN_ERROR_MEMORY `capacity` is too small.
- */
-minionn_status minionn_server_export(const struct minionn_server *server,
-                                     uint8_t *out,
+minionn_status minionn_server_resume(uint8_t *memory,
                                      size_t capacity,
-                                     size_t *written);
-
-/**
- * As minionn_client_share(), of a server's session.
- */
-minionn_status minionn_server_share(struct minionn_server *server, const struct minionn_executor *executor);
-
-/**
- * Hands over bytes from the peer, split anywhere. `taken` may be less than `len`: the inbox may be full until the next poll.
- */
-minionn_status minionn_server_feed(struct minionn_server *server,
-                                   const uint8_t *bytes,
-                                   size_t len,
-                                   size_t *taken);
-
-/**
- * Says that no more bytes will come from the peer. Without this, a session whose link is gone stays busy.
- */
-minionn_status minionn_server_end_of_input(struct minionn_server *server);
-
-/**
- * Takes bytes for the peer. `written` is zero when there are none.
- */
-minionn_status minionn_server_drain(struct minionn_server *server, uint8_t *out, size_t capacity, size_t *written);
-
-/**
- * Bytes that wait to be drained; 0 if this is no session.
- */
-size_t minionn_server_pending(const struct minionn_server *server);
-
-/**
- * Bytes that can be fed now; 0 if this is no session.
- */
-size_t minionn_server_want(const struct minionn_server *server);
-
-/**
- * Works as far as the bytes fed and the room for bytes to drain allow; never waits.
- *
- * Any error has ended the session and comes again on every call. Bytes that tell the peer may be left to drain.
- *
- * \retval MINIONN_ERROR_PEER_ABORTED see minionn_server_peer_status().
- */
-minionn_status minionn_server_poll(struct minionn_server *server, minionn_state *state);
-
-/**
- * Why the peer ended the session; MINIONN_OK if it did not.
- */
-minionn_status minionn_server_peer_status(const struct minionn_server *server);
-
-/**
- * What went over the wire up to the end of the last phase: set-up, stock or prediction.
- */
-minionn_status minionn_server_traffic(const struct minionn_server *server, struct minionn_traffic *traffic);
-
-/**
- * Drops the session and overwrites its memory; the caller may then free it. NULL is ignored.
- */
-void minionn_server_wipe(struct minionn_server *server);
-
-/**
- * Predictions made so far; 0 if this is no session.
- */
-uint64_t minionn_server_predictions(const struct minionn_server *server);
+                                     const struct minionn_model *model,
+                                     const struct minionn_options *options,
+                                     const uint8_t *pairing,
+                                     size_t pairing_len,
+                                     const struct minionn_random *random,
+                                     struct minionn_session **session);
 
 #ifdef __cplusplus
 }  // extern "C"

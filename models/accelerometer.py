@@ -95,7 +95,7 @@ def in_body(acceleration, attitude):
 
 
 def times():
-    """Of the steps, in s; the window starts at 0."""
+    """The times of the steps, in s; the window starts at 0."""
     return (np.arange(LENGTH) - LEAD) * STEP
 
 
@@ -285,7 +285,7 @@ MOTIONS = [rest, walk, run, fall]  # in the order of CLASSES
 
 
 def windows(people, each, seed):
-    """Of new people: windows x float32 [n,384] in g, sample by sample (x, y, z), and labels [n], shuffled.
+    """Windows of new people: x float32 [n,384] in g, sample by sample (x, y, z), and labels [n], shuffled.
 
     Every person has one body, wears one sensor in one way, and gives `each` windows of every class.
     """

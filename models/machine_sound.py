@@ -188,7 +188,7 @@ def sound(machine, condition, rng):
 
 
 def windows(machines, healthy, faulty, seed):
-    """Of new machines: features x float32 [n,640], and labels [n] (0: healthy, else 1 + the number of the fault), shuffled.
+    """Windows of new machines: features x float32 [n,640], and labels [n] (0: healthy, else 1 + the number of the fault), shuffled.
 
     Every machine gives this many windows of either kind, faults in turn, from hardly audible ones to bad ones.
     """

@@ -160,7 +160,7 @@ class Integers:
         return [Layer(np.round(l.w / self.step(l)) * np.float32(self.step(l)), l.b) for l in self.layers]
 
     def numbers(self):
-        """Of every layer: integer weights, integer biases with half a step of the shift, the shift (of the last one 0), the
+        """For every layer: integer weights, integer biases with half a step of the shift, the shift (of the last one 0), the
         largest integer that it makes of a sum, the real value of one step of its result."""
         step = float(self.rounding.input_step)
         for layer, shift in zip(self.layers, self.shifts + [0]):
@@ -171,7 +171,7 @@ class Integers:
             yield np.round(layer.w / self.step(layer)), b, shift, limit, step
 
     def forward(self, x):
-        """Of the input and of every layer: integers [n,out] and the real value of one step."""
+        """For the input and every layer: integers [n,out] and the real value of one step."""
         limit = self.rounding.input_limit
         made = [(np.clip(np.round(x / self.rounding.input_step), -limit, limit), float(self.rounding.input_step))]
         for w, b, shift, limit, step in self.numbers():

@@ -1,9 +1,9 @@
-//! Every pairing of Rust and C++ parties over loopback predicts what the integer model says. Run by
-//! `cargo xtask cpp`, which builds the programs; `MINIONN_RELEASE` is the folder of the Rust
-//! command, `MINIONN_CPP` that of the C++ programs.
+//! Every pairing of Rust and C++ parties over loopback predicts what the integer model says, and so
+//! do the examples in C and C++. Run by `cargo xtask cpp`, which builds the programs;
+//! `MINIONN_RELEASE` is the folder of the Rust command, `MINIONN_CPP` that of the others.
 
 use serde_json::Value;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -51,7 +51,7 @@ fn json(command: &mut Command) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The first rows of an array of float32 with so many columns, in a file of their own.
+/// The first rows of an array of float32 with `columns` columns, in a file of their own.
 fn rows(name: &str, columns: usize, count: usize) -> PathBuf {
     let bytes = std::fs::read(model(&format!("{name}.test.npy"))).unwrap();
     let begin = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
@@ -204,6 +204,8 @@ fn every_network_runs_in_cpp_unchanged() {
         // The largest one once: it takes seconds.
         let pairs = if name == "fig13_cifar" { &PAIRS[3..] } else { &PAIRS[1..] };
         for &pair in pairs {
+            // By comparison something is compared: that takes fewer bytes.
+            let mut online = u64::MAX;
             for activation in ["gc", "ot", "auto"] {
                 let report = pairing(
                     pair,
@@ -215,6 +217,78 @@ fn every_network_runs_in_cpp_unchanged() {
                     report["predictions"], plain["predictions"],
                     "{name}: {pair:?}, {activation}"
                 );
+                let received = report["online"]["bytes_received"].as_u64().unwrap();
+                assert!(activation != "ot" || received < online, "{name}: {pair:?}");
+                online = received;
+            }
+        }
+    }
+}
+
+/// What an example prints for these numbers.
+fn example(name: &str, address: &str, row: &[f32]) -> String {
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let mut command = Command::new(folder("MINIONN_CPP").join(format!("example-{name}")));
+    command.args([host, port]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    let numbers: Vec<String> = row.iter().map(f32::to_string).collect();
+    // What it does not want is told by what it prints.
+    let _ = process.stdin.take().unwrap().write_all(numbers.join(" ").as_bytes());
+    let output = process.wait_with_output().unwrap();
+    assert!(output.status.success(), "{name}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The numbers in an array of float32.
+fn numbers(rows: &Path) -> Vec<f32> {
+    let bytes = std::fs::read(rows).unwrap();
+    let begin = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    bytes[begin..].as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()
+}
+
+/// As written, and under sanitizers: the clients against the command and against the server in C,
+/// which serves the command, too.
+#[test]
+#[ignore = "needs all programs: cargo xtask cpp"]
+fn examples_predict_what_the_integer_model_says() {
+    let (network, rows) = (model("digits_relu.minionn"), rows("digits_relu", 64, 3));
+    let plain = plain(&network, &rows);
+    let numbers = numbers(&rows);
+    let class = |i: usize| format!("class {}\n", plain["predictions"][i]["argmax"]);
+    let logits = |i: usize| {
+        let logits = plain["predictions"][i]["logits"].as_array().unwrap();
+        let line = |(k, y): (usize, &Value)| format!("{k}: {:.4}\n", y.as_f64().unwrap());
+        logits.iter().enumerate().map(line).collect::<String>()
+    };
+    let rust = folder("MINIONN_RELEASE").join("minionn");
+    for suffix in ["", "-sanitized"] {
+        let mut serve = Command::new(&rust);
+        serve.arg("serve").arg(&network).args(["--listen", "127.0.0.1:0"]);
+        let server = folder("MINIONN_CPP").join(format!("example-c-server{suffix}"));
+        let mut in_c = Command::new(server);
+        in_c.arg(&network).args(["0", "6"]);
+        for (command, is_c) in [(&mut serve, false), (&mut in_c, true)] {
+            let mut server = Server::start(command);
+            for (i, row) in numbers.chunks(64).enumerate() {
+                let said = example(&format!("c-client{suffix}"), &server.address, row);
+                assert_eq!(said, class(i) + &logits(i), "{command:?}");
+            }
+            let said = example(&format!("cpp-client{suffix}"), &server.address, &numbers);
+            assert_eq!(said, (0..3).map(class).collect::<String>(), "{command:?}");
+            if is_c {
+                let predict = |extra: &[&str]| {
+                    let mut predict = Command::new(&rust);
+                    predict.args(["predict", "--json", &server.address]).args(extra);
+                    predict.arg("--input").arg(&rows).output().unwrap()
+                };
+                let report = predict(&["--stock", "3"]);
+                let report: Value = serde_json::from_slice(&report.stdout).unwrap();
+                assert_eq!(report["predictions"], plain["predictions"]);
+                let refused = predict(&["--stock", "65"]);
+                let said = String::from_utf8(refused.stderr).unwrap();
+                assert!(!refused.status.success() && said.contains("refused"), "{said}");
+                // It ends by itself, with all its memory given back.
+                assert!(server.process.wait().unwrap().success(), "{command:?}");
             }
         }
     }

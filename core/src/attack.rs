@@ -5,7 +5,8 @@
 
 #[cfg(all(feature = "attack", not(debug_assertions)))]
 compile_error!(
-    "the feature `attack` removes defences: it is for tests with debug assertions, never for a release build"
+    "the feature `attack` removes defences: it is for tests with debug assertions, never for a \
+     release build"
 );
 
 /// A defence that a test may strip.

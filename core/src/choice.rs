@@ -1,7 +1,7 @@
 //! Which protocol computes an operation: both parties derive it from plan and options alone.
 
 use crate::compare::OtActivation;
-use crate::options::{Activations, Options};
+use crate::options::{Activations, COMPARE, Options};
 use crate::plan::Op;
 use crate::plan::circuit::{LABEL_BYTES, NonlinearCost, OpCircuit};
 use crate::wire::packed_len;
@@ -60,7 +60,7 @@ impl NonlinearCost {
 
 #[inline(always)]
 fn ot_activation(op: &Op, options: &Options) -> Option<OtActivation> {
-    if cfg!(feature = "compare") { cheaper_by_ots(op, options) } else { None }
+    if COMPARE { cheaper_by_ots(op, options) } else { None }
 }
 
 /// Comparisons where there are some for `op` and they save at least what the link carries in each

@@ -155,12 +155,13 @@ impl Error {
             10 => "the session has ended: open a new one",
             11 => "the random source failed: nothing secret was sent",
             12 => "the table store failed: check its size and medium",
-            13 => "not a usable pairing: set up anew, without it",
+            13 => "not a usable pairing: set up again, without it",
             100 => "reading from or writing to the peer failed",
             101 => "the peer closed the connection early",
             102 => "the peer sent a message that was not due: do both sides run the same version?",
             103 => {
-                "the peer sent a message of the wrong length: do both sides use the same plan and options?"
+                "the peer sent a message of the wrong length: do both sides use the same plan and \
+                 options?"
             }
             104 => "a message arrived damaged: check the link",
             105 => "the peer speaks another protocol version: update the older side",
@@ -168,7 +169,7 @@ impl Error {
             107 => "the peer's options are refused: lower the stock size or choose other options",
             108 => "the peer sent a value that no honest peer sends",
             109 => "the peer ended the session with an error",
-            110 => "the server does not have this pairing: set up anew, without it",
+            110 => "the server does not have this pairing: set up again, without it",
             200 => "internal error: please report it",
             _ => "unknown error code",
         }

@@ -5,9 +5,9 @@
 //! Fixed-Key Block Ciphers", S&P 2020, §7.4). An attack costs `2^128 / calls`, so keys are changed
 //! often: one per garbled instance, see SECURITY.md.
 
-use crate::backend::aes::{Aes, Job, Pass, SimdBackend, in_flight};
-
+use crate::backend::aes::{Aes, Job, Lane, Pass, SimdBackend, in_flight};
 use crate::block::Block;
+use core::slice::Chunks;
 
 /// TMMO under one AES key.
 pub struct Tmmo {
@@ -30,6 +30,7 @@ impl Tmmo {
     }
 
     /// `π(x)`: derives public keys of instances from the session's key.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub fn permute(&self, x: Block) -> Block {
         let mut y = [x];
@@ -39,68 +40,68 @@ impl Tmmo {
 
     /// `π` of every block, in place.
     pub fn permute_all(&self, blocks: &mut [Block]) {
-        self.aes.encrypt(0, blocks);
+        self.aes.encrypt(blocks);
     }
 }
 
 /// See [`Tmmo::hash`].
-struct Hash<'b> {
-    x: &'b mut [Block],
-    tweaks: &'b [Block],
+struct Hash<'b, const M: usize> {
+    x: &'b mut [Block; M],
+    tweaks: &'b [Block; M],
 }
 
-impl Job<1> for Hash<'_> {
+impl<const M: usize> Job<1> for Hash<'_, M> {
     #[inline(always)]
-    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<1>) {
-        in_flight(machine, self.x, &mut HashPass::<X> { machine, keys, tweaks: self.tweaks });
+    fn run<X: SimdBackend>(self, simd: X, keys: &X::Keys<1>) {
+        let tweaks = self.tweaks.chunks(X::BLOCKS);
+        in_flight(simd, self.x, &mut HashPass::<X> { simd, keys, tweaks });
     }
 }
 
 struct HashPass<'b, X: SimdBackend> {
-    machine: X,
+    simd: X,
     keys: &'b X::Keys<1>,
-    tweaks: &'b [Block],
+    /// For each vector that is still to come: as many as there are blocks.
+    tweaks: Chunks<'b, Block>,
 }
 
 impl<X: SimdBackend> Pass<X> for HashPass<'_, X> {
     #[inline(always)]
-    fn pass<const M: usize>(&mut self, at: usize, x: &mut [X::Vector; M]) {
-        let machine = self.machine;
-        machine.encrypt(self.keys, 0, x);
+    fn pass<const M: usize>(&mut self, _at: usize, x: &mut [X::Vector; M]) {
+        let simd = self.simd;
+        simd.encrypt(self.keys, Lane::FIRST, x);
         let mut y = *x;
-        for (y, tweaks) in
-            y.iter_mut().zip(self.tweaks.get(at..).unwrap_or_default().chunks(X::BLOCKS))
-        {
-            *y = machine.xor(*y, machine.load(tweaks));
+        for (y, tweaks) in y.iter_mut().zip(&mut self.tweaks) {
+            *y = simd.xor(*y, simd.load(tweaks));
         }
-        machine.encrypt(self.keys, 0, &mut y);
+        simd.encrypt(self.keys, Lane::FIRST, &mut y);
         for (x, y) in x.iter_mut().zip(&y) {
-            *x = machine.xor(*x, *y);
+            *x = simd.xor(*x, *y);
         }
     }
 }
 
 /// `H(x, tweaks[j])` under the keys of lanes, vector by vector: vector `j` of `x[g]` has tweak `j`
-/// in all lanes, and its blocks belong to the lanes from `first + g · BLOCKS` on.
+/// in all lanes, and its blocks belong to the lanes from `at[g]` on.
 #[inline(always)]
 pub(crate) fn hash_lanes<X: SimdBackend, const L: usize, const M: usize, const G: usize>(
-    machine: X,
+    simd: X,
     keys: &X::Keys<L>,
-    first: usize,
+    at: [Lane<L>; G],
     x: &mut [[X::Vector; M]; G],
     tweaks: [X::Vector; M],
 ) {
-    machine.encrypt_lanes(keys, first, x);
+    simd.encrypt_lanes(keys, at, x);
     let mut y = *x;
     for y in &mut y {
         for (y, tweak) in y.iter_mut().zip(&tweaks) {
-            *y = machine.xor(*y, *tweak);
+            *y = simd.xor(*y, *tweak);
         }
     }
-    machine.encrypt_lanes(keys, first, &mut y);
+    simd.encrypt_lanes(keys, at, &mut y);
     for (x, y) in x.iter_mut().zip(&y) {
         for (x, y) in x.iter_mut().zip(y) {
-            *x = machine.xor(*x, *y);
+            *x = simd.xor(*x, *y);
         }
     }
 }

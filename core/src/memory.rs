@@ -11,22 +11,16 @@ pub const ALIGN: usize = 16;
 
 /// Memory to be carved, or only measured.
 #[derive(Debug)]
-pub struct Space<'a> {
+pub(crate) struct Space<'a> {
     rest: Option<&'a mut [u8]>,
     used: usize,
     machine: TargetProfile,
 }
 
 impl<'a> Space<'a> {
-    /// Counts what is taken; every slice it returns is empty.
+    /// Counts what is taken on a target; every slice it returns is empty.
     #[must_use]
-    pub const fn measure() -> Self {
-        Self::measure_on(TargetProfile::THIS)
-    }
-
-    /// Counts what would be taken on another machine.
-    #[must_use]
-    pub const fn measure_on(machine: TargetProfile) -> Self {
+    pub(crate) const fn measure_on(machine: TargetProfile) -> Self {
         Self { rest: None, used: 0, machine }
     }
 
@@ -34,7 +28,7 @@ impl<'a> Space<'a> {
     ///
     /// # Errors
     /// [`Error::Alignment`] if it is not aligned to [`ALIGN`].
-    pub fn carve(memory: &'a mut [u8]) -> Result<Self> {
+    pub(crate) fn carve(memory: &'a mut [u8]) -> Result<Self> {
         if memory.as_ptr().align_offset(ALIGN) != 0 {
             return Err(Error::Alignment);
         }
@@ -46,7 +40,7 @@ impl<'a> Space<'a> {
     /// # Errors
     /// [`Error::Memory`] if not that much is left: `need` is what this and earlier calls ask for,
     /// so measure first for the whole.
-    pub fn take<T: Pod>(&mut self, n: usize) -> Result<&'a mut [T]> {
+    pub(crate) fn take<T: Pod>(&mut self, n: usize) -> Result<&'a mut [T]> {
         let bytes = n.checked_mul(size_of::<T>()).and_then(|b| b.checked_next_multiple_of(ALIGN));
         let total = bytes.and_then(|b| self.used.checked_add(b));
         let (Some(bytes), Some(total)) = (bytes, total) else {
@@ -68,19 +62,19 @@ impl<'a> Space<'a> {
 
     /// Whose memory it is.
     #[must_use]
-    pub const fn machine(&self) -> TargetProfile {
+    pub(crate) const fn machine(&self) -> TargetProfile {
         self.machine
     }
 
     /// Bytes taken so far.
     #[must_use]
-    pub const fn used(&self) -> usize {
+    pub(crate) const fn used(&self) -> usize {
         self.used
     }
 
     /// What is left.
     #[must_use]
-    pub fn into_rest(self) -> &'a mut [u8] {
+    pub(crate) fn into_rest(self) -> &'a mut [u8] {
         self.rest.unwrap_or_default()
     }
 }
@@ -106,8 +100,12 @@ pub(crate) fn wipe<T: Pod>(values: &mut [T]) {
 }
 
 /// Wipes the first `n` bytes.
-pub(crate) fn wipe_first(n: usize, bytes: &mut [u8]) {
-    wipe(bytes.get_mut(..n).unwrap_or_default());
+///
+/// # Errors
+/// [`Error::Internal`] if there are not that many: what was to be wiped lies elsewhere.
+pub(crate) fn wipe_first(n: usize, bytes: &mut [u8]) -> Result<()> {
+    wipe(bytes.get_mut(..n).ok_or(Error::Internal)?);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -122,7 +120,7 @@ mod tests {
         fn layout<'a>(space: &mut Space<'a>) -> Result<(&'a mut [u64], &'a mut [u8])> {
             Ok((space.take(3)?, space.take(5)?))
         }
-        let mut measured = Space::measure();
+        let mut measured = Space::measure_on(TargetProfile::THIS);
         layout(&mut measured).unwrap();
         assert_eq!(measured.used(), 48);
         let mut memory = Memory([0xff; 64]);
@@ -150,7 +148,11 @@ mod tests {
         }
         let mut blocks = [u128::MAX; 3];
         wipe(&mut blocks[1..]);
-        wipe_first(9, bytemuck::cast_slice_mut(&mut blocks[..1]));
+        wipe_first(9, bytemuck::cast_slice_mut(&mut blocks[..1])).unwrap();
         assert_eq!(blocks, [u128::MAX << 72, 0, 0]);
+        assert_eq!(
+            wipe_first(17, bytemuck::cast_slice_mut(&mut blocks[..1])),
+            Err(Error::Internal)
+        );
     }
 }

@@ -79,7 +79,7 @@ impl<'a> Model<'a> {
         }
         let plan_bytes = Plan::prefix(body)?;
         let plan = Plan::parse(plan_bytes)?;
-        let parameters = body.get(plan_bytes.len()..).unwrap_or_default();
+        let parameters = body.get(plan_bytes.len()..).ok_or(Error::Model(PlanFault::Truncated))?;
         let need: usize = plan.ops().filter_map(|op| layer_bytes(&op)).map(|(w, b)| w + b).sum();
         if parameters.len() != need {
             return fault(PlanFault::Truncated);
@@ -215,7 +215,7 @@ impl<'a> Model<'a> {
             if value < i64::from(header.input.min) || value > i64::from(header.input.max) {
                 return Err(Error::Input);
             }
-            *slot = ring.from_signed(value);
+            *slot = ring.reduce_signed(value);
         }
         let mut layers = self.layers();
         let mut best = (0, i64::MIN);
@@ -227,9 +227,9 @@ impl<'a> Model<'a> {
             };
             if step.op.is_output() {
                 let ring = Modulus::Bits(step.op.input().0);
-                for (i, (slot, &value)) in
-                    out.iter_mut().zip(tensors.iter().skip(step.from)).enumerate()
-                {
+                let logits =
+                    tensors.get(step.from..step.from + out.len()).ok_or(Error::Internal)?;
+                for (i, (slot, &value)) in out.iter_mut().zip(logits).enumerate() {
                     *slot = ring.to_signed(ring.reduce(value));
                     if *slot > best.1 {
                         best = (i, *slot);
@@ -248,33 +248,36 @@ fn apply(step: &Step, layer: Option<&Layer<'_>>, tensors: &mut [u64]) -> Result<
     if step.op.is_local() {
         step.compute(tensors)?;
         if let Some(layer) = layer {
-            layer.add_biases(step.split(tensors)?.1);
+            layer.add_biases(step.split(tensors)?.1)?;
         }
         return Ok(());
     }
     if let Op::Product { ring, len } = step.op {
         for i in 0..len as usize {
-            let at = |offset: usize| tensors.get(offset + i).copied().unwrap_or(0);
-            let product = Modulus::Bits(ring).reduce(at(step.from).wrapping_mul(at(step.also)));
+            let at = |offset: usize| tensors.get(offset + i).copied().ok_or(Error::Internal);
+            let product = Modulus::Bits(ring).reduce(at(step.from)?.wrapping_mul(at(step.also)?));
             *tensors.get_mut(step.to + i).ok_or(Error::Internal)? = product;
         }
         return Ok(());
     }
     let (x, y) = step.split(tensors)?;
     match (step.op, layer) {
-        (_, Some(layer)) => layer.apply(x, y),
+        (_, Some(layer)) => layer.apply(x, y)?,
         (Op::MaxPool { function, ring_in, ring_out, shift, window }, _) => {
             let ring = Modulus::Bits(ring_in);
             for (output, y) in y.iter_mut().enumerate() {
-                let signed = window
-                    .window_at(output)
-                    .filter_map(|i| x.get(i))
-                    .map(|&x| ring.to_signed(ring.reduce(x)));
-                *y = Modulus::Bits(ring_out)
-                    .from_signed(function.apply(signed.max().unwrap_or(0), shift));
+                let signed = window.window_at(output).try_fold(None, |max, i| {
+                    let value = ring.to_signed(ring.reduce(*x.get(i).ok_or(Error::Internal)?));
+                    Ok(max.max(Some(value)))
+                })?;
+                let max = signed.ok_or(Error::Internal)?;
+                *y = Modulus::Bits(ring_out).reduce_signed(function.apply(max, shift));
             }
         }
         (op, _) => {
+            if x.len() != y.len() {
+                return Err(Error::Internal);
+            }
             for (y, &x) in y.iter_mut().zip(x) {
                 *y = element(&op, x);
             }
@@ -289,7 +292,7 @@ fn element(op: &Op, x: u64) -> u64 {
         Op::Activation { function, ring_in, ring_out, shift, .. } => {
             let ring = Modulus::Bits(ring_in);
             Modulus::Bits(ring_out)
-                .from_signed(function.apply(ring.to_signed(ring.reduce(x)), shift))
+                .reduce_signed(function.apply(ring.to_signed(ring.reduce(x)), shift))
         }
         Op::Square { ring, .. } => Modulus::Bits(ring).reduce(x.wrapping_mul(x)),
         _ => x,
@@ -297,11 +300,11 @@ fn element(op: &Op, x: u64) -> u64 {
 }
 
 impl<'a> Layer<'a> {
-    /// Weight `index` in ONNX's order; zero behind the end.
+    /// Weight `index` in ONNX's order, if there is one.
     #[inline]
     #[must_use]
-    pub fn weight(&self, index: usize) -> i64 {
-        self.weights.get(index).into()
+    pub fn weight(&self, index: usize) -> Option<i64> {
+        self.weights.get(index).map(i64::from)
     }
 
     /// The weights.
@@ -328,26 +331,41 @@ impl<'a> Layer<'a> {
     }
 
     /// `y = W∗x + b` in the ring: `x` and `y` are whole tensors, channel by channel.
-    pub fn apply(&self, x: &[u64], y: &mut [u64]) {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if they have another length than the layer's.
+    pub fn apply(&self, x: &[u64], y: &mut [u64]) -> Result<()> {
         let (layer, bits) = (self.geometry.layer(), self.ring.bits());
-        let [_, height, width] = layer.input;
+        let [channels, height, width] = layer.input;
         if layer.kernel == [height, width] && layer.pads == [0; 4] && layer.groups == 1 {
+            let inputs = channels as usize * height as usize * width as usize;
+            if x.len() != inputs || y.len() != layer.outputs as usize {
+                return Err(Error::Internal);
+            }
             y.fill(0);
-            backend::matrix::add_rows(self.weights, bits, (0..).step_by(x.len()), x, y);
+            backend::matrix::add_rows(self.weights, bits, (0..).step_by(inputs), x, y)?;
         } else {
-            backend::matrix::convolve(self.weights, bits, layer, x, y);
+            backend::matrix::convolve(self.weights, bits, layer, x, y)?;
         }
-        self.add_biases(y);
+        self.add_biases(y)
     }
 
     /// `y + b`, in the ring: one bias for each of equal parts of `y`.
-    pub(crate) fn add_biases(&self, y: &mut [u64]) {
-        let each = y.len() / (self.biases.len() / 8).max(1);
-        for (channel, bias) in y.chunks_mut(each.max(1)).zip(self.biases()) {
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if `y` does not fall into such parts.
+    pub(crate) fn add_biases(&self, y: &mut [u64]) -> Result<()> {
+        let (biases, len) = (self.biases.as_chunks().0, y.len());
+        if biases.is_empty() || len == 0 || !len.is_multiple_of(biases.len()) {
+            return Err(Error::Internal);
+        }
+        for (channel, &bias) in y.chunks_exact_mut(len / biases.len()).zip(biases) {
+            let bias = i64::from_le_bytes(bias);
             for y in channel {
                 *y = self.ring.reduce(y.wrapping_add(bias as u64));
             }
         }
+        Ok(())
     }
 }
 

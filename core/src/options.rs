@@ -21,8 +21,8 @@ pub enum Activations {
     /// By garbled circuits: one round trip, most bytes.
     Garbled,
     /// By comparison with OTs (`crate::compare`) where there is one for the function and it saves
-    /// bytes: at least `2^log2_bytes_per_round` for each further round trip. So `log2_bytes_per_round` is the logarithm of
-    /// what the link carries in one round trip's time.
+    /// bytes: at least `2^log2_bytes_per_round` for each further round trip. So
+    /// `log2_bytes_per_round` is the logarithm of what the link carries in one round trip's time.
     Compared {
         /// At most [`MAX_LOG2_BYTES_PER_ROUND`]; 0: whatever saves a byte.
         log2_bytes_per_round: u8,
@@ -65,6 +65,9 @@ pub struct Options {
     pub activations: Activations,
 }
 
+/// Whether this build can compare. Nothing else asks for the feature.
+pub(crate) const COMPARE: bool = cfg!(feature = "compare");
+
 /// Largest stock.
 pub const MAX_STOCK: u32 = 4096;
 
@@ -76,9 +79,7 @@ impl Options {
     pub const fn check(&self) -> Result<()> {
         let log2_bytes_per_round = match self.activations {
             Activations::Garbled => 0,
-            Activations::Compared { log2_bytes_per_round } if cfg!(feature = "compare") => {
-                log2_bytes_per_round
-            }
+            Activations::Compared { log2_bytes_per_round } if COMPARE => log2_bytes_per_round,
             Activations::Compared { .. } => return Err(Error::Option),
         };
         if self.stock == 0

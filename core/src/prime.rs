@@ -228,7 +228,7 @@ pub(crate) struct Factors {
 #[cfg(target_arch = "x86_64")]
 #[expect(clippy::indexing_slicing, reason = "evaluated at compile time")]
 impl Factors {
-    /// Of `ψ^brv(k) · 2^32 mod q`.
+    /// The factors of all `ψ^brv(k) · 2^32 mod q`.
     const fn new(zetas: &[i32; N], minus_inverse: i32) -> Self {
         let mut factors =
             Self { first: [[0; 2]; VECTORS], inside: [[[[0; LANES]; 2]; 7]; VECTORS / 8] };

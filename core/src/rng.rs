@@ -45,10 +45,11 @@ impl Seed {
     ///
     /// # Errors
     /// [`Error::Random`].
+    #[inline(never)] // once in a session: small rather than fast
     pub fn draw<R: TryCryptoRng + ?Sized>(random: &mut R) -> Result<Self> {
         let mut seed = Self([0; 32]);
         random.try_fill_bytes(&mut seed.0).map_err(|_| Error::Random)?;
-        if seed.0 == [0; 32] { Err(Error::Random) } else { Ok(seed) }
+        if seed.0.iter().all(|&byte| byte == 0) { Err(Error::Random) } else { Ok(seed) }
     }
 
     /// The stream `(domain, index)`; `index < 2^56`.

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 /// the other, to the byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TargetProfile {
-    /// Records (neurons) garbled or evaluated at once. Only speed and memory depend on it, never
+    /// Instances (neurons) garbled or evaluated at once. Only speed and memory depend on it, never
     /// the bytes on the wire.
     pub(crate) lanes: usize,
     /// Groups of OTs in one call of the extension: as many as share one key schedule, or several

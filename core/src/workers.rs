@@ -115,7 +115,7 @@ mod tests {
     use core::sync::atomic::{AtomicUsize, Ordering};
     use std::vec::Vec;
 
-    /// So many threads.
+    /// A number of threads.
     struct Threads(usize);
 
     impl Executor for Threads {

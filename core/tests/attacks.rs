@@ -15,7 +15,9 @@ use minionn_core::backend::limb::multiply_add;
 use minionn_core::block::Block;
 use minionn_core::compare::{DReluTruncate, OtActivation};
 use minionn_core::cost;
-use minionn_core::garble::{Evaluator, Function, Garbler, Neuron, totals};
+use minionn_core::garble::{
+    EvaluateBuffers, Evaluator, Function, GarbleBuffers, Garbler, Neuron, totals,
+};
 use minionn_core::hash::Tmmo;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
@@ -24,7 +26,7 @@ use minionn_core::lattice::noise::modulus;
 use minionn_core::lattice::rescale::Basis;
 use minionn_core::lattice::{PublicKey, SecretKey, encrypt};
 use minionn_core::model::Model;
-use minionn_core::ot::Receiver;
+use minionn_core::ot::{Leaves, Receiver};
 use minionn_core::params::N;
 use minionn_core::plan::circuit::NonlinearCost;
 use minionn_core::plan::tile::Tile;
@@ -64,7 +66,7 @@ const ROW: Op = Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 4, output
 const WEIGHTS: usize = 4;
 
 // --- Re-randomisation
-// ----------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// The client's `a`, as fractions of q in units of 2^-64.
 fn mask_fractions(public: &Seed, limbs: usize) -> Vec<u64> {
@@ -72,9 +74,9 @@ fn mask_fractions(public: &Seed, limbs: usize) -> Vec<u64> {
     let mut fractions = vec![0_u64; N];
     for (index, limb) in LIMBS.iter().enumerate().take(limbs) {
         let mut a = vec![0; N];
-        Mask::new(public, 0, index).fill(limb, &mut a);
+        Mask::new(public, 0, index).fill(limb, &mut a).unwrap();
         limb.inverse(&mut a);
-        basis.add(index, &a, &mut fractions);
+        basis.add(index, &a, &mut fractions).unwrap();
     }
     fractions
 }
@@ -148,7 +150,7 @@ fn with_rerandomisation_no_row_explains_the_ciphertext() {
 }
 
 // --- Flooding
-// ------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// What a client knows of one result: its own noise in the four inputs, and the noise that
 /// decryption shows.
@@ -189,12 +191,12 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
     let mut shares = Lcg(9);
 
     let mut of_key = vec![0; N];
-    encrypt::noise(&key_noise, 0, &mut of_key);
+    encrypt::noise(&key_noise, 0, &mut of_key).unwrap();
     let mut secrets = vec![vec![0; N]; 3];
     let mut b = vec![0; 4 * N];
     let mut products = vec![vec![0; N]; 3];
     for (index, limb) in LIMBS.iter().enumerate().take(3) {
-        key.expand(limb, &mut secrets[index]);
+        key.expand(limb, &mut secrets[index]).unwrap();
         SecretKey::encrypt_limb(
             index,
             0,
@@ -202,7 +204,8 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
             &of_key,
             &secrets[index],
             &mut b[index * N..(index + 1) * N],
-        );
+        )
+        .unwrap();
         for (j, at) in tile.weights(0, 0) {
             products[index][at] = limb.to_montgomery(weights[j] as i32);
         }
@@ -217,26 +220,32 @@ fn observe(weights: &[i64; WEIGHTS], ciphertexts: u64) -> Vec<Observation> {
         let u: Vec<u64> = (0..tile.n_b).map(|_| shares.below(1 << ring)).collect();
         let mut phases = vec![[0; 3]; tile.n_b];
         let mut errors = vec![0; N];
-        encrypt::noise(&noise, number, &mut errors);
+        encrypt::noise(&noise, number, &mut errors).unwrap();
         for (index, limb) in LIMBS.iter().enumerate().take(3) {
             // Client.
-            let mut upload: Vec<i32> = r.iter().map(|&m| encoder.encode(index, m)).collect();
-            SecretKey::encrypt_limb(index, number, &public, &errors, &secrets[index], &mut upload);
+            let mut upload: Vec<i32> =
+                r.iter().map(|&m| encoder.encode(index, m).unwrap()).collect();
+            SecretKey::encrypt_limb(index, number, &public, &errors, &secrets[index], &mut upload)
+                .unwrap();
             // Server.
             let fresh = CiphertextRandomness { seed: &server, number, flood: tile.level.flood };
             let (mut c0, mut c1, mut ephemeral) = (vec![0; N], vec![0; N], vec![0; N]);
             multiply_add(limb, &upload, &products[index], &mut c0);
             c1.copy_from_slice(&products[index]);
-            Mask::new(&public, number, index).multiply(limb, &mut c1);
-            fresh.ephemeral(limb, &mut ephemeral);
-            add_zero(index, &public_key, &ephemeral, &mut c0, &mut c1);
+            Mask::new(&public, number, index).multiply(limb, &mut c1).unwrap();
+            fresh.ephemeral(limb, &mut ephemeral).unwrap();
+            add_zero(index, &public_key, &ephemeral, &mut c0, &mut c1).unwrap();
             limb.inverse(&mut c0);
             limb.inverse(&mut c1);
             let mut out0 = Vec::new();
             let masks: Vec<[u64; 1]> = u.iter().map(|u| [u.wrapping_neg()]).collect();
             let results = places.iter().copied().zip(masks.iter().map(|u| u.as_slice()));
-            fresh.finish_c0(index, &encoder, &c0, results, |x| out0.extend_from_slice(x));
-            fresh.add_noise_to_c1(&mut c1);
+            let keep = |x: &[i32]| {
+                out0.extend_from_slice(x);
+                Ok(())
+            };
+            fresh.finish_c0(index, &encoder, &c0, results, keep).unwrap();
+            fresh.add_noise_to_c1(&mut c1).unwrap();
             // Client: c0 + c1·s.
             limb.forward(&mut c1);
             for (x, &s) in c1.iter_mut().zip(&secrets[index]) {
@@ -314,7 +323,7 @@ fn with_flooding_the_decryption_noise_tells_nothing() {
 }
 
 // --- Hidden activations
-// --------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// Whether `count` of `of` fair coins is within 6 standard deviations.
 fn fair(count: usize, of: usize) -> bool {
@@ -344,9 +353,11 @@ fn colours_hide_an_activation_and_permute_bits_open_it() {
         let zero: Vec<Block> = (0..shape.client_inputs).map(|_| block(&mut prg)).collect();
         let garbler = Garbler::new(&session, &secret, delta, run);
         let (mut tables, mut decode) = (vec![0; shape.ands as usize * 32], [0]);
-        garbler.garble_neurons::<_, 1>(&relu, 0, 1, &zero, &mut tables, &mut decode).unwrap();
+        let buffers =
+            GarbleBuffers { client_zero: &zero, tables: &mut tables, decode: &mut decode };
+        garbler.garble_neurons::<_, 1>(&relu, 0..1, buffers).unwrap();
         let mut server_labels = vec![0; 16];
-        garbler.active_labels(0, 0, y_server, 16, &mut server_labels);
+        garbler.active_labels(0, 0, y_server, &mut server_labels).unwrap();
         let choices = y_client | r << 16;
         let client_labels: Vec<Block> = zero
             .iter()
@@ -355,17 +366,13 @@ fn colours_hide_an_activation_and_permute_bits_open_it() {
             .collect();
         let mut colours = [0];
         let evaluator = Evaluator::new(&session, run);
-        evaluator
-            .evaluate_neurons::<_, 1>(
-                &relu,
-                0,
-                1,
-                &tables,
-                &server_labels,
-                &client_labels,
-                &mut colours,
-            )
-            .unwrap();
+        let buffers = EvaluateBuffers {
+            tables: &tables,
+            server_labels: &server_labels,
+            client_labels: &client_labels,
+            colours: &mut colours,
+        };
+        evaluator.evaluate_neurons::<_, 1>(&relu, 0..1, buffers).unwrap();
         for (i, ones) in ones.iter_mut().enumerate() {
             *ones += (colours[0] >> i & 1) as usize;
         }
@@ -404,7 +411,8 @@ fn hidden_of(model: &Model<'_>, seed: u64) -> (Vec<i64>, [u64; 4]) {
         .layers()
         .next()
         .unwrap()
-        .apply(&x.iter().map(|&x| ring.from_signed(x)).collect::<Vec<_>>(), &mut hidden);
+        .apply(&x.iter().map(|&x| ring.reduce_signed(x)).collect::<Vec<_>>(), &mut hidden)
+        .unwrap();
     (x, hidden.map(|y| (ring.to_signed(y).max(0) >> 6) as u64))
 }
 
@@ -488,7 +496,7 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
             // That these are the client's masks, its masked input shows.
             let masked: Vec<u64> = x
                 .iter()
-                .map(|&x| ring.sub(ring.from_signed(x), ring.reduce(masks.next_u64())))
+                .map(|&x| ring.sub(ring.reduce_signed(x), ring.reduce(masks.next_u64())))
                 .collect();
             assert_eq!(inputs.next(), Some(masked));
             let mut words = [0; 4];
@@ -520,7 +528,7 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
 }
 
 // --- Products
-// ------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 const FACTORS: usize = 4;
 
@@ -588,7 +596,7 @@ fn openings(stock: u32) -> (Vec<i64>, Vec<[u64; 2 * FACTORS]>) {
 fn differences(hidden: &[i64], seen: &[[u64; 2 * FACTORS]]) -> [usize; 3] {
     let ring = Modulus::Bits(14);
     let tells = |(p, i): (usize, usize), (q, j): (usize, usize)| {
-        usize::from(ring.sub(seen[p][i], seen[q][j]) == ring.from_signed(hidden[i] - hidden[j]))
+        usize::from(ring.sub(seen[p][i], seen[q][j]) == ring.reduce_signed(hidden[i] - hidden[j]))
     };
     let mut counts = [0; 3];
     for p in 0..seen.len() {
@@ -650,7 +658,7 @@ fn two_sessions() -> ([[Vec<Frame>; 2]; 2], Block) {
 fn masks_told(sessions: &[[Vec<Frame>; 2]; 2]) -> [usize; 2] {
     let masks = [[5; 32], [7; 32]].map(|seed| {
         let mut stream = Seed(seed).derive(5).derive(0).stream(Domain::Mask, 0);
-        // Of each prediction: six of the input, four of the activation.
+        // Six for the input of each prediction, four for its activation.
         let mut draw = move |n: usize| (0..n).map(|_| stream.next_u64()).collect::<Vec<_>>();
         (0..TIMES).map(|_| (draw(6), draw(4)).1).collect::<Vec<_>>()
     });
@@ -781,11 +789,10 @@ fn compares(ops: &[Op; 3]) -> Compares {
         .chain_update(&welcome[2..]);
     let key = key.chain_update(model.plan().digest()).finalize();
     let hash = Tmmo::new(Block::from_le_bytes(*key.first_chunk().unwrap()));
-    let (mut leaves, mut messages) = (vec![0; options.repetition.leaves()], vec![[0; 2]; 128]);
+    let (mut leaves, mut messages) = (vec![0; options.repetition.leaves()], [[0; 2]; 128]);
     let mut roots = Seed(CLIENT_SEED).derive(0).stream(Domain::Label, 0);
-    let mut receiver =
-        Receiver::new(options.repetition, &mut roots, &hash, &hash, &mut leaves, &mut messages)
-            .unwrap();
+    let leaves = Leaves::new(options.repetition, &mut leaves).unwrap();
+    let mut receiver = Receiver::new(leaves, &mut roots, &hash, &hash, &mut messages).unwrap();
     let mut labels = |ots: usize| {
         let groups = ots.div_ceil(128);
         let mut labels = vec![0; groups * 128];
@@ -895,11 +902,11 @@ fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
     else {
         unreachable!()
     };
-    let labels = &labels[ELEMENTS * value.method.forward_ots()..];
+    let labels = &labels[ELEMENTS * value.protocol.forward_ots()..];
     // The client's shares of the numbers, as it drew them.
     let mut own =
         Seed(CLIENT_SEED).derive(5).derive(0).derive((1 << 32) + 1).stream(Domain::Mask, 0);
-    let mut tables = Reader::new(payload(&messages[value.method.rounds() as usize]));
+    let mut tables = Reader::new(payload(&messages[value.protocol.rounds() as usize]));
     let mut seen = Vec::new();
     for (e, hidden) in hidden.into_iter().enumerate() {
         let share = own.next_u64() & 63;
@@ -920,7 +927,7 @@ fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
         let truth = (hidden as i64 >> 2) as u64;
         seen.push(((0..64).filter(fits).collect(), truth.wrapping_sub(share) & 63));
     }
-    assert_eq!(line.method.server_bits(0), 63 * 14);
+    assert_eq!(line.protocol.server_bits(0), 63 * 14);
     seen
 }
 

@@ -7,11 +7,13 @@
     reason = "tests: a failure is a panic"
 )]
 
+use crate::common;
 use minionn_core::Error;
 use minionn_core::block::Block;
 use minionn_core::garble::{
-    Argmax, Circuit, Evaluator, Function, GATE_BYTES, Garbler, GateCounts, MAX_PIECES, Max, Neuron,
-    Parity, PiecewiseLinear, bits, plain, shape, shapes, totals,
+    Argmax, Circuit, EvaluateBuffers, Evaluator, Function, GATE_BYTES, GarbleBuffers, Garbler,
+    GateCounts, MAX_PIECES, Max, Neuron, Parity, PiecewiseLinear, bits, plain, shape, shapes,
+    totals,
 };
 use minionn_core::hash::Tmmo;
 use minionn_core::ring::Modulus;
@@ -49,7 +51,7 @@ impl Parties {
         Self { session: Tmmo::new(key()), secret: Tmmo::new(key()), delta: key() | 1, labels }
     }
 
-    /// The zero labels that OT gave for the client's inputs of one record.
+    /// The zero labels that OT gave for the client's inputs of one instance.
     fn client_zero(&self, record: u64, shape: GateCounts) -> Vec<Block> {
         let mut prg = self.labels.stream(Domain::Label, record);
         (0..shape.client_inputs).map(|_| prg.next_u128()).collect()
@@ -78,17 +80,10 @@ impl Parties {
                 let bytes = shape.table_bytes();
                 let tables = &mut tables[step][first * bytes..(first + lanes) * bytes];
                 let decode = &mut decode[first..first + lanes];
+                let neurons = first as u64..(first + lanes) as u64;
+                let buffers = GarbleBuffers { client_zero: &zero, tables, decode };
                 garbler
-                    .garble::<C, L>(
-                        circuit,
-                        &mut state,
-                        step,
-                        first as u64,
-                        lanes,
-                        &zero,
-                        tables,
-                        decode,
-                    )
+                    .garble::<C, L>(circuit, &mut state, step..step + 1, neurons, buffers)
                     .unwrap();
             }
         }
@@ -128,18 +123,15 @@ impl Parties {
                 let bytes = shape.table_bytes();
                 let tables = &tables[step][first * bytes..(first + lanes) * bytes];
                 let colours = &mut colours[first..first + lanes];
+                let neurons = first as u64..(first + lanes) as u64;
+                let buffers = EvaluateBuffers {
+                    tables,
+                    server_labels: &server,
+                    client_labels: &client,
+                    colours,
+                };
                 evaluator
-                    .evaluate::<C, L>(
-                        circuit,
-                        &mut state,
-                        step,
-                        first as u64,
-                        lanes,
-                        tables,
-                        &server,
-                        &client,
-                        colours,
-                    )
+                    .evaluate::<C, L>(circuit, &mut state, step..step + 1, neurons, buffers)
                     .unwrap();
             }
         }
@@ -152,8 +144,8 @@ impl Parties {
         let value = number(bits);
         let (half, mut labels) = (bits.len() / 2, vec![0; bits.len()]);
         let (low, high) = labels.split_at_mut(half);
-        garbler.active_labels(record, 0, value, half, low);
-        garbler.active_labels(record, half, value >> half, bits.len() - half, high);
+        garbler.active_labels(record, 0, value, low).unwrap();
+        garbler.active_labels(record, half, value >> half, high).unwrap();
         labels
     }
 
@@ -277,7 +269,7 @@ const ARGMAX: usize = 360;
 const SQUARE: usize = 329;
 
 // ---- two parties
-// ---------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 /// Random inputs for `neurons` neurons.
 fn random<C: Circuit>(circuit: &C, neurons: usize, prg: &mut Prg) -> Vec<Inputs> {
@@ -323,7 +315,7 @@ const RELU: Neuron = Neuron {
 
 #[test]
 fn garbled_is_plain_whatever_the_lanes() {
-    let mut prg = Seed([3; 32]).stream(Domain::Mask, 0);
+    let mut prg = common::random_bits(3);
     // Random bits may be no element of Z_N: all the same, both readings run the same gates.
     let (a, b, n) = (Modulus::Bits(24), Modulus::Bits(44), Modulus::Odd(101_285_036_033));
     for (modulus_in, modulus_out) in [(a, b), (b, a), (n, n), (a, n), (n, a)] {
@@ -368,7 +360,7 @@ fn spline(parity: Parity, plus_relu: bool) -> Function {
 
 #[test]
 fn garbled_activations_are_plain_whatever_the_lanes() {
-    let mut prg = Seed([9; 32]).stream(Domain::Mask, 0);
+    let mut prg = common::random_bits(9);
     let mut functions = vec![
         Function::Clip { lo: 0, hi: 5999 },
         Function::Clip { lo: -(1 << 20), hi: 1 << 22 },
@@ -390,7 +382,7 @@ fn garbled_activations_are_plain_whatever_the_lanes() {
     }
 }
 
-/// All records of a neuron in one call are the same bytes as one by one, neuron by neuron.
+/// All instances of a neuron in one call are the same bytes as one by one, neuron by neuron.
 #[test]
 fn whole_neurons_are_their_records() {
     let parties = Parties::new(5);
@@ -405,13 +397,14 @@ fn whole_neurons_are_their_records() {
     };
     let (total, shapes): (GateCounts, Vec<GateCounts>) =
         (totals(&circuit), shapes(&circuit).collect());
-    let inputs = random(&circuit, 3, &mut Seed([6; 32]).stream(Domain::Mask, 0));
+    let inputs = random(&circuit, 3, &mut common::random_bits(6));
     let records =
         || (0..3 * circuit.steps()).map(|record| (record, shapes[record % circuit.steps()]));
     let zero: Vec<Block> =
         records().flat_map(|(record, shape)| parties.client_zero(record as u64, shape)).collect();
     let (mut tables, mut decode) = (vec![0; 3 * total.table_bytes()], [0; 3]);
-    garbler.garble_neurons::<_, 8>(&circuit, 0, 3, &zero, &mut tables, &mut decode).unwrap();
+    let buffers = GarbleBuffers { client_zero: &zero, tables: &mut tables, decode: &mut decode };
+    garbler.garble_neurons::<_, 8>(&circuit, 0..3, buffers).unwrap();
 
     let by_step = parties.garble::<_, 1>(&circuit, 3, 1);
     let mut wire = Vec::new();
@@ -434,9 +427,13 @@ fn whole_neurons_are_their_records() {
         .flat_map(|(record, bits)| parties.server_labels(record as u64, bits))
         .collect();
     let mut colours = [0; 3];
-    evaluator
-        .evaluate_neurons::<_, 4>(&circuit, 0, 3, &tables, &server, &client, &mut colours)
-        .unwrap();
+    let buffers = EvaluateBuffers {
+        tables: &tables,
+        server_labels: &server,
+        client_labels: &client,
+        colours: &mut colours,
+    };
+    evaluator.evaluate_neurons::<_, 4>(&circuit, 0..3, buffers).unwrap();
     let outputs: Vec<u64> = colours.iter().zip(decode).map(|(c, d)| c ^ d).collect();
     assert_eq!(outputs, plainly(&circuit, &inputs));
 }
@@ -444,7 +441,7 @@ fn whole_neurons_are_their_records() {
 /// The largest circuits on a small stack: an overflow ends the test run.
 fn run_on_a_stack_of<const L: usize>(kib: usize) {
     let run = || {
-        let mut prg = Seed([8; 32]).stream(Domain::Mask, 0);
+        let mut prg = common::random_bits(8);
         let parties = Parties::new(1);
         let (b, n) = (Modulus::Bits(44), Modulus::Odd((1 << 44) - 17));
         for (modulus_in, modulus_out) in [(b, b), (n, n), (b, n)] {
@@ -495,7 +492,7 @@ fn every_table_bit_matters() {
     let right = parties.evaluate::<_, 8>(&circuit, &layer.tables, &inputs, 8);
     let bytes = shape(&circuit, 0).table_bytes();
     for byte in 0..bytes {
-        // Of the last gate's label only the colour is looked at.
+        // Only the colour of the last gate's label is looked at.
         let bit = if byte < bytes - GATE_BYTES { byte % 8 } else { 0 };
         if bit == 0 && byte % 16 != 0 && byte > bytes - GATE_BYTES {
             continue;
@@ -510,7 +507,7 @@ fn every_table_bit_matters() {
 #[test]
 fn another_key_layer_or_record_gives_other_colours() {
     let parties = Parties::new(4);
-    let inputs = random(&RELU, 8, &mut Seed([5; 32]).stream(Domain::Mask, 0));
+    let inputs = random(&RELU, 8, &mut common::random_bits(5));
     let layer = parties.garble::<_, 8>(&RELU, 8, 8);
     let right = parties.evaluate::<_, 8>(&RELU, &layer.tables, &inputs, 8);
     let server: Vec<Block> = inputs
@@ -531,8 +528,14 @@ fn another_key_layer_or_record_gives_other_colours() {
         .collect();
     let evaluate = |session: &Tmmo, id: u64, first: u64, tables: &[u8]| {
         let mut colours = vec![0; 8];
+        let buffers = EvaluateBuffers {
+            tables,
+            server_labels: &server,
+            client_labels: &client,
+            colours: &mut colours,
+        };
         Evaluator::new(session, id)
-            .evaluate::<_, 8>(&RELU, &mut (), 0, first, 8, tables, &server, &client, &mut colours)
+            .evaluate_neurons::<_, 8>(&RELU, first..first + 8, buffers)
             .unwrap();
         colours
     };
@@ -556,7 +559,7 @@ fn another_key_layer_or_record_gives_other_colours() {
 fn colours_alone_are_balanced_and_decode_opens_them() {
     let parties = Parties::new(6);
     // All neurons have the same input, so only labels differ.
-    let one = random(&RELU, 1, &mut Seed([7; 32]).stream(Domain::Mask, 0));
+    let one = random(&RELU, 1, &mut common::random_bits(7));
     let inputs = vec![one[0].clone(); 2000];
     let layer = parties.garble::<_, 8>(&RELU, 2000, 8);
     let colours = parties.evaluate::<_, 8>(&RELU, &layer.tables, &inputs, 8);
@@ -584,41 +587,62 @@ fn wrong_lengths_are_errors() {
             let (server_labels, client_labels) =
                 (vec![1; length(s, server)], vec![1; length(c, client)]);
             let (mut tables, mut outputs) = (vec![0; length(t, table)], vec![0; length(1, out)]);
-            let got = evaluator.evaluate::<_, 2>(
-                &RELU,
-                &mut (),
-                0,
-                0,
-                lanes,
-                &tables,
-                &server_labels,
-                &client_labels,
-                &mut outputs,
-            );
+            let buffers = EvaluateBuffers {
+                tables: &tables,
+                server_labels: &server_labels,
+                client_labels: &client_labels,
+                colours: &mut outputs,
+            };
+            let got = evaluator.evaluate_neurons::<_, 2>(&RELU, 0..lanes as u64, buffers);
             assert_eq!(got, wanted, "evaluate {lanes} {server} {client} {table} {out}");
             if server == 1 {
-                let got = garbler.garble::<_, 2>(
-                    &RELU,
-                    &mut (),
-                    0,
-                    0,
-                    lanes,
-                    &client_labels,
-                    &mut tables,
-                    &mut outputs,
-                );
+                let buffers = GarbleBuffers {
+                    client_zero: &client_labels,
+                    tables: &mut tables,
+                    decode: &mut outputs,
+                };
+                let got = garbler.garble_neurons::<_, 2>(&RELU, 0..lanes as u64, buffers);
                 assert_eq!(got, wanted, "garble {lanes} {client} {table} {out}");
             }
         }
     }
     let bad = Neuron { modulus_in: Modulus::Bits(0), ..RELU };
-    assert_eq!(
-        garbler.garble::<_, 1>(&bad, &mut (), 0, 0, 1, &[], &mut [], &mut [0]),
-        Err(Error::Internal)
-    );
-    let (mut tables, mut decode) = (vec![0; t], [0]);
-    assert_eq!(
-        garbler.garble::<_, 1>(&RELU, &mut (), 1, 0, 1, &vec![0; c], &mut tables, &mut decode),
-        Err(Error::Internal)
-    );
+    let buffers = GarbleBuffers { client_zero: &[], tables: &mut [], decode: &mut [0] };
+    assert_eq!(garbler.garble_neurons::<_, 1>(&bad, 0..1, buffers), Err(Error::Internal));
+    let (zero, mut tables) = (vec![0; c], vec![0; t]);
+    let buffers = GarbleBuffers { client_zero: &zero, tables: &mut tables, decode: &mut [0] };
+    let behind = garbler.garble::<_, 1>(&RELU, &mut (), 1..2, 0..1, buffers);
+    assert_eq!(behind, Err(Error::Internal));
+    let labels = garbler.active_labels(0, 0, 0, &mut [0; 65]);
+    assert_eq!(labels, Err(Error::Length { need: 64, got: 65 }));
+}
+
+/// A row of the tables, a label that is missing: no colour comes of it, and nothing is written
+/// behind the gate that lacks it.
+#[test]
+fn nothing_is_garbled_or_evaluated_without_its_inputs() {
+    let parties = Parties::new(9);
+    let garbler = Garbler::new(&parties.session, &parties.secret, parties.delta, 3);
+    let evaluator = Evaluator::new(&parties.session, 3);
+    let GateCounts { server_inputs, client_inputs, .. } = shape(&RELU, 0);
+    let (s, c, t) = (server_inputs as usize, client_inputs as usize, shape(&RELU, 0).table_bytes());
+    let zero = vec![5; c];
+    // The last label of the client is one of its mask, which comes behind all gates but the last.
+    let mut tables = vec![0xaa; t];
+    let buffers =
+        GarbleBuffers { client_zero: &zero[..c - 1], tables: &mut tables, decode: &mut [0] };
+    assert_eq!(garbler.garble_neurons::<_, 1>(&RELU, 0..1, buffers), Err(Error::Internal));
+    // Rows of the first gates are there, that of the last is not.
+    assert!(tables[..GATE_BYTES].iter().any(|&byte| byte != 0xaa));
+    for (server, client, table) in [(s - 1, c, t), (s, c - 1, t), (s, c, t - 1), (0, 0, 0)] {
+        let mut colours = [u64::MAX];
+        let buffers = EvaluateBuffers {
+            tables: &tables[..table],
+            server_labels: &vec![1; server],
+            client_labels: &zero[..client],
+            colours: &mut colours,
+        };
+        let got = evaluator.evaluate_neurons::<_, 1>(&RELU, 0..1, buffers);
+        assert_eq!(got, Err(Error::Internal), "{server} {client} {table}");
+    }
 }

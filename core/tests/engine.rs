@@ -149,6 +149,7 @@ fn whole_and_one_byte_at_a_time() {
     ] {
         for (step, size) in [(1 << 16, 1 << 16), (1, Buffers::LEAST), (1000, 300)] {
             let options = Options { repetition: Repetition::K2, tables, stock: 2, activations };
+            assert_eq!(common::compared(&net, &options) > 0, activations == compared);
             check(&net, options, Buffers { inbox: size, outbox: size }, step);
         }
     }
@@ -165,6 +166,7 @@ fn wiped(net: &[u8], activations: Activations) {
     let model = Model::parse(net).unwrap();
     let options =
         Options { tables: Tables::Stored, stock: 1, repetition: Repetition::K4, activations };
+    assert_eq!(common::compared(net, &options) > 0, activations != Activations::Garbled);
     let buffers = Buffers::default();
     let plan = *model.plan();
     let mut weights = Memory::new(prepared_memory(&plan, 1).unwrap());

@@ -140,7 +140,7 @@ impl Layer {
         let ring = Modulus::Bits(self.ring);
         let sum = |i: usize| {
             results.iter().fold(0, |sum, (y, factor)| {
-                ring.add(sum, ring.mul(ring.from_signed(y[i]), ring.reduce(*factor)))
+                ring.add(sum, ring.mul(ring.reduce_signed(y[i]), ring.reduce(*factor)))
             })
         };
         assert_eq!(
@@ -158,7 +158,7 @@ fn fully_connected_layers_in_the_clear() {
         let bytes = layer.model();
         let model = Model::parse(&bytes).unwrap();
         let mut y = vec![0; layer.outputs];
-        model.layers().next().unwrap().apply(&layer.x, &mut y);
+        model.layers().next().unwrap().apply(&layer.x, &mut y).unwrap();
         assert_eq!(y, layer.y, "tcId {}, apply", layer.id);
 
         let evaluate = |x: &[i64]| {
@@ -313,7 +313,7 @@ fn convolutions_in_the_clear_and_privately() {
         let ring = Modulus::Bits(22);
         let x: Vec<i64> = x.iter().map(|&x| ring.to_signed(x)).collect();
         let (_, clear) = common::expected(&model, &x);
-        let y: Vec<u64> = clear.iter().map(|&y| ring.from_signed(y)).collect();
+        let y: Vec<u64> = clear.iter().map(|&y| ring.reduce_signed(y)).collect();
         let test = &group["tests"][0];
         assert_eq!(
             test["output_shape"]

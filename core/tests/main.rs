@@ -1,6 +1,8 @@
 //! The tests of the public interface, in one program: protocols are compiled once for all of them.
 //! `attacks.rs` is another one, with the feature `attack`.
 
+#[path = "reference/mod.rs"]
+mod against_reference;
 mod circuits;
 mod common;
 mod engine;
@@ -11,7 +13,5 @@ mod pairing;
 mod parties;
 mod plans;
 mod properties;
-#[path = "reference/mod.rs"]
-mod reference;
 mod robustness;
 mod session;

@@ -5,8 +5,7 @@
 
 use minionn_core::block::Block;
 use minionn_core::hash::Tmmo;
-use minionn_core::ot::product::{client_product, server_product};
-use minionn_core::ot::{GROUP, Receiver, Repetition, Sender};
+use minionn_core::ot::{GROUP, Leaves, OtMultiply, Receiver, Repetition, Sender};
 use minionn_core::params::KAPPA;
 use minionn_core::ring::Modulus;
 use minionn_core::rng::{Domain, Prg, Seed};
@@ -67,12 +66,11 @@ fn extend(
     let (mut client_leaves, mut server_leaves) =
         (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
     let mut messages = [[0; 2]; KAPPA];
-    let mut client =
-        Receiver::new(repetition, random, hash, hash, &mut client_leaves, &mut messages).unwrap();
-    let received: Vec<_> =
-        messages.iter().enumerate().map(|(b, pair)| pair[(delta >> b & 1) as usize]).collect();
-    let mut server =
-        Sender::new(repetition, delta, &received, hash, hash, &mut server_leaves).unwrap();
+    let [client, server] = [&mut client_leaves, &mut server_leaves]
+        .map(|leaves| Leaves::new(repetition, leaves).unwrap());
+    let mut client = Receiver::new(client, random, hash, hash, &mut messages).unwrap();
+    let received = core::array::from_fn(|b| messages[b][(delta >> b & 1) as usize]);
+    let mut server = Sender::new(server, delta, &received, hash, hash).unwrap();
 
     let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
     let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];
@@ -106,9 +104,9 @@ fn square_meets_the_reference_vectors() {
             // Offline: shares of a·y_C.
             let a = ring.reduce(random.next_u64());
             let mut corrections = vec![0; bits];
-            let server_p =
-                server_product(*ring, a, q, delta, &hash, tweak, &mut corrections).unwrap();
-            let client_p = client_product(*ring, *client_y, t, &hash, tweak, &corrections).unwrap();
+            let multiply = OtMultiply { modulus: *ring, hash: &hash, tweak_base: tweak };
+            let server_p = multiply.server(a, q, delta, &mut corrections).unwrap();
+            let client_p = multiply.client(*client_y, t, &corrections).unwrap();
 
             // Online: the server opens y_S − a, the client answers y_C² + 2·(its share of y_S·y_C)
             // − r.

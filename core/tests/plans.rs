@@ -188,7 +188,7 @@ fn fields_out_of_range_are_refused() {
         PiecewiseLinear { shift: 16, ..good },
         PiecewiseLinear { centre: 1 << 20, ..good },
         PiecewiseLinear { centre: i32::MIN, ..good },
-        // What the records have no place for.
+        // What the entries have no place for.
         PiecewiseLinear { offsets: pieces(13), ..good },
         PiecewiseLinear { slopes: pieces(9), ..good },
     ] {
@@ -271,7 +271,7 @@ fn damage(byte: usize) -> PlanFault {
 /// What was written comes back, and only that is accepted.
 #[test]
 fn records_come_back_and_every_damaged_bit_is_refused_or_means_another_plan() {
-    let mut g = Lcg(1);
+    let mut g = Lcg::seeded(1);
     let (mut refused, mut other) = (0, 0);
     for _ in 0..12 {
         let (input, nodes) = common::graph::nodes(&mut g);
@@ -309,7 +309,7 @@ fn records_come_back_and_every_damaged_bit_is_refused_or_means_another_plan() {
                     refused += 1;
                 }
                 Ok(plan) => {
-                    // Every bit of a record means something.
+                    // Every bit of an entry means something.
                     if bit >= 8 * plan::HEADER {
                         assert_ne!(again(&plan).unwrap(), steps, "bit {bit}");
                     }

@@ -3,7 +3,8 @@
 #include <charconv>
 #include <stdexcept>
 
-Arguments::Arguments(int argc, char **argv, const std::set<std::string> &options, const std::set<std::string> &flags) {
+Arguments::Arguments(int argc, char **argv, const std::set<std::string> &options,
+                     const std::set<std::string> &flags) {
     for (int i = 1; i < argc; ++i) {
         const std::string word = argv[i];
         if (flags.count(word)) {
@@ -30,7 +31,8 @@ std::uint32_t Arguments::number(const std::string &name, std::uint32_t otherwise
     std::uint32_t value = 0;
     const auto end = text.data() + text.size();
     const auto result = std::from_chars(text.data(), end, value);
-    if (result.ec != std::errc() || result.ptr != end) throw std::runtime_error(name + ": '" + text + "' is no number");
+    if (result.ec != std::errc() || result.ptr != end)
+        throw std::runtime_error(name + ": '" + text + "' is no number");
     return value;
 }
 
@@ -38,6 +40,7 @@ std::pair<std::string, std::string> split_address(const std::string &address) {
     const auto colon = address.rfind(':');
     if (colon == std::string::npos) throw std::runtime_error("'" + address + "' is not HOST:PORT");
     std::string host = address.substr(0, colon);
-    if (host.size() >= 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
+    if (host.size() >= 2 && host.front() == '[' && host.back() == ']')
+        host = host.substr(1, host.size() - 2);
     return {host, address.substr(colon + 1)};
 }

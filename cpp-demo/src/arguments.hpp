@@ -9,7 +9,8 @@
 class Arguments {
   public:
     /// Throws std::runtime_error for what is not expected.
-    Arguments(int argc, char **argv, const std::set<std::string> &options, const std::set<std::string> &flags);
+    Arguments(int argc, char **argv, const std::set<std::string> &options,
+              const std::set<std::string> &flags);
 
     const std::string &positional() const { return positional_; }
     bool has(const std::string &name) const { return values_.count(name) != 0; }

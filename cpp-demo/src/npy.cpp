@@ -51,15 +51,20 @@ Rows read_npy(const std::string &path) {
     std::ifstream in(path, std::ios::binary);
     const std::string file{std::istreambuf_iterator<char>(in), {}};
     if (!in && file.empty()) throw std::runtime_error(path + ": cannot be read");
-    if (file.size() < 12 || file.compare(0, 6, "\x93NUMPY") != 0) throw std::runtime_error(path + ": no npy file");
-    const auto byte = [&](std::size_t i) { return static_cast<std::size_t>(static_cast<unsigned char>(file[i])); };
+    if (file.size() < 12 || file.compare(0, 6, "\x93NUMPY") != 0)
+        throw std::runtime_error(path + ": no npy file");
+    const auto byte = [&](std::size_t i) {
+        return static_cast<std::size_t>(static_cast<unsigned char>(file[i]));
+    };
     const bool one = file[6] == 1; // version 1 has a shorter length field
     const std::size_t begin = one ? 10 : 12;
     const std::size_t length = byte(8) | byte(9) << 8 | (one ? 0 : byte(10) << 16 | byte(11) << 24);
     if (length > file.size() - begin) throw std::runtime_error(path + ": truncated");
     const std::string header = file.substr(begin, length);
-    if (value(header, "descr", ',').find("<f4") == std::string::npos) throw std::runtime_error(path + ": float32 is needed");
-    if (value(header, "fortran_order", ',').find("False") == std::string::npos) throw std::runtime_error(path + ": C order is needed");
+    if (value(header, "descr", ',').find("<f4") == std::string::npos)
+        throw std::runtime_error(path + ": float32 is needed");
+    if (value(header, "fortran_order", ',').find("False") == std::string::npos)
+        throw std::runtime_error(path + ": C order is needed");
 
     const auto shape = dimensions(value(header, "shape", ')'));
     const std::size_t rows = shape.size() > 1 ? shape[0] : 1;
@@ -68,7 +73,8 @@ Rows read_npy(const std::string &path) {
         columns *= shape[i];
         if (columns > MAX_ELEMENTS) throw std::runtime_error(path + ": too large");
     }
-    if ((file.size() - begin - length) / sizeof(float) < rows * columns) throw std::runtime_error(path + ": truncated");
+    if ((file.size() - begin - length) / sizeof(float) < rows * columns)
+        throw std::runtime_error(path + ": truncated");
     Rows out(rows, std::vector<float>(columns));
     const char *at = file.data() + begin + length;
     for (auto &row : out)

@@ -16,19 +16,24 @@ std::string number(double x) {
 std::string to_json(const minionn::Answer &answer, bool argmax_only) {
     std::string logits;
     for (double x : answer.logits) logits += (logits.empty() ? "" : ",") + number(x);
-    return "{\"logits\":" + (argmax_only ? "null" : "[" + logits + "]") + ",\"argmax\":" + std::to_string(answer.argmax) + "}";
+    return "{\"logits\":" + (argmax_only ? "null" : "[" + logits + "]") +
+           ",\"argmax\":" + std::to_string(answer.argmax) + "}";
 }
 
 std::string to_json(const Phase &phase) {
-    return "{\"seconds\":" + number(phase.seconds) + ",\"bytes_sent\":" + std::to_string(phase.bytes_sent) +
-           ",\"bytes_received\":" + std::to_string(phase.bytes_received) + ",\"rounds\":" + std::to_string(phase.rounds) + "}";
+    return "{\"seconds\":" + number(phase.seconds) +
+           ",\"bytes_sent\":" + std::to_string(phase.bytes_sent) +
+           ",\"bytes_received\":" + std::to_string(phase.bytes_received) +
+           ",\"rounds\":" + std::to_string(phase.rounds) + "}";
 }
 
 } // namespace
 
 std::string to_json(const Report &report) {
     std::string predictions;
-    for (const auto &answer : report.predictions) predictions += (predictions.empty() ? "" : ",") + to_json(answer, report.argmax_only);
-    return "{\"predictions\":[" + predictions + "],\"setup\":" + to_json(report.setup) + ",\"offline\":" + to_json(report.offline) +
-           ",\"online\":" + to_json(report.online) + "}";
+    for (const auto &answer : report.predictions)
+        predictions += (predictions.empty() ? "" : ",") + to_json(answer, report.argmax_only);
+    return "{\"predictions\":[" + predictions + "],\"setup\":" + to_json(report.setup) +
+           ",\"offline\":" + to_json(report.offline) + ",\"online\":" + to_json(report.online) +
+           "}";
 }

@@ -18,7 +18,8 @@ Models::Models(minionn::Bytes bytes, std::uint32_t max_stock)
 }
 
 std::shared_ptr<const minionn::Model> Models::get(std::uint32_t stock) {
-    if (stock > max_stock_) throw minionn::Error(MINIONN_ERROR_REFUSED, "a stock of " + std::to_string(stock));
+    if (stock > max_stock_)
+        throw minionn::Error(MINIONN_ERROR_REFUSED, "a stock of " + std::to_string(stock));
     const std::lock_guard<std::mutex> lock(mutex_);
     auto &model = models_[stock];
     if (!model) model = std::make_shared<const minionn::Model>(bytes_, stock);
@@ -49,11 +50,13 @@ constexpr auto IDLE = std::chrono::minutes(10);
 /// How long a client that was told to go may still send.
 constexpr auto LINGER = std::chrono::seconds(5);
 
-/// One client. At most one read or write is under way, and a strand keeps the timer apart, so no lock is needed.
+/// One client. At most one read or write is under way, and a strand keeps the timer apart, so no
+/// lock is needed.
 class Connection : public std::enable_shared_from_this<Connection> {
   public:
     Connection(tcp::socket socket, std::shared_ptr<Service> service)
-        : socket_(std::move(socket)), timer_(socket_.get_executor()), service_(std::move(service)) {}
+        : socket_(std::move(socket)), timer_(socket_.get_executor()), service_(std::move(service)) {
+    }
 
     void start() {
         boost::system::error_code ignored;
@@ -72,11 +75,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     void read() {
         watch(IDLE);
-        socket_.async_read_some(asio::buffer(in_), [self = shared_from_this()](boost::system::error_code error, std::size_t n) {
-            if (error) return self->ended(error == asio::error::eof);
-            self->received_.insert(self->received_.end(), self->in_.begin(), self->in_.begin() + static_cast<std::ptrdiff_t>(n));
-            self->work();
-        });
+        socket_.async_read_some(
+            asio::buffer(in_),
+            [self = shared_from_this()](boost::system::error_code error, std::size_t n) {
+                if (error) return self->ended(error == asio::error::eof);
+                self->received_.insert(self->received_.end(), self->in_.begin(),
+                                       self->in_.begin() + static_cast<std::ptrdiff_t>(n));
+                self->work();
+            });
     }
 
     /// Does all that can be done with what was received, up to the next write or read.
@@ -93,12 +99,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
         }
     }
 
-    /// Reads what the client asks for. Returns whether there is a session; else a read or write is under way.
+    /// Reads what the client asks for. Returns whether there is a session; else a read or write is
+    /// under way.
     bool greet() {
         const auto greeting = minionn::Greeting::peek(received_, minionn::Options());
         if (!greeting) return read(), false;
         if (greeting->kind == MINIONN_GREETING_PLAN_REQUEST) {
-            received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(greeting->size));
+            received_.erase(received_.begin(),
+                            received_.begin() + static_cast<std::ptrdiff_t>(greeting->size));
             out_ = service_->models.plan().reply();
             return write(false), false;
         }
@@ -115,7 +123,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     /// Keeps this server's half of the pairing, once the client asks for it.
     void keep() {
-        if (kept_ || !session_->keep_asked()) return;
+        if (kept_ || !session_->progress().keep_asked) return;
         kept_ = true;
         service_->pairings.keep(minionn::Pairing(session_->export_pairing()));
     }
@@ -124,28 +132,35 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void step() {
         for (;;) {
             const auto taken = session_->feed(received_.data(), received_.size());
-            received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(taken));
+            received_.erase(received_.begin(),
+                            received_.begin() + static_cast<std::ptrdiff_t>(taken));
             const auto state = session_->poll();
             keep();
-            if (session_->pending() != 0) return drain(false);
+            if (drain(false)) return;
             if (state == MINIONN_CLOSED) return ended(true);
             if (received_.empty()) return read();
         }
     }
 
-    void drain(bool last) {
-        out_.resize(session_->pending());
+    /// Sends what waits, if there is anything: then a write is under way.
+    bool drain(bool last) {
+        out_.resize(session_->progress().pending);
         session_->drain(out_.data(), out_.size());
+        if (out_.empty()) return false;
         write(last);
+        return true;
     }
 
     /// Tells the client why it ends: a session does that itself.
     void refuse(const minionn::Error &error) {
         error_ = error.what();
         try {
-            if (session_) return drain(true);
-            out_ = minionn::abort_message(error.status());
-            write(true);
+            if (!session_) {
+                out_ = minionn::Greeting::refusal(error.status());
+                write(true);
+            } else if (!drain(true)) {
+                ended(true);
+            }
         } catch (const minionn::Error &) {
             ended(true);
         }
@@ -153,13 +168,16 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
     void write(bool last) {
         watch(IDLE);
-        asio::async_write(socket_, asio::buffer(out_), [self = shared_from_this(), last](boost::system::error_code error, std::size_t) {
-            if (error) return self->ended(false);
-            last ? self->linger() : self->work();
-        });
+        asio::async_write(
+            socket_, asio::buffer(out_),
+            [self = shared_from_this(), last](boost::system::error_code error, std::size_t) {
+                if (error) return self->ended(false);
+                last ? self->linger() : self->work();
+            });
     }
 
-    /// Closing at once would throw away what the client has not read yet, such as the reason: it may still be sending.
+    /// Closing at once would throw away what the client has not read yet, such as the reason: it
+    /// may still be sending.
     void linger() {
         boost::system::error_code ignored;
         socket_.shutdown(tcp::socket::shutdown_send, ignored);
@@ -168,16 +186,19 @@ class Connection : public std::enable_shared_from_this<Connection> {
     }
 
     void discard() {
-        socket_.async_read_some(asio::buffer(in_), [self = shared_from_this()](boost::system::error_code error, std::size_t) {
-            error ? self->ended(true) : self->discard();
-        });
+        socket_.async_read_some(
+            asio::buffer(in_),
+            [self = shared_from_this()](boost::system::error_code error, std::size_t) {
+                error ? self->ended(true) : self->discard();
+            });
     }
 
     /// Closes the connection if this is not called again in time.
     void watch(std::chrono::steady_clock::duration limit) {
         timer_.expires_after(limit);
         timer_.async_wait([self = weak_from_this()](boost::system::error_code error) {
-            if (const auto connection = self.lock(); connection && !error) connection->socket_.close();
+            if (const auto connection = self.lock(); connection && !error)
+                connection->socket_.close();
         });
     }
 
@@ -185,7 +206,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
         timer_.cancel();
         if (!in_order && error_.empty()) error_ = "the connection broke";
         std::ostringstream line;
-        line << peer_ << ": " << (session_ ? session_->predictions() : 0) << " predictions";
+        line << peer_ << ": " << (session_ ? session_->progress().predictions : 0)
+             << " predictions";
         if (!error_.empty()) line << ", then " << error_;
         std::cerr << line.str() + '\n';
     }
@@ -202,10 +224,12 @@ class Connection : public std::enable_shared_from_this<Connection> {
 
 } // namespace
 
-Listener::Listener(asio::io_context &context, const std::string &address, std::shared_ptr<Service> service, bool once)
+Listener::Listener(asio::io_context &context, const std::string &address,
+                   std::shared_ptr<Service> service, bool once)
     : acceptor_(context), service_(std::move(service)), once_(once) {
     const auto [host, port] = split_address(address);
-    const tcp::endpoint endpoint = *tcp::resolver(context).resolve(host, port, tcp::resolver::passive).begin();
+    const tcp::endpoint endpoint =
+        *tcp::resolver(context).resolve(host, port, tcp::resolver::passive).begin();
     acceptor_.open(endpoint.protocol());
     acceptor_.set_option(tcp::acceptor::reuse_address(true));
     acceptor_.bind(endpoint);
@@ -214,9 +238,11 @@ Listener::Listener(asio::io_context &context, const std::string &address, std::s
 }
 
 void Listener::accept() {
-    acceptor_.async_accept(asio::make_strand(acceptor_.get_executor()), [this](boost::system::error_code error, tcp::socket socket) {
-        if (error == asio::error::operation_aborted) return;
-        if (!error) std::make_shared<Connection>(std::move(socket), service_)->start();
-        if (error || !once_) accept();
-    });
+    acceptor_.async_accept(
+        asio::make_strand(acceptor_.get_executor()),
+        [this](boost::system::error_code error, tcp::socket socket) {
+            if (error == asio::error::operation_aborted) return;
+            if (!error) std::make_shared<Connection>(std::move(socket), service_)->start();
+            if (error || !once_) accept();
+        });
 }

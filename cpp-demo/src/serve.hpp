@@ -17,7 +17,8 @@ class Models {
     /// Throws minionn::Error if the bytes are no model.
     Models(minionn::Bytes bytes, std::uint32_t max_stock);
 
-    /// Made on first use and kept. Throws minionn::Error with MINIONN_ERROR_REFUSED for a stock that is too large.
+    /// Made on first use and kept. Throws minionn::Error with MINIONN_ERROR_REFUSED for a stock
+    /// that is too large.
     std::shared_ptr<const minionn::Model> get(std::uint32_t stock);
 
     const minionn::Plan &plan() const { return *plan_; }
@@ -54,8 +55,10 @@ struct Service {
 /// Accepts clients, many at a time, on all threads of an io_context.
 class Listener {
   public:
-    /// Throws boost::system::system_error if the address is not free. With `once`, takes one client only.
-    Listener(boost::asio::io_context &context, const std::string &address, std::shared_ptr<Service> service, bool once);
+    /// Throws boost::system::system_error if the address is not free. With `once`, takes one client
+    /// only.
+    Listener(boost::asio::io_context &context, const std::string &address,
+             std::shared_ptr<Service> service, bool once);
 
     boost::asio::ip::tcp::endpoint address() const { return acceptor_.local_endpoint(); }
 

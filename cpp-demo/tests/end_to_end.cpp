@@ -1,4 +1,5 @@
-// Both parties over loopback: many clients at a time, answers equal to the integer model, bytes equal to the plan's.
+// Both parties over loopback: many clients at a time, answers equal to the integer model, bytes
+// equal to the plan's.
 
 #include "predict.hpp"
 #include "serve.hpp"
@@ -53,21 +54,28 @@ struct Case {
     bool has_plan;
 };
 
-void check(const std::string &address, const minionn::Plan &plan, const Case &c, const Rows &rows, const std::vector<std::string> &expected) {
+void check(const std::string &address, const minionn::Plan &plan, const Case &c, const Rows &rows,
+           const std::vector<std::string> &expected) {
     minionn::Options options;
     options.stock = c.stock;
     options.tables = c.tables;
-    const Report report = predict(address, c.has_plan ? std::optional<minionn::Plan>(plan) : std::nullopt, options, rows);
-    const std::string name = "stock " + std::to_string(c.stock) + ", tables " + std::to_string(c.tables);
+    const Report report = predict(
+        address, c.has_plan ? std::optional<minionn::Plan>(plan) : std::nullopt, options, rows);
+    const std::string name =
+        "stock " + std::to_string(c.stock) + ", tables " + std::to_string(c.tables);
     expect(report.predictions.size() == rows.size(), name + ": as many predictions as rows");
-    for (std::size_t i = 0; i < rows.size(); ++i) expect(line(i, report.predictions[i]) == expected[i], name + ": row " + std::to_string(i));
+    for (std::size_t i = 0; i < rows.size(); ++i)
+        expect(line(i, report.predictions[i]) == expected[i], name + ": row " + std::to_string(i));
 
     const auto cost = plan.cost(options);
     const auto equal = [&](const Phase &phase, const minionn_phase &planned, std::uint64_t times) {
-        return phase.bytes_sent == planned.up * times && phase.bytes_received == planned.down * times && phase.rounds == planned.rounds * times;
+        return phase.bytes_sent == planned.up * times &&
+               phase.bytes_received == planned.down * times &&
+               phase.rounds == planned.rounds * times;
     };
     expect(equal(report.setup, cost.setup, 1), name + ": bytes of set-up");
-    expect(equal(report.offline, cost.offline, (rows.size() + c.stock - 1) / c.stock), name + ": bytes offline");
+    expect(equal(report.offline, cost.offline, (rows.size() + c.stock - 1) / c.stock),
+           name + ": bytes offline");
     expect(equal(report.online, cost.online, rows.size()), name + ": bytes online");
 }
 
@@ -78,8 +86,10 @@ void too_large_a_stock(const std::string &address, const Rows &rows) {
         predict(address, std::nullopt, options, rows);
         expect(false, "a stock of 9 is refused");
     } catch (const minionn::Error &error) {
-        expect(error.status() == MINIONN_ERROR_PEER_ABORTED, std::string("refused by the server, not: ") + error.what());
-        expect(std::string(error.what()).find("refused") != std::string::npos, std::string("the reason is told, not: ") + error.what());
+        expect(error.status() == MINIONN_ERROR_PEER_ABORTED,
+               std::string("refused by the server, not: ") + error.what());
+        expect(std::string(error.what()).find("refused") != std::string::npos,
+               std::string("the reason is told, not: ") + error.what());
     }
 }
 
@@ -90,7 +100,8 @@ void no_client(boost::asio::io_context &context, const tcp::endpoint &address) {
     std::string answer;
     boost::system::error_code error;
     boost::asio::read(socket, boost::asio::dynamic_buffer(answer), error);
-    expect(answer.size() == MINIONN_ABORT_BYTES && static_cast<unsigned char>(answer[0]) == 255, "what is no client is told to go");
+    expect(answer.size() == MINIONN_REFUSAL_BYTES && static_cast<unsigned char>(answer[0]) == 255,
+           "what is no client is told to go");
 }
 
 } // namespace
@@ -111,10 +122,14 @@ int main(int argc, char **argv) try {
     std::ostringstream address;
     address << listener.address();
 
-    const Case cases[] = {{1, MINIONN_TABLES_STREAMED, true}, {2, MINIONN_TABLES_STORED, false}, {8, MINIONN_TABLES_STORED, true}};
+    const Case cases[] = {{1, MINIONN_TABLES_STREAMED, true},
+                          {2, MINIONN_TABLES_STORED, false},
+                          {8, MINIONN_TABLES_STORED, true}};
     std::vector<std::future<void>> clients;
     for (const auto &c : cases)
-        clients.push_back(std::async(std::launch::async, [&, c] { check(address.str(), service->models.plan(), c, rows, expected); }));
+        clients.push_back(std::async(std::launch::async, [&, c] {
+            check(address.str(), service->models.plan(), c, rows, expected);
+        }));
     for (auto &client : clients) client.get();
     too_large_a_stock(address.str(), rows);
     no_client(context, listener.address());

@@ -2,10 +2,10 @@
 //! what the integer model makes of them, and the size of the workspace.
 
 use core::fmt::Write as _;
-use minionn_core::target::TargetProfile;
-use minionn_core::model::Model;
 use minionn_core::cost::store_bytes;
+use minionn_core::model::Model;
 use minionn_core::session::client_memory_on;
+use minionn_core::target::TargetProfile;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -19,7 +19,7 @@ use reconstruction::Reconstruction;
 const WINDOWS: usize = 10;
 const MODELS: &str = "../../models";
 
-/// Of a hundred windows of the training so many do not stand out.
+/// How many of a hundred windows of the training do not stand out.
 const USUAL: usize = 95;
 
 fn main() {

@@ -1,8 +1,8 @@
 //! Puts the model into flash, and says how much memory a session takes.
 
-use minionn_core::target::TargetProfile;
 use minionn_core::model::Model;
 use minionn_core::session::small_server_memory_on;
+use minionn_core::target::TargetProfile;
 use std::path::PathBuf;
 use std::{env, fs};
 

@@ -1,8 +1,8 @@
 //! Threads that a C program lends.
 
-use crate::handle::{self, Opaque};
+use crate::handle;
 use crate::pointer::checked;
-use crate::session::{Engine, Session};
+use crate::session::minionn_session;
 use crate::status::{Result, Status, guard, minionn_status};
 use core::ffi::c_void;
 use minionn_core::workers::{Executor, Workers};
@@ -10,8 +10,8 @@ use minionn_core::workers::{Executor, Workers};
 /// Work to be called with its argument.
 pub type minionn_job = Option<unsafe extern "C" fn(argument: *mut c_void)>;
 
-/// Threads to lend to sessions, see minionn_client_share(). Results and bytes on the wire do not
-/// depend on them. Any number of sessions may use_workers one, each on its own thread.
+/// Threads to lend to sessions, see minionn_session_use_workers(). Results and bytes on the wire do
+/// not depend on them. Any number of sessions may use one, each on its own thread.
 #[repr(C)]
 #[derive(Clone, Copy, Debug)]
 pub struct minionn_executor {
@@ -31,8 +31,8 @@ impl Executor for minionn_executor {
     fn run(&self, job: &(dyn Fn() + Sync)) {
         let mut job = job;
         if let Some(run) = self.run {
-            // SAFETY: the caller's promise to minionn_client_share(). The argument outlives the
-            // call, and so all calls of the job.
+            // SAFETY: the caller's promise to minionn_session_use_workers(). The argument outlives
+            // the call, and so all calls of the job.
             unsafe { run(self.user, Some(call), (&raw mut job).cast()) };
         }
     }
@@ -46,34 +46,38 @@ unsafe extern "C" fn call(argument: *mut c_void) {
     job();
 }
 
-/// Lends threads to a session, or with NULL takes them back.
+/// The threads behind a pointer.
 ///
 /// # Safety
-/// `session` is NULL or a handle that nobody else uses meanwhile; `executor` is NULL or stays as it
-/// is until the session is wiped.
-pub(crate) unsafe fn use_workers<T, E: Engine>(
-    session: *mut T,
+/// `executor` is NULL or stays as it is for as long as the result is used.
+unsafe fn workers(executor: *const minionn_executor) -> Result<Workers<'static>> {
+    if executor.is_null() {
+        return Ok(Workers::OWN);
+    }
+    // SAFETY: neither NULL nor crooked, and the caller's promise.
+    let executor: &'static minionn_executor = unsafe { &*checked(executor)? };
+    executor.run.ok_or(Status::MINIONN_ERROR_NULL)?;
+    Ok(Workers::lent(executor))
+}
+
+/// Lends threads to a session, whose calls then use them for the phases that have not begun yet:
+/// from set-up on, if this comes before the first poll. `executor` MUST stay where it is,
+/// untouched, until minionn_session_wipe(). NULL takes the threads back.
+///
+/// \retval MINIONN_ERROR_NULL there is no function in it.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_session_use_workers(
+    session: *mut minionn_session,
     executor: *const minionn_executor,
-) -> minionn_status
-where
-    T: Opaque<Value = Session<E>>,
-{
-    let workers = || -> Result<Workers<'static>> {
-        if executor.is_null() {
-            return Ok(Workers::OWN);
-        }
-        // SAFETY: neither NULL nor crooked, and the caller's promise.
-        let executor: &'static minionn_executor = unsafe { &*checked(executor)? };
-        executor.run.ok_or(Status::MINIONN_ERROR_NULL)?;
-        Ok(Workers::lent(executor))
-    };
+) -> minionn_status {
     guard(|| {
-        let workers = workers()?;
-        let use_workers = |session: &mut Session<E>| {
-            session.engine.use_workers(workers);
-            Ok(())
-        };
-        // SAFETY: the caller's promise.
-        unsafe { handle::with(session, use_workers) }
+        // SAFETY: the caller's promise to this function.
+        unsafe {
+            let workers = workers(executor)?;
+            handle::with(session, |session| {
+                session.use_workers(workers);
+                Ok(())
+            })
+        }
     })
 }

@@ -1,7 +1,7 @@
 //! Handles: Rust values at the start of memory that a C caller owns.
 //!
 //! ```text
-//! caller's memory:  | Handle { magic, bytes, broken, value } | region that the value carves |
+//! caller's memory:  | Handle { magic, bytes, condition, value } | region that the value carves |
 //! ```
 
 use crate::pointer::checked;
@@ -22,11 +22,28 @@ pub(crate) trait Opaque {
 #[repr(C)]
 pub(crate) struct Handle<T> {
     magic: u64,
-    /// Of the caller's memory, as far as it is used.
+    /// How many of the caller's memory are used.
     bytes: usize,
-    /// A call is under way, or has panicked.
-    broken: bool,
+    /// One of the constants below.
+    condition: u8,
     value: T,
+}
+
+/// No call is under way.
+const FREE: u8 = 0;
+/// A call is under way.
+const LENT: u8 = 1;
+/// A call has panicked: the value may be half-changed.
+const BROKEN: u8 = 2;
+
+/// Marks a handle as broken, unless it is forgotten: a panic passed by.
+struct BrokenUnlessForgotten(*mut u8);
+
+impl Drop for BrokenUnlessForgotten {
+    fn drop(&mut self) {
+        // SAFETY: `with` made it of a live handle's field, which outlives the call.
+        unsafe { self.0.write(BROKEN) };
+    }
 }
 
 /// Bytes reserved for the handle itself: the same for all types, so that other machines know it.
@@ -74,7 +91,7 @@ pub(crate) unsafe fn init<T: Opaque>(
                 memory.cast::<Handle<T::Value>>().write(Handle {
                     magic: T::MAGIC,
                     bytes,
-                    broken: false,
+                    condition: FREE,
                     value,
                 });
                 Ok(memory.cast())
@@ -87,15 +104,15 @@ pub(crate) unsafe fn init<T: Opaque>(
     }
 }
 
-/// The handle behind a pointer.
+/// The live handle behind a pointer. No reference to it is made here, so this may be asked while
+/// a call is under way.
 ///
 /// # Safety
 /// Unless NULL or crooked, `handle` points at as many readable bytes as a handle has.
 unsafe fn find<T: Opaque>(handle: *const T) -> Result<*mut Handle<T::Value>> {
     let handle = handle.cast_mut().cast::<Handle<T::Value>>();
     checked(handle.cast_const())?;
-    // SAFETY: the bytes are readable, and any eight bytes are a number. No reference to the handle
-    // exists before this matches.
+    // SAFETY: the bytes are readable, and any eight bytes are a number.
     if unsafe { (&raw const (*handle).magic).read() } == T::MAGIC {
         Ok(handle)
     } else {
@@ -103,23 +120,43 @@ unsafe fn find<T: Opaque>(handle: *const T) -> Result<*mut Handle<T::Value>> {
     }
 }
 
-/// Lends the value to `call`. A call that panics leaves the handle broken.
+/// As [`find`], if no call is under way or has panicked.
 ///
 /// # Safety
-/// As [`find`]; nobody else uses the handle meanwhile.
+/// As [`find`].
+unsafe fn find_free<T: Opaque>(handle: *const T) -> Result<*mut Handle<T::Value>> {
+    // SAFETY: the caller's promise; `find` checked that this is a live handle, which `init` wrote.
+    unsafe {
+        let handle = find(handle)?;
+        match (&raw const (*handle).condition).read() {
+            FREE => Ok(handle),
+            LENT => Err(Status::MINIONN_ERROR_STATE),
+            _ => Err(Status::MINIONN_ERROR_INTERNAL),
+        }
+    }
+}
+
+/// Lends the value to `call`. A call that panics leaves the handle broken; one that comes back
+/// with the same handle, as a callback could, is told that it is not its turn.
+///
+/// # Safety
+/// As [`find`]; no other thread uses the handle meanwhile.
 pub(crate) unsafe fn with<T: Opaque, R>(
     handle: *mut T,
     call: impl FnOnce(&mut T::Value) -> Result<R>,
 ) -> Result<R> {
-    // SAFETY: the caller's promise; `find` checked that this is a live handle, which `init` wrote.
-    let handle = unsafe { &mut *find(handle)? };
-    if handle.broken {
-        return Err(Status::MINIONN_ERROR_INTERNAL);
+    // SAFETY: the caller's promise; this is a live handle, which `init` wrote, and nothing else
+    // refers to its value. Its other fields are reached by raw pointers only.
+    unsafe {
+        let handle = find_free(handle.cast_const())?;
+        let condition = &raw mut (*handle).condition;
+        condition.write(LENT);
+        let broken = BrokenUnlessForgotten(condition);
+        let result = call(&mut (*handle).value);
+        core::mem::forget(broken);
+        condition.write(FREE);
+        result
     }
-    handle.broken = true;
-    let result = call(&mut handle.value);
-    handle.broken = false;
-    result
 }
 
 /// The value, for reading.
@@ -127,9 +164,8 @@ pub(crate) unsafe fn with<T: Opaque, R>(
 /// # Safety
 /// As [`find`]; during `'a`, nobody wipes the handle or has it lent by [`with`].
 pub(crate) unsafe fn shared<'a, T: Opaque>(handle: *const T) -> Result<&'a T::Value> {
-    // SAFETY: the caller's promise; `find` checked that this is a live handle, which `init` wrote.
-    let handle = unsafe { &*find(handle)? };
-    if handle.broken { Err(Status::MINIONN_ERROR_INTERNAL) } else { Ok(&handle.value) }
+    // SAFETY: the caller's promise; this is a live handle, which `init` wrote.
+    unsafe { find_free(handle).map(|handle| &(*handle).value) }
 }
 
 /// Drops the value and wipes all memory that it had.
@@ -141,7 +177,10 @@ pub(crate) unsafe fn wipe<T: Opaque>(handle: *mut T) -> Result<()> {
     // with `bytes` bytes of memory. The number that tells a live handle goes first: the value
     // is dropped once, even if that panics.
     unsafe {
-        let found = find(handle)?;
+        let found = find(handle.cast_const())?;
+        if (*found).condition == LENT {
+            return Err(Status::MINIONN_ERROR_STATE);
+        }
         let bytes = (*found).bytes;
         (*found).magic = 0;
         (&raw mut (*found).value).drop_in_place();
@@ -173,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_panics_breaks_the_handle_until_it_is_wiped() {
+    fn one_call_at_a_time_and_a_panic_breaks_the_handle_until_it_is_wiped() {
         let mut memory = vec![u128::MAX; 32];
         let size = bytes::<Thing>(16).unwrap();
         assert!(size <= size_of_val(&memory[..]));
@@ -187,6 +226,14 @@ mod tests {
             );
             let handle = init::<Thing>(at, size, 16, |_| Ok((1, alive.clone()))).unwrap();
             assert_eq!(with(handle, |value| Ok(value.0)), Ok(1));
+            // A callback that comes back with the handle it was called for.
+            let again = with(handle, |_| {
+                assert_eq!(with(handle, |_| Ok(())), Err(Status::MINIONN_ERROR_STATE));
+                assert_eq!(shared(handle.cast_const()).err(), Some(Status::MINIONN_ERROR_STATE));
+                assert_eq!(wipe(handle), Err(Status::MINIONN_ERROR_STATE));
+                Ok(2)
+            });
+            assert_eq!(again, Ok(2));
             assert_eq!(
                 guard(|| with(handle, |_| panic!("on purpose"))),
                 Status::MINIONN_ERROR_INTERNAL

@@ -3,7 +3,6 @@
 use crate::handle::{self, Opaque};
 use crate::pointer::{Out, slice};
 use crate::status::{Result, Status, guard, minionn_status};
-use minionn_core::memory::ALIGN;
 use minionn_core::model::{HEADER, Model};
 use minionn_core::session::{Prepared, prepared_memory};
 
@@ -32,61 +31,59 @@ unsafe fn parse<'a>(model: *const u8, len: usize) -> Result<(&'a [u8], Model<'a>
     Ok((bytes, Model::parse(bytes)?))
 }
 
-/// Memory that a model needs for sessions with this stock.
+/// Bytes of memory that a model needs for sessions with this stock.
 ///
 /// \retval MINIONN_ERROR_MODEL, MINIONN_ERROR_PLAN damaged, or of another version.
 /// \retval MINIONN_ERROR_OPTION `stock` is outside its range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minionn_model_memory(
-    bytes: *const u8,
-    len: usize,
+    file: *const u8,
+    file_len: usize,
     stock: u32,
-    size: *mut usize,
-    align: *mut usize,
+    bytes: *mut usize,
 ) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function.
-        let ((_, model), size, align) =
-            unsafe { (parse(bytes, len)?, Out::new(size)?, Out::new(align)?) };
-        size.set(handle::bytes::<minionn_model>(prepared_memory(model.plan(), stock)?)?);
-        align.set(ALIGN);
+        let ((_, model), out) = unsafe { (parse(file, file_len)?, Out::new(bytes)?) };
+        out.set(handle::bytes::<minionn_model>(prepared_memory(model.plan(), stock)?)?);
         Ok(())
     })
 }
 
-/// Makes a model ready in `memory`, which has the `size` and alignment that minionn_model_memory()
-/// told.
+/// Makes a model ready in `memory`, which has the bytes that minionn_model_memory() told, or more,
+/// aligned to MINIONN_ALIGN.
 ///
-/// `memory` and `bytes` MUST stay where they are, untouched, until minionn_model_wipe(); that MUST
+/// `memory` and `file` MUST stay where they are, untouched, until minionn_model_wipe(); that MUST
 /// NOT come before the last session on this model has been wiped.
 ///
 /// \retval MINIONN_ERROR_MEMORY, MINIONN_ERROR_ALIGNMENT `memory` is not what
-/// minionn_model_memory() told. \retval MINIONN_ERROR_MODEL, MINIONN_ERROR_PLAN damaged, or of
-/// another version. \retval MINIONN_ERROR_OPTION `stock` is outside its range.
+/// minionn_model_memory() told.
+/// \retval MINIONN_ERROR_MODEL, MINIONN_ERROR_PLAN damaged, or of another version.
+/// \retval MINIONN_ERROR_OPTION `stock` is outside its range.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn minionn_model_init(
     memory: *mut u8,
-    size: usize,
-    bytes: *const u8,
-    len: usize,
+    capacity: usize,
+    file: *const u8,
+    file_len: usize,
     stock: u32,
     model: *mut *mut minionn_model,
 ) -> minionn_status {
     guard(|| {
         // SAFETY: the caller's promise to this function: the bytes live as long as the handle.
-        let ((bytes, parsed), out) = unsafe { (parse(bytes, len)?, Out::new(model)?) };
+        let ((bytes, parsed), out) = unsafe { (parse(file, file_len)?, Out::new(model)?) };
         let plan = bytes
             .get(HEADER..HEADER + parsed.plan().len_bytes())
             .ok_or(Status::MINIONN_ERROR_INTERNAL)?;
         let region = prepared_memory(parsed.plan(), stock)?;
         let make = |region| Ok(Ready { plan, prepared: Prepared::new(parsed, stock, region)? });
         // SAFETY: the caller's promise to this function.
-        out.set(unsafe { handle::init(memory, size, region, make) }?);
+        out.set(unsafe { handle::init(memory, capacity, region, make) }?);
         Ok(())
     })
 }
 
-/// The model's plan, inside the model's bytes.
+/// The model's plan, inside the model's file.
 ///
 /// \retval MINIONN_ERROR_HANDLE not a model.
 #[unsafe(no_mangle)]

@@ -1,33 +1,26 @@
 //! How a session runs.
 
 use crate::pointer::checked;
-use crate::status::{Result, Status, guard};
+use crate::status::{Result, Status, guard, minionn_status};
 use minionn_core::ot::Repetition;
 use minionn_core::session::engine::Buffers;
-use minionn_core::session::{Activations, Options, Tables};
+use minionn_core::session::{Activations, MAX_LOG2_BYTES_PER_ROUND, Options, Tables};
 
 /// OTs are made and garbled tables travel offline, into the client's memory.
 pub const MINIONN_TABLES_STORED: u8 = 0;
 /// OTs are made and garbled tables travel online, just before use: for clients without storage.
 pub const MINIONN_TABLES_STREAMED: u8 = 1;
 
-/// Activations are computed by garbled circuits.
+/// Activations are computed by garbled circuits: one round trip for each layer, most bytes.
 pub const MINIONN_ACTIVATIONS_GARBLED: u8 = 0;
 /// Activations are computed by comparison with OTs, where there is one for the function and it
-/// saves bytes. Plus `n`, at most 48: where it saves 2^n bytes for each further round trip, so `n`
-/// is the logarithm of the bytes that the link carries in one.
+/// saves bytes: several round trips for each layer, fewest bytes.
 pub const MINIONN_ACTIVATIONS_COMPARED: u8 = 1;
-/// Comparison where it saves time on a local network: 1 ms for a round trip, 1 Gbit/s.
-pub const MINIONN_ACTIVATIONS_LAN: u8 = MINIONN_ACTIVATIONS_COMPARED + 17;
-/// Comparison where it saves time on a wide one: 50 ms, 100 Mbit/s.
-pub const MINIONN_ACTIVATIONS_WAN: u8 = MINIONN_ACTIVATIONS_COMPARED + 20;
-/// Comparison where it saves time on a serial line: 2 ms, 921600 baud.
-pub const MINIONN_ACTIVATIONS_UART: u8 = MINIONN_ACTIVATIONS_COMPARED + 8;
-/// Comparison where it saves time over Bluetooth Low Energy: 30 ms, 700 kbit/s.
-pub const MINIONN_ACTIVATIONS_BLE: u8 = MINIONN_ACTIVATIONS_COMPARED + 12;
+/// Layer by layer, whichever is faster on the link that link_rtt_us and link_bits_per_s describe.
+pub const MINIONN_ACTIVATIONS_AUTO: u8 = 2;
 
-/// How a session runs. The client chooses; the server takes repetition, tables, activations and
-/// stock from the client's greeting. MUST be filled by minionn_options_init() before fields are
+/// How a session runs. The client chooses; the server takes repetition, tables, activations, link
+/// and stock from the client's greeting. MUST be filled by minionn_options_init() before fields are
 /// set: later versions append fields.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
@@ -38,11 +31,17 @@ pub struct minionn_options {
     pub repetition: u8,
     /// MINIONN_TABLES_STORED or MINIONN_TABLES_STREAMED.
     pub tables: u8,
-    /// MINIONN_ACTIVATIONS_GARBLED, or MINIONN_ACTIVATIONS_COMPARED plus a number. The result is
-    /// the same.
+    /// MINIONN_ACTIVATIONS_GARBLED, MINIONN_ACTIVATIONS_COMPARED or MINIONN_ACTIVATIONS_AUTO. The
+    /// result is the same, bit for bit.
     pub activations: u8,
     /// Predictions prepared at once, 1 to MINIONN_STOCK_MAX.
     pub stock: u32,
+    /// For MINIONN_ACTIVATIONS_AUTO, at least 1: microseconds from sending a byte to having its
+    /// answer, the work of the other side left out. Not read otherwise.
+    pub link_rtt_us: u32,
+    /// For MINIONN_ACTIVATIONS_AUTO, at least 1: bits of payload that the link carries in a second,
+    /// each way; a byte has eight. Not read otherwise.
+    pub link_bits_per_s: u64,
     /// Bytes of this party's buffer for bytes from the peer, at least MINIONN_BUFFER_MIN. Need not
     /// be the peer's.
     pub inbox: usize,
@@ -51,14 +50,81 @@ pub struct minionn_options {
     pub outbox: usize,
 }
 
+/// Usual links, see minionn_options_set_link().
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(i32)]
+pub enum minionn_link {
+    /// A local network: 1 ms for a round trip, 1 Gbit/s.
+    MINIONN_LINK_LAN = 0,
+    /// A wide one: 50 ms, 100 Mbit/s.
+    MINIONN_LINK_WAN = 1,
+    /// A serial line of 921600 baud behind a USB adapter: 2 ms, 10 bits for a byte.
+    MINIONN_LINK_UART = 2,
+    /// Bluetooth Low Energy: 30 ms, 700 kbit/s.
+    MINIONN_LINK_BLE = 3,
+}
+
+/// Microseconds of a round trip, and bits of payload in a second.
+type Link = (u32, u64);
+
+/// The preset with this number.
+const fn preset(link: i32) -> Option<Link> {
+    use minionn_link::*;
+    const LAN: i32 = MINIONN_LINK_LAN as i32;
+    const WAN: i32 = MINIONN_LINK_WAN as i32;
+    const UART: i32 = MINIONN_LINK_UART as i32;
+    const BLE: i32 = MINIONN_LINK_BLE as i32;
+    match link {
+        LAN => Some((1_000, 1_000_000_000)),
+        WAN => Some((50_000, 100_000_000)),
+        UART => Some((2_000, 737_280)),
+        BLE => Some((30_000, 700_000)),
+        _ => None,
+    }
+}
+
+/// Microseconds times bits per second: a byte.
+const BYTE: u128 = 8 * 1_000_000;
+
+/// The bytes that a link carries in the time of one round trip, as a power of two that is not
+/// less.
+fn log2_bytes_per_round((rtt_us, bits_per_s): Link) -> Result<u8> {
+    if rtt_us == 0 || bits_per_s == 0 {
+        return Err(Status::MINIONN_ERROR_OPTION);
+    }
+    let product = u128::from(rtt_us) * u128::from(bits_per_s);
+    // Without a division of 128 bits, which is a kilobyte of flash on a microcontroller.
+    let mut log2 = 0;
+    while log2 < MAX_LOG2_BYTES_PER_ROUND && BYTE << log2 < product {
+        log2 += 1;
+    }
+    Ok(log2)
+}
+
+/// A link that carries `2^log2` bytes in one round trip: the greeting tells no more of it.
+const fn link_of(log2: u8) -> Link {
+    (1_000, 8_000 << log2)
+}
+
 impl minionn_options {
     fn new(options: &Options, buffers: Buffers) -> Self {
+        let (activations, (link_rtt_us, link_bits_per_s)) = match options.activations {
+            Activations::Garbled => (MINIONN_ACTIVATIONS_GARBLED, (0, 0)),
+            Activations::Compared { log2_bytes_per_round: 0 } => {
+                (MINIONN_ACTIVATIONS_COMPARED, (0, 0))
+            }
+            Activations::Compared { log2_bytes_per_round } => {
+                (MINIONN_ACTIVATIONS_AUTO, link_of(log2_bytes_per_round))
+            }
+        };
         Self {
             size: size_of::<Self>(),
             repetition: options.repetition.k() as u8,
             tables: options.tables as u8,
-            activations: options.activations.code(),
+            activations,
             stock: options.stock,
+            link_rtt_us,
+            link_bits_per_s,
             inbox: buffers.inbox,
             outbox: buffers.outbox,
         }
@@ -76,10 +142,24 @@ impl minionn_options {
             _ => return Err(Status::MINIONN_ERROR_OPTION),
         };
         let repetition = Repetition::from_k(self.repetition).ok_or(Status::MINIONN_ERROR_OPTION)?;
-        let activations = Activations::from_code(self.activations);
+        let activations = self.activations()?;
         let options = Options { repetition, tables, stock: self.stock, activations };
         options.check()?;
         Ok((options, Buffers { inbox: self.inbox, outbox: self.outbox }))
+    }
+
+    fn activations(&self) -> Result<Activations> {
+        match self.activations {
+            MINIONN_ACTIVATIONS_GARBLED => Ok(Activations::Garbled),
+            // Firmware without comparisons carries no arithmetic on links.
+            _ if !cfg!(feature = "compare") => Err(Status::MINIONN_ERROR_OPTION),
+            MINIONN_ACTIVATIONS_COMPARED => Ok(Activations::Compared { log2_bytes_per_round: 0 }),
+            MINIONN_ACTIVATIONS_AUTO => {
+                let link = (self.link_rtt_us, self.link_bits_per_s);
+                Ok(Activations::Compared { log2_bytes_per_round: log2_bytes_per_round(link)? })
+            }
+            _ => Err(Status::MINIONN_ERROR_OPTION),
+        }
     }
 }
 
@@ -121,4 +201,60 @@ pub unsafe extern "C" fn minionn_options_init(
     })
 }
 
-use crate::status::minionn_status;
+/// Chooses MINIONN_ACTIVATIONS_AUTO for a usual link, one of minionn_link: sets activations,
+/// link_rtt_us and link_bits_per_s. For any other link, set the three fields.
+///
+/// \retval MINIONN_ERROR_OPTION there is no such link, or `options` were not filled by
+/// minionn_options_init().
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_options_set_link(
+    options: *mut minionn_options,
+    link: i32,
+) -> minionn_status {
+    guard(|| {
+        // SAFETY: the caller's promise to this function.
+        let mut changed = unsafe { read(options)? };
+        let (link_rtt_us, link_bits_per_s) = preset(link).ok_or(Status::MINIONN_ERROR_OPTION)?;
+        changed.activations = MINIONN_ACTIVATIONS_AUTO;
+        (changed.link_rtt_us, changed.link_bits_per_s) = (link_rtt_us, link_bits_per_s);
+        // SAFETY: `read` found it neither NULL nor crooked, and of full size.
+        unsafe { options.write(changed) };
+        Ok(())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_is_rounded_up_to_a_power_of_two() {
+        let presets = [17, 20, 8, 12];
+        for (link, log2) in (0..).zip(presets) {
+            assert_eq!(preset(link).map(log2_bytes_per_round), Some(Ok(log2)), "preset {link}");
+        }
+        assert_eq!(preset(-1), None);
+        assert_eq!(preset(4), None);
+        // 1000 µs at 8 Mbit/s are 1000 bytes; 1024 and 1025 are on both sides of a power of two.
+        for (bits_per_s, log2) in [(1, 0), (8_000, 0), (16_000, 1), (8_000_000, 10)] {
+            assert_eq!(log2_bytes_per_round((1_000, bits_per_s)), Ok(log2), "{bits_per_s}");
+        }
+        assert_eq!(log2_bytes_per_round((1_000, 8_192_000)), Ok(10));
+        assert_eq!(log2_bytes_per_round((1_000, 8_192_001)), Ok(11));
+        assert_eq!(log2_bytes_per_round((u32::MAX, u64::MAX)), Ok(MAX_LOG2_BYTES_PER_ROUND));
+        for link in [(0, 1), (1, 0), (0, 0)] {
+            assert_eq!(log2_bytes_per_round(link), Err(Status::MINIONN_ERROR_OPTION));
+        }
+    }
+
+    #[test]
+    #[cfg(feature = "compare")]
+    fn what_a_greeting_can_say_comes_back() {
+        for code in 0..=MAX_LOG2_BYTES_PER_ROUND + 1 {
+            let activations = Activations::from_code(code);
+            let options = Options { activations, ..Options::default() };
+            let ours = minionn_options::new(&options, Buffers::default());
+            assert_eq!(ours.parse().map(|(parsed, _)| parsed), Ok(options), "code {code}");
+        }
+    }
+}

@@ -1,8 +1,7 @@
 //! Exported pairings: what set-up makes, so that later sessions start without one.
 
 use crate::pointer::{Out, slice};
-use crate::status::{Result, Status, guard, minionn_status};
-use minionn_core::handshake::Greeting;
+use crate::status::{Result, guard, minionn_status};
 use minionn_core::session::{Pairing, Party};
 
 /// What an exported pairing says about itself.
@@ -26,7 +25,7 @@ pub(crate) unsafe fn parse<'a>(pairing: *const u8, len: usize) -> Result<Pairing
     Ok(Pairing::parse(unsafe { slice(pairing, len) }?)?)
 }
 
-/// Checks an exported pairing and says what it is.
+/// Checks a pairing that minionn_session_export_pairing() wrote, and says what it is.
 ///
 /// \retval MINIONN_ERROR_PAIRING damaged, or of another version.
 #[unsafe(no_mangle)]
@@ -43,33 +42,6 @@ pub unsafe extern "C" fn minionn_pairing_info(
             server: pairing.party() == Party::Server,
             repetition: pairing.repetition().k() as u8,
         });
-        Ok(())
-    })
-}
-
-/// Server: the pairing that a greeting of kind MINIONN_GREETING_RESUME names,
-/// MINIONN_PAIRING_ID_BYTES. If the server has kept it, the session starts with
-/// minionn_server_init_resume(); if not, the client MUST be told so: minionn_abort() with
-/// MINIONN_ERROR_UNKNOWN_PAIRING, or a session by minionn_server_init(), which does that.
-///
-/// \retval MINIONN_NEED_MORE, MINIONN_ERROR_UNEXPECTED, ... as minionn_greeting_peek().
-/// \retval MINIONN_ERROR_STATE the greeting names none.
-#[unsafe(no_mangle)]
-pub unsafe extern "C" fn minionn_greeting_pairing(
-    bytes: *const u8,
-    len: usize,
-    id: *mut u8,
-) -> minionn_status {
-    guard(|| {
-        // SAFETY: the caller's promise to this function: any address is aligned for an array of
-        // bytes.
-        let (bytes, out) = unsafe { (slice(bytes, len)?, Out::new(id.cast::<[u8; 16]>())?) };
-        match Greeting::peek(bytes)?.ok_or(Status::MINIONN_NEED_MORE)? {
-            (Greeting::Hello(hello), _) => {
-                out.set(hello.pairing.ok_or(Status::MINIONN_ERROR_STATE)?)
-            }
-            (Greeting::PlanRequest, _) => return Err(Status::MINIONN_ERROR_STATE),
-        }
         Ok(())
     })
 }

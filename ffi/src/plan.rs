@@ -1,12 +1,11 @@
 //! The plan: what both parties know. It comes from a file, or from the server over the same
 //! connection.
 
-use crate::client::minionn_client;
 use crate::handle;
 use crate::model::minionn_model;
 use crate::options::{minionn_options, read};
 use crate::pointer::{Out, slice, slice_mut};
-use crate::server::minionn_server;
+use crate::session::minionn_session;
 use crate::status::{Result, Status, guard, minionn_status};
 use core::ffi::c_char;
 use minionn_core::cost;
@@ -158,10 +157,10 @@ pub unsafe extern "C" fn minionn_plan_cost(
             keep: cost::keep().into(),
             offline: cost::offline(&plan, &options)?.into(),
             online: cost::online(&plan, &options).into(),
-            client_memory: handle::bytes::<minionn_client>(ClientEngine::memory(
+            client_memory: handle::bytes::<minionn_session>(ClientEngine::memory(
                 &plan, &options, buffers,
             )?)?,
-            server_memory: handle::bytes::<minionn_server>(ServerEngine::memory(
+            server_memory: handle::bytes::<minionn_session>(ServerEngine::memory(
                 &plan, &options, buffers,
             )?)?,
             model_memory: handle::bytes::<minionn_model>(prepared_memory(&plan, options.stock)?)?,
@@ -189,7 +188,7 @@ pub(crate) unsafe fn emit(
 }
 
 /// Client: writes what asks the server for its plan, MINIONN_PLAN_REQUEST_BYTES. It goes first on a
-/// connection; the session follows on the same one.
+/// connection; the session follows on the same one. minionn_plan_fetch() does all of it.
 ///
 /// \retval MINIONN_ERROR_MEMORY `capacity` is too small.
 #[unsafe(no_mangle)]
@@ -205,8 +204,8 @@ pub unsafe extern "C" fn minionn_plan_request(
 /// Client: finds the plan in the bytes that came back. `plan` then points into `bytes`, so it MUST
 /// be copied before those go away; `frame_len` bytes are used up, the rest belongs to the session.
 ///
-/// \retval MINIONN_NEED_MORE call again with more bytes, MINIONN_PLAN_REPLY_MAX at most. Nothing
-/// was written. \retval MINIONN_ERROR_PEER_ABORTED the server refused.
+/// \retval MINIONN_NEED_MORE call again with more bytes, MINIONN_PLAN_REPLY_MAX at most.
+/// \retval MINIONN_ERROR_PEER_ABORTED the server refused.
 /// \retval MINIONN_ERROR_PLAN the plan is of another version.
 /// \retval MINIONN_ERROR_CHECKSUM, MINIONN_ERROR_UNEXPECTED, MINIONN_ERROR_FRAME_LENGTH what came
 /// is no plan.

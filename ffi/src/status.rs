@@ -41,6 +41,8 @@ pub enum minionn_status {
     MINIONN_ERROR_NULL = 90,
     /// Not a handle of this type, or wiped before.
     MINIONN_ERROR_HANDLE = 91,
+    /// A client's call on a server's session.
+    MINIONN_ERROR_ROLE = 92,
     /// Reading or writing failed.
     MINIONN_ERROR_IO = 100,
     /// The peer closed the connection early.
@@ -59,9 +61,9 @@ pub enum minionn_status {
     MINIONN_ERROR_REFUSED = 107,
     /// The peer sent a value that no honest peer sends.
     MINIONN_ERROR_MALFORMED = 108,
-    /// The peer ended the session with an error, see minionn_client_peer_status().
+    /// The peer ended the session with an error, see peer_status of minionn_progress.
     MINIONN_ERROR_PEER_ABORTED = 109,
-    /// The server does not have the client's pairing: set up anew, without it.
+    /// The server does not have the client's pairing: start without it.
     MINIONN_ERROR_UNKNOWN_PAIRING = 110,
     /// A bug in this library. The handle is of no further use but to be wiped.
     MINIONN_ERROR_INTERNAL = 200,
@@ -93,6 +95,7 @@ impl minionn_status {
             MINIONN_ERROR_PAIRING,
             MINIONN_ERROR_NULL,
             MINIONN_ERROR_HANDLE,
+            MINIONN_ERROR_ROLE,
             MINIONN_ERROR_IO,
             MINIONN_ERROR_EOF,
             MINIONN_ERROR_UNEXPECTED,
@@ -109,19 +112,26 @@ impl minionn_status {
         ]
     };
 
-    /// The status of one of the engine's error codes.
-    pub(crate) fn from_code(code: u16) -> Self {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|&s| s as i32 == i32::from(code))
-            .unwrap_or(Self::MINIONN_ERROR_INTERNAL)
+    fn find(code: u16) -> Option<Self> {
+        Self::ALL.iter().copied().find(|&status| status as i32 == i32::from(code))
+    }
+
+    /// What a peer said that ended the session. A code that no party of this version sends does
+    /// not pass for a success, nor for something that this library says.
+    pub(crate) fn of_peer(code: u16) -> Self {
+        match Self::find(code) {
+            None | Some(Self::MINIONN_OK | Self::MINIONN_NEED_MORE) => {
+                Self::MINIONN_ERROR_MALFORMED
+            }
+            Some(status) => status,
+        }
     }
 }
 
 impl From<Error> for minionn_status {
     fn from(error: Error) -> Self {
-        Self::from_code(error.code())
+        // A test holds that every error of the core has its number here.
+        Self::find(error.code()).unwrap_or(Self::MINIONN_ERROR_INTERNAL)
     }
 }
 
@@ -142,8 +152,12 @@ fn describe(status: i32) -> &'static [u8] {
                     const BYTES: [u8; TEXT.len() + 1] = terminated(TEXT);
                     &BYTES
                 })*
-                90 => b"a pointer that must not be NULL is NULL, or a length exceeds the address space\0",
+                90 => {
+                    b"a pointer that must not be NULL is NULL, \
+                      or a length exceeds the address space\0"
+                }
                 91 => b"not a handle of this type, or wiped before\0",
+                92 => b"a client's call on a server's session\0",
                 300 => b"more bytes are needed\0",
                 _ => b"unknown status\0",
             }
@@ -169,11 +183,6 @@ pub(crate) fn guard(body: impl FnOnce() -> Result<()>) -> Status {
         Some(Err(status)) => status,
         None => Status::MINIONN_ERROR_INTERNAL,
     }
-}
-
-/// As [`guard`], for functions that return a number: zero when they cannot.
-pub(crate) fn guard_number<T: Default>(body: impl FnOnce() -> Result<T>) -> T {
-    caught(body).and_then(core::result::Result::ok).unwrap_or_default()
 }
 
 /// `None`: it panicked.
@@ -232,9 +241,16 @@ mod tests {
                 Ok(Error::describe(error.code()))
             );
         }
-        // OK, NULL, HANDLE and NEED_MORE are this boundary's own.
-        assert_eq!(Status::ALL.len(), all.len() + 4);
-        assert_eq!(Status::from_code(77), Status::MINIONN_ERROR_INTERNAL);
+        // OK, NULL, HANDLE, ROLE and NEED_MORE are this boundary's own.
+        assert_eq!(Status::ALL.len(), all.len() + 5);
+    }
+
+    #[test]
+    fn a_peer_cannot_say_that_all_is_well() {
+        assert_eq!(Status::of_peer(107), Status::MINIONN_ERROR_REFUSED);
+        for code in [0, 77, 300, u16::MAX] {
+            assert_eq!(Status::of_peer(code), Status::MINIONN_ERROR_MALFORMED, "{code}");
+        }
     }
 
     #[test]

@@ -8,13 +8,13 @@ mod common;
 #[path = "../../core/tests/common/parties.rs"]
 mod parties;
 
+use minionn_core::cost;
+use minionn_core::handshake::Greeting;
 use minionn_core::model::{HEADER, Model};
 use minionn_core::ot::Repetition;
-use minionn_core::cost;
 use minionn_core::plan::{self, Plan};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
-use minionn_core::session::{Options, Pairing, Party, Tables, prepared_memory};
-use minionn_core::handshake::Greeting;
+use minionn_core::session::{Activations, Options, Pairing, Party, Tables, prepared_memory};
 use minionn_core::wire::Tag;
 use parties::{
     CLIENT_SEED, Frame, Halves, SERVER_SEED, Step, feed_client, feed_server, frame, frames, pair,
@@ -123,6 +123,7 @@ pub fn pairing(data: &[u8]) {
 
 /// An honest session: what to do, and both directions.
 struct Recording {
+    net: &'static [u8],
     options: Options,
     pairing: Option<Halves>,
     steps: Vec<Step>,
@@ -130,28 +131,40 @@ struct Recording {
     down: Vec<Frame>,
 }
 
-/// A model with every kind of operation.
+/// A model with layers, truncations, products and an argmax.
 fn net() -> &'static [u8] {
     static NET: OnceLock<Vec<u8>> = OnceLock::new();
     NET.get_or_init(common::square_net)
 }
 
-/// Stored and streamed tables, each with a set-up and with a pairing.
-fn recordings() -> &'static [Recording; 4] {
-    static RECORDINGS: OnceLock<[Recording; 4]> = OnceLock::new();
+/// A model with curves.
+fn curves() -> &'static [u8] {
+    static NET: OnceLock<Vec<u8>> = OnceLock::new();
+    NET.get_or_init(common::curve_net)
+}
+
+/// Stored and streamed tables, each with a set-up and with a pairing, by circuits and by
+/// comparison.
+fn recordings() -> &'static [Recording; 8] {
+    static RECORDINGS: OnceLock<[Recording; 8]> = OnceLock::new();
     RECORDINGS.get_or_init(|| {
+        let compared = Activations::Compared { log2_bytes_per_round: 0 };
         [
-            (Tables::Stored, false),
-            (Tables::Streamed, false),
-            (Tables::Stored, true),
-            (Tables::Streamed, true),
+            (net(), Tables::Stored, false, Activations::Garbled),
+            (net(), Tables::Streamed, false, Activations::Garbled),
+            (net(), Tables::Stored, true, Activations::Garbled),
+            (net(), Tables::Streamed, true, Activations::Garbled),
+            (net(), Tables::Stored, false, compared),
+            (curves(), Tables::Streamed, false, compared),
+            (curves(), Tables::Stored, true, compared),
+            (net(), Tables::Streamed, true, compared),
         ]
-        .map(|(tables, paired)| {
-            let options =
-                Options { repetition: Repetition::K1, tables, stock: 1, ..Options::default() };
+        .map(|(net, tables, paired, activations)| {
+            let options = Options { repetition: Repetition::K1, tables, stock: 1, activations };
+            assert_eq!(common::compared(net, &options) > 0, activations == compared);
             let pairing = paired.then(|| halves().clone());
             let x = common::input(20, 1);
-            serve_with(net(), options, pairing.clone(), |served| {
+            serve_with(net, options, pairing.clone(), |served| {
                 served.parties(|p| {
                     p.prepare();
                     p.predict(&x);
@@ -160,7 +173,14 @@ fn recordings() -> &'static [Recording; 4] {
                     assert_eq!(p.settle(), Ok(Status::Closed));
                     let steps =
                         vec![Step::Prepare, Step::Predict(x.clone()), Step::Export, Step::Close];
-                    Recording { options, pairing, steps, up: frames(&p.up), down: frames(&p.down) }
+                    Recording {
+                        net,
+                        options,
+                        pairing,
+                        steps,
+                        up: frames(&p.up),
+                        down: frames(&p.down),
+                    }
                 })
             })
         })
@@ -172,7 +192,7 @@ fn recordings() -> &'static [Recording; 4] {
 /// before the honest ones go on.
 fn hostile(data: &[u8], of: fn(&Recording) -> &[Frame]) -> (&'static Recording, Vec<u8>) {
     let (&[mode, at], data) = data.split_first_chunk::<2>().unwrap_or((&[0, 0], &[]));
-    let recording = &recordings()[usize::from(mode & 1) + 2 * usize::from(mode >> 3 & 1)];
+    let recording = &recordings()[usize::from(mode & 1 | mode >> 2 & 6)];
     let honest = of(recording);
     let at = usize::from(at) % honest.len();
     let mut bytes = honest[..at].concat();
@@ -192,7 +212,7 @@ fn hostile(data: &[u8], of: fn(&Recording) -> &[Frame]) -> (&'static Recording, 
 /// A client against a hostile server.
 pub fn client(data: &[u8]) {
     let (recording, bytes) = hostile(data, |r| &r.down);
-    serve_with(net(), recording.options, recording.pairing.clone(), |served| {
+    serve_with(recording.net, recording.options, recording.pairing.clone(), |served| {
         let _ = served.client(CLIENT_SEED, |client| feed_client(client, &recording.steps, &bytes));
     });
 }
@@ -200,7 +220,7 @@ pub fn client(data: &[u8]) {
 /// A server against a hostile client.
 pub fn server(data: &[u8]) {
     let (recording, bytes) = hostile(data, |r| &r.up);
-    serve_with(net(), recording.options, recording.pairing.clone(), |served| {
+    serve_with(recording.net, recording.options, recording.pairing.clone(), |served| {
         let _ = served.server(SERVER_SEED, |server| feed_server(server, &bytes));
     });
 }
@@ -217,7 +237,7 @@ pub fn seeds(target: &str) -> Vec<Vec<u8>> {
         "model" => vec![net().to_vec()],
         "greeting" => recordings().iter().map(|r| r.up[0].clone()).collect(),
         "pairing" => halves().to_vec(),
-        _ => (0..16)
+        _ => (0..32)
             .flat_map(|mode| (0..20).map(move |at| vec![mode, at, 0x80, 0xff, 1, 2, 3, 4]))
             .collect(),
     }

@@ -1,4 +1,4 @@
-//! `cargo bench --package minionn-host --no-default-features --bench lattice`: the lattice side,
+//! `cargo bench --package minionn-host --bench lattice`: the lattice side,
 //! see `minionn_host::bench::primitives`.
 
 use core::time::Duration;

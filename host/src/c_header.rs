@@ -1,14 +1,14 @@
 //! C headers for firmware: a plan with the memory and bytes that it needs; samples with the answers
 //! that the integer model gives.
 
-use crate::commands::plain::Answer;
+use crate::model::Answer;
 use anyhow::{Context as _, ensure};
 use core::fmt::{Display, Write as _};
 use minionn_core::Error;
 use minionn_core::cost;
 use minionn_core::plan::Plan;
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine};
-use minionn_core::session::{Options, Tables, prepared_memory};
+use minionn_core::session::{Activations, Options, Tables, prepared_memory};
 use minionn_core::target::TargetProfile;
 use std::path::Path;
 
@@ -45,10 +45,21 @@ pub fn plan(
     buffers: BufferArgs,
 ) -> anyhow::Result<String> {
     let name = Name::of(path)?;
-    let Name { lower, upper } = &name;
     let buffers = buffers.buffers();
-    let header = plan.header();
     let mut out = name.begin("minionn plan", "A plan, and what it needs.");
+    check_version(&mut out)?;
+    name.define_options(&mut out, options, buffers)?;
+    name.define_network(&mut out, plan)?;
+    name.define_bytes(&mut out, plan, options)?;
+    name.define_memory(&mut out, plan, options, buffers)?;
+    name.write_plan(&mut out, plan)?;
+    name.write_options(&mut out)?;
+    name.end(&mut out)?;
+    Ok(out)
+}
+
+/// What fails to compile with another version's `minionn.h`.
+fn check_version(out: &mut String) -> core::fmt::Result {
     let (major, minor, patch) = (
         env!("CARGO_PKG_VERSION_MAJOR"),
         env!("CARGO_PKG_VERSION_MINOR"),
@@ -57,93 +68,158 @@ pub fn plan(
     write!(
         out,
         "#include \"minionn.h\"\n\n\
-         #if MINIONN_VERSION_MAJOR != {major} || MINIONN_VERSION_MINOR != {minor} || MINIONN_VERSION_PATCH != {patch}\n\
-         #error \"made for minionn {major}.{minor}.{patch}: the sizes may be others, make it again\"\n\
+         #if MINIONN_VERSION_MAJOR != {major} || MINIONN_VERSION_MINOR != {minor} || \\\n    \
+             MINIONN_VERSION_PATCH != {patch}\n\
+         #error \"made for minionn {major}.{minor}.{patch}: sizes may differ, make it again\"\n\
          #endif\n"
-    )?;
-    let tables = match options.tables {
-        Tables::Stored => "MINIONN_TABLES_STORED",
-        Tables::Streamed => "MINIONN_TABLES_STREAMED",
-    };
-    out.push_str("\n/* How a session runs: see minionn_options. */\n");
-    name.define(&mut out, "REPETITION", options.repetition.k())?;
-    name.define(&mut out, "TABLES", tables)?;
-    name.define(&mut out, "ACTIVATIONS", options.activations.code())?;
-    name.define(&mut out, "STOCK", options.stock)?;
-    name.define(&mut out, "INBOX", buffers.inbox)?;
-    name.define(&mut out, "OUTBOX", buffers.outbox)?;
-    out.push_str("\n/* What the network takes and gives: see minionn_info. */\n");
-    name.define(&mut out, "INPUT_LENGTH", header.input_len)?;
-    name.define(&mut out, "OUTPUT_LENGTH", header.output_len)?;
-    name.define(&mut out, "ANSWER_LENGTH", if plan.is_argmax() { 0 } else { header.output_len })?;
-    name.define(&mut out, "ARGMAX", u8::from(plan.is_argmax()))?;
-    name.define(&mut out, "INPUT_SCALE", float(header.input.scale))?;
-    name.define(&mut out, "INPUT_MIN", format_args!("({})", header.input.min))?;
-    name.define(&mut out, "INPUT_MAX", header.input.max)?;
-    name.define(&mut out, "OUTPUT_SCALE", float(header.output_scale))?;
-    out.push_str("\n/* Bytes to the server and back: once per connection, once per stock, for each prediction. See minionn_cost. */\n");
-    for (phase, cost) in [
-        ("SETUP", cost::setup()),
-        ("OFFLINE", cost::offline(plan, options)?),
-        ("ONLINE", cost::online(plan, options)),
-    ] {
-        name.define(&mut out, &format!("{phase}_UP"), cost.up)?;
-        name.define(&mut out, &format!("{phase}_DOWN"), cost.down)?;
+    )
+}
+
+impl Name {
+    fn define_options(
+        &self,
+        out: &mut String,
+        options: &Options,
+        buffers: Buffers,
+    ) -> core::fmt::Result {
+        let tables = match options.tables {
+            Tables::Stored => "MINIONN_TABLES_STORED",
+            Tables::Streamed => "MINIONN_TABLES_STREAMED",
+        };
+        let (activations, [rtt_us, bits_per_s]) = activations(options.activations);
+        out.push_str("\n/* How a session runs: see minionn_options. */\n");
+        self.define(out, "REPETITION", options.repetition.k())?;
+        self.define(out, "TABLES", tables)?;
+        self.define(out, "ACTIVATIONS", activations)?;
+        self.define(out, "LINK_RTT_US", rtt_us)?;
+        self.define(out, "LINK_BITS_PER_S", bits_per_s)?;
+        self.define(out, "STOCK", options.stock)?;
+        self.define(out, "INBOX", buffers.inbox)?;
+        self.define(out, "OUTBOX", buffers.outbox)
     }
-    write!(
-        out,
-        "\n/* Bytes of memory, aligned to MINIONN_ALIGN, with these options: what minionn_client_memory(), minionn_server_memory() and\n \
-         * minionn_model_memory() tell on the machine that this is compiled for. Not defined where it cannot address that much. */\n"
-    )?;
-    for (condition, machine) in [
-        ("#if UINTPTR_MAX > 0xffffffffu", TargetProfile::BITS64),
-        ("#elif defined(__wasm__)", TargetProfile::WASM32),
-        ("#else", TargetProfile::BITS32),
-    ] {
-        writeln!(out, "{condition}")?;
-        let handle = |bytes: usize| machine.check(bytes.saturating_add(machine.handle));
-        for (what, bytes) in [
-            (
-                "CLIENT_MEMORY",
-                ClientEngine::memory_on(machine, plan, options, buffers).and_then(handle),
-            ),
-            (
-                "SERVER_MEMORY",
-                ServerEngine::memory_on(machine, plan, options, buffers).and_then(handle),
-            ),
-            ("MODEL_MEMORY", prepared_memory(plan, options.stock).and_then(handle)),
+
+    fn define_network(&self, out: &mut String, plan: &Plan<'_>) -> core::fmt::Result {
+        let (header, argmax) = (plan.header(), plan.is_argmax());
+        out.push_str("\n/* What the network takes and gives: see minionn_info. */\n");
+        self.define(out, "INPUT_LENGTH", header.input_len)?;
+        self.define(out, "OUTPUT_LENGTH", header.output_len)?;
+        self.define(out, "ANSWER_LENGTH", if argmax { 0 } else { header.output_len })?;
+        self.define(out, "ARGMAX", u8::from(argmax))?;
+        self.define(out, "INPUT_SCALE", float(header.input.scale))?;
+        self.define(out, "INPUT_MIN", format_args!("({})", header.input.min))?;
+        self.define(out, "INPUT_MAX", header.input.max)?;
+        self.define(out, "OUTPUT_SCALE", float(header.output_scale))
+    }
+
+    fn define_bytes(
+        &self,
+        out: &mut String,
+        plan: &Plan<'_>,
+        options: &Options,
+    ) -> anyhow::Result<()> {
+        out.push_str(
+            "\n/* Bytes to the server and back: once per connection, once per stock, for each\n \
+             * prediction. See minionn_cost. */\n",
+        );
+        for (phase, cost) in [
+            ("SETUP", cost::setup()),
+            ("OFFLINE", cost::offline(plan, options)?),
+            ("ONLINE", cost::online(plan, options)),
         ] {
-            match bytes {
-                Ok(bytes) => name.define(&mut out, what, bytes)?,
-                Err(Error::Memory { .. }) => {}
-                Err(error) => {
-                    return Err(error).context("--inbox and --outbox take 64 bytes or more");
+            self.define(out, &format!("{phase}_UP"), cost.up)?;
+            self.define(out, &format!("{phase}_DOWN"), cost.down)?;
+        }
+        Ok(())
+    }
+
+    fn define_memory(
+        &self,
+        out: &mut String,
+        plan: &Plan<'_>,
+        options: &Options,
+        buffers: Buffers,
+    ) -> anyhow::Result<()> {
+        out.push_str(
+            "\n/* Bytes of memory, aligned to MINIONN_ALIGN, with these options: what\n \
+             * minionn_client_memory(), minionn_server_memory() and minionn_model_memory() tell\n \
+             * on the machine that this is compiled for. Not defined where that cannot address\n \
+             * as much. */\n",
+        );
+        for (condition, machine) in [
+            ("#if UINTPTR_MAX > 0xffffffffu", TargetProfile::BITS64),
+            ("#elif defined(__wasm__)", TargetProfile::WASM32),
+            ("#else", TargetProfile::BITS32),
+        ] {
+            writeln!(out, "{condition}")?;
+            let handle = |bytes: usize| machine.check(bytes.saturating_add(machine.handle));
+            let client = ClientEngine::memory_on(machine, plan, options, buffers);
+            let server = ServerEngine::memory_on(machine, plan, options, buffers);
+            for (what, bytes) in [
+                ("CLIENT_MEMORY", client),
+                ("SERVER_MEMORY", server),
+                ("MODEL_MEMORY", prepared_memory(plan, options.stock)),
+            ] {
+                match bytes.and_then(handle) {
+                    Ok(bytes) => self.define(out, what, bytes)?,
+                    Err(Error::Memory { .. }) => {}
+                    Err(error) => {
+                        return Err(error).context("--inbox and --outbox take 64 bytes or more");
+                    }
                 }
             }
         }
+        out.push_str("#endif\n");
+        Ok(())
     }
-    let (content, digest) = plan.bytes();
-    out.push_str("#endif\n\n/* What both parties know. */\n");
-    writeln!(out, "static const uint8_t {lower}_plan[{}] = {{", plan.len_bytes())?;
-    numbers(&mut out, content.iter().chain(digest))?;
-    write!(
-        out,
-        "}};\n\n\
-         /* The options for which the sizes above hold. */\n\
-         static inline minionn_status {lower}_options(minionn_options *options) {{\n    \
-             minionn_status status = minionn_options_init(options, sizeof *options);\n    \
-             if (status != MINIONN_OK) return status;\n    \
-             options->repetition = {upper}_REPETITION;\n    \
-             options->tables = {upper}_TABLES;\n    \
-             options->activations = {upper}_ACTIVATIONS;\n    \
-             options->stock = {upper}_STOCK;\n    \
-             options->inbox = {upper}_INBOX;\n    \
-             options->outbox = {upper}_OUTBOX;\n    \
-             return MINIONN_OK;\n\
-         }}\n"
-    )?;
-    name.end(&mut out)?;
-    Ok(out)
+
+    fn write_plan(&self, out: &mut String, plan: &Plan<'_>) -> core::fmt::Result {
+        let (lower, len) = (&self.lower, plan.len_bytes());
+        let (content, digest) = plan.bytes();
+        out.push_str("\n/* What both parties know. */\n");
+        writeln!(out, "static const uint8_t {lower}_plan[{len}] = {{")?;
+        numbers(out, content.iter().chain(digest))?;
+        out.push_str("};\n");
+        Ok(())
+    }
+
+    fn write_options(&self, out: &mut String) -> core::fmt::Result {
+        let Self { lower, upper } = self;
+        write!(
+            out,
+            "\n/* The options for which the sizes above hold. */\n\
+             static inline minionn_status {lower}_options(minionn_options *options) {{\n    \
+                 minionn_status status = minionn_options_init(options, sizeof *options);\n    \
+                 if (status != MINIONN_OK) return status;\n"
+        )?;
+        for field in [
+            "repetition",
+            "tables",
+            "activations",
+            "link_rtt_us",
+            "link_bits_per_s",
+            "stock",
+            "inbox",
+            "outbox",
+        ] {
+            writeln!(out, "    options->{field} = {upper}_{};", field.to_ascii_uppercase())?;
+        }
+        out.push_str("    return MINIONN_OK;\n}\n");
+        Ok(())
+    }
+}
+
+/// How activations are computed, in the words of `minionn.h`, and the link that decides: one that
+/// carries as many bytes in a round trip, as more of it does not matter.
+fn activations(activations: Activations) -> (&'static str, [u64; 2]) {
+    match activations {
+        Activations::Garbled => ("MINIONN_ACTIVATIONS_GARBLED", [0; 2]),
+        Activations::Compared { log2_bytes_per_round: 0 } => {
+            ("MINIONN_ACTIVATIONS_COMPARED", [0; 2])
+        }
+        Activations::Compared { log2_bytes_per_round } => {
+            ("MINIONN_ACTIVATIONS_AUTO", [1_000, 8_000 << log2_bytes_per_round])
+        }
+    }
 }
 
 /// The header that `minionn plain --c-header` writes to `path`: the samples as a network's
@@ -181,14 +257,16 @@ pub fn samples(path: &Path, plan: &Plan<'_>, answers: &[Answer]) -> anyhow::Resu
     }
     writeln!(
         out,
-        "}};\n\n/* Index of the largest output. */\nstatic const uint32_t {lower}_argmax[{count}] = {{"
+        "}};\n\n/* Index of the largest output. */\n\
+         static const uint32_t {lower}_argmax[{count}] = {{"
     )?;
-    numbers(&mut out, answers.iter().map(|answer| answer.argmax))?;
+    numbers(&mut out, answers.iter().map(|answer| answer.class))?;
     out.push_str("};\n");
     if answer > 0 {
         writeln!(
             out,
-            "\n/* The outputs, as integers. */\nstatic const int64_t {lower}_answer[{count}][{answer}] = {{"
+            "\n/* The outputs, as integers. */\n\
+             static const int64_t {lower}_answer[{count}][{answer}] = {{"
         )?;
         for Answer { integers, .. } in answers {
             out.push_str("    {\n");
@@ -213,7 +291,8 @@ impl Name {
         let word = |c: char| c.is_ascii_alphanumeric() || c == '_';
         ensure!(
             stem.starts_with(|c: char| c.is_ascii_alphabetic()) && stem.chars().all(word),
-            "{}: the file's name begins all names in it, so it must be letters, digits and underscores",
+            "{}: the file's name begins all names in it, so it must be letters, digits and \
+             underscores",
             path.display()
         );
         Ok(Self { lower: stem.to_ascii_lowercase(), upper: stem.to_ascii_uppercase() })
@@ -222,7 +301,9 @@ impl Name {
     fn begin(&self, command: &str, what: &str) -> String {
         let upper = &self.upper;
         format!(
-            "/* {what}\n * Written by `{command} --c-header`: make it again instead of changing it. */\n#ifndef {upper}_H\n#define {upper}_H\n\n"
+            "/* {what}\n \
+             * Written by `{command} --c-header`: make it again instead of changing it. */\n\
+             #ifndef {upper}_H\n#define {upper}_H\n\n"
         )
     }
 

@@ -88,8 +88,9 @@ impl Chart {
         let (width, height) = (WIDTH * self.panels.len() as f64, TOP + HEIGHT + FOOT);
         let title = escaped(&self.title);
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" font-family=\"sans-serif\" \
-             font-size=\"11\" fill=\"{TEXT}\">\n<title>{title}</title>\n"
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
+             role=\"img\" font-family=\"sans-serif\" font-size=\"11\" fill=\"{TEXT}\">\n\
+             <title>{title}</title>\n"
         );
         text(&mut svg, (0.0, 14.0), "start", &self.title);
         for (i, panel) in self.panels.iter().enumerate() {
@@ -103,7 +104,8 @@ impl Chart {
 fn line(svg: &mut String, (x1, y1): (f64, f64), (x2, y2): (f64, f64), style: &str) {
     let _ = writeln!(
         svg,
-        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{TEXT}\" {style}/>"
+        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"{TEXT}\" \
+         {style}/>"
     );
 }
 

@@ -43,7 +43,8 @@ const BITS: core::ops::RangeInclusive<f64> = 100.0..=1e12;
 /// Why a link cannot be understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a link is lan, wan, uart, ble, or a round trip up to 60s and a bandwidth of 100bit to 1000gbit per second, such as 20ms,50mbit or 2ms,115200baud"
+    "a link is lan, wan, uart, ble, or a round trip up to 60s and a bandwidth of 100bit to \
+     1000gbit per second, such as 20ms,50mbit or 2ms,115200baud"
 )]
 pub struct ParseError;
 
@@ -59,10 +60,8 @@ impl FromStr for LinkModel {
     type Err = ParseError;
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
-        if let Some(&(name, round_trip, bits_per_second)) =
-            PRESETS.iter().find(|(name, ..)| *name == text)
-        {
-            return Ok(Self { name: name.to_owned(), round_trip, bits_per_second });
+        if let Some(&preset) = PRESETS.iter().find(|(name, ..)| *name == text) {
+            return Ok(Self::preset(preset));
         }
         let (time, bandwidth) = text.split_once(',').ok_or(ParseError)?;
         let time = quantity(time, &TIMES)
@@ -80,10 +79,21 @@ impl FromStr for LinkModel {
 }
 
 impl LinkModel {
-    /// What `--activation auto` suits where no link is named.
+    /// A local network: 1 ms, 1 Gbit/s. What sessions suit where no link is named.
     #[must_use]
     pub fn lan() -> Self {
-        let [(name, round_trip, bits_per_second), ..] = PRESETS;
+        let [lan, ..] = PRESETS;
+        Self::preset(lan)
+    }
+
+    /// Across a continent or an ocean: 50 ms, 100 Mbit/s.
+    #[must_use]
+    pub fn wan() -> Self {
+        let [_, wan, ..] = PRESETS;
+        Self::preset(wan)
+    }
+
+    fn preset((name, round_trip, bits_per_second): (&str, Duration, f64)) -> Self {
         Self { name: name.to_owned(), round_trip, bits_per_second }
     }
 

@@ -314,7 +314,7 @@ impl Activation {
     }
 }
 
-/// Part of an arrangement: `factor` times some elements of an input, to be added to some of the
+/// Part of a strided add: `factor` times some elements of an input, to be added to some of the
 /// output.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
@@ -354,7 +354,7 @@ pub struct Node {
     pub name: String,
     /// What it does.
     pub work: Work,
-    /// The tensors that it reads: one, for a product two, for an arrangement any number.
+    /// The tensors that it reads: one, for a product two, for a strided add any number.
     pub inputs: Vec<TensorId>,
 }
 

@@ -123,13 +123,15 @@ pub fn parse(bytes: &[u8]) -> Result<Array, Error> {
     let (descr, shape) = Header(header).read()?;
     let Some(kind) = Kind::of(&descr) else {
         return format(format!(
-            "element type '{descr}' is not supported (little-endian f4, f8, i1 to i8, u1 to u8 are): use .astype('float32')"
+            "element type '{descr}' is not supported (little-endian f4, f8, i1 to i8, u1 to u8 \
+             are): use .astype('float32')"
         ));
     };
     let need = elements(&shape).and_then(|n| n.checked_mul(kind.bytes()));
     if need != Some(data.len()) {
         return format(format!(
-            "shape {shape:?} of '{descr}' does not match the {} bytes of data: truncated or damaged",
+            "shape {shape:?} of '{descr}' does not match the {} bytes of data: truncated or \
+             damaged",
             data.len()
         ));
     }

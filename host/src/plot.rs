@@ -3,7 +3,7 @@
 //! The scale is linear: a bar is made of four parts, and only on a linear scale their lengths add
 //! up. What is too short to be seen is still read, since every bar has its figure.
 
-use crate::commands::plan::bytes;
+use crate::units::{bytes, seconds};
 use core::fmt::Write as _;
 
 /// A layer.
@@ -56,8 +56,9 @@ impl Plot {
         let (first, second) = if timed { (area * 0.6, area * 0.4) } else { (area, 0.0) };
         let height = HEAD + ROW * self.rows.len() as f64 + 36.0;
         let mut svg = format!(
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" font-family=\"sans-serif\" \
-             font-size=\"12\" fill=\"{TEXT}\">\n<title>{}: {}</title>\n",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" \
+             role=\"img\" font-family=\"sans-serif\" font-size=\"12\" fill=\"{TEXT}\">\n\
+             <title>{}: {}</title>\n",
             escaped(&self.title),
             escaped(&self.subtitle)
         );
@@ -103,17 +104,6 @@ impl Plot {
     }
 }
 
-/// Seconds for people.
-#[must_use]
-pub fn seconds(s: f64) -> String {
-    match s {
-        0.0 => "0 s".into(),
-        s if s < 0.01 => format!("{:.2} ms", s * 1e3),
-        s if s < 1.0 => format!("{:.0} ms", s * 1e3),
-        s => format!("{s:.1} s"),
-    }
-}
-
 /// A linear axis from 0.
 struct Axis {
     most: f64,
@@ -145,7 +135,8 @@ impl Axis {
             let x = left + self.length(value);
             let _ = writeln!(
                 svg,
-                "<line x1=\"{x:.1}\" y1=\"{:.1}\" x2=\"{x:.1}\" y2=\"{:.1}\" stroke=\"{TEXT}\" stroke-opacity=\"0.4\"/>",
+                "<line x1=\"{x:.1}\" y1=\"{:.1}\" x2=\"{x:.1}\" y2=\"{:.1}\" stroke=\"{TEXT}\" \
+                 stroke-opacity=\"0.4\"/>",
                 HEAD - 6.0,
                 self.bottom
             );
@@ -157,7 +148,8 @@ impl Axis {
 fn rect(svg: &mut String, (x, y): (f64, f64), (width, height): (f64, f64), colour: &str) {
     let _ = writeln!(
         svg,
-        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height}\" fill=\"{colour}\"/>"
+        "<rect x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height}\" \
+         fill=\"{colour}\"/>"
     );
 }
 

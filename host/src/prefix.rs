@@ -39,7 +39,7 @@ pub fn up_to(model: &Model<'_>, offset: usize) -> anyhow::Result<Vec<u8>> {
         |l: usize| layers.get(l).map_or(1, |layer| layer.geometry().layer().fan_in() as usize);
     let biases: Vec<Vec<i64>> = layers.iter().map(|layer| layer.biases().collect()).collect();
     let weight = |l: usize, i: usize, j: usize| {
-        layers.get(l).map_or(0, |layer| layer.weight(i * fan_in(l) + j))
+        layers.get(l).and_then(|layer| layer.weight(i * fan_in(l) + j)).unwrap_or(0)
     };
     let bias = |l: usize, i: usize| biases.get(l).and_then(|b| b.get(i)).copied().unwrap_or(0);
     let mut short = vec![0; Model::len_bytes(&Plan::parse(&bytes)?)];

@@ -5,15 +5,16 @@
 //! way, wherever they come, and whatever precedes a greeting is skipped. A false alarm in a
 //! session's pseudo-random bytes has a probability of less than 2^-80 for each byte.
 
-use crate::link::{Connection, LinkError};
-use anyhow::Context as _;
+use crate::error::{Error, Result};
+use crate::stream::Medium;
 use core::time::Duration;
 use minionn_core::handshake::{Greeting, HELLO_BYTES, Hello, plan_request};
 use minionn_core::session::Options;
+use minionn_core::session::blocking::Blocking;
 use minionn_core::wire::{HEADER, OVERHEAD, Tag, emit_frame};
 use serialport::{ClearBuffer, FlowControl, SerialPort};
 use std::collections::VecDeque;
-use std::io::{BufWriter, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufWriter, ErrorKind, Read as _, Write as _};
 
 /// How long a silent device is waited for inside of a session.
 const IDLE: Duration = Duration::from_secs(600);
@@ -51,9 +52,9 @@ pub struct Line {
 enum State {
     /// Before a session's hello was read.
     Greeting,
-    /// Inside of a session, to which so many of the pending bytes belong for sure.
+    /// Inside of a session; the first of the pending bytes belong to it for sure.
     Session(usize),
-    /// The device has begun anew: no more bytes for this session.
+    /// The device has begun another session: no more bytes for this one.
     Restarted,
 }
 
@@ -61,22 +62,30 @@ impl Line {
     /// Opens a port.
     ///
     /// # Errors
-    /// If the port cannot be opened with these settings.
-    pub fn open(settings: &Settings) -> anyhow::Result<Self> {
+    /// [`Error::Listen`] if the port cannot be opened with these settings.
+    pub fn open(settings: &Settings) -> Result<Self> {
         let flow = if settings.flow_control { FlowControl::Hardware } else { FlowControl::None };
-        let port =
-            serialport::new(&settings.port, settings.baud).flow_control(flow).timeout(IDLE).open();
-        Self::over(port.with_context(|| settings.port.clone())?, settings.port.clone())
+        let name = settings.port.clone();
+        let port = serialport::new(&name, settings.baud).flow_control(flow).timeout(IDLE).open();
+        match port {
+            Ok(port) => Self::over(port, name),
+            Err(error) => Err(Error::Listen { address: name, source: error.into() }),
+        }
     }
 
     /// Over a port that is open already.
     ///
     /// # Errors
-    /// If the port has no second handle for writing.
-    pub fn over(mut port: Box<dyn SerialPort>, name: String) -> anyhow::Result<Self> {
-        port.set_timeout(IDLE)?;
-        let writer = BufWriter::with_capacity(BUFFER, port.try_clone()?);
-        let greetings = [hello_start()?, plan_request().to_vec()];
+    /// [`Error::Listen`] if the port has no second handle for writing.
+    pub fn over(mut port: Box<dyn SerialPort>, name: String) -> Result<Self> {
+        let second = port.set_timeout(IDLE).and_then(|()| port.try_clone());
+        let failed = |error: serialport::Error| Error::Listen {
+            address: name.clone(),
+            source: error.into(),
+        };
+        let writer = BufWriter::with_capacity(BUFFER, second.map_err(failed)?);
+        let start = hello_start().map_err(|_| Error::Bug("a hello without a beginning"))?;
+        let greetings = [start, plan_request().to_vec()];
         Ok(Self { name, port, writer, pending: VecDeque::new(), greetings, state: State::Greeting })
     }
 
@@ -90,7 +99,7 @@ impl Line {
     ///
     /// # Errors
     /// If the port fails.
-    pub fn await_greeting(&mut self) -> std::io::Result<()> {
+    pub fn await_greeting(&mut self) -> io::Result<()> {
         self.state = State::Greeting;
         loop {
             match Greeting::peek(self.pending.make_contiguous()) {
@@ -105,7 +114,7 @@ impl Line {
     }
 
     /// Waits for more bytes.
-    fn fill(&mut self) -> std::io::Result<()> {
+    fn fill(&mut self) -> io::Result<()> {
         let mut bytes = [0; BUFFER];
         match self.port.read(&mut bytes)? {
             0 => Err(ErrorKind::UnexpectedEof.into()),
@@ -118,7 +127,7 @@ impl Line {
 
     /// As [`Self::fill`], but only for the time that a greeting's bytes may lie apart. False if
     /// none came.
-    fn fill_soon(&mut self) -> std::io::Result<bool> {
+    fn fill_soon(&mut self) -> io::Result<bool> {
         self.port.set_timeout(APART)?;
         let result = self.fill();
         self.port.set_timeout(IDLE)?;
@@ -129,7 +138,7 @@ impl Line {
     }
 
     /// How many of the pending bytes come before a greeting.
-    fn before_greeting(&mut self) -> std::io::Result<usize> {
+    fn before_greeting(&mut self) -> io::Result<usize> {
         loop {
             let pending = &*self.pending.make_contiguous();
             let meets = |at: &usize| {
@@ -154,7 +163,7 @@ impl Line {
     }
 
     /// Bytes that may be read now.
-    fn ready(&mut self) -> std::io::Result<usize> {
+    fn ready(&mut self) -> io::Result<usize> {
         if self.pending.is_empty() && !matches!(self.state, State::Restarted) {
             self.fill()?;
         }
@@ -190,12 +199,12 @@ fn hello_start() -> minionn_core::Result<Vec<u8>> {
 }
 
 impl embedded_io::ErrorType for Line {
-    type Error = LinkError;
+    type Error = io::Error;
 }
 
 impl embedded_io::Read for Line {
-    /// Returns 0, as at the end of a stream, when the device has begun anew.
-    fn read(&mut self, buf: &mut [u8]) -> core::result::Result<usize, LinkError> {
+    /// Returns 0, as at the end of a stream, when the device has begun another session.
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if buf.is_empty() {
             return Ok(0);
         }
@@ -211,18 +220,18 @@ impl embedded_io::Read for Line {
 }
 
 impl embedded_io::Write for Line {
-    fn write(&mut self, buf: &[u8]) -> core::result::Result<usize, LinkError> {
-        Ok(self.writer.write(buf)?)
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.writer.write(buf)
     }
-    fn flush(&mut self) -> core::result::Result<(), LinkError> {
-        Ok(self.writer.flush()?)
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.writer.flush()
     }
 }
 
-impl Connection for Line {
-    /// The hello was read: from here on, another one ends the session.
-    fn read_again(&mut self, bytes: Vec<u8>) {
-        self.state = State::Session(bytes.len());
-        bytes.into_iter().rev().for_each(|byte| self.pending.push_front(byte));
+impl Medium for Blocking<&mut Line> {
+    /// From here on, another hello ends the session. What was read with this one belongs to it.
+    fn session_begins(&mut self) {
+        self.0.state = State::Session(0);
     }
 }

@@ -1,5 +1,6 @@
 //! `minionn serve` as a process of its own, for as long as its value lives.
 
+use crate::model::Model;
 use anyhow::{Context as _, bail};
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::io::{BufRead as _, BufReader};
@@ -27,7 +28,7 @@ impl ServerProcess {
     ///
     /// # Errors
     /// If it does not start.
-    pub fn start(model: &[u8], arguments: &[&str]) -> anyhow::Result<Self> {
+    pub fn start(model: &Model, arguments: &[&str]) -> anyhow::Result<Self> {
         static STARTED: AtomicU32 = AtomicU32::new(0);
         let name = format!(
             "minionn-{}-{}.minionn",
@@ -35,7 +36,7 @@ impl ServerProcess {
             STARTED.fetch_add(1, Ordering::Relaxed)
         );
         let file = std::env::temp_dir().join(name);
-        std::fs::write(&file, model).with_context(|| file.display().to_string())?;
+        model.save(&file)?;
         let program = std::env::current_exe().context("finding this program")?;
         let child = Self::spawn(&program, &file, arguments)
             .with_context(|| program.display().to_string())?;

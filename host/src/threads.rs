@@ -1,26 +1,30 @@
 //! A pool of threads to lend to sessions.
 
-use anyhow::Context as _;
+use crate::error::{Error, Result};
+use core::fmt;
 use minionn_core::workers::{Executor, Workers};
+use std::sync::Arc;
 
-/// Threads that any number of sessions share. None of them ever waits for a peer: a slow client
-/// holds nobody up.
-#[derive(Debug)]
-pub struct Threads(Option<rayon::ThreadPool>);
+/// Threads that any number of sessions share; cheap to clone. None of them ever waits for a peer: a
+/// slow client holds nobody up.
+#[derive(Clone, Default)]
+pub struct Threads(Option<Arc<rayon::ThreadPool>>);
 
 impl Threads {
-    /// So many for each session, its own included.
+    /// So many for each session, its own included; the default is its own alone.
     ///
     /// # Errors
-    /// If the system has none to give.
-    pub fn new(threads: usize) -> anyhow::Result<Self> {
+    /// [`Error::System`] if there are none to be had.
+    pub fn new(threads: usize) -> Result<Self> {
         if threads < 2 {
             return Ok(Self(None));
         }
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads - 1)
-            .thread_name(|i| format!("worker {i}"));
-        Ok(Self(Some(pool.build().context("starting threads")?)))
+            .thread_name(|i| format!("worker {i}"))
+            .build()
+            .map_err(|error| Error::system("threads")(error.into()))?;
+        Ok(Self(Some(Arc::new(pool))))
     }
 
     /// As many as there are processors.
@@ -44,5 +48,12 @@ impl Executor for Threads {
                 job();
             });
         }
+    }
+}
+
+impl fmt::Debug for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let lent = self.0.as_ref().map_or(0, |pool| pool.current_num_threads());
+        f.debug_struct("Threads").field("lent", &lent).finish()
     }
 }

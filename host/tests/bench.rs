@@ -88,7 +88,7 @@ fn triplet(op: Op) -> Counts {
             (0..g.kernel[0]).flat_map(move |u| (0..g.kernel[1]).map(move |v| (c, u, v)))
         }) {
             if let (Some(i), Some(j)) = (g.source(c, y + u, x + v), g.weight(o, c, u, v)) {
-                want = RING.add(want, RING.mul(r[i], RING.from_signed(layer.weight(j))));
+                want = RING.add(want, RING.mul(r[i], RING.reduce_signed(layer.weight(j).unwrap())));
             }
         }
         assert_eq!(RING.add(triplet.server[row], triplet.client[row]), want, "{op:?} row {row}");
@@ -226,7 +226,7 @@ fn integers_beyond_half_the_modulus_are_refused() {
 }
 
 // ---- the command
-// -----------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 
 fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")

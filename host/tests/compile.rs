@@ -33,7 +33,7 @@ fn ops(compiled: &Compiled) -> Vec<Op> {
 
 fn close(file: &File, inputs: usize, tolerance: f64, expected: impl Fn(&[f32]) -> Vec<f64>) {
     let compiled = must(file, &fine());
-    let mut numbers = Numbers(7);
+    let mut numbers = Numbers::seeded(7);
     for _ in 0..20 {
         let x = numbers.units(inputs);
         let (got, want) = (run(&compiled, &x).0, expected(&x));
@@ -354,7 +354,7 @@ fn what_the_client_learns() {
     let asked = must(&logits, &CompileOptions { output: Some(Output::Argmax), ..fine() });
     assert_eq!(ops(&asked), ops(&compiled));
     close(&logits, 3, 2e-3, |x| affine(x, 1.0, 1.0));
-    let mut numbers = Numbers(1);
+    let mut numbers = Numbers::seeded(1);
     for _ in 0..50 {
         let x = numbers.units(3);
         let y = affine(&x, 1.0, 1.0);
@@ -573,7 +573,7 @@ fn layers_that_do_not_fit_are_named() {
 #[test]
 fn squares_give_up_bits_rather_than_the_ring() {
     let n = 64;
-    let mut numbers = Numbers(3);
+    let mut numbers = Numbers::seeded(3);
     let mut file = File::new(&[1, n]).node("Identity", "x", "h0", &[]);
     for l in 0..3 {
         let w: Vec<f32> = numbers.units((n * n) as usize).iter().map(|w| w / 4.0).collect();
@@ -634,7 +634,7 @@ fn random(numbers: &mut Numbers) -> (File, usize) {
 
 #[test]
 fn random_networks_never_overflow() {
-    let mut numbers = Numbers(42);
+    let mut numbers = Numbers::seeded(42);
     let (mut compiled_all, mut tight) = (0, 0);
     for _ in 0..300 {
         let (file, inputs) = random(&mut numbers);
@@ -668,7 +668,7 @@ fn random_networks_never_overflow() {
 #[test]
 fn calibration_is_reported() {
     let net = hidden().node("Relu", "g", "r", &[]).node("MatMul", "r w2", "y", &[]);
-    let rows = Array::new(&[50, 3], Numbers(5).units(150)).unwrap();
+    let rows = Array::new(&[50, 3], Numbers::seeded(5).units(150)).unwrap();
     let compiled = compile(&net.bytes(), &CompileOptions::default(), Some(&rows)).unwrap();
     let calibration = compiled.report.calibration.as_ref().unwrap();
     assert!(
@@ -690,7 +690,7 @@ fn rounding_to_nearest_beats_the_floor() {
     let options = CompileOptions { activation_bits: 5, ..fine() };
     let compiled = must(&file, &options);
     let step = compiled.report.layers[1].scale;
-    let mut numbers = Numbers(11);
+    let mut numbers = Numbers::seeded(11);
     let (mut sum, n) = (0.0, 4000);
     for _ in 0..n {
         // On the input's own grid, so that only the hidden rounding is left.
@@ -730,7 +730,8 @@ fn the_command_compiles_and_runs() {
     };
     std::fs::write(path("m.onnx"), hidden().node("ArgMax", "g", "y", &[attr("axis", 1)]).bytes())
         .unwrap();
-    npy::write(&path("x.npy"), &Array::new(&[4, 3], Numbers(2).units(12)).unwrap()).unwrap();
+    npy::write(&path("x.npy"), &Array::new(&[4, 3], Numbers::seeded(2).units(12)).unwrap())
+        .unwrap();
 
     let compiled = command(&[
         "compile",
@@ -780,7 +781,7 @@ fn the_command_compiles_and_runs() {
 
 /// Rows of weights whose sizes differ a hundredfold, ReLU, and a layer that evens that out.
 fn uneven() -> (File, Array) {
-    let mut numbers = Numbers(21);
+    let mut numbers = Numbers::seeded(21);
     let gains: Vec<f32> = (0..8).map(|i| 0.01_f32.powf(i as f32 / 7.0)).collect();
     let first: Vec<f32> =
         numbers.units(16 * 8).iter().enumerate().map(|(i, w)| w * gains[i % 8]).collect();
@@ -802,7 +803,7 @@ fn scales_for_every_channel_keep_small_ones() {
         let options =
             CompileOptions { input_range: Some((-1.0, 1.0)), per_channel, ..Default::default() };
         let compiled = compile(&file.bytes(), &options, Some(&rows)).unwrap();
-        exact(&compiled, &mut Numbers(4), 30);
+        exact(&compiled, &mut Numbers::seeded(4), 30);
         compiled.report.calibration.unwrap().max_abs_error
     };
     let (one, each) = (error(false), error(true));
@@ -812,7 +813,7 @@ fn scales_for_every_channel_keep_small_ones() {
 #[test]
 fn deep_networks_stop_at_what_they_reach() {
     const LAYERS: usize = 28;
-    let mut numbers = Numbers(31);
+    let mut numbers = Numbers::seeded(31);
     let mut file = File::new(&[1, 16]).node("Identity", "x", "h0", &[]);
     for l in 0..LAYERS {
         let w: Vec<f32> = numbers.units(256).iter().map(|w| w * 0.6).collect();
@@ -829,7 +830,7 @@ fn deep_networks_stop_at_what_they_reach() {
     assert!(error.contains("--saturate") && error.contains("--weight-bits"), "{error}");
     let compiled =
         compile(&bytes, &CompileOptions { saturate: true, ..proven }, Some(&rows)).unwrap();
-    exact(&compiled, &mut Numbers(5), 40);
+    exact(&compiled, &mut Numbers::seeded(5), 40);
     let report = compiled.report;
     let calibration = report.calibration.unwrap();
     assert!(calibration.max_abs_error < 0.3 * calibration.max_abs_logit, "{calibration:?}");

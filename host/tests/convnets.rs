@@ -32,7 +32,7 @@ fn refusal(file: &File) -> String {
 
 fn close(case: &str, file: &File, inputs: usize, expected: impl Fn(&[f64]) -> Vec<f64>) {
     let compiled = must(file);
-    let mut numbers = Numbers(7);
+    let mut numbers = Numbers::seeded(7);
     for _ in 0..5 {
         let x = numbers.units(inputs);
         let (got, want) =
@@ -118,7 +118,7 @@ fn conv(
     flat: bool,
     seed: u64,
 ) -> (File, Vec<f32>, Vec<f32>) {
-    let mut numbers = Numbers(seed);
+    let mut numbers = Numbers::seeded(seed);
     let (w, b) = (numbers.units(l.weights() as usize), numbers.units(l.outputs as usize));
     let [kh, kw] = l.kernel.map(i64::from);
     let (mut input, mut shape) =
@@ -329,7 +329,7 @@ fn relu_and_maximum_fuse_either_way_round() {
 #[test]
 fn sums_stay_in_the_ring_of_their_neighbours() {
     let (file, w, b) = conv(&PLAIN, &[], false, 5);
-    let head: Vec<f32> = Numbers(8).units(12);
+    let head: Vec<f32> = Numbers::seeded(8).units(12);
     let file = rename(file, "c")
         .node("Relu", "c", "r", &[])
         .node("GlobalAveragePool", "r", "g", &[])
@@ -398,7 +398,7 @@ fn arithmetic_of_channels_folds() {
         file.constant(raw("q", &[1, 2, 1, 1], &[0.5, -0.25])).constant(raw(
             "z",
             &[2, 6, 7],
-            &Numbers(1).units(84),
+            &Numbers::seeded(1).units(84),
         ))
     };
     close("Add before", &before(&[]).node("Add", "x q", "a", &[]), 84, |x| {
@@ -516,7 +516,7 @@ fn giant_shapes_are_refused_at_once() {
 
 #[test]
 fn damaged_files_are_refused_without_a_panic() {
-    let w = Numbers(1).units(18);
+    let w = Numbers::seeded(1).units(18);
     let file = File::new(&dims([2, 5, 5]))
         .constant(raw("w", &[1, 2, 3, 3], &w))
         .constant(ints("s", &[1, -1]));
@@ -612,7 +612,7 @@ fn random(numbers: &mut Numbers) -> (File, usize) {
 
 #[test]
 fn random_convolutions_never_overflow() {
-    let mut numbers = Numbers(42);
+    let mut numbers = Numbers::seeded(42);
     let (mut all, mut rejected) = (0, 0);
     for _ in 0..120 {
         let (file, inputs) = random(&mut numbers);

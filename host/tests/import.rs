@@ -1,6 +1,9 @@
 //! The importer on graphs of every operator, held against another runtime's results
 //! (tests/graphs/README.md).
 
+#[path = "../../tests/common/seed.rs"]
+mod seed;
+
 use minionn_host::network::{Activation, Network, Work};
 use minionn_host::npy::{self, Array};
 use minionn_host::onnx::import;
@@ -117,7 +120,7 @@ fn the_examples_of_the_standard() {
     assert!(read >= 190, "only {read} were read");
 }
 
-/// With which words is a committed list. `MINIONN_BLESS=1` writes it anew.
+/// With which words is a committed list. `MINIONN_BLESS=1` writes it again.
 #[test]
 fn what_is_not_sound_or_not_supported_is_refused() {
     let mut list = String::new();
@@ -171,7 +174,7 @@ fn next(state: &mut u64) -> u64 {
 
 #[test]
 fn damage_is_refused_or_harmless() {
-    let mut state = std::env::var("MINIONN_SEED").map_or(1, |seed| seed.parse().unwrap());
+    let mut state = seed::seed(1);
     for path in [files(""), files("backend"), files("refused")].concat() {
         let bytes = std::fs::read(&path).unwrap();
         for _ in 0..40 {

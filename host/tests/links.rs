@@ -4,8 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use core::time::Duration;
-use minionn_host::bench::shaper;
 use minionn_host::link_model::LinkModel;
+use minionn_host::shaper;
 use serde_json::Value;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

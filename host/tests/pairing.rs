@@ -17,9 +17,10 @@ use minionn_core::session::{
     Server, Tables, client_memory, server_memory,
 };
 use minionn_core::wire::{Tag, emit_frame};
-use minionn_host::link::{Link, Memory};
+use minionn_host::memory::Memory;
 use minionn_host::npy::{self, Array};
-use minionn_host::pairings::{self, Half, Pairings};
+use minionn_host::pairing::{Half, PairingFile, PairingStore as _, Pairings};
+use minionn_host::stream::Buffered;
 use process::{minionn, serve};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -102,7 +103,7 @@ fn the_command_pays_for_set_up_once() {
             predict(&server.1, &images, &file, &["--tables", "streamed", "--stock", "2"]).unwrap();
         assert_eq!((set_up(&report), &report["predictions"]), (resumed, &plain["predictions"]));
         let message = predict(&server.1, &images, &file, &["--ot", "2"]).unwrap_err();
-        assert!(message.contains("--ot 8"), "{message}");
+        assert!(message.contains("OT parameter 8"), "{message}");
         first
     };
     // Another process, another model: the pairing is the server's, not a model's.
@@ -203,14 +204,13 @@ fn exported(plan: &Plan<'static>, options: Options, round: u8) -> [Vec<u8>; 2] {
     let plan = *plan;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let link = |stream| Link::new(stream, core::time::Duration::from_secs(60)).unwrap();
     let server = std::thread::spawn(move || {
         let bytes = std::fs::read(models().join("digits_relu.minionn")).unwrap();
         let model = Model::parse(&bytes).unwrap();
         let mut weights = Memory::new(minionn_core::session::prepared_memory(&plan, 1).unwrap());
         let prepared = minionn_core::session::Prepared::new(model, 1, weights.bytes()).unwrap();
         let mut memory = Memory::new(server_memory(&plan, &options).unwrap());
-        let io = Blocking(link(listener.accept().unwrap().0));
+        let io = Blocking(Buffered::new(listener.accept().unwrap().0));
         let mut server = run(Server::accept(
             io,
             &prepared,
@@ -225,14 +225,14 @@ fn exported(plan: &Plan<'static>, options: Options, round: u8) -> [Vec<u8>; 2] {
         half
     });
     let mut memory = Memory::new(client_memory(&plan, &options).unwrap());
-    let io = Blocking(link(TcpStream::connect(address).unwrap()));
+    let io = Blocking(Buffered::new(TcpStream::connect(address).unwrap()));
     let mut client = run(Client::connect(
         io,
         NoStore,
         plan,
         options,
         memory.bytes(),
-        &mut KnownSeed::new(Seed([round; 32])),
+        &mut KnownSeed::new(Seed([1 + round; 32])),
     ))
     .unwrap();
     let mut half = vec![0; CLIENT_PAIRING_BYTES];
@@ -293,6 +293,6 @@ fn pairings_are_bounded_in_memory_and_in_a_folder() {
         std::fs::write(&file, bad).unwrap();
         assert!(pairings.get(&id(&kept)).is_none());
     }
-    assert!(Pairings::in_folder(&folder.join("note.txt"), 2).is_err());
-    assert!(pairings::read(&folder.join("nothing")).unwrap().is_none());
+    assert!(Pairings::in_folder(folder.join("note.txt"), 2).is_err());
+    assert!(PairingFile::new(folder.join("nothing")).load().unwrap().is_none());
 }

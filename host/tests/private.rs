@@ -4,13 +4,12 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
 use minionn_core::cost;
-use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
 use minionn_core::plan::{Convolution, Plan};
 use minionn_core::session::{
     Activations, Options, Tables, client_memory, prepared_memory, server_memory,
 };
-use minionn_host::commands::plain;
+use minionn_host::Model;
 use minionn_host::compile::{CompileOptions, Output, compile};
 use minionn_host::link_model::LinkModel;
 use minionn_host::network::{Activation, Linear, Network, Node, Work};
@@ -161,13 +160,13 @@ fn windows_of_an_accelerometer_and_labels_only() {
     let (windows, labels, logits) =
         (array("sensor.test.npy"), array("sensor.labels.npy"), array("sensor.logits.npy"));
     let rows = windows.rows();
-    let parsed = Model::parse(&model).unwrap();
-    assert!(parsed.plan().is_argmax() && rows >= 100);
-    let answers = plain::evaluate(&parsed, &windows).unwrap().predictions;
+    let parsed = Model::from_bytes(&model[..]).unwrap();
+    assert!(parsed.plan().output() == Output::Argmax && rows >= 100);
+    let answers = parsed.predict_plain_batch(windows.rows_of(384).unwrap()).unwrap();
     let right = answers
         .iter()
         .zip(labels.data())
-        .filter(|(answer, label)| answer.argmax == **label as usize)
+        .filter(|(answer, label)| answer.class == **label as usize)
         .count();
     let float = float_right(&logits, labels.data(), rows);
     assert!(
@@ -201,9 +200,9 @@ fn networks_with_compared_activations() {
     ] {
         let model = std::fs::read(models().join(format!("{name}.minionn"))).unwrap();
         let options = Options { tables, repetition, stock: 1, activations };
-        let parsed = Model::parse(&model).unwrap();
+        let parsed = Model::from_bytes(&model[..]).unwrap();
         let garbled = Options { activations: Activations::Garbled, ..options };
-        let online = |options| minionn_core::cost::online(parsed.plan(), options);
+        let online = |options| minionn_core::cost::online(parsed.plan().core(), options);
         assert!(
             2 * (online(&options).up + online(&options).down)
                 < online(&garbled).up + online(&garbled).down,
@@ -232,7 +231,10 @@ fn spectra_that_a_faulty_machine_makes() {
     let model = std::fs::read(models().join("anomaly.minionn")).unwrap();
     let (spectra, labels, float) =
         (array("anomaly.test.npy"), array("anomaly.labels.npy"), array("anomaly.logits.npy"));
-    let answers = plain::evaluate(&Model::parse(&model).unwrap(), &spectra).unwrap().predictions;
+    let answers = Model::from_bytes(&model[..])
+        .unwrap()
+        .predict_plain_batch(spectra.rows_of(640).unwrap())
+        .unwrap();
     let integers: Vec<f32> =
         answers.into_iter().flat_map(|answer| answer.logits.unwrap()).map(|y| y as f32).collect();
     let auc = |made: &[f32]| {
@@ -355,13 +357,12 @@ fn streamed_tables_file_store_and_argmax() {
         );
     }
     let file = std::env::temp_dir().join(format!("minionn-store-{}", std::process::id()));
-    let report =
-        predict(argmax.clone(), Options { stock: 4, ..Options::default() }, &images, Some(&file));
+    let argmax = Model::from_bytes(argmax).unwrap();
+    let options = Options { stock: 4, ..Options::default() };
+    let report = predict(&argmax, options, &images, Some(&file));
     std::fs::remove_file(&file).unwrap();
-    assert_eq!(
-        report.predictions,
-        plain::evaluate(&Model::parse(&argmax).unwrap(), &images).unwrap().predictions
-    );
+    let expected = argmax.predict_plain_batch(images.rows_of(64).unwrap()).unwrap();
+    assert_eq!(report.predictions, expected);
     assert!(report.predictions.iter().all(|p| p.logits.is_none()));
 }
 
@@ -443,8 +444,8 @@ fn the_command_serves_several_clients_at_once() {
     std::fs::remove_file(&images).unwrap();
 }
 
-/// Where a client finds the server; so many bytes go up and down, then none any more, and both
-/// connections stay open. Ends only with the test.
+/// Where a client finds the server. At most `most` bytes go up and down, then none any more, and
+/// both connections stay open. Ends only with the test.
 fn stalling(server: &str, most: [u64; 2]) -> String {
     let (listener, server) =
         (std::net::TcpListener::bind("127.0.0.1:0").unwrap(), server.to_owned());

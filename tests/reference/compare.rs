@@ -27,7 +27,7 @@ fn low(x: u128, bits: u32) -> u64 {
     (x % (1 << bits)) as u64
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // 12.1 Which operations
 
 /// A comparison of one element: Relu or Identity from a ring with a shift into a ring.
@@ -170,7 +170,7 @@ pub struct Choice {
 }
 
 impl Choice {
-    /// Of an operation that has a comparison.
+    /// The choice for an operation that has a comparison.
     pub fn of(op: Op, k: usize) -> Option<Self> {
         if !possible(op) {
             return None;
@@ -211,7 +211,7 @@ impl Choice {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // 12.2 The comparison
 
 impl Shape {
@@ -277,7 +277,7 @@ impl Shape {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // 12.3 OTs
 
 /// The other direction's OTs of one Prepare.
@@ -463,10 +463,10 @@ impl Session<'_> {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // 12.4 What OTs are good for
 
-/// Of each direction the key of the hash and Δ; the tweak of the element.
+/// The key of the hash and Δ of each direction; the tweak of the element.
 struct Keys {
     forward: (u128, u128),
     backward: (u128, u128),
@@ -512,7 +512,7 @@ struct Masks {
 }
 
 impl Masks {
-    /// Of OT `at` forward and `back` backward.
+    /// The masks of OT `at` forward and `back` backward.
     fn new(
         a: Shared,
         (forward, at): (&Direction<'_>, usize),
@@ -534,7 +534,7 @@ fn half(hash: u128, half: bool) -> u128 {
     hash >> (64 * u32::from(half))
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------
+// -------------------------------------------------------------------------------------------------
 // 12.5, 12.6 Messages and selection
 
 /// A term of the result: its choices, the lowest first; the value for each of theirs; width,

@@ -5,8 +5,8 @@
 //! yes, AVX-512 and VAES no. What the program picks at run time is picked by that, so the figures
 //! do not depend on the machine; they do depend on the compiler.
 
-use crate::shell::{cargo, command, root, run, target_dir};
-use crate::steps::Outcome;
+use crate::shell::{command, root, run, target_dir};
+use crate::steps::{Outcome, build_release};
 use core::fmt::Write as _;
 use core::sync::atomic::{AtomicUsize, Ordering};
 use std::collections::BTreeMap;
@@ -54,8 +54,9 @@ impl Figures {
 
     fn text(&self) -> String {
         let mut text = String::from(
-            "# Instructions of one run of each part (host/src/bench/parts), counted by callgrind on valgrind's x86-64 with AVX2 and AES, without\n\
-             # AVX-512 and VAES. `cargo xtask bench` compares, `cargo xtask bench --accept` writes this file anew.\n",
+            "# Instructions of one run of each part (host/src/bench/parts), counted by callgrind\n\
+             # on valgrind's x86-64 with AVX2 and AES, without AVX-512 and VAES. `cargo xtask\n\
+             # bench` compares, `cargo xtask bench --accept` writes this file.\n",
         );
         let _ = writeln!(text, "rustc {}", self.compiler);
         for (part, count) in &self.parts {
@@ -96,7 +97,8 @@ pub(crate) fn compare() -> Result<Outcome> {
     }
     if grown {
         return Err(format!(
-            "a part takes more than {TOLERANCE_PERCENT} % more instructions, or has no figure. If that is worth it:\n\n    cargo xtask bench --accept\n"
+            "a part takes more than {TOLERANCE_PERCENT} % more instructions, or has no figure. If \
+             that is worth it:\n\n    cargo xtask bench --accept\n"
         ));
     }
     Ok(Outcome::Passed(format!("{} parts within {TOLERANCE_PERCENT} %", counted.parts.len())))
@@ -148,7 +150,7 @@ fn differences(accepted: &Figures, counted: &Figures) -> (Vec<String>, bool) {
 
 /// The command, built as it is for users but for the float engine of `minionn check`.
 fn build() -> Result<PathBuf> {
-    run(&mut cargo("build --quiet --release --package minionn-host --no-default-features"))?;
+    build_release()?;
     Ok(target_dir().join("release").join("minionn"))
 }
 
@@ -360,9 +362,12 @@ mod tests {
 
     #[test]
     fn costs_go_to_the_file_or_else_to_the_function() {
-        let written = "version: 1\nevents: Ir\nfl=(1) core/src/session/client.rs\nfn=(1) minionn_core::session::client\n10 5\n+2 7\n\
-                       fi=(2) core/src/ring/limb.rs\n3 100\nfe=(1)\n* 1\ncfi=(2)\ncfn=(2) minionn_core::ring::limb::forward\ncalls=3 20\n9 999\n\
-                       8 2\nfl=(3) /rustc/library/core/src/x86/sse2.rs\nfn=(3) chacha20::backends::avx2\n1 40\n\
+        let written = "version: 1\nevents: Ir\nfl=(1) core/src/session/client.rs\n\
+                       fn=(1) minionn_core::session::client\n10 5\n+2 7\n\
+                       fi=(2) core/src/ring/limb.rs\n3 100\nfe=(1)\n* 1\ncfi=(2)\n\
+                       cfn=(2) minionn_core::ring::limb::forward\ncalls=3 20\n9 999\n8 2\n\
+                       fl=(3) /rustc/library/core/src/x86/sse2.rs\n\
+                       fn=(3) chacha20::backends::avx2\n1 40\n\
                        fl=(4) ???\nfn=(4) memcpy\n0 3\nfn=(2)\n1 30\ntotals: 188\n";
         let groups = by_group(written);
         assert_eq!(

@@ -1,7 +1,9 @@
 //! `cargo xtask`: one place for what people and CI run. `cargo xtask --help` lists the commands.
 
+mod checkout;
 mod embedded;
 mod instructions;
+mod packages;
 mod rules;
 mod shell;
 mod steps;
@@ -14,39 +16,50 @@ One place for what people and CI run.
 
 Usage: cargo xtask <command>
 
-  test       everything: tools, formatting, lints, tests, attacks, fuzz targets, no_std, embedded self-test, C and C++,
-             instruction counts, documentation
-  setup      only look for the tools that `test` needs; as root on a Debian-like machine also install what is missing
-  rules      only the rules that the code's text keeps: layers, defaults, lengths, columns; --accept writes
-             xtask/defaults.txt with the places that take a default, for a person to give the reasons
+  test       everything: tools, formatting, rules, lints, tests, attacks, fuzz targets, no_std,
+             firmware in QEMU, C and C++, instruction counts, documentation, packages
+  test --quick
+             what to run while working: formatting, rules, lints, unit tests, protocol tests that
+             take seconds. It leaves out: tests of damaged and random sessions, of the reference
+             and of the command's networks, attacks, fuzz targets, no_std, firmware, C++,
+             instruction counts, documentation, packages
+  setup      only look for the tools that `test` needs; as root on a Debian-like machine also
+             install what is missing
+  rules      only the rules that the code's text keeps: layers, defaults, lengths, columns, words;
+             --accept writes the list of defaults, for a person to give the reasons
   attacks    only the tests that strip a defence and attack
   embedded   only the firmware on emulated microcontrollers
-  results    as `embedded`, and write embedded-demo/RESULTS.md anew
+  results    as `embedded`, and write embedded-demo/RESULTS.md
   log ELF F  the text of log frames that a firmware wrote to file F in a QEMU started by hand
   cpp        only the C and C++ demo
-  header     write include/minionn.h anew
-  bench      count the instructions of hot paths and hold them against the committed figures; --accept writes these anew,
-             --profile PART tells what the instructions of one part are spent on
+  header     write include/minionn.h
+  bench      count the instructions of hot paths and hold them against the committed figures;
+             --accept writes these, --profile PART tells what the instructions of one part are
+             spent on
+  packages   only the packages that are published: what they carry, and whether they compile
 
-Each stops at the first failure with a non-zero exit code. CARGO_TARGET_DIR is respected.";
+Each stops at the first failure with a non-zero exit code. CARGO_TARGET_DIR is respected;
+MINIONN_TEST_SEED=N draws other random samples.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match words[..] {
-        ["test"] => steps::run_all(steps::TEST),
-        ["setup"] => steps::run_all(&[steps::SETUP]),
-        ["rules"] => steps::run_all(&[steps::RULES]),
+        ["test"] => steps::run_all(&steps::TEST),
+        ["test", "--quick"] => steps::run_all(&steps::QUICK),
+        ["setup"] => steps::run_one(steps::SETUP),
+        ["rules"] => steps::run_one(steps::RULES),
         ["rules", "--accept"] => ended(rules::accept()),
-        ["attacks"] => steps::run_all(&[steps::ATTACKS]),
-        ["embedded"] => steps::run_all(&[steps::EMBEDDED]),
-        ["results"] => steps::run_all(&[steps::RESULTS]),
+        ["attacks"] => steps::run_one(steps::ATTACKS),
+        ["embedded"] => steps::run_one(steps::EMBEDDED),
+        ["results"] => steps::run_one(steps::RESULTS),
         ["log", elf, frames] => ended(embedded::log(elf, frames).map(|lines| println!("{lines}"))),
-        ["cpp"] => steps::run_all(&[steps::CPP]),
-        ["header"] => steps::run_all(&[steps::HEADER]),
-        ["bench"] => steps::run_all(&[steps::BENCH]),
-        ["bench", "--accept"] => steps::run_all(&[steps::ACCEPT]),
+        ["cpp"] => steps::run_one(steps::CPP),
+        ["header"] => steps::run_one(steps::HEADER),
+        ["bench"] => steps::run_one(steps::BENCH),
+        ["bench", "--accept"] => steps::run_one(steps::ACCEPT),
         ["bench", "--profile", part] => ended(instructions::profile(part)),
+        ["packages"] => steps::run_one(steps::PACKAGES),
         ["-h" | "--help" | "help"] => {
             println!("{HELP}");
             ExitCode::SUCCESS

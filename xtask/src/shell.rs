@@ -31,10 +31,18 @@ pub(crate) fn command(line: &str) -> Command {
     command
 }
 
-/// This cargo, in the root folder.
+/// Commands of cargo that resolve dependencies.
+const RESOLVING: [&str; 8] = ["bench", "build", "check", "clippy", "doc", "package", "run", "test"];
+
+/// This cargo, in the root folder. It writes no lock file: which versions are used is committed.
 pub(crate) fn cargo(arguments: &str) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or("cargo".into()));
-    command.args(arguments.split_whitespace()).current_dir(root());
+    let (name, rest) = arguments.split_once(' ').unwrap_or((arguments, ""));
+    command.arg(name).current_dir(root());
+    if RESOLVING.contains(&name) {
+        command.arg("--locked");
+    }
+    command.args(rest.split_whitespace());
     if std::env::var_os("CARGO_TARGET_DIR").is_some() {
         command.env("CARGO_TARGET_DIR", target_dir());
     }

@@ -47,11 +47,18 @@ const TOOLS: &[Tool] = &[
     Tool { name: "Boost headers", present: boost, source: Source::Apt("libboost-dev") },
     Tool { name: "valgrind", present: || version("valgrind"), source: Source::Apt("valgrind") },
     Tool { name: "python3", present: || version("python3"), source: Source::Apt("python3") },
+    // Tests that hold emulated links against the kernel's.
+    Tool {
+        name: "tc",
+        present: || works(Command::new("tc").arg("-Version")),
+        source: Source::Apt("iproute2"),
+    },
     Tool {
         name: "targets of microcontrollers and WebAssembly",
         present: targets,
         source: Source::Rustup(
-            "target add thumbv7em-none-eabihf thumbv6m-none-eabi thumbv8m.main-none-eabihf riscv32imac-unknown-none-elf wasm32-unknown-unknown",
+            "target add thumbv7em-none-eabihf thumbv6m-none-eabi thumbv8m.main-none-eabihf \
+             riscv32imac-unknown-none-elf wasm32-unknown-unknown",
         ),
     },
     Tool {

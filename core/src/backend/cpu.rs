@@ -16,7 +16,11 @@ pub(crate) fn avx2() -> bool {
 /// Defines `name` to be the fastest of the paths of that name: `avx2::name` where the processor has
 /// it, else `portable::name`.
 macro_rules! fastest {
-    ($($(#[$doc:meta])* pub fn $name:ident $(<$($generic:ident: $bound:path),*>)? ($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?;)*) => {$(
+    ($(
+        $(#[$doc:meta])*
+        pub fn $name:ident $(<$($generic:ident: $bound:path),*>)?
+            ($($argument:ident: $type:ty),* $(,)?) $(-> $result:ty)?;
+    )*) => {$(
         $(#[$doc])*
         #[inline]
         pub fn $name $(<$($generic: $bound),*>)? ($($argument: $type),*) $(-> $result)? {

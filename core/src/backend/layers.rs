@@ -4,7 +4,7 @@
 use crate::prime::{Limb, TwiddleSequence};
 use core::hint::black_box;
 
-/// Two layers forward on so many blocks, a power of two, which are all of `a`; if they have four
+/// Two layers forward on `blocks` blocks, a power of two, which are all of `a`; if they have four
 /// values each, these are reduced.
 pub(crate) fn forward(limb: &Limb, a: &mut [i32], blocks: usize) {
     match a.len() / (4 * blocks) {

@@ -184,8 +184,7 @@ unsafe extern "C" {
 }
 
 impl Constants {
-    /// And the bytes of a quarter of each of so many blocks. None if the numbers do not go
-    /// together.
+    /// And the bytes of a quarter of each block. None if the numbers do not go together.
     fn new(
         limb: &Limb,
         values: &[i32],
@@ -203,7 +202,7 @@ impl Constants {
     }
 }
 
-/// Two layers forward on so many blocks, a power of two, which are all of `a`; if they have four
+/// Two layers forward on `blocks` blocks, a power of two, which are all of `a`; if they have four
 /// values each, these are reduced.
 pub(crate) fn forward(limb: &Limb, a: &mut [i32], blocks: usize) {
     match Constants::new(limb, a, blocks, &limb.forward) {

@@ -13,6 +13,7 @@ use crate::block::Block;
 use crate::hash::Tmmo;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
+use crate::{Error, Result};
 use bytemuck::{Pod, Zeroable};
 
 /// What a client keeps of one element between messages.
@@ -62,8 +63,8 @@ impl Element {
         hash: &Tmmo,
         tweak: Block,
         labels: &[Block],
-    ) {
-        let hashes = Hashes::of(hash, labels, 0, tweak);
+    ) -> Result<()> {
+        let hashes = Hashes::of(hash, labels, 0, tweak)?;
         let mut next = hashes.0.iter();
         for digit in c.digits() {
             let pads = next.by_ref().take(digit.bits.into()).fold(0, |sum, &h| sum ^ h as u32)
@@ -74,9 +75,10 @@ impl Element {
         for (t, &h) in bits(c.nodes()).zip(next.by_ref()) {
             self.tree.ab.iter_mut().enumerate().for_each(|(v, ab)| *ab ^= bit(h, v) << t);
         }
-        if let (true, Some(&h)) = (c.relu, next.next()) {
-            self.part = c.result().reduce(h as u64);
+        if c.relu {
+            self.part = c.result().reduce(*next.next().ok_or(Error::Internal)? as u64);
         }
+        Ok(())
     }
 
     /// Uses the labels of the backward OTs, whose sender the client is.
@@ -87,8 +89,8 @@ impl Element {
         delta: Block,
         tweak: Block,
         labels: &[Block],
-    ) {
-        let both = [Hashes::of(hash, labels, 0, tweak), Hashes::of(hash, labels, delta, tweak)];
+    ) -> Result<()> {
+        let both = Hashes::both(hash, labels, delta, tweak)?;
         let nodes = c.nodes();
         let masks = c
             .operands(nodes & !c.root())
@@ -124,6 +126,7 @@ impl Element {
                 }
             }
         }
+        Ok(())
     }
 
     /// Reads the server's message `number`.
@@ -189,7 +192,13 @@ impl Element {
 
     /// Ends the client's last message: everything of the comparison's result but `part`, its own
     /// share.
-    pub(crate) fn finish(&self, c: &DReluTruncate, share: u64, part: u64, out: &mut Packer<'_>) {
+    pub(crate) fn finish(
+        &self,
+        c: &DReluTruncate,
+        share: u64,
+        part: u64,
+        out: &mut Packer<'_>,
+    ) -> Result<()> {
         let ring = c.result();
         let (own, above) = (self.tree.choices(c, false), c.above(share));
         let mut base = ring.sub(0, part);
@@ -203,7 +212,7 @@ impl Element {
         } else {
             base = ring.add(base, above);
         }
-        // Of both parties' shares of a bit.
+        // All ones where both parties' shares of a bit add up to 1.
         let of_both = |choice: usize, theirs: u32| spread(own >> choice & 1 ^ theirs);
         let mut corrections = [(0, 0); 5];
         let mut slots = corrections.iter_mut();
@@ -229,7 +238,8 @@ impl Element {
                 let entry = value.wrapping_sub(pad);
                 if theirs == 0 {
                     start = entry & mask;
-                } else if let Some(slot) = slots.next() {
+                } else {
+                    let slot = slots.next().ok_or(Error::Internal)?;
                     *slot = (entry.wrapping_sub(start) & mask, term.bits);
                 }
             }
@@ -240,5 +250,6 @@ impl Element {
             .iter()
             .filter(|(_, bits)| *bits > 0)
             .for_each(|&(correction, bits)| out.push(correction, bits));
+        Ok(())
     }
 }

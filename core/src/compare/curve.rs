@@ -23,7 +23,7 @@ pub(super) enum Part {
     /// The value, truncated.
     Value,
     /// What is added to the result: the value, if it is positive.
-    Tail,
+    PlusRelu,
     /// The value, from its lower bound on.
     Floor,
     /// That, up to its upper bound.
@@ -38,7 +38,7 @@ pub(super) enum Part {
 
 const PARTS: [Part; 7] = [
     Part::Value,
-    Part::Tail,
+    Part::PlusRelu,
     Part::Floor,
     Part::Bound,
     Part::Index,
@@ -47,7 +47,7 @@ const PARTS: [Part; 7] = [
 ];
 
 impl Curve {
-    /// Of an activation with a spline, if at least two bits of its input are left.
+    /// The curve of an activation with a spline, if at least two bits of its input are left.
     pub(super) fn of(op: &Op) -> Option<Self> {
         let Op::Activation {
             function: Function::PiecewiseLinear(spline),
@@ -100,7 +100,7 @@ impl Curve {
     fn has(&self, part: Part) -> bool {
         match part {
             Part::Value => self.shift > 0 || self.wide() > self.ring_in,
-            Part::Tail => self.plus_relu,
+            Part::PlusRelu => self.plus_relu,
             Part::Floor | Part::Bound => self.bound.is_some(),
             Part::Index => self.line.low() > 0,
             Part::SegmentLookup => true,
@@ -118,7 +118,7 @@ impl Curve {
         let relu = |ring_in, ring_out| Truncation::new(true, ring_in, 0, ring_out);
         let truncation = match part {
             Part::Value => Truncation::new(false, self.ring_in, self.shift, self.wide()),
-            Part::Tail => relu(self.bits(), self.ring_out),
+            Part::PlusRelu => relu(self.bits(), self.ring_out),
             Part::Floor => relu(self.wide(), self.bits()),
             Part::Bound => relu(self.bits(), self.reached()),
             Part::Index => Truncation::new(
@@ -147,43 +147,39 @@ impl Curve {
 
     /// A party's share of what element `e` of a stage computes with, not yet reduced, and of what
     /// its result is added to, or taken from. `result`: of results of elements before, by
-    /// number; each stage has `len` of them.
+    /// number; each stage has `len` of them. `None` if one of them is missing.
     pub(super) fn shares(
         &self,
         part: Part,
         (e, len): (usize, usize),
         server: bool,
-        tensor: impl Fn(usize) -> u64,
-        result: impl Fn(usize) -> u64,
-    ) -> [u64; 2] {
-        let of = |part| {
-            if self.has(part) {
-                Some(result(self.parts().take_while(|&before| before != part).count() * len + e))
-            } else {
-                None
-            }
-        };
-        let value = || of(Part::Value).unwrap_or_else(|| tensor(e));
-        let reached = || of(Part::Bound).unwrap_or_else(value);
+        tensor: impl Fn(usize) -> Option<u64>,
+        result: impl Fn(usize) -> Option<u64>,
+    ) -> Option<[u64; 2]> {
+        let of = |part| result(self.parts().take_while(|&before| before != part).count() * len + e);
+        let value = || if self.has(Part::Value) { of(Part::Value) } else { tensor(e) };
+        let reached = || if self.has(Part::Bound) { of(Part::Bound) } else { value() };
         let public = |x: i64| if server { x as u64 } else { 0 };
         let (hi, lo) = self.bound.map_or((0, 0), |hi| (public(hi), public(!hi)));
         let argument = match part {
-            Part::Value => tensor(e),
-            Part::Tail => value(),
-            Part::Floor => return [value().wrapping_sub(lo), lo],
-            Part::Bound => return [hi.wrapping_sub(of(Part::Floor).unwrap_or(0)), hi],
-            Part::Index => reached(),
+            Part::Value => tensor(e)?,
+            Part::PlusRelu => value()?,
+            Part::Floor => return Some([value()?.wrapping_sub(lo), lo]),
+            Part::Bound => return Some([hi.wrapping_sub(of(Part::Floor)?), hi]),
+            Part::Index => reached()?,
             Part::SegmentLookup => {
-                let value = reached();
-                self.line.join(of(Part::Index).unwrap_or(value), value)
+                let value = reached()?;
+                let index = if self.has(Part::Index) { of(Part::Index)? } else { value };
+                self.line.join(index, value)
             }
-            Part::Truncation => of(Part::SegmentLookup).unwrap_or(0),
+            Part::Truncation => of(Part::SegmentLookup)?,
         };
         let base = if self.is_last(part) {
-            of(Part::Tail).unwrap_or(0).wrapping_add(public(self.line.constant()))
+            let plus_relu = if self.has(Part::PlusRelu) { of(Part::PlusRelu)? } else { 0 };
+            plus_relu.wrapping_add(public(self.line.constant()))
         } else {
             0
         };
-        [argument, base]
+        Some([argument, base])
     }
 }

@@ -23,8 +23,10 @@ pub use stages::{OtActivation, Stage};
 use crate::attack::{Defence, stripped};
 use crate::block::Block;
 use crate::hash::Tmmo;
+#[cfg(any(test, feature = "unstable"))]
 use crate::plan::{Function, Op};
 use crate::ring::Modulus;
+use crate::{Error, Result};
 use zeroize::Zeroize as _;
 
 /// Most bits of a digit.
@@ -112,7 +114,8 @@ pub struct DReluTruncate {
 }
 
 impl DReluTruncate {
-    /// Of an operation that is one comparison.
+    /// The comparison of an operation that is one.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub fn of(op: &Op) -> Option<Self> {
         let truncation = match *op {
@@ -179,13 +182,13 @@ impl DReluTruncate {
         }
     }
 
-    fn digits(&self) -> &[Digit] {
-        self.digits.get(..self.leaves).unwrap_or_default()
+    fn digits(&self) -> impl Iterator<Item = &Digit> {
+        self.digits.iter().take(self.leaves)
     }
 
     /// All nodes, a bit for each.
     fn nodes(&self) -> u32 {
-        self.digits().iter().fold(0, |mask, digit| mask | 1 << digit.leaf) & !1
+        self.digits().fold(0, |mask, digit| mask | 1 << digit.leaf) & !1
     }
 
     /// The node where low part meets high part, if there are both.
@@ -193,9 +196,12 @@ impl DReluTruncate {
         if self.shift > 0 && self.compared > self.shift { 1 << HIGH } else { 0 }
     }
 
-    /// Nodes of a level, counted from 1.
+    /// Nodes of a level, counted from 1; none behind the last one.
     fn level(&self, level: usize) -> u32 {
-        level.checked_sub(1).and_then(|i| self.levels.get(i)).copied().unwrap_or(0)
+        match level.checked_sub(1).and_then(|i| self.levels.get(i)) {
+            Some(&nodes) => nodes,
+            None => 0,
+        }
     }
 
     /// Which nodes of a level have an operand `x`, `y_0`, `y_1`, `y_2`.
@@ -264,11 +270,8 @@ impl DReluTruncate {
     /// Bits of an element in the server's message `number`.
     #[must_use]
     pub fn server_bits(&self, number: u32) -> u32 {
-        let tables = if number == 0 {
-            self.digits().iter().map(|digit| digit.table_bits()).sum()
-        } else {
-            0
-        };
+        let tables =
+            if number == 0 { self.digits().map(|digit| digit.table_bits()).sum() } else { 0 };
         let last = if number + 1 == self.rounds() {
             self.choices() + if self.relu { u32::from(self.ring_out) } else { 0 }
         } else {
@@ -356,11 +359,17 @@ pub(crate) const fn tweak(layer: u64, element: usize) -> Block {
 /// A second hash of the same label.
 const SECOND: Block = 128;
 
-/// `H(label ⊕ offset, tweak + j)` for all labels, in order; wiped on drop.
+/// `H(label ⊕ offset, tweak + j)` for all labels, in order, at most [`MAX_OTS`]; wiped on drop.
+/// Behind them is nothing of use.
 struct Hashes([Block; MAX_OTS]);
 
 impl Hashes {
-    fn of(hash: &Tmmo, labels: &[Block], offset: Block, tweak: Block) -> Self {
+    /// # Errors
+    /// [`Error::Length`] for more labels than that.
+    fn of(hash: &Tmmo, labels: &[Block], offset: Block, tweak: Block) -> Result<Self> {
+        if labels.len() > MAX_OTS {
+            return Err(Error::Length { need: MAX_OTS, got: labels.len() });
+        }
         let mut all = [0; MAX_OTS];
         for (first, (hashes, labels)) in
             (0..).step_by(PIPELINE).zip(all.chunks_mut(PIPELINE).zip(labels.chunks(PIPELINE)))
@@ -374,7 +383,12 @@ impl Hashes {
                 hash.hash(x, tweaks)
             });
         }
-        Self(all)
+        Ok(Self(all))
+    }
+
+    /// Those of both messages of OTs.
+    fn both(hash: &Tmmo, labels: &[Block], delta: Block, tweak: Block) -> Result<[Self; 2]> {
+        Ok([Self::of(hash, labels, 0, tweak)?, Self::of(hash, labels, delta, tweak)?])
     }
 
     /// One more of a label.

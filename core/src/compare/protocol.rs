@@ -8,6 +8,7 @@ use crate::plan::PiecewiseLinear;
 use crate::ring::Modulus;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
+use crate::{Error, Result};
 
 /// What a stage does with every element. All of it is derived from the plan.
 #[derive(Clone, Copy, Debug)]
@@ -94,6 +95,15 @@ impl StageProtocol {
         self.result().reduce(x)
     }
 
+    /// An element has a label for every OT of its own.
+    const fn check(labels: &[Block], ots: usize) -> Result<()> {
+        if labels.len() == ots {
+            Ok(())
+        } else {
+            Err(Error::Length { need: ots, got: labels.len() })
+        }
+    }
+
     const fn is_last(&self, number: u32) -> bool {
         number + 1 == self.rounds()
     }
@@ -122,6 +132,9 @@ impl StageProtocol {
     }
 
     /// Client: uses the labels of the forward OTs.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are [`Self::forward_ots`] of them.
     pub(crate) fn client_forward(
         &self,
         element: &mut client::Element,
@@ -129,7 +142,8 @@ impl StageProtocol {
         hash: &Tmmo,
         tweak: Block,
         labels: &[Block],
-    ) {
+    ) -> Result<()> {
+        Self::check(labels, self.forward_ots())?;
         match self {
             Self::DReluTruncate(c) => element.forward(c, share, hash, tweak, labels),
             Self::SegmentLookup(line) => line.client_forward(element, share, hash, tweak, labels),
@@ -137,6 +151,9 @@ impl StageProtocol {
     }
 
     /// Client: uses the labels of the backward OTs, whose sender it is.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are [`Self::backward_ots`] of them.
     pub(crate) fn client_backward(
         &self,
         element: &mut client::Element,
@@ -144,7 +161,8 @@ impl StageProtocol {
         (hash, delta): (&Tmmo, Block),
         tweak: Block,
         labels: &[Block],
-    ) {
+    ) -> Result<()> {
+        Self::check(labels, self.backward_ots())?;
         match self {
             Self::DReluTruncate(c) => element.backward(c, hash, delta, tweak, labels),
             Self::SegmentLookup(line) => {
@@ -174,32 +192,40 @@ impl StageProtocol {
 
     /// Client: writes its message `number`. `part`: its own share of the result, and `share`, are
     /// for the last.
+    ///
+    /// # Errors
+    /// None: what is written has room.
     pub(crate) fn client_send(
         &self,
         element: &mut client::Element,
         [share, part]: [u64; 2],
         number: u32,
         out: &mut Packer<'_>,
-    ) {
+    ) -> Result<()> {
         match self {
             Self::DReluTruncate(c) => {
                 element.send(c, number, out);
                 if self.is_last(number) {
-                    element.finish(c, share, part, out);
+                    element.finish(c, share, part, out)?;
                 }
             }
             Self::SegmentLookup(line) => line.client_send(element, share, part, out),
         }
+        Ok(())
     }
 
     /// Server: uses the labels of the forward OTs, whose sender it is. Starts an element.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are [`Self::forward_ots`] of them.
     pub(crate) fn server_forward(
         &self,
         element: &mut server::Element,
         (hash, delta): (&Tmmo, Block),
         tweak: Block,
         labels: &[Block],
-    ) {
+    ) -> Result<()> {
+        Self::check(labels, self.forward_ots())?;
         match self {
             Self::DReluTruncate(c) => element.forward(c, hash, delta, tweak, labels),
             Self::SegmentLookup(_) => {
@@ -225,13 +251,17 @@ impl StageProtocol {
     }
 
     /// Server: uses the labels of the backward OTs.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are [`Self::backward_ots`] of them.
     pub(crate) fn server_backward(
         &self,
         element: &mut server::Element,
         hash: &Tmmo,
         tweak: Block,
         labels: &[Block],
-    ) {
+    ) -> Result<()> {
+        Self::check(labels, self.backward_ots())?;
         match self {
             Self::DReluTruncate(c) => element.backward(c, hash, tweak, labels),
             Self::SegmentLookup(line) => line.server_backward(element, hash, tweak, labels),
@@ -240,6 +270,9 @@ impl StageProtocol {
 
     /// Server: writes its message `number`. The hash is that of the forward OTs. A line needs its
     /// pieces.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] for a line without them.
     pub(crate) fn server_send(
         &self,
         element: &mut server::Element,
@@ -247,13 +280,16 @@ impl StageProtocol {
         number: u32,
         (hash, tweak, pieces): (&Tmmo, Block, Option<&PiecewiseLinear>),
         out: &mut Packer<'_>,
-    ) {
+    ) -> Result<()> {
         match (self, pieces) {
-            (Self::DReluTruncate(c), _) => element.send(c, share, number, out),
+            (Self::DReluTruncate(c), _) => {
+                element.send(c, share, number, out);
+                Ok(())
+            }
             (Self::SegmentLookup(line), Some(pieces)) => {
                 line.server_send(element, share, (hash, tweak, pieces), out)
             }
-            (Self::SegmentLookup(_), None) => debug_assert!(false, "a line is of a spline"),
+            (Self::SegmentLookup(_), None) => Err(Error::Internal),
         }
     }
 

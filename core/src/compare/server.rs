@@ -14,6 +14,7 @@ use crate::block::Block;
 use crate::hash::Tmmo;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
+use crate::{Error, Result};
 use bytemuck::{Pod, Zeroable};
 
 /// What a server keeps of one element between messages.
@@ -78,11 +79,11 @@ impl Element {
         delta: Block,
         tweak: Block,
         labels: &[Block],
-    ) {
+    ) -> Result<()> {
         *self = Self::default();
-        let both = [Hashes::of(hash, labels, 0, tweak), Hashes::of(hash, labels, delta, tweak)];
+        let both = Hashes::both(hash, labels, delta, tweak)?;
         let mut next = both[0].0.iter().zip(&both[1].0);
-        for (digit, pads) in c.digits().iter().zip(&mut self.leaves) {
+        for (digit, pads) in c.digits().zip(&mut self.leaves) {
             for (b, (&h0, &h1)) in (0..digit.bits.into()).zip(next.by_ref()) {
                 const { assert!(DIGIT == 4) };
                 *pads ^= (h0 as u32 & !entries_with(b)) | (h1 as u32 & entries_with(b));
@@ -101,9 +102,11 @@ impl Element {
             .zip(c.operands(nodes & c.root()))
             .map(|(a, b)| a | b);
         self.tree.b.iter_mut().zip(masks.skip(1)).for_each(|(b, mask)| *b &= mask);
-        if let (true, Some((&h0, &h1))) = (c.relu, next.next()) {
+        if c.relu {
+            let (&h0, &h1) = next.next().ok_or(Error::Internal)?;
             self.part = [h0, h1].map(|h| c.result().reduce(h as u64));
         }
+        Ok(())
     }
 
     /// Draws the choices of the backward OTs.
@@ -125,8 +128,8 @@ impl Element {
         hash: &Tmmo,
         tweak: Block,
         labels: &[Block],
-    ) {
-        let hashes = Hashes::of(hash, labels, 0, tweak);
+    ) -> Result<()> {
+        let hashes = Hashes::of(hash, labels, 0, tweak)?;
         for (t, &h) in bits(c.nodes()).zip(&hashes.0) {
             self.tree.ab.iter_mut().enumerate().for_each(|(v, ab)| *ab ^= bit(h, v) << t);
         }
@@ -146,6 +149,7 @@ impl Element {
             };
             self.terms[number] = pad & ((1 << term.bits) - 1);
         }
+        Ok(())
     }
 
     /// A share as it is compared.
@@ -175,7 +179,7 @@ impl Element {
     /// Tables of leaves. Entry 0 is this party's share.
     fn put_leaves(&mut self, c: &DReluTruncate, share: u64, out: &mut Packer<'_>) {
         self.tree.w = c.sign(share);
-        for (digit, pads) in c.digits().iter().zip(self.leaves) {
+        for (digit, pads) in c.digits().zip(self.leaves) {
             let entries = (table(*digit, digit.of(share)) ^ pads) & all_entries(*digit);
             let own = entries & 3;
             self.tree.g |= (own & 1) << digit.leaf;

@@ -13,12 +13,12 @@ use crate::wire::packed_len;
 /// An operation that is computed by comparison, and what that costs one prediction.
 #[derive(Clone, Copy, Debug)]
 pub struct OtActivation {
-    /// Of the elements that go in; those of a curve are in `curve`.
+    /// The truncation of the elements that go in; those of a curve are in `curve`.
     first: Option<Truncation>,
-    /// Of the differences of a tournament.
+    /// The truncation of the differences of a tournament.
     pairs: Option<Truncation>,
-    /// Of differences to the lower, to the upper bound. What comes before stays in the ring of the
-    /// difference: the bound takes its place in the result.
+    /// The truncations of differences to the lower and to the upper bound. What comes before stays
+    /// in the ring of the difference: the bound takes its place in the result.
     bounded: [Option<Truncation>; 2],
     inputs: usize,
     outputs: usize,
@@ -30,26 +30,27 @@ pub struct OtActivation {
     bounds: [Option<i64>; 2],
 }
 
-/// Of an argmax: values are multiplied by `2^bits`, and what elements are behind one is added: so
-/// of equal ones the first is the largest, and the low bits of the largest tell its place.
+/// How an argmax ranks: values are multiplied by `2^bits`, and the number of elements behind one is
+/// added. So among equal ones the first is the largest, and the low bits of the largest tell its
+/// place.
 #[derive(Clone, Copy, Debug)]
 struct Ranks {
     bits: u8,
-    /// Of the last difference: of its result, only the rank is needed.
+    /// The truncation of the last difference: only the rank of its result is needed.
     last: Truncation,
 }
 
-/// Of a slope for negative inputs: the result is the larger of `⌊y/2^f⌋` and `⌊y·m/2^c⌋`, whatever
-/// the sign; of a slope above 1, the smaller.
+/// A slope for negative inputs: the result is the larger of `⌊y/2^f⌋` and `⌊y·m/2^c⌋`, whatever the
+/// sign; with a slope above 1, the smaller.
 #[derive(Clone, Copy, Debug)]
 struct Leak {
     multiplier: u8,
     steep: bool,
-    /// Of the elements, into a ring that has room for the product.
+    /// The truncation of the elements, into a ring that has room for the product.
     extended: Truncation,
-    /// Of the product.
+    /// The truncation of the product.
     scaled: Truncation,
-    /// Of the difference of both.
+    /// The truncation of the difference of both.
     difference: Truncation,
 }
 
@@ -62,7 +63,7 @@ enum Input {
     Product(u8),
     /// Both truncations of an element.
     Larger,
-    /// Dito, for the smaller.
+    /// Both truncations of an element, for the smaller.
     Smaller,
     /// Two of each window's that are left, of this round of the tournament, from 1 on.
     Pair(u32),
@@ -70,7 +71,7 @@ enum Input {
     Floor(i64),
     /// What is left of that, and the upper bound.
     Bound(i64),
-    /// Of a curve.
+    /// A part of a curve.
     Curve(Part),
 }
 
@@ -88,7 +89,7 @@ pub struct Stage {
 }
 
 impl OtActivation {
-    /// Of `op`, if it can be compared at all.
+    /// The comparisons of `op`, if it can be compared at all.
     #[must_use]
     pub fn possible(op: &Op) -> Option<Self> {
         let (function, ring_in, ring_out, shift, window) = match *op {
@@ -111,7 +112,7 @@ impl OtActivation {
             }
             Function::PiecewiseLinear(_) => return Self::curve(op),
         };
-        // Results have so many bits, with a sign if there is one; a bound beyond them is none, or
+        // Results have `bits` bits, with a sign if there is one; a bound beyond them is none, or
         // all that is left.
         let bits = ring_in.checked_sub(shift).filter(|&bits| bits >= 2)?;
         let (least, most) = (-1 << (bits - 1), (1 << (bits - 1)) - 1);
@@ -207,8 +208,8 @@ impl OtActivation {
         Some(Self { curve, ..Self::elementwise(None, len, len) })
     }
 
-    /// Elements of a window that are left after so many rounds.
-    fn left(&self, round: u32) -> usize {
+    /// Elements of a window that are left after `round` rounds.
+    fn remaining(&self, round: u32) -> usize {
         let width = if self.ranks.is_some() {
             self.inputs
         } else {
@@ -219,7 +220,7 @@ impl OtActivation {
 
     /// Rounds of the tournament.
     fn tournament(&self) -> u32 {
-        (0..usize::BITS).find(|&round| self.left(round) <= 1).unwrap_or(0)
+        (0..usize::BITS).find(|&round| self.remaining(round) <= 1).unwrap_or(0)
     }
 
     /// The stages in order.
@@ -268,7 +269,7 @@ impl OtActivation {
                 let last = self.ranks.filter(|_| round == rounds).map(|ranks| ranks.last);
                 (
                     last.or(self.pairs)?,
-                    self.outputs * (self.left(round - 1) / 2),
+                    self.outputs * (self.remaining(round - 1) / 2),
                     Input::Pair(round),
                 )
             }
@@ -294,6 +295,7 @@ impl OtActivation {
     }
 
     /// Whether there are none.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -355,13 +357,13 @@ impl OtActivation {
     /// Elements of the stages before this round of the tournament.
     fn before(&self, round: u32) -> usize {
         self.inputs
-            + (1..round).map(|round| self.outputs * (self.left(round - 1) / 2)).sum::<usize>()
+            + (1..round).map(|round| self.outputs * (self.remaining(round - 1) / 2)).sum::<usize>()
     }
 
     /// The number, among elements of all stages, of the one whose result is number `i` of what is
     /// left of window `output` after a round.
     fn place(&self, round: u32, output: usize, i: usize) -> usize {
-        let before = round.checked_sub(1).map(|before| (before, self.left(before)));
+        let before = round.checked_sub(1).map(|before| (before, self.remaining(before)));
         match before {
             None if self.ranks.is_some() => i,
             None => self.window.map_or(output, |window| window.window_element(output, i)),
@@ -375,38 +377,44 @@ impl OtActivation {
     }
 
     /// A party's share of a result by its number, as a tournament takes it.
-    fn ranked(&self, number: usize, server: bool, result: impl Fn(usize) -> u64) -> u64 {
-        match self.ranks {
+    fn ranked(
+        &self,
+        number: usize,
+        server: bool,
+        result: impl Fn(usize) -> Option<u64>,
+    ) -> Option<u64> {
+        let result = result(number)?;
+        Some(match self.ranks {
             Some(Ranks { bits, .. }) if number < self.inputs => {
                 let behind = if server { self.inputs - 1 - number } else { 0 };
-                (result(number) << bits).wrapping_add(behind as u64)
+                (result << bits).wrapping_add(behind as u64)
             }
-            _ => result(number),
-        }
+            _ => result,
+        })
     }
 
     /// A party's share of what element `e` of a stage compares, and of what its result is added to,
     /// or taken from. `tensor`: its shares of the operation's input; `result`: of results of
-    /// elements before, by number. The server has all that is public.
+    /// elements before, by number. The server has all that is public. `None` if one of them is
+    /// missing.
     pub(crate) fn shares(
         &self,
         stage: &Stage,
         e: usize,
         server: bool,
-        tensor: impl Fn(usize) -> u64,
-        result: impl Fn(usize) -> u64,
-    ) -> [u64; 2] {
+        tensor: impl Fn(usize) -> Option<u64>,
+        result: impl Fn(usize) -> Option<u64>,
+    ) -> Option<[u64; 2]> {
         let ring = stage.protocol.argument();
-        match stage.input {
+        Some(match stage.input {
             Input::Curve(part) => {
-                let [argument, base] = self.curve.map_or([0; 2], |curve| {
-                    curve.shares(part, (e, self.inputs), server, tensor, result)
-                });
+                let [argument, base] =
+                    self.curve?.shares(part, (e, self.inputs), server, tensor, result)?;
                 [ring.reduce(argument), base]
             }
-            Input::Tensor => [ring.reduce(tensor(e)), 0],
+            Input::Tensor => [ring.reduce(tensor(e)?), 0],
             Input::Pair(round) => {
-                let pairs = self.left(round - 1) / 2;
+                let pairs = self.remaining(round - 1) / 2;
                 let [a, b] = [1, 0].map(|i| {
                     self.ranked(
                         self.place(round - 1, e / pairs, 2 * (e % pairs) + i),
@@ -414,22 +422,23 @@ impl OtActivation {
                         &result,
                     )
                 });
+                let (a, b) = (a?, b?);
                 [ring.reduce(a.wrapping_sub(b)), b]
             }
             Input::Product(multiplier) => {
-                [ring.reduce(result(self.inputs + e).wrapping_mul(multiplier.into())), 0]
+                [ring.reduce(result(self.inputs + e)?.wrapping_mul(multiplier.into())), 0]
             }
             Input::Larger => {
-                let [a, b] = [0, 2].map(|stage| result(stage * self.inputs + e));
+                let (a, b) = (result(e)?, result(2 * self.inputs + e)?);
                 [ring.reduce(a.wrapping_sub(b)), b]
             }
             Input::Smaller => {
-                let [a, b] = [0, 2].map(|stage| result(stage * self.inputs + e));
+                let (a, b) = (result(e)?, result(2 * self.inputs + e)?);
                 [ring.reduce(a.wrapping_sub(b)), a]
             }
             Input::Floor(lo) => {
                 let own = if server { lo as u64 } else { 0 };
-                [ring.reduce(result(self.place(self.tournament(), e, 0)).wrapping_sub(own)), own]
+                [ring.reduce(result(self.place(self.tournament(), e, 0))?.wrapping_sub(own)), own]
             }
             Input::Bound(hi) => {
                 let own = if server { hi as u64 } else { 0 };
@@ -439,9 +448,9 @@ impl OtActivation {
                 } else {
                     self.place(self.tournament(), e, 0)
                 };
-                [ring.reduce(own.wrapping_sub(result(place))), own]
+                [ring.reduce(own.wrapping_sub(result(place)?)), own]
             }
-        }
+        })
     }
 }
 
@@ -459,8 +468,8 @@ impl Stage {
         self.last
     }
 
-    /// The result of an element from that of the protocol, or the reverse: shares in the ring of the
-    /// result.
+    /// The result of an element from that of the protocol, or the reverse: shares in the ring of
+    /// the result.
     pub(crate) fn combine(&self, base: u64, share: u64) -> u64 {
         let ring = self.protocol.result();
         ring.reduce(if self.is_taken() {

@@ -40,27 +40,27 @@ pub(super) fn run(
     let choices = m.client_choices(&client, share);
     let (q, t) = transfer(choices, m.forward_ots(), delta, random);
     assert!(m.forward_ots() == 64 || choices >> m.forward_ots() == 0);
-    m.client_forward(&mut client, share, &hash, tweak, &t);
-    m.server_forward(&mut server, (&hash, delta), tweak, &q);
+    m.client_forward(&mut client, share, &hash, tweak, &t).unwrap();
+    m.server_forward(&mut server, (&hash, delta), tweak, &q).unwrap();
     m.server_choose(&mut server, random);
     let choices = m.server_choices(&server);
     assert_eq!(choices >> m.backward_ots(), 0);
     let (q, t) = transfer(choices, m.backward_ots(), delta_back, random);
-    m.server_backward(&mut server, &back, tweak, &t);
-    m.client_backward(&mut client, share, (&back, delta_back), tweak, &q);
+    m.server_backward(&mut server, &back, tweak, &t).unwrap();
+    m.client_backward(&mut client, share, (&back, delta_back), tweak, &q).unwrap();
     for number in 0..m.rounds() {
         // A message has exactly its bits: one more of them are zeros that do not fill a byte.
         let mut bytes = vec![0; packed_len(1, m.server_bits(number)) as usize];
         let mut out = Packer::new(&mut bytes);
-        m.server_send(&mut server, s, number, (&hash, tweak, pieces), &mut out);
-        out.finish();
+        m.server_send(&mut server, s, number, (&hash, tweak, pieces), &mut out).unwrap();
+        out.finish().unwrap();
         let mut input = Reader::new(&bytes);
         m.client_receive(&mut client, share, number, &mut input);
         assert!(input.finish());
         let mut bytes = vec![0; packed_len(1, m.client_bits(number)) as usize];
         let mut out = Packer::new(&mut bytes);
-        m.client_send(&mut client, [share, r], number, &mut out);
-        out.finish();
+        m.client_send(&mut client, [share, r], number, &mut out).unwrap();
+        out.finish().unwrap();
         let mut input = Reader::new(&bytes);
         let result = m.server_receive(&mut server, s, number, &mut input);
         assert!(input.finish());
@@ -85,12 +85,12 @@ fn hold(op: &Op, y: i64, share: u64, random: &mut Prg) {
     let got = run(
         &StageProtocol::DReluTruncate(c),
         None,
-        m.sub(m.from_signed(y), share),
+        m.sub(m.reduce_signed(y), share),
         share,
         r,
         random,
     );
-    assert_eq!(out.add(got, r), out.from_signed(function.apply(y, shift)), "{op:?} {y} {share}");
+    assert_eq!(out.add(got, r), out.reduce_signed(function.apply(y, shift)), "{op:?} {y} {share}");
 }
 
 const FUNCTIONS: [Function; 2] = [Function::Relu, Function::Identity];
@@ -238,20 +238,19 @@ fn through(op: &Op, compared: &OtActivation, y: i64, random: &mut Prg) {
     let Op::Activation { function, ring_in, ring_out, shift, .. } = *op else { unreachable!() };
     let (ring, out) = (Modulus::Bits(ring_in), Modulus::Bits(ring_out));
     let share = ring.reduce(random.next_u64());
-    let tensor = [share, ring.sub(ring.from_signed(y), share)];
+    let tensor = [share, ring.sub(ring.reduce_signed(y), share)];
     let pieces =
         if let Function::PiecewiseLinear(spline) = &function { Some(spline) } else { None };
     let mut results: Vec<[u64; 2]> = Vec::new();
     for stage in compared.stages() {
         assert_eq!((stage.len, stage.first), (1, results.len()));
         let [client, server] = [0, 1].map(|party| {
-            compared.shares(
-                &stage,
-                0,
-                party == 1,
-                |_| tensor[party],
-                |i| results.get(i).unwrap()[party],
-            )
+            let result = |i: usize| results.get(i).map(|shares| shares[party]);
+            let shares =
+                |tensor: Option<u64>| compared.shares(&stage, 0, party == 1, |_| tensor, result);
+            // Without its input there are no shares of a stage that needs it.
+            assert!(stage.first > 0 || shares(None).is_none());
+            shares(Some(tensor[party])).unwrap()
         });
         let r = stage.protocol.reduce(random.next_u64());
         let got =
@@ -262,7 +261,7 @@ fn through(op: &Op, compared: &OtActivation, y: i64, random: &mut Prg) {
     let [r, got] = results.last().unwrap();
     assert_eq!(
         out.add(out.reduce(*got), out.reduce(*r)),
-        out.from_signed(function.apply(y, shift)),
+        out.reduce_signed(function.apply(y, shift)),
         "{op:?} {y}"
     );
 }
@@ -399,4 +398,43 @@ fn curves_cost_what_the_documentation_says() {
         costs(Function::PiecewiseLinear(steps)),
         [[176_128, 134_928, 8], [2_220_032, 395_794, 1]]
     );
+}
+
+/// With a label too few, a pad would be that of nothing: an error, for both protocols, both parties
+/// and both directions.
+#[test]
+fn an_element_without_all_its_labels_is_refused() {
+    let mut random = Seed([9; 32]).stream(Domain::Mask, 0);
+    let relu = DReluTruncate::of(&operation(Function::Relu, 24, 5, 20)).unwrap();
+    let spline = spline(&mut random, 11);
+    let line = SegmentLookup::new(&spline, spline.index_bits.max(1), 20);
+    let (hash, tweak) = (Tmmo::new(1), tweak(1, 0));
+    for m in [StageProtocol::DReluTruncate(relu), StageProtocol::SegmentLookup(line)] {
+        let (mut client, mut server) = (client::Element::default(), server::Element::default());
+        m.client_start(&mut client, 3, 4, &mut random);
+        for (backward, need) in [(false, m.forward_ots()), (true, m.backward_ots())] {
+            for got in [0, need - 1, need, need + 1, MAX_OTS + 1] {
+                let labels = vec![7; got];
+                let wanted = if got == need { Ok(()) } else { Err(Error::Length { need, got }) };
+                let used = if backward {
+                    [
+                        m.server_backward(&mut server, &hash, tweak, &labels),
+                        m.client_backward(&mut client, 3, (&hash, 1), tweak, &labels),
+                    ]
+                } else {
+                    [
+                        m.client_forward(&mut client, 3, &hash, tweak, &labels),
+                        m.server_forward(&mut server, (&hash, 1), tweak, &labels),
+                    ]
+                };
+                assert_eq!(used, [wanted; 2], "{m:?}");
+            }
+        }
+    }
+    let what = (&hash, tweak, None);
+    let m = StageProtocol::SegmentLookup(line);
+    let mut bytes = [0; 1000];
+    let sent =
+        m.server_send(&mut server::Element::default(), 0, 0, what, &mut Packer::new(&mut bytes));
+    assert_eq!(sent, Err(Error::Internal), "a line without its pieces");
 }

@@ -211,8 +211,8 @@ impl Piece {
 ///
 /// ANDs: one for each bit of the magnitude beyond `input_bits`, `2^index_bits − 1` to choose the
 /// piece, `2ab − max(a, b)` for the product of `a` bits of `t` and `b` of the slopes, one for each
-/// bit of the result to add the offset. The other side costs nothing; a plus_relu a ReLU and, but for
-/// [`Parity::Left`], an adder. A sigmoid of 16 pieces from `Z_{2^24}`, 10 bits cut off,
+/// bit of the result to add the offset. The other side costs nothing; `plus_relu` a ReLU and, but
+/// for [`Parity::Left`], an adder. A sigmoid of 16 pieces from `Z_{2^24}`, 10 bits cut off,
 /// `input_bits` 11 and slopes of 6 bits takes 99 ANDs, with both shares and the new one (20 bits)
 /// 141.
 #[inline(never)] // as above
@@ -228,7 +228,7 @@ pub(super) fn spline<G: Gates>(
     choose_piece(gates, y, s, &table, &mut t, &mut hot);
     let v = line(gates, s, &table, &t, &hot, keep);
     let (turned, mut width) = (y.sign().select(s.parity == Parity::Odd), v.len());
-    // To the left there is no plus_relu, to the right nothing else: no carries.
+    // To the left the ReLU is 0, to the right nothing else is there: no carries.
     let carries = s.plus_relu && s.parity != Parity::Left;
     if s.plus_relu {
         relu(gates, y, keep);
@@ -246,8 +246,8 @@ pub(super) fn spline<G: Gates>(
     }
 }
 
-/// Of empty numbers makes `u` the `t`, turned round for a falling piece, and `hot` for each entry
-/// of the table whether it is the one.
+/// Fills two empty numbers: with the low bits `t` of the magnitude, turned round for a falling
+/// piece, and with `hot`, for each entry of the table whether it is the one.
 #[inline(never)] // as above
 fn choose_piece<G: Gates>(
     gates: &mut G,
@@ -489,14 +489,14 @@ mod tests {
     /// The circuit on one input against the definition; the server's share is `y − c`.
     fn hold(circuit: &Neuron, y: i64, c: u64, r: u64) {
         let (m, out) = (circuit.modulus_in, circuit.modulus_out);
-        let s = m.sub(m.from_signed(y), m.reduce(c));
+        let s = m.sub(m.reduce_signed(y), m.reduce(c));
         let r = out.reduce(r);
         let got = plain(
             circuit,
             bits(s, m.bits()),
             bits(m.reduce(c), m.bits()).chain(bits(r, out.bits())),
         );
-        let wanted = out.from_signed(
+        let wanted = out.reduce_signed(
             circuit.function.apply(y, circuit.shift) - circuit.function.constant() - r as i64,
         );
         assert_eq!(got, Ok(wanted), "{circuit:?} {y} {c} {r}");
@@ -625,9 +625,9 @@ mod tests {
         assert_eq!(spline(line), 1 + 11 + 11);
     }
 
-    /// Eight calls of a instance's key for each AND.
+    /// Eight calls of an instance's key for each AND.
     #[test]
-    fn no_record_takes_more_than_2_to_the_13_calls() {
+    fn no_instance_takes_more_than_2_to_the_13_calls() {
         let mut most = 0;
         for (index_bits, parity) in
             (0..6).flat_map(|i| [Parity::Odd, Parity::Even, Parity::Left].map(|p| (i, p)))

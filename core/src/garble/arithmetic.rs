@@ -41,7 +41,8 @@ pub(super) fn add_multiple<G: Gates>(
     d.push(Bit::Const(false));
 }
 
-/// Of `b` makes `a − b`, as `a + ¬b` with a first carry of 1; of `carry` the next, if it is wanted.
+/// Turns `b` into `a − b`, as `a + ¬b` with a first carry of 1, and `carry` into the next carry, if
+/// it is wanted.
 #[inline]
 pub(super) fn subtract<G: Gates>(
     gates: &mut G,

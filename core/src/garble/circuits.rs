@@ -354,7 +354,7 @@ mod tests {
 
     /// The definition: floor, then the residue as it is.
     fn wanted(value: i64, shift: u8, r: u64, out: Modulus) -> u64 {
-        out.from_signed((value >> shift) - r as i64)
+        out.reduce_signed((value >> shift) - r as i64)
     }
 
     #[test]

@@ -10,14 +10,16 @@ pub fn shapes<T: Circuit>(circuit: &T) -> impl Iterator<Item = GateCounts> + '_ 
     (0..circuit.steps()).map(move |step| count::<_, 1>(circuit, &mut state, step))
 }
 
-/// The shape of instance `step`; empty if there is no such step. Takes time linear in `step`: to see
-/// all, use [`shapes`].
+/// The shape of instance `step`; empty if there is no such step. Takes time linear in `step`: to
+/// see all, use [`shapes`].
+#[cfg(any(test, feature = "unstable"))]
 #[must_use]
 pub fn shape<T: Circuit>(circuit: &T, step: usize) -> GateCounts {
     shapes(circuit).nth(step).unwrap_or_default()
 }
 
 /// The sum over a neuron's instances.
+#[cfg(any(test, feature = "unstable"))]
 #[must_use]
 pub fn totals<T: Circuit>(circuit: &T) -> GateCounts {
     shapes(circuit).fold(GateCounts::default(), core::ops::Add::add)

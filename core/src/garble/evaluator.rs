@@ -10,6 +10,19 @@ use crate::hash::Tmmo;
 use crate::{Error, Result};
 use core::ops::Range;
 
+/// What is evaluated, and where the results go: of several neurons, in the order of the wire.
+pub struct EvaluateBuffers<'b> {
+    /// The tables, `[neurons][32 · ands]` bytes, of all steps.
+    pub tables: &'b [u8],
+    /// Active labels of the server's inputs, `[neurons][server_inputs]`, of all steps.
+    pub server_labels: &'b [Block],
+    /// Active labels of the client's inputs, `[neurons][client_inputs]`, of all steps.
+    pub client_labels: &'b [Block],
+    /// Receives a word for each neuron. Bit `i` is the colour of output `i`: output = colour ⊕
+    /// decode.
+    pub colours: &'b mut [u64],
+}
+
 /// What the client needs to evaluate a layer.
 pub struct Evaluator<'a> {
     /// Public: derives the instances' keys.
@@ -27,100 +40,32 @@ impl<'a> Evaluator<'a> {
         Self { session, layer, path: Path::best() }
     }
 
-    /// Evaluates instance `step` of the neurons `first_neuron..first_neuron + lanes`.
-    ///
-    /// `tables`: `[lanes][32 · ands]` bytes. `server_labels`, `client_labels`: active labels,
-    /// `[lanes][server_inputs]` and `[lanes][client_inputs]`. Writes `colours`, `[lanes]`: bit
-    /// `i` is the colour of output `i`, output = colour ⊕ decode. The lengths are those of
-    /// [`super::shape`]. Between the steps of one neuron, `state` is kept.
+    /// Evaluates instances `steps` of some neurons side by side, at most `L`. Between the steps of
+    /// one neuron, `state` is kept.
     ///
     /// # Errors
-    /// [`Error::Internal`] if a length is wrong, `lanes` is not in `1..=L`, or the circuit's
-    /// parameters are out of range.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "inputs first, then outputs; a struct of these would be built only to be taken apart"
-    )]
+    /// [`Error::Internal`] if a length is wrong, there are no neurons or more than `L`, or the
+    /// circuit's parameters are out of range. No gate is evaluated with a label or a row that is
+    /// not there.
     pub fn evaluate<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
         state: &mut C::State<Labels<L>>,
-        step: usize,
-        first_neuron: u64,
-        lanes: usize,
-        tables: &[u8],
-        server_labels: &[Block],
-        client_labels: &[Block],
-        colours: &mut [u64],
-    ) -> Result<()> {
-        let steps = step..step.saturating_add(1);
-        self.evaluate_steps::<C, L>(
-            circuit,
-            state,
-            steps,
-            first_neuron,
-            lanes,
-            tables,
-            server_labels,
-            client_labels,
-            colours,
-        )
-    }
-
-    /// Evaluates all instances of the neurons `first_neuron..first_neuron + lanes`:
-    /// [`Self::evaluate`], with slices for whole neurons ([`super::totals`]) in the order of
-    /// the wire.
-    ///
-    /// # Errors
-    /// As [`Self::evaluate`].
-    #[expect(clippy::too_many_arguments, reason = "those of evaluate")]
-    pub fn evaluate_neurons<C: Circuit, const L: usize>(
-        &self,
-        circuit: &C,
-        first_neuron: u64,
-        lanes: usize,
-        tables: &[u8],
-        server_labels: &[Block],
-        client_labels: &[Block],
-        colours: &mut [u64],
-    ) -> Result<()> {
-        let (mut state, steps) = (circuit.start(), 0..circuit.steps());
-        self.evaluate_steps::<C, L>(
-            circuit,
-            &mut state,
-            steps,
-            first_neuron,
-            lanes,
-            tables,
-            server_labels,
-            client_labels,
-            colours,
-        )
-    }
-
-    /// [`Self::evaluate`] for instances of several `steps`, with slices for all of them in the order
-    /// of the wire.
-    #[expect(clippy::too_many_arguments, reason = "those of evaluate")]
-    pub(crate) fn evaluate_steps<C: Circuit, const L: usize>(
-        &self,
-        circuit: &C,
-        state: &mut C::State<Labels<L>>,
         steps: Range<usize>,
-        first_neuron: u64,
-        lanes: usize,
-        tables: &[u8],
-        server_labels: &[Block],
-        client_labels: &[Block],
-        colours: &mut [u64],
+        neurons: Range<u64>,
+        buffers: EvaluateBuffers<'_>,
     ) -> Result<()> {
         circuit.check()?;
-        if lanes == 0 || lanes > L || colours.len() != lanes || steps.end > circuit.steps() {
+        let EvaluateBuffers { tables, server_labels, client_labels, colours } = buffers;
+        let lanes = colours.len();
+        let count = neurons.end.saturating_sub(neurons.start);
+        if lanes == 0 || lanes > L || count != lanes as u64 || steps.end > circuit.steps() {
             return Err(Error::Internal);
         }
         colours.fill(0);
         // Built apart, it is not moved.
-        let mut keys = Lanes::on(self.path, &self.keys(circuit, first_neuron, steps.start));
-        let mut run = EvalContext::<L> {
+        let mut keys = Lanes::on(self.path, &self.keys(circuit, neurons.start, steps.start));
+        let mut context = EvalContext::<L> {
             keys: Some(&mut keys),
             lanes,
             tables,
@@ -131,22 +76,38 @@ impl<'a> Evaluator<'a> {
             client_stride: client_labels.len() / lanes,
             colours,
             cursor: Cursor::default(),
+            missing: false,
         };
         for step in steps.clone() {
             if step > steps.start {
-                if let Some(keys) = &mut run.keys {
-                    keys.replace(&self.keys(circuit, first_neuron, step));
+                if let Some(keys) = &mut context.keys {
+                    keys.replace(&self.keys(circuit, neurons.start, step));
                 }
-                run.cursor.gate = 0;
+                context.cursor.gate = 0;
             }
-            circuit.step(&mut run, state, step);
+            circuit.step(&mut context, state, step);
         }
-        // Whatever was missing was counted all the same, so a wrong length cannot pass.
-        let Cursor { server_input, client_input, row, .. } = run.cursor;
+        let Cursor { server_input, client_input, row, .. } = context.cursor;
         let exact = server_labels.len() == server_input * lanes
             && client_labels.len() == client_input * lanes
             && tables.len() == row * GATE_BYTES * lanes;
-        if exact { Ok(()) } else { Err(Error::Internal) }
+        if exact && !context.missing { Ok(()) } else { Err(Error::Internal) }
+    }
+
+    /// Evaluates all instances of some neurons: [`Self::evaluate`], with slices for whole neurons
+    /// ([`super::totals`]).
+    ///
+    /// # Errors
+    /// Those of [`Self::evaluate`].
+    #[cfg(any(test, feature = "unstable"))]
+    pub fn evaluate_neurons<C: Circuit, const L: usize>(
+        &self,
+        circuit: &C,
+        neurons: Range<u64>,
+        buffers: EvaluateBuffers<'_>,
+    ) -> Result<()> {
+        let (mut state, steps) = (circuit.start(), 0..circuit.steps());
+        self.evaluate::<C, L>(circuit, &mut state, steps, neurons, buffers)
     }
 
     fn keys<C: Circuit, const L: usize>(
@@ -160,14 +121,14 @@ impl<'a> Evaluator<'a> {
     }
 }
 
-/// What instance `step` holds: an evaluation without tables, labels and hashes. A reading of its own
-/// would be every circuit a second time in a client's flash.
+/// What instance `step` holds: an evaluation without tables, labels and hashes. A reading of its
+/// own would be every circuit a second time in a client's flash.
 pub(crate) fn count<C: Circuit, const L: usize>(
     circuit: &C,
     state: &mut C::State<Labels<L>>,
     step: usize,
 ) -> GateCounts {
-    let mut run = EvalContext::<L> {
+    let mut context = EvalContext::<L> {
         keys: None,
         lanes: 0,
         tables: &[],
@@ -178,9 +139,10 @@ pub(crate) fn count<C: Circuit, const L: usize>(
         client_stride: 0,
         colours: &mut [],
         cursor: Cursor::default(),
+        missing: false,
     };
-    circuit.step(&mut run, state, step);
-    let Cursor { server_input, client_input, row, output, .. } = run.cursor;
+    circuit.step(&mut context, state, step);
+    let Cursor { server_input, client_input, row, output, .. } = context.cursor;
     GateCounts {
         ands: row as u32,
         server_inputs: server_input as u32,
@@ -202,16 +164,25 @@ struct EvalContext<'r, const L: usize> {
     client_stride: usize,
     colours: &'r mut [u64],
     cursor: Cursor,
+    /// Whether a label or a row was not there. From then on nothing is evaluated.
+    missing: bool,
 }
 
 impl<const L: usize> EvalContext<'_, L> {
     #[inline]
     fn gate(&mut self, a: &Labels<L>, b: Second<'_, L>, carry: &mut Labels<L>) {
         let (gate, row) = (next(&mut self.cursor.gate), next(&mut self.cursor.row));
-        if let Some(keys) = &mut self.keys {
-            let rows = Rows { tables: self.tables, stride: self.table_stride, row };
-            keys.run(EvaluateAnd { gate, lanes: self.lanes, a, b, carry, rows });
+        let Some(keys) = &mut self.keys else { return };
+        match Rows::new(self.tables, self.table_stride, self.lanes, row) {
+            Some(rows) if !self.missing => keys.run(EvaluateAnd { gate, a, b, carry, rows }),
+            _ => self.missing = true,
         }
+    }
+
+    #[inline]
+    fn take(&mut self, labels: Option<Labels<L>>) -> Labels<L> {
+        self.missing |= labels.is_none();
+        labels.unwrap_or(Labels([0; L]))
     }
 }
 
@@ -221,13 +192,13 @@ impl<const L: usize> Gates for EvalContext<'_, L> {
     #[inline]
     fn server_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.server_input);
-        lane_elements(self.server_labels, self.server_stride, input)
+        self.take(lane_elements(self.server_labels, self.server_stride, self.lanes, input))
     }
 
     #[inline]
     fn client_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.client_input);
-        lane_elements(self.client_labels, self.client_stride, input)
+        self.take(lane_elements(self.client_labels, self.client_stride, self.lanes, input))
     }
 
     #[inline]

@@ -3,7 +3,7 @@
 /// Most pieces of a [`PiecewiseLinear`].
 pub const MAX_PIECES: usize = 32;
 
-/// What a [`super::Neuron`] computes of `y`, before `shift` bits are cut off: [`Function::apply`]
+/// What a neuron computes of `y`, before `shift` bits are cut off: [`Function::apply`]
 /// is the definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
@@ -34,9 +34,9 @@ pub enum Function {
 pub enum Parity {
     /// `f(−1−y) = −f(y)`, but for the centre: sigmoid, tanh.
     Odd,
-    /// `f(−1−y) = f(y)`, but for the plus_relu: the bump of SiLU, GELU, softplus.
+    /// `f(−1−y) = f(y)`, before the ReLU is added: the bump of SiLU, GELU, softplus.
     Even,
-    /// The pieces describe the negative side, the other is the plus_relu, or 0: ELU.
+    /// The pieces describe the negative side, the other is the ReLU, or 0: ELU.
     Left,
 }
 

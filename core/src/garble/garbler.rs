@@ -12,6 +12,17 @@ use core::array;
 use core::ops::Range;
 use zeroize::Zeroize as _;
 
+/// What is garbled from, and where it goes: of several neurons, in the order of the wire.
+pub struct GarbleBuffers<'b> {
+    /// Zero labels of the client's inputs, `[neurons][client_inputs]`, of all steps.
+    pub client_zero: &'b [Block],
+    /// Receives the tables, `[neurons][32 · ands]` bytes, of all steps.
+    pub tables: &'b mut [u8],
+    /// Receives a word for each neuron. Bit `i` is the permute bit of output `i`: output =
+    /// colour ⊕ decode.
+    pub decode: &'b mut [u64],
+}
+
 /// What the server needs to garble a layer, and online to name its own input labels.
 pub struct Garbler<'a> {
     /// Public: derives the instances' keys.
@@ -42,98 +53,37 @@ impl<'a> Garbler<'a> {
         Self { session, secret, delta, layer, path: Path::best() }
     }
 
-    /// Garbles instance `step` of the neurons `first_neuron..first_neuron + lanes`.
-    ///
-    /// `client_zero`: zero labels of the client's inputs, `[lanes][client_inputs]`. Writes
-    /// `tables`, `[lanes][32 · ands]` bytes, and `decode`, `[lanes]`: bit `i` is the permute
-    /// bit of output `i`, so that output = colour ⊕ decode. The lengths are those of
-    /// [`super::shape`]. Between the steps of one neuron, `state` is kept.
+    /// Garbles instances `steps` of some neurons side by side, at most `L`. Between the steps of
+    /// one neuron, `state` is kept.
     ///
     /// # Errors
-    /// [`Error::Internal`] if a length is wrong, `lanes` is not in `1..=L`, or the circuit's
-    /// parameters are out of range.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "inputs first, then outputs; a struct of these would be built only to be taken apart"
-    )]
+    /// [`Error::Internal`] if a length is wrong, there are no neurons or more than `L`, or the
+    /// circuit's parameters are out of range. Nothing is garbled with a label that is not there.
     pub fn garble<C: Circuit, const L: usize>(
         &self,
         circuit: &C,
         state: &mut C::State<Labels<L>>,
-        step: usize,
-        first_neuron: u64,
-        lanes: usize,
-        client_zero: &[Block],
-        tables: &mut [u8],
-        decode: &mut [u64],
-    ) -> Result<()> {
-        self.garble_steps::<C, L>(
-            circuit,
-            state,
-            step..step.saturating_add(1),
-            first_neuron,
-            lanes,
-            client_zero,
-            tables,
-            decode,
-        )
-    }
-
-    /// Garbles all instances of the neurons `first_neuron..first_neuron + lanes`: [`Self::garble`],
-    /// with slices for whole neurons ([`super::totals`]) in the order of the wire.
-    ///
-    /// # Errors
-    /// As [`Self::garble`].
-    pub fn garble_neurons<C: Circuit, const L: usize>(
-        &self,
-        circuit: &C,
-        first_neuron: u64,
-        lanes: usize,
-        client_zero: &[Block],
-        tables: &mut [u8],
-        decode: &mut [u64],
-    ) -> Result<()> {
-        let mut state = circuit.start();
-        self.garble_steps::<C, L>(
-            circuit,
-            &mut state,
-            0..circuit.steps(),
-            first_neuron,
-            lanes,
-            client_zero,
-            tables,
-            decode,
-        )
-    }
-
-    /// [`Self::garble`] for instances of several `steps`, with slices for all of them in the order of
-    /// the wire.
-    #[expect(clippy::too_many_arguments, reason = "those of garble")]
-    pub(crate) fn garble_steps<C: Circuit, const L: usize>(
-        &self,
-        circuit: &C,
-        state: &mut C::State<Labels<L>>,
         steps: Range<usize>,
-        first_neuron: u64,
-        lanes: usize,
-        client_zero: &[Block],
-        tables: &mut [u8],
-        decode: &mut [u64],
+        neurons: Range<u64>,
+        buffers: GarbleBuffers<'_>,
     ) -> Result<()> {
         circuit.check()?;
-        if lanes == 0 || lanes > L || decode.len() != lanes || steps.end > circuit.steps() {
+        let GarbleBuffers { client_zero, tables, decode } = buffers;
+        let lanes = decode.len();
+        let count = neurons.end.saturating_sub(neurons.start);
+        if lanes == 0 || lanes > L || count != lanes as u64 || steps.end > circuit.steps() {
             return Err(Error::Internal);
         }
         decode.fill(0);
-        let (first_record, stride) = lane_instances(circuit, first_neuron, steps.start);
+        let (first_instance, stride) = lane_instances(circuit, neurons.start, steps.start);
         // Built apart, it is not moved.
         let mut keys =
-            Lanes::on(self.path, &instance_keys(self.session, self.layer, first_record, stride));
-        let mut run = GarbleContext::<L> {
+            Lanes::on(self.path, &instance_keys(self.session, self.layer, first_instance, stride));
+        let mut context = GarbleContext::<L> {
             garbler: self,
             keys: &mut keys,
-            first_record,
-            record_stride: stride,
+            first_instance,
+            instance_stride: stride,
             lanes,
             client_stride: client_zero.len() / lanes,
             client_zero,
@@ -141,44 +91,65 @@ impl<'a> Garbler<'a> {
             tables,
             decode,
             cursor: Cursor::default(),
+            missing: false,
         };
         for step in steps.clone() {
             if step > steps.start {
-                run.next_record();
+                context.next_instance();
             }
-            circuit.step(&mut run, state, step);
+            circuit.step(&mut context, state, step);
         }
-        // Whatever was missing was counted all the same, so a wrong length cannot pass.
-        let Cursor { client_input, row, .. } = run.cursor;
+        let Cursor { client_input, row, .. } = context.cursor;
         let exact = client_zero.len() == client_input * lanes
-            && run.tables.len() == row * GATE_BYTES * lanes;
-        if exact { Ok(()) } else { Err(Error::Internal) }
+            && context.tables.len() == row * GATE_BYTES * lanes;
+        if exact && !context.missing { Ok(()) } else { Err(Error::Internal) }
     }
 
-    /// The active labels of the server's inputs `first_input..first_input + bits` of a instance, for
-    /// the low bits of `value`, least significant first; `bits ≤ 64`, and as many labels in
-    /// `out`.
+    /// Garbles all instances of some neurons: [`Self::garble`], with slices for whole neurons
+    /// ([`super::totals`]).
+    ///
+    /// # Errors
+    /// Those of [`Self::garble`].
+    #[cfg(any(test, feature = "unstable"))]
+    pub fn garble_neurons<C: Circuit, const L: usize>(
+        &self,
+        circuit: &C,
+        neurons: Range<u64>,
+        buffers: GarbleBuffers<'_>,
+    ) -> Result<()> {
+        let (mut state, steps) = (circuit.start(), 0..circuit.steps());
+        self.garble::<C, L>(circuit, &mut state, steps, neurons, buffers)
+    }
+
+    /// The active labels of the server's inputs from `first_input` on of an instance, one for each
+    /// of the low bits of `value` that `out` has room for, lowest first.
+    ///
+    /// # Errors
+    /// [`Error::Length`] for more than 64 labels.
     pub fn active_labels(
         &self,
         instance: u64,
         first_input: usize,
         value: u64,
-        bits: usize,
         out: &mut [Block],
-    ) {
-        debug_assert!(bits <= 64 && bits == out.len());
+    ) -> Result<()> {
+        const MAX: usize = u64::BITS as usize;
+        if out.len() > MAX {
+            return Err(Error::Length { need: MAX, got: out.len() });
+        }
         for (input, label) in (first_input..).zip(out.iter_mut()) {
             *label = self.server_input_name(instance, input);
         }
         self.secret.permute_all(out);
-        for (i, label) in out.iter_mut().enumerate().take(bits) {
+        for (i, label) in out.iter_mut().enumerate() {
             let bit = Block::from(value >> i & 1);
             *label ^= bit.wrapping_neg() & self.delta;
         }
+        Ok(())
     }
 
-    /// What the secret function takes to the zero label of a server input: layer (64 bits), instance
-    /// (48) and input (16).
+    /// What the secret function takes to the zero label of a server input: layer (64 bits),
+    /// instance (48) and input (16).
     #[inline]
     fn server_input_name(&self, instance: u64, input: usize) -> Block {
         debug_assert!(instance < 1 << 48 && input < 1 << 16);
@@ -190,8 +161,8 @@ impl<'a> Garbler<'a> {
 struct GarbleContext<'r, const L: usize> {
     garbler: &'r Garbler<'r>,
     keys: &'r mut Lanes<L>,
-    first_record: u64,
-    record_stride: u64,
+    first_instance: u64,
+    instance_stride: u64,
     lanes: usize,
     client_zero: &'r [Block],
     client_stride: usize,
@@ -199,17 +170,19 @@ struct GarbleContext<'r, const L: usize> {
     table_stride: usize,
     decode: &'r mut [u64],
     cursor: Cursor,
+    /// Whether a label or a row was not there. From then on nothing is garbled.
+    missing: bool,
 }
 
 impl<const L: usize> GarbleContext<'_, L> {
     /// On to the neurons' next instances: their own keys, gates and server inputs from 0.
-    fn next_record(&mut self) {
-        self.first_record = self.first_record.wrapping_add(1);
+    fn next_instance(&mut self) {
+        self.first_instance = self.first_instance.wrapping_add(1);
         self.keys.replace(&instance_keys(
             self.garbler.session,
             self.garbler.layer,
-            self.first_record,
-            self.record_stride,
+            self.first_instance,
+            self.instance_stride,
         ));
         self.cursor.gate = 0;
         self.cursor.server_input = 0;
@@ -217,19 +190,13 @@ impl<const L: usize> GarbleContext<'_, L> {
 
     #[inline]
     fn gate(&mut self, a: &Labels<L>, b: Second<'_, L>, carry: &mut Labels<L>) {
-        self.keys.run(GarbleAnd {
-            delta: self.garbler.delta,
-            gate: next(&mut self.cursor.gate),
-            lanes: self.lanes,
-            a,
-            b,
-            carry,
-            rows: Rows {
-                tables: &mut *self.tables,
-                stride: self.table_stride,
-                row: next(&mut self.cursor.row),
-            },
-        });
+        let (gate, row) = (next(&mut self.cursor.gate), next(&mut self.cursor.row));
+        match Rows::new(&mut *self.tables, self.table_stride, self.lanes, row) {
+            Some(rows) if !self.missing => {
+                self.keys.run(GarbleAnd { delta: self.garbler.delta, gate, a, b, carry, rows });
+            }
+            _ => self.missing = true,
+        }
     }
 }
 
@@ -241,11 +208,12 @@ impl<const L: usize> Gates for GarbleContext<'_, L> {
         let input = next(&mut self.cursor.server_input);
         let mut zero = array::from_fn(|lane| {
             let instance =
-                self.first_record.wrapping_add(self.record_stride.wrapping_mul(lane as u64));
+                self.first_instance.wrapping_add(self.instance_stride.wrapping_mul(lane as u64));
             self.garbler.server_input_name(instance, input)
         });
-        if let Some(used) = zero.get_mut(..self.lanes) {
-            self.garbler.secret.permute_all(used);
+        match zero.get_mut(..self.lanes) {
+            Some(used) => self.garbler.secret.permute_all(used),
+            None => self.missing = true,
         }
         Labels(zero)
     }
@@ -253,7 +221,9 @@ impl<const L: usize> Gates for GarbleContext<'_, L> {
     #[inline]
     fn client_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.client_input);
-        lane_elements(self.client_zero, self.client_stride, input)
+        let labels = lane_elements(self.client_zero, self.client_stride, self.lanes, input);
+        self.missing |= labels.is_none();
+        labels.unwrap_or(Labels([0; L]))
     }
 
     #[inline]

@@ -21,7 +21,7 @@ pub trait Gates {
     /// Names the next output bit.
     fn output(&mut self, a: &Self::Wire);
 
-    /// Of `carry` makes the value that at least two of three bits have, the carry of `a + b +
+    /// Turns `carry` into the value that at least two of three bits have, the carry of `a + b +
     /// carry`: one AND (Kolesnikov, Sadeghi, Schneider, CANS 2009).
     #[inline]
     fn majority(&mut self, a: &Self::Wire, b: &Self::Wire, carry: &mut Self::Wire) {
@@ -30,7 +30,7 @@ pub trait Gates {
         *carry = self.xor(&both, carry);
     }
 
-    /// Of `b` makes the sum `a ⊕ b ⊕ carry`, of `carry` the next carry: one AND.
+    /// Turns `b` into the sum `a ⊕ b ⊕ carry`, and `carry` into the next carry: one AND.
     #[inline]
     fn add(&mut self, a: &Self::Wire, b: &mut Self::Wire, carry: &mut Self::Wire) {
         let sum = self.xor(a, b);
@@ -104,7 +104,7 @@ impl<W: Copy> Bit<W> {
         self.and(gates, &differ).xor(gates, b)
     }
 
-    /// Of `carry` makes the carry of `self + b + carry`: one AND, none if two are public.
+    /// Turns `carry` into the carry of `self + b + carry`: one AND, none if two are public.
     #[cfg_attr(target_pointer_width = "64", inline)]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn majority<G: Gates<Wire = W>>(&self, gates: &mut G, b: &Self, carry: &mut Self) {
@@ -122,7 +122,7 @@ impl<W: Copy> Bit<W> {
         }
     }
 
-    /// Of `b` makes the sum `self ⊕ b ⊕ carry`, of `carry` the next carry, if it is wanted.
+    /// Turns `b` into the sum `self ⊕ b ⊕ carry`, and `carry` into the next carry, if it is wanted.
     #[cfg_attr(target_pointer_width = "64", inline)]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn add<G: Gates<Wire = W>>(
@@ -187,6 +187,7 @@ impl<W: Copy, const C: usize> Number<W, C> {
     }
 
     /// Whether no bit is stored.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
@@ -209,7 +210,8 @@ impl<W: Copy, const C: usize> Number<W, C> {
         self.bit(self.len)
     }
 
-    /// Appends the next higher bit. [`Circuit::check`] admits no circuit that exceeds the capacity.
+    /// Appends the next higher bit. [`super::Circuit::check`] admits no circuit that exceeds the
+    /// capacity.
     #[cfg_attr(target_pointer_width = "64", inline)]
     #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
     pub fn push(&mut self, bit: Bit<W>) {
@@ -247,6 +249,7 @@ impl<W: Copy, const C: usize> Default for Number<W, C> {
 }
 
 /// The low `count` bits of `value`, least significant first.
+#[cfg(any(test, feature = "unstable"))]
 pub fn bits(value: u64, count: u32) -> impl Iterator<Item = bool> + Clone {
     (0..count).map(move |i| value >> i & 1 == 1)
 }

@@ -7,34 +7,37 @@
 
 use super::gates::GATE_BYTES;
 use super::lanes::Labels;
-use crate::backend::aes::{Job, SimdBackend};
+use crate::backend::aes::{Job, Lane, SimdBackend};
 use crate::block::Block;
 use crate::hash::hash_lanes;
 
-/// The tables of some lanes, `[lanes][stride]` bytes, at one row of each.
+/// One row of the tables of some lanes, `[lanes][stride]` bytes. Every lane has it.
 pub(super) struct Rows<T> {
-    pub(super) tables: T,
-    pub(super) stride: usize,
-    pub(super) row: usize,
+    tables: T,
+    stride: usize,
+    first: usize,
+    lanes: usize,
 }
 
-impl<T> Rows<T> {
-    /// Where the row of `lane` begins, if its lane's bytes hold it.
+impl<T: AsRef<[u8]>> Rows<T> {
+    /// Row number `row`. `None` if a lane has no such row.
     #[inline(always)]
-    fn at(&self, lane: usize) -> Option<usize> {
-        let row = self.row * GATE_BYTES;
-        (row + GATE_BYTES <= self.stride).then_some(lane * self.stride + row)
+    pub(super) fn new(tables: T, stride: usize, lanes: usize, row: usize) -> Option<Self> {
+        let (first, bytes) = (row * GATE_BYTES, tables.as_ref().len());
+        let there = first + GATE_BYTES <= stride && lanes * stride <= bytes;
+        there.then_some(Self { tables, stride, first, lanes })
+    }
+
+    const fn at(&self, lane: usize) -> usize {
+        lane * self.stride + self.first
     }
 }
 
 impl Rows<&[u8]> {
-    /// T_G and T_E of a lane; zeros if there is no such row.
+    /// T_G and T_E of a lane; zeros behind the last one, of which nothing is used.
     #[inline(always)]
     fn get(&self, lane: usize) -> [Block; 2] {
-        let bytes = self
-            .at(lane)
-            .and_then(|at| self.tables.get(at..))
-            .and_then(<[u8]>::first_chunk::<GATE_BYTES>);
+        let bytes = self.tables.get(self.at(lane)..).and_then(<[u8]>::first_chunk::<GATE_BYTES>);
         bytes.map_or([0; 2], |bytes| {
             bytemuck::must_cast::<[u8; GATE_BYTES], [[u8; 16]; 2]>(*bytes).map(Block::from_le_bytes)
         })
@@ -42,14 +45,12 @@ impl Rows<&[u8]> {
 }
 
 impl Rows<&mut [u8]> {
-    /// Writes T_G and T_E of a lane, if there is such a row.
+    /// Writes T_G and T_E of a lane; nothing behind the last one.
     #[inline(always)]
     fn set(&mut self, lane: usize, row: [Block; 2]) {
-        let bytes = self
-            .at(lane)
-            .and_then(|at| self.tables.get_mut(at..))
-            .and_then(<[u8]>::first_chunk_mut::<GATE_BYTES>);
-        if let Some(bytes) = bytes {
+        let at = self.at(lane);
+        let bytes = self.tables.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<GATE_BYTES>);
+        if let (true, Some(bytes)) = (lane < self.lanes, bytes) {
             *bytes =
                 bytemuck::must_cast::<[[u8; 16]; 2], [u8; GATE_BYTES]>(row.map(Block::to_le_bytes));
         }
@@ -64,11 +65,10 @@ pub(super) enum Second<'r, const L: usize> {
     Added(&'r mut Labels<L>),
 }
 
-/// Garbles: zero labels in and out; writes the row of every lane below `lanes`.
+/// Garbles: zero labels in and out; writes the row of every lane that has one.
 pub(super) struct GarbleAnd<'r, const L: usize> {
     pub(super) delta: Block,
     pub(super) gate: usize,
-    pub(super) lanes: usize,
     pub(super) a: &'r Labels<L>,
     pub(super) b: Second<'r, L>,
     pub(super) carry: &'r mut Labels<L>,
@@ -77,53 +77,53 @@ pub(super) struct GarbleAnd<'r, const L: usize> {
 
 impl<const L: usize> Job<L> for GarbleAnd<'_, L> {
     #[inline(always)]
-    fn run<X: SimdBackend>(mut self, machine: X, keys: &X::Keys<L>) {
-        let (mut first, lanes) = (0, self.lanes.min(L));
-        while first < lanes && first + 2 * X::BLOCKS <= L {
-            self.vectors::<X, 2>(machine, keys, first);
+    fn run<X: SimdBackend>(mut self, simd: X, keys: &X::Keys<L>) {
+        let (mut first, lanes) = (0, self.rows.lanes);
+        while first < lanes
+            && first + 2 * X::BLOCKS <= L
+            && let Some(at) = Lane::vectors::<2>(first, X::BLOCKS)
+        {
+            self.vectors(simd, keys, at);
             first += 2 * X::BLOCKS;
         }
-        while first < lanes {
-            self.vectors::<X, 1>(machine, keys, first);
+        while first < lanes
+            && let Some(at) = Lane::vectors::<1>(first, X::BLOCKS)
+        {
+            self.vectors(simd, keys, at);
             first += X::BLOCKS;
         }
     }
 }
 
 impl<const L: usize> GarbleAnd<'_, L> {
-    /// The lanes of `G` vectors from `first` on.
+    /// The lanes of `G` vectors.
     #[inline(always)]
     fn vectors<X: SimdBackend, const G: usize>(
         &mut self,
-        machine: X,
+        simd: X,
         keys: &X::Keys<L>,
-        first: usize,
+        at: [Lane<L>; G],
     ) {
-        let delta = machine.splat(self.delta);
-        let [j, k] = tweaks(machine, self.gate);
+        let delta = simd.splat(self.delta);
+        let [j, k] = tweaks(simd, self.gate);
         let mut labels = [[delta; 3]; G];
         let mut hashes = [[delta; 4]; G];
-        for (g, (labels, hashes)) in labels.iter_mut().zip(&mut hashes).enumerate() {
-            *labels = take(machine, first + g * X::BLOCKS, self.a, &mut self.b, self.carry);
+        for ((labels, hashes), at) in labels.iter_mut().zip(&mut hashes).zip(at) {
+            *labels = take(simd, at, self.a, &mut self.b, self.carry);
             let [a, b, _] = *labels;
-            *hashes = [a, machine.xor(a, delta), b, machine.xor(b, delta)];
+            *hashes = [a, simd.xor(a, delta), b, simd.xor(b, delta)];
         }
-        hash_lanes(machine, keys, first, &mut hashes, [j, j, k, k]);
-        for (g, (&[a, b, carry], &[a0, a1, b0, b1])) in labels.iter().zip(&hashes).enumerate() {
-            let lane = first + g * X::BLOCKS;
-            let (permute_a, permute_b) = (machine.colour_masks(a), machine.colour_masks(b));
-            let t_g = machine.xor(machine.xor(a0, a1), machine.and(permute_b, delta));
-            let t_e_a = machine.xor(b0, b1);
-            let t_e = machine.xor(t_e_a, a);
-            let generator = machine.xor(a0, machine.and(permute_a, t_g));
-            let evaluator = machine.xor(b0, machine.and(permute_b, t_e_a));
-            let both = machine.xor(generator, evaluator);
-            if let Some(to) = self.carry.0.get_mut(lane..) {
-                machine.store(machine.xor(both, carry), to);
-            }
-            for i in (0..X::BLOCKS).take_while(|i| lane + i < self.lanes) {
-                self.rows.set(lane + i, [machine.block(t_g, i), machine.block(t_e, i)]);
-            }
+        hash_lanes(simd, keys, at, &mut hashes, [j, j, k, k]);
+        for ((&[a, b, carry], &[a0, a1, b0, b1]), at) in labels.iter().zip(&hashes).zip(at) {
+            let (permute_a, permute_b) = (simd.colour_masks(a), simd.colour_masks(b));
+            let t_g = simd.xor(simd.xor(a0, a1), simd.and(permute_b, delta));
+            let t_e_a = simd.xor(b0, b1);
+            let t_e = simd.xor(t_e_a, a);
+            let generator = simd.xor(a0, simd.and(permute_a, t_g));
+            let evaluator = simd.xor(b0, simd.and(permute_b, t_e_a));
+            let both = simd.xor(generator, evaluator);
+            simd.store(simd.xor(both, carry), at.tail_mut(&mut self.carry.0));
+            simd.scatter([t_g, t_e], |i, row| self.rows.set(at.number() + i, row));
         }
     }
 }
@@ -131,7 +131,6 @@ impl<const L: usize> GarbleAnd<'_, L> {
 /// Evaluates: active labels in and out; reads the rows.
 pub(super) struct EvaluateAnd<'r, const L: usize> {
     pub(super) gate: usize,
-    pub(super) lanes: usize,
     pub(super) a: &'r Labels<L>,
     pub(super) b: Second<'r, L>,
     pub(super) carry: &'r mut Labels<L>,
@@ -140,82 +139,79 @@ pub(super) struct EvaluateAnd<'r, const L: usize> {
 
 impl<const L: usize> Job<L> for EvaluateAnd<'_, L> {
     #[inline(always)]
-    fn run<X: SimdBackend>(mut self, machine: X, keys: &X::Keys<L>) {
-        let (mut first, lanes) = (0, self.lanes.min(L));
-        while first < lanes && first + 4 * X::BLOCKS <= L {
-            self.vectors::<X, 4>(machine, keys, first);
+    fn run<X: SimdBackend>(mut self, simd: X, keys: &X::Keys<L>) {
+        let (mut first, lanes) = (0, self.rows.lanes);
+        while first < lanes
+            && first + 4 * X::BLOCKS <= L
+            && let Some(at) = Lane::vectors::<4>(first, X::BLOCKS)
+        {
+            self.vectors(simd, keys, at);
             first += 4 * X::BLOCKS;
         }
-        while first < lanes {
-            self.vectors::<X, 1>(machine, keys, first);
+        while first < lanes
+            && let Some(at) = Lane::vectors::<1>(first, X::BLOCKS)
+        {
+            self.vectors(simd, keys, at);
             first += X::BLOCKS;
         }
     }
 }
 
 impl<const L: usize> EvaluateAnd<'_, L> {
-    /// The lanes of `G` vectors from `first` on.
+    /// The lanes of `G` vectors.
     #[inline(always)]
     fn vectors<X: SimdBackend, const G: usize>(
         &mut self,
-        machine: X,
+        simd: X,
         keys: &X::Keys<L>,
-        first: usize,
+        at: [Lane<L>; G],
     ) {
-        let mut labels = [[machine.splat(0); 3]; G];
-        let mut hashes = [[machine.splat(0); 2]; G];
-        for (g, (labels, hashes)) in labels.iter_mut().zip(&mut hashes).enumerate() {
-            *labels = take(machine, first + g * X::BLOCKS, self.a, &mut self.b, self.carry);
+        let mut labels = [[simd.splat(0); 3]; G];
+        let mut hashes = [[simd.splat(0); 2]; G];
+        for ((labels, hashes), at) in labels.iter_mut().zip(&mut hashes).zip(at) {
+            *labels = take(simd, at, self.a, &mut self.b, self.carry);
             let [a, b, _] = *labels;
             *hashes = [a, b];
         }
-        hash_lanes(machine, keys, first, &mut hashes, tweaks(machine, self.gate));
-        for (g, (&[a, b, carry], &[h_a, h_b])) in labels.iter().zip(&hashes).enumerate() {
-            let lane = first + g * X::BLOCKS;
-            let [t_g, t_e] = machine.gather(|i| self.rows.get(lane + i));
-            let generator = machine.xor(h_a, machine.and(machine.colour_masks(a), t_g));
-            let evaluator =
-                machine.xor(h_b, machine.and(machine.colour_masks(b), machine.xor(t_e, a)));
-            let both = machine.xor(generator, evaluator);
-            if let Some(to) = self.carry.0.get_mut(lane..) {
-                machine.store(machine.xor(both, carry), to);
-            }
+        hash_lanes(simd, keys, at, &mut hashes, tweaks(simd, self.gate));
+        for ((&[a, b, carry], &[h_a, h_b]), at) in labels.iter().zip(&hashes).zip(at) {
+            let [t_g, t_e] = simd.gather(|i| self.rows.get(at.number() + i));
+            let generator = simd.xor(h_a, simd.and(simd.colour_masks(a), t_g));
+            let evaluator = simd.xor(h_b, simd.and(simd.colour_masks(b), simd.xor(t_e, a)));
+            let both = simd.xor(generator, evaluator);
+            simd.store(simd.xor(both, carry), at.tail_mut(&mut self.carry.0));
         }
     }
 }
 
 /// The tweaks of a gate's two halves, in all lanes.
 #[inline(always)]
-fn tweaks<X: SimdBackend>(machine: X, gate: usize) -> [X::Vector; 2] {
-    [machine.splat(2 * gate as Block), machine.splat(2 * gate as Block + 1)]
+fn tweaks<X: SimdBackend>(simd: X, gate: usize) -> [X::Vector; 2] {
+    [simd.splat(2 * gate as Block), simd.splat(2 * gate as Block + 1)]
 }
 
-/// The factors `a ⊕ carry` and `b ⊕ carry`, and the carry, of the lanes from `lane` on.
+/// The factors `a ⊕ carry` and `b ⊕ carry`, and the carry, of the lanes of a vector.
 #[inline(always)]
 fn take<X: SimdBackend, const L: usize>(
-    machine: X,
-    lane: usize,
+    simd: X,
+    at: Lane<L>,
     a: &Labels<L>,
     second: &mut Second<'_, L>,
     carry: &Labels<L>,
 ) -> [X::Vector; 3] {
-    let (a, carry) = (machine.load(from(&a.0, lane)), machine.load(from(&carry.0, lane)));
-    let a_carry = machine.xor(a, carry);
+    let load = |labels: &Labels<L>| simd.load(at.tail(&labels.0));
+    let (a, carry) = (load(a), load(carry));
+    let a_carry = simd.xor(a, carry);
     let b = match second {
-        Second::Kept(b) => machine.load(from(&b.0, lane)),
+        Second::Kept(b) => load(b),
         Second::Added(b) => {
-            let to = b.0.get_mut(lane..).unwrap_or_default();
-            let b = machine.load(to);
-            machine.store(machine.xor(a_carry, b), to);
+            let to = at.tail_mut(&mut b.0);
+            let b = simd.load(to);
+            simd.store(simd.xor(a_carry, b), to);
             b
         }
     };
-    [a_carry, machine.xor(b, carry), carry]
-}
-
-#[inline(always)]
-fn from(blocks: &[Block], at: usize) -> &[Block] {
-    blocks.get(at..).unwrap_or_default()
+    [a_carry, simd.xor(b, carry), carry]
 }
 
 #[cfg(test)]
@@ -251,11 +247,10 @@ mod tests {
         tables: &mut [u8],
     ) -> Wires {
         let [a, mut b, mut carry] = zero;
-        let rows = Rows { tables, stride: ROWS * GATE_BYTES, row: 1 };
+        let rows = Rows::new(tables, ROWS * GATE_BYTES, lanes, 1).unwrap();
         keys.run(GarbleAnd {
             delta: DELTA,
             gate: GATE,
-            lanes,
             a: &a,
             b: second(&mut b, add),
             carry: &mut carry,
@@ -272,10 +267,9 @@ mod tests {
         tables: &[u8],
     ) -> Wires {
         let [a, mut b, mut carry] = active;
-        let rows = Rows { tables, stride: ROWS * GATE_BYTES, row: 1 };
+        let rows = Rows::new(tables, ROWS * GATE_BYTES, lanes, 1).unwrap();
         keys.run(EvaluateAnd {
             gate: GATE,
-            lanes,
             a: &a,
             b: second(&mut b, add),
             carry: &mut carry,
@@ -344,17 +338,18 @@ mod tests {
         agrees::<32>();
     }
 
-    /// Tables that are too short are read as zeros and not written: callers check the lengths.
+    /// So no gate is garbled or evaluated without its row.
     #[test]
-    fn short_tables_are_harmless() {
-        let mut prg = Seed([1; 32]).stream(Domain::Label, 2);
-        let labels: [Labels<8>; 3] = array::from_fn(|_| random(&mut prg));
-        for path in Path::ALL {
-            let keys = Lanes::on(path, &array::from_fn(|_| prg.next_u128()));
-            for length in 0..ROWS * GATE_BYTES * 2 {
+    fn there_is_no_row_that_a_lane_lacks() {
+        const STRIDE: usize = ROWS * GATE_BYTES;
+        for (lanes, row) in [1, 2, 8].into_iter().flat_map(|n| (0..=ROWS).map(move |row| (n, row)))
+        {
+            for length in [0, 1, STRIDE - 1, lanes * STRIDE - 1, lanes * STRIDE, lanes * STRIDE + 1]
+            {
                 let mut tables = vec![7; length];
-                garbled(&keys, 8, true, labels, &mut tables);
-                evaluated(&keys, 8, true, labels, &tables);
+                let there = row < ROWS && length >= lanes * STRIDE;
+                assert_eq!(Rows::new(&tables[..], STRIDE, lanes, row).is_some(), there);
+                assert_eq!(Rows::new(&mut tables[..], STRIDE, lanes, row).is_some(), there);
             }
         }
     }

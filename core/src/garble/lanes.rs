@@ -25,8 +25,8 @@ pub(super) fn instance_keys<const L: usize>(
     keys
 }
 
-/// Which labels, rows and outputs come next in the slices handed in, and which gate of the instance;
-/// the same for every lane.
+/// Which labels, rows and outputs come next in the slices handed in, and which gate of the
+/// instance; the same for every lane.
 #[derive(Default)]
 pub(super) struct Cursor {
     pub(super) server_input: usize,
@@ -54,22 +54,24 @@ pub(super) fn next(counter: &mut usize) -> usize {
     index
 }
 
-/// The `index`-th element of every lane, of lane-major `[lanes][stride]`; zeros for what is not
-/// there.
+/// The `index`-th element of each of the `lanes` lanes, of lane-major `[lanes][stride]`; lanes
+/// behind them hold nothing of use. `None` if one of them has no such element.
 #[inline(always)]
 pub(super) fn lane_elements<const L: usize>(
     blocks: &[Block],
     stride: usize,
+    lanes: usize,
     index: usize,
-) -> Labels<L> {
-    let mut from = if index < stride { blocks.get(index..).unwrap_or_default() } else { &[] };
+) -> Option<Labels<L>> {
     let mut labels = [0; L];
-    for label in &mut labels {
-        let Some(&element) = from.first() else { break };
-        *label = element;
-        from = from.get(stride..).unwrap_or_default();
+    let mut from = if index < stride { blocks.get(index..)? } else { &[] };
+    for (lane, label) in labels.iter_mut().enumerate().take(lanes) {
+        if lane > 0 {
+            from = from.get(stride..)?;
+        }
+        *label = *from.first()?;
     }
-    Labels(labels)
+    Some(Labels(labels))
 }
 
 #[cfg(test)]
@@ -88,6 +90,17 @@ mod tests {
                     assert!(seen.insert(key), "{layer} {first} {stride}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn an_element_that_a_lane_lacks_is_none() {
+        let blocks = [1, 2, 3, 4, 5, 6];
+        let element = |stride, lanes, index| lane_elements::<4>(&blocks, stride, lanes, index);
+        assert_eq!(element(2, 3, 1).map(|labels| labels.0), Some([2, 4, 6, 0]));
+        assert_eq!(element(0, 0, 5).map(|labels| labels.0), Some([0; 4]));
+        for (stride, lanes, index) in [(2, 3, 2), (2, 4, 0), (3, 2, 3), (0, 1, 0)] {
+            assert!(element(stride, lanes, index).is_none(), "{stride} {lanes} {index}");
         }
     }
 

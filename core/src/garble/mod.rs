@@ -10,9 +10,9 @@
 //! `2j + 1`. So a key sees 8 AES calls per AND, 2^8 to 2^13 in all (see SECURITY.md for the bound).
 //! `layer` must never repeat under one session key and Δ: it names the prediction, too.
 //!
-//! On the wire a instance is `32 · ands` bytes: for every AND, in the circuit's order, T_G then T_E,
-//! 16 bytes each, little-endian. Records follow each other neuron by neuron, so how many neurons
-//! (*lanes*) a party works on at once is its own affair.
+//! On the wire an instance is `32 · ands` bytes: for every AND, in the circuit's order, T_G then
+//! T_E, 16 bytes each, little-endian. Instances follow each other neuron by neuron, so how many
+//! neurons (*lanes*) a party works on at once is its own affair.
 
 mod activation;
 mod arithmetic;
@@ -25,13 +25,21 @@ mod garbler;
 pub mod gates;
 mod half_gates;
 mod lanes;
+#[cfg(any(test, feature = "unstable"))]
+mod plain;
 
-pub use circuit::{Circuit, plain};
+pub use circuit::Circuit;
 pub use circuits::{Argmax, Max, Neuron};
-pub use count::{shape, shapes, totals};
-pub use evaluator::Evaluator;
+pub use count::shapes;
 pub(crate) use evaluator::count;
+pub use evaluator::{EvaluateBuffers, Evaluator};
 pub use function::{Function, MAX_PIECES, Parity, PiecewiseLinear};
-pub use garbler::Garbler;
-pub use gates::{Bit, GATE_BYTES, GateCounts, Gates, Number, bits};
-pub use lanes::Labels;
+pub use garbler::{GarbleBuffers, Garbler};
+pub use gates::{GATE_BYTES, GateCounts};
+#[cfg(any(test, feature = "unstable"))]
+pub use {
+    count::{shape, totals},
+    gates::{Bit, Gates, Number, bits},
+    lanes::Labels,
+    plain::plain,
+};

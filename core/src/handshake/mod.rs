@@ -8,3 +8,6 @@ pub use greeting::{
     plan_reply_bytes, plan_request,
 };
 pub use hello::{Greeting, HELLO_BYTES, Hello, PairingId, WELCOME_BYTES};
+
+/// Bytes of a frame before its payload.
+pub const FRAME_HEADER: usize = crate::wire::HEADER;

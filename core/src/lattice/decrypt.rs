@@ -2,12 +2,13 @@
 //! of it are wanted, each is an inner product with the small secret; where many are, the product of
 //! polynomials is made by transforms modulo two or three limbs.
 
-use super::encrypt::SecretKey;
+use super::encrypt::{SecretKey, check};
 use crate::backend::{self, matrix::Weights};
 use crate::lattice::noise::{C0_EXTRA, C1_EXTRA};
 use crate::params::{N, PRIMES};
 use crate::ring::{LIMBS, Limb, montgomery_inverse};
-use crate::wire::{GROUP, unpack};
+use crate::wire::{GROUP, packed_len, unpack};
+use crate::{Error, Result};
 
 /// Up to this many results, inner products cost less than transforms: `n` additions each against
 /// `9·log2(n)·n/2` butterflies or more.
@@ -18,19 +19,26 @@ pub const UNFOLDED: usize = 2 * N;
 
 /// The secret backwards, and once more with its sign changed: `X^n = −1`, so coefficient `k` of
 /// `c1·s` is `Σ_j c1[j]·out[n − 1 − k + j]`.
-pub fn unfold(key: &SecretKey, out: &mut [i8]) {
-    debug_assert_eq!(out.len(), UNFOLDED);
-    let (positive, negative) = out.split_at_mut(N);
-    key.coefficients().fill(positive);
+///
+/// # Errors
+/// [`Error::Length`] unless `out` has [`UNFOLDED`] numbers.
+pub fn unfold(key: &SecretKey, out: &mut [i8]) -> Result<()> {
+    let length = Error::Length { need: UNFOLDED, got: out.len() };
+    let [positive, negative] = out.as_chunks_mut::<N>().0 else { return Err(length) };
+    key.coefficients().fill(positive)?;
     positive.reverse();
     for (n, p) in negative.iter_mut().zip(positive) {
         *n = -*p;
     }
+    Ok(())
 }
 
 /// Adds to `sums[i]` the part that the coefficients `first..first + c1.len()` of `c1` have in
 /// coefficient `places[i]` of `c1·s`, modulo `2^bits`; higher bits of the sums are left undefined.
 /// `unfolded` is [`unfold`]'s.
+///
+/// # Errors
+/// [`Error::Internal`] if a length is wrong, or a coefficient is not below n.
 pub fn add_products(
     unfolded: &[i8],
     bits: u32,
@@ -38,9 +46,12 @@ pub fn add_products(
     c1: &[u64],
     places: &[u16],
     sums: &mut [u64],
-) {
+) -> Result<()> {
+    if places.len() != sums.len() || places.iter().any(|&place| usize::from(place) >= N) {
+        return Err(Error::Internal);
+    }
     let rows = places.iter().map(|&place| N - 1 - usize::from(place) + first);
-    backend::matrix::add_rows(Weights::Narrow(unfolded), bits, rows, c1, sums);
+    backend::matrix::add_rows(Weights::Narrow(unfolded), bits, rows, c1, sums)
 }
 
 /// Limbs that hold `c1·s` exactly, for signed `c1` of `bits` bits: `n·2^(bits−1)` must stay below
@@ -53,23 +64,37 @@ pub const fn limbs(bits: u32) -> usize {
 
 /// Unpacks `c1`, `bits` bits for each coefficient read signed, into representatives of limb `index`
 /// in `(−q, q)`.
-pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) {
-    let Some(limb) = LIMBS.get(index) else { return };
-    let group_bytes = (GROUP as u64 * u64::from(bits) / 8) as usize;
+///
+/// # Errors
+/// [`Error::Length`] unless these are n coefficients, [`Error::Internal`] if there is no such limb.
+pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) -> Result<()> {
+    let limb = LIMBS.get(index).ok_or(Error::Internal)?;
+    check(N, out.len())?;
+    check(packed_len(N as u64, bits) as usize, packed.len())?;
+    let group_bytes = packed_len(GROUP as u64, bits) as usize;
     let mut values = [0; GROUP];
     for (out, packed) in out.chunks_exact_mut(GROUP).zip(packed.chunks_exact(group_bytes)) {
-        let _whole_bytes = unpack(packed, bits, &mut values);
+        if !unpack(packed, bits, &mut values) {
+            return Err(Error::Internal); // a group takes whole bytes, without padding
+        }
         backend::limb::reduce_signed(limb, bits, &values, out);
     }
+    Ok(())
 }
 
 /// Replaces `c1` (coefficients as representatives of limb `index`, in `(−q, q)`) by `c1·s`, in
 /// `(−q, q)`. `secret` is [`SecretKey::expand`] for this limb.
-pub fn multiply_by_secret(index: usize, secret: &[i32], c1: &mut [i32]) {
-    let Some(limb) = LIMBS.get(index) else { return };
+///
+/// # Errors
+/// [`Error::Length`] unless both have n values, [`Error::Internal`] if there is no such limb.
+pub fn multiply_by_secret(index: usize, secret: &[i32], c1: &mut [i32]) -> Result<()> {
+    let limb = LIMBS.get(index).ok_or(Error::Internal)?;
+    check(N, secret.len())?;
+    check(N, c1.len())?;
     limb.forward(c1);
     backend::limb::multiply(limb, c1, secret);
     limb.inverse(c1);
+    Ok(())
 }
 
 /// The signed integer with residues `r[i] mod q_i`, each in `(−q, q)`, modulo 2^64 (Garner, centred
@@ -108,7 +133,7 @@ pub fn round(ring: u32, c0: u64, product: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::rng::{Domain, Seed};
-    use crate::wire::{pack, packed_len};
+    use crate::wire::pack;
 
     #[test]
     fn lift_is_the_chinese_remainder() {
@@ -132,19 +157,19 @@ mod tests {
         let key = SecretKey::new(Seed([5; 32]));
         let mut secret = std::vec![0; N];
         let mut unfolded = std::vec![0; UNFOLDED];
-        unfold(&key, &mut unfolded);
+        unfold(&key, &mut unfolded).unwrap();
         let places = [0, 1, 63, 64, 2047, 4094, 4095];
         for bits in [17, 31, 32, 33, 53] {
             let mut random = Seed([bits as u8; 32]).stream(Domain::Mask, 0);
             let c1: std::vec::Vec<u64> = (0..N).map(|_| random.next_u64() >> (64 - bits)).collect();
             let mut packed = std::vec![0; packed_len(N as u64, bits) as usize];
-            pack(&c1, bits, &mut packed);
+            pack(&c1, bits, &mut packed).unwrap();
             let mut residues = [[0; 3]; 7];
             for index in 0..limbs(bits) {
                 let mut poly = std::vec![0; N];
-                key.expand(&LIMBS[index], &mut secret);
-                load(index, &packed, bits, &mut poly);
-                multiply_by_secret(index, &secret, &mut poly);
+                key.expand(&LIMBS[index], &mut secret).unwrap();
+                load(index, &packed, bits, &mut poly).unwrap();
+                multiply_by_secret(index, &secret, &mut poly).unwrap();
                 residues
                     .iter_mut()
                     .zip(places)
@@ -154,12 +179,41 @@ mod tests {
             for piece in [GROUP, 7] {
                 let mut sums = [0; 7];
                 for (i, c1) in c1.chunks(piece).enumerate() {
-                    add_products(&unfolded, bits, i * piece, c1, &places, &mut sums);
+                    add_products(&unfolded, bits, i * piece, c1, &places, &mut sums).unwrap();
                 }
                 for (sum, residue) in sums.iter().zip(residues) {
                     assert_eq!((sum ^ lift(residue, limbs(bits))) << (64 - bits), 0, "{bits} bits");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn what_is_short_is_an_error() {
+        let key = SecretKey::new(Seed([5; 32]));
+        let (mut poly, mut unfolded) = (std::vec![0; N], std::vec![0; UNFOLDED]);
+        let (need, bytes) = (packed_len(N as u64, 20) as usize, std::vec![0; 3 * N]);
+        for got in [0, N, UNFOLDED - 1] {
+            let length = Err(Error::Length { need: UNFOLDED, got });
+            assert_eq!(unfold(&key, &mut unfolded[..got]), length);
+        }
+        for got in [0, need - 1, need + 1] {
+            let length = Err(Error::Length { need, got });
+            assert_eq!(load(0, &bytes[..got], 20, &mut poly), length);
+        }
+        let length = Err(Error::Length { need: N, got: N - 1 });
+        assert_eq!(load(0, &bytes[..need], 20, &mut poly[1..]), length);
+        assert_eq!(load(4, &bytes[..need], 20, &mut poly), Err(Error::Internal));
+        let secret = poly.clone();
+        assert_eq!(multiply_by_secret(0, &secret[1..], &mut poly), length);
+        assert_eq!(multiply_by_secret(0, &secret, &mut poly[1..]), length);
+        assert_eq!(multiply_by_secret(4, &secret, &mut poly), Err(Error::Internal));
+        for (place, sums, right) in [(N - 1, 1, true), (N, 1, false), (0, 0, false), (0, 2, false)]
+        {
+            let places = [place as u16];
+            let sums = &mut [0; 2][..sums];
+            let wanted = if right { Ok(()) } else { Err(Error::Internal) };
+            assert_eq!(add_products(&unfolded, 20, 0, &[0; GROUP], &places, sums), wanted);
         }
     }
 }

@@ -3,10 +3,12 @@
 //! With `h = ⌊p/2⌋` and `rem = (q·m + h) mod p`: `round(q·m/p) = (q·m + h − rem)/p`, and q·m
 //! vanishes in every limb, so the limb's value is `(h − rem)·p^-1`.
 
+use super::encrypt::check;
 use crate::backend;
 use crate::lattice::noise;
 use crate::params::SLOT_PRIME;
-use crate::ring::{LIMBS, SLOT, montgomery_inverse};
+use crate::ring::{LIMBS, Limb, SLOT, montgomery_inverse};
+use crate::{Error, Result};
 
 /// Plaintext modulus of an [`Encoder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +62,21 @@ impl Encoder {
         }
     }
 
+    /// A limb, and what a numerator is multiplied by in it.
+    #[inline]
+    fn limb(&self, index: usize) -> Result<(&'static Limb, i32)> {
+        let inverse = self.inverses.get(index).ok_or(Error::Internal)?;
+        Ok((LIMBS.get(index).ok_or(Error::Internal)?, *inverse))
+    }
+
     /// [`Self::encode`] of many; where plaintexts are bits, of any `m` modulo p.
-    pub fn encode_all(&self, index: usize, m: &[u64], out: &mut [i32]) {
-        let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else {
-            return;
-        };
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there is a place for each, [`Error::Internal`] if there is no such
+    /// limb.
+    pub fn encode_all(&self, index: usize, m: &[u64], out: &mut [i32]) -> Result<()> {
+        check(m.len(), out.len())?;
+        let (limb, inverse) = self.limb(index)?;
         match self.plaintext {
             Plaintext::Bits(bits) => backend::limb::encode(
                 limb,
@@ -74,20 +86,21 @@ impl Encoder {
             ),
             Plaintext::Slots => {
                 for (out, &m) in out.iter_mut().zip(m) {
-                    *out = self.encode(index, m);
+                    *out = limb.mul(limb.montgomery(self.numerator(m)), inverse);
                 }
             }
         }
+        Ok(())
     }
 
     /// `round(q·m/p)` in limb `index`, a representative in `(−q, q)`; `m` in `[0, p)`.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if there is no such limb.
     #[inline]
-    #[must_use]
-    pub fn encode(&self, index: usize, m: u64) -> i32 {
-        let (Some(limb), Some(&inverse)) = (LIMBS.get(index), self.inverses.get(index)) else {
-            return 0;
-        };
-        limb.mul(limb.montgomery(self.numerator(m)), inverse)
+    pub fn encode(&self, index: usize, m: u64) -> Result<i32> {
+        let (limb, inverse) = self.limb(index)?;
+        Ok(limb.mul(limb.montgomery(self.numerator(m)), inverse))
     }
 }
 
@@ -106,7 +119,7 @@ mod tests {
                     // q·m overflows u128 for none of these: q < 2^108, m < 2^19.
                     let exact = (q * m + p / 2) / p;
                     for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
-                        let got = i128::from(encoder.encode(i, m as u64));
+                        let got = i128::from(encoder.encode(i, m as u64).unwrap());
                         assert_eq!(
                             (exact as i128 - got).rem_euclid(i128::from(limb.q)),
                             0,
@@ -115,6 +128,22 @@ mod tests {
                     }
                 }
             }
+        }
+    }
+
+    #[test]
+    fn every_plaintext_has_its_place_and_limb() {
+        for plaintext in [Plaintext::Bits(20), Plaintext::Slots] {
+            let encoder = Encoder::new(plaintext, 3);
+            for (got, index, wanted) in [
+                (5, 2, Ok(())),
+                (4, 2, Err(Error::Length { need: 5, got: 4 })),
+                (6, 2, Err(Error::Length { need: 5, got: 6 })),
+                (5, LIMBS.len(), Err(Error::Internal)),
+            ] {
+                assert_eq!(encoder.encode_all(index, &[1; 5], &mut [0; 6][..got]), wanted);
+            }
+            assert_eq!(encoder.encode(LIMBS.len(), 1), Err(Error::Internal));
         }
     }
 }

@@ -21,5 +21,6 @@ pub mod noise;
 pub mod rescale;
 pub mod sample;
 
+#[cfg(feature = "unstable")]
 pub use encode::Encoder;
 pub use encrypt::{PublicKey, SecretKey};

@@ -4,9 +4,11 @@
 //! fraction, as a 64-bit fixed-point number with wrap-around, and the sum is rounded once at the
 //! end. A term is off by less than 2^-63, so are 16 terms by 2^-59.
 
+use super::encrypt::check;
 use crate::backend;
 use crate::lattice::noise;
 use crate::prime::{LIMBS, Limb, RECIPROCALS, Reciprocal, montgomery_inverse};
+use crate::{Error, Result};
 
 /// Constants of one ciphertext modulus.
 #[derive(Clone, Copy, Debug)]
@@ -28,24 +30,20 @@ impl Basis {
         }
     }
 
-    /// The fraction that residue `c` of limb `index` adds, in units of 2^-64; `c`: any
-    /// representative.
-    #[inline]
-    #[must_use]
-    pub fn fraction(&self, index: usize, c: i32) -> u64 {
-        let mut sum = [0];
-        self.add(index, &[c], &mut sum);
-        sum[0]
-    }
-
     /// Adds the fractions of residues of limb `index`, any representatives, to as many sums.
-    pub fn add<F: Fraction>(&self, index: usize, residues: &[i32], sums: &mut [F]) {
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there is a sum for each, [`Error::Internal`] if there is no such
+    /// limb.
+    pub fn add<F: Fraction>(&self, index: usize, residues: &[i32], sums: &mut [F]) -> Result<()> {
+        check(residues.len(), sums.len())?;
         let (Some(limb), Some(&inverse), Some(reciprocal)) =
             (LIMBS.get(index), self.inverses.get(index), RECIPROCALS.get(index))
         else {
-            return;
+            return Err(Error::Internal);
         };
         F::add(limb, inverse, reciprocal, residues, sums);
+        Ok(())
     }
 }
 
@@ -109,8 +107,8 @@ mod tests {
                 let (mut wide, mut narrow) = (0_u64, 0_u32);
                 for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
                     let residue = (c % limb.q as u128) as i32;
-                    basis.add(i, &[residue], slice::from_mut(&mut wide));
-                    basis.add(i, &[residue - limb.q], slice::from_mut(&mut narrow));
+                    basis.add(i, &[residue], slice::from_mut(&mut wide)).unwrap();
+                    basis.add(i, &[residue - limb.q], slice::from_mut(&mut narrow)).unwrap();
                 }
                 for bits in [17_u32, 20] {
                     let exact = ((((c << bits) + q / 2) / q) % (1 << bits)) as u64;
@@ -120,5 +118,14 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn every_residue_has_its_sum_and_limb() {
+        let basis = Basis::new(3);
+        let length = |got| Err(Error::Length { need: 5, got });
+        assert_eq!(basis.add(0, &[1; 5], &mut [0_u64; 4]), length(4));
+        assert_eq!(basis.add(0, &[1; 5], &mut [0_u32; 6]), length(6));
+        assert_eq!(basis.add(LIMBS.len(), &[1; 5], &mut [0_u64; 5]), Err(Error::Internal));
     }
 }

@@ -4,18 +4,23 @@ use crate::backend;
 use crate::params::LIMB_BITS;
 use crate::ring::Limb;
 use crate::rng::Prg;
+use crate::{Error, Result};
 use bytemuck::Pod;
 use core::marker::PhantomData;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// The next `out.len()` values uniform in `[0, q)`, by rejection from 27-bit strings: the low bits
 /// of 32. For public polynomials only: its time depends on its output.
-pub fn uniform_vartime(prg: &mut Prg, limb: &Limb, mut out: &mut [i32]) {
+///
+/// # Errors
+/// None.
+pub fn uniform_vartime(prg: &mut Prg, limb: &Limb, mut out: &mut [i32]) -> Result<()> {
     while !out.is_empty() {
         prg.fill_u32(bytemuck::cast_slice_mut(out));
         let kept = backend::sample::keep_below_vartime(out, LIMB_BITS, limb.q);
-        out = out.get_mut(kept..).unwrap_or_default();
+        out = out.get_mut(kept..).ok_or(Error::Internal)?;
     }
+    Ok(())
 }
 
 /// Words of 32 random bits that become several small values.
@@ -49,7 +54,7 @@ pub struct Small<W> {
     prg: Prg,
     /// Values of the last words, and how many of them were not taken.
     last: [i8; 16],
-    left: usize,
+    remaining: usize,
     words: PhantomData<W>,
 }
 
@@ -62,36 +67,41 @@ impl<W: Words> Small<W> {
     /// The values of this stream.
     #[must_use]
     pub const fn new(prg: Prg) -> Self {
-        Self { prg, last: [0; 16], left: 0, words: PhantomData }
+        Self { prg, last: [0; 16], remaining: 0, words: PhantomData }
     }
 
     /// The next `out.len()` values.
-    pub fn fill(&mut self, out: &mut [i8]) {
-        let (begun, out) = out.split_at_mut(self.left.min(out.len()));
+    ///
+    /// # Errors
+    /// None.
+    pub fn fill(&mut self, out: &mut [i8]) -> Result<()> {
+        let (begun, out) = out.split_at_mut(self.remaining.min(out.len()));
         self.take(begun);
         let (whole, rest) = out.split_at_mut(out.len() / W::EACH * W::EACH);
         // As much as the generator makes at a time.
         let mut buffer = Zeroizing::new([0; 64]);
         let words: &mut [W] = bytemuck::cast_slice_mut(buffer.as_mut_slice());
         for out in whole.chunks_mut(words.len() * W::EACH) {
-            let Some(words) = words.get_mut(..out.len() / W::EACH) else { return };
+            let words = words.get_mut(..out.len() / W::EACH).ok_or(Error::Internal)?;
             self.prg.fill_u32(bytemuck::cast_slice_mut(words));
             W::values(words, out);
         }
-        if let ([_, ..], Some(words)) = (&rest, words.get_mut(..1)) {
-            self.prg.fill_u32(bytemuck::cast_slice_mut(words));
-            W::values(words, &mut self.last);
-            self.left = W::EACH;
+        if !rest.is_empty() {
+            let word = words.get_mut(..1).ok_or(Error::Internal)?;
+            self.prg.fill_u32(bytemuck::cast_slice_mut(word));
+            W::values(word, &mut self.last);
+            self.remaining = W::EACH;
             self.take(rest);
         }
+        Ok(())
     }
 
-    /// Values of the last words.
+    /// Values of the last words, at most as many as remain.
     fn take(&mut self, out: &mut [i8]) {
-        for (to, from) in out.iter_mut().zip(self.last.iter().skip(W::EACH - self.left)) {
+        for (to, from) in out.iter_mut().zip(self.last.iter().skip(W::EACH - self.remaining)) {
             *to = *from;
         }
-        self.left -= out.len();
+        self.remaining -= out.len();
     }
 }
 
@@ -101,21 +111,20 @@ impl<W> Drop for Small<W> {
     }
 }
 
-/// Uniform in `[−2^bits, 2^bits)`, `bits < 127`, reduced to a representative of a limb in `(−q,
-/// q)`.
-pub fn flood(prg: &mut Prg, bits: u32, limb: &Limb) -> i32 {
-    let (mut word, mut out) = (Zeroizing::new([[0; 2]]), [0]);
-    prg.fill_u64(word.as_flattened_mut());
-    backend::limb::add_uniform(limb, bits, word.as_slice(), &mut out);
-    limb.reduce(out[0])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::params::CBD;
     use crate::ring::LIMBS;
     use crate::rng::{Domain, Seed};
+
+    /// As flooding is drawn, one value.
+    fn flood(prg: &mut Prg, bits: u32, limb: &Limb) -> i32 {
+        let (mut word, mut out) = ([[0; 2]], [0]);
+        prg.fill_u64(word.as_flattened_mut());
+        backend::limb::add_uniform(limb, bits, &word, &mut out);
+        limb.reduce(out[0])
+    }
 
     #[test]
     fn flooding_is_the_same_integer_in_every_limb() {
@@ -138,11 +147,11 @@ mod tests {
     fn any_cut<W: Words>() {
         let stream = || Small::<W>::new(Seed([3; 32]).stream(Domain::Noise, 0));
         let mut all = [0; 2000];
-        stream().fill(&mut all);
+        stream().fill(&mut all).unwrap();
         let (mut parts, mut rest) = (stream(), all.as_slice());
         for len in [1, 2, 3, 15, 16, 17, 0, 511, 47, 48, 1, 1, 1, 1000] {
             let mut out = std::vec![0; len];
-            parts.fill(&mut out);
+            parts.fill(&mut out).unwrap();
             assert_eq!(rest.split_off(..len).unwrap(), out, "{len}");
         }
     }
@@ -154,10 +163,10 @@ mod tests {
         let limb = &LIMBS[3];
         let stream = || Seed([4; 32]).stream(Domain::Uniform, 0);
         let (mut one, mut all) = (stream(), [0; 5000]);
-        uniform_vartime(&mut stream(), limb, &mut all);
+        uniform_vartime(&mut stream(), limb, &mut all).unwrap();
         for cut in all.chunks(333) {
             let mut out = [0; 333];
-            uniform_vartime(&mut one, limb, &mut out[..cut.len()]);
+            uniform_vartime(&mut one, limb, &mut out[..cut.len()]).unwrap();
             assert_eq!(&out[..cut.len()], cut);
         }
         assert!(all.iter().all(|x| (0..limb.q).contains(x)));
@@ -167,7 +176,7 @@ mod tests {
     fn noise_has_the_variance_of_the_bound() {
         let draws = 100_000;
         let mut noise = std::vec![0; draws];
-        Noise::new(Seed([1; 32]).stream(Domain::Noise, 0)).fill(&mut noise);
+        Noise::new(Seed([1; 32]).stream(Domain::Noise, 0)).fill(&mut noise).unwrap();
         let (mut sum, mut squares) = (0_i64, 0_i64);
         for e in noise.into_iter().map(i64::from) {
             sum += e;
@@ -183,7 +192,7 @@ mod tests {
     #[test]
     fn ternary_values_are_equally_frequent() {
         let mut values = std::vec![0; 90_000];
-        Ternary::new(Seed([2; 32]).stream(Domain::Ternary, 0)).fill(&mut values);
+        Ternary::new(Seed([2; 32]).stream(Domain::Ternary, 0)).fill(&mut values).unwrap();
         let mut counts = [0_i32; 3];
         for value in values {
             counts[(value + 1) as usize] += 1;

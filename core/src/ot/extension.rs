@@ -15,16 +15,16 @@
     reason = "hot; lengths are checked on entry, batches hold at most BATCH groups"
 )]
 
+use super::leaves::{Leaves, check};
 use super::{GROUP, Repetition, ggm, wide_mask};
-use crate::backend::aes::{Job, Lanes, Pass, Path, SimdBackend, in_flight};
+use crate::backend::aes::{Job, Lane, Lanes, Pass, Path, SimdBackend, in_flight};
 use crate::backend::transpose::transpose;
 use crate::block::Block;
 use crate::hash::Tmmo;
 use crate::params::KAPPA;
 use crate::rng::Prg;
-use crate::workers::Workers;
 use crate::{Error, Result};
-use zeroize::Zeroize as _;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// Groups per key schedule of a leaf. The stack holds `(2k + 1)·BATCH` blocks: 4.5 KiB at `k = 4`,
 /// 1.1 KiB on a small machine.
@@ -40,20 +40,15 @@ const fn depth(k: usize) -> usize {
     }
 }
 
-/// The client's half of one session: chooses bits, gets `T`.
-///
-/// The leaves, in the caller's memory, are wiped on drop.
+/// The client's half of one session, after set-up: chooses bits, gets `T`.
 pub struct Receiver<'a> {
-    repetition: Repetition,
-    leaves: &'a mut [Block],
+    leaves: Leaves<'a>,
     groups: u64,
-    path: Path,
-    workers: Workers<'a>,
 }
 
 impl<'a> Receiver<'a> {
-    /// Grows the trees of a pairing from the next `128/k` values of `roots` and writes the 128
-    /// message pairs `[m0, m1]` of the base OTs, in which this party is the sender. In base OT
+    /// Set-up: grows the trees of a pairing from the next `128/k` values of `roots` and writes the
+    /// 128 message pairs `[m0, m1]` of the base OTs, in which this party is the sender. In base OT
     /// `b` the server's choice is bit `b` of `Δ`. The messages are secret: the caller wipes them.
     ///
     /// `pairing` is the key of the session that made the pairing, `session` that of this session,
@@ -63,64 +58,26 @@ impl<'a> Receiver<'a> {
     /// 0.
     ///
     /// # Errors
-    /// [`Error::Length`] unless `leaves` holds [`Repetition::leaves`] blocks and `messages` 128
-    /// pairs.
+    /// [`Error::Internal`] if a tree does not fit its levels, which cannot happen.
     pub fn new(
-        repetition: Repetition,
+        mut leaves: Leaves<'a>,
         roots: &mut Prg,
         pairing: &Tmmo,
         session: &Tmmo,
-        leaves: &'a mut [Block],
-        messages: &mut [[Block; 2]],
+        messages: &mut [[Block; 2]; KAPPA],
     ) -> Result<Self> {
-        let mut new = Self::empty(repetition, leaves);
-        new.renew(roots, pairing, session, messages)?;
-        Ok(new)
-    }
-
-    /// A half without trees, for [`Receiver::renew`].
-    #[must_use]
-    pub fn empty(repetition: Repetition, leaves: &'a mut [Block]) -> Self {
-        Self { repetition, leaves, groups: 0, path: Path::best(), workers: Workers::OWN }
-    }
-
-    /// Grows other trees, as [`Receiver::new`] does; groups are numbered from 0 again.
-    ///
-    /// # Errors
-    /// Those of [`Receiver::new`].
-    pub fn renew(
-        &mut self,
-        roots: &mut Prg,
-        pairing: &Tmmo,
-        session: &Tmmo,
-        messages: &mut [[Block; 2]],
-    ) -> Result<()> {
-        check(self.repetition.leaves(), self.leaves.len())?;
-        check(KAPPA, messages.len())?;
-        let k = self.repetition.k();
+        let k = leaves.repetition().k();
         for (tree, (leaves, messages)) in
-            (0..).zip(self.leaves.chunks_exact_mut(1 << k).zip(messages.chunks_exact_mut(k)))
+            (0..).zip(leaves.trees_mut().zip(messages.chunks_exact_mut(k)))
         {
-            ggm::expand(pairing, tree, roots.next_u128(), leaves, messages);
-            ggm::refresh(session, tree, 0, false, leaves);
+            ggm::expand(pairing, tree, roots.next_u128(), leaves, messages)?;
+            ggm::refresh(session, tree, 0, false, leaves)?;
         }
-        self.groups = 0;
-        Ok(())
-    }
-
-    /// Does AES in another than the best way.
-    #[must_use]
-    pub const fn on_path(mut self, path: Path) -> Self {
-        self.path = path;
-        self
-    }
-
-    /// Shares the work of [`Receiver::extend`] with these.
-    pub const fn use_workers(&mut self, workers: Workers<'a>) {
-        self.workers = workers;
+        Ok(Self { leaves, groups: 0 })
     }
 
     /// Groups done so far. The next [`Receiver::extend`] starts with the group of this number.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub const fn groups(&self) -> u64 {
         self.groups
@@ -142,10 +99,11 @@ impl<'a> Receiver<'a> {
     ) -> Result<()> {
         let groups = choices.len();
         check(groups * GROUP, labels.len())?;
-        check(groups * self.repetition.correction_bytes_per_group(), corrections.len())?;
+        let repetition = self.leaves.repetition();
+        check(groups * repetition.correction_bytes_per_group(), corrections.len())?;
         let end = advance(self.groups, groups)?;
         let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks_mut().0);
-        match self.repetition {
+        match repetition {
             Repetition::K1 => {
                 self.run::<1, { 1 << depth(1) }, { depth(1) }>(choices, labels, corrections)
             }
@@ -169,17 +127,17 @@ impl<'a> Receiver<'a> {
         labels: &mut [[Block; GROUP]],
         corrections: &mut [[u8; 16]],
     ) -> Result<()> {
-        let (blocks, path, all) = (KAPPA / K, self.path, &*self.leaves);
+        let (blocks, leaves) = (KAPPA / K, &self.leaves);
         let batches = labels
             .chunks_mut(BATCH)
             .zip(corrections.chunks_mut(BATCH * blocks))
             .zip(choices.chunks(BATCH));
         let batches = numbers(self.groups).zip(batches);
-        self.workers.for_each(
+        leaves.workers().for_each(
             batches,
-            || Fold::<K, W, D>::new(path),
+            || Fold::<K, W, D>::new(leaves.path()),
             |fold, (first, ((labels, corrections), choices))| {
-                for (block, leaves) in all.chunks_exact(1 << K).enumerate() {
+                for (block, leaves) in leaves.trees().enumerate() {
                     fold.sum(leaves, false, first, labels.len());
                     for (g, labels) in labels.iter_mut().enumerate() {
                         for j in 0..K {
@@ -196,94 +154,57 @@ impl<'a> Receiver<'a> {
     }
 }
 
-impl Drop for Receiver<'_> {
-    fn drop(&mut self) {
-        self.leaves.zeroize();
+impl<'a> AsMut<Leaves<'a>> for Receiver<'a> {
+    fn as_mut(&mut self) -> &mut Leaves<'a> {
+        &mut self.leaves
     }
 }
 
-/// The server's half of one session: holds `Δ`, gets `Q`.
-///
-/// `Δ` and the leaves, in the caller's memory, are wiped on drop.
+impl<'a> From<Receiver<'a>> for Leaves<'a> {
+    /// Gives the memory back for another set-up.
+    fn from(receiver: Receiver<'a>) -> Self {
+        receiver.leaves
+    }
+}
+
+/// The server's half of one session, after set-up: holds `Δ`, gets `Q`. `Δ` is wiped on drop.
 pub struct Sender<'a> {
-    repetition: Repetition,
-    delta: Block,
-    leaves: &'a mut [Block],
+    delta: Zeroizing<Block>,
+    leaves: Leaves<'a>,
     groups: u64,
-    path: Path,
-    workers: Workers<'a>,
 }
 
 impl<'a> Sender<'a> {
-    /// Rebuilds all leaves but one per tree from the 128 messages `received` in the base OTs, where
-    /// bit `b` of `delta` was the choice in base OT `b`. In constant time. The hashes are those
-    /// of [`Receiver::new`].
+    /// Set-up: rebuilds all leaves but one per tree from the 128 messages `received` in the base
+    /// OTs, where bit `b` of `delta` was the choice in base OT `b`. In constant time. The hashes
+    /// are those of [`Receiver::new`].
     ///
     /// # Errors
-    /// [`Error::Length`] unless `leaves` holds [`Repetition::leaves`] blocks and `received` 128;
-    /// [`Error::Internal`] if the lowest bit of `delta` is not 1 (point-and-permute needs it;
-    /// that bit is public).
+    /// [`Error::Internal`] if the lowest bit of `delta` is not 1 (point-and-permute needs it; that
+    /// bit is public).
     pub fn new(
-        repetition: Repetition,
+        mut leaves: Leaves<'a>,
         delta: Block,
-        received: &[Block],
+        received: &[Block; KAPPA],
         pairing: &Tmmo,
         session: &Tmmo,
-        leaves: &'a mut [Block],
     ) -> Result<Self> {
-        let mut new = Self::empty(repetition, leaves);
-        new.renew(delta, received, pairing, session)?;
-        Ok(new)
-    }
-
-    /// A half without trees, for [`Sender::renew`].
-    #[must_use]
-    pub fn empty(repetition: Repetition, leaves: &'a mut [Block]) -> Self {
-        Self { repetition, delta: 0, leaves, groups: 0, path: Path::best(), workers: Workers::OWN }
-    }
-
-    /// Rebuilds the leaves of other trees, as [`Sender::new`] does; groups are numbered from 0
-    /// again.
-    ///
-    /// # Errors
-    /// Those of [`Sender::new`].
-    pub fn renew(
-        &mut self,
-        delta: Block,
-        received: &[Block],
-        pairing: &Tmmo,
-        session: &Tmmo,
-    ) -> Result<()> {
-        check(self.repetition.leaves(), self.leaves.len())?;
-        check(KAPPA, received.len())?;
         if delta & 1 == 0 {
             return Err(Error::Internal);
         }
-        let k = self.repetition.k();
+        let k = leaves.repetition().k();
         for (tree, (leaves, received)) in
-            (0..).zip(self.leaves.chunks_exact_mut(1 << k).zip(received.chunks_exact(k)))
+            (0..).zip(leaves.trees_mut().zip(received.chunks_exact(k)))
         {
             let path = (delta >> (usize::from(tree) * k)) as u16 & ((1 << k) - 1);
-            ggm::puncture(pairing, tree, path, received, leaves);
-            ggm::refresh(session, tree, path, true, leaves);
+            ggm::puncture(pairing, tree, path, received, leaves)?;
+            ggm::refresh(session, tree, path, true, leaves)?;
         }
-        (self.delta, self.groups) = (delta, 0);
-        Ok(())
-    }
-
-    /// Does AES in another than the best way.
-    #[must_use]
-    pub const fn on_path(mut self, path: Path) -> Self {
-        self.path = path;
-        self
-    }
-
-    /// Shares the work of [`Sender::extend`] with these.
-    pub const fn use_workers(&mut self, workers: Workers<'a>) {
-        self.workers = workers;
+        Ok(Self { delta: Zeroizing::new(delta), leaves, groups: 0 })
     }
 
     /// Groups done so far. The next [`Sender::extend`] starts with the group of this number.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub const fn groups(&self) -> u64 {
         self.groups
@@ -291,8 +212,8 @@ impl<'a> Sender<'a> {
 
     /// `Δ`, secret.
     #[must_use]
-    pub const fn delta(&self) -> Block {
-        self.delta
+    pub fn delta(&self) -> Block {
+        *self.delta
     }
 
     /// The next groups from the client's `corrections`; `labels` gets `Q`, 128 per group. However
@@ -305,10 +226,11 @@ impl<'a> Sender<'a> {
     pub fn extend(&mut self, corrections: &[u8], labels: &mut [Block]) -> Result<()> {
         let groups = labels.len() / GROUP;
         check(groups * GROUP, labels.len())?;
-        check(groups * self.repetition.correction_bytes_per_group(), corrections.len())?;
+        let repetition = self.leaves.repetition();
+        check(groups * repetition.correction_bytes_per_group(), corrections.len())?;
         let end = advance(self.groups, groups)?;
         let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks().0);
-        match self.repetition {
+        match repetition {
             Repetition::K1 => self.run::<1, { 1 << depth(1) }, { depth(1) }>(corrections, labels),
             Repetition::K2 => self.run::<2, { 1 << depth(2) }, { depth(2) }>(corrections, labels),
             Repetition::K4 => self.run::<4, { 1 << depth(4) }, { depth(4) }>(corrections, labels),
@@ -323,14 +245,14 @@ impl<'a> Sender<'a> {
         corrections: &[[u8; 16]],
         labels: &mut [[Block; GROUP]],
     ) -> Result<()> {
-        let (blocks, path, all, delta) = (KAPPA / K, self.path, &*self.leaves, self.delta);
+        let (blocks, leaves, delta) = (KAPPA / K, &self.leaves, self.delta());
         let batches = numbers(self.groups)
             .zip(labels.chunks_mut(BATCH).zip(corrections.chunks(BATCH * blocks)));
-        self.workers.for_each(
+        leaves.workers().for_each(
             batches,
-            || Fold::<K, W, D>::new(path),
+            || Fold::<K, W, D>::new(leaves.path()),
             |fold, (first, (labels, corrections))| {
-                for (block, leaves) in all.chunks_exact(1 << K).enumerate() {
+                for (block, leaves) in leaves.trees().enumerate() {
                     fold.sum(leaves, true, first, labels.len());
                     for j in 0..K {
                         let row = block * K + j;
@@ -348,10 +270,16 @@ impl<'a> Sender<'a> {
     }
 }
 
-impl Drop for Sender<'_> {
-    fn drop(&mut self) {
-        self.delta.zeroize();
-        self.leaves.zeroize();
+impl<'a> AsMut<Leaves<'a>> for Sender<'a> {
+    fn as_mut(&mut self) -> &mut Leaves<'a> {
+        &mut self.leaves
+    }
+}
+
+impl<'a> From<Sender<'a>> for Leaves<'a> {
+    /// Gives the memory back for another set-up.
+    fn from(sender: Sender<'a>) -> Self {
+        sender.leaves
     }
 }
 
@@ -420,19 +348,19 @@ struct FoldLeaves<'r, const D: usize> {
 
 impl<const W: usize, const D: usize> Job<W> for FoldLeaves<'_, D> {
     #[inline(always)]
-    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<W>) {
+    fn run<X: SimdBackend>(self, simd: X, keys: &X::Keys<W>) {
         let groups = (self.first..).map(Block::from);
         self.value.iter_mut().zip(groups).for_each(|(value, group)| *value = group);
         in_flight(
-            machine,
+            simd,
             self.value,
-            &mut FoldPass::<X, W, D> { machine, keys, skip: self.skip, rows: self.rows },
+            &mut FoldPass::<X, W, D> { simd, keys, skip: self.skip, rows: self.rows },
         );
     }
 }
 
 struct FoldPass<'r, X: SimdBackend, const W: usize, const D: usize> {
-    machine: X,
+    simd: X,
     keys: &'r X::Keys<W>,
     skip: bool,
     rows: &'r mut [[Block; BATCH]],
@@ -441,16 +369,17 @@ struct FoldPass<'r, X: SimdBackend, const W: usize, const D: usize> {
 impl<X: SimdBackend, const W: usize, const D: usize> Pass<X> for FoldPass<'_, X, W, D> {
     #[inline(always)]
     fn pass<const M: usize>(&mut self, at: usize, x: &mut [X::Vector; M]) {
-        let machine = self.machine;
+        let simd = self.simd;
         let groups = *x;
         let mut left = [groups; D];
-        let mut rows = [[machine.splat(0); M]; D];
-        for leaf in 0..W {
+        let mut rows = [[simd.splat(0); M]; D];
+        for lane in Lane::all() {
+            let leaf = lane.number();
             *x = groups;
             if self.skip && leaf == 0 {
-                *x = [machine.splat(0); M];
+                *x = [simd.splat(0); M];
             } else {
-                machine.encrypt(self.keys, leaf, x);
+                simd.encrypt(self.keys, lane, x);
             }
             for (j, (left, row)) in left.iter_mut().zip(&mut rows).enumerate() {
                 if leaf >> j & 1 == 0 {
@@ -458,14 +387,14 @@ impl<X: SimdBackend, const W: usize, const D: usize> Pass<X> for FoldPass<'_, X,
                     break;
                 }
                 for ((x, row), left) in x.iter_mut().zip(row).zip(left) {
-                    *row = machine.xor(*row, *x);
-                    *x = machine.xor(*x, *left);
+                    *row = simd.xor(*row, *x);
+                    *x = simd.xor(*x, *left);
                 }
             }
         }
         for (to, row) in self.rows.iter_mut().zip(rows) {
             for (to, row) in to[at..].chunks_mut(X::BLOCKS).zip(row) {
-                machine.store(machine.xor(machine.load(to), row), to);
+                simd.store(simd.xor(simd.load(to), row), to);
             }
         }
     }
@@ -484,11 +413,6 @@ fn numbers(first: u64) -> impl Iterator<Item = u64> + Send {
     core::iter::successors(Some(first), |first| Some(first.wrapping_add(BATCH as u64)))
 }
 
-/// A slice must have exactly the length needed.
-const fn check(need: usize, got: usize) -> Result<()> {
-    if need == got { Ok(()) } else { Err(Error::Length { need, got }) }
-}
-
 /// The counter after `groups` more; a number never comes twice.
 fn advance(counter: u64, groups: usize) -> Result<u64> {
     u64::try_from(groups).ok().and_then(|groups| counter.checked_add(groups)).ok_or(Error::Internal)
@@ -499,6 +423,7 @@ mod tests {
     use super::*;
     use crate::backend::aes::Aes;
     use crate::rng::{Domain, Seed};
+    use core::array::from_fn;
     use std::vec;
     use std::vec::Vec;
 
@@ -524,33 +449,17 @@ mod tests {
         }
 
         fn parties(&mut self) -> (Receiver<'_>, Sender<'_>) {
-            let mut messages = [[0; 2]; KAPPA];
-            let client = Receiver::new(
-                self.repetition,
-                &mut self.random,
-                &self.hash,
-                &self.hash,
-                &mut self.client_leaves,
-                &mut messages,
-            )
-            .unwrap();
-            let received: Vec<_> = messages
-                .iter()
-                .enumerate()
-                .map(|(b, m)| m[(self.delta >> b & 1) as usize])
-                .collect();
-            (
-                client,
-                Sender::new(
-                    self.repetition,
-                    self.delta,
-                    &received,
-                    &self.hash,
-                    &self.hash,
-                    &mut self.server_leaves,
-                )
-                .unwrap(),
-            )
+            self.parties_on(Path::best())
+        }
+
+        fn parties_on(&mut self, path: Path) -> (Receiver<'_>, Sender<'_>) {
+            let [client, server] = [&mut self.client_leaves, &mut self.server_leaves]
+                .map(|leaves| Leaves::new(self.repetition, leaves).unwrap().on_path(path));
+            let (hash, mut messages) = (&self.hash, [[0; 2]; KAPPA]);
+            let client =
+                Receiver::new(client, &mut self.random, hash, hash, &mut messages).unwrap();
+            let received = from_fn(|b| messages[b][(self.delta >> b & 1) as usize]);
+            (client, Sender::new(server, self.delta, &received, hash, hash).unwrap())
         }
     }
 
@@ -585,8 +494,7 @@ mod tests {
         cuts: &[usize],
     ) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
         let (bytes, delta) = (setup.repetition.correction_bytes_per_group(), setup.delta);
-        let (client, server) = setup.parties();
-        let (mut client, mut server) = (client.on_path(path), server.on_path(path));
+        let (mut client, mut server) = setup.parties_on(path);
         let (mut t, mut q, mut sent) = (vec![], vec![], vec![]);
         let mut rest = choices;
         for &cut in cuts {
@@ -678,7 +586,7 @@ mod tests {
             let choices = random_choices(groups);
             let mut setup = Setup::new(repetition, deltas()[2]);
             let (mut client, _) = setup.parties();
-            let leaves = client.leaves.to_vec();
+            let leaves: Vec<_> = client.leaves.trees().flatten().copied().collect();
             let bytes = repetition.correction_bytes_per_group();
             let (mut labels, mut corrections) = (vec![0; groups * GROUP], vec![0; groups * bytes]);
             client.extend(&choices, &mut labels, &mut corrections).unwrap();
@@ -688,7 +596,7 @@ mod tests {
                     let mut u = *choices;
                     for (x, &leaf) in leaves.iter().enumerate() {
                         let mut row = [g as Block];
-                        Aes::of(leaf).encrypt(0, &mut row);
+                        Aes::of(leaf).encrypt(&mut row);
                         u ^= row[0];
                         for (label, want) in want.iter_mut().enumerate() {
                             *want ^= (x as Block * (row[0] >> label & 1)) << (i * k);
@@ -707,7 +615,7 @@ mod tests {
         for repetition in Repetition::ALL {
             let mut setup = Setup::new(repetition, deltas()[2]);
             let (mut client, mut server) = setup.parties();
-            for leaves in server.leaves.chunks_mut(1 << repetition.k()) {
+            for leaves in server.leaves.trees_mut() {
                 leaves[0] = 0xbad;
             }
             let (mut t, mut q, mut corrections) =
@@ -721,52 +629,7 @@ mod tests {
     #[test]
     fn wrong_lengths_are_errors_and_use_nothing_up() {
         let mut setup = Setup::new(Repetition::K4, 1);
-        let hash = Tmmo::new(11);
-        let (mut leaves, mut messages) = ([0; 512], [[0; 2]; KAPPA]);
-        let mut random = Seed([0; 32]).stream(Domain::Label, 0);
         let length = |need, got| Some(Error::Length { need, got });
-        assert_eq!(
-            Receiver::new(
-                Repetition::K4,
-                &mut random,
-                &hash,
-                &hash,
-                &mut leaves[1..],
-                &mut messages
-            )
-            .err(),
-            length(512, 511)
-        );
-        assert_eq!(
-            Receiver::new(
-                Repetition::K4,
-                &mut random,
-                &hash,
-                &hash,
-                &mut leaves,
-                &mut messages[1..]
-            )
-            .err(),
-            length(128, 127)
-        );
-        assert_eq!(
-            Receiver::new(Repetition::K8, &mut random, &hash, &hash, &mut leaves, &mut messages)
-                .err(),
-            length(4096, 512)
-        );
-        assert_eq!(
-            Sender::new(Repetition::K4, 1, &[0; 127], &hash, &hash, &mut leaves).err(),
-            length(128, 127)
-        );
-        assert_eq!(
-            Sender::new(Repetition::K4, 1, &[0; 128], &hash, &hash, &mut leaves[2..]).err(),
-            length(512, 510)
-        );
-        assert_eq!(
-            Sender::new(Repetition::K4, 2, &[0; 128], &hash, &hash, &mut leaves).err(),
-            Some(Error::Internal)
-        );
-
         let (mut client, mut server) = setup.parties();
         let (mut labels, mut corrections) = ([0; 256], [0; 1024]);
         assert_eq!(
@@ -785,6 +648,16 @@ mod tests {
         assert_eq!(server.extend(&corrections, &mut labels), Err(Error::Internal));
         assert_eq!((client.groups(), server.groups()), (u64::MAX - 1, u64::MAX - 1));
         assert_eq!((labels, corrections), ([0; 256], [0; 1024]));
+    }
+
+    #[test]
+    fn an_even_delta_is_refused() {
+        let (hash, mut leaves) = (Tmmo::new(11), [1; 512]);
+        for delta in [0, 2, Block::MAX - 1] {
+            let memory = Leaves::new(Repetition::K4, &mut leaves).unwrap();
+            let sender = Sender::new(memory, delta, &[0; KAPPA], &hash, &hash);
+            assert_eq!(sender.err(), Some(Error::Internal));
+        }
     }
 
     #[test]

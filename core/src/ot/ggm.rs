@@ -11,6 +11,7 @@
 use super::wide_mask;
 use crate::block::Block;
 use crate::hash::Tmmo;
+use crate::{Error, Result};
 
 /// The tweak under which node `node` of level `level − 1` of tree `tree` is hashed into its child
 /// of level `level` on `side` (0 left, 1 right): `2^127 + tree·2^32 + level·2^24 + side·2^16 +
@@ -29,17 +30,27 @@ pub const fn ggm_tweak(tree: u8, level: u8, side: bool, node: u16) -> Block {
 /// becomes its child of level `k + 1` under the session's key. So nothing that one session shows of
 /// a leaf says anything in another one. Slot `y` holds leaf `y ⊕ path`; of a punctured tree, slot 0
 /// is none.
-pub(super) fn refresh(session: &Tmmo, tree: u8, path: u16, punctured: bool, leaves: &mut [Block]) {
-    let level = leaves.len().ilog2() as u8 + 1;
+///
+/// # Errors
+/// [`Error::Internal`] if the tree has no leaves.
+pub(super) fn refresh(
+    session: &Tmmo,
+    tree: u8,
+    path: u16,
+    punctured: bool,
+    leaves: &mut [Block],
+) -> Result<()> {
+    let level = leaves.len().checked_ilog2().ok_or(Error::Internal)? as u8 + 1;
     for (slot, pair) in (0..).step_by(2).zip(leaves.as_chunks_mut().0) {
         *pair = session.hash(
             *pair,
             [slot, slot + 1].map(|slot: u16| ggm_tweak(tree, level, false, slot ^ path)),
         );
     }
-    if let (true, Some(none)) = (punctured, leaves.first_mut()) {
-        *none = 0;
+    if punctured {
+        *leaves.first_mut().ok_or(Error::Internal)? = 0;
     }
+    Ok(())
 }
 
 /// The children of a node. `node` may be secret: it enters the tweak's value only.
@@ -53,17 +64,18 @@ fn children(hash: &Tmmo, parent: Block, tree: u8, level: u8, node: u16) -> [Bloc
 /// Client: the `2^k` leaves of tree `tree`, leaf `x` in slot `x`, and the base OTs' messages of its
 /// `k = messages.len()` levels: `[K1, K0]` with `K0`, `K1` the sums of all left and all right
 /// children. The server, with choice bit α, receives `K_{1−α}`.
+///
+/// # Errors
+/// [`Error::Internal`] unless there are `2^k` leaves.
 pub(super) fn expand(
     hash: &Tmmo,
     tree: u8,
     root: Block,
     leaves: &mut [Block],
     messages: &mut [[Block; 2]],
-) {
-    debug_assert_eq!(leaves.len(), 1 << messages.len());
-    if let Some(slot) = leaves.first_mut() {
-        *slot = root;
-    }
+) -> Result<()> {
+    check(leaves, messages.len())?;
+    *leaves.first_mut().ok_or(Error::Internal)? = root;
     for (level, message) in (1..).zip(messages) {
         let (left, right) = leaves.split_at_mut(1 << (level - 1));
         let (mut k0, mut k1) = (0, 0);
@@ -74,6 +86,7 @@ pub(super) fn expand(
         }
         *message = [k1, k0];
     }
+    Ok(())
 }
 
 /// Server: all leaves of tree `tree` but number `path = Δ_i`, from the `k = received.len()`
@@ -81,8 +94,17 @@ pub(super) fn expand(
 ///
 /// Slot `y` gets leaf `y ⊕ path`. So the missing leaf is always in slot 0 (left zero), no index
 /// depends on `path`, and slot order is the order in which the extension adds leaves up.
-pub(super) fn puncture(hash: &Tmmo, tree: u8, path: u16, received: &[Block], leaves: &mut [Block]) {
-    debug_assert_eq!(leaves.len(), 1 << received.len());
+///
+/// # Errors
+/// [`Error::Internal`] unless there are `2^k` leaves.
+pub(super) fn puncture(
+    hash: &Tmmo,
+    tree: u8,
+    path: u16,
+    received: &[Block],
+    leaves: &mut [Block],
+) -> Result<()> {
+    check(leaves, received.len())?;
     leaves.fill(0);
     for (level, &sum) in (1..).zip(received) {
         let half = 1 << (level - 1);
@@ -97,10 +119,14 @@ pub(super) fn puncture(hash: &Tmmo, tree: u8, path: u16, received: &[Block], lea
             (*on, *off) = (left ^ swap, right ^ swap);
             sibling ^= *off;
         }
-        if let Some(off) = high.first_mut() {
-            *off = sibling;
-        }
+        *high.first_mut().ok_or(Error::Internal)? = sibling;
     }
+    Ok(())
+}
+
+/// A tree of `levels` levels has `2^levels` leaves: all that follows fills every one of them.
+fn check(leaves: &[Block], levels: usize) -> Result<()> {
+    if leaves.len() == 1 << levels { Ok(()) } else { Err(Error::Internal) }
 }
 
 #[cfg(test)]
@@ -111,7 +137,7 @@ mod tests {
     fn tree(k: usize) -> (Tmmo, Vec<Block>, Vec<[Block; 2]>) {
         let hash = Tmmo::new(3);
         let (mut leaves, mut messages) = (std::vec![0; 1 << k], std::vec![[0; 2]; k]);
-        expand(&hash, 5, 0x1234_5678 << 77 | 9, &mut leaves, &mut messages);
+        expand(&hash, 5, 0x1234_5678 << 77 | 9, &mut leaves, &mut messages).unwrap();
         (hash, leaves, messages)
     }
 
@@ -152,7 +178,7 @@ mod tests {
                     .map(|(j, m)| m[usize::from(path >> j & 1)])
                     .collect();
                 let mut got = std::vec![u128::MAX; 1 << k];
-                puncture(&hash, 5, path, &received, &mut got);
+                puncture(&hash, 5, path, &received, &mut got).unwrap();
                 assert_eq!(got[0], 0);
                 for y in 1..got.len() {
                     assert_eq!(
@@ -189,7 +215,7 @@ mod tests {
             let (hash, leaves, messages) = tree(k);
             let session = Tmmo::new(4);
             let mut fresh = leaves.clone();
-            refresh(&session, 5, 0, false, &mut fresh);
+            refresh(&session, 5, 0, false, &mut fresh).unwrap();
             for (x, (&fresh, &leaf)) in fresh.iter().zip(&leaves).enumerate() {
                 assert_eq!(
                     fresh,
@@ -200,10 +226,24 @@ mod tests {
             let received: Vec<_> =
                 messages.iter().enumerate().map(|(j, m)| m[usize::from(path >> j & 1)]).collect();
             let mut got = std::vec![0; 1 << k];
-            puncture(&hash, 5, path, &received, &mut got);
-            refresh(&session, 5, path, true, &mut got);
+            puncture(&hash, 5, path, &received, &mut got).unwrap();
+            refresh(&session, 5, path, true, &mut got).unwrap();
             assert_eq!(got[0], 0);
             assert!((1..got.len()).all(|y| got[y] == fresh[y ^ usize::from(path)]));
+        }
+    }
+
+    #[test]
+    fn a_tree_of_another_size_is_an_error() {
+        let hash = Tmmo::new(3);
+        for leaves in [0, 1, 3, 5, 8] {
+            let mut leaves = std::vec![1; leaves];
+            let grown = expand(&hash, 0, 7, &mut leaves, &mut [[0; 2]; 2]);
+            assert_eq!(grown, Err(Error::Internal));
+            assert_eq!(puncture(&hash, 0, 1, &[0; 2], &mut leaves), Err(Error::Internal));
+        }
+        for punctured in [false, true] {
+            assert_eq!(refresh(&hash, 0, 0, punctured, &mut []), Err(Error::Internal));
         }
     }
 

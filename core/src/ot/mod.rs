@@ -7,17 +7,33 @@
 //! Base OTs and trees belong to a pairing, which may serve many sessions; each session has leaves
 //! of its own.
 //!
+//! States are types: `Leaves` is memory before set-up; `Receiver::new` takes it and makes the
+//! messages of the base OTs, `Sender::new` takes it with those it received. Only then is there
+//! a half to extend. A half that every stock sets up again is a `Renewable`.
+//!
 //! # Tweaks of the session's hash
-//! Bit 127 set: trees of the extension, see [`ggm_tweak`]. All other users of the same
-//! [`crate::hash::Tmmo`] key, [`product`] among them, keep their tweaks below `2^127` and use each
-//! once.
+//! Bit 127 set: trees of the extension, see `ggm_tweak`. All other users of the same
+//! `crate::hash::Tmmo` key, `OtMultiply` among them, keep their tweaks below `2^127` and use
+//! each once.
 
 mod extension;
 mod ggm;
-pub mod product;
+mod leaves;
+mod multiply;
 
-pub use extension::{Receiver, Sender};
-pub use ggm::ggm_tweak;
+#[cfg(feature = "unstable")]
+pub use {
+    extension::{Receiver, Sender},
+    ggm::ggm_tweak,
+    leaves::{Leaves, Renewable},
+    multiply::{OtMultiply, correction_width, product_bits},
+};
+#[cfg(not(feature = "unstable"))]
+pub(crate) use {
+    extension::{Receiver, Sender},
+    leaves::{Leaves, Renewable},
+    multiply::{OtMultiply, correction_width, product_bits},
+};
 
 use crate::block::Block;
 use crate::params::KAPPA;
@@ -73,7 +89,7 @@ impl Repetition {
         KAPPA / self.k()
     }
 
-    /// Leaves of all trees, `128/k · 2^k`: the length in [`Block`]s of the memory that either party
+    /// Leaves of all trees, `128/k · 2^k`: the length in blocks of the memory that either party
     /// lends.
     #[must_use]
     pub const fn leaves(self) -> usize {

@@ -1,10 +1,10 @@
 //! The circuit of an operation without weights, and what it costs one prediction: OTs, tables,
 //! labels.
 
-use super::Op;
+use super::op::Op;
 use crate::block::Block;
 use crate::garble::{Argmax, Circuit, Function, GATE_BYTES, GateCounts, Max, Neuron, shapes};
-use crate::ot::{GROUP, Repetition, product};
+use crate::ot::{self, GROUP, Repetition};
 use crate::ring::Modulus;
 use crate::wire::packed_len;
 
@@ -18,7 +18,8 @@ pub const DECODE_BYTES: u64 = 8;
 pub enum OpCircuit {
     /// One copy for each element; its outputs go to the server.
     Neuron(Neuron),
-    /// One copy for each window, one instance for each of its elements; its outputs go to the server.
+    /// One copy for each window, one instance for each of its elements; its outputs go to the
+    /// server.
     Max(Max),
     /// One copy, one instance for each element; its outputs go to the client.
     Argmax(Argmax),
@@ -61,11 +62,11 @@ pub struct NonlinearCost {
     pub and_gates: u64,
     /// Copies of the circuit.
     pub neurons: usize,
-    /// Records of one copy.
+    /// Instances of one copy.
     pub steps: usize,
     /// Labels of the server's inputs, in all.
     pub server_labels: u64,
-    /// Bytes of a instance's tables and of the server's labels for it, of the widest step.
+    /// Bytes of an instance's tables and of the server's labels for it, of the widest step.
     pub widest_instance: (usize, usize),
     /// Bits of one neuron's output, as the client returns them; zero if it goes to the client.
     pub colour_bits: u32,
@@ -78,7 +79,7 @@ pub struct NonlinearCost {
 }
 
 impl NonlinearCost {
-    /// Of `op`; all zero for linear layers and for opening.
+    /// The cost of `op`; all zero for linear layers and for a reveal.
     #[must_use]
     pub fn of(op: &Op) -> Self {
         match (OpCircuit::of(op), *op) {
@@ -95,7 +96,7 @@ impl NonlinearCost {
             (_, Op::Square { ring, len } | Op::Product { ring, len }) => Self {
                 ots: op.products_per_element() * len as usize * usize::from(ring),
                 products: op.products_per_element() * len as usize,
-                product_bytes: packed_len(1, product::product_bits(Modulus::Bits(ring))) as usize,
+                product_bytes: packed_len(1, ot::product_bits(Modulus::Bits(ring))) as usize,
                 ..Self::default()
             },
             _ => Self::default(),

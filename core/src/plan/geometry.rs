@@ -5,7 +5,7 @@
 //! elements that are zero. A fully connected layer is a convolution of a 1×1 image. So packing,
 //! transforming and decrypting are written once, over [`Geometry`].
 
-use super::{MAX_LEN, MAX_WEIGHTS};
+use super::limits::{MAX_LEN, MAX_WEIGHTS};
 use crate::convolution::Convolution;
 use crate::error::{Error, PlanFault, Result};
 
@@ -26,7 +26,7 @@ pub struct Geometry {
 }
 
 impl Geometry {
-    /// Of a layer.
+    /// The geometry of a layer.
     ///
     /// # Errors
     /// [`PlanFault::Shape`] as [`Convolution::output_size`].

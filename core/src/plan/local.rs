@@ -17,12 +17,10 @@ impl Step {
         match self.op {
             Op::SumPool { window, .. } => {
                 for (output, y) in y.iter_mut().enumerate() {
-                    *y = ring.reduce(
-                        window
-                            .window_at(output)
-                            .filter_map(|i| x.get(i))
-                            .fold(0, |sum, &x| sum.wrapping_add(x)),
-                    );
+                    let sum = window.window_at(output).try_fold(0_u64, |sum, i| {
+                        Ok(sum.wrapping_add(*x.get(i).ok_or(Error::Internal)?))
+                    })?;
+                    *y = ring.reduce(sum);
                 }
             }
             Op::StridedAdd { onto, factor, view, .. } => {
@@ -30,13 +28,16 @@ impl Step {
                     y.fill(0);
                 }
                 let factor = i64::from(factor) as u64;
-                view.for_each(|from, to| {
-                    if let (Some(x), Some(y)) = (x.get(from), y.get_mut(to)) {
-                        *y = ring.reduce(y.wrapping_add(factor.wrapping_mul(*x)));
-                    }
-                });
+                view.try_for_each(|from, to| {
+                    let (x, y) = x.get(from).zip(y.get_mut(to)).ok_or(Error::Internal)?;
+                    *y = ring.reduce(y.wrapping_add(factor.wrapping_mul(*x)));
+                    Ok(())
+                })?;
             }
             Op::Offset { .. } => {
+                if x.len() != y.len() {
+                    return Err(Error::Internal);
+                }
                 for (y, &x) in y.iter_mut().zip(x) {
                     *y = ring.reduce(x);
                 }

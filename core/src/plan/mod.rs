@@ -5,15 +5,26 @@
 //! (little-endian), see docs/protocol.md: header of [`HEADER`] bytes, operations of [`OP`] bytes
 //! each, SHA-256 of all that.
 
+#[cfg(not(feature = "unstable"))]
+pub(crate) mod circuit;
+#[cfg(feature = "unstable")]
 pub mod circuit;
 mod geometry;
+mod limits;
 mod local;
 mod op;
+#[cfg(not(feature = "unstable"))]
+pub(crate) mod tile;
+#[cfg(feature = "unstable")]
 pub mod tile;
 mod view;
 
 pub use crate::convolution::Convolution;
 pub use geometry::Geometry;
+pub use limits::{
+    DIGEST, HEADER, MAX_BYTES, MAX_CLASSES, MAX_COPIES, MAX_ELEMENTS, MAX_LEN, MAX_MOVES, MAX_OPS,
+    MAX_WEIGHTS, OP,
+};
 pub use op::{Function, MAX_PIECES, Node, Op, Parity, PiecewiseLinear};
 pub use view::View;
 
@@ -24,28 +35,6 @@ use sha2::{Digest as _, Sha256};
 
 /// First bytes of a plan.
 pub const MAGIC: [u8; 8] = *b"MiniONNp";
-/// Bytes of the header.
-pub const HEADER: usize = 80;
-/// Bytes of one entry; an operation takes one or more.
-pub const OP: usize = 16;
-/// Bytes of the digest at the end.
-pub const DIGEST: usize = 32;
-/// Most entries in one plan.
-pub const MAX_OPS: usize = 2048;
-/// Most bytes of a plan.
-pub const MAX_BYTES: usize = HEADER + MAX_OPS * OP + DIGEST;
-/// Most elements of one tensor.
-pub const MAX_LEN: u32 = 1 << 24;
-/// Most elements of all tensors of one prediction: 1 GiB of shares.
-pub const MAX_ELEMENTS: usize = 1 << 27;
-/// Most classes of an argmax.
-pub const MAX_CLASSES: u32 = 1 << 16;
-/// Most elements that one arrangement copies or adds up.
-pub const MAX_COPIES: u64 = 1 << 26;
-/// Most elements that all arrangements of a plan copy or add up.
-pub const MAX_MOVES: u64 = 4 * MAX_COPIES;
-/// Most weights of one layer.
-pub const MAX_WEIGHTS: u64 = 1 << 28;
 
 /// How real inputs become integers: `clamp(round(x / scale), min, max)`.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -319,7 +308,8 @@ impl<'a> Plan<'a> {
     /// Ring and length of the tensor at `offset`, if one was finished before operation `number`.
     fn tensor(&self, offset: usize, number: usize) -> Option<(u8, u32)> {
         if offset == 0 {
-            return Some((params::MAX_RING_BITS, self.header.input_len)); // its ring is the widest that reads it
+            // Its ring is the widest that reads it.
+            return Some((params::MAX_RING_BITS, self.header.input_len));
         }
         let step =
             self.steps().take(number).find(|step| step.op.makes_tensor() && step.to == offset)?;

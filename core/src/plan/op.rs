@@ -1,8 +1,8 @@
 //! Operations of a plan.
 
 use super::geometry::Geometry;
+use super::limits::{MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_WEIGHTS, OP};
 use super::view::View;
-use super::{MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_WEIGHTS, OP};
 use crate::convolution::Convolution;
 use crate::error::{Error, PlanFault, Result};
 pub use crate::garble::{Function, MAX_PIECES, Parity, PiecewiseLinear};
@@ -301,13 +301,13 @@ impl From<&Node> for Node {
 }
 
 impl Node {
-    /// PlanEntries that it takes in a plan.
+    /// Entries that it takes in a plan.
     #[must_use]
     pub fn entries(&self) -> usize {
         self.emit().len()
     }
 
-    /// The entries. The first: kind, four bytes, flags, two zeros, two u32. Flag 1: a entry with
+    /// The entries. The first: kind, four bytes, flags, two zeros, two u32. Flag 1: an entry with
     /// what it reads. Then three for a convolution or a window, four for a view, and the
     /// parameters of a function.
     pub(super) fn emit(&self) -> PlanEntries {
@@ -383,87 +383,23 @@ impl Node {
         first: &[u8; OP],
         entries: &mut impl Iterator<Item = &'r [u8; OP]>,
     ) -> Result<Self> {
-        const REFUSED: Error = Error::Plan(PlanFault::Field);
         let mut read = PlanEntries::default();
         read.push(numbers(first));
         let [kind, a, b, c, code, flags, ..] = *first;
         let [_, _, x, y] = numbers(first);
-        let mut next = || read.next(entries);
         let (mut from, mut also) = (None, 0);
         if flags != 0 {
-            let [f, s, ..] = next()?;
+            let [f, s, ..] = read.next(entries)?;
             (from, also) = (Some(f), s);
         }
         let mut layer = Convolution::fully_connected(x, y);
         let (mut factor, mut view) = (0, View::whole(x));
         if matches!(kind, 6..=8) {
-            let ([h, w, kh, kw], [sh, sw, dh, dw], [p, q, groups, _]) = (next()?, next()?, next()?);
-            let pads = [p & 0xffff, p >> 16, q & 0xffff, q >> 16];
-            layer = Convolution {
-                input: [x, h, w],
-                outputs: y,
-                kernel: [kh, kw],
-                stride: [sh, sw],
-                pads,
-                dilation: [dh, dw],
-                groups,
-            };
+            layer = read.convolution([x, y], entries)?;
         } else if kind == 9 {
-            let (dims, steps, strides, [from, to, m, _]) = (next()?, next()?, next()?, next()?);
-            (factor, view) = (
-                m as i32,
-                View {
-                    dims,
-                    from,
-                    steps: steps.map(|s| s as i32),
-                    to,
-                    strides: strides.map(|s| s as i32),
-                },
-            );
+            (factor, view) = read.view(entries)?;
         }
-        let function = match code {
-            0 => Function::Identity,
-            1 => Function::Relu,
-            2 => {
-                let wide = |[lo, hi]: [u32; 2]| (u64::from(hi) << 32 | u64::from(lo)) as i64;
-                let [a, b, c, d] = next()?;
-                Function::Clip { lo: wide([a, b]), hi: wide([c, d]) }
-            }
-            3 => {
-                let [multiplier, bits, ..] = next()?;
-                Function::Leaky { multiplier: multiplier as u8, bits: bits as u8 }
-            }
-            4 => {
-                let [parity, sizes, centre, _] = next()?;
-                let [input_bits, index_bits, shift, plus_relu] = sizes.to_le_bytes();
-                let parity = if parity == 0 {
-                    Parity::Odd
-                } else if parity == 1 {
-                    Parity::Even
-                } else {
-                    Parity::Left
-                };
-                let (offsets, slopes) = ([0; MAX_PIECES], [0; MAX_PIECES]);
-                let mut s = PiecewiseLinear {
-                    parity,
-                    plus_relu: plus_relu != 0,
-                    input_bits,
-                    index_bits,
-                    shift,
-                    centre: centre as i32,
-                    offsets,
-                    slopes,
-                };
-                for first in (0..s.pieces()).step_by(4) {
-                    let places = s.offsets.iter_mut().zip(&mut s.slopes).skip(first);
-                    for ((offset, slope), piece) in places.zip(next()?) {
-                        (*offset, *slope) = (piece as u16 as i16, (piece >> 16) as u16 as i16);
-                    }
-                }
-                Function::PiecewiseLinear(s)
-            }
-            _ => return Err(REFUSED),
-        };
+        let function = read.function(code, entries)?;
         let op = match kind {
             1 => Op::FullyConnected { ring: a, weight_bits: b, inputs: x, outputs: y },
             2 => Op::Activation { function, ring_in: a, ring_out: b, shift: c, len: x },
@@ -521,6 +457,9 @@ impl Op {
     }
 }
 
+/// What an operation is that no plan may hold.
+const REFUSED: Error = Error::Plan(PlanFault::Field);
+
 /// The entries of one operation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PlanEntries {
@@ -534,6 +473,90 @@ impl PlanEntries {
             *slot = entry;
             self.len += 1;
         }
+    }
+
+    /// Reads the shape of a convolution or a window of `x` input and `y` output channels.
+    fn convolution<'r>(
+        &mut self,
+        [x, y]: [u32; 2],
+        entries: &mut impl Iterator<Item = &'r [u8; OP]>,
+    ) -> Result<Convolution> {
+        let [[h, w, kh, kw], [sh, sw, dh, dw], [p, q, groups, _]] =
+            [self.next(entries)?, self.next(entries)?, self.next(entries)?];
+        Ok(Convolution {
+            input: [x, h, w],
+            outputs: y,
+            kernel: [kh, kw],
+            stride: [sh, sw],
+            pads: [p & 0xffff, p >> 16, q & 0xffff, q >> 16],
+            dilation: [dh, dw],
+            groups,
+        })
+    }
+
+    /// Reads a factor and a view.
+    fn view<'r>(
+        &mut self,
+        entries: &mut impl Iterator<Item = &'r [u8; OP]>,
+    ) -> Result<(i32, View)> {
+        let (dims, steps, strides) =
+            (self.next(entries)?, self.next(entries)?, self.next(entries)?);
+        let [from, to, factor, _] = self.next(entries)?;
+        let (steps, strides) = (steps.map(|s| s as i32), strides.map(|s| s as i32));
+        Ok((factor as i32, View { dims, from, steps, to, strides }))
+    }
+
+    /// Reads the parameters of a function.
+    fn function<'r>(
+        &mut self,
+        code: u8,
+        entries: &mut impl Iterator<Item = &'r [u8; OP]>,
+    ) -> Result<Function> {
+        match code {
+            0 => Ok(Function::Identity),
+            1 => Ok(Function::Relu),
+            2 => {
+                let wide = |[lo, hi]: [u32; 2]| (u64::from(hi) << 32 | u64::from(lo)) as i64;
+                let [a, b, c, d] = self.next(entries)?;
+                Ok(Function::Clip { lo: wide([a, b]), hi: wide([c, d]) })
+            }
+            3 => {
+                let [multiplier, bits, ..] = self.next(entries)?;
+                Ok(Function::Leaky { multiplier: multiplier as u8, bits: bits as u8 })
+            }
+            4 => self.pieces(entries).map(Function::PiecewiseLinear),
+            _ => Err(REFUSED),
+        }
+    }
+
+    /// Reads a function of straight pieces.
+    fn pieces<'r>(
+        &mut self,
+        entries: &mut impl Iterator<Item = &'r [u8; OP]>,
+    ) -> Result<PiecewiseLinear> {
+        let [parity, sizes, centre, _] = self.next(entries)?;
+        let [input_bits, index_bits, shift, plus_relu] = sizes.to_le_bytes();
+        let mut s = PiecewiseLinear {
+            parity: match parity {
+                0 => Parity::Odd,
+                1 => Parity::Even,
+                _ => Parity::Left,
+            },
+            plus_relu: plus_relu != 0,
+            input_bits,
+            index_bits,
+            shift,
+            centre: centre as i32,
+            offsets: [0; MAX_PIECES],
+            slopes: [0; MAX_PIECES],
+        };
+        for first in (0..s.pieces()).step_by(4) {
+            let places = s.offsets.iter_mut().zip(&mut s.slopes).skip(first);
+            for ((offset, slope), piece) in places.zip(self.next(entries)?) {
+                (*offset, *slope) = (piece as u16 as i16, (piece >> 16) as u16 as i16);
+            }
+        }
+        Ok(s)
     }
 
     /// Reads one more.

@@ -10,8 +10,8 @@
 //!
 //! For a fully connected layer h = w = 1, and `S = n_c`, `Z = n_c − 1`.
 
-use super::Op;
 use super::geometry::Geometry;
+use super::op::Op;
 use crate::error::{Error, PlanFault, Result};
 use crate::lattice::noise::{self, Level};
 use crate::params::{LIMB_BITS, N};
@@ -113,6 +113,7 @@ impl Tile {
     }
 
     /// Elements of the input tensor.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub fn elements(&self) -> usize {
         self.geometry.layer().input.iter().product::<u32>() as usize
@@ -242,6 +243,7 @@ impl Tile {
 
     /// What upload `number` packs: prediction, element of the input tensor, coefficient.
     /// Coefficients not named are zero.
+    #[cfg(any(test, feature = "unstable"))]
     pub fn inputs(&self, number: usize) -> impl Iterator<Item = (usize, usize, usize)> + use<> {
         self.input_spans(number).flat_map(CoefficientSpan::each)
     }

@@ -65,6 +65,18 @@ impl View {
 
     /// Calls `copy(read, written)` for every pair of a checked view, innermost loop first.
     pub fn for_each(&self, mut copy: impl FnMut(usize, usize)) {
+        let copied = self.try_for_each(|read, written| {
+            copy(read, written);
+            Ok(())
+        });
+        debug_assert!(copied.is_ok());
+    }
+
+    /// As [`Self::for_each`], up to the first error.
+    ///
+    /// # Errors
+    /// That of `copy`.
+    pub fn try_for_each(&self, mut copy: impl FnMut(usize, usize) -> Result<()>) -> Result<()> {
         let [d0, d1, d2, d3] = self.dims;
         let at = |first: i64, index: u32, step: i32| first + i64::from(index) * i64::from(step);
         for a in 0..d0 {
@@ -79,11 +91,12 @@ impl View {
                         copy(
                             at(read, d, self.steps[3]) as usize,
                             at(written, d, self.strides[3]) as usize,
-                        );
+                        )?;
                     }
                 }
             }
         }
+        Ok(())
     }
 }
 

@@ -7,6 +7,10 @@ pub enum Modulus {
     /// `Z_{2^ℓ}`, `1 ≤ ℓ ≤ 63`.
     Bits(u8),
     /// `Z_N`, `N` odd and below `2^62`.
+    #[cfg_attr(
+        not(any(test, feature = "unstable")),
+        expect(dead_code, reason = "rings of the paper, for its method as a baseline")
+    )]
     Odd(u64),
 }
 
@@ -52,6 +56,7 @@ impl Modulus {
     }
 
     /// `−a`, an element.
+    #[cfg(any(test, feature = "unstable"))]
     #[must_use]
     pub const fn neg(self, a: u64) -> u64 {
         self.sub(0, a)
@@ -80,7 +85,7 @@ impl Modulus {
 
     /// The element of a signed integer.
     #[must_use]
-    pub const fn from_signed(self, x: i64) -> u64 {
+    pub const fn reduce_signed(self, x: i64) -> u64 {
         match self {
             Self::Bits(_) => self.reduce(x as u64),
             Self::Odd(n) => x.rem_euclid(n as i64) as u64,
@@ -119,7 +124,7 @@ mod tests {
             let half = m.value().div_ceil(2);
             for x in [0, 1, half - 1, half, m.value() - 1].map(|x| m.reduce(x)) {
                 let s = m.to_signed(x);
-                assert_eq!(m.from_signed(s), x, "{m:?} {x}");
+                assert_eq!(m.reduce_signed(s), x, "{m:?} {x}");
                 assert_eq!(s < 0, x >= half, "{m:?} {x}");
             }
         }

@@ -53,8 +53,10 @@ pub(crate) struct Channel<IO> {
     /// Most payload of a frame.
     #[cfg(target_pointer_width = "64")]
     most: u64,
-    /// Numbers of the next frames, out and in.
-    numbers: [u64; 2],
+    /// Frames begun in this direction: the number of the next one.
+    frames_sent: u64,
+    /// The same of the other direction.
+    frames_received: u64,
 }
 
 impl<IO: Read + Write> Channel<IO> {
@@ -68,7 +70,8 @@ impl<IO: Read + Write> Channel<IO> {
             rest: Rest { tag: Tag::Abort, bytes: 0 },
             #[cfg(target_pointer_width = "64")]
             most: crate::wire::MAX_PAYLOAD,
-            numbers: [0; 2],
+            frames_sent: 0,
+            frames_received: 0,
         }
     }
 
@@ -76,17 +79,9 @@ impl<IO: Read + Write> Channel<IO> {
         self.traffic
     }
 
-    /// Counts frames anew: the next ones are hello and welcome.
+    /// Counts frames from 0 again: the next ones are hello and welcome.
     pub(crate) const fn restart(&mut self) {
-        self.numbers = [0; 2];
-    }
-
-    /// Starts the next frame, out (0) or in (1).
-    fn start(&mut self, direction: usize, left: u64) {
-        if let Some(number) = self.numbers.get_mut(direction) {
-            self.frame = Some(Frame { checksum: Checksum::of_frame(*number), left });
-            *number += 1;
-        }
+        (self.frames_sent, self.frames_received) = (0, 0);
     }
 
     /// Starts a frame of `len` payload bytes; exactly that many must follow. What one frame cannot
@@ -98,12 +93,11 @@ impl<IO: Read + Write> Channel<IO> {
     }
 
     async fn begin_frame(&mut self, tag: Tag, length: u32) -> Result<()> {
-        let mut header = [0; HEADER];
-        for (to, from) in header.iter_mut().zip([tag as u8].into_iter().chain(length.to_le_bytes()))
-        {
-            *to = from;
-        }
-        self.start(0, u64::from(length) + HEADER as u64);
+        let [b0, b1, b2, b3] = length.to_le_bytes();
+        let header: [u8; HEADER] = [tag as u8, b0, b1, b2, b3];
+        let left = u64::from(length) + HEADER as u64;
+        self.frame = Some(Frame { checksum: Checksum::of_frame(self.frames_sent), left });
+        self.frames_sent += 1;
         self.put_within(&header).await
     }
 
@@ -130,15 +124,19 @@ impl<IO: Read + Write> Channel<IO> {
         self.end().await
     }
 
-    /// Sends `count` values of `bits` bits; `value(i)` is called once for each, in order.
+    /// Sends `count` values of `bits` bits; `value(i)` is called once for each, in order. Where it
+    /// has none, nothing of its group is sent.
     pub(crate) async fn put_values(
         &mut self,
         count: usize,
         bits: u32,
-        mut value: impl FnMut(usize) -> u64,
+        mut value: impl FnMut(usize) -> Result<u64>,
     ) -> Result<()> {
         self.put_groups(count, bits, |first, values| {
-            (first..).zip(values).for_each(|(i, slot)| *slot = value(i))
+            for (i, slot) in (first..).zip(values) {
+                *slot = value(i)?;
+            }
+            Ok(())
         })
         .await
     }
@@ -148,7 +146,7 @@ impl<IO: Read + Write> Channel<IO> {
         &mut self,
         count: usize,
         bits: u32,
-        mut fill: impl FnMut(usize, &mut [u64]),
+        mut fill: impl FnMut(usize, &mut [u64]) -> Result<()>,
     ) -> Result<()> {
         let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
         for first in (0..count).step_by(GROUP) {
@@ -158,8 +156,8 @@ impl<IO: Read + Write> Channel<IO> {
             else {
                 return Err(Error::Internal);
             };
-            fill(first, values);
-            pack(values, bits, bytes);
+            fill(first, values)?;
+            pack(values, bits, bytes)?;
             self.put(bytes).await?;
         }
         Ok(())
@@ -178,13 +176,13 @@ impl<IO: Read + Write> Channel<IO> {
             self.traffic.rounds += 1;
         }
         let mut header = [0; HEADER];
-        self.start(1, HEADER as u64);
+        let checksum = Checksum::of_frame(self.frames_received);
+        self.frame = Some(Frame { checksum, left: HEADER as u64 });
+        self.frames_received += 1;
         self.get_within(&mut header).await?;
         let [tag, length @ ..] = header;
         let length = u32::from_le_bytes(length);
-        if let Some(frame) = self.frame.as_mut() {
-            frame.left = u64::from(length);
-        }
+        self.frame.as_mut().ok_or(Error::Internal)?.left = u64::from(length);
         if tag == Tag::Abort as u8 && length == 2 {
             let mut code = [0; 2];
             self.get_within(&mut code).await?;
@@ -306,14 +304,14 @@ impl<IO: Read + Write> Channel<IO> {
 
     /// If `len` bytes are more than is left of this frame, and others follow: how many it still
     /// takes.
-    fn frame_ends_within(&self, len: usize) -> Option<usize> {
-        let left = self.frame.as_ref().map_or(0, |frame| frame.left);
-        (self.rest.bytes > 0 && len as u64 > left).then_some(left as usize)
+    fn frame_ends_within(&self, len: usize) -> Result<Option<usize>> {
+        let left = self.frame.as_ref().ok_or(Error::Internal)?.left;
+        Ok((self.rest.bytes > 0 && len as u64 > left).then_some(left as usize))
     }
 
     /// Sends payload.
     pub(crate) async fn put(&mut self, mut bytes: &[u8]) -> Result<()> {
-        while let Some(left) = self.frame_ends_within(bytes.len()) {
+        while let Some(left) = self.frame_ends_within(bytes.len())? {
             self.put_within(bytes.split_off(..left).ok_or(Error::Internal)?).await?;
             self.end_frame().await?;
             let Rest { tag, bytes } = self.rest;
@@ -333,7 +331,7 @@ impl<IO: Read + Write> Channel<IO> {
 
     /// Receives payload.
     pub(crate) async fn get(&mut self, mut bytes: &mut [u8]) -> Result<()> {
-        while let Some(left) = self.frame_ends_within(bytes.len()) {
+        while let Some(left) = self.frame_ends_within(bytes.len())? {
             self.get_within(bytes.split_off_mut(..left).ok_or(Error::Internal)?).await?;
             self.finish_frame().await?;
             let Rest { tag, bytes } = self.rest;

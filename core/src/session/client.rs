@@ -1,31 +1,30 @@
 //! The client: holds an input, learns the prediction.
 
 use super::channel::{Channel, Traffic};
-use super::compared::OpContext;
-use super::garbled::{self, Evaluation};
-use super::keys::{op_instance, session_key};
-use super::layout::{ClientMemory, ClientOnline, ClientRegions, OpSlices, padded_ots};
+use super::compared::Comparison;
+use super::keys::session_key;
+use super::layout::{ClientMemory, ClientOnline, ClientRegions};
+use super::material::{ClientMaterial, ClientOpMaterial, OpSlices};
+use super::operation::{Amounts, Context};
 use super::pairing::{self, Pairing, PairingState, Party, to_blocks, to_seed};
+use super::phase::ClientPhase;
 use super::prepared::tile;
-use super::setup::{self, Secrets};
+use super::setup::{self, Secrets, Terms};
+use super::shares::{Shares, tensor, tensor_mut};
 use super::store::Store;
-use super::triplets::{self, EncryptInputs, Shares};
-use super::{Options, Tables, compared, products};
+use super::triplets::client::EncryptInputs;
+use super::{Options, Tables, compared, extension, garbled, products, reveal, triplets};
 use crate::attack::{Defence, stripped};
 use crate::block::Block;
-use crate::compare::OtActivation;
-use crate::cost::{
-    corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes,
-    tables_bytes,
-};
+use crate::choice::OpProtocol;
+use crate::cost::{corrections_bytes, tables_bytes};
 use crate::error::{Error, Result};
 use crate::handshake::{Hello, WELCOME_BYTES};
 use crate::hash::Tmmo;
 use crate::lattice::SecretKey;
 use crate::memory::{Space, wipe, wipe_first};
-use crate::ot::{GROUP, Receiver, Sender};
+use crate::ot::{Leaves, Receiver, Renewable, Sender};
 use crate::params::VERSION;
-use crate::plan::circuit::NonlinearCost;
 use crate::plan::{self, Op, Plan, Step};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
@@ -65,11 +64,11 @@ pub struct Client<'a, IO, S> {
     secrets: Secrets,
     hash: Tmmo,
     receiver: Receiver<'a>,
-    /// Of the OTs in which the server chooses; renewed with every stock.
-    backward: Sender<'a>,
+    /// The OTs in which the server chooses: every stock sets them up.
+    backward: Renewable<'a, Sender<'a>>,
     workers: Workers<'a>,
     memory: ClientMemory<'a>,
-    /// Of the pairing; empty where the engine holds it.
+    /// The pairing's state; empty where the engine holds it.
     pairing_state: PairingState<'a>,
     /// Stocks prepared so far.
     stocks: u64,
@@ -101,7 +100,7 @@ impl<IO, S> Client<'_, IO, S> {
 impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     /// Handshake and set-up. `memory` has [`super::client_memory`] bytes; 32 bytes are
     /// drawn from `random`. For [`Tables::Stored`], `store` holds
-    /// [`cost::store_bytes`].
+    /// [`crate::cost::store_bytes`].
     ///
     /// # Errors
     /// Memory, link and peer errors; the peer is told where that helps.
@@ -115,7 +114,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     ) -> Result<Self> {
         options.check()?;
         let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
-        Self::with_state(io, store, plan, options, regions, Seed::draw(random)?).await
+        Self::with_state(io, store, plan, options, regions, &Seed::draw(random)?).await
     }
 
     /// Handshake only: goes on with a pairing that [`Client::export`] wrote. Otherwise as
@@ -125,7 +124,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     /// # Errors
     /// [`Error::Pairing`] for a server's half, [`Error::Option`] for another OT parameter than the
     /// pairing's; [`Error::PeerAborted`] with the code of [`Error::UnknownPairing`] if the
-    /// server has not kept its half: then [`Client::connect`] anew. And those of
+    /// server has not kept its half: then [`Client::connect`] sets up again. And those of
     /// [`Client::connect`].
     pub async fn resume(
         io: IO,
@@ -139,7 +138,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         options.check()?;
         let regions = ClientRegions::take(&mut Space::carve(memory)?, &plan, &options)?;
         pairing.load(Party::Client, &options, regions.pairing_state, &mut [])?;
-        Self::with_state(io, store, plan, options, regions, Seed::draw(random)?).await
+        Self::with_state(io, store, plan, options, regions, &Seed::draw(random)?).await
     }
 
     /// As [`Client::open`], with the pairing_state in the session.
@@ -149,7 +148,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         plan: Plan<'a>,
         options: Options,
         regions: ClientRegions<'a, 'a>,
-        seed: Seed,
+        seed: &Seed,
     ) -> Result<Self> {
         let ClientRegions { leaves, pairing_state, scratch } = regions;
         let pairing_state = PairingState(pairing_state);
@@ -165,18 +164,20 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         plan: Plan<'a>,
         options: Options,
         regions: ClientRegions<'a, '_>,
-        seed: Seed,
+        seed: &Seed,
     ) -> Result<Self> {
         let ClientRegions { leaves, pairing_state, scratch: memory } = regions;
         let mut ch = Channel::new(io);
-        let mut secrets = Secrets::new(&seed);
+        let mut secrets = Secrets::new(seed);
         match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, pairing_state)
             .await
         {
             Ok((hash, receiver)) => {
                 let mut memory = ClientMemory::carve(memory, &plan, &options)?;
-                let backward =
-                    Sender::empty(options.repetition, core::mem::take(&mut memory.leaves));
+                let backward = match core::mem::take(&mut memory.leaves) {
+                    [] => Renewable::Never,
+                    leaves => Renewable::Before(Leaves::new(options.repetition, leaves)?),
+                };
                 let (pairing_state, workers) = (PairingState::default(), Workers::OWN);
                 Ok(Self {
                     ch,
@@ -240,12 +241,12 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let hash = Tmmo::new(key);
         if let Some(id) = pairing {
             secrets.key = SecretKey::new(to_seed(secret));
-            let receiver =
-                setup::resume_client(scratch, secrets, id, &hash, options.repetition, leaves)?;
+            let terms = Terms { secrets, hash: &hash, repetition: options.repetition };
+            let receiver = setup::resume_client(scratch, &terms, id, leaves)?;
             return Ok((hash, receiver));
         }
-        let receiver =
-            setup::client(ch, scratch, secrets, &hash, options.repetition, leaves).await?;
+        let terms = Terms { secrets, hash: &hash, repetition: options.repetition };
+        let receiver = setup::client(ch, scratch, &terms, leaves).await?;
         (*id, *secret) = (key, to_blocks(secrets.key.seed()));
         Ok((hash, receiver))
     }
@@ -283,8 +284,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     }
 
     /// Shares the work of what follows with these. Bytes and results are the same.
-    pub const fn use_workers(&mut self, workers: Workers<'a>) {
-        self.receiver.use_workers(workers);
+    pub fn use_workers(&mut self, workers: Workers<'a>) {
+        self.receiver.as_mut().use_workers(workers);
         self.backward.use_workers(workers);
         self.workers = workers;
     }
@@ -350,10 +351,11 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         }
         self.closed = true;
         let result = self.online(index as usize, x, out).await;
+        let forgotten = self.forget(index as usize);
+        let result = result.and_then(|answer| forgotten.map(|()| answer));
         if result.is_err() {
             out.fill(0); // what came before the damage was noticed is no answer
         }
-        self.forget(index as usize);
         self.finish_call(result).await
     }
 
@@ -387,57 +389,52 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         result
     }
 
-    /// Wipes what one prediction used.
-    fn forget(&mut self, index: usize) {
+    /// Wipes what one prediction used up.
+    fn forget(&mut self, index: usize) -> Result<()> {
         if stripped(Defence::OneTime) {
-            return;
+            return Ok(());
         }
-        let (ots, per) = (padded_ots(&self.plan, &self.options), self.plan.elements());
-        match self.options.tables {
-            Tables::Stored => {
-                wipe(
-                    self.memory.labels.get_mut(index * ots..(index + 1) * ots).unwrap_or_default(),
-                );
-                let compared = compared::elements(&self.plan, &self.options);
-                wipe(
-                    self.memory
-                        .compared
-                        .get_mut(index * compared..(index + 1) * compared)
-                        .unwrap_or_default(),
-                );
-            }
-            Tables::Streamed => wipe(self.memory.compared),
-        }
-        wipe(self.memory.shares.get_mut(index * per..(index + 1) * per).unwrap_or_default());
+        let Self { plan, options, memory, .. } = self;
+        let used = Amounts::prediction(plan, options);
+        wipe(OpSlices::prediction(memory.labels, options, index, used.labels)?.all());
+        wipe(OpSlices::prediction(memory.elements, options, index, used.elements)?.all());
+        wipe(Shares::new(memory.shares, plan).of_mut(index)?);
+        Ok(())
     }
 
+    /// One stock: triplets of linear layers first, then everything of the others in two frames.
     async fn offline(&mut self) -> Result<()> {
-        let Self {
-            ch,
-            store,
-            plan,
-            options,
-            secrets,
-            hash,
-            receiver,
-            backward,
-            workers,
-            memory,
-            stocks,
-            ..
-        } = self;
-        let ClientMemory { labels, shares, compared: elements, scratch, .. } = memory;
-        let stock = options.stock as usize;
-        let first = *stocks * stock as u64;
-        let seed = secrets.later.derive(*stocks);
-        ch.send(Tag::Prepare, &[]).await?;
+        let seed = self.secrets.later.derive(self.stocks);
+        self.ch.send(Tag::Prepare, &[]).await?;
+        self.triplets(&seed).await?;
 
-        let mut shares = Shares::new(shares, plan);
-        draw_masks(plan, stock, &seed, &mut shares)?;
+        let Self { ch, store, plan, options, hash, receiver, backward, memory, .. } = self;
+        let ClientMemory { labels, elements, shares, scratch, .. } = memory;
+        let context = &Context { plan, options, hash, stock: self.stocks };
+        let mut space = Space::carve(scratch)?;
+        let base: &mut [Block] = space.take(compared::base_ots(plan, options))?;
+        let shares = Shares::new(shares, plan);
+        let (seed, workspace) = (&seed, space.into_rest());
+        let mut phase = ClientPhase { ch, store, receiver, backward, shares, seed, workspace };
+        let material = &mut ClientMaterial::stock(labels, elements);
+        send_corrections(&mut phase, context, material, base).await?;
+        phase.store.clear()?;
+        let material = &mut ClientMaterial::stock(labels, elements);
+        receive_tables(&mut phase, context, material, base).await?;
+        wipe_first(ClientMemory::offline_scratch(TargetProfile::THIS, plan, options)?, scratch)?;
+        ch.flush().await
+    }
+
+    /// Draws masks, and gets to all shares that depend on the client's choice alone.
+    async fn triplets(&mut self, seed: &Seed) -> Result<()> {
+        let Self { ch, plan, options, secrets, workers, memory, .. } = self;
+        let stock = options.stock as usize;
+        let mut shares = Shares::new(memory.shares, plan);
+        draw_masks(plan, stock, seed, &mut shares)?;
         for step in plan.steps() {
             if step.op.is_local() {
-                for prediction in 0..stock {
-                    step.compute(shares.of(prediction)?)?;
+                for index in 0..stock {
+                    step.compute(shares.of_mut(index)?)?;
                 }
             }
             if step.op.is_linear() {
@@ -445,341 +442,54 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
                 let seed = seed.derive(step.number as u64 + 1);
                 let inputs =
                     EncryptInputs { key: &secrets.key, seed: &seed, tile, workers: *workers };
-                triplets::client(ch, scratch, &inputs, &mut shares, &step).await?;
+                triplets::client::client(ch, memory.scratch, &inputs, &mut shares, &step).await?;
             }
         }
-
-        let mut space = Space::carve(scratch)?;
-        let base: &mut [Block] = space.take(compared::base_ots(plan, options))?;
-        let workspace = space.into_rest();
-        let corrections = corrections_bytes(plan, options);
-        if corrections > 0 {
-            ch.begin(Tag::Corrections, corrections).await?;
-            #[cfg(feature = "compare")]
-            if !base.is_empty() {
-                let scratch =
-                    compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
-                compared::client_choose_base(ch, scratch, options, receiver, &seed, base).await?;
-            }
-            let mut labels = &mut labels[..];
-            let mut elements = OpSlices::new(elements, options, 0, 0);
-            let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
-            for prediction in stored {
-                for step in plan.steps() {
-                    #[cfg(feature = "compare")]
-                    if let Some(compared) = OtActivation::of(&step.op, options) {
-                        let layer = op_instance(first + prediction as u64, step.number);
-                        let layer = OpContext {
-                            op: &step.op,
-                            compared: &compared,
-                            layer,
-                            hash,
-                            options,
-                            plan,
-                        };
-                        let share = |e| {
-                            shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e)
-                        };
-                        let random = (&compared::choices(&seed, step.number), prediction);
-                        let output = |e| {
-                            shares.get(prediction, Modulus::Bits(step.op.output().0), step.to + e)
-                        };
-                        layer
-                            .client_forward(
-                                ch,
-                                workspace,
-                                receiver,
-                                random,
-                                elements.take(compared.len())?,
-                                share,
-                                output,
-                            )
-                            .await?;
-                        continue;
-                    }
-                    let own = labels
-                        .split_off_mut(
-                            ..NonlinearCost::with_options(&step.op, options).groups() * GROUP,
-                        )
-                        .ok_or(Error::Internal)?;
-                    extend(ch, workspace, options, receiver, &step, own, (&shares, prediction))
-                        .await?;
-                }
-            }
-            ch.end().await?;
-        }
-
-        store.clear()?;
-        let tables = tables_bytes(plan, options);
-        if tables > 0 {
-            ch.expect(Tag::Tables, tables).await?;
-            #[cfg(feature = "compare")]
-            if !base.is_empty() {
-                compared::client_base(ch, hash, backward, (&seed, *stocks), base).await?;
-            }
-            let mut labels = &mut labels[..];
-            let mut elements = OpSlices::new(elements, options, 0, 0);
-            let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
-            for prediction in stored {
-                for step in plan.steps() {
-                    #[cfg(feature = "compare")]
-                    if let Some(compared) = OtActivation::of(&step.op, options) {
-                        let layer = op_instance(first + prediction as u64, step.number);
-                        let layer = OpContext {
-                            op: &step.op,
-                            compared: &compared,
-                            layer,
-                            hash,
-                            options,
-                            plan,
-                        };
-                        let share = |e| {
-                            shares.get(prediction, Modulus::Bits(step.op.input().0), step.from + e)
-                        };
-                        layer
-                            .client_backward(
-                                ch,
-                                workspace,
-                                backward,
-                                elements.take(compared.len())?,
-                                share,
-                            )
-                            .await?;
-                        continue;
-                    }
-                    let counts = NonlinearCost::with_options(&step.op, options);
-                    let own =
-                        labels.split_off_mut(..counts.groups() * GROUP).ok_or(Error::Internal)?;
-                    if counts.products > 0 {
-                        let ring = Modulus::Bits(step.op.input().0);
-                        let layer = op_instance(first + prediction as u64, step.number);
-                        let factor = |i| shares.get(prediction, ring, step.factors(i).1);
-                        products::client(ch, ring, &counts, layer, hash, own, factor).await?;
-                    } else {
-                        garbled::keep(ch, workspace, &step.op, store).await?;
-                    }
-                }
-            }
-            ch.finish().await?;
-        }
-        wipe_first(ClientMemory::offline_scratch(TargetProfile::THIS, plan, options)?, scratch);
-        ch.flush().await
+        Ok(())
     }
 
+    /// One prediction: the masked input, then operation by operation.
     async fn online<T: Copy + Into<i64>>(
         &mut self,
         index: usize,
         x: &[T],
         out: &mut [i64],
     ) -> Result<usize> {
-        let Self {
-            ch,
-            store,
-            plan,
-            options,
-            secrets,
-            hash,
-            receiver,
-            backward,
-            memory,
-            stocks,
-            ..
-        } = self;
-        let ClientMemory { labels, shares, compared: elements, scratch, .. } = memory;
-        let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
+        let Self { ch, store, plan, options, secrets, hash, receiver, backward, memory, .. } = self;
+        let ClientMemory { labels, elements, shares, scratch, .. } = memory;
         let shares = Shares::new(shares, plan);
-        let ring = Modulus::Bits(plan.input_ring());
-        let bits = ring.bits();
-        ch.begin(Tag::Input, packed_len(x.len() as u64, bits)).await?;
-        let mut masked = x.iter().enumerate();
-        let mask =
-            |(i, &x): (usize, &T)| ring.sub(ring.from_signed(x.into()), shares.get(index, ring, i));
-        ch.put_values(x.len(), bits, |_| masked.next().map_or(0, mask)).await?;
-        ch.end().await?;
+        send_input(ch, plan, shares.of(index)?, x).await?;
 
-        let ots = padded_ots(plan, options);
-        let mut space = Space::carve(scratch)?;
-        let ClientOnline { labels: fresh, workspace } =
-            ClientOnline::take(&mut space, plan, options)?;
-        let used = space.used();
-        let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
-        let mut labels = OpSlices::new(labels, options, index, ots);
-        let mut elements =
-            OpSlices::new(elements, options, index, compared::elements(plan, options));
-        let mut answer = 0;
-        for step in plan.steps() {
-            let Step { number, op, from, .. } = step;
-            let (ring, len) = (Modulus::Bits(op.input().0), op.input().1 as usize);
-            let counts = NonlinearCost::with_options(&op, options);
-            let own = labels.take(counts.groups() * GROUP)?;
-            #[cfg(feature = "compare")]
-            if let Some(compared) = OtActivation::of(&op, options) {
-                let layer = OpContext {
-                    op: &op,
-                    compared: &compared,
-                    layer: op_instance(prediction, number),
-                    hash,
-                    options,
-                    plan,
-                };
-                let elements = elements.take(compared.len())?;
-                let share = |e| shares.get(index, ring, from + e);
-                let output = |e| shares.get(index, Modulus::Bits(op.output().0), step.to + e);
-                let streamed = options.tables == Tables::Streamed;
-                if streamed {
-                    let seed = compared::choices(&secrets.later.derive(*stocks - 1), number);
-                    ch.begin(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
-                    layer
-                        .client_forward(
-                            ch,
-                            workspace,
-                            receiver,
-                            (&seed, index),
-                            elements,
-                            share,
-                            output,
-                        )
-                        .await?;
-                    ch.end().await?;
-                }
-                for stage in compared.stages() {
-                    for message in 0..stage.protocol.rounds() {
-                        ch.expect(
-                            Tag::Compare,
-                            server_message_bytes(&op, &stage, message, options),
-                        )
-                        .await?;
-                        if streamed && stage.first == 0 && message == 0 {
-                            layer.client_backward(ch, workspace, backward, elements, share).await?;
-                        }
-                        layer
-                            .client_receive(ch, workspace, (&stage, message), elements, share)
-                            .await?;
-                        ch.finish().await?;
-                        let [_, bytes] = stage.message_bytes(message);
-                        ch.begin(Tag::Compare, bytes).await?;
-                        layer
-                            .client_send(ch, workspace, (&stage, message), elements, share)
-                            .await?;
-                        ch.end().await?;
-                    }
-                }
-                if op.is_output() {
-                    let own = elements.last().map_or(0, |element| element.result);
-                    let bits = compared.answer_bits();
-                    ch.expect(Tag::Output, compared.answer_bytes()).await?;
-                    ch.get_values(1, bits, |_, share| {
-                        answer = compared.answer([own, share]).ok_or(Error::Malformed)?;
-                        Ok(())
-                    })
-                    .await?;
-                    ch.finish().await?;
-                }
-                continue;
-            }
-            if late_corrections_bytes(&op, options) > 0 {
-                ch.begin(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
-                extend(ch, workspace, options, receiver, &step, own, (&shares, index)).await?;
-                ch.end().await?;
-            }
-            match op {
-                Op::FullyConnected { .. }
-                | Op::Convolution { .. }
-                | Op::SumPool { .. }
-                | Op::StridedAdd { .. }
-                | Op::Offset { .. } => {}
-                Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
-                    ch.expect(Tag::Labels, labels_bytes(&op, options)).await?;
-                    let layer = op_instance(prediction, number);
-                    let evaluation =
-                        Evaluation { session: hash, layer, tables: options.tables, labels: own };
-                    let words = garbled::evaluate(ch, workspace, &op, &evaluation, store).await?;
-                    ch.finish().await?;
-                    if op.is_output() {
-                        answer = usize::try_from(*words.first().ok_or(Error::Internal)?)
-                            .map_err(|_| Error::Malformed)?;
-                        if answer >= len {
-                            return Err(Error::Malformed);
-                        }
-                    } else {
-                        let neurons = words.len();
-                        ch.begin(Tag::Colours, packed_len(neurons as u64, counts.colour_bits))
-                            .await?;
-                        let mut words = words.iter();
-                        ch.put_values(neurons, counts.colour_bits, |_| {
-                            words.next().copied().unwrap_or(0)
-                        })
-                        .await?;
-                        ch.end().await?;
-                    }
-                }
-                Op::Square { .. } | Op::Product { .. } => {
-                    ch.expect(Tag::Opening, opening_bytes(&op, options)).await?;
-                    if options.tables == Tables::Streamed {
-                        let factor = |i| shares.get(index, ring, step.factors(i).1);
-                        products::client(
-                            ch,
-                            ring,
-                            &counts,
-                            op_instance(prediction, number),
-                            hash,
-                            own,
-                            factor,
-                        )
-                        .await?;
-                    }
-                    products::client_online(ch, ring, &step, &counts, own, |i| {
-                        shares.get(index, ring, i)
-                    })
-                    .await?;
-                }
-                Op::Reveal { .. } => {
-                    ch.expect(Tag::Output, packed_len(len as u64, ring.bits())).await?;
-                    let mut slots = out.iter_mut().enumerate();
-                    let mut best = i64::MIN;
-                    ch.get_values(len, ring.bits(), |_, share| {
-                        let (i, slot) = slots.next().ok_or(Error::Internal)?;
-                        *slot = ring.to_signed(ring.add(share, shares.get(index, ring, from + i)));
-                        if *slot > best {
-                            (answer, best) = (i, *slot);
-                        }
-                        Ok(())
-                    })
-                    .await?;
-                    ch.finish().await?;
-                }
-            }
-        }
-        wipe_first(used, scratch);
+        // The current stock was counted when it was prepared.
+        let stock = self.stocks.checked_sub(1).ok_or(Error::Internal)?;
+        let context = &Context { plan, options, hash, stock };
+        let (own, used) = ClientOnline::carve(scratch, plan, options)?;
+        let ClientOnline { labels: fresh, workspace } = own;
+        let labels = match options.tables {
+            Tables::Stored => &mut **labels,
+            Tables::Streamed => fresh,
+        };
+        let each = Amounts::prediction(plan, options);
+        let material = &mut ClientMaterial {
+            labels: OpSlices::prediction(labels, options, index, each.labels)?,
+            elements: OpSlices::prediction(elements, options, index, each.elements)?,
+        };
+        let seed = &secrets.later.derive(stock);
+        let mut phase = ClientPhase { ch, store, receiver, backward, shares, seed, workspace };
+        let answer = compute(&mut phase, context, index, material, out).await?;
+        wipe_first(used, scratch)?;
         Ok(answer)
     }
-}
-
-/// The OTs of one operation of one prediction.
-async fn extend<IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    scratch: &mut [u8],
-    options: &Options,
-    receiver: &mut Receiver<'_>,
-    step: &Step,
-    labels: &mut [Block],
-    (shares, prediction): (&Shares<'_>, usize),
-) -> Result<()> {
-    let (ring, ring_out) = (Modulus::Bits(step.op.input().0), Modulus::Bits(step.op.output().0));
-    let products = step.op.products_per_element() > 0;
-    let v =
-        |i| shares.get(prediction, ring, if products { step.factors(i).1 } else { step.from + i });
-    let r = |i| shares.get(prediction, ring_out, step.to + i);
-    garbled::extend_client(ch, scratch, options, receiver, &step.op, labels, v, r).await
 }
 
 /// Draws the client's share of every tensor that it may choose: the input, and what non-linear
 /// operations re-share.
 fn draw_masks(plan: &Plan<'_>, stock: usize, seed: &Seed, shares: &mut Shares<'_>) -> Result<()> {
     let mut random = seed.stream(Domain::Mask, 0);
-    for prediction in 0..stock {
+    for index in 0..stock {
+        let all = shares.of_mut(index)?;
         let ring = Modulus::Bits(plan.input_ring());
-        for r in shares.tensor(prediction, 0, plan.header().input_len as usize)? {
+        for r in tensor_mut(all, 0, plan.header().input_len as usize)? {
             *r = ring.reduce(random.next_u64());
         }
         for Step { op, to, .. } in plan.steps() {
@@ -788,11 +498,122 @@ fn draw_masks(plan: &Plan<'_>, stock: usize, seed: &Seed, shares: &mut Shares<'_
                 op,
                 Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. } | Op::Product { .. }
             ) {
-                for r in shares.tensor(prediction, to, len)? {
+                for r in tensor_mut(all, to, len)? {
                     *r = ring.reduce(random.next_u64());
                 }
             }
         }
     }
     Ok(())
+}
+
+/// The corrections of all OTs that are made offline, in one frame.
+async fn send_corrections<IO: Read + Write, S: Store>(
+    phase: &mut ClientPhase<'_, '_, IO, S>,
+    context: &Context<'_>,
+    material: &mut ClientMaterial<'_>,
+    base: &mut [Block],
+) -> Result<()> {
+    let bytes = corrections_bytes(context.plan, context.options);
+    if bytes == 0 {
+        return Ok(());
+    }
+    phase.ch.begin(Tag::Corrections, bytes).await?;
+    if !base.is_empty() {
+        compared::here(compared::client_choose_base(phase, context.options, base)).await?;
+    }
+    for index in context.stored() {
+        for op in context.operations(index) {
+            let ClientOpMaterial { labels, elements } = material.take(&op)?;
+            match &op.protocol {
+                OpProtocol::Local | OpProtocol::Linear | OpProtocol::Reveal => {}
+                OpProtocol::Circuit(_) | OpProtocol::Product => {
+                    extension::client(phase, &op, labels).await?;
+                }
+                OpProtocol::Ot(activation) => {
+                    let it = Comparison { op: &op, activation };
+                    compared::here(compared::client::corrections(phase, it, elements)).await?;
+                }
+            }
+        }
+    }
+    phase.ch.end().await
+}
+
+/// The tables and corrections of the server that are sent offline, in one frame.
+async fn receive_tables<IO: Read + Write, S: Store>(
+    phase: &mut ClientPhase<'_, '_, IO, S>,
+    context: &Context<'_>,
+    material: &mut ClientMaterial<'_>,
+    base: &mut [Block],
+) -> Result<()> {
+    let bytes = tables_bytes(context.plan, context.options);
+    if bytes == 0 {
+        return Ok(());
+    }
+    phase.ch.expect(Tag::Tables, bytes).await?;
+    if !base.is_empty() {
+        compared::here(compared::client_receive_base(phase, context, base)).await?;
+    }
+    for index in context.stored() {
+        for op in context.operations(index) {
+            let ClientOpMaterial { labels, elements } = material.take(&op)?;
+            match &op.protocol {
+                OpProtocol::Local | OpProtocol::Linear | OpProtocol::Reveal => {}
+                OpProtocol::Circuit(_) => garbled::client_tables(phase, &op).await?,
+                OpProtocol::Product => products::client_tables(phase, &op, labels).await?,
+                OpProtocol::Ot(activation) => {
+                    let it = Comparison { op: &op, activation };
+                    compared::here(compared::client::tables(phase, it, elements)).await?;
+                }
+            }
+        }
+    }
+    phase.ch.finish().await
+}
+
+/// Masks the input and sends it. Every element has its mask before the first byte leaves.
+async fn send_input<IO: Read + Write, T: Copy + Into<i64>>(
+    ch: &mut Channel<IO>,
+    plan: &Plan<'_>,
+    shares: &[u64],
+    x: &[T],
+) -> Result<()> {
+    let masks = tensor(shares, 0, x.len())?;
+    let ring = Modulus::Bits(plan.input_ring());
+    ch.begin(Tag::Input, packed_len(x.len() as u64, ring.bits())).await?;
+    let mut masked = x.iter().zip(masks);
+    ch.put_values(x.len(), ring.bits(), |_| {
+        let (&x, &r) = masked.next().ok_or(Error::Internal)?;
+        Ok(ring.sub(ring.reduce_signed(x.into()), ring.reduce(r)))
+    })
+    .await?;
+    ch.end().await
+}
+
+/// Takes part in all operations of a prediction. Returns the index of the largest output.
+async fn compute<IO: Read + Write, S: Store>(
+    phase: &mut ClientPhase<'_, '_, IO, S>,
+    context: &Context<'_>,
+    index: usize,
+    material: &mut ClientMaterial<'_>,
+    out: &mut [i64],
+) -> Result<usize> {
+    let mut answer = None;
+    for op in context.operations(index) {
+        let ClientOpMaterial { labels, elements } = material.take(&op)?;
+        match &op.protocol {
+            OpProtocol::Local | OpProtocol::Linear => {}
+            OpProtocol::Circuit(circuit) => {
+                answer = garbled::client_online(phase, &op, circuit, labels).await?;
+            }
+            OpProtocol::Product => products::client_online(phase, &op, labels).await?,
+            OpProtocol::Ot(activation) => {
+                let it = Comparison { op: &op, activation };
+                answer = compared::here(compared::client::online(phase, it, elements)).await?;
+            }
+            OpProtocol::Reveal => answer = reveal::client(phase, &op, out).await?,
+        }
+    }
+    answer.ok_or(Error::Internal)
 }

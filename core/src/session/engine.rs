@@ -135,7 +135,7 @@ struct Shared<'m> {
     output: RefCell<&'m mut [i64]>,
     predictions: Cell<u64>,
     traffic: Cell<Traffic>,
-    /// Of the pairing, once set-up is over.
+    /// The pairing's state, once set-up is over.
     pairing_state: RefCell<&'m mut [Block]>,
     /// The client's public key, at the server.
     key: Cell<&'m [i32]>,
@@ -336,7 +336,7 @@ macro_rules! byte_calls {
 
         /// Free bytes of the inbox: as much may be fed.
         #[must_use]
-        pub fn want(&self) -> usize {
+        pub fn feed_capacity(&self) -> usize {
             let inbox = self.engine.shared.inbox.borrow();
             inbox.bytes.len() - inbox.len
         }
@@ -380,8 +380,9 @@ async fn client_life(
     let mut client = {
         let mut pairing_state = shared.pairing_state.borrow_mut();
         let regions = ClientRegions { leaves, pairing_state: &mut pairing_state, scratch };
-        Client::open(Pipe(shared), SliceStore::new(tables), plan, options, regions, seed).await?
+        Client::open(Pipe(shared), SliceStore::new(tables), plan, options, regions, &seed).await?
     };
+    drop(seed);
     loop {
         shared.traffic.set(client.traffic());
         let command = shared.next_command().await;
@@ -690,8 +691,9 @@ async fn server_life(
     let mut server = {
         let mut pairing_state = shared.pairing_state.borrow_mut();
         let regions = ServerRegions { leaves, pairing_state: &mut pairing_state, key, scratch };
-        Server::open(Pipe(shared), prepared, options, regions, seed).await?
+        Server::open(Pipe(shared), prepared, options, regions, &seed).await?
     };
+    drop(seed);
     shared.key.set(server.key());
     loop {
         shared.traffic.set(server.traffic());

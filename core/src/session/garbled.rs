@@ -1,139 +1,31 @@
-//! Garbled layers: OT extension offline, tables offline or online, labels and colours online.
+//! Operations by garbled circuits: tables offline or online, labels and colours online.
 
+use super::Tables;
 use super::channel::Channel;
+use super::extension;
+use super::material::ServerOpMaterial;
+use super::operation::OpContext;
+use super::phase::{ClientPhase, ServerPhase};
+use super::shares::{tensor, tensor_mut};
 use super::store::Store;
-use super::{Options, Tables};
 use crate::block::Block;
+use crate::cost::labels_bytes;
 use crate::error::{Error, Result};
-use crate::garble::{Circuit, Evaluator, Garbler, GateCounts, count, shapes};
-use crate::hash::Tmmo;
+use crate::garble::{
+    Circuit, EvaluateBuffers, Evaluator, GarbleBuffers, Garbler, GateCounts, count, shapes,
+};
 use crate::memory::Space;
-use crate::ot::{GROUP, Receiver, Sender};
-use crate::plan::Op;
 use crate::plan::circuit::{LABEL_BYTES, NonlinearCost, OpCircuit};
-use crate::target::LANES;
-use crate::target::TargetProfile;
+use crate::target::{LANES, TargetProfile};
+use crate::wire::{Tag, packed_len};
 use embedded_io_async::{Read, Write};
-
-/// Groups of OTs that it makes at once.
-const CHUNK: usize = TargetProfile::THIS.groups;
-
-/// Scratch of either party for the OT extension.
-pub(crate) struct ExtendScratch<'a> {
-    choices: &'a mut [u128],
-    corrections: &'a mut [u8],
-}
-
-impl<'a> ExtendScratch<'a> {
-    /// For an operation of so many `groups`, or the most of any.
-    pub(crate) fn take(space: &mut Space<'a>, options: &Options, groups: usize) -> Result<Self> {
-        let groups = groups.min(space.machine().groups);
-        Ok(Self {
-            choices: space.take(groups)?,
-            corrections: space.take(groups * options.repetition.correction_bytes_per_group())?,
-        })
-    }
-}
-
-/// A run of bits from values of any widths, cut into groups.
-pub(crate) struct Choices<I> {
-    values: I,
-    pending: (u64, u32),
-}
-
-impl<I: Iterator<Item = (u64, u32)>> Choices<I> {
-    /// Values with their widths.
-    pub(crate) const fn new(values: I) -> Self {
-        Self { values, pending: (0, 0) }
-    }
-
-    /// The next 128 bits, the first lowest; zeros behind the end.
-    pub(crate) fn group(&mut self) -> u128 {
-        let (mut group, mut filled) = (0, 0);
-        while filled < GROUP as u32 {
-            if self.pending.1 == 0 {
-                let Some(next) = self.values.next() else { break };
-                self.pending = next;
-                continue;
-            }
-            let (value, width) = self.pending;
-            let take = width.min(GROUP as u32 - filled);
-            group |= u128::from(value & (u64::MAX >> (64 - take))) << filled;
-            filled += take;
-            self.pending = (value.checked_shr(take).unwrap_or(0), width - take);
-        }
-        group
-    }
-}
-
-/// Client: OTs of one operation of one prediction. Choices are its shares of the input, and of the
-/// output where the circuit re-shares.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a different thing; a struct would be built only for this call"
-)]
-pub(crate) async fn extend_client<IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    scratch: &mut [u8],
-    options: &Options,
-    receiver: &mut Receiver<'_>,
-    op: &Op,
-    labels: &mut [Block],
-    input: impl Fn(usize) -> u64,
-    output: impl Fn(usize) -> u64,
-) -> Result<()> {
-    let ExtendScratch { choices, corrections } =
-        ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
-    let (ring, counts) = (u32::from(op.input().0), NonlinearCost::of(op));
-    let (neurons, steps) =
-        if counts.products > 0 { (counts.products, 1) } else { (counts.neurons, counts.steps) };
-    // A neuron's shares of its inputs, then of its output (none goes to the server in products and
-    // argmax: no bits).
-    let values = (0..neurons * (steps + 1)).map(|i| match (i / (steps + 1), i % (steps + 1)) {
-        (n, step) if step == steps => (output(n), counts.colour_bits),
-        (n, step) => (input(NonlinearCost::element(op, n, step)), ring),
-    });
-    let mut run = Choices::new(values);
-    for labels in labels.chunks_mut(CHUNK * GROUP) {
-        let groups = labels.len() / GROUP;
-        let choices = choices.get_mut(..groups).ok_or(Error::Internal)?;
-        choices.fill_with(|| run.group());
-        let corrections = corrections
-            .get_mut(..groups * options.repetition.correction_bytes_per_group())
-            .ok_or(Error::Internal)?;
-        receiver.extend(choices, labels, corrections)?;
-        ch.put(corrections).await?;
-    }
-    Ok(())
-}
-
-/// Server: the same OTs.
-pub(crate) async fn extend_server<IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    scratch: &mut [u8],
-    options: &Options,
-    sender: &mut Sender<'_>,
-    labels: &mut [Block],
-) -> Result<()> {
-    let ExtendScratch { corrections, .. } =
-        ExtendScratch::take(&mut Space::carve(scratch)?, options, labels.len() / GROUP)?;
-    for labels in labels.chunks_mut(CHUNK * GROUP) {
-        let groups = labels.len() / GROUP;
-        let corrections = corrections
-            .get_mut(..groups * options.repetition.correction_bytes_per_group())
-            .ok_or(Error::Internal)?;
-        ch.get(corrections).await?;
-        sender.extend(corrections, labels)?;
-    }
-    Ok(())
-}
 
 /// Most bytes of tables and labels that a party garbles or evaluates at once.
 const MAX_BYTES: usize = 1 << 20;
 /// Most instances of a neuron that are made at once.
 const MAX_STEPS: usize = if cfg!(target_pointer_width = "64") { 64 } else { 1 };
 
-/// How a layer is cut: so many neurons at once, and of each all instances or one.
+/// How a layer is cut: how many neurons at once, and whether all instances of each or one.
 #[derive(Clone, Copy)]
 struct ChunkPlan {
     lanes: usize,
@@ -209,85 +101,103 @@ fn sum(instances: &[GateCounts]) -> GateCounts {
     instances.iter().fold(GateCounts::default(), |sum, &instance| sum + instance)
 }
 
-/// What a server sends of a layer.
-pub(crate) struct Send<'s> {
-    /// The garbled tables (else they went before).
-    pub(crate) tables: bool,
-    /// Labels of the server's shares of the layer's input.
-    pub(crate) shares: Option<&'s [u64]>,
-}
-
-/// What a server needs to garble.
-pub(crate) struct Garbling<'s> {
-    pub(crate) session: &'s Tmmo,
-    pub(crate) secret: &'s Tmmo,
-    pub(crate) delta: Block,
-    pub(crate) layer: u64,
-}
-
-/// Server: garbles and sends instances, in the order of the wire: each instance's tables, then its
-/// labels, whichever of the two travel now. `decode`: permute bits, one word for each neuron,
-/// written when tables are made.
-pub(crate) async fn send<IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    scratch: &mut [u8],
-    op: &Op,
-    garbling: &Garbling<'_>,
-    zero: &[Block],
-    decode: &mut [u64],
-    what: Send<'_>,
+/// Server, offline: garbles, and sends the tables.
+pub(crate) async fn server_tables<IO: Read + Write>(
+    phase: &mut ServerPhase<'_, '_, IO>,
+    op: &OpContext<'_>,
+    circuit: &OpCircuit,
+    own: &mut ServerOpMaterial<'_>,
 ) -> Result<()> {
-    let counts = NonlinearCost::of(op);
-    match OpCircuit::of(op).ok_or(Error::Internal)? {
+    send(phase, op, circuit, own, None).await
+}
+
+/// Server, online: sends the labels of its shares, with tables that were not sent before, and has
+/// its share of the result with the colours.
+pub(crate) async fn server_online<IO: Read + Write>(
+    phase: &mut ServerPhase<'_, '_, IO>,
+    op: &OpContext<'_>,
+    circuit: &OpCircuit,
+    own: &mut ServerOpMaterial<'_>,
+    tensors: &mut [u64],
+) -> Result<()> {
+    extension::server_late(phase, op, own.labels).await?;
+    let shares = tensor(tensors, op.step.from, op.inputs())?;
+    phase.ch.begin(Tag::Labels, labels_bytes(&op.step.op, op.options)).await?;
+    send(phase, op, circuit, own, Some(shares)).await?;
+    phase.ch.end().await?;
+    if op.step.op.is_output() {
+        return Ok(());
+    }
+    let (len, ring) = (op.outputs(), op.ring_out());
+    let y = tensor_mut(tensors, op.step.to, len)?;
+    phase.ch.expect(Tag::Colours, packed_len(len as u64, op.counts.colour_bits)).await?;
+    let constant = ring.reduce_signed(op.step.op.constant());
+    let mut slots = y.iter_mut().zip(own.decode.iter());
+    phase
+        .ch
+        .get_values(len, ring.bits(), |_, colours| {
+            let (y, &decode) = slots.next().ok_or(Error::Internal)?;
+            *y = ring.add(colours ^ decode, constant);
+            Ok(())
+        })
+        .await?;
+    phase.ch.finish().await
+}
+
+/// Whether tables are garbled and sent now: offline, where there are no shares yet, or with the
+/// labels of these.
+fn tables_travel(op: &OpContext<'_>, shares: Option<&[u64]>) -> bool {
+    shares.is_none() || op.options.tables == Tables::Streamed
+}
+
+/// Garbles and sends instances, in the order of the wire: each instance's tables, then the labels of
+/// the server's `shares` of its inputs, whichever of the two travel now. Permute bits are written
+/// when tables are made.
+async fn send<IO: Read + Write>(
+    phase: &mut ServerPhase<'_, '_, IO>,
+    op: &OpContext<'_>,
+    circuit: &OpCircuit,
+    own: &mut ServerOpMaterial<'_>,
+    shares: Option<&[u64]>,
+) -> Result<()> {
+    match circuit {
         OpCircuit::Neuron(circuit) => {
-            send_instances::<_, _, LANES>(
-                ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what,
-            )
-            .await
+            send_instances::<_, _, LANES>(phase, op, circuit, own, shares).await
         }
         OpCircuit::Max(circuit) => {
-            send_instances::<_, _, LANES>(
-                ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what,
-            )
-            .await
+            send_instances::<_, _, LANES>(phase, op, circuit, own, shares).await
         }
         OpCircuit::Argmax(circuit) => {
-            send_instances::<_, _, 1>(
-                ch, scratch, op, &circuit, &counts, garbling, zero, decode, &what,
-            )
-            .await?;
-            if what.tables {
-                ch.put(&decode.first().ok_or(Error::Internal)?.to_le_bytes()).await?;
+            send_instances::<_, _, 1>(phase, op, circuit, own, shares).await?;
+            if tables_travel(op, shares) {
+                let decode = own.decode.first().ok_or(Error::Internal)?;
+                phase.ch.put(&decode.to_le_bytes()).await?;
             }
             Ok(())
         }
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "those of send")]
 async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
-    ch: &mut Channel<IO>,
-    scratch: &mut [u8],
-    op: &Op,
+    phase: &mut ServerPhase<'_, '_, IO>,
+    op: &OpContext<'_>,
     circuit: &C,
-    counts: &NonlinearCost,
-    garbling: &Garbling<'_>,
-    mut zero: &[Block],
-    decode: &mut [u64],
-    what: &Send<'_>,
+    own: &mut ServerOpMaterial<'_>,
+    shares: Option<&[u64]>,
 ) -> Result<()> {
+    let (counts, garbles) = (&op.counts, tables_travel(op, shares));
     let EvaluateScratch { tables, labels, .. } =
-        EvaluateScratch::take(&mut Space::carve(scratch)?, counts)?;
-    let garbler = Garbler::new(garbling.session, garbling.secret, garbling.delta, garbling.layer);
+        EvaluateScratch::take(&mut Space::carve(phase.workspace)?, counts)?;
+    let garbler = Garbler::new(op.hash, phase.own_labels, phase.sender.delta(), op.instance);
     let cut = ChunkPlan::of(TargetProfile::THIS, counts);
-    let mut known = cut.shapes(circuit);
+    let (mut known, mut zero) = (cut.shapes(circuit), &*own.labels);
     for first in (0..counts.neurons).step_by(cut.lanes) {
         let lanes = cut.lanes.min(counts.neurons - first);
         let mut state = circuit.start();
         for step in (0..counts.steps).step_by(cut.steps) {
             // Where nothing is garbled, counting is what moves the state on.
             let next = || {
-                if what.tables {
+                if garbles {
                     count(circuit, &mut state.clone(), step)
                 } else {
                     count(circuit, &mut state, step)
@@ -298,44 +208,31 @@ async fn send_instances<IO: Read + Write, C: Circuit, const L: usize>(
             let tables = tables.get_mut(..lanes * total.table_bytes()).ok_or(Error::Internal)?;
             let zero =
                 zero.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
-            if what.tables {
-                let decode = decode.get_mut(first..first + lanes).ok_or(Error::Internal)?;
+            if garbles {
+                let decode = own.decode.get_mut(first..first + lanes).ok_or(Error::Internal)?;
                 let steps = step..step + cut.steps;
-                garbler.garble_steps::<C, L>(
-                    circuit,
-                    &mut state,
-                    steps,
-                    first as u64,
-                    lanes,
-                    zero,
-                    tables,
-                    decode,
-                )?;
+                let neurons = first as u64..(first + lanes) as u64;
+                let buffers = GarbleBuffers { client_zero: zero, tables, decode };
+                garbler.garble::<C, L>(circuit, &mut state, steps, neurons, buffers)?;
             }
-            let Some(shares) = what.shares else {
-                ch.put(tables).await?;
+            let Some(shares) = shares else {
+                phase.ch.put(tables).await?;
                 continue;
             };
             let mut tables = &tables[..];
             for neuron in first..first + lanes {
                 for (step, instance) in (step..).zip(instances) {
-                    if what.tables {
-                        ch.put(tables.split_off(..instance.table_bytes()).ok_or(Error::Internal)?)
-                            .await?;
+                    if garbles {
+                        let bytes = instance.table_bytes();
+                        phase.ch.put(tables.split_off(..bytes).ok_or(Error::Internal)?).await?;
                     }
                     let bits = instance.server_inputs as usize;
                     let labels = labels.get_mut(..bits).ok_or(Error::Internal)?;
-                    let share = *shares
-                        .get(NonlinearCost::element(op, neuron, step))
-                        .ok_or(Error::Internal)?;
-                    garbler.active_labels(
-                        (neuron * counts.steps + step) as u64,
-                        0,
-                        share,
-                        bits,
-                        labels,
-                    );
-                    put_blocks(ch, labels).await?;
+                    let element = NonlinearCost::element(&op.step.op, neuron, step);
+                    let share = *shares.get(element).ok_or(Error::Internal)?;
+                    let number = (neuron * counts.steps + step) as u64;
+                    garbler.active_labels(number, 0, share, labels)?;
+                    put_blocks(phase.ch, labels).await?;
                 }
             }
         }
@@ -355,95 +252,79 @@ async fn get_blocks<IO: Read + Write>(ch: &mut Channel<IO>, blocks: &mut [Block]
     Ok(())
 }
 
-/// Client, offline: keeps one operation's tables.
-pub(crate) async fn keep<IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    scratch: &mut [u8],
-    op: &Op,
-    store: &mut impl Store,
+/// Client, offline: keeps an operation's tables.
+pub(crate) async fn client_tables<IO: Read + Write, S: Store>(
+    phase: &mut ClientPhase<'_, '_, IO, S>,
+    op: &OpContext<'_>,
 ) -> Result<()> {
-    let counts = NonlinearCost::of(op);
     let EvaluateScratch { tables, .. } =
-        EvaluateScratch::take(&mut Space::carve(scratch)?, &counts)?;
-    let mut left = counts.table_bytes() + counts.decode_bytes;
+        EvaluateScratch::take(&mut Space::carve(phase.workspace)?, &op.counts)?;
+    let mut left = op.counts.table_bytes() + op.counts.decode_bytes;
     while left > 0 {
-        let n = tables.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let chunk = tables.get_mut(..n).filter(|c| !c.is_empty()).ok_or(Error::Internal)?;
-        ch.get(chunk).await?;
-        store.write(chunk)?;
-        left -= n as u64;
+        let n = left.min(tables.len() as u64);
+        let chunk =
+            tables.get_mut(..n as usize).filter(|c| !c.is_empty()).ok_or(Error::Internal)?;
+        phase.ch.get(chunk).await?;
+        phase.store.write(chunk)?;
+        left -= n;
     }
     Ok(())
 }
 
-/// What a client needs to evaluate.
-pub(crate) struct Evaluation<'s> {
-    pub(crate) session: &'s Tmmo,
-    pub(crate) layer: u64,
-    pub(crate) tables: Tables,
-    /// Active labels of the client's inputs.
-    pub(crate) labels: &'s [Block],
-}
-
-/// Client, online: evaluates a layer while its labels (and tables) arrive inside the current frame.
-/// Returns the colours, one word for each neuron; for an argmax the plain index.
-pub(crate) async fn evaluate<'a, IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    scratch: &'a mut [u8],
-    op: &Op,
-    evaluation: &Evaluation<'_>,
-    store: &mut impl Store,
-) -> Result<&'a mut [u64]> {
-    let counts = NonlinearCost::of(op);
-    let mut scratch = EvaluateScratch::take(&mut Space::carve(scratch)?, &counts)?;
-    match OpCircuit::of(op).ok_or(Error::Internal)? {
+/// Client, online: evaluates a circuit's copies while labels (and tables) arrive, and answers the
+/// colours. An argmax gives the answer.
+pub(crate) async fn client_online<IO: Read + Write, S: Store>(
+    phase: &mut ClientPhase<'_, '_, IO, S>,
+    op: &OpContext<'_>,
+    circuit: &OpCircuit,
+    labels: &mut [Block],
+) -> Result<Option<usize>> {
+    extension::client_late(phase, op, labels).await?;
+    let ClientPhase { ch, store, workspace, .. } = phase;
+    ch.expect(Tag::Labels, labels_bytes(&op.step.op, op.options)).await?;
+    let mut scratch = EvaluateScratch::take(&mut Space::carve(workspace)?, &op.counts)?;
+    match circuit {
         OpCircuit::Neuron(circuit) => {
-            evaluate_instances::<_, _, LANES>(
-                ch,
-                &mut scratch,
-                &circuit,
-                &counts,
-                evaluation,
-                store,
-            )
-            .await?
+            evaluate::<_, _, _, LANES>(ch, *store, op, circuit, labels, &mut scratch).await?
         }
         OpCircuit::Max(circuit) => {
-            evaluate_instances::<_, _, LANES>(
-                ch,
-                &mut scratch,
-                &circuit,
-                &counts,
-                evaluation,
-                store,
-            )
-            .await?
+            evaluate::<_, _, _, LANES>(ch, *store, op, circuit, labels, &mut scratch).await?
         }
         OpCircuit::Argmax(circuit) => {
-            evaluate_instances::<_, _, 1>(ch, &mut scratch, &circuit, &counts, evaluation, store)
-                .await?;
+            evaluate::<_, _, _, 1>(ch, *store, op, circuit, labels, &mut scratch).await?;
             let mut decode = [0; size_of::<u64>()];
-            match evaluation.tables {
+            match op.options.tables {
                 Tables::Stored => store.read(&mut decode)?,
                 Tables::Streamed => ch.get(&mut decode).await?,
             }
-            *scratch.words.first_mut().ok_or(Error::Internal)? ^= u64::from_le_bytes(decode);
+            ch.finish().await?;
+            let colours = scratch.words.first().ok_or(Error::Internal)?;
+            let index = usize::try_from(colours ^ u64::from_le_bytes(decode));
+            let index = index.map_err(|_| Error::Malformed)?;
+            return if index < op.inputs() { Ok(Some(index)) } else { Err(Error::Malformed) };
         }
     }
-    Ok(scratch.words)
+    ch.finish().await?;
+    let (neurons, bits) = (scratch.words.len(), op.counts.colour_bits);
+    ch.begin(Tag::Colours, packed_len(neurons as u64, bits)).await?;
+    let mut colours = scratch.words.iter();
+    ch.put_values(neurons, bits, |_| colours.next().copied().ok_or(Error::Internal)).await?;
+    ch.end().await?;
+    Ok(None)
 }
 
-async fn evaluate_instances<IO: Read + Write, C: Circuit, const L: usize>(
+/// Evaluates a circuit's copies: colours, one word for each.
+async fn evaluate<IO: Read + Write, S: Store, C: Circuit, const L: usize>(
     ch: &mut Channel<IO>,
-    scratch: &mut EvaluateScratch<'_>,
+    store: &mut S,
+    op: &OpContext<'_>,
     circuit: &C,
-    counts: &NonlinearCost,
-    evaluation: &Evaluation<'_>,
-    store: &mut impl Store,
+    mut client: &[Block],
+    scratch: &mut EvaluateScratch<'_>,
 ) -> Result<()> {
-    let evaluator = Evaluator::new(evaluation.session, evaluation.layer);
+    let (counts, evaluator) = (&op.counts, Evaluator::new(op.hash, op.instance));
     let cut = ChunkPlan::of(TargetProfile::THIS, counts);
-    let (mut known, mut client) = (cut.shapes(circuit), evaluation.labels);
+    let mut known = cut.shapes(circuit);
     for first in (0..counts.neurons).step_by(cut.lanes) {
         let lanes = cut.lanes.min(counts.neurons - first);
         let mut state = circuit.start();
@@ -459,7 +340,7 @@ async fn evaluate_instances<IO: Read + Write, C: Circuit, const L: usize>(
                 .ok_or(Error::Internal)?;
             let client =
                 client.split_off(..lanes * total.client_inputs as usize).ok_or(Error::Internal)?;
-            match evaluation.tables {
+            match op.options.tables {
                 Tables::Stored => {
                     store.read(tables)?;
                     get_blocks(ch, server).await?;
@@ -468,17 +349,10 @@ async fn evaluate_instances<IO: Read + Write, C: Circuit, const L: usize>(
             }
             let colours = scratch.words.get_mut(first..first + lanes).ok_or(Error::Internal)?;
             let steps = step..step + cut.steps;
-            evaluator.evaluate_steps::<C, L>(
-                circuit,
-                &mut state,
-                steps,
-                first as u64,
-                lanes,
-                tables,
-                server,
-                client,
-                colours,
-            )?;
+            let neurons = first as u64..(first + lanes) as u64;
+            let buffers =
+                EvaluateBuffers { tables, server_labels: server, client_labels: client, colours };
+            evaluator.evaluate::<C, L>(circuit, &mut state, steps, neurons, buffers)?;
         }
     }
     Ok(())
@@ -503,18 +377,4 @@ async fn get_instances<IO: Read + Write>(
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn choices_are_the_bits_in_order() {
-        let values = [(0b101, 3), (0, 0), (u64::MAX, 64), (0x5555, 16), (1, 44), (0, 44)];
-        let mut run = Choices::new(values.into_iter());
-        let first = run.group();
-        let expected = 0b101_u128 | u128::from(u64::MAX) << 3 | 0x5555 << 67 | 1 << 83;
-        assert_eq!((first, run.group(), run.group()), (expected, 0, 0));
-    }
 }

@@ -28,5 +28,6 @@ pub(crate) fn session_key(
         [client, server]
     };
     let digest = start.chain_update(client).chain_update(server).chain_update(digest).finalize();
-    Block::from_le_bytes(*digest.first_chunk().unwrap_or(&[0; 16]))
+    let [key, _] = bytemuck::must_cast::<[u8; 32], [[u8; 16]; 2]>(digest.into());
+    Block::from_le_bytes(key)
 }

@@ -1,83 +1,49 @@
 //! Who needs how much memory: measured and carved by the same code.
 
+use super::operation::Amounts;
 use super::pairing::{CLIENT_STATE_BLOCKS, SERVER_STATE_BLOCKS};
 use super::prepared::{Footprint, Prepared, tile};
-use super::{Options, Tables, compared, garbled, setup, triplets};
+use super::{Options, Tables, compared, extension, garbled, setup, triplets};
 use crate::block::Block;
+use crate::choice::OpProtocol;
 use crate::compare;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::memory::{Space, measure, wipe};
-use crate::ot::GROUP;
 use crate::params::{N, PRIMES};
 use crate::plan::circuit::NonlinearCost;
 use crate::plan::{Op, Plan};
 use crate::target::TargetProfile;
 
-/// OTs of one prediction, every operation padded to whole groups.
-pub(crate) fn padded_ots(plan: &Plan<'_>, options: &Options) -> usize {
-    total(plan.ops().map(|op| NonlinearCost::with_options(&op, options).groups() * GROUP))
-}
-
-/// OTs whose labels wait for their prediction: of the whole stock, or none where they are made just
-/// before use.
-fn kept_ots(plan: &Plan<'_>, options: &Options) -> usize {
+/// How many of a whole stock wait for their prediction; none where they are made just before use.
+fn kept(options: &Options, of_prediction: usize) -> usize {
     match options.tables {
-        Tables::Stored => padded_ots(plan, options).saturating_mul(options.stock as usize),
+        Tables::Stored => of_prediction.saturating_mul(options.stock as usize),
         Tables::Streamed => 0,
     }
 }
 
-/// OTs that are made just before use, one operation at a time: the most of any.
-pub(crate) fn fresh_ots(plan: &Plan<'_>, options: &Options) -> usize {
+/// How many wait for their prediction; where they are made just before use, those of one operation.
+fn kept_or_fresh(options: &Options, of_prediction: usize, of_operation: usize) -> usize {
+    match options.tables {
+        Tables::Stored => of_prediction.saturating_mul(options.stock as usize),
+        Tables::Streamed => of_operation,
+    }
+}
+
+/// How many are made just before use, one operation at a time.
+const fn fresh(options: &Options, of_operation: usize) -> usize {
     match options.tables {
         Tables::Stored => 0,
-        Tables::Streamed => plan
-            .ops()
-            .map(|op| NonlinearCost::with_options(&op, options).groups() * GROUP)
-            .max()
-            .unwrap_or(0),
+        Tables::Streamed => of_operation,
     }
-}
-
-/// What one prediction uses up, operation by operation: its part of what was prepared, or the same
-/// place again where that is made just before use.
-pub(crate) struct OpSlices<'m, T> {
-    all: &'m mut [T],
-    next: usize,
-    again: bool,
-}
-
-impl<'m, T> OpSlices<'m, T> {
-    /// Of prediction `index`, each of which has `per`.
-    pub(crate) const fn new(all: &'m mut [T], options: &Options, index: usize, per: usize) -> Self {
-        match options.tables {
-            Tables::Stored => Self { all, next: index * per, again: false },
-            Tables::Streamed => Self { all, next: 0, again: true },
-        }
-    }
-
-    /// The next operation's.
-    pub(crate) fn take(&mut self, len: usize) -> Result<&mut [T]> {
-        let from = self.next;
-        if !self.again {
-            self.next += len;
-        }
-        self.all.get_mut(from..from + len).ok_or(Error::Internal)
-    }
-}
-
-/// The sum; a plan may ask for more than a small machine can count, and is then told that there is
-/// too little memory.
-fn total(counts: impl Iterator<Item = usize>) -> usize {
-    counts.fold(0, usize::saturating_add)
 }
 
 /// A client's memory at the start: what lasts, and the rest, for set-up first, then for
 /// [`ClientMemory::carve`].
 pub(crate) struct ClientRegions<'a, 'r> {
-    /// Of the OT extension, which wipes them itself.
+    /// The leaves of the OT extension, which wipes them itself.
     pub(crate) leaves: &'a mut [Block],
-    /// Of the pairing.
+    /// The pairing's state.
     pub(crate) pairing_state: &'r mut [Block],
     pub(crate) scratch: &'a mut [u8],
 }
@@ -94,28 +60,34 @@ impl<'a> ClientRegions<'a, 'a> {
     }
 }
 
-/// Bytes of either party's scratch for OTs, then for a circuit.
+/// Bytes of either party's scratch for OTs, then for a circuit or a comparison.
 pub(crate) fn workspace(
     machine: TargetProfile,
     plan: &Plan<'_>,
     options: &Options,
 ) -> Result<usize> {
-    let mut most =
-        measure(machine, |space| compared::Scratch::take(space, plan, options).map(|_| ()))?;
-    let mut groups = 0;
+    let (mut most, mut groups) = (0, 0);
     for op in plan.ops() {
-        let counts = NonlinearCost::with_options(&op, options);
-        groups = groups.max(counts.groups());
-        if !op.is_linear() {
-            most = most.max(measure(machine, |space| {
-                garbled::EvaluateScratch::take(space, &counts).map(|_| ())
-            })?);
+        let mut of = |bytes: Result<usize>| bytes.map(|bytes| most = most.max(bytes));
+        match OpProtocol::of(&op, options) {
+            OpProtocol::Ot(activation) => {
+                of(compared::scratch(machine, &activation, options))?;
+            }
+            OpProtocol::Circuit(_) => {
+                let counts = NonlinearCost::of(&op);
+                groups = groups.max(counts.groups());
+                of(measure(machine, |space| {
+                    garbled::EvaluateScratch::take(space, &counts).map(|_| ())
+                }))?;
+            }
+            OpProtocol::Product => groups = groups.max(NonlinearCost::of(&op).groups()),
+            OpProtocol::Local | OpProtocol::Linear | OpProtocol::Reveal => {}
         }
     }
-    most = most.max(measure(machine, |space| {
-        garbled::ExtendScratch::take(space, options, groups).map(|_| ())
-    })?);
-    Ok(most)
+    let extend = measure(machine, |space| {
+        extension::ExtendScratch::take(space, options, groups).map(|_| ())
+    })?;
+    Ok(most.max(extend))
 }
 
 /// A client's scratch for one prediction.
@@ -127,10 +99,20 @@ pub(crate) struct ClientOnline<'a> {
 }
 
 impl<'a> ClientOnline<'a> {
+    /// Also returns how many bytes it takes.
+    pub(crate) fn carve(
+        scratch: &'a mut [u8],
+        plan: &Plan<'_>,
+        options: &Options,
+    ) -> Result<(Self, usize)> {
+        let mut space = Space::carve(scratch)?;
+        Ok((Self::take(&mut space, plan, options)?, space.used()))
+    }
+
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let workspace = workspace(space.machine(), plan, options)?;
         Ok(Self {
-            labels: space.take(fresh_ots(plan, options))?,
+            labels: space.take(fresh(options, Amounts::most(plan, options).labels))?,
             workspace: space.take(workspace)?,
         })
     }
@@ -149,16 +131,22 @@ pub(crate) struct ServerOnline<'a> {
 }
 
 impl<'a> ServerOnline<'a> {
+    /// Also returns how many bytes it takes.
+    pub(crate) fn carve(
+        scratch: &'a mut [u8],
+        plan: &Plan<'_>,
+        options: &Options,
+    ) -> Result<(Self, usize)> {
+        let mut space = Space::carve(scratch)?;
+        Ok((Self::take(&mut space, plan, options)?, space.used()))
+    }
+
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
         let workspace = workspace(space.machine(), plan, options)?;
-        let neurons = plan
-            .ops()
-            .map(|op| NonlinearCost::with_options(&op, options).neurons)
-            .max()
-            .unwrap_or(0);
+        let Amounts { labels, neurons, .. } = Amounts::most(plan, options);
         Ok(Self {
             tensors: space.take(plan.elements())?,
-            labels: space.take(fresh_ots(plan, options))?,
+            labels: space.take(fresh(options, labels))?,
             workspace: space.take(workspace)?,
             decode: space.take(neurons)?,
         })
@@ -172,8 +160,8 @@ pub(crate) struct ClientMemory<'a> {
     /// The client's share of every tensor: `[stock][elements]`.
     pub(crate) shares: &'a mut [u64],
     /// Elements that are compared: `[stock][elements]`, or those of one operation.
-    pub(crate) compared: &'a mut [compare::client::Element],
-    /// Of the OTs in which the server chooses.
+    pub(crate) elements: &'a mut [compare::client::Element],
+    /// The leaves of the OTs in which the server chooses.
     pub(crate) leaves: &'a mut [Block],
     /// What a phase carves for itself.
     pub(crate) scratch: &'a mut [u8],
@@ -190,11 +178,12 @@ impl<'a> ClientMemory<'a> {
     }
 
     fn layout(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
-        let stock = options.stock as usize;
+        let (stock, sum) = (options.stock as usize, Amounts::prediction(plan, options));
+        let elements = kept_or_fresh(options, sum.elements, Amounts::most(plan, options).elements);
         Ok(Self {
-            labels: space.take(kept_ots(plan, options))?,
+            labels: space.take(kept(options, sum.labels))?,
             shares: space.take(stock.saturating_mul(plan.elements()))?,
-            compared: space.take(compared::element_states(plan, options))?,
+            elements: space.take(elements)?,
             leaves: space.take(compared::leaves(plan, options))?,
             scratch: space.take(Self::scratch(space.machine(), plan, options)?)?,
         })
@@ -203,7 +192,7 @@ impl<'a> ClientMemory<'a> {
     pub(crate) fn wipe(&mut self) {
         wipe(self.labels);
         wipe(self.shares);
-        wipe(self.compared);
+        wipe(self.elements);
         wipe(self.leaves);
         wipe(self.scratch);
     }
@@ -226,7 +215,7 @@ impl<'a> ClientMemory<'a> {
         })?;
         let mut most = base + workspace(machine, plan, options)?;
         for op in plan.ops().filter(Op::is_linear) {
-            most = most.max(triplets::client_scratch(machine, &tile(&op, options)?)?);
+            most = most.max(triplets::client::scratch(machine, &tile(&op, options)?)?);
         }
         Ok(most)
     }
@@ -235,9 +224,9 @@ impl<'a> ClientMemory<'a> {
 /// A server session's memory at the start: what lasts, and the rest, for set-up first, then for
 /// [`ServerMemory::carve`].
 pub(crate) struct ServerRegions<'a, 'r> {
-    /// Of the OT extension, which wipes them itself.
+    /// The leaves of the OT extension, which wipes them itself.
     pub(crate) leaves: &'a mut [Block],
-    /// Of the pairing.
+    /// The pairing's state.
     pub(crate) pairing_state: &'r mut [Block],
     /// The client's public key.
     pub(crate) key: &'a mut [i32],
@@ -276,8 +265,8 @@ pub(crate) struct ServerMemory<'a> {
     /// operation.
     pub(crate) products: &'a mut [[u64; 2]],
     /// Elements that are compared: `[stock][elements]`, or those of one operation.
-    pub(crate) compared: &'a mut [compare::server::Element],
-    /// Of the OTs in which the server chooses.
+    pub(crate) elements: &'a mut [compare::server::Element],
+    /// The leaves of the OTs in which the server chooses.
     pub(crate) leaves: &'a mut [Block],
     /// What a phase carves for itself.
     pub(crate) scratch: &'a mut [u8],
@@ -304,28 +293,15 @@ impl<'a> ServerMemory<'a> {
         options: &Options,
         footprint: Footprint,
     ) -> Result<Self> {
-        let stock = options.stock as usize;
-        let sum = |each: &dyn Fn(&Op) -> usize| {
-            total(plan.ops().map(|op| each(&op))).saturating_mul(stock)
-        };
-        let neurons = match options.tables {
-            Tables::Stored => sum(&|op| NonlinearCost::with_options(op, options).neurons),
-            Tables::Streamed => 0,
-        };
+        let linear = plan.ops().filter(Op::is_linear).map(|op| op.output().1 as usize);
+        let masks = linear.fold(0, usize::saturating_add).saturating_mul(options.stock as usize);
+        let (sum, most) = (Amounts::prediction(plan, options), Amounts::most(plan, options));
         Ok(Self {
-            labels: space.take(kept_ots(plan, options))?,
-            decode: space.take(neurons)?,
-            masks: space
-                .take(sum(&|op| if op.is_linear() { op.output().1 as usize } else { 0 }))?,
-            products: space.take(match options.tables {
-                Tables::Stored => sum(&|op| NonlinearCost::with_options(op, options).products),
-                Tables::Streamed => plan
-                    .ops()
-                    .map(|op| NonlinearCost::with_options(&op, options).products)
-                    .max()
-                    .unwrap_or(0),
-            })?,
-            compared: space.take(compared::element_states(plan, options))?,
+            labels: space.take(kept(options, sum.labels))?,
+            decode: space.take(kept(options, sum.neurons))?,
+            masks: space.take(masks)?,
+            products: space.take(kept_or_fresh(options, sum.products, most.products))?,
+            elements: space.take(kept_or_fresh(options, sum.elements, most.elements))?,
             leaves: space.take(compared::leaves(plan, options))?,
             scratch: space.take(Self::scratch(space.machine(), plan, options, footprint)?)?,
         })
@@ -336,7 +312,7 @@ impl<'a> ServerMemory<'a> {
         wipe(self.decode);
         wipe(self.masks);
         wipe(self.products);
-        wipe(self.compared);
+        wipe(self.elements);
         wipe(self.leaves);
         wipe(self.scratch);
     }
@@ -367,7 +343,7 @@ impl<'a> ServerMemory<'a> {
         for op in plan.ops().filter(Op::is_linear) {
             let tile = tile(&op, options)?;
             most = most.max(measure(machine, |space| {
-                triplets::ServerScratch::take(space, &tile, footprint).map(|_| ())
+                triplets::server::ServerScratch::take(space, &tile, footprint).map(|_| ())
             })?);
         }
         Ok(most)

@@ -1,10 +1,10 @@
 //! Pairings: what set-up makes and both parties may keep, so that later sessions of theirs start
 //! without one.
 //!
-//! A session holds its pairing as a *pairing_state*, blocks in the caller's memory, and a server the
+//! A session holds its pairing as a *pairing state*, blocks in the caller's memory, and a server the
 //! client's public key besides:
 //!
-//! | | pairing_state |
+//! | | pairing state |
 //! |---|---|
 //! | client | id; seed of its lattice key and of the roots of its OT trees (2 blocks) |
 //! | server | id; `Δ`; seed of the client's public key (2 blocks); the 128 messages that it received in the base OTs |
@@ -29,9 +29,9 @@ use crate::wire::{GROUP, pack, packed_len, unpack};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroize as _;
 
-/// Blocks of a client's pairing_state.
+/// Blocks of a client's pairing state.
 pub(crate) const CLIENT_STATE_BLOCKS: usize = 3;
-/// Blocks of a server's pairing_state.
+/// Blocks of a server's pairing state.
 pub(crate) const SERVER_STATE_BLOCKS: usize = 4 + KAPPA;
 
 const HEADER: usize = 16;
@@ -128,7 +128,7 @@ impl<'b> Pairing<'b> {
         let repetition = Repetition::from_k(k).ok_or(PlanFault::Field)?;
         let (id, secrets) = pairing_state.split_first_chunk::<16>().ok_or(PlanFault::Truncated)?;
         let odd_delta = party == Party::Client || secrets.first().is_some_and(|low| low & 1 == 1);
-        if *id == [0; 16] || !odd_delta || !unpack_key(key, |_| ()) {
+        if *id == [0; 16] || !odd_delta || unpack_key(key, |_| Some(())).is_none() {
             return Err(PlanFault::Field);
         }
         Ok(Self { party, repetition, id: *id, pairing_state, key })
@@ -166,34 +166,33 @@ impl<'b> Pairing<'b> {
         if self.repetition != options.repetition {
             return Err(Error::Option);
         }
-        for (block, &bytes) in pairing_state.iter_mut().zip(self.pairing_state.as_chunks().0) {
+        let (blocks, _) = self.pairing_state.as_chunks();
+        if pairing_state.len() != blocks.len() || key.len() != party.limbs() * N {
+            return Err(Error::Internal);
+        }
+        for (block, &bytes) in pairing_state.iter_mut().zip(blocks) {
             *block = Block::from_le_bytes(bytes);
         }
         let mut slots = key.iter_mut();
-        unpack_key(self.key, |x| {
-            if let Some(slot) = slots.next() {
-                *slot = x;
-            }
-        });
-        Ok(())
+        unpack_key(self.key, |x| slots.next().map(|slot| *slot = x)).ok_or(Error::Internal)
     }
 }
 
-/// Hands out the coefficients of a packed public key, limb by limb. Returns whether all are in
-/// range.
-fn unpack_key(key: &[u8], mut each: impl FnMut(i32)) -> bool {
+/// Hands out the coefficients of a packed public key, limb by limb. `None` if one of them is out of
+/// range or not taken.
+fn unpack_key(key: &[u8], mut each: impl FnMut(i32) -> Option<()>) -> Option<()> {
     let mut values = [0; GROUP];
     for (limb, polynomial) in LIMBS.iter().zip(key.chunks(LIMB_BYTES)) {
         for bytes in polynomial.chunks(GROUP_BYTES) {
             if !unpack(bytes, LIMB_BITS, &mut values)
                 || !values.iter().all(|&x| is_canonical(limb, x))
             {
-                return false;
+                return None;
             }
-            values.iter().for_each(|&x| each(x as i32));
+            values.iter().try_for_each(|&x| each(x as i32))?;
         }
     }
-    true
+    Some(())
 }
 
 /// Exports a session's pairing. Returns its length.
@@ -207,7 +206,11 @@ pub(crate) fn export(
     key: &[i32],
     out: &mut [u8],
 ) -> Result<usize> {
-    if pairing_state.first().is_none_or(|&id| id == 0) || key.len() != party.limbs() * N {
+    let state_bytes = size_of_val(pairing_state);
+    if pairing_state.first().is_none_or(|&id| id == 0)
+        || state_bytes != party.state_bytes()
+        || key.len() != party.limbs() * N
+    {
         return Err(Error::State);
     }
     let (need, got) = (party.bytes(), out.len());
@@ -225,30 +228,23 @@ pub(crate) fn export(
     let mut values = [0; GROUP];
     for (bytes, own) in packed.chunks_mut(GROUP_BYTES).zip(key.chunks_exact(GROUP)) {
         values.iter_mut().zip(own).for_each(|(value, &x)| *value = x as u64);
-        pack(&values, LIMB_BITS, bytes);
+        pack(&values, LIMB_BITS, bytes)?;
     }
     *digest = Sha256::digest(content).into();
     Ok(need)
 }
 
-/// A seed as two blocks of a pairing_state.
+/// A seed as two blocks of a pairing state.
 pub(crate) fn to_blocks(seed: &Seed) -> [Block; 2] {
-    let half =
-        |bytes: &[u8]| bytes.iter().rev().fold(0, |block, &byte| block << 8 | Block::from(byte));
-    let (low, high) = seed.0.split_at(16);
-    [half(low), half(high)]
+    bytemuck::must_cast::<[u8; 32], [[u8; 16]; 2]>(seed.0).map(Block::from_le_bytes)
 }
 
-/// The seed in two blocks of a pairing_state.
+/// The seed in two blocks of a pairing state.
 pub(crate) fn to_seed(blocks: &[Block; 2]) -> Seed {
-    let mut seed = Seed([0; 32]);
-    for (bytes, block) in seed.0.as_chunks_mut().0.iter_mut().zip(blocks) {
-        *bytes = block.to_le_bytes();
-    }
-    seed
+    Seed(bytemuck::must_cast::<[[u8; 16]; 2], [u8; 32]>(blocks.map(Block::to_le_bytes)))
 }
 
-/// A pairing_state; wiped on drop.
+/// A pairing state; wiped on drop.
 #[derive(Default)]
 pub(crate) struct PairingState<'a>(pub(crate) &'a mut [Block]);
 

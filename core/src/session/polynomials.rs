@@ -15,19 +15,30 @@ use embedded_io_async::{Read, Write};
 async fn get_coefficients<IO: Read + Write>(
     ch: &mut Channel<IO>,
     limb: &Limb,
-    mut each: impl FnMut(usize, &[i32]),
+    mut each: impl FnMut(usize, &[i32]) -> Result<()>,
 ) -> Result<()> {
     let mut coefficients = [0; GROUP];
     ch.get_groups(N, LIMB_BITS, |first, values| {
+        let coefficients = coefficients.get_mut(..values.len()).ok_or(Error::Internal)?;
         let mut good = true;
         for (x, &value) in coefficients.iter_mut().zip(values) {
             good &= encrypt::is_canonical(limb, value);
             *x = value as i32;
         }
-        each(first, &coefficients);
+        each(first, coefficients)?;
         if good { Ok(()) } else { Err(Error::Malformed) }
     })
     .await
+}
+
+/// The coefficients of a group whose first has this number.
+fn group<T>(all: &[T], first: usize, len: usize) -> Result<&[T]> {
+    all.get(first..first + len).ok_or(Error::Internal)
+}
+
+/// The same, to be written.
+fn group_mut<T>(all: &mut [T], first: usize, len: usize) -> Result<&mut [T]> {
+    all.get_mut(first..first + len).ok_or(Error::Internal)
 }
 
 /// Receives one limb of a polynomial.
@@ -37,7 +48,8 @@ pub(crate) async fn get_limb<IO: Read + Write>(
     out: &mut [i32],
 ) -> Result<()> {
     get_coefficients(ch, limb, |first, x| {
-        out.iter_mut().skip(first).zip(x).for_each(|(out, &x)| *out = x);
+        group_mut(out, first, x.len())?.copy_from_slice(x);
+        Ok(())
     })
     .await
 }
@@ -49,7 +61,8 @@ pub(crate) async fn get_times<IO: Read + Write>(
     values: &mut [i32],
 ) -> Result<()> {
     get_coefficients(ch, limb, |first, x| {
-        backend::limb::multiply(limb, values.get_mut(first..first + x.len()).unwrap_or_default(), x)
+        backend::limb::multiply(limb, group_mut(values, first, x.len())?, x);
+        Ok(())
     })
     .await
 }
@@ -57,7 +70,9 @@ pub(crate) async fn get_times<IO: Read + Write>(
 /// Sends one limb of a polynomial in `[0, q)`.
 pub(crate) async fn put_limb<IO: Read + Write>(ch: &mut Channel<IO>, values: &[i32]) -> Result<()> {
     ch.put_groups(values.len(), LIMB_BITS, |first, out| {
-        out.iter_mut().zip(values.iter().skip(first)).for_each(|(out, &x)| *out = x as u64);
+        let values = group(values, first, out.len())?;
+        out.iter_mut().zip(values).for_each(|(out, &x)| *out = x as u64);
+        Ok(())
     })
     .await
 }
@@ -69,7 +84,9 @@ pub(crate) async fn put_rounded<IO: Read + Write, F: Fraction>(
     bits: u32,
 ) -> Result<()> {
     ch.put_groups(sums.len(), bits, |first, out| {
-        out.iter_mut().zip(sums.iter().skip(first)).for_each(|(out, sum)| *out = sum.round(bits));
+        let sums = group(sums, first, out.len())?;
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum.round(bits));
+        Ok(())
     })
     .await
 }

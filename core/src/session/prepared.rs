@@ -64,7 +64,7 @@ impl<'a> Prepared<'a> {
                     for chunk in tile.chunks_of(group) {
                         let poly =
                             left.split_off_mut(..tile.weight_len()).ok_or(Error::Internal)?;
-                        transformed_weights(limb, &tile, &layer, group, chunk, poly);
+                        transformed_weights(limb, &tile, &layer, (group, chunk), poly)?;
                     }
                 }
             }
@@ -149,19 +149,20 @@ pub(crate) fn transformed_weights(
     limb: &Limb,
     tile: &Tile,
     layer: &Layer<'_>,
-    group: usize,
-    chunk: usize,
+    (group, chunk): (usize, usize),
     out: &mut [i32],
-) {
+) -> Result<()> {
     out.fill(0);
     for (index, at) in tile.weights(group, chunk) {
-        if let Some(slot) = out.get_mut(at) {
-            *slot = limb.to_montgomery(layer.weight(index) as i32);
-        }
+        let slot = out.get_mut(at).ok_or(Error::Internal)?;
+        let weight = layer.weight(index).ok_or(Error::Internal)?;
+        *slot = limb.to_montgomery(weight as i32);
     }
-    match *out {
-        _ if !tile.is_scalar() => limb.forward(out),
-        [w, ref mut rest @ ..] => rest.fill(w),
-        [] => {}
+    if tile.is_scalar() {
+        let (w, rest) = out.split_first_mut().ok_or(Error::Internal)?;
+        rest.fill(*w);
+    } else {
+        limb.forward(out);
     }
+    Ok(())
 }

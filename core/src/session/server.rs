@@ -1,32 +1,31 @@
 //! The server: holds a network, learns nothing of the input.
 
 use super::channel::{Channel, Traffic};
-use super::compared::OpContext;
-use super::garbled::{self, Garbling, Send};
-use super::keys::{op_instance, session_key};
-use super::layout::{OpSlices, ServerMemory, ServerOnline, ServerRegions, padded_ots};
+use super::compared::Comparison;
+use super::keys::session_key;
+use super::layout::{ServerMemory, ServerOnline, ServerRegions};
+use super::material::{OpSlices, ServerMaterial};
+use super::operation::{Amounts, Context};
 use super::pairing::{self, Pairing, PairingState, Party};
+use super::phase::ServerPhase;
 use super::prepared::{Prepared, tile};
-use super::setup::{self, Secrets};
-use super::triplets::{self, EvaluateLayer};
-use super::{Options, Tables, compared, products};
+use super::setup::{self, Secrets, ServerSetup, Terms};
+use super::triplets::server::EvaluateLayer;
+use super::{Options, Tables, compared, extension, garbled, local, products, reveal, triplets};
 use crate::block::Block;
-use crate::compare::OtActivation;
-use crate::cost::{
-    corrections_bytes, labels_bytes, late_corrections_bytes, opening_bytes, server_message_bytes,
-    tables_bytes,
-};
+use crate::choice::OpProtocol;
+use crate::cost::{corrections_bytes, tables_bytes};
 use crate::error::{Error, Result};
 use crate::handshake::{HELLO_BYTES, Hello, WELCOME_BYTES};
 use crate::hash::Tmmo;
 use crate::lattice::PublicKey;
 use crate::memory::{Space, wipe, wipe_first};
-use crate::ot::{GROUP, Receiver, Sender};
+use crate::model::Model;
+use crate::ot::{Leaves, Receiver, Renewable, Sender};
 use crate::params::VERSION;
-use crate::plan::circuit::NonlinearCost;
 use crate::plan::{Op, Plan};
 use crate::ring::Modulus;
-use crate::rng::{Domain, Seed};
+use crate::rng::{Domain, Prg, Seed};
 use crate::target::TargetProfile;
 use crate::wire::{Tag, packed_len};
 use crate::workers::Workers;
@@ -57,12 +56,12 @@ pub struct Server<'a, IO> {
     /// Keyed with a secret: labels of the server's own inputs.
     own_labels: Tmmo,
     sender: Sender<'a>,
-    /// Of the OTs in which the server chooses; renewed with every stock.
-    backward: Receiver<'a>,
+    /// The OTs in which the server chooses: every stock sets them up.
+    backward: Renewable<'a, Receiver<'a>>,
     workers: Workers<'a>,
     key: PublicKey<'a>,
     memory: ServerMemory<'a>,
-    /// Of the pairing; empty where the engine holds it.
+    /// The pairing's state; empty where the engine holds it.
     pairing_state: PairingState<'a>,
     stocks: u64,
     remaining: u32,
@@ -93,7 +92,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         random: &mut (impl TryCryptoRng + ?Sized),
     ) -> Result<Self> {
         let regions = Self::regions(prepared, &options, memory)?;
-        Self::with_state(io, prepared, options, regions, Seed::draw(random)?).await
+        Self::with_state(io, prepared, options, regions, &Seed::draw(random)?).await
     }
 
     /// Handshake only: goes on with a pairing that [`Server::export`] wrote, whose [`Pairing::id`]
@@ -113,7 +112,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     ) -> Result<Self> {
         let regions = Self::regions(prepared, &options, memory)?;
         pairing.load(Party::Server, &options, regions.pairing_state, regions.key)?;
-        Self::with_state(io, prepared, options, regions, Seed::draw(random)?).await
+        Self::with_state(io, prepared, options, regions, &Seed::draw(random)?).await
     }
 
     /// Its memory, once it is clear that the options are those of the prepared model.
@@ -140,7 +139,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         prepared: &'a Prepared<'a>,
         options: Options,
         regions: ServerRegions<'a, 'a>,
-        seed: Seed,
+        seed: &Seed,
     ) -> Result<Self> {
         let ServerRegions { leaves, pairing_state, key, scratch } = regions;
         let pairing_state = PairingState(pairing_state);
@@ -155,19 +154,20 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         prepared: &'a Prepared<'a>,
         options: Options,
         regions: ServerRegions<'a, '_>,
-        seed: Seed,
+        seed: &Seed,
     ) -> Result<Self> {
         let ServerRegions { leaves, pairing_state, key, scratch: memory } = regions;
         let mut ch = Channel::new(io);
         let plan = prepared.model().plan();
-        let secrets = Secrets::new(&seed);
-        match Self::set_up(&mut ch, plan, &options, &secrets, leaves, key, memory, pairing_state)
-            .await
-        {
+        let secrets = Secrets::new(seed);
+        let set_up = ServerSetup { leaves, key, pairing_state, scratch: memory };
+        match Self::set_up(&mut ch, plan, &options, &secrets, set_up).await {
             Ok((hash, sender, key)) => {
                 let mut memory = ServerMemory::carve(memory, plan, &options, prepared.footprint())?;
-                let backward =
-                    Receiver::empty(options.repetition, core::mem::take(&mut memory.leaves));
+                let backward = match core::mem::take(&mut memory.leaves) {
+                    [] => Renewable::Never,
+                    leaves => Renewable::Before(Leaves::new(options.repetition, leaves)?),
+                };
                 let own_labels = Tmmo::new(secrets.labels.stream(Domain::Label, 1).next_u128());
                 let pairing_state = PairingState::default();
                 Ok(Self {
@@ -221,16 +221,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         )
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing")]
     async fn set_up(
         ch: &mut Channel<IO>,
         plan: &Plan<'_>,
         options: &Options,
         secrets: &Secrets,
-        leaves: &'a mut [Block],
-        key: &'a mut [i32],
-        scratch: &mut [u8],
-        pairing_state: &mut [Block],
+        memory: ServerSetup<'a, '_>,
     ) -> Result<(Tmmo, Sender<'a>, PublicKey<'a>)> {
         let mut hello = [0; HELLO_BYTES];
         loop {
@@ -253,7 +249,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         if hello.options != *options {
             return Err(Error::Refused);
         }
-        let pairing = pairing_state.first().copied().filter(|&id| id != 0);
+        let id = *memory.pairing_state.first().ok_or(Error::Internal)?;
+        let pairing = (id != 0).then_some(id);
         if hello.pairing != pairing.map(Block::to_le_bytes) {
             return Err(Error::UnknownPairing);
         }
@@ -265,31 +262,18 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             session_key(pairing, &hello.nonce, nonce.first_chunk().ok_or(Error::Internal)?, digest);
         let hash = Tmmo::new(session);
         ch.send(Tag::Welcome, &welcome).await?;
-        if pairing.is_some() {
-            let (sender, key) =
-                setup::resume_server(&hash, options.repetition, leaves, key, pairing_state)?;
-            return Ok((hash, sender, key));
-        }
-        let (sender, key) = setup::server(
-            ch,
-            scratch,
-            secrets,
-            &hash,
-            options.repetition,
-            leaves,
-            key,
-            pairing_state,
-        )
-        .await?;
-        if let Some(id) = pairing_state.first_mut() {
-            *id = session;
-        }
+        let terms = Terms { secrets, hash: &hash, repetition: options.repetition };
+        let (sender, key) = if pairing.is_some() {
+            setup::resume_server(&terms, memory)?
+        } else {
+            setup::server(ch, &terms, session, memory).await?
+        };
         Ok((hash, sender, key))
     }
 
     /// Shares the work of what follows with these. Bytes and results are the same.
-    pub const fn use_workers(&mut self, workers: Workers<'a>) {
-        self.sender.use_workers(workers);
+    pub fn use_workers(&mut self, workers: Workers<'a>) {
+        self.sender.as_mut().use_workers(workers);
         self.backward.use_workers(workers);
         self.workers = workers;
     }
@@ -357,397 +341,220 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         }
     }
 
+    /// One stock: triplets of linear layers first, then everything of the others in two frames.
     async fn offline(&mut self) -> Result<()> {
-        let Self {
-            ch,
-            prepared,
-            options,
-            secrets,
-            hash,
-            own_labels,
-            sender,
-            backward,
-            workers,
-            key,
-            memory,
-            stocks,
-            ..
-        } = self;
-        let ServerMemory { labels, decode, masks, products, compared: elements, scratch, .. } =
-            memory;
-        let plan = prepared.model().plan();
-        let stock = options.stock as usize;
-        let first = *stocks * stock as u64;
-        let seed = secrets.later.derive(*stocks);
-
+        let seed = self.secrets.later.derive(self.stocks);
         let mut random = seed.stream(Domain::Mask, 0);
-        let mut masks = &mut masks[..];
-        for (number, (op, at)) in plan.ops().filter(Op::is_linear).zip(0..).enumerate() {
+        self.triplets(&seed, &mut random).await?;
+
+        let footprint = self.prepared.footprint();
+        let Self { ch, prepared, options, hash, own_labels, sender, backward, memory, .. } = self;
+        let ServerMemory { labels, decode, products, elements, scratch, .. } = memory;
+        let plan = prepared.model().plan();
+        let context = &Context { plan, options, hash, stock: self.stocks };
+        let mut space = Space::carve(scratch)?;
+        let base: &mut [[Block; 2]] = space.take(compared::base_ots(plan, options))?;
+        let (seed, factors, workspace) = (&seed, &mut random, space.into_rest());
+        let mut phase = ServerPhase { ch, sender, backward, own_labels, seed, factors, workspace };
+        let material = &mut ServerMaterial::stock(labels, decode, products, elements);
+        receive_corrections(&mut phase, context, material, base).await?;
+        let material = &mut ServerMaterial::stock(labels, decode, products, elements);
+        send_tables(&mut phase, context, material, base).await?;
+        let used = ServerMemory::offline_scratch(TargetProfile::THIS, plan, options, footprint)?;
+        wipe_first(used, scratch)
+    }
+
+    /// Draws the masks of all linear layers, and answers the client's encrypted shares.
+    async fn triplets(&mut self, seed: &Seed, random: &mut Prg) -> Result<()> {
+        let Self { ch, prepared, options, workers, key, memory, .. } = self;
+        let mut masks = &mut *memory.masks;
+        for (number, op) in prepared.model().plan().ops().filter(Op::is_linear).enumerate() {
             let tile = tile(&op, options)?;
             let ring = Modulus::Bits(tile.ring);
-            let own = masks.split_off_mut(..stock * tile.outputs()).ok_or(Error::Internal)?;
+            let count = options.stock as usize * tile.outputs();
+            let own = masks.split_off_mut(..count).ok_or(Error::Internal)?;
             for u in own.iter_mut() {
                 *u = ring.reduce(random.next_u64());
             }
-            let seed = seed.derive(number as u64 + 1);
-            let evaluate = EvaluateLayer {
+            let layer = EvaluateLayer {
                 key,
-                seed: &seed,
+                seed: &seed.derive(number as u64 + 1),
                 tile,
-                weights: prepared.layer(at)?,
+                weights: prepared.layer(number)?,
                 masks: own,
                 workers: *workers,
             };
-            triplets::server(ch, scratch, &evaluate).await?;
+            triplets::server::server(ch, memory.scratch, &layer).await?;
         }
-
-        let mut space = Space::carve(scratch)?;
-        let base: &mut [[Block; 2]] = space.take(compared::base_ots(plan, options))?;
-        let workspace = space.into_rest();
-        let corrections = corrections_bytes(plan, options);
-        if corrections > 0 {
-            ch.expect(Tag::Corrections, corrections).await?;
-            #[cfg(feature = "compare")]
-            if !base.is_empty() {
-                let scratch =
-                    compared::Scratch::take(&mut Space::carve(workspace)?, plan, options)?;
-                compared::server_base(
-                    ch,
-                    scratch,
-                    options,
-                    sender,
-                    backward,
-                    hash,
-                    (&seed, *stocks),
-                    base,
-                )
-                .await?;
-            }
-            let mut labels = &mut labels[..];
-            let mut elements = OpSlices::new(elements, options, 0, 0);
-            let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
-            for prediction in stored {
-                for (number, op) in plan.ops().enumerate() {
-                    #[cfg(feature = "compare")]
-                    if let Some(compared) = OtActivation::of(&op, options) {
-                        let layer = OpContext {
-                            op: &op,
-                            compared: &compared,
-                            layer: op_instance(first + prediction as u64, number),
-                            hash,
-                            options,
-                            plan,
-                        };
-                        layer
-                            .server_forward(ch, workspace, sender, elements.take(compared.len())?)
-                            .await?;
-                        continue;
-                    }
-                    let own = labels
-                        .split_off_mut(..NonlinearCost::with_options(&op, options).groups() * GROUP)
-                        .ok_or(Error::Internal)?;
-                    garbled::extend_server(ch, workspace, options, sender, own).await?;
-                }
-            }
-            ch.finish().await?;
-        }
-
-        let tables = tables_bytes(plan, options);
-        if tables > 0 {
-            ch.begin(Tag::Tables, tables).await?;
-            ch.put(bytemuck::cast_slice(base)).await?;
-            let (mut labels, mut decode, mut products) =
-                (&labels[..], &mut decode[..], &mut products[..]);
-            let mut elements = OpSlices::new(elements, options, 0, 0);
-            let stored = (0..stock).filter(|_| options.tables == Tables::Stored);
-            for prediction in stored {
-                for (number, op) in plan.ops().enumerate() {
-                    #[cfg(feature = "compare")]
-                    if let Some(compared) = OtActivation::of(&op, options) {
-                        let layer = OpContext {
-                            op: &op,
-                            compared: &compared,
-                            layer: op_instance(first + prediction as u64, number),
-                            hash,
-                            options,
-                            plan,
-                        };
-                        let random = (&compared::choices(&seed, number), prediction);
-                        layer
-                            .server_backward(
-                                ch,
-                                workspace,
-                                backward,
-                                random,
-                                elements.take(compared.len())?,
-                            )
-                            .await?;
-                        continue;
-                    }
-                    let counts = NonlinearCost::with_options(&op, options);
-                    let own = labels.split_off(..counts.groups() * GROUP).ok_or(Error::Internal)?;
-                    let layer = op_instance(first + prediction as u64, number);
-                    if counts.products > 0 {
-                        let ring = Modulus::Bits(op.input().0);
-                        let keep =
-                            products.split_off_mut(..counts.products).ok_or(Error::Internal)?;
-                        products::server(
-                            ch,
-                            ring,
-                            &counts,
-                            layer,
-                            hash,
-                            sender.delta(),
-                            own,
-                            &mut random,
-                            keep,
-                        )
-                        .await?;
-                    } else if counts.neurons > 0 {
-                        let decode =
-                            decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?;
-                        let garbling = Garbling {
-                            session: hash,
-                            secret: own_labels,
-                            delta: sender.delta(),
-                            layer,
-                        };
-                        garbled::send(
-                            ch,
-                            workspace,
-                            &op,
-                            &garbling,
-                            own,
-                            decode,
-                            Send { tables: true, shares: None },
-                        )
-                        .await?;
-                    }
-                }
-            }
-            ch.end().await?;
-            ch.flush().await?;
-        }
-        wipe_first(
-            ServerMemory::offline_scratch(
-                TargetProfile::THIS,
-                plan,
-                options,
-                prepared.footprint(),
-            )?,
-            scratch,
-        );
         Ok(())
     }
 
+    /// One prediction, whose masked input arrives: operation by operation.
     async fn online(&mut self, index: usize) -> Result<()> {
-        let Self {
-            ch,
-            prepared,
-            options,
-            secrets,
-            hash,
-            own_labels,
-            sender,
-            backward,
-            memory,
-            stocks,
-            ..
-        } = self;
-        let ServerMemory { labels, decode, masks, products, compared: elements, scratch, .. } =
-            memory;
+        let Self { ch, prepared, options, secrets, hash, own_labels, sender, backward, .. } = self;
+        let ServerMemory { labels, decode, masks, products, elements, scratch, .. } =
+            &mut self.memory;
         let model = prepared.model();
         let plan = model.plan();
-        let stock = options.stock as usize;
-        let prediction = (*stocks - 1) * u64::from(options.stock) + index as u64;
-        let mut space = Space::carve(scratch)?;
-        let ServerOnline { tensors, labels: fresh, workspace, decode: fresh_decode } =
-            ServerOnline::take(&mut space, plan, options)?;
-        let used = space.used();
+        let (own, used) = ServerOnline::carve(scratch, plan, options)?;
+        let ServerOnline { tensors, labels: fresh, workspace, decode: fresh_decode } = own;
+        receive_input(ch, plan, tensors).await?;
 
-        let (ring, len) = (u32::from(plan.input_ring()), plan.header().input_len as usize);
-        let mut slots = tensors.iter_mut();
-        ch.get_values(len, ring, |_, x| {
-            *slots.next().ok_or(Error::Internal)? = x;
-            Ok(())
-        })
-        .await?;
-        ch.finish().await?;
-
-        let ots = padded_ots(plan, options);
-        let labels = if options.tables == Tables::Streamed { fresh } else { &mut **labels };
-        let mut labels = OpSlices::new(labels, options, index, ots);
-        let neurons: usize =
-            plan.ops().map(|op| NonlinearCost::with_options(&op, options).neurons).sum();
-        let mut decode = match options.tables {
-            Tables::Stored => {
-                decode.get_mut(index * neurons..(index + 1) * neurons).ok_or(Error::Internal)?
-            }
-            Tables::Streamed => &mut [],
+        // The current stock was counted when it was prepared.
+        let stock = self.stocks.checked_sub(1).ok_or(Error::Internal)?;
+        let context = &Context { plan, options, hash, stock };
+        let (labels, decode) = match options.tables {
+            Tables::Stored => (&mut **labels, &mut **decode),
+            Tables::Streamed => (fresh, fresh_decode),
         };
-        let per: usize =
-            plan.ops().map(|op| NonlinearCost::with_options(&op, options).products).sum();
-        let mut products = OpSlices::new(products, options, index, per);
-        let mut elements =
-            OpSlices::new(elements, options, index, compared::elements(plan, options));
+        let each = Amounts::prediction(plan, options);
+        let material = &mut ServerMaterial {
+            labels: OpSlices::prediction(labels, options, index, each.labels)?,
+            decode: OpSlices::prediction(decode, options, index, each.neurons)?,
+            products: OpSlices::prediction(products, options, index, each.products)?,
+            elements: OpSlices::prediction(elements, options, index, each.elements)?,
+        };
+        let seed = &secrets.later.derive(stock);
         // Factors of products that are made now.
-        let mut random =
-            secrets.later.derive(*stocks - 1).derive(0).stream(Domain::Mask, index as u64);
-        let mut masks = &masks[..];
-        let mut layers = model.layers();
-        for step in plan.steps() {
-            let op = step.op;
-            let (ring, ring_out) = (Modulus::Bits(op.input().0), Modulus::Bits(op.output().0));
-            let (len, len_out) = (op.input().1 as usize, op.output().1 as usize);
-            let counts = NonlinearCost::with_options(&op, options);
-            let own = labels.take(counts.groups() * GROUP)?;
-            #[cfg(feature = "compare")]
-            if let Some(compared) = OtActivation::of(&op, options) {
-                let layer = OpContext {
-                    op: &op,
-                    compared: &compared,
-                    layer: op_instance(prediction, step.number),
-                    hash,
-                    options,
-                    plan,
-                };
-                let elements = elements.take(compared.len())?;
-                let share = |e: usize| tensors.get(step.from + e).map_or(0, |&x| ring.reduce(x));
-                let streamed = options.tables == Tables::Streamed;
-                if streamed {
-                    ch.expect(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
-                    layer.server_forward(ch, workspace, sender, elements).await?;
-                    ch.finish().await?;
+        let factors = &mut seed.derive(0).stream(Domain::Mask, index as u64);
+        let mut phase = ServerPhase { ch, sender, backward, own_labels, seed, factors, workspace };
+        let own = &mut Own { model, masks, tensors };
+        compute(&mut phase, context, index, material, own).await?;
+        wipe_first(used, scratch)?;
+        ch.flush().await
+    }
+}
+
+/// The corrections of all OTs that are made offline, in one frame.
+async fn receive_corrections<IO: Read + Write>(
+    phase: &mut ServerPhase<'_, '_, IO>,
+    context: &Context<'_>,
+    material: &mut ServerMaterial<'_>,
+    base: &mut [[Block; 2]],
+) -> Result<()> {
+    let bytes = corrections_bytes(context.plan, context.options);
+    if bytes == 0 {
+        return Ok(());
+    }
+    phase.ch.expect(Tag::Corrections, bytes).await?;
+    if !base.is_empty() {
+        compared::here(compared::server_base(phase, context, base)).await?;
+    }
+    for index in context.stored() {
+        for op in context.operations(index) {
+            let own = material.take(&op)?;
+            match &op.protocol {
+                OpProtocol::Local | OpProtocol::Linear | OpProtocol::Reveal => {}
+                OpProtocol::Circuit(_) | OpProtocol::Product => {
+                    extension::server(phase, op.options, own.labels).await?;
                 }
-                for stage in compared.stages() {
-                    for message in 0..stage.protocol.rounds() {
-                        ch.begin(Tag::Compare, server_message_bytes(&op, &stage, message, options))
-                            .await?;
-                        if streamed && stage.first == 0 && message == 0 {
-                            let seed =
-                                compared::choices(&secrets.later.derive(*stocks - 1), step.number);
-                            layer
-                                .server_backward(ch, workspace, backward, (&seed, index), elements)
-                                .await?;
-                        }
-                        layer
-                            .server_send(ch, workspace, (&stage, message), elements, share)
-                            .await?;
-                        ch.end().await?;
-                        let [_, bytes] = stage.message_bytes(message);
-                        ch.expect(Tag::Compare, bytes).await?;
-                        layer
-                            .server_receive(ch, workspace, (&stage, message), elements, share)
-                            .await?;
-                        ch.finish().await?;
-                    }
-                }
-                if op.is_output() {
-                    let own = elements.last().map_or(0, |element| element.result);
-                    ch.begin(Tag::Output, compared.answer_bytes()).await?;
-                    ch.put_values(1, compared.answer_bits(), |_| own).await?;
-                    ch.end().await?;
-                } else {
-                    let results = elements.iter().skip(elements.len().saturating_sub(len_out));
-                    let y = tensors.iter_mut().skip(step.to);
-                    y.zip(results).for_each(|(y, element)| *y = element.result);
-                }
-                continue;
-            }
-            if late_corrections_bytes(&op, options) > 0 {
-                ch.expect(Tag::Corrections, late_corrections_bytes(&op, options)).await?;
-                garbled::extend_server(ch, workspace, options, sender, own).await?;
-                ch.finish().await?;
-            }
-            let layer_of = if op.has_parameters() {
-                Some(layers.next().ok_or(Error::Internal)?)
-            } else {
-                None
-            };
-            match op {
-                Op::FullyConnected { .. } | Op::Convolution { .. } => {
-                    let (x, y) = step.split(tensors)?;
-                    layer_of.ok_or(Error::Internal)?.apply(x, y);
-                    let all = masks.split_off(..stock * len_out).ok_or(Error::Internal)?;
-                    for (y, &u) in y.iter_mut().zip(all.iter().skip(index * len_out)) {
-                        *y = ring.add(*y, u);
-                    }
-                }
-                Op::SumPool { .. } | Op::StridedAdd { .. } | Op::Offset { .. } => {
-                    step.compute(tensors)?;
-                    if let Some(constants) = layer_of {
-                        constants.add_biases(step.split(tensors)?.1);
-                    }
-                }
-                Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
-                    let decode = match options.tables {
-                        Tables::Stored => {
-                            decode.split_off_mut(..counts.neurons).ok_or(Error::Internal)?
-                        }
-                        Tables::Streamed => {
-                            fresh_decode.get_mut(..counts.neurons).ok_or(Error::Internal)?
-                        }
-                    };
-                    let layer = op_instance(prediction, step.number);
-                    let garbling = Garbling {
-                        session: hash,
-                        secret: own_labels,
-                        delta: sender.delta(),
-                        layer,
-                    };
-                    let x = tensors.get(step.from..step.from + len).ok_or(Error::Internal)?;
-                    let what = Send { tables: options.tables == Tables::Streamed, shares: Some(x) };
-                    ch.begin(Tag::Labels, labels_bytes(&op, options)).await?;
-                    garbled::send(ch, workspace, &op, &garbling, own, decode, what).await?;
-                    ch.end().await?;
-                    if !op.is_output() {
-                        let y =
-                            tensors.get_mut(step.to..step.to + len_out).ok_or(Error::Internal)?;
-                        ch.expect(Tag::Colours, packed_len(len_out as u64, counts.colour_bits))
-                            .await?;
-                        let constant = ring_out.from_signed(op.constant());
-                        let mut slots = y.iter_mut().zip(decode.iter());
-                        ch.get_values(len_out, ring_out.bits(), |_, colours| {
-                            let (y, &decode) = slots.next().ok_or(Error::Internal)?;
-                            *y = ring_out.add(colours ^ decode, constant);
-                            Ok(())
-                        })
-                        .await?;
-                        ch.finish().await?;
-                    }
-                }
-                Op::Square { .. } | Op::Product { .. } => {
-                    ch.begin(Tag::Opening, opening_bytes(&op, options)).await?;
-                    let keep = products.take(counts.products)?;
-                    if options.tables == Tables::Streamed {
-                        let layer = op_instance(prediction, step.number);
-                        products::server(
-                            ch,
-                            ring,
-                            &counts,
-                            layer,
-                            hash,
-                            sender.delta(),
-                            own,
-                            &mut random,
-                            keep,
-                        )
-                        .await?;
-                    }
-                    products::server_online(ch, ring, &step, keep, tensors).await?;
-                }
-                Op::Reveal { .. } => {
-                    let x = tensors.get(step.from..step.from + len).ok_or(Error::Internal)?;
-                    ch.begin(Tag::Output, packed_len(len as u64, ring.bits())).await?;
-                    ch.put_values(len, ring.bits(), |i| x.get(i).map_or(0, |&x| ring.reduce(x)))
-                        .await?;
-                    ch.end().await?;
+                OpProtocol::Ot(activation) => {
+                    let it = Comparison { op: &op, activation };
+                    compared::here(compared::server::corrections(phase, it, own.elements)).await?;
                 }
             }
         }
-        wipe_first(used, scratch);
-        ch.flush().await
     }
+    phase.ch.finish().await
+}
+
+/// Tables and the server's own corrections, as far as they are sent offline, in one frame.
+async fn send_tables<IO: Read + Write>(
+    phase: &mut ServerPhase<'_, '_, IO>,
+    context: &Context<'_>,
+    material: &mut ServerMaterial<'_>,
+    base: &[[Block; 2]],
+) -> Result<()> {
+    let bytes = tables_bytes(context.plan, context.options);
+    if bytes == 0 {
+        return Ok(());
+    }
+    phase.ch.begin(Tag::Tables, bytes).await?;
+    phase.ch.put(bytemuck::must_cast_slice(base)).await?;
+    for index in context.stored() {
+        for op in context.operations(index) {
+            let mut own = material.take(&op)?;
+            match &op.protocol {
+                OpProtocol::Local | OpProtocol::Linear | OpProtocol::Reveal => {}
+                OpProtocol::Circuit(circuit) => {
+                    garbled::server_tables(phase, &op, circuit, &mut own).await?;
+                }
+                OpProtocol::Product => products::server_tables(phase, &op, &mut own).await?,
+                OpProtocol::Ot(activation) => {
+                    let it = Comparison { op: &op, activation };
+                    compared::here(compared::server::tables(phase, it, own.elements)).await?;
+                }
+            }
+        }
+    }
+    phase.ch.end().await?;
+    phase.ch.flush().await
+}
+
+/// Receives the masked input, which is the server's share of it.
+async fn receive_input<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    plan: &Plan<'_>,
+    tensors: &mut [u64],
+) -> Result<()> {
+    let (ring, len) = (u32::from(plan.input_ring()), plan.header().input_len as usize);
+    let mut slots = tensors.iter_mut();
+    ch.get_values(len, ring, |_, x| {
+        *slots.next().ok_or(Error::Internal)? = x;
+        Ok(())
+    })
+    .await?;
+    ch.finish().await
+}
+
+/// What the server puts into a prediction.
+struct Own<'o> {
+    model: &'o Model<'o>,
+    /// Masks `u` of linear layers: `[stock][outputs]` of each.
+    masks: &'o [u64],
+    /// Its shares of all tensors.
+    tensors: &'o mut [u64],
+}
+
+/// Takes part in all operations of a prediction.
+async fn compute<IO: Read + Write>(
+    phase: &mut ServerPhase<'_, '_, IO>,
+    context: &Context<'_>,
+    index: usize,
+    material: &mut ServerMaterial<'_>,
+    own: &mut Own<'_>,
+) -> Result<()> {
+    let Own { model, masks, tensors } = own;
+    let mut layers = model.layers();
+    for op in context.operations(index) {
+        let mut own = material.take(&op)?;
+        let layer = if op.step.op.has_parameters() {
+            Some(layers.next().ok_or(Error::Internal)?)
+        } else {
+            None
+        };
+        match &op.protocol {
+            OpProtocol::Local => local::server_local(&op, layer, tensors)?,
+            OpProtocol::Linear => {
+                let count = context.options.stock as usize * op.outputs();
+                let masks = masks.split_off(..count).ok_or(Error::Internal)?;
+                local::server_linear(&op, layer, masks, tensors)?;
+            }
+            OpProtocol::Circuit(circuit) => {
+                garbled::server_online(phase, &op, circuit, &mut own, tensors).await?;
+            }
+            OpProtocol::Product => {
+                products::server_online(phase, &op, &mut own, tensors).await?;
+            }
+            OpProtocol::Ot(activation) => {
+                let it = Comparison { op: &op, activation };
+                let elements = own.elements;
+                compared::here(compared::server::online(phase, it, elements, tensors)).await?;
+            }
+            OpProtocol::Reveal => reveal::server(phase, &op, tensors).await?,
+        }
+    }
+    Ok(())
 }
 
 /// Answers a plan request whose header was read.

@@ -18,7 +18,7 @@ use crate::lattice::noise::{self, Level};
 use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use crate::memory::{Space, measure, wipe_first};
-use crate::ot::{Receiver, Repetition, Sender};
+use crate::ot::{Leaves, Receiver, Repetition, Sender};
 use crate::params::{KAPPA, N, PRIMES, SLOT_PRIME};
 use crate::ring::{LIMBS, Limb, SLOT};
 use crate::rng::{Domain, Prg, Seed};
@@ -150,8 +150,16 @@ async fn put_encryption<IO: Read + Write>(
     secret: &[i32],
     poly: &mut [i32],
 ) -> Result<()> {
-    SecretKey::encrypt_limb(index, number, &secrets.public, noise, secret, poly);
+    SecretKey::encrypt_limb(index, number, &secrets.public, noise, secret, poly)?;
     put_limb(ch, poly).await
+}
+
+/// What a set-up is made for.
+pub(crate) struct Terms<'s> {
+    pub(crate) secrets: &'s Secrets,
+    /// The session's hash.
+    pub(crate) hash: &'s Tmmo,
+    pub(crate) repetition: Repetition,
 }
 
 /// The client's set-up after the welcome: receives the server's keys, answers the base OTs, sends
@@ -159,13 +167,14 @@ async fn put_encryption<IO: Read + Write>(
 pub(crate) async fn client<'a, IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
-    secrets: &Secrets,
-    hash: &Tmmo,
-    repetition: Repetition,
+    terms: &Terms<'_>,
     leaves: &'a mut [Block],
 ) -> Result<Receiver<'a>> {
+    let Terms { secrets, hash, .. } = terms;
     let AnswerScratch { messages, poly, sums } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
-    let receiver = Receiver::new(repetition, &mut secrets.roots(), hash, hash, leaves, messages)?;
+    let messages = messages.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
+    let leaves = Leaves::new(terms.repetition, leaves)?;
+    let receiver = Receiver::new(leaves, &mut secrets.roots(), hash, hash, messages)?;
     let fresh = CiphertextRandomness { seed: &secrets.fresh, number: 0, flood: LEVEL.flood };
     let mut answer = Answer { messages, poly, sums, basis: Basis::new(LEVEL.limbs), fresh };
 
@@ -177,17 +186,17 @@ pub(crate) async fn client<'a, IO: Read + Write>(
 
     ch.begin(Tag::BaseOt, base_ot_bytes()).await?;
     put_rounded(ch, answer.sums, BASE_OT_BITS.1).await?;
-    answer.c1(&public);
+    answer.c1(&public)?;
     put_rounded(ch, answer.sums, BASE_OT_BITS.0).await?;
     ch.end().await?;
 
-    wipe_first(client_scratch(TargetProfile::THIS)?, scratch);
+    wipe_first(client_scratch(TargetProfile::THIS)?, scratch)?;
     let KeyScratch { secret, poly, noise } = KeyScratch::take(&mut Space::carve(scratch)?)?;
-    encrypt::noise(&secrets.noise, 0, noise);
+    encrypt::noise(&secrets.noise, 0, noise)?;
     ch.begin(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
     ch.put(&secrets.public.0).await?;
     for (index, limb) in LIMBS.iter().enumerate() {
-        secrets.key.expand(limb, secret);
+        secrets.key.expand(limb, secret)?;
         poly.fill(0);
         put_encryption(ch, secrets, index, (0, noise), secret, poly).await?;
     }
@@ -196,18 +205,19 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     Ok(receiver)
 }
 
-/// The client's trees once more, for another session of the pairing `id`. `secrets` has that
+/// The client's trees once more, for another session of the pairing `id`. The secrets have that
 /// pairing's key.
 pub(crate) fn resume_client<'a>(
     scratch: &mut [u8],
-    secrets: &Secrets,
+    terms: &Terms<'_>,
     id: Block,
-    hash: &Tmmo,
-    repetition: Repetition,
     leaves: &'a mut [Block],
 ) -> Result<Receiver<'a>> {
     let AnswerScratch { messages, .. } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
-    Receiver::new(repetition, &mut secrets.roots(), &Tmmo::new(id), hash, leaves, messages)
+    let messages = messages.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
+    let leaves = Leaves::new(terms.repetition, leaves)?;
+    let mut roots = terms.secrets.roots();
+    Receiver::new(leaves, &mut roots, &Tmmo::new(id), terms.hash, messages)
 }
 
 /// The client's answer to the base OTs: the encrypted choices times the messages' differences, plus
@@ -227,41 +237,45 @@ impl Answer<'_> {
     async fn c0<IO: Read + Write>(&mut self, ch: &mut Channel<IO>) -> Result<()> {
         let encoder = Encoder::new(Plaintext::Slots, LEVEL.limbs);
         for (index, limb) in LIMBS.iter().enumerate() {
-            self.fresh.ephemeral(limb, self.poly);
+            self.fresh.ephemeral(limb, self.poly)?;
             get_times(ch, limb, self.poly).await?;
             limb.inverse(self.poly);
-            self.add(index);
+            self.add(index)?;
             self.differences(limb);
             get_times(ch, limb, self.poly).await?;
             limb.inverse(self.poly);
             let mut sums = &mut *self.sums;
             let nothing = (0..N).step_by(GROUP).map(|first| (first, [0; GROUP].as_slice()));
             self.fresh.finish_c0(index, &encoder, self.poly, nothing, |x| {
-                self.basis.add(index, x, sums.split_off_mut(..x.len()).unwrap_or_default());
-            });
+                self.basis.add(index, x, sums.split_off_mut(..x.len()).ok_or(Error::Internal)?)
+            })?;
+            if !sums.is_empty() {
+                return Err(Error::Internal); // noise and flood are on every coefficient
+            }
             encode_slots(self.messages.iter().flat_map(|&[m0, _]| words(m0)), self.poly);
             for x in self.poly.iter_mut() {
-                *x = encoder.encode(index, u64::from(SLOT.canonical(*x)));
+                *x = encoder.encode(index, u64::from(SLOT.canonical(*x)))?;
             }
-            self.add(index);
+            self.add(index)?;
         }
         Ok(())
     }
 
     /// `c1`; `public` is the seed of the server's key and ciphertext.
-    fn c1(&mut self, public: &Seed) {
+    fn c1(&mut self, public: &Seed) -> Result<()> {
         self.sums.fill(0);
         for (index, limb) in LIMBS.iter().enumerate() {
-            self.fresh.ephemeral(limb, self.poly);
-            Mask::new(public, 0, index).multiply(limb, self.poly);
+            self.fresh.ephemeral(limb, self.poly)?;
+            Mask::new(public, 0, index).multiply(limb, self.poly)?;
             limb.inverse(self.poly);
-            self.add(index);
+            self.add(index)?;
             self.differences(limb);
-            Mask::new(public, 1, index).multiply(limb, self.poly);
+            Mask::new(public, 1, index).multiply(limb, self.poly)?;
             limb.inverse(self.poly);
-            self.fresh.add_noise_to_c1(self.poly);
-            self.add(index);
+            self.fresh.add_noise_to_c1(self.poly)?;
+            self.add(index)?;
         }
+        Ok(())
     }
 
     /// The polynomial of the messages' differences, transformed, Montgomery form.
@@ -276,51 +290,107 @@ impl Answer<'_> {
     }
 
     /// Adds one limb's coefficients to the sums.
-    fn add(&mut self, index: usize) {
-        self.basis.add(index, self.poly, self.sums);
+    fn add(&mut self, index: usize) -> Result<()> {
+        self.basis.add(index, self.poly, self.sums)
     }
 }
 
-/// The server's set-up after the welcome. Returns the OT sender and the client's public key;
-/// `pairing_state` gets all but the id.
-#[expect(clippy::too_many_arguments, reason = "each is a different thing")]
+/// The memory of a server's set-up.
+pub(crate) struct ServerSetup<'a, 's> {
+    /// For the OT extension.
+    pub(crate) leaves: &'a mut [Block],
+    /// For the client's public key.
+    pub(crate) key: &'a mut [i32],
+    /// For what lasts as long as the pairing.
+    pub(crate) pairing_state: &'s mut [Block],
+    pub(crate) scratch: &'s mut [u8],
+}
+
+/// A server's state of a pairing.
+struct ServerPairing<'s> {
+    id: &'s mut Block,
+    delta: &'s mut Block,
+    /// Seed of the client's public key.
+    key_seed: &'s mut [Block; 2],
+    /// The messages received in the base OTs.
+    received: &'s mut [Block; KAPPA],
+}
+
+impl<'s> ServerPairing<'s> {
+    fn new(state: &'s mut [Block]) -> Result<Self> {
+        let [id, delta, rest @ ..] = state else { return Err(Error::Internal) };
+        let (key_seed, received) = rest.split_first_chunk_mut().ok_or(Error::Internal)?;
+        let received = received.try_into().map_err(|_| Error::Internal)?;
+        Ok(Self { id, delta, key_seed, received })
+    }
+}
+
+/// The server's set-up after the welcome. Returns the OT sender and the client's public key; the
+/// pairing's state gets all, and in the end its `id`.
 pub(crate) async fn server<'a, IO: Read + Write>(
     ch: &mut Channel<IO>,
-    scratch: &mut [u8],
-    secrets: &Secrets,
-    hash: &Tmmo,
-    repetition: Repetition,
-    leaves: &'a mut [Block],
-    key: &'a mut [i32],
-    pairing_state: &mut [Block],
+    terms: &Terms<'_>,
+    id: Block,
+    memory: ServerSetup<'a, '_>,
 ) -> Result<(Sender<'a>, PublicKey<'a>)> {
-    let ServerScratch { a, b, noise, c0, c1, residues } =
-        ServerScratch::take(&mut Space::carve(scratch)?)?;
-    let [_, delta, rest @ ..] = pairing_state else { return Err(Error::Internal) };
-    let (key_seed, received) = rest.split_first_chunk_mut().ok_or(Error::Internal)?;
-    *delta = secrets.labels.stream(Domain::Label, 0).next_u128() | 1;
+    let ServerSetup { leaves, key, pairing_state, scratch } = memory;
+    let pairing = ServerPairing::new(pairing_state)?;
+    *pairing.delta = terms.secrets.labels.stream(Domain::Label, 0).next_u128() | 1;
+    let mut scratch = ServerScratch::take(&mut Space::carve(scratch)?)?;
+    send_keys(ch, terms.secrets, *pairing.delta, &mut scratch).await?;
+    receive_base_ots(ch, terms.secrets, &mut scratch, pairing.received).await?;
+    let (leaves, hash) = (Leaves::new(terms.repetition, leaves)?, terms.hash);
+    let sender = Sender::new(leaves, *pairing.delta, pairing.received, hash, hash)?;
 
+    ch.expect(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
+    let mut seed = Seed([0; 32]);
+    ch.get(&mut seed.0).await?;
+    for (limb, values) in LIMBS.iter().zip(key.chunks_exact_mut(N)) {
+        get_limb(ch, limb, values).await?;
+    }
+    ch.finish().await?;
+    ch.send(Tag::Ready, &[]).await?;
+    (*pairing.key_seed, *pairing.id) = (to_blocks(&seed), id);
+    Ok((sender, PublicKey { seed, b: key }))
+}
+
+/// Sends the server's public key and the encrypted bits of `Δ`.
+async fn send_keys<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    secrets: &Secrets,
+    delta: Block,
+    scratch: &mut ServerScratch<'_>,
+) -> Result<()> {
+    let ServerScratch { a, b, noise: [of_key, of_choices], .. } = scratch;
     ch.begin(Tag::ServerKeys, 32 + 2 * polynomial_bytes()).await?;
     ch.put(&secrets.public.0).await?;
     let encoder = Encoder::new(Plaintext::Slots, LEVEL.limbs);
-    let [of_key, of_choices] = noise;
-    encrypt::noise(&secrets.noise, 0, of_key);
-    encrypt::noise(&secrets.noise, 1, of_choices);
+    encrypt::noise(&secrets.noise, 0, of_key)?;
+    encrypt::noise(&secrets.noise, 1, of_choices)?;
     for (index, limb) in LIMBS.iter().enumerate() {
-        secrets.key.expand(limb, a);
+        secrets.key.expand(limb, a)?;
         b.fill(0);
         put_encryption(ch, secrets, index, (0, of_key), a, b).await?;
         encode_slots(
-            (0..KAPPA).flat_map(|j| core::iter::repeat_n((*delta >> j) as i32 & 1, SLOTS)),
+            (0..KAPPA).flat_map(|j| core::iter::repeat_n((delta >> j) as i32 & 1, SLOTS)),
             b,
         );
         for x in b.iter_mut() {
-            *x = encoder.encode(index, u64::from(SLOT.canonical(*x)));
+            *x = encoder.encode(index, u64::from(SLOT.canonical(*x)))?;
         }
         put_encryption(ch, secrets, index, (1, of_choices), a, b).await?;
     }
-    ch.end().await?;
+    ch.end().await
+}
 
+/// Receives and decrypts the client's answer to the base OTs.
+async fn receive_base_ots<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    secrets: &Secrets,
+    scratch: &mut ServerScratch<'_>,
+    received: &mut [Block; KAPPA],
+) -> Result<()> {
+    let ServerScratch { a, b, c0, c1, residues, .. } = scratch;
     ch.expect(Tag::BaseOt, base_ot_bytes()).await?;
     let mut values = c0.iter_mut();
     ch.get_values(N, BASE_OT_BITS.1, |_, x| {
@@ -331,12 +401,13 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     ch.get(c1).await?;
     ch.finish().await?;
     const _: () = assert!(decrypt::limbs(BASE_OT_BITS.0) == 2);
-    for (index, product) in [&mut *residues, &mut *a].into_iter().enumerate() {
+    for (index, product) in [&mut **residues, &mut **a].into_iter().enumerate() {
         let limb = LIMBS.get(index).ok_or(Error::Internal)?;
-        secrets.key.expand(limb, b);
-        decrypt::load(index, c1, BASE_OT_BITS.0, product);
-        decrypt::multiply_by_secret(index, b, product);
+        secrets.key.expand(limb, b)?;
+        decrypt::load(index, c1, BASE_OT_BITS.0, product)?;
+        decrypt::multiply_by_secret(index, b, product)?;
     }
+    // All have n values.
     for ((a, &r), &c0) in a.iter_mut().zip(residues.iter()).zip(c0.iter()) {
         let product = decrypt::lift([r, *a, 0], 2);
         let phase = (u64::from(c0) << (BASE_OT_BITS.0 - BASE_OT_BITS.1)).wrapping_add(product)
@@ -351,30 +422,16 @@ pub(crate) async fn server<'a, IO: Read + Write>(
             .rev()
             .fold(0, |block, &x| block << 16 | u128::from(SLOT.canonical(x) & 0xffff));
     }
-    let sender = Sender::new(repetition, *delta, received, hash, hash, leaves)?;
-
-    ch.expect(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
-    let mut seed = Seed([0; 32]);
-    ch.get(&mut seed.0).await?;
-    for (limb, values) in LIMBS.iter().zip(key.chunks_exact_mut(N)) {
-        get_limb(ch, limb, values).await?;
-    }
-    ch.finish().await?;
-    ch.send(Tag::Ready, &[]).await?;
-    *key_seed = to_blocks(&seed);
-    Ok((sender, PublicKey { seed, b: key }))
+    Ok(())
 }
 
-/// The server's half of a pairing, for another session: `pairing_state` and `key` are that pairing's.
+/// The server's half of a pairing, for another session: state and key are that pairing's.
 pub(crate) fn resume_server<'a>(
-    hash: &Tmmo,
-    repetition: Repetition,
-    leaves: &'a mut [Block],
-    key: &'a [i32],
-    pairing_state: &[Block],
+    terms: &Terms<'_>,
+    memory: ServerSetup<'a, '_>,
 ) -> Result<(Sender<'a>, PublicKey<'a>)> {
-    let [id, delta, rest @ ..] = pairing_state else { return Err(Error::Internal) };
-    let (seed, received) = rest.split_first_chunk().ok_or(Error::Internal)?;
-    let sender = Sender::new(repetition, *delta, received, &Tmmo::new(*id), hash, leaves)?;
-    Ok((sender, PublicKey { seed: to_seed(seed), b: key }))
+    let ServerPairing { id, delta, key_seed, received } = ServerPairing::new(memory.pairing_state)?;
+    let leaves = Leaves::new(terms.repetition, memory.leaves)?;
+    let sender = Sender::new(leaves, *delta, received, &Tmmo::new(*id), terms.hash)?;
+    Ok((sender, PublicKey { seed: to_seed(key_seed), b: memory.key }))
 }

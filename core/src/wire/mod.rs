@@ -131,6 +131,12 @@ mod half_bytes {
         table
     };
 
+    /// The remainder of four bits.
+    #[expect(clippy::indexing_slicing, reason = "the table has an entry for every four bits")]
+    fn remainder(low: u32) -> u32 {
+        REMAINDERS[low as usize % 16]
+    }
+
     pub(super) struct Running(u32);
 
     impl Running {
@@ -141,8 +147,7 @@ mod half_bytes {
             for &byte in bytes {
                 self.0 ^= u32::from(byte);
                 for _ in 0..2 {
-                    self.0 =
-                        (self.0 >> 4) ^ REMAINDERS.get(self.0 as usize % 16).copied().unwrap_or(0);
+                    self.0 = (self.0 >> 4) ^ remainder(self.0 % 16);
                 }
             }
         }
@@ -153,12 +158,12 @@ mod half_bytes {
 }
 
 impl Checksum {
-    /// Of nothing yet.
+    /// The checksum of nothing yet.
     #[must_use]
     pub fn new() -> Self {
         Self(Running::new())
     }
-    /// Of a frame with this number, so far.
+    /// The checksum of a frame with this number, so far.
     #[must_use]
     pub fn of_frame(number: u64) -> Self {
         let mut checksum = Self::new();

@@ -2,7 +2,11 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)]
 
 pub mod graph;
+#[path = "../../../tests/common/seed.rs"]
+mod seed;
+use seed::seed;
 
+use minionn_core::compare::OtActivation;
 use minionn_core::cost;
 use minionn_core::memory::ALIGN;
 use minionn_core::model::Model;
@@ -10,7 +14,7 @@ use minionn_core::plan::{
     Convolution, Function, Header, MAX_PIECES, Node, Op, Parity, PiecewiseLinear, Plan,
     Quantisation, View,
 };
-use minionn_core::rng::{KnownSeed, Seed};
+use minionn_core::rng::{Domain, KnownSeed, Prg, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{
     Client, Event, Options, Prepared, Server, SliceStore, Traffic, client_memory, prepared_memory,
@@ -100,6 +104,10 @@ impl Memory {
 /// A small deterministic generator for tests.
 pub struct Lcg(pub u64);
 impl Lcg {
+    /// For samples that need not be the same every day.
+    pub fn seeded(own: u64) -> Self {
+        Self(seed(own))
+    }
     pub fn next(&mut self) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -376,6 +384,22 @@ pub fn graph_net() -> Vec<u8> {
         ],
         6,
     )
+}
+
+/// How many operations of a model are compared in a session with these options: what means to test
+/// comparison says that there is some.
+pub fn compared(net: &[u8], options: &Options) -> usize {
+    let plan = *Model::parse(net).unwrap().plan();
+    plan.ops().filter(|op| OtActivation::of(op, options).is_some()).count()
+}
+
+/// A stream of bits for samples that need not be the same every day.
+pub fn random_bits(own: u8) -> Prg {
+    let mut bytes = [own; 32];
+    for (byte, chosen) in bytes.iter_mut().zip(seed(0).to_le_bytes()) {
+        *byte ^= chosen;
+    }
+    Seed(bytes).stream(Domain::Mask, 0)
 }
 
 /// An input in range.

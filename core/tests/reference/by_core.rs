@@ -5,16 +5,17 @@ use super::cases::{chosen, garbling, message, rescale_values};
 use super::networks::{core_files, core_op, network};
 use super::wire::session_by_core;
 use super::{Case, block, blocks, hex, reference, row, summary};
+use minionn_core::backend::limb::add_uniform;
 use minionn_core::compare::{OtActivation, Stage};
-use minionn_core::garble::{Argmax, Circuit, Function, Garbler, Neuron, totals};
+use minionn_core::garble::{Argmax, Circuit, Function, GarbleBuffers, Garbler, Neuron, totals};
 use minionn_core::handshake::Greeting;
 use minionn_core::hash::Tmmo;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::Mask;
 use minionn_core::lattice::rescale::{Basis, Fraction};
-use minionn_core::lattice::sample::{self, Noise, Ternary};
+use minionn_core::lattice::sample::{Noise, Ternary};
 use minionn_core::lattice::{SecretKey, encrypt};
-use minionn_core::ot::{self, GROUP, Receiver, Repetition, Sender};
+use minionn_core::ot::{GROUP, Leaves, OtMultiply, Receiver, Repetition, Sender};
 use minionn_core::plan;
 use minionn_core::plan::tile::Tile;
 use minionn_core::ring::{LIMBS, Modulus};
@@ -59,12 +60,14 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                     assert_eq!(hello.emit(), frame[5..frame.len() - 4]);
                 }
             }
-            json!({ "code": match result { Ok(greeting) => { assert!(greeting.is_some()); 0 } Err(error) => error.code() } })
+            json!({
+                "code": match result { Ok(greeting) => { assert!(greeting.is_some()); 0 } Err(error) => error.code() }
+            })
         }
         "Packed" => {
             let (bits, values) = (case.u64("bits") as u32, case.numbers("values"));
             let mut bytes = vec![0; packed_len(values.len() as u64, bits) as usize];
-            minionn_core::wire::pack(&values, bits, &mut bytes);
+            minionn_core::wire::pack(&values, bits, &mut bytes).unwrap();
             let mut back = vec![0; values.len()];
             assert!(unpack(&bytes, bits, &mut back) && back == values);
             json!({ "bytes": hex(&bytes) })
@@ -82,7 +85,10 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         "Derive" => json!({ "seed": hex(&Seed(case.seed("seed")).derive(case.u64("index")).0) }),
         "Files" => {
             let (plan, model) = core_files(&network(case.0["network"].as_str().unwrap()));
-            json!({ "plan": hex(&plan), "model_bytes": model.len(), "model_sha256": hex(&reference::sha256(&model)) })
+            json!({
+                "plan": hex(&plan), "model_bytes": model.len(),
+                "model_sha256": hex(&reference::sha256(&model))
+            })
         }
         "Tile" => {
             let (ring, weight_bits, inputs, outputs) = case.fully_connected();
@@ -91,7 +97,11 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                 case.usize("stock"),
             ) {
                 Ok(t) => {
-                    json!({ "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.level.limbs, "flood": t.level.flood, "upload": t.upload_bytes(), "download": t.download_bytes() })
+                    json!({
+                        "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.level.limbs,
+                        "flood": t.level.flood, "upload": t.upload_bytes(),
+                        "download": t.download_bytes()
+                    })
                 }
                 Err(_) => json!({ "refused": true }),
             }
@@ -99,7 +109,7 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         "Transform" => {
             let limb = &LIMBS[case.usize("limb")];
             let mut a = vec![0; reference::N];
-            Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb")).fill(limb, &mut a);
+            Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb")).fill(limb, &mut a).unwrap();
             limb.forward(&mut a);
             summary(a.iter().map(|&x| i64::from(limb.canonical(x))))
         }
@@ -107,30 +117,32 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             let limb = &LIMBS[case.usize("limb")];
             let mut a = vec![0; reference::N];
             Mask::new(&Seed(case.seed("seed")), case.u64("number"), case.usize("limb"))
-                .fill(limb, &mut a);
+                .fill(limb, &mut a)
+                .unwrap();
             summary(a.into_iter().map(i64::from))
         }
         "Ternary" => {
             let mut values = [0; reference::N];
             Ternary::new(Seed(case.seed("seed")).stream(Domain::Ternary, case.u64("index")))
-                .fill(&mut values);
+                .fill(&mut values)
+                .unwrap();
             summary(values.map(i64::from))
         }
         "Noise" => {
             let mut values = [0; reference::N];
             Noise::new(Seed(case.seed("seed")).stream(Domain::Noise, case.u64("index")))
-                .fill(&mut values);
+                .fill(&mut values)
+                .unwrap();
             summary(values.map(i64::from))
         }
         "Flooding" => {
             let residues = LIMBS.each_ref().map(|limb| {
                 let mut prg = Seed(case.seed("seed")).stream(Domain::Flood, case.u64("index"));
                 summary((0..100).map(|_| {
-                    i64::from(limb.canonical(sample::flood(
-                        &mut prg,
-                        case.u64("bits") as u32,
-                        limb,
-                    )))
+                    let (mut word, mut flood) = ([[0; 2]], [0]);
+                    prg.fill_u64(word.as_flattened_mut());
+                    add_uniform(limb, case.u64("bits") as u32, &word, &mut flood);
+                    i64::from(limb.canonical(limb.reduce(flood[0])))
                 }))
             });
             json!({ "exact": expected["exact"], "limbs": residues })
@@ -140,8 +152,11 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                 .as_u64()
                 .map_or(Plaintext::Slots, |bits| Plaintext::Bits(bits as u32));
             let encoder = Encoder::new(plaintext, case.usize("limbs"));
-            let residue = |i: usize| LIMBS[i].canonical(encoder.encode(i, case.u64("m")));
-            json!({ "exact": expected["exact"], "residues": (0..case.usize("limbs")).map(residue).collect::<Vec<_>>() })
+            let residue = |i: usize| LIMBS[i].canonical(encoder.encode(i, case.u64("m")).unwrap());
+            json!({
+                "exact": expected["exact"],
+                "residues": (0..case.usize("limbs")).map(residue).collect::<Vec<_>>()
+            })
         }
         "Rescale" => {
             let (limbs, bits) = (case.usize("limbs"), case.u64("bits") as u32);
@@ -149,7 +164,9 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             let rounded = rescale_values(limbs, case.seed("seed")).into_iter().map(|x| {
                 let mut sum = 0_u64;
                 for (i, limb) in LIMBS.iter().enumerate().take(limbs) {
-                    basis.add(i, &[(x % limb.q as u128) as i32], core::slice::from_mut(&mut sum));
+                    basis
+                        .add(i, &[(x % limb.q as u128) as i32], core::slice::from_mut(&mut sum))
+                        .unwrap();
                 }
                 sum.round(bits)
             });
@@ -159,10 +176,16 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         "Upload" => {
             let bits = case.u64("bits") as u32;
             let encoder = Encoder::new(Plaintext::Bits(bits), case.usize("limbs"));
-            json!({ "limbs": encryptions(case, &message(bits), Some(&encoder), case.usize("limbs"), case.u64("number")) })
+            json!({
+                "limbs": encryptions(case, &message(bits), Some(&encoder), case.usize("limbs"), case.u64("number"))
+            })
         }
         "TMMO" => {
-            json!({ "hash": block(Tmmo::new(case.block("key")).hash([case.block("x")], [case.block("tweak")])[0]) })
+            json!({
+                "hash": block(Tmmo::new(case.block("key")).hash([
+                    case.block("x")
+                ], [case.block("tweak")])[0])
+            })
         }
         "Extension" => extension_by_core(case),
         "Activation" => {
@@ -187,19 +210,9 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             let (ring, t, q, session, delta, tweak) = product_labels(case);
             let (modulus, hash) = (Modulus::Bits(ring as u8), Tmmo::new(session));
             let mut corrections = vec![0; ring as usize];
-            let p_s = ot::product::server_product(
-                modulus,
-                case.u64("a"),
-                &q,
-                delta,
-                &hash,
-                tweak,
-                &mut corrections,
-            )
-            .unwrap();
-            let p_c =
-                ot::product::client_product(modulus, case.u64("v"), &t, &hash, tweak, &corrections)
-                    .unwrap();
+            let multiply = OtMultiply { modulus, hash: &hash, tweak_base: tweak };
+            let p_s = multiply.server(case.u64("a"), &q, delta, &mut corrections).unwrap();
+            let p_c = multiply.client(case.u64("v"), &t, &corrections).unwrap();
             let bytes = reference::pack(corrections.iter().zip(0..).map(|(&c, i)| (c, ring - i)));
             let mut back = vec![0; ring as usize];
             assert!(unpack_widths(&bytes, |i| ring - i as u32, &mut back) && back == corrections);
@@ -217,10 +230,15 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                 OtActivation::of(&op, &options).is_some()
             });
             OtActivation::possible(&op).map_or(json!({ "possible": false }), |compared| {
-                let of_stage = |stage: Stage| (0..stage.protocol.rounds()).flat_map(move |number| stage.message_bytes(number));
+                let of_stage = |stage: Stage| {
+                    (0..stage.protocol.rounds()).flat_map(move |number| stage.message_bytes(number))
+                };
                 let messages = compared.stages().flat_map(of_stage);
                 let corrections = compared.correction_bytes(repetition);
-                json!({ "most": most, "round_trips": compared.rounds(), "corrections": row(corrections), "messages": row(messages) })
+                json!({
+                    "most": most, "round_trips": compared.rounds(),
+                    "corrections": row(corrections), "messages": row(messages)
+                })
             })
         }
         "Session" => session_by_core(case),
@@ -237,13 +255,13 @@ fn encryptions(
 ) -> Vec<Value> {
     let key = SecretKey::new(Seed(case.seed("secret")));
     let (public, mut noise) = (Seed(case.seed("public")), vec![0; reference::N]);
-    encrypt::noise(&Seed(case.seed("noise")), number, &mut noise);
+    encrypt::noise(&Seed(case.seed("noise")), number, &mut noise).unwrap();
     let limb = |index: usize| {
         let mut secret = vec![0; reference::N];
-        key.expand(&LIMBS[index], &mut secret);
+        key.expand(&LIMBS[index], &mut secret).unwrap();
         let mut poly: Vec<i32> =
-            message.iter().map(|&m| encoder.map_or(0, |e| e.encode(index, m))).collect();
-        SecretKey::encrypt_limb(index, number, &public, &noise, &secret, &mut poly);
+            message.iter().map(|&m| encoder.map_or(0, |e| e.encode(index, m).unwrap())).collect();
+        SecretKey::encrypt_limb(index, number, &public, &noise, &secret, &mut poly).unwrap();
         summary(poly.iter().map(|&x| i64::from(x)))
     };
     (0..limbs).map(limb).collect()
@@ -261,22 +279,23 @@ fn extension_by_core(case: &Case<'_>) -> Value {
         .collect();
     let (mut client_leaves, mut server_leaves) =
         (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
-    let mut pairs = vec![[0; 2]; 128];
+    let [client, server] = [&mut client_leaves, &mut server_leaves]
+        .map(|leaves| Leaves::new(repetition, leaves).unwrap());
+    let mut pairs = [[0; 2]; 128];
     let mut roots = Seed(case.seed("roots")).stream(Domain::Label, 0);
-    let mut receiver =
-        Receiver::new(repetition, &mut roots, &pairing, &session, &mut client_leaves, &mut pairs)
-            .unwrap();
-    let received: Vec<u128> =
-        pairs.iter().enumerate().map(|(j, m)| m[(delta >> j & 1) as usize]).collect();
-    let mut sender =
-        Sender::new(repetition, delta, &received, &pairing, &session, &mut server_leaves).unwrap();
+    let mut receiver = Receiver::new(client, &mut roots, &pairing, &session, &mut pairs).unwrap();
+    let received = core::array::from_fn(|j| pairs[j][(delta >> j & 1) as usize]);
+    let mut sender = Sender::new(server, delta, &received, &pairing, &session).unwrap();
     let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];
     let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
     receiver.extend(&choices, &mut t, &mut corrections).unwrap();
     sender.extend(&corrections, &mut q).unwrap();
     let corrections: Vec<u128> =
         corrections.chunks(16).map(|c| u128::from_le_bytes(c.try_into().unwrap())).collect();
-    json!({ "messages": blocks(&pairs.concat()), "corrections": blocks(&corrections), "t": blocks(&t), "q": blocks(&q) })
+    json!({
+        "messages": blocks(&pairs.concat()), "corrections": blocks(&corrections), "t": blocks(&t),
+        "q": blocks(&q)
+    })
 }
 
 fn garbled_by_core<C: Circuit>(circuit: &C, neurons: usize, layer: u64) -> Value {
@@ -285,11 +304,15 @@ fn garbled_by_core<C: Circuit>(circuit: &C, neurons: usize, layer: u64) -> Value
     let (session, own) = (Tmmo::new(session), Tmmo::new(own));
     let garbler = Garbler::new(&session, &own, delta, layer);
     let (mut tables, mut permute) = (vec![0; neurons * shape.table_bytes()], vec![0; neurons]);
-    garbler.garble_neurons::<C, 8>(circuit, 0, neurons, &zero, &mut tables, &mut permute).unwrap();
+    let buffers = GarbleBuffers { client_zero: &zero, tables: &mut tables, decode: &mut permute };
+    garbler.garble_neurons::<C, 8>(circuit, 0..neurons as u64, buffers).unwrap();
     let per_record = shape.server_inputs as usize / circuit.steps();
     let mut labels = vec![0; neurons * shape.server_inputs as usize];
     for (record, labels) in labels.chunks_mut(per_record).enumerate() {
-        garbler.active_labels(record as u64, 0, 0, per_record, labels);
+        garbler.active_labels(record as u64, 0, 0, labels).unwrap();
     }
-    json!({ "ands": shape.ands, "tables": hex(&reference::sha256(&tables)), "server_labels": blocks(&labels), "permute": permute })
+    json!({
+        "ands": shape.ands, "tables": hex(&reference::sha256(&tables)),
+        "server_labels": blocks(&labels), "permute": permute
+    })
 }

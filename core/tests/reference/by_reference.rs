@@ -10,11 +10,15 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
     match kind {
         "Frame" => {
-            json!({ "frame": hex(&reference::Message { up: true, tag: case.u8("tag"), payload: case.bytes("payload") }.frame(0)) })
+            json!({
+                "frame": hex(&reference::Message { up: true, tag: case.u8("tag"), payload: case.bytes("payload") }.frame(0))
+            })
         }
         "Greeting" => json!({ "code": greeting_by_reference(&case.bytes("frame")) }),
         "Packed" => {
-            json!({ "bytes": hex(&reference::pack_all(&case.numbers("values"), case.u64("bits") as u32)) })
+            json!({
+                "bytes": hex(&reference::pack_all(&case.numbers("values"), case.u64("bits") as u32))
+            })
         }
         "Stream" => {
             let mut stream =
@@ -28,7 +32,10 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
         "Files" => {
             let net = network(case.0["network"].as_str().unwrap());
             let model = net.model();
-            json!({ "plan": hex(&net.plan()), "model_bytes": model.len(), "model_sha256": hex(&reference::sha256(&model)) })
+            json!({
+                "plan": hex(&net.plan()), "model_bytes": model.len(),
+                "model_sha256": hex(&reference::sha256(&model))
+            })
         }
         "Tile" => {
             let (ring, weight_bits, inputs, outputs) = case.fully_connected();
@@ -37,7 +44,10 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
                 case.usize("stock"),
             ) {
                 Some(t) => {
-                    json!({ "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_w, "limbs": t.limbs, "flood": t.flood, "upload": t.upload(), "download": t.download() })
+                    json!({
+                        "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_w, "limbs": t.limbs,
+                        "flood": t.flood, "upload": t.upload(), "download": t.download()
+                    })
                 }
                 None => json!({ "refused": true }),
             }
@@ -78,22 +88,34 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
                 100,
             );
             let residues = |p: u64| summary(values.iter().map(|x| x.rem_euclid(p.into()) as i64));
-            json!({ "exact": values[..4].iter().map(|x| x.to_string()).collect::<Vec<_>>(), "limbs": reference::LIMBS.map(residues) })
+            json!({
+                "exact": values[..4].iter().map(|x| x.to_string()).collect::<Vec<_>>(),
+                "limbs": reference::LIMBS.map(residues)
+            })
         }
         "Encode" => {
             let p = case.0["bits"].as_u64().map_or(reference::T, |bits| 1 << bits);
             let limbs = case.usize("limbs");
             let exact = reference::encode(case.u64("m"), p, limbs);
-            json!({ "exact": exact.to_string(), "residues": reference::LIMBS[..limbs].iter().map(|&q| (exact % u128::from(q)) as u64).collect::<Vec<_>>() })
+            json!({
+                "exact": exact.to_string(),
+                "residues": reference::LIMBS[
+                    ..limbs
+                ].iter().map(|&q| (exact % u128::from(q)) as u64).collect::<Vec<_>>()
+            })
         }
         "Rescale" => {
             let values = rescale_values(case.usize("limbs"), case.seed("seed"));
-            json!({ "rounded": values.iter().map(|&x| reference::rescale(x, case.usize("limbs"), case.u64("bits") as u32)).collect::<Vec<_>>() })
+            json!({
+                "rounded": values.iter().map(|&x| reference::rescale(x, case.usize("limbs"), case.u64("bits") as u32)).collect::<Vec<_>>()
+            })
         }
         "PublicKey" => {
             let key = reference::Key::new(case.seed("secret"));
             let b = key.encrypt(&[0; reference::N], 4, 0, case.seed("public"), case.seed("noise"));
-            json!({ "limbs": b.iter().map(|b| summary(b.iter().map(|&x| x as i64))).collect::<Vec<_>>() })
+            json!({
+                "limbs": b.iter().map(|b| summary(b.iter().map(|&x| x as i64))).collect::<Vec<_>>()
+            })
         }
         "Upload" => {
             let (bits, limbs) = (case.u64("bits") as u32, case.usize("limbs"));
@@ -102,10 +124,14 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
                 message(bits).iter().map(|&m| reference::encode(m, 1 << bits, limbs)).collect();
             let c0 =
                 key.encrypt(&m, limbs, case.u64("number"), case.seed("public"), case.seed("noise"));
-            json!({ "limbs": c0.iter().map(|c| summary(c.iter().map(|&x| x as i64))).collect::<Vec<_>>() })
+            json!({
+                "limbs": c0.iter().map(|c| summary(c.iter().map(|&x| x as i64))).collect::<Vec<_>>()
+            })
         }
         "TMMO" => {
-            json!({ "hash": block(reference::tmmo(case.block("key"), case.block("x"), case.block("tweak"))) })
+            json!({
+                "hash": block(reference::tmmo(case.block("key"), case.block("x"), case.block("tweak")))
+            })
         }
         "Extension" => {
             let mut roots = reference::Stream::new(case.seed("roots"), 7, 0);
@@ -129,7 +155,10 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
             };
             let messages: Vec<u128> =
                 trees.messages().iter().flat_map(|&(m0, m1)| [m0, m1]).collect();
-            json!({ "messages": blocks(&messages), "corrections": all(|g| &g.corrections), "t": all(|g| &g.t), "q": all(|g| &g.q) })
+            json!({
+                "messages": blocks(&messages), "corrections": all(|g| &g.corrections),
+                "t": all(|g| &g.t), "q": all(|g| &g.q)
+            })
         }
         "Activation" => {
             let function = if case.0["relu"] == true {
@@ -175,12 +204,18 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
             choice.map_or(json!({ "possible": false }), |choice| {
                 // The greatest number with which it is taken; a single round trip is worth any number.
                 let most = (0..=48).rev().find(|&n| choice.taken(n));
-                json!({ "most": most, "round_trips": choice.round_trips(), "corrections": row(choice.corrections), "messages": row(choice.messages) })
+                json!({
+                    "most": most, "round_trips": choice.round_trips(),
+                    "corrections": row(choice.corrections), "messages": row(choice.messages)
+                })
             })
         }
         "Session" => {
             let run = session_by_reference(case);
-            json!({ "messages": messages(&run.messages), "answers": run.answers, "pairing": run.pairing })
+            json!({
+                "messages": messages(&run.messages), "answers": run.answers,
+                "pairing": run.pairing
+            })
         }
         _ => panic!("no such case: {kind}"),
     }

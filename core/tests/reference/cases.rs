@@ -56,9 +56,24 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
             .map(|_| (g.next() << 33 ^ g.next() << 11 ^ g.next()) & (u64::MAX >> (64 - bits)))
             .collect::<Vec<_>>()
     };
-    let tile = |(ring, weight_bits, inputs, outputs, stock): (u8, u8, u32, u32, u32)| json!({ "ring": ring, "weight_bits": weight_bits, "inputs": inputs, "outputs": outputs, "stock": stock });
-    let activation = |function: &str, [ring, shift, ring_out]: [u8; 3], len: u32, k: u8| json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "len": len, "k": k });
-    let pool = |function: &str, [ring, shift, ring_out]: [u8; 3], window: &str, k: u8| json!({ "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "window": window, "k": k });
+    let tile = |(ring, weight_bits, inputs, outputs, stock): (u8, u8, u32, u32, u32)| {
+        json!({
+            "ring": ring, "weight_bits": weight_bits, "inputs": inputs, "outputs": outputs,
+            "stock": stock
+        })
+    };
+    let activation = |function: &str, [ring, shift, ring_out]: [u8; 3], len: u32, k: u8| {
+        json!({
+            "function": function, "ring": ring, "shift": shift, "ring_out": ring_out, "len": len,
+            "k": k
+        })
+    };
+    let pool = |function: &str, [ring, shift, ring_out]: [u8; 3], window: &str, k: u8| {
+        json!({
+            "function": function, "ring": ring, "shift": shift, "ring_out": ring_out,
+            "window": window, "k": k
+        })
+    };
     let neurons = [
         (true, 20, 7, 19),
         (false, 21, 12, 30),
@@ -68,14 +83,18 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
         (true, 13, 11, 13),
     ];
     vec![
-        ("Frame", vec![frame(8, &[]), frame(255, &[108, 0]), frame(16, b"123456789"), frame(1, &hello)]),
+        ("Frame", vec![
+            frame(8, &[]), frame(255, &[108, 0]), frame(16, b"123456789"), frame(1, &hello)
+        ]),
         ("Greeting", greetings),
         ("Packed", widths.map(|bits| json!({ "bits": bits, "values": values(bits) })).into()),
         (
             "Stream",
             seeds
                 .iter()
-                .flat_map(|&s| [(1, 0), (2, 5), (7, (1_u64 << 56) - 1)].map(|(d, i)| json!({ "seed": s, "domain": d, "index": i })))
+                .flat_map(|&s| [(1, 0), (2, 5), (7, (1_u64 << 56) - 1)].map(|(d, i)| json!({
+                    "seed": s, "domain": d, "index": i
+                })))
                 .collect(),
         ),
         ("Derive", seeds.map(|s| json!({ "seed": s, "index": 3 })).into()),
@@ -104,53 +123,97 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
         ("Uniform", (0..4).map(|limb| json!({ "seed": 9, "number": 5, "limb": limb })).collect()),
         ("Ternary", seeds.map(|s| json!({ "seed": s, "index": 1 })).into()),
         ("Noise", seeds.map(|s| json!({ "seed": s, "index": 2 })).into()),
-        ("Flooding", [20, 58, 63, 87].map(|bits| json!({ "seed": 3, "index": 0, "bits": bits })).into()),
+        ("Flooding", [20, 58, 63, 87].map(|bits| json!({
+            "seed": 3, "index": 0, "bits": bits
+        })).into()),
         (
             "Encode",
             [(8, 3), (20, 3), (33, 4), (44, 4)]
                 .iter()
-                .flat_map(|&(bits, limbs)| [0_u64, 1, (1 << bits) / 2, (1 << bits) - 1].map(|m| json!({ "bits": bits, "limbs": limbs, "m": m })))
-                .chain([0, 1, 32_768, 65_536].map(|m| json!({ "bits": "slots", "limbs": 4, "m": m })))
+                .flat_map(|&(bits, limbs)| [
+                    0_u64, 1, (1 << bits) / 2, (1 << bits) - 1
+                ].map(|m| json!({
+                    "bits": bits, "limbs": limbs, "m": m
+                })))
+                .chain([0, 1, 32_768, 65_536].map(|m| json!({
+                    "bits": "slots", "limbs": 4, "m": m
+                })))
                 .collect(),
         ),
-        ("Rescale", [(3, 29), (4, 26), (4, 42)].map(|(limbs, bits)| json!({ "limbs": limbs, "bits": bits, "seed": 4 })).into()),
+        ("Rescale", [(3, 29), (4, 26), (4, 42)].map(|(limbs, bits)| json!({
+            "limbs": limbs, "bits": bits, "seed": 4
+        })).into()),
         ("PublicKey", vec![json!({ "secret": 1, "noise": 2, "public": 3 })]),
         (
             "Upload",
-            [(20, 3), (33, 4)].map(|(bits, limbs)| json!({ "bits": bits, "limbs": limbs, "secret": 1, "noise": 4, "public": 5, "number": 2 })).into(),
+            [(20, 3), (33, 4)].map(|(bits, limbs)| json!({
+                "bits": bits, "limbs": limbs, "secret": 1, "noise": 4, "public": 5, "number": 2
+            })).into(),
         ),
         (
             "TMMO",
             vec![
                 json!({ "key": block(0), "x": block(0), "tweak": block(0) }),
-                json!({ "key": block(7), "x": block(u128::MAX / 3), "tweak": block(1 << 127 | 99) }),
+                json!({
+                    "key": block(7), "x": block(u128::MAX / 3), "tweak": block(1 << 127 | 99)
+                }),
             ],
         ),
         (
             "Extension",
-            [1, 2, 4, 8].map(|k| json!({ "k": k, "pairing": block(78), "session": block(77), "roots": 6, "delta": block((u128::MAX / 5) | 1), "choices": [block(1), block(u128::MAX / 7)] })).into(),
+            [1, 2, 4, 8].map(|k| json!({
+                "k": k, "pairing": block(78), "session": block(77), "roots": 6,
+                "delta": block((u128::MAX / 5) | 1), "choices": [block(1), block(u128::MAX / 7)]
+            })).into(),
         ),
         (
             "Activation",
-            neurons.map(|(relu, ring, shift, ring_out)| json!({ "relu": relu, "ring": ring, "shift": shift, "ring_out": ring_out, "neurons": 3, "layer": 65_538 })).into(),
+            neurons.map(|(relu, ring, shift, ring_out)| json!({
+                "relu": relu, "ring": ring, "shift": shift, "ring_out": ring_out, "neurons": 3,
+                "layer": 65_538
+            })).into(),
         ),
-        ("Argmax", [(8, 1), (20, 2), (19, 10), (44, 5)].map(|(ring, elements)| json!({ "ring": ring, "elements": elements, "layer": 4 })).into()),
-        ("Product", [(8, 255_u64), (30, 12_345_678), (44, 1 << 43)].map(|(ring, v)| json!({ "ring": ring, "a": v / 3, "v": v, "layer": 2, "element": 5 })).into()),
+        ("Argmax", [(8, 1), (20, 2), (19, 10), (44, 5)].map(|(ring, elements)| json!({
+            "ring": ring, "elements": elements, "layer": 4
+        })).into()),
+        ("Product", [(8, 255_u64), (30, 12_345_678), (44, 1 << 43)].map(|(ring, v)| json!({
+            "ring": ring, "a": v / 3, "v": v, "layer": 2, "element": 5
+        })).into()),
         (
             "Session",
             vec![
-                json!({ "network": "relu", "k": 8, "streamed": false, "stock": 2, "client": 1, "server": 2, "predictions": 4, "keep": true }),
-                json!({ "network": "square", "k": 2, "streamed": true, "stock": 1, "client": 3, "server": 4, "predictions": 2 }),
-                json!({ "network": "square", "k": 4, "streamed": false, "stock": 3, "client": 5, "server": 6, "predictions": 3 }),
-                json!({ "network": "chunks", "k": 1, "streamed": false, "stock": 1, "client": 7, "server": 8, "predictions": 1 }),
-                json!({ "network": "square", "k": 2, "streamed": true, "stock": 2, "client": 9, "server": 10, "predictions": 2,
-                    "keep": true, "after": { "network": "relu", "k": 2, "streamed": false, "stock": 1, "client": 11, "server": 12 } }),
+                json!({
+                    "network": "relu", "k": 8, "streamed": false, "stock": 2, "client": 1,
+                    "server": 2, "predictions": 4, "keep": true
+                }),
+                json!({
+                    "network": "square", "k": 2, "streamed": true, "stock": 1, "client": 3,
+                    "server": 4, "predictions": 2
+                }),
+                json!({
+                    "network": "square", "k": 4, "streamed": false, "stock": 3, "client": 5,
+                    "server": 6, "predictions": 3
+                }),
+                json!({
+                    "network": "chunks", "k": 1, "streamed": false, "stock": 1, "client": 7,
+                    "server": 8, "predictions": 1
+                }),
+                json!({
+                    "network": "square", "k": 2, "streamed": true, "stock": 2, "client": 9,
+                    "server": 10, "predictions": 2,
+                    "keep": true, "after": {
+                        "network": "relu", "k": 2, "streamed": false, "stock": 1, "client": 11,
+                        "server": 12
+                    } }),
             ],
         ),
         // Comparisons, behind all others: numbers of cases stay.
         (
             "Greeting",
-            [(0x63, "circuits or comparisons, the largest number"), (0x64, "a number above the largest")]
+            [
+                (0x63, "circuits or comparisons, the largest number"),
+                (0x64, "a number above the largest")
+            ]
                 .map(|(modes, comment)| {
                     hello[11] = modes;
                     greeting(comment, framed(1, &hello))
@@ -190,17 +253,49 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
         (
             "Session",
             vec![
-                json!({ "network": "relu", "k": 8, "compare": 0, "streamed": false, "stock": 2, "client": 21, "server": 22, "predictions": 3 }),
-                json!({ "network": "shapes", "k": 8, "compare": 0, "streamed": false, "stock": 1, "client": 25, "server": 26, "predictions": 1 }),
-                json!({ "network": "bounds", "k": 8, "compare": 0, "streamed": false, "stock": 1, "client": 27, "server": 28, "predictions": 1 }),
-                json!({ "network": "bounds", "k": 8, "compare": 48, "streamed": false, "stock": 1, "client": 29, "server": 30, "predictions": 1 }),
-                json!({ "network": "pools", "k": 4, "compare": 0, "streamed": true, "stock": 1, "client": 31, "server": 32, "predictions": 1 }),
-                json!({ "network": "pools", "k": 4, "compare": 48, "streamed": true, "stock": 1, "client": 33, "server": 34, "predictions": 1 }),
-                json!({ "network": "leaky", "k": 8, "compare": 1, "streamed": false, "stock": 1, "client": 35, "server": 36, "predictions": 1 }),
-                json!({ "network": "leaky", "k": 8, "compare": 48, "streamed": false, "stock": 1, "client": 37, "server": 38, "predictions": 1 }),
-                json!({ "network": "sizes", "k": 8, "compare": 12, "streamed": false, "stock": 2, "client": 39, "server": 40, "predictions": 2 }),
-                json!({ "network": "sizes", "k": 1, "compare": 12, "streamed": true, "stock": 2, "client": 41, "server": 42, "predictions": 3,
-                    "after": { "network": "relu", "k": 1, "streamed": false, "stock": 1, "client": 43, "server": 44 } }),
+                json!({
+                    "network": "relu", "k": 8, "compare": 0, "streamed": false, "stock": 2,
+                    "client": 21, "server": 22, "predictions": 3
+                }),
+                json!({
+                    "network": "shapes", "k": 8, "compare": 0, "streamed": false, "stock": 1,
+                    "client": 25, "server": 26, "predictions": 1
+                }),
+                json!({
+                    "network": "bounds", "k": 8, "compare": 0, "streamed": false, "stock": 1,
+                    "client": 27, "server": 28, "predictions": 1
+                }),
+                json!({
+                    "network": "bounds", "k": 8, "compare": 48, "streamed": false, "stock": 1,
+                    "client": 29, "server": 30, "predictions": 1
+                }),
+                json!({
+                    "network": "pools", "k": 4, "compare": 0, "streamed": true, "stock": 1,
+                    "client": 31, "server": 32, "predictions": 1
+                }),
+                json!({
+                    "network": "pools", "k": 4, "compare": 48, "streamed": true, "stock": 1,
+                    "client": 33, "server": 34, "predictions": 1
+                }),
+                json!({
+                    "network": "leaky", "k": 8, "compare": 1, "streamed": false, "stock": 1,
+                    "client": 35, "server": 36, "predictions": 1
+                }),
+                json!({
+                    "network": "leaky", "k": 8, "compare": 48, "streamed": false, "stock": 1,
+                    "client": 37, "server": 38, "predictions": 1
+                }),
+                json!({
+                    "network": "sizes", "k": 8, "compare": 12, "streamed": false, "stock": 2,
+                    "client": 39, "server": 40, "predictions": 2
+                }),
+                json!({
+                    "network": "sizes", "k": 1, "compare": 12, "streamed": true, "stock": 2,
+                    "client": 41, "server": 42, "predictions": 3,
+                    "after": {
+                        "network": "relu", "k": 1, "streamed": false, "stock": 1, "client": 43,
+                        "server": 44
+                    } }),
             ],
         ),
     ]

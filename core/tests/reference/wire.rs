@@ -148,7 +148,10 @@ pub(super) fn session_by_core(case: &Case<'_>) -> Value {
         }
         client.close().unwrap();
         assert_eq!(wire.settle(client, server), Status::Closed);
-        json!({ "messages": sent(case, wire), "answers": answers, "pairing": kept(case, [&own, &peers]) })
+        json!({
+            "messages": sent(case, wire), "answers": answers,
+            "pairing": kept(case, [&own, &peers])
+        })
     })
 }
 

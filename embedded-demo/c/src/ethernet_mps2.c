@@ -1,4 +1,5 @@
-/* TCP over the board's LAN9118, by the library of ../ethernet: the server is at the port of the host that the argument port= tells. */
+/* TCP over the board's LAN9118, by the library of ../ethernet: the server is at the port of the
+ * host that the argument port= tells. */
 #include "board.h"
 #include "ethernet.h"
 #include "link.h"

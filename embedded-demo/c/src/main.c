@@ -1,6 +1,7 @@
-/* A sensor that asks a server what it sees, and does not show it: every window is classified privately and held against the integer
- * model. The exit code is 0 only if all answers are right, and memory and bytes are what was told before. What the run took is said at
- * the end, one `result NAME NUMBER` a line, which `cargo xtask embedded` reads. */
+/* A sensor that asks a server what it sees, and does not show it: every window is classified
+ * privately and held against the integer model. The exit code is 0 only if all answers are right,
+ * and memory and bytes are what was told before. What the run took is said at the end, one `result
+ * NAME NUMBER` a line, which `cargo xtask embedded` reads. */
 #include "board.h"
 #include "link.h"
 #include "memory.h"
@@ -29,14 +30,14 @@ struct phase {
 };
 
 /* What the phases took, over all windows. */
-static struct phase setup = {"set-up", 0, 0, 0, 0}, offline = {"offline", 0, 0, 0, 0}, online = {"online", 0, 0, 0, 0},
-                    closing = {"closing", 0, 0, 0, 0};
+static struct phase setup = {"set-up", 0, 0, 0, 0}, offline = {"offline", 0, 0, 0, 0},
+                    online = {"online", 0, 0, 0, 0}, closing = {"closing", 0, 0, 0, 0};
 
-static struct {
-    minionn_client *client;
-    minionn_traffic traffic; /* up to the end of the phase before */
-    size_t right;            /* answers that are the integer model's */
-} session;
+static minionn_session *session;
+/* Up to the end of the phase before. */
+static minionn_traffic traffic;
+/* Answers that are the integer model's. */
+static size_t right_answers;
 
 static bool passed(minionn_status status, const char *what) {
     if (status == MINIONN_OK) return true;
@@ -45,8 +46,10 @@ static bool passed(minionn_status status, const char *what) {
     host_print(": ");
     host_print(minionn_strerror(status));
     if (status == MINIONN_ERROR_PEER_ABORTED) {
+        minionn_progress progress;
         host_print("; it said: ");
-        host_print(minionn_strerror(minionn_client_peer_status(session.client)));
+        if (minionn_session_progress(session, &progress) == MINIONN_OK)
+            host_print(minionn_strerror(progress.peer_status));
     }
     host_print("\n");
     return false;
@@ -60,28 +63,44 @@ static bool holds(bool condition, const char *what) {
     return false;
 }
 
+/* Starts a session in part of the workspace. */
+static minionn_status init(const minionn_options *options, size_t bytes) {
+    static const minionn_random random = {board_random, NULL};
+    return minionn_client_init(workspace, bytes, network_plan, sizeof network_plan, options,
+                               &random, &session);
+}
+
 /* The sizes in the header are those of the library, to the byte. */
 static bool check_sizes(const minionn_options *options) {
-    size_t size = 0, align = 0;
-    minionn_client *none = NULL;
-    return passed(minionn_client_memory(network_plan, sizeof network_plan, options, &size, &align), "size query") &&
-           holds(size == NETWORK_CLIENT_MEMORY && align == MINIONN_ALIGN, "NETWORK_CLIENT_MEMORY is what the library asks for") &&
-           holds(minionn_client_init(workspace, sizeof workspace - 1, network_plan, sizeof network_plan, options, board_random, NULL,
-                                     &none) == MINIONN_ERROR_MEMORY,
+    size_t bytes = 0;
+    return passed(minionn_client_memory(network_plan, sizeof network_plan, options, &bytes),
+                  "size query") &&
+           holds(bytes == NETWORK_CLIENT_MEMORY,
+                 "NETWORK_CLIENT_MEMORY is what the library asks for") &&
+           holds(init(options, sizeof workspace - 1) == MINIONN_ERROR_MEMORY,
                  "a byte less is refused");
 }
 
 /* Ends a phase that a command has begun. */
-static bool settle(struct phase *phase, minionn_state want) {
-    minionn_state state = MINIONN_BUSY;
-    minionn_traffic now;
-    if (!passed(session_settle(session.client, &state, &phase->ticks), phase->name) || !holds(state == want, phase->name)) return false;
-    if (!passed(minionn_client_traffic(session.client, &now), phase->name)) return false;
+static bool finish(struct phase *phase, minionn_state want) {
+    minionn_progress now;
+    if (!passed(session_finish_call(session, &phase->ticks), phase->name) ||
+        !passed(minionn_session_progress(session, &now), phase->name) ||
+        !holds(now.state == want, phase->name))
+        return false;
     phase->times++;
-    phase->sent += now.sent - session.traffic.sent;
-    phase->received += now.received - session.traffic.received;
-    session.traffic = now;
+    phase->sent += now.traffic.sent - traffic.sent;
+    phase->received += now.traffic.received - traffic.received;
+    traffic = now.traffic;
     return true;
+}
+
+/* Prepares a stock if none is left. */
+static bool prepare(void) {
+    minionn_progress now;
+    if (!passed(minionn_session_progress(session, &now), offline.name)) return false;
+    return now.remaining > 0 || (passed(minionn_client_prepare(session), offline.name) &&
+                                 finish(&offline, MINIONN_IDLE));
 }
 
 /* Whether an answer is the integer model's, bit for bit. */
@@ -103,12 +122,12 @@ static bool classify(size_t i) {
     size_t written, label, k;
     bool right;
     for (k = 0; k < NETWORK_INPUT_LENGTH; k++) samples[k] = WINDOWS_SCALE * windows_input[i][k];
-    if (minionn_client_left(session.client) == 0 &&
-        !(passed(minionn_client_prepare(session.client), offline.name) && settle(&offline, MINIONN_IDLE)))
-        return false;
-    if (!passed(minionn_client_predict(session.client, samples, NETWORK_INPUT_LENGTH), online.name) ||
-        !settle(&online, MINIONN_IDLE) ||
-        !passed(minionn_client_answer(session.client, answer, NETWORK_ANSWER_LENGTH, &written, &label), "answer"))
+    if (!prepare() ||
+        !passed(minionn_client_predict(session, samples, NETWORK_INPUT_LENGTH), online.name) ||
+        !finish(&online, MINIONN_IDLE) ||
+        !passed(minionn_client_answer_quantised(session, answer, NETWORK_ANSWER_LENGTH, &written,
+                                                &label),
+                "answer"))
         return false;
     right = is_expected(i, answer, label);
     host_print("label ");
@@ -116,7 +135,7 @@ static bool classify(size_t i) {
     host_print(", expected ");
     host_print_number(windows_argmax[i]);
     host_print(right ? ": PASS\n" : ": FAIL\n");
-    session.right += right;
+    right_answers += right;
     return true;
 }
 
@@ -136,7 +155,8 @@ static void report_phase(const struct phase *phase) {
 }
 
 static bool as_told(const struct phase *phase, uint64_t up, uint64_t down) {
-    return holds(phase->sent == phase->times * up && phase->received == phase->times * down, "bytes are those in the header");
+    return holds(phase->sent == phase->times * up && phase->received == phase->times * down,
+                 "bytes are those in the header");
 }
 
 static void report_memory(void) {
@@ -149,17 +169,16 @@ static void report_memory(void) {
 static bool start(void) {
     minionn_options options;
     return passed(network_options(&options), "options") && check_sizes(&options) &&
-           passed(minionn_client_init(workspace, sizeof workspace, network_plan, sizeof network_plan, &options, board_random, NULL,
-                                      &session.client),
-                  "start") &&
-           holds(link_open() == 0, "the server can be reached") && settle(&setup, MINIONN_IDLE);
+           passed(init(&options, sizeof workspace), "start") &&
+           holds(link_open() == 0, "the server can be reached") && finish(&setup, MINIONN_IDLE);
 }
 
 static bool end(void) {
     size_t i;
-    if (!passed(minionn_client_close(session.client), closing.name) || !settle(&closing, MINIONN_CLOSED)) return false;
+    if (!passed(minionn_client_close(session), closing.name) || !finish(&closing, MINIONN_CLOSED))
+        return false;
     link_close();
-    minionn_client_wipe(session.client);
+    minionn_session_wipe(session);
     for (i = 0; i < sizeof workspace; i++)
         if (!holds(workspace[i] == 0, "the workspace is wiped")) return false;
     return true;
@@ -175,7 +194,8 @@ static bool run(size_t windows) {
     report_phase(&setup);
     report_phase(&offline);
     report_phase(&online);
-    return as_told(&setup, NETWORK_SETUP_UP, NETWORK_SETUP_DOWN) && as_told(&offline, NETWORK_OFFLINE_UP, NETWORK_OFFLINE_DOWN) &&
+    return as_told(&setup, NETWORK_SETUP_UP, NETWORK_SETUP_DOWN) &&
+           as_told(&offline, NETWORK_OFFLINE_UP, NETWORK_OFFLINE_DOWN) &&
            as_told(&online, NETWORK_ONLINE_UP, NETWORK_ONLINE_DOWN);
 }
 
@@ -189,8 +209,8 @@ int main(void) {
     ended = run(windows);
     report_memory();
     result("windows", "", windows);
-    result("right", "", session.right);
-    if (!ended || session.right != windows) return 1;
+    result("right", "", right_answers);
+    if (!ended || right_answers != windows) return 1;
     host_print("PASS\n");
     return 0;
 }

@@ -18,13 +18,15 @@ uint32_t board_clock(void) {
     return UINT32_MAX - TIMER_VALUE; /* it counts down */
 }
 
-/* QEMU has no source of randomness, so whoever starts it draws a seed, fresh for every run, and hands it in as the argument
- * seed=<64 hexadecimal digits>. A board asks its hardware generator instead. Never a constant: a seed used twice gives inputs away. */
+/* QEMU has no source of randomness, so whoever starts it draws a seed, fresh for every run, and
+ * hands it in as the argument seed=<64 hexadecimal digits>. A board asks its hardware generator
+ * instead. Never a constant: a seed used twice gives inputs away. */
 int board_random(void *user, uint8_t *out, size_t len) {
     static int spent;
     (void)user;
     if (spent) return -1;
     spent = 1;
-    host_print("WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only\n");
+    host_print(
+        "WARNING: QEMU has no source of randomness, the seed is the host's: good for tests only\n");
     return host_argument_bytes("seed=", out, len);
 }

@@ -9,8 +9,9 @@ void host_print(const char *text);
 
 void host_print_number(uint64_t number);
 
-/* What the firmware was started with, words like `windows=3`: the decimal number, or the hexadecimal digits of exactly `len` bytes, in the
- * word that begins with `name`. Returns 0 if there is one. */
+/* What the firmware was started with, words like `windows=3`: the decimal number, or the
+ * hexadecimal digits of exactly `len` bytes, in the word that begins with `name`. Returns 0 if
+ * there is one. */
 int host_argument_number(const char *name, uint32_t *number);
 int host_argument_bytes(const char *name, uint8_t *out, size_t len);
 

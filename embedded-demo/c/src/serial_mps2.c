@@ -1,5 +1,5 @@
-/* UART 0 of Arm's CMSDK. It keeps one byte: on QEMU the next one waits in the socket; a real line needs flow control, DMA or an interrupt
- * that fills a buffer. */
+/* UART 0 of Arm's CMSDK. It keeps one byte: on QEMU the next one waits in the socket; a real line
+ * needs flow control, DMA or an interrupt that fills a buffer. */
 #include "board.h"
 #include "link.h"
 #include "register.h"
@@ -16,7 +16,8 @@
 /* A tenth of a second. */
 #define QUIET (BOARD_CLOCK_HZ / 10u)
 
-/* A line knows no connections: what a server still sends of a session that was cut off is thrown away, until it has stopped. */
+/* A line knows no connections: what a server still sends of a session that was cut off is thrown
+ * away, until it has stopped. */
 int link_open(void) {
     uint32_t since;
     UART_BAUDDIV = BOARD_CLOCK_HZ / 115200u;

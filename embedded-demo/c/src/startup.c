@@ -11,7 +11,8 @@ extern const uint32_t data_load[];
 int main(void);
 void reset_handler(void);
 
-/* Coprocessor access control: 10 and 11 are the floating-point unit, whose registers the library uses (hard-float ABI). */
+/* Coprocessor access control: 10 and 11 are the floating-point unit, whose registers the library
+ * uses (hard-float ABI). */
 #define CPACR (*(volatile uint32_t *)0xe000ed88u)
 
 void reset_handler(void) {
@@ -45,10 +46,9 @@ static const struct {
     handler handlers[15];
 } vectors __attribute__((section(".vectors"), used)) = {
     stack_top,
-    {
-        reset_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
-        fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
-    },
+    {reset_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
+     fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
+     fault_handler, fault_handler, fault_handler},
 };
 
 /* Where a panic of the library would end: an error of its own, never of its peer or caller. */

@@ -18,7 +18,7 @@ pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
 #[cfg(feature = "ethernet")]
 pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
     use platform::link::ethernet::{Ethernet, Peer};
+    use rand_core::TryRng as _;
     let port = platform::argument("port")?;
-    let [a, b, c, d, e, f, g, h, ..] = board.seed()?.0;
-    Ethernet::start(Peer::Host(port), u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    Ethernet::start(Peer::Host(port), board.random().try_next_u64().ok()?)
 }

@@ -17,6 +17,7 @@ mod session;
 use core::panic::PanicInfo;
 use cortex_m_rt::entry;
 use defmt::println;
+use minionn_core::Error;
 use minionn_core::plan::Plan;
 use network::{PLAN, WINDOWS, WORKSPACE, Window};
 use platform::board::{self, Board};
@@ -44,7 +45,7 @@ fn main() -> ! {
 
 /// Everything, up to the verdict; `None` if something was wrong, and was said.
 fn run(board: &mut Board) -> Option<()> {
-    let Ok(plan) = Plan::parse(PLAN) else { return failed("the plan is damaged") };
+    let Some(plan) = plan() else { return failed("the plan is damaged") };
     println!("{=str} on {=str} over {=str}", plan.name(), board::NAME, link::NAME);
     if platform::SEEDED_BY_HOST {
         println!(
@@ -56,22 +57,29 @@ fn run(board: &mut Board) -> Option<()> {
     let wanted = platform::argument("windows").map_or(WINDOWS.len(), usize::from);
     let windows = WINDOWS.get(..wanted).unwrap_or(&WINDOWS);
     for _ in 0..ATTEMPTS {
-        let Some(seed) = board.seed() else { return failed("there is no fresh seed") };
         if let Err(fault) = link.open() {
             println!("no connection: {}", fault);
             continue;
         }
         let mut right = 0;
         let each = |window: &Window, answer: &Answer| right += u32::from(judge(window, answer));
-        match session::classify(&mut link, plan, &mut memory.0, seed, windows, each) {
+        match session::classify(&mut link, plan, &mut memory.0, board.random(), windows, each) {
             Ok(costs) => {
                 link.close();
                 return report(&costs, windows.len() as u32, right);
             }
+            // It stays failed, so no further session can begin.
+            Err(Error::Random) => return failed("no randomness"),
             Err(error) => println!("session broken: error {=u16}", error.code()),
         }
     }
     failed("no session came to its end")
+}
+
+/// The plan, checked. Not inlined: what the check needs of the stack, a session has again.
+#[inline(never)]
+fn plan() -> Option<Plan<'static>> {
+    Plan::parse(PLAN).ok()
 }
 
 /// Whether an answer is the integer model's, bit for bit.

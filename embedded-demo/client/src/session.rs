@@ -5,11 +5,11 @@ use crate::options::options;
 use core::ops::AddAssign;
 use minionn_core::Result;
 use minionn_core::plan::Plan;
-use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Client, NoStore, Options, Traffic};
 use platform::link::{Link, Metered};
 use platform::time::Stopwatch;
+use rand_core::TryCryptoRng;
 
 /// By comparison or by circuits.
 const OPTIONS: Options = options(cfg!(feature = "compare"));
@@ -68,17 +68,19 @@ type Session<'a, L> = Client<'a, Blocking<Metered<'a, L>>, NoStore>;
 /// Has all `windows` classified over an opened link; `each` is told every answer.
 ///
 /// # Errors
-/// Whatever ended the session. Nothing of it is used again: the next one has another seed.
+/// Whatever ended the session. Nothing of it is used again: the next one draws its own randomness.
 pub(crate) fn classify<L: Link>(
     link: &mut L,
     plan: Plan<'_>,
     memory: &mut [u8],
-    seed: Seed,
+    random: &mut impl TryCryptoRng,
     windows: &[Window],
     mut each: impl FnMut(&Window, &Answer),
 ) -> Result<Costs> {
     let engine = Stopwatch::start();
-    let mut client = connect(Metered::new(link, &engine), plan, memory, seed)?;
+    // Borrowed where it is: moved out of the result, it would stand on the stack twice.
+    let mut session = connect(Metered::new(link, &engine), plan, memory, random);
+    let client = session.as_mut().map_err(|error| *error)?;
     let mut mark = Phase::so_far(&engine, client.traffic());
     let mut costs = Costs { set_up: mark, ..Costs::default() };
     let mut lap = |phase: &mut Phase, traffic| {
@@ -88,9 +90,9 @@ pub(crate) fn classify<L: Link>(
     };
     let mut answer = Answer { largest: 0, outputs: [0; OUTPUTS] };
     for window in windows {
-        prepare(&mut client)?;
+        prepare(client)?;
         lap(&mut costs.offline, client.traffic());
-        predict(&mut client, window, &mut answer)?;
+        predict(client, window, &mut answer)?;
         lap(&mut costs.online, client.traffic());
         each(window, &answer);
     }
@@ -105,9 +107,9 @@ fn connect<'a, L: Link>(
     link: Metered<'a, L>,
     plan: Plan<'a>,
     memory: &'a mut [u8],
-    seed: Seed,
+    random: &mut impl TryCryptoRng,
 ) -> Result<Session<'a, L>> {
-    run(Client::connect(Blocking(link), NoStore, plan, OPTIONS, memory, seed))
+    run(Client::connect(Blocking(link), NoStore, plan, OPTIONS, memory, random))
 }
 
 #[inline(never)]

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`board`] | one board, chosen by a feature: clocks, serial port, ticks, fresh randomness |
 //! | [`link`] | byte streams for the engine: [`link::serial`], [`link::ethernet`] |
+//! | [`random`] | a board's randomness behind `rand_core`'s traits |
 //! | [`memory`] | stack guard, stack painting, sizes of flash and RAM |
 //! | [`time`] | ticks, for instruction counts and for silence on a link |
 //! | `log`, `semihosting` | defmt frames, end of the program and start arguments through semihosting: QEMU only |
@@ -15,6 +16,7 @@ pub mod link;
 #[cfg(all(feature = "log", feature = "semihosting"))]
 mod log;
 pub mod memory;
+pub mod random;
 #[cfg(feature = "semihosting")]
 pub mod semihosting;
 pub mod time;
@@ -45,6 +47,6 @@ pub fn argument(key: &str) -> Option<u16> {
     }
 }
 
-/// Whether session seeds come from whoever started QEMU, because there is no source of randomness:
+/// Whether randomness comes from whoever started QEMU, because the board has no source:
 /// good for tests only.
 pub const SEEDED_BY_HOST: bool = cfg!(feature = "semihosting");

@@ -1,8 +1,9 @@
 //! QEMU's door to the host: where the program ends, and what it was started with.
 
+use crate::random::{Random, Source, SourceFailed};
 use cortex_m_semihosting::debug::{EXIT_FAILURE, EXIT_SUCCESS, exit as end};
 use cortex_m_semihosting::{nr, syscall, syscall1};
-use minionn_core::rng::Seed;
+use minionn_core::rng::{Domain, Seed};
 
 /// Longest start arguments.
 const ARGUMENTS: usize = 256;
@@ -73,26 +74,30 @@ impl Arguments {
     }
 }
 
-/// Seeds of sessions. QEMU emulates no source of randomness on these boards, so the host hands over
-/// 32 fresh bytes for every start (`seed=…`), and each session gets a seed of its own from them.
-/// Whoever sees how QEMU was started can decrypt everything: a real device takes its seeds from its
-/// random number generator.
-pub struct Seeds {
-    host: Option<Seed>,
-    given: u64,
+/// Randomness from the host. QEMU emulates no source on these boards, so the host hands over 32
+/// fresh bytes for every start (`seed=…`), and whatever is drawn is a stream of its own of them.
+/// Whoever sees how QEMU was started can decrypt everything: a real device draws from its random
+/// number generator.
+pub struct Host {
+    seed: Seed,
+    drawn: u64,
 }
 
-impl Seeds {
-    /// From the start arguments.
+impl Host {
+    /// From the start arguments. Fails from the first byte if there is no seed among them: there is
+    /// no other to fall back on.
     #[must_use]
-    pub fn from_host() -> Self {
-        Self { host: Arguments::get().seed("seed").map(Seed), given: 0 }
+    pub fn random() -> Random<Self> {
+        let seed = Arguments::get().seed("seed").map(Seed);
+        Random::new(seed.map(|seed| Self { seed, drawn: 0 }))
     }
+}
 
-    /// The next one. `None` if the host gave none: there is no other to fall back on.
-    pub fn fresh(&mut self) -> Option<Seed> {
-        self.given += 1;
-        Some(self.host.as_ref()?.derive(self.given))
+impl Source for Host {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), SourceFailed> {
+        self.drawn += 1;
+        self.seed.stream(Domain::Derive, self.drawn).fill(bytes);
+        Ok(())
     }
 }
 

@@ -1,6 +1,8 @@
 //! A garbled neuron: ReLU and truncation of a shared value.
 
-use minionn_core::garble::{Evaluator, Function, Garbler, Neuron, totals};
+use minionn_core::garble::{
+    EvaluateBuffers, Evaluator, Function, GarbleBuffers, Garbler, Neuron, totals,
+};
 use minionn_core::hash::Tmmo;
 use minionn_core::ring::Modulus;
 
@@ -36,8 +38,9 @@ impl Garbled {
             core::array::from_fn(|i| ((i as u128 + 99) << 64) | (0x77 * i as u128));
         let garbler = Garbler::new(&session, &secret, delta, layer);
         let used = tables.get_mut(..totals(&CIRCUIT).table_bytes())?;
-        garbler.garble_neurons::<_, 1>(&CIRCUIT, 0, 1, &zero, used, &mut decode).ok()?;
-        garbler.active_labels(0, 0, RING.sub(y, share), BITS.into(), &mut server);
+        let buffers = GarbleBuffers { client_zero: &zero, tables: used, decode: &mut decode };
+        garbler.garble_neurons::<_, 1>(&CIRCUIT, 0..1, buffers).ok()?;
+        garbler.active_labels(0, 0, RING.sub(y, share), &mut server).ok()?;
         let chosen = share | (mask << BITS);
         let client = core::array::from_fn(|i| zero[i] ^ (delta * u128::from((chosen >> i) & 1)));
         Some(Self {
@@ -62,23 +65,19 @@ impl Garbled {
     pub(crate) fn evaluate(&mut self) -> bool {
         let Some(tables) = self.tables.get(..totals(&CIRCUIT).table_bytes()) else { return false };
         let evaluator = Evaluator::new(&self.session, self.layer);
-        evaluator
-            .evaluate_neurons::<_, 1>(
-                &CIRCUIT,
-                0,
-                1,
-                tables,
-                &self.server,
-                &self.client,
-                &mut self.colours,
-            )
-            .is_ok()
+        let buffers = EvaluateBuffers {
+            tables,
+            server_labels: &self.server,
+            client_labels: &self.client,
+            colours: &mut self.colours,
+        };
+        evaluator.evaluate_neurons::<_, 1>(&CIRCUIT, 0..1, buffers).is_ok()
     }
 
     /// Whether the result is the integers'.
     pub(crate) fn is_right(&self) -> bool {
         let result = RING.add(self.colours[0] ^ self.decode[0], self.mask);
-        result == RING.from_signed(RING.to_signed(self.y).max(0) >> SHIFT)
+        result == RING.reduce_signed(RING.to_signed(self.y).max(0) >> SHIFT)
     }
 }
 

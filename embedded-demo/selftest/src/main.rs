@@ -12,6 +12,7 @@ mod instructions;
 mod lattice;
 mod network;
 mod primitives;
+mod random;
 mod tiny;
 
 use core::panic::PanicInfo;
@@ -28,6 +29,7 @@ const TESTS: &[Test] = &[
     ("AES-128 (FIPS 197 C.1)", primitives::aes),
     ("TMMO hash", primitives::tmmo),
     ("ChaCha20 stream of a seed", primitives::chacha20),
+    ("a source of randomness that failed stays failed", random::failure_is_final),
     ("arithmetic mod 2^44", primitives::power_of_two_ring),
     ("arithmetic mod N", primitives::prime_ring),
     ("NTT: product of degree 4096", lattice::product),

@@ -22,6 +22,6 @@ const PORT: u16 = 7650;
 #[cfg(feature = "ethernet")]
 pub(crate) fn of(board: &mut Board) -> Option<impl Link + use<>> {
     use platform::link::ethernet::{Ethernet, Peer};
-    let [a, b, c, d, e, f, g, h, ..] = board.seed()?.0;
-    Ethernet::start(Peer::Any(PORT), u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+    use rand_core::TryRng as _;
+    Ethernet::start(Peer::Any(PORT), board.random().try_next_u64().ok()?)
 }

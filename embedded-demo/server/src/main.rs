@@ -15,17 +15,17 @@ mod options;
 use core::panic::PanicInfo;
 use cortex_m_rt::entry;
 use defmt::println;
-use minionn_core::Result;
 use minionn_core::model::Model;
-use minionn_core::rng::Seed;
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::{Event, Options, Prepared, Server};
+use minionn_core::{Error, Result};
 use model::{MODEL, WORKSPACE};
 use options::options;
 use platform::board::{self, Board};
 use platform::link::{Link, Metered};
 use platform::memory;
 use platform::time::Stopwatch;
+use rand_core::TryCryptoRng;
 use static_cell::ConstStaticCell;
 
 /// What this server offers: a client that asks for anything else is refused.
@@ -36,6 +36,9 @@ const OPTIONS: Options = options(cfg!(feature = "compare"));
 struct Workspace([u8; WORKSPACE]);
 
 static MEMORY: ConstStaticCell<Workspace> = ConstStaticCell::new(Workspace([0; WORKSPACE]));
+
+/// A session over a metered link.
+type Session<'a, L> = Server<'a, Blocking<Metered<'a, L>>>;
 
 /// Instructions of the engine in all sessions.
 #[derive(Default)]
@@ -70,16 +73,24 @@ fn serve(board: &mut Board) -> Option<()> {
     let wanted = platform::argument("sessions");
     let (mut costs, mut predictions, mut sessions) = (Costs::default(), 0, 0);
     while wanted.is_none_or(|wanted| sessions < wanted) {
-        let Some(seed) = board.seed() else { return failed("there is no fresh seed") };
         if let Err(fault) = link.open() {
             println!("no connection: {}", fault);
             continue;
         }
-        match session(&mut link, &prepared, &mut memory.0, seed, &mut costs, &mut predictions) {
+        match session(
+            &mut link,
+            &prepared,
+            &mut memory.0,
+            board.random(),
+            &mut costs,
+            &mut predictions,
+        ) {
             Ok(()) => {
                 sessions += 1;
                 println!("session in order");
             }
+            // It stays failed, so no further session can begin.
+            Err(Error::Random) => return failed("no randomness"),
             Err(error) => println!("session broken: error {=u16}", error.code()),
         }
         link.close();
@@ -92,13 +103,14 @@ fn session(
     link: &mut impl Link,
     prepared: &Prepared<'_>,
     memory: &mut [u8],
-    seed: Seed,
+    random: &mut impl TryCryptoRng,
     costs: &mut Costs,
     predictions: &mut u32,
 ) -> Result<()> {
     let engine = Stopwatch::start();
-    let link = Metered::new(link, &engine);
-    let mut server = run(Server::accept(Blocking(link), prepared, OPTIONS, memory, seed))?;
+    // Borrowed where it is: moved out of the result, it would stand on the stack twice.
+    let mut session = accept(Metered::new(link, &engine), prepared, memory, random);
+    let server = session.as_mut().map_err(|error| *error)?;
     let mut mark = engine.read();
     costs.set_up += mark;
     let mut lap = |sum: &mut u64| {
@@ -107,7 +119,7 @@ fn session(
         mark = now;
     };
     loop {
-        match run(server.serve())? {
+        match request(server)? {
             Event::Prepared => lap(&mut costs.offline),
             Event::Predicted => {
                 lap(&mut costs.online);
@@ -117,6 +129,23 @@ fn session(
             _ => {}
         }
     }
+}
+
+// Not inlined: so the stack holds the future of one phase at a time.
+
+#[inline(never)]
+fn accept<'a, L: Link>(
+    link: Metered<'a, L>,
+    prepared: &'a Prepared<'a>,
+    memory: &'a mut [u8],
+    random: &mut impl TryCryptoRng,
+) -> Result<Session<'a, L>> {
+    run(Server::accept(Blocking(link), prepared, OPTIONS, memory, random))
+}
+
+#[inline(never)]
+fn request<L: Link>(server: &mut Session<'_, L>) -> Result<Event> {
+    run(server.serve())
 }
 
 /// Says what the sessions took. `None` if the stack was too small.

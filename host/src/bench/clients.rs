@@ -1,14 +1,14 @@
 //! Many clients of one server at once: a server process of its own, a thread for each client.
 
 use super::own;
-use crate::client::{self, Settings};
-use crate::commands::plain;
-use crate::commands::plan::bytes;
+use crate::model::Model;
+use crate::report::Report;
 use crate::server_process::ServerProcess;
+use crate::units::bytes;
+use crate::{Client, ClientOptions};
 use anyhow::{Context as _, anyhow, bail, ensure};
 use core::fmt;
 use minionn_core::cost;
-use minionn_core::model::Model;
 use minionn_core::rng::Seed;
 use minionn_core::session::{Options, server_memory};
 use serde::Serialize;
@@ -16,8 +16,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Instant;
 
 /// What a session takes beside the memory that `minionn plan` tells: two buffers of 128 KiB, a
-/// thread's stack, the allocator's own.
-pub const BESIDE: u64 = 512 << 10;
+/// thread's stack with the futures of the session on it, the allocator's own.
+pub const BESIDE: u64 = 640 << 10;
 
 /// What it came to.
 #[derive(Clone, Debug, Serialize)]
@@ -77,31 +77,27 @@ impl Gate {
 /// If a session fails, an answer is not the integer model's, the traffic is not as predicted, or
 /// the server takes more memory than planned.
 pub fn measure(
-    model: &[u8],
-    options: Options,
+    model: &Model,
+    session: Options,
     clients: u32,
     seed: &Seed,
 ) -> anyhow::Result<Measured> {
-    let parsed = Model::parse(model)?;
-    let plan = *parsed.plan();
-    let (most, stock) = ((clients + 1).to_string(), options.stock.to_string());
+    let plan = model.plan().core();
+    let (most, stock) = ((clients + 1).to_string(), session.stock.to_string());
     let server = ServerProcess::start(model, &["--max-clients", &most, "--max-stock", &stock])?;
-    let inputs = own::inputs(&parsed, None, options.stock as usize, seed)?;
-    let expected = plain::evaluate(&parsed, &inputs)?.predictions;
-    let settings = Settings { options, ..Settings::default() };
+    let inputs = own::inputs(model, None, session.stock as usize, seed)?;
+    let rows = inputs.rows_of(model.plan().input_len())?;
+    let expected = model.predict_plain_batch(rows.clone())?;
+    let options = ClientOptions::new().plan(model.plan().clone()).session(session);
     let one = |progress: &mut dyn FnMut()| -> anyhow::Result<u64> {
-        let report = client::predict(
-            client::connect(server.address())?,
-            plan,
-            &settings,
-            &inputs,
-            progress,
-        )?;
+        let client = Client::connect_with(server.address(), options.clone())?;
+        let report = Report::make(client, rows.clone(), progress)?;
         ensure!(
             report.predictions == expected,
             "a private prediction differs from the integer model: please report this"
         );
-        Ok(report.setup.bytes() + report.offline.bytes() + report.online.bytes())
+        let phases = report.phases;
+        Ok(phases.setup.bytes() + phases.offline.bytes() + phases.online.bytes())
     };
     // Weights are transformed for the first client.
     one(&mut || {})?;
@@ -120,10 +116,10 @@ pub fn measure(
         (during, began.elapsed().as_secs_f64(), sent)
     });
     let lost = sent.iter().filter(|sent| sent.is_err()).count();
-    let online = cost::online(&plan, &options);
+    let online = cost::online(plan, &session);
     let [setup, offline] =
-        [cost::setup(), cost::offline(&plan, &options)?].map(|phase| phase.up + phase.down);
-    let bytes = setup + offline + u64::from(options.stock) * (online.up + online.down);
+        [cost::setup(), cost::offline(plan, &session)?].map(|phase| phase.up + phase.down);
+    let bytes = setup + offline + u64::from(session.stock) * (online.up + online.down);
     for sent in sent {
         ensure!(
             sent.with_context(|| format!("{lost} of {clients} clients failed"))? == bytes,
@@ -132,11 +128,11 @@ pub fn measure(
     }
     let made = Measured {
         clients,
-        stock: options.stock,
+        stock: session.stock,
         seconds,
-        predictions_per_second: f64::from(clients * options.stock) / seconds,
+        predictions_per_second: f64::from(clients * session.stock) / seconds,
         bytes,
-        planned: server_memory(&plan, &options)? as u64,
+        planned: server_memory(plan, &session)? as u64,
         resident: before
             .zip(during)
             .map(|(before, during)| during.saturating_sub(before) / u64::from(clients.max(1))),
@@ -183,7 +179,8 @@ impl fmt::Display for Measured {
         let Self { clients, stock, seconds, .. } = self;
         writeln!(
             f,
-            "{clients} clients at once, {stock} predictions each: all finished in {seconds:.2} s, every answer the integer model's"
+            "{clients} clients at once, {stock} predictions each: all finished in {seconds:.2} s, \
+             every answer the integer model's"
         )?;
         writeln!(
             f,
@@ -195,7 +192,8 @@ impl fmt::Display for Measured {
         let (planned, beside) = (bytes(self.planned), bytes(BESIDE));
         writeln!(
             f,
-            "server memory for each client: {resident}; planned {planned}, and at most {beside} for buffers and stack"
+            "server memory for each client: {resident}; planned {planned}, and at most {beside} \
+             for buffers and stack"
         )
     }
 }

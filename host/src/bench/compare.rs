@@ -3,17 +3,18 @@
 use super::own::{self, Measured};
 use super::paper::traffic::Cost;
 use super::paper::{self, Profile, cipher, triplet::Counts};
-use crate::commands::plan::{bytes, costs};
+use crate::costs::kind;
+use crate::model::Model;
 use crate::npy::Array;
+use crate::threads::Threads;
+use crate::units::bytes;
 use anyhow::Context as _;
 use core::fmt::{self, Write as _};
-use minionn_core::model::Model;
 use minionn_core::params::FLOOD_BITS;
 use minionn_core::plan::Op;
 use minionn_core::plan::tile::Tile;
 use minionn_core::rng::Seed;
 use minionn_core::session::Options;
-use minionn_core::workers::Workers;
 use serde::Serialize;
 
 /// The layer of the paper's Table 3: inputs, outputs.
@@ -78,44 +79,31 @@ pub struct Comparison {
 /// # Errors
 /// As [`paper::run`] and [`own::measure`].
 pub fn compare(
-    model: &[u8],
+    model: &Model,
     options: Options,
     runs: u32,
     inputs: &Array,
     seed: &Seed,
 ) -> anyhow::Result<Comparison> {
-    let parsed = Model::parse(model)?;
-    let plan = parsed.plan();
-    let row = inputs.rows_of(plan.header().input_len as usize)?.next().context("no inputs")?;
-    let x: Result<Vec<i64>, _> = row.iter().map(|&x| plan.header().input.quantise(x)).collect();
-    let x = x?;
-    let profiles: anyhow::Result<Vec<Profile>> =
-        (0..=runs.max(1)).map(|run| paper::run(&parsed, &x, &seed.derive(run.into()))).collect();
+    let plan = model.plan().core();
+    let row = inputs.rows_of(model.plan().input_len())?.next().context("no inputs")?;
+    let x = model.plan().quantise(0, row)?;
+    let profiles: anyhow::Result<Vec<Profile>> = (0..=runs.max(1))
+        .map(|run| paper::run(model.core(), &x, &seed.derive(run.into())))
+        .collect();
     let mut profiles = profiles?.split_off(1);
     profiles.sort_by(|a, b| {
         (a.offline.seconds + a.online.seconds).total_cmp(&(b.offline.seconds + b.online.seconds))
     });
     let profile = profiles.swap_remove(profiles.len() / 2);
-    let own = own::measure(model, options, None, Workers::OWN, runs, inputs)?;
+    let own = own::measure(model, options, None, &Threads::default(), runs, inputs)?;
 
-    let costs = costs(plan, &options)?;
-    let kinds = costs["layers"]
-        .as_array()
-        .context("costs without layers")?
-        .iter()
-        .map(|layer| &layer["kind"]);
     let operations: anyhow::Result<Vec<Operation>> = plan
         .ops()
         .zip(&profile.rows)
-        .zip(kinds)
-        .map(|((op, &paper), kind)| {
+        .map(|(op, &paper)| {
             let shape = [op.input().1, op.output().1];
-            Ok(Operation {
-                kind: kind.as_str().unwrap_or_default().to_owned(),
-                shape,
-                paper,
-                own: own_counts(&op, options.stock)?,
-            })
+            Ok(Operation { kind: kind(&op), shape, paper, own: own_counts(&op, options.stock)? })
         })
         .collect();
     let operations = operations?;
@@ -179,10 +167,11 @@ impl fmt::Display for Comparison {
 
 /// What the figures leave out.
 const NOTES: &str = "
-As published, on this project's own lattice, OT and garbling code: the method is compared, not the authors' implementation. Triplets
-are offline; OTs (IKNP), garbled tables and products are online; weights are encoded before. Base OTs are handed over in process; bytes
-are those that would travel, without frames. Max-pooling and ReLU share one circuit in both. Own method: two threads over loopback TCP.
-Keys and base OTs are left out of both.
+As published, on this project's own lattice, OT and garbling code: the method is compared, not the
+authors' implementation. Triplets are offline; OTs (IKNP), garbled tables and products are online;
+weights are encoded before. Base OTs are handed over in process; bytes are those that would travel,
+without frames. Max-pooling and ReLU share one circuit in both. Own method: two threads over
+loopback TCP. Keys and base OTs are left out of both.
 ";
 
 fn dash(n: u64) -> String {

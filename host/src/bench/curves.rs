@@ -6,14 +6,13 @@ use super::networks;
 use super::own;
 use super::synthetic::{WEIGHT_BITS, layer_with_relu};
 use crate::chart::{Chart, Panel, Series};
-use crate::commands::plan::bytes;
-use crate::plot::seconds;
+use crate::model::Model;
+use crate::threads::Threads;
+use crate::units::{bytes, seconds};
 use anyhow::Context as _;
-use minionn_core::model::Model;
 use minionn_core::plan::{Convolution, Op};
 use minionn_core::rng::Seed;
 use minionn_core::session::{Options, Tables, client_memory, prepared_memory, server_memory};
-use minionn_core::workers::Workers;
 use serde::Serialize;
 use std::path::Path;
 
@@ -68,7 +67,8 @@ pub fn width(widths: &[u32], runs: u32) -> anyhow::Result<Curve> {
     let points = widths.iter().map(|&n| {
         let ring = 16 + n.ilog2() as u8;
         let layer = Op::FullyConnected { ring, weight_bits: WEIGHT_BITS, inputs: n, outputs: n };
-        point(n, &layer_with_relu("width", layer, ring)?, Options::default(), runs)
+        let model = Model::from_bytes(layer_with_relu("width", layer, ring)?)?;
+        point(n, &model, Options::default(), runs)
     });
     let points = points.collect::<anyhow::Result<_>>()?;
     Ok(Curve {
@@ -95,7 +95,7 @@ pub fn channels(channels: &[u32], runs: u32) -> anyhow::Result<Curve> {
             Op::Convolution { ring, weight_bits: WEIGHT_BITS, layer },
             ring,
         )?;
-        point(c, &model, Options::default(), runs)
+        point(c, &Model::from_bytes(model)?, Options::default(), runs)
     });
     let points = points.collect::<anyhow::Result<_>>()?;
     Ok(Curve {
@@ -112,10 +112,10 @@ pub fn channels(channels: &[u32], runs: u32) -> anyhow::Result<Curve> {
 /// # Errors
 /// As above.
 pub fn stock(stocks: &[u32], runs: u32) -> anyhow::Result<Curve> {
-    let network = networks::find("fig10").context("no such network")?;
+    let model = networks::find("fig10").context("no such network")?.model()?;
     let points = stocks.iter().map(|&stock| {
         let options = Options { stock, tables: Tables::Streamed, ..Options::default() };
-        point(stock, network.model, options, runs)
+        point(stock, &model, options, runs)
     });
     let points = points.collect::<anyhow::Result<_>>()?;
     Ok(Curve {
@@ -132,9 +132,9 @@ pub fn stock(stocks: &[u32], runs: u32) -> anyhow::Result<Curve> {
 /// # Errors
 /// As [`clients::measure`].
 pub fn at_once(counts: &[u32]) -> anyhow::Result<Curve> {
-    let network = networks::find("fig10").context("no such network")?;
+    let model = networks::find("fig10").context("no such network")?.model()?;
     let points = counts.iter().map(|&count| {
-        let m = clients::measure(network.model, Options::default(), count, &Seed([9; 32]))?;
+        let m = clients::measure(&model, Options::default(), count, &Seed([9; 32]))?;
         let sessions = |each: u64| each * u64::from(count);
         let memory = core::iter::once(m.planned).chain(m.resident).map(sessions).collect();
         Ok(Point {
@@ -160,11 +160,10 @@ pub fn at_once(counts: &[u32]) -> anyhow::Result<Curve> {
 }
 
 /// One network at one place of a curve.
-fn point(x: u32, model: &[u8], options: Options, runs: u32) -> anyhow::Result<Point> {
-    let parsed = Model::parse(model)?;
-    let plan = parsed.plan();
-    let inputs = own::inputs(&parsed, None, options.stock as usize, &Seed([9; 32]))?;
-    let m = own::measure(model, options, None, Workers::OWN, runs, &inputs)?;
+fn point(x: u32, model: &Model, options: Options, runs: u32) -> anyhow::Result<Point> {
+    let plan = model.plan().core();
+    let inputs = own::inputs(model, None, options.stock as usize, &Seed([9; 32]))?;
+    let m = own::measure(model, options, None, &Threads::default(), runs, &inputs)?;
     let stock = options.stock;
     let memory = [
         client_memory(plan, &options)?,

@@ -3,13 +3,15 @@
 
 use super::compare;
 use super::own::{self, Measured};
-use crate::commands::plan::bytes;
+use crate::costs::tables_name;
 use crate::link_model::LinkModel;
+use crate::model::Model;
+use crate::repository::model_file;
+use crate::threads::Threads;
+use crate::units::bytes;
 use core::fmt;
-use minionn_core::model::Model;
 use minionn_core::rng::Seed;
 use minionn_core::session::{Options, Tables};
-use minionn_core::workers::Workers;
 use serde::Serialize;
 
 /// A network of the paper; see models/README.md.
@@ -17,35 +19,29 @@ use serde::Serialize;
 pub struct Network {
     /// The figure that shows it.
     pub name: &'static str,
-    /// Compiled.
-    pub model: &'static [u8],
+    /// Compiled, in `models/`.
+    file: &'static str,
     /// How its tables travel when it is measured: the largest does not fit a small client.
     pub tables: Tables,
 }
 
 /// Figures 10 to 13.
 pub const NETWORKS: [Network; 4] = [
-    Network {
-        name: "fig10",
-        model: include_bytes!("../../../models/fig10_square.minionn"),
-        tables: Tables::Stored,
-    },
-    Network {
-        name: "fig11",
-        model: include_bytes!("../../../models/fig11_conv_square.minionn"),
-        tables: Tables::Stored,
-    },
-    Network {
-        name: "fig12",
-        model: include_bytes!("../../../models/fig12_conv_relu.minionn"),
-        tables: Tables::Stored,
-    },
-    Network {
-        name: "fig13",
-        model: include_bytes!("../../../models/fig13_cifar.minionn"),
-        tables: Tables::Streamed,
-    },
+    Network { name: "fig10", file: "fig10_square.minionn", tables: Tables::Stored },
+    Network { name: "fig11", file: "fig11_conv_square.minionn", tables: Tables::Stored },
+    Network { name: "fig12", file: "fig12_conv_relu.minionn", tables: Tables::Stored },
+    Network { name: "fig13", file: "fig13_cifar.minionn", tables: Tables::Streamed },
 ];
+
+impl Network {
+    /// The compiled network.
+    ///
+    /// # Errors
+    /// If the file is not there.
+    pub fn model(&self) -> anyhow::Result<Model> {
+        Ok(Model::from_bytes(model_file(self.file)?)?)
+    }
+}
 
 /// The network of this name.
 #[must_use]
@@ -95,35 +91,21 @@ pub fn measure(
         if request.options.stock == 1 { &[1] } else { &[1, request.options.stock] };
     let mut rows = vec![];
     for network in &NETWORKS {
+        let model = network.model()?;
         for &stock in stocks {
             let options = Options { tables: network.tables, stock, ..request.options };
-            let inputs =
-                own::inputs(&Model::parse(network.model)?, None, stock as usize, &seed.derive(0))?;
+            let inputs = own::inputs(&model, None, stock as usize, &seed.derive(0))?;
             for &link in &links {
                 let single = link.is_none() && stock == 1;
                 let (measured, against_paper) = if request.paper && single {
-                    let both = compare::compare(
-                        network.model,
-                        options,
-                        request.runs,
-                        &inputs,
-                        &seed.derive(1),
-                    )?;
+                    let seed = seed.derive(1);
+                    let both = compare::compare(&model, options, request.runs, &inputs, &seed)?;
                     (both.own, Some([both.speed_up, both.fewer_bytes]))
                 } else {
-                    (
-                        own::measure(
-                            network.model,
-                            options,
-                            link,
-                            Workers::OWN,
-                            request.runs,
-                            &inputs,
-                        )?,
-                        None,
-                    )
+                    let (threads, runs) = (Threads::default(), request.runs);
+                    (own::measure(&model, options, link, &threads, runs, &inputs)?, None)
                 };
-                let tables = if options.tables == Tables::Stored { "stored" } else { "streamed" };
+                let tables = tables_name(options.tables);
                 let row = Row { network: network.name, tables, measured, against_paper };
                 progress(&row);
                 rows.push(row);
@@ -158,7 +140,9 @@ impl fmt::Display for Row {
 }
 
 /// The heading above rows.
-pub const HEADING: &str = "\
-                                                each prediction, seconds               bytes  rounds   faster   fewer
-network  stock  link             set-up   offline    online      both line only       both  off+on  than published
-";
+pub const HEADING: &str = concat!(
+    "                                                each prediction, seconds               bytes",
+    "  rounds   faster   fewer\n",
+    "network  stock  link             set-up   offline    online      both line only       both",
+    "  off+on  than published\n",
+);

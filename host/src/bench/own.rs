@@ -1,17 +1,18 @@
 //! The project's own method: one thread for each party, TCP over loopback, bare or as an emulated
 //! link.
 
-use crate::client::{self, Phase, Report, Settings};
-use crate::commands::plain;
+use crate::client::{Phase, Phases};
 use crate::link_model::LinkModel;
 use crate::loopback;
+use crate::model::Model;
 use crate::npy::Array;
+use crate::report::Report;
+use crate::threads::Threads;
+use crate::{ClientOptions, Server, ServerOptions};
 use anyhow::{Context as _, ensure};
 use minionn_core::cost;
-use minionn_core::model::Model;
 use minionn_core::rng::{Domain, Seed};
-use minionn_core::session::Options;
-use minionn_core::workers::Workers;
+use minionn_core::session::{MAX_STOCK, Options};
 use serde::Serialize;
 
 /// Medians over all runs.
@@ -69,12 +70,12 @@ impl Measured {
 /// # Errors
 /// If the rows do not fit the model.
 pub fn inputs(
-    model: &Model<'_>,
+    model: &Model,
     given: Option<&Array>,
     stock: usize,
     seed: &Seed,
 ) -> anyhow::Result<Array> {
-    let header = model.plan().header();
+    let header = model.plan().core().header();
     let (len, q) = (header.input_len as usize, header.input);
     let data: Vec<f32> = match given {
         Some(array) => array.rows_of(len)?.cycle().take(stock).flatten().copied().collect(),
@@ -91,52 +92,53 @@ pub fn inputs(
 
 /// Measures `runs` sessions of one stock each, every answer held against the integer model and the
 /// traffic against its prediction. `inputs`: one row for each prediction of a stock. Both parties
-/// share their work with `workers`. The run that warms up goes over bare loopback.
+/// have `threads`. The run that warms up goes over bare loopback.
 ///
 /// # Errors
 /// If a session fails, an answer differs, or the traffic does.
 pub fn measure(
-    model: &[u8],
-    options: Options,
+    model: &Model,
+    session: Options,
     link: Option<&LinkModel>,
-    workers: Workers<'_>,
+    threads: &Threads,
     runs: u32,
     inputs: &Array,
 ) -> anyhow::Result<Measured> {
-    let parsed = Model::parse(model)?;
-    let plan = *parsed.plan();
-    ensure!(inputs.rows() == options.stock as usize, "a stock takes as many rows of inputs");
-    let expected = plain::evaluate(&parsed, inputs)?.predictions;
-    let settings = Settings { options, workers, ..Settings::default() };
+    ensure!(inputs.rows() == session.stock as usize, "a stock takes as many rows of inputs");
+    let rows = inputs.rows_of(model.plan().input_len())?;
+    let expected = model.predict_plain_batch(rows.clone())?;
+    let options = ServerOptions::new().max_stock(MAX_STOCK).threads(threads.clone());
+    let server = Server::with_options(model.clone(), options);
+    server.prepare(session.stock)?;
+    let client =
+        ClientOptions::new().plan(model.plan().clone()).session(session).threads(threads.clone());
     let mut reports = Vec::new();
-    loopback::with_prepared(&parsed, options, |prepared| {
-        for run in 0..=runs.max(1) {
-            let emulated = link.filter(|_| run > 0);
-            let predict = |link| client::predict(link, plan, &settings, inputs, || {});
-            let report =
-                loopback::session_over(emulated, workers, &parsed, prepared, options, predict)?;
-            ensure!(
-                report.predictions == expected,
-                "a private prediction differs from the integer model: please report this"
-            );
-            if run > 0 {
-                reports.push(report);
-            }
+    for run in 0..=runs.max(1) {
+        let emulated = link.filter(|_| run > 0);
+        let report = loopback::connected(emulated, &server, client.clone(), |client| {
+            Ok(Report::make(client, rows.clone(), || {})?)
+        })?;
+        ensure!(
+            report.predictions == expected,
+            "a private prediction differs from the integer model: please report this"
+        );
+        if run > 0 {
+            reports.push(report.phases);
         }
-        Ok(())
-    })?;
-    let phase = |of: fn(&Report) -> Phase, predicted: cost::Phase, parts: u32| {
+    }
+    let plan = model.plan().core();
+    let phase = |of: fn(&Phases) -> Phase, predicted: cost::Phase, parts: u32| {
         median(reports.iter().map(of), predicted, parts)
     };
     let (setup, offline, online) =
-        (cost::setup(), cost::offline(&plan, &options)?, cost::online(&plan, &options));
+        (cost::setup(), cost::offline(plan, &session)?, cost::online(plan, &session));
     Ok(Measured {
         link: link.cloned(),
         runs: runs.max(1),
-        stock: options.stock,
+        stock: session.stock,
         setup: phase(|r| r.setup, setup, 1)?,
         offline: phase(|r| r.offline, offline, 1)?,
-        online: phase(|r| r.online, online, options.stock)?,
+        online: phase(|r| r.online, online, session.stock)?,
         arithmetic: link.map(|l| Arithmetic {
             setup: l.seconds(setup),
             offline: l.seconds(offline),

@@ -201,9 +201,11 @@ impl fmt::Display for Table {
 
 /// What the limits are.
 const NOTES: &str = "
-Garbling, evaluating and OT extension are held against the AES blocks and key schedules that they need; encryption, decryption and
-re-randomisation against their transforms and pseudo-random bytes at the speed above; transforms, products, packing, randomness and
-checksums against reading and writing their bytes once in the cache, products of layers against reading weights and shares; set-up, both parties in
-memory, layers offline, streamed tables, OTs by both parties and comparisons, a thread for each party, against their bytes and round trips over
-loopback. Each is the fastest of many runs.
+Garbling, evaluating and OT extension are held against the AES blocks and key schedules that they
+need; encryption, decryption and re-randomisation against their transforms and pseudo-random bytes
+at the speed above; transforms, products, packing, randomness and checksums against reading and
+writing their bytes once in the cache, products of layers against reading weights and shares;
+set-up, both parties in memory, layers offline, streamed tables, OTs by both parties and
+comparisons, a thread for each party, against their bytes and round trips over loopback. Each is the
+fastest of many runs.
 ";

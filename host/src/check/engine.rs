@@ -40,7 +40,8 @@ impl Engine {
         let why: String = why.chars().take(200).collect();
         let from = names.get(reached).copied().unwrap_or_default();
         let note = format!(
-            "tract cannot compute `{from}` ({why}): from there on, float values are of the compiler's own float network"
+            "tract cannot compute `{from}` ({why}): from there on, float values are of the \
+             compiler's own float network"
         );
         (best, vec![note])
     }

@@ -3,16 +3,16 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `engine` | the float network in tract, an ONNX engine that shares no code with the importer; with the feature `check` |
+//! | `engine` | the float network in tract, an ONNX engine; with the feature `check` |
 //! | [`report`] | what came out, for people and as JSON |
 
 #[cfg(feature = "check")]
 mod engine;
 pub mod report;
 
-use crate::commands::plain;
-use crate::compile::{Compiled, LayerMap, first_largest, progress};
+use crate::compile::{Compiled, LayerMap, first_largest};
 use crate::npy::Array;
+use crate::progress::Bar;
 use crate::{loopback, prefix};
 use anyhow::{Context as _, ensure};
 use minionn_core::model::Model;
@@ -69,7 +69,7 @@ pub fn check(
     let mut scratch = vec![0; Model::scratch_len(model.plan())];
     let mut out = vec![0; header.output_len as usize];
     let mut first = Vec::new();
-    let bar = progress(settings.progress, rows.len(), "float and integers");
+    let bar = Bar::new(settings.progress, rows.len(), "float and integers");
     for (index, row) in rows.iter().enumerate() {
         let x: Vec<i64> = row
             .iter()
@@ -90,9 +90,9 @@ pub fn check(
             layer.add(map, &scratch, &values);
         }
         floats.push(first_largest(values.output(compiled)));
-        bar.inc(1);
+        bar.advance();
     }
-    bar.finish_and_clear();
+    bar.finish();
     let checks: Vec<LayerCheck> = compiled
         .layers
         .iter()
@@ -127,13 +127,13 @@ fn private(
     settings: &Settings<'_>,
     report: &mut CheckReport,
 ) -> anyhow::Result<()> {
-    let served = Model::parse(settings.served.unwrap_or(&compiled.model))?;
-    let len = served.plan().header().input_len as usize;
+    let served = crate::Model::from_bytes(settings.served.unwrap_or(&compiled.model))?;
+    let len = served.plan().input_len();
     let row = inputs.rows_of(len)?.next().context("no rows to check")?;
     let row = Array::new(&[1, len], row.to_vec()).context("no rows to check")?;
-    let bar = progress(settings.progress, compiled.layers.len(), "private, layer by layer");
+    let bar = Bar::new(settings.progress, compiled.layers.len(), "private, layer by layer");
     for (map, layer) in compiled.layers.iter().zip(&mut report.layers) {
-        let values = layer_values(&served, map.elements.start, &row)
+        let values = layer_values(served.core(), map.elements.start, &row)
             .with_context(|| format!("private run up to layer {}", map.name))?;
         let ring = Modulus::Bits(map.ring);
         let expected = first.get(map.elements.clone()).unwrap_or_default();
@@ -143,16 +143,17 @@ fn private(
                 .copied()
                 .eq(expected.iter().map(|&x| ring.to_signed(ring.reduce(x)) as f64)),
         );
-        bar.inc(1);
+        bar.advance();
     }
-    bar.finish_and_clear();
+    bar.finish();
 
-    let expected = plain::evaluate(&Model::parse(&compiled.model)?, inputs)?.predictions;
-    let bar = progress(settings.progress, expected.len(), "private, whole network");
-    let made = loopback::predict(&served, settings.options, inputs, || bar.inc(1))
+    let expected =
+        crate::Model::from_bytes(&compiled.model[..])?.predict_plain_batch(inputs.rows_of(len)?)?;
+    let bar = Bar::new(settings.progress, expected.len(), "private, whole network");
+    let made = loopback::predict(&served, settings.options, inputs, || bar.advance())
         .context("private run")?;
-    bar.finish_and_clear();
-    let indices: Vec<usize> = made.predictions.iter().map(|p| p.argmax).collect();
+    bar.finish();
+    let indices: Vec<usize> = made.predictions.iter().map(|p| p.class).collect();
     report.answers.float_private = Some(same(floats, &indices));
     let all =
         floats.iter().zip(integers).zip(&indices).filter(|((f, i), p)| f == i && i == p).count();
@@ -170,7 +171,8 @@ fn private(
 /// If nothing makes a tensor there, or the session fails.
 pub fn layer_values(model: &Model<'_>, offset: usize, inputs: &Array) -> anyhow::Result<Vec<f64>> {
     let short = prefix::up_to(model, offset)?;
-    let made = loopback::predict(&Model::parse(&short)?, Options::default(), inputs, || {})?;
+    let made =
+        loopback::predict(&crate::Model::from_bytes(short)?, Options::default(), inputs, || {})?;
     made.predictions.into_iter().next().and_then(|p| p.logits).context("no answer")
 }
 
@@ -237,9 +239,9 @@ fn same(a: &[usize], b: &[usize]) -> usize {
 
 /// The float values of one row.
 struct Values {
-    /// Of the compiler's float network, every tensor.
+    /// Every tensor of the compiler's float network.
     own: Vec<Vec<f64>>,
-    /// Of the engine, by their name in the file.
+    /// Tensors of the engine, by their name in the file.
     named: HashMap<String, Vec<f64>>,
 }
 
@@ -291,8 +293,10 @@ impl Floats {
             match engine.run(row) {
                 Ok(values) => named = values,
                 Err(error) => {
-                    self.notes
-                        .push(format!("tract stopped ({error:#}): float values from here on are of the compiler's own float network"));
+                    self.notes.push(format!(
+                        "tract stopped ({error:#}): float values from here on are of the \
+                         compiler's own float network"
+                    ));
                     self.engine = None;
                 }
             }

@@ -116,8 +116,9 @@ impl CheckReport {
         if let Some((layer, part)) = differs {
             let name = layer.onnx.as_deref().unwrap_or_default();
             self.notes.push(format!(
-                "at {} (`{name}`) tract and the compiler's own float network differ by {}: one of them reads the file otherwise than it is meant. \
-                 Hold the answer against the program that wrote the file, and please report this",
+                "at {} (`{name}`) tract and the compiler's own float network differ by {}: one of \
+                 them reads the file otherwise than it is meant. Hold the answer against the \
+                 program that wrote the file, and please report this",
                 layer.name,
                 percent(part)
             ));
@@ -183,7 +184,8 @@ impl CheckReport {
         };
         if let Some(layer) = self.first_far() {
             return format!(
-                "{agree}the first layer that is off by more than {allowed} of its largest value is {}.",
+                "{agree}the first layer that is off by more than {allowed} of its largest value \
+                 is {}.",
                 far(layer)
             );
         }
@@ -194,7 +196,8 @@ impl CheckReport {
             .max_by(|a, b| part(a).total_cmp(&part(b)))
             .map_or_else(String::new, far);
         format!(
-            "{agree}no layer is off by more than {allowed} of its largest value, the most is {worst}."
+            "{agree}no layer is off by more than {allowed} of its largest value, the most is \
+             {worst}."
         )
     }
 
@@ -204,7 +207,8 @@ impl CheckReport {
         let (layers, rows) = (self.layers.len(), self.answers.rows);
         if self.private_equal() {
             return Some(format!(
-                "Private and integer: equal bit for bit, in all {layers} layers of the first row and all {rows} answers."
+                "Private and integer: equal bit for bit, in all {layers} layers of the first row \
+                 and all {rows} answers."
             ));
         }
         let first = self
@@ -213,8 +217,8 @@ impl CheckReport {
             .find(|l| l.private_equal == Some(false))
             .map_or("the output", |l| &l.name);
         Some(format!(
-            "Private and integer DIFFER, first at {first}: equal are {equal_layers} of {layers} layers and {equal_rows} of {rows} answers. \
-             Please report this."
+            "Private and integer DIFFER, first at {first}: equal are {equal_layers} of {layers} \
+             layers and {equal_rows} of {rows} answers. Please report this."
         ))
     }
 }

@@ -1,23 +1,27 @@
 //! `minionn bench`.
 
-use super::plan::{SessionArgs, bytes};
+use super::session::SessionArgs;
 use crate::bench::networks::{self, Request};
 use crate::bench::{clients, compare, curves, own, parts, table};
 use crate::compile::{CompileOptions, compile};
-use crate::link::fresh_seed;
 use crate::link_model::LinkModel;
-use crate::npy;
-use crate::threads::Threads;
+use crate::units::bytes;
+use crate::{Model, Threads, npy};
 use anyhow::{Context as _, bail};
 use core::fmt::Display;
-use minionn_core::model::{self, Model};
+use getrandom::SysRng;
+use minionn_core::model;
 use minionn_core::rng::Seed;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
+/// What can be measured; one of these is needed.
+const WHAT: [&str; 8] =
+    ["model", "network", "profile", "primitives", "networks", "curves", "clients", "count"];
+
 /// Arguments; what the command does stands at [`super::Command`].
 #[derive(Debug, clap::Args)]
-#[command(group = clap::ArgGroup::new("what").args(["model", "network", "profile", "primitives", "networks", "curves", "clients", "count"]).multiple(true).required(true))]
+#[command(group = clap::ArgGroup::new("what").args(WHAT).multiple(true).required(true))]
 pub struct Args {
     /// fig10 to fig13 (the networks of the paper's figures), a model, or an ONNX file.
     #[arg(value_name = "MODEL")]
@@ -26,7 +30,12 @@ pub struct Args {
     #[arg(long = "model", value_name = "MODEL", conflicts_with = "model")]
     network: Option<PathBuf>,
     /// Instead: single parts of the protocol, each beside the limit of this machine.
-    #[arg(long, conflicts_with_all = ["model", "network", "networks", "curves", "clients", "profile", "link"])]
+    #[arg(
+        long,
+        conflicts_with_all = [
+            "model", "network", "networks", "curves", "clients", "profile", "link",
+        ]
+    )]
     primitives: bool,
     /// Instead: the paper's Figures 10 to 13, single and, with --stock, stocked, over loopback and
     /// every --link.
@@ -34,11 +43,20 @@ pub struct Args {
     networks: bool,
     /// Instead: how time, bytes and memory grow with width, channels, stock and clients; a picture
     /// and JSON for each go into this folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["model", "network", "clients", "profile", "link"])]
+    #[arg(
+        long,
+        value_name = "DIR",
+        conflicts_with_all = ["model", "network", "clients", "profile", "link"]
+    )]
     curves: Option<PathBuf>,
     /// Instead: this many clients of one server at once, each with a stock of predictions; checks
     /// the server's memory for each.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), conflicts_with_all = ["profile", "link"])]
+    #[arg(
+        long,
+        value_name = "N",
+        value_parser = clap::value_parser!(u32).range(1..=1024),
+        conflicts_with_all = ["profile", "link"]
+    )]
     clients: Option<u32>,
     /// Instead: run one part once, for `valgrind --tool=callgrind` (see docs/performance.md);
     /// `list` names them.
@@ -59,10 +77,20 @@ pub struct Args {
     #[arg(long, value_name = "X.npy")]
     input: Option<PathBuf>,
     /// Threads of each party, for one network.
-    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with_all = ["primitives", "networks", "curves", "clients", "profile"])]
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 1,
+        conflicts_with_all = ["primitives", "networks", "curves", "clients", "profile"]
+    )]
     threads: usize,
     /// How many runs, after one to warm up; seconds are medians.
-    #[arg(long, value_name = "R", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(
+        long,
+        value_name = "R",
+        default_value_t = 3,
+        value_parser = clap::value_parser!(u32).range(1..)
+    )]
     runs: u32,
     #[command(flatten)]
     session: SessionArgs,
@@ -92,7 +120,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if let Some(folder) = &args.curves {
         return curves::write(folder, args.runs, |path| println!("{}", path.display()));
     }
-    let seed = fresh_seed()?;
+    let seed = Seed::draw(&mut SysRng)?;
     if args.networks { all_networks(args, &seed) } else { one_network(args, &seed) }
 }
 
@@ -134,12 +162,8 @@ fn one_network(args: &Args, seed: &Seed) -> anyhow::Result<()> {
         return show(args, &clients::measure(&model, options, count, seed)?);
     }
     let given = args.input.as_deref().map(array).transpose()?;
-    let inputs = own::inputs(
-        &Model::parse(&model)?,
-        given.as_ref(),
-        options.stock as usize,
-        &seed.derive(0),
-    )?;
+    let stock = options.stock as usize;
+    let inputs = own::inputs(&model, given.as_ref(), stock, &seed.derive(0))?;
     let link = match &args.link[..] {
         [] => None,
         [link] => Some(link),
@@ -155,16 +179,23 @@ fn one_network(args: &Args, seed: &Seed) -> anyhow::Result<()> {
         );
     }
     let threads = Threads::new(args.threads)?;
-    let measured = own::measure(&model, options, link, threads.workers(), args.runs, &inputs)?;
-    let name = Model::parse(&model)?.plan().name().to_owned();
+    let measured = own::measure(&model, options, link, &threads, args.runs, &inputs)?;
+    let name = model.plan().name().to_owned();
     if args.json {
-        let mut value = serde_json::json!(measured);
-        value["network"] = name.into();
-        println!("{}", serde_json::to_string_pretty(&value)?);
+        let named = Named { network: &name, measured: &measured };
+        println!("{}", serde_json::to_string_pretty(&named)?);
     } else {
         show_phases(&name, &measured, args.threads);
     }
     Ok(())
+}
+
+/// What was measured, and on what.
+#[derive(Serialize)]
+struct Named<'m> {
+    network: &'m str,
+    #[serde(flatten)]
+    measured: &'m own::Measured,
 }
 
 /// As JSON if asked for, else for people.
@@ -181,32 +212,29 @@ fn array(path: &Path) -> anyhow::Result<npy::Array> {
     npy::read(path).with_context(|| path.display().to_string())
 }
 
-/// The bytes of a model: built in, from a file, or compiled.
-fn load(named: &Path, calibrate: Option<&Path>) -> anyhow::Result<Vec<u8>> {
+/// A model: built in, from a file, or compiled.
+fn load(named: &Path, calibrate: Option<&Path>) -> anyhow::Result<Model> {
     if let Some(network) = named.to_str().and_then(networks::find) {
-        return Ok(network.model.to_vec());
+        return network.model();
     }
     let bytes = std::fs::read(named)?;
     if bytes.starts_with(&model::MAGIC) {
-        return Ok(bytes);
+        return Ok(Model::from_bytes(bytes)?);
     }
     if named.extension().is_none_or(|extension| extension != "onnx") {
         bail!("neither a model nor an ONNX file");
     }
     let rows = calibrate.map(array).transpose()?;
     let input_range = rows.is_none().then_some((0.0, 1.0));
-    Ok(compile(
-        &bytes,
-        &CompileOptions { input_range, ..CompileOptions::default() },
-        rows.as_ref(),
-    )?
-    .model)
+    let options = CompileOptions { input_range, ..CompileOptions::default() };
+    Ok(Model::from_bytes(compile(&bytes, &options, rows.as_ref())?.model)?)
 }
 
 fn show_phases(name: &str, measured: &own::Measured, threads: usize) {
     let (stock, link) = (measured.stock, measured.link_name());
     println!(
-        "{name}: median of {} runs over {link}, threads of each party: {threads}, stock of {stock}\n",
+        "{name}: median of {} runs over {link}, threads of each party: {threads}, stock of \
+         {stock}\n",
         measured.runs
     );
     println!(

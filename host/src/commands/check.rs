@@ -63,7 +63,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     quiet();
     let mut report = check(&onnx, &compiled, &rows, &settings).with_context(name)?;
     if own {
-        report.notes.push("calibrated on the rows of --input; with --calibrate, rows are checked that the compiler has not seen".into());
+        let note = "calibrated on the rows of --input; with --calibrate, rows are checked that the \
+                    compiler has not seen";
+        report.notes.push(note.into());
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&report)?);

@@ -1,13 +1,13 @@
 //! `minionn predict`.
 
-use super::plan::{LinkArgs, SessionArgs};
-use crate::client::{self, Phase, Report, Settings};
-use crate::npy;
-use crate::threads::Threads;
+use super::session::{LinkArgs, SessionArgs};
+use crate::client::Phase;
+use crate::report::Report;
+use crate::{Client, ClientOptions, Plan, Threads, npy};
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
-use minionn_core::plan::Plan;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Arguments; what the command does stands at [`super::Command`].
 #[derive(Debug, clap::Args)]
@@ -33,7 +33,7 @@ pub struct Args {
     ///
     /// It is secret: whoever has it and what went over the wire can read the inputs of all
     /// sessions that use it. Keep it on an encrypted medium. If the server has forgotten the
-    /// pairing, that is an error: remove the file to set up anew.
+    /// pairing, that is an error: remove the file to set up once more.
     #[arg(long, value_name = "FILE")]
     pairing: Option<PathBuf>,
     /// Threads; without it as many as there are processors.
@@ -50,23 +50,13 @@ pub struct Args {
 /// What could not be read, reached or agreed on.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let inputs = npy::read(&args.input).with_context(|| args.input.display().to_string())?;
-    let mut link = client::connect(&args.address)?;
-    let plan_bytes = match &args.plan {
-        Some(path) => std::fs::read(path).with_context(|| path.display().to_string())?,
-        None => client::plan_from(&mut link)?,
-    };
-    let plan = Plan::parse(&plan_bytes)?;
-    let rows = inputs.rows_of(plan.header().input_len as usize)?.count() as u64;
-    let bar = if rows > 1 && !args.json { ProgressBar::new(rows) } else { ProgressBar::hidden() };
+    let inputs = Arc::new(inputs);
+    let client = Client::connect_with(&args.address, options(args, inputs.clone())?)?;
+    let rows = inputs.rows_of(client.plan().input_len())?;
+    let many = rows.len() > 1 && !args.json;
+    let bar = if many { ProgressBar::new(rows.len() as u64) } else { ProgressBar::hidden() };
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} predictions, {eta} left")?);
-    let threads = Threads::new(args.threads.unwrap_or_else(Threads::here))?;
-    let settings = Settings {
-        options: args.session.options_on(args.link.link.as_ref())?,
-        store: args.store.as_deref(),
-        pairing: args.pairing.as_deref(),
-        workers: threads.workers(),
-    };
-    let report = client::predict(link, plan, &settings, &inputs, || bar.inc(1))?;
+    let report = Report::make(client, rows, || bar.inc(1))?;
     bar.finish_and_clear();
     if args.json {
         println!("{}", serde_json::to_string(&report)?);
@@ -76,18 +66,41 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn print(report: &Report) {
-    for (i, prediction) in report.predictions.iter().enumerate() {
-        let logits: Vec<String> =
-            prediction.logits.iter().flatten().map(|x| format!("{x:.4}")).collect();
-        println!("{i}: {} {}", prediction.argmax, logits.join(" "));
+/// The client's options; the plan must fit the inputs.
+fn options(args: &Args, inputs: Arc<npy::Array>) -> anyhow::Result<ClientOptions> {
+    let threads = Threads::new(args.threads.unwrap_or_else(Threads::here))?;
+    let mut options = ClientOptions::new()
+        .session(args.session.options_on(args.link.link.as_ref())?)
+        .threads(threads)
+        .check_plan(move |plan| {
+            let rows = inputs.rows_of(plan.input_len())?;
+            for (i, row) in rows.enumerate() {
+                plan.check_input(i, row)?;
+            }
+            Ok(())
+        });
+    if let Some(path) = &args.plan {
+        options = options.plan(Plan::open(path)?);
     }
+    if let Some(path) = &args.store {
+        options = options.table_file(path);
+    }
+    if let Some(path) = &args.pairing {
+        options = options.pairing_file(path);
+    }
+    Ok(options)
+}
+
+fn print(report: &Report) {
+    super::print(&report.predictions);
+    let phases = &report.phases;
     for (name, phase) in
-        [("set-up", &report.setup), ("offline", &report.offline), ("online", &report.online)]
+        [("set-up", &phases.setup), ("offline", &phases.offline), ("online", &phases.online)]
     {
         let Phase { seconds, bytes_sent, bytes_received, rounds } = phase;
         println!(
-            "{name:<8} {seconds:>8.3} s {bytes_sent:>10} bytes sent {bytes_received:>10} received {rounds:>5} rounds"
+            "{name:<8} {seconds:>8.3} s {bytes_sent:>10} bytes sent {bytes_received:>10} received \
+             {rounds:>5} rounds"
         );
     }
 }

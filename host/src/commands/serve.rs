@@ -1,14 +1,14 @@
 //! `minionn serve`.
 
-use crate::pairings::Pairings;
+use crate::pairing::Pairings;
 use crate::serial::{self, Line};
-use crate::server::{Limits, Service, Session, run_listener};
-use crate::threads::Threads;
+use crate::server::SessionReport;
+use crate::{Model, Server, ServerOptions, Threads};
 use anyhow::Context as _;
+use serde::Serialize;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 /// Arguments; what the command does stands at [`super::Command`].
 #[derive(Debug, clap::Args)]
@@ -32,10 +32,10 @@ pub struct Args {
     #[arg(long)]
     once: bool,
     /// Largest stock of predictions that a client may prepare at once.
-    #[arg(long, value_name = "K", default_value_t = Limits::default().max_stock)]
+    #[arg(long, value_name = "K", default_value_t = ServerOptions::MAX_STOCK)]
     max_stock: u32,
     /// Clients at a time; more are turned away.
-    #[arg(long, value_name = "N", default_value_t = Limits::default().max_clients)]
+    #[arg(long, value_name = "N", default_value_t = ServerOptions::MAX_SESSIONS)]
     max_clients: usize,
     /// Keep pairings of clients in this folder (files that only the owner may read), so that they
     /// outlive this process: whoever reads these files and what went over the wire can read
@@ -44,7 +44,7 @@ pub struct Args {
     pairings: Option<PathBuf>,
     /// Pairings kept, of 57 kB each: the one that was not used for longest goes first. 0 keeps
     /// none.
-    #[arg(long, value_name = "N", default_value_t = Pairings::MOST)]
+    #[arg(long, value_name = "N", default_value_t = Pairings::DEFAULT)]
     max_pairings: usize,
     /// Threads of each session: its own, and what all sessions share beside. Without it as many as
     /// there are processors.
@@ -60,17 +60,10 @@ pub struct Args {
 /// # Errors
 /// An unusable model or address.
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    let name = args.model.display().to_string();
-    let bytes = std::fs::read(&args.model).with_context(|| name.clone())?;
-    let limits = Limits { max_stock: args.max_stock, max_clients: args.max_clients };
-    let pairings = match &args.pairings {
-        Some(folder) => Pairings::in_folder(folder, args.max_pairings)?,
-        None => Pairings::in_memory(args.max_pairings),
-    };
-    let threads = Threads::new(args.threads.unwrap_or_else(Threads::here))?;
-    let service =
-        Service::new(bytes, limits).with_context(|| name)?.keeping(pairings).sharing(threads);
     let json = args.json;
+    let server = Server::with_options(Model::open(&args.model)?, options(args)?);
+    // Weights that do not fit into memory are told now, not to the first client.
+    server.prepare(1)?;
     if let Some(port) = &args.serial {
         let mut line = Line::open(&serial::Settings {
             port: port.clone(),
@@ -78,12 +71,30 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             flow_control: args.flow_control,
         })?;
         announce(port, json)?;
-        return service.serve_line(&mut line, |session| tell(session, json));
+        return Ok(server.serve_line(&mut line, |session| tell(&session, json))?);
     }
     let listener =
         TcpListener::bind(&args.listen).with_context(|| format!("listening on {}", args.listen))?;
     announce(&listener.local_addr()?.to_string(), json)?;
-    run_listener(&listener, Arc::new(service), args.once, move |session| tell(session, json))
+    if args.once {
+        tell(&server.serve_one(&listener)?, json);
+        return Ok(());
+    }
+    Ok(server.serve(listener)?)
+}
+
+fn options(args: &Args) -> anyhow::Result<ServerOptions> {
+    let pairings = match &args.pairings {
+        Some(folder) => Pairings::in_folder(folder, args.max_pairings)?,
+        None => Pairings::in_memory(args.max_pairings),
+    };
+    let json = args.json;
+    Ok(ServerOptions::new()
+        .max_stock(args.max_stock)
+        .max_sessions(args.max_clients)
+        .pairings(pairings)
+        .threads(Threads::new(args.threads.unwrap_or_else(Threads::here))?)
+        .on_session(move |session| tell(&session, json)))
 }
 
 fn announce(address: &str, json: bool) -> std::io::Result<()> {
@@ -95,21 +106,31 @@ fn announce(address: &str, json: bool) -> std::io::Result<()> {
     std::io::stdout().flush()
 }
 
-fn tell(session: &Session, json: bool) {
+/// A session as an event.
+#[derive(Serialize)]
+struct SessionEvent<'s> {
+    event: &'static str,
+    #[serde(flatten)]
+    session: &'s SessionReport,
+}
+
+fn tell(session: &SessionReport, json: bool) {
     if json {
-        let mut value = serde_json::json!(session);
-        value["event"] = "session".into();
-        println!("{value}");
+        match serde_json::to_string(&SessionEvent { event: "session", session }) {
+            Ok(line) => println!("{line}"),
+            Err(error) => eprintln!("a session cannot be told as JSON: {error}"),
+        }
         return;
     }
-    let Session { peer, predictions, bytes_sent, bytes_received, error, warning } = session;
+    let SessionReport { peer, predictions, bytes_sent, bytes_received, error, warning, .. } =
+        session;
     if let Some(warning) = warning {
-        eprintln!("{peer}: {warning}");
+        eprintln!("{peer}: the pairing was not kept: {}", warning.report());
     }
     match error {
         None => eprintln!(
             "{peer}: {predictions} predictions, {bytes_sent} bytes sent, {bytes_received} received"
         ),
-        Some(error) => eprintln!("{peer}: {predictions} predictions, then {error}"),
+        Some(error) => eprintln!("{peer}: {predictions} predictions, then {}", error.report()),
     }
 }

@@ -1,4 +1,4 @@
-//! What stays in a ring: linear layers, squares, products, scales and arrangements.
+//! What stays in a ring: linear layers, squares, products, scales and strided adds.
 
 use super::Error;
 use super::bounds::Bounds;
@@ -206,8 +206,8 @@ impl Lowering<'_> {
             let (index, x) = finest.map(|(i, &x)| (i, x)).ok_or_else(|| Error::Layer {
                 layer: name.into(),
                 what:
-                    "the scales of its inputs are too far apart to be added. Use more activation bits (--activation-bits) or inputs of a \
-                       similar range"
+                    "the scales of its inputs are too far apart to be added. Use more activation \
+                     bits (--activation-bits) or inputs of a similar range"
                         .into(),
             })?;
             let truncated = self.at_level(0, At { x, single: false, ..at })?;

@@ -197,8 +197,9 @@ impl Lowering<'_> {
         let fit = curves::fit(curve, &wanted).map_err(|TooCoarse(error)| Error::Layer {
             layer: name.into(),
             what: format!(
-                "its approximation is off by up to {error:.2e}, more than wanted. Allow more pieces (--segments, at most 32), a larger \
-                 --max-error or more activation bits (--activation-bits)"
+                "its approximation is off by up to {error:.2e}, more than wanted. Allow more \
+                 pieces (--segments, at most 32), a larger --max-error or more \
+                 activation bits (--activation-bits)"
             ),
         })?;
         let early = if matches!(curve, Curve::Elu { .. }) { half(fit.shift) } else { 0 };

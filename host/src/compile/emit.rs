@@ -3,7 +3,8 @@
 use super::graph::{Graph, Reference};
 use super::quantise::{Input, Integers, Kind, Operation, Tensor, linear_op, proven_bits};
 use super::report::{CalibrationReport, CompileReport, InputReport, LayerReport, OutputReport};
-use super::{CompileOptions, Compiled, Error, Float, LayerMap, Output, option, progress};
+use super::{CompileOptions, Compiled, Error, Float, LayerMap, Output, option};
+use crate::progress::Bar;
 use minionn_core::model::Model;
 use minionn_core::plan::{self, Function, Header, Node, Op, Plan};
 
@@ -101,7 +102,7 @@ fn plan_bytes(
     Ok(bytes)
 }
 
-/// The plan's operations. An arrangement takes one for each piece.
+/// The plan's operations. A strided add takes one for each piece.
 fn nodes(integers: &Integers, weight_bits: u8, output: Output) -> Result<Vec<Node>, Error> {
     let offsets = offsets(integers)?;
     let at = |tensor: usize| offsets.get(tensor).copied().unwrap_or(0);
@@ -316,7 +317,7 @@ fn measure(
         max_abs_logit: 0.0,
         same_argmax: 0,
     };
-    let bar = progress(options.progress, rows.len(), "integer model");
+    let bar = Bar::new(options.progress, rows.len(), "integer model");
     for (index, (row, logits)) in rows.iter().zip(&reference.logits).enumerate() {
         let x: Vec<i64> =
             row.iter().map(|&x| header.input.quantise(x)).collect::<Result<_, _>>()?;
@@ -340,9 +341,9 @@ fn measure(
             }
         }
         report.same_argmax += usize::from(best == first_largest(logits));
-        bar.inc(1);
+        bar.advance();
     }
-    bar.finish_and_clear();
+    bar.finish();
     Ok(report)
 }
 

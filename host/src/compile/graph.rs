@@ -2,10 +2,11 @@
 //! and functions that one circuit does in one go, nothing that the output does not need; and what
 //! its tensors reach on the calibration rows.
 
-use super::{Error, progress};
+use super::Error;
 use crate::network::{
     self, Activation, Linear, Network, Node, PerElement, Piece, TensorId, Work, size,
 };
+use crate::progress::Bar;
 use minionn_core::plan::{Convolution, View};
 
 /// What an item does.
@@ -158,16 +159,16 @@ impl Graph {
         }
         let peaks = self.lengths.iter().map(|&n| vec![0.0; n]).collect();
         let mut reference = Reference { peaks, logits: Vec::with_capacity(rows.len()) };
-        let bar = progress(show, rows.len(), "float network");
+        let bar = Bar::new(show, rows.len(), "float network");
         for row in rows {
             let mut tensors = self.evaluate(row);
             for (peaks, tensor) in reference.peaks.iter_mut().zip(&tensors) {
                 peaks.iter_mut().zip(tensor).for_each(|(peak, x)| *peak = peak.max(x.abs()));
             }
             reference.logits.push(tensors.swap_remove(self.output));
-            bar.inc(1);
+            bar.advance();
         }
-        bar.finish_and_clear();
+        bar.finish();
         Some(reference)
     }
 

@@ -3,10 +3,10 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | `graph` | the float network made ready: constants folded, circuits joined; what it reaches on the calibration rows |
+//! | `graph` | the float network made ready; what it reaches on the calibration rows |
 //! | `bounds` | interval arithmetic |
 //! | `curves` | sigmoid, tanh and their kin as straight pieces |
-//! | `quantise`, `circuits`, `arithmetic` | scales, shifts, rings: the frame, what is garbled, what stays in a ring |
+//! | `quantise`, `circuits`, `arithmetic` | scales, shifts, rings: all, non-linear, linear |
 //! | `emit` | plan and model bytes, and how far the integer model is from the float one |
 //! | [`report`] | what was decided, for people and as JSON |
 
@@ -19,6 +19,7 @@ mod graph;
 mod quantise;
 pub mod report;
 
+#[cfg(feature = "command")]
 pub(crate) use emit::first_largest;
 
 use crate::npy::{self, Array};
@@ -30,7 +31,8 @@ use report::CompileReport;
 pub const MAX_ACTIVATION_BITS: u8 = 16;
 
 /// What the client learns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "command", derive(clap::ValueEnum))]
 pub enum Output {
     /// Every output of the last layer.
     Logits,
@@ -62,7 +64,7 @@ pub struct CompileOptions {
     pub output: Option<Output>,
     /// Name in the plan, at most 32 bytes; without it, the graph's own.
     pub name: Option<String>,
-    /// Show progress on standard error.
+    /// Show progress on standard error; needs the feature `command`.
     pub progress: bool,
 }
 
@@ -212,15 +214,42 @@ pub fn network(
     options: &CompileOptions,
     calibrate: Option<&Array>,
 ) -> Result<Compiled, Error> {
-    check(options)?;
     let rows = calibrate.map(|array| array.rows_of(network.input_len)).transpose()?;
     let rows: Vec<&[f32]> = rows.into_iter().flatten().collect();
-    check_rows(&rows, calibrate.is_some())?;
-    let input = quantise::input(options, &rows)?;
+    if calibrate.is_some() && rows.is_empty() {
+        return option("the calibration data have no rows");
+    }
+    with_rows(network, options, &rows)
+}
+
+/// As [`compile`]; no rows are no calibration.
+pub(crate) fn compile_rows(
+    onnx_bytes: &[u8],
+    options: &CompileOptions,
+    rows: &[&[f32]],
+) -> Result<Compiled, Error> {
+    check(options)?;
+    let network = onnx::import(onnx_bytes)?;
+    let need = network.input_len;
+    if let Some((i, row)) = rows.iter().enumerate().find(|(_, row)| row.len() != need) {
+        let got = format!("row {i} of {} numbers", row.len());
+        return Err(npy::Error::Shape { need, got }.into());
+    }
+    with_rows(network, options, rows)
+}
+
+fn with_rows(
+    network: Network,
+    options: &CompileOptions,
+    rows: &[&[f32]],
+) -> Result<Compiled, Error> {
+    check(options)?;
+    check_rows(rows)?;
+    let input = quantise::input(options, rows)?;
     let graph = graph::Graph::new(network)?;
-    let reference = graph.reference(&rows, options.progress);
+    let reference = graph.reference(rows, options.progress);
     let integers = quantise::quantise(&graph, &input, options, reference.as_ref())?;
-    emit::emit(graph, &input, integers, options, &rows, reference.as_ref())
+    emit::emit(graph, &input, integers, options, rows, reference.as_ref())
 }
 
 fn check(options: &CompileOptions) -> Result<(), Error> {
@@ -242,10 +271,7 @@ fn check(options: &CompileOptions) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_rows(rows: &[&[f32]], given: bool) -> Result<(), Error> {
-    if given && rows.is_empty() {
-        return option("the calibration data have no rows");
-    }
+fn check_rows(rows: &[&[f32]]) -> Result<(), Error> {
     let bad = rows
         .iter()
         .enumerate()
@@ -253,16 +279,4 @@ fn check_rows(rows: &[&[f32]], given: bool) -> Result<(), Error> {
     bad.map_or(Ok(()), |(i, j)| {
         option(format!("calibration data: row {i}, column {j} is not a finite number"))
     })
-}
-
-/// A bar for work over `rows`, on standard error if wanted.
-pub(crate) fn progress(wanted: bool, rows: usize, what: &'static str) -> indicatif::ProgressBar {
-    let bar = if wanted {
-        indicatif::ProgressBar::new(rows as u64)
-    } else {
-        indicatif::ProgressBar::hidden()
-    };
-    let style = indicatif::ProgressStyle::with_template("{msg:24} {wide_bar} {pos}/{len}");
-    bar.with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
-        .with_message(what)
 }

@@ -104,7 +104,8 @@ pub(super) fn input(options: &CompileOptions, rows: &[&[f32]]) -> Result<Input, 
         Some(range) => range,
         None if rows.is_empty() => {
             return option(
-                "the range of the inputs is not known: give calibration rows (--calibrate X.npy) or a range (--input-range LO,HI)",
+                "the range of the inputs is not known: give calibration rows (--calibrate X.npy) \
+                 or a range (--input-range LO,HI)",
             );
         }
         None => seen(),
@@ -118,7 +119,8 @@ pub(super) fn input(options: &CompileOptions, rows: &[&[f32]]) -> Result<Input, 
     let scale = (f64::from(lo.abs().max(hi.abs())) / f64::from(max)) as f32;
     if !(lo.is_finite() && hi.is_finite() && lo <= hi && scale.is_normal()) {
         return option(format!(
-            "the input range {lo} to {hi} is not usable: it must be finite, ascending and more than 0 alone"
+            "the input range {lo} to {hi} is not usable: it must be finite, ascending and more \
+             than 0 alone"
         ));
     }
     Ok(Input { quantisation: Quantisation { scale, min, max }, range: (lo, hi) })
@@ -166,8 +168,9 @@ impl Misfit {
         Error::Layer {
             layer: layer.into(),
             what: format!(
-                "{reason}. Use fewer weight bits (--weight-bits) or fewer activation bits (--activation-bits), or let activations stop at what \
-                 calibration rows reach (--saturate)"
+                "{reason}. Use fewer weight bits (--weight-bits) or fewer activation bits \
+                 (--activation-bits), or let activations stop at what calibration rows \
+                 reach (--saturate)"
             ),
         }
     }

@@ -160,7 +160,8 @@ impl fmt::Display for CompileReport {
             let (error, largest) = (c.max_abs_error, c.max_abs_logit);
             writeln!(
                 f,
-                "calibration: same argmax in {} of {} rows; largest error of a logit {error:.4}, largest logit {largest:.4}",
+                "calibration: same argmax in {} of {} rows; largest error of a logit {error:.4}, \
+                 largest logit {largest:.4}",
                 c.same_argmax, c.rows
             )?;
         }
@@ -202,6 +203,7 @@ impl LayerReport {
 fn row(cells: &[String; 10]) -> String {
     let [name, op, inputs, outputs, ring, shift, step, bits, max, error] = cells;
     format!(
-        "  {name:<20} {op:<20} {inputs:>6} {outputs:>6} {ring:>5} {shift:>6} {step:>10} {bits:>12} {max:>15} {error:>8}"
+        "  {name:<20} {op:<20} {inputs:>6} {outputs:>6} {ring:>5} {shift:>6} {step:>10} \
+         {bits:>12} {max:>15} {error:>8}"
     )
 }

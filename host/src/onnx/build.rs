@@ -15,7 +15,7 @@ const MAX_TOTAL: u64 = 2 * MAX_WEIGHTS;
 const MAX_NODES: usize = 4096;
 /// Most elements of all tensors together.
 const MAX_ELEMENTS: u64 = 1 << 26;
-/// Most pieces of all arrangements together.
+/// Most pieces of all strided adds together.
 const MAX_PIECES: usize = 1 << 16;
 
 /// The nodes so far.
@@ -105,7 +105,8 @@ impl Builder {
         self.elements += len as u64;
         if self.nodes.len() >= MAX_NODES || self.elements > MAX_ELEMENTS {
             return Err(format!(
-                "the network is too large here: at most {MAX_NODES} steps and {MAX_ELEMENTS} elements of all tensors are supported"
+                "the network is too large here: at most {MAX_NODES} steps and {MAX_ELEMENTS} \
+                 elements of all tensors are supported"
             ));
         }
         self.nodes.push(Node { name: name.into(), work, inputs });
@@ -128,7 +129,8 @@ impl Builder {
         self.weights = self.weights.saturating_add(layer.weights());
         if layer.weights() > MAX_WEIGHTS || self.weights > MAX_TOTAL {
             return Err(format!(
-                "it has too many weights: at most {MAX_WEIGHTS} in a layer and {MAX_TOTAL} in all layers are supported"
+                "it has too many weights: at most {MAX_WEIGHTS} in a layer and {MAX_TOTAL} in all \
+                 layers are supported"
             ));
         }
         debug_assert_eq!(
@@ -265,7 +267,8 @@ impl Builder {
         self.moves = self.moves.saturating_add(copies);
         if copies > MAX_COPIES || self.moves > MAX_MOVES {
             return Err(format!(
-                "it moves too many elements: at most {MAX_COPIES} in a step and {MAX_MOVES} in all are supported"
+                "it moves too many elements: at most {MAX_COPIES} in a step and {MAX_MOVES} in \
+                 all are supported"
             ));
         }
         self.pieces += pieces.len();

@@ -87,7 +87,8 @@ impl Value {
                     Err("it computes with integers of the input: cast them to FLOAT first".into())
                 }
                 Kind::Scores(end) | Kind::Index(end) => Err(format!(
-                    "it follows {end}, after which nothing but ArgMax and changes of shape is supported"
+                    "it follows {end}, after which nothing but ArgMax and changes of shape is \
+                     supported"
                 )),
             },
         }

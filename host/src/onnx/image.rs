@@ -119,7 +119,8 @@ fn window(
         [h + pads[0].min(MOST) + pads[2].min(MOST), w + pads[1].min(MOST) + pads[3].min(MOST)];
     if down > padded[0] || across > padded[1] || window.output_size().is_err() {
         return Err(format!(
-            "its kernel {kernel:?} with dilations {dilation:?} does not fit into {padded:?} padded elements"
+            "its kernel {kernel:?} with dilations {dilation:?} does not fit into {padded:?} \
+             padded elements"
         ));
     }
     Ok(window)
@@ -181,14 +182,16 @@ pub(super) fn convolution(b: &mut Builder, call: &Call<'_>) -> Outputs {
         layer.stride.iter().try_fold(input[0], |n, &s| n.checked_mul(s)).filter(|&n| n <= MAX_LEN);
     if layer.weights() > MAX_WEIGHTS || phases.is_none() {
         return Err(format!(
-            "it is too large: at most {MAX_WEIGHTS} weights and {MAX_LEN} channels times strides are supported"
+            "it is too large: at most {MAX_WEIGHTS} weights and {MAX_LEN} channels times strides \
+             are supported"
         ));
     }
     let ([kh, kw], [dh, dw], [sh, sw]) = (layer.kernel, layer.dilation, layer.stride);
     let (kh, kw) = (reach(kh, dh).div_ceil(sh) as usize, reach(kw, dw).div_ceil(sw) as usize);
     if kh * kw > N {
         return Err(format!(
-            "its kernel reaches over {kh} times {kw} elements of every stride: at most {N} in all are supported"
+            "its kernel reaches over {kh} times {kw} elements of every stride: at most {N} in all \
+             are supported"
         ));
     }
     let biases = match call.optional_constant(2)? {
@@ -236,7 +239,8 @@ pub(super) fn pool(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let dims = output(&window, rank)?;
     if !window.is_window() {
         return Err(format!(
-            "a window lies in the padding altogether: pads {:?} (top, left, bottom, right) are too large",
+            "a window lies in the padding altogether: pads {:?} (top, left, bottom, right) are \
+             too large",
             window.pads
         ));
     }

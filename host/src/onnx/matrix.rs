@@ -42,6 +42,64 @@ impl Stack {
     }
 }
 
+/// How the dimensions of a batch become those of one layer: along some of them there are weights of
+/// their own, which makes groups; the others only repeat places.
+struct Axes {
+    batch: Vec<usize>,
+    grouped: Vec<usize>,
+    shared: Vec<usize>,
+    groups: usize,
+    spread: usize,
+}
+
+impl Axes {
+    /// For `weights · x` of these shapes.
+    fn new(of: &Stack, by: &Stack) -> Result<Self, String> {
+        let ([inputs, places], [outputs, _]) = (of.size, by.size);
+        let batch = joint(&of.batch, &by.batch)?;
+        let own: Vec<bool> =
+            by.batch_steps(&batch).iter().zip(&batch).map(|(&s, &n)| s != 0 && n != 1).collect();
+        let pick = |groups: bool| -> Vec<usize> {
+            own.iter().enumerate().filter(|&(_, &g)| g == groups).map(|(i, _)| i).collect()
+        };
+        let mut axes =
+            Self { batch, grouped: pick(true), shared: pick(false), groups: 0, spread: 0 };
+        let total = |of: &[usize]| count(&axes.sizes(of)).ok_or("it is too large");
+        let (groups, spread) = (total(&axes.grouped)?, total(&axes.shared)?);
+        (axes.groups, axes.spread) = (groups, spread);
+        let all = [groups, inputs, outputs, spread, places]
+            .iter()
+            .try_fold(1_u64, |n, &d| n.checked_mul(d as u64))
+            .filter(|&n| n > 0);
+        let layer_weights =
+            (groups as u64).saturating_mul(inputs as u64).saturating_mul(outputs as u64);
+        if all.is_none() || layer_weights > MAX_WEIGHTS {
+            return Err(format!(
+                "{inputs} times {outputs} weights are too many: at most {MAX_WEIGHTS} are supported"
+            ));
+        }
+        Ok(axes)
+    }
+
+    fn sizes(&self, axes: &[usize]) -> Vec<usize> {
+        axes.iter().filter_map(|&a| self.batch.get(a).copied()).collect()
+    }
+
+    /// The dimensions `[groups.., channels, shared.., places]`.
+    fn shape(&self, channels: usize, places: usize) -> Vec<usize> {
+        let (grouped, shared) = (self.sizes(&self.grouped), self.sizes(&self.shared));
+        [grouped, vec![channels], shared, vec![places]].concat()
+    }
+
+    /// Steps along these dimensions, from those along the batch.
+    fn order(&self, steps: &[i64], channel: i64, place: i64) -> Vec<i64> {
+        let along = |axes: &[usize]| -> Vec<i64> {
+            axes.iter().filter_map(|&a| steps.get(a).copied()).collect()
+        };
+        [along(&self.grouped), vec![channel], along(&self.shared), vec![place]].concat()
+    }
+}
+
 /// `weights · x` for every matrix of the batch: `[outputs, inputs] · [inputs, places]`, made of the
 /// elements of `x` and of the constant `w`.
 ///
@@ -61,56 +119,30 @@ fn product(
     if wanted != inputs {
         let weights = &w.dims;
         return Err(format!(
-            "its weights take rows of {wanted} numbers (shape {weights:?}), but shape {:?} comes in: flatten to rows of that length",
+            "its weights take rows of {wanted} numbers (shape {weights:?}), but shape {:?} comes \
+             in: flatten to rows of that length",
             x.dims
         ));
     }
-    let batch = joint(&of.batch, &by.batch)?;
-    let own: Vec<bool> =
-        by.batch_steps(&batch).iter().zip(&batch).map(|(&s, &n)| s != 0 && n != 1).collect();
-    let pick = |groups: bool| -> Vec<usize> {
-        own.iter().enumerate().filter(|&(_, &g)| g == groups).map(|(i, _)| i).collect()
-    };
-    let (grouped, shared) = (pick(true), pick(false));
-    let sizes = |axes: &[usize]| -> Vec<usize> {
-        axes.iter().filter_map(|&a| batch.get(a).copied()).collect()
-    };
-    let total = |axes: &[usize]| count(&sizes(axes)).ok_or("it is too large");
-    let (groups, spread) = (total(&grouped)?, total(&shared)?);
-    let all = [groups, inputs, outputs, spread, places]
-        .iter()
-        .try_fold(1_u64, |n, &d| n.checked_mul(d as u64))
-        .filter(|&n| n > 0);
-    let layer_weights =
-        (groups as u64).saturating_mul(inputs as u64).saturating_mul(outputs as u64);
-    if all.is_none() || layer_weights > MAX_WEIGHTS {
-        return Err(format!(
-            "{inputs} times {outputs} weights are too many: at most {MAX_WEIGHTS} are supported"
-        ));
-    }
+    let axes = Axes::new(of, by)?;
+    let Axes { batch, grouped, groups, spread, .. } = &axes;
+    let (groups, spread) = (*groups, *spread);
     super::call::possible(&[groups, outputs, spread, places])?;
-    // Every order of dimensions is one of [groups.., channels, shared.., places].
-    let order = |steps: &[i64], channel: i64, place: i64| -> Vec<i64> {
-        let along = |axes: &[usize]| -> Vec<i64> {
-            axes.iter().filter_map(|&a| steps.get(a).copied()).collect()
-        };
-        [along(&grouped), vec![channel], along(&shared), vec![place]].concat()
-    };
-    let shape = |channels| [sizes(&grouped), vec![channels], sizes(&shared), vec![places]].concat();
+    let shape = |channels| axes.shape(channels, places);
 
     let dims = shape(inputs);
     let gathered = Loops::new(
         &dims,
         0,
-        &order(&of.batch_steps(&batch), of.steps[0], of.steps[1]),
+        &axes.order(&of.batch_steps(batch), of.steps[0], of.steps[1]),
         0,
         &strides(&dims),
     );
     let image = b.copy(name, x, dims, 1.0, &gathered)?;
 
-    let steps = by.batch_steps(&batch);
+    let steps = by.batch_steps(batch);
     let own_steps: Vec<i64> = grouped.iter().filter_map(|&a| steps.get(a).copied()).collect();
-    let dims = [sizes(&grouped), vec![outputs, inputs]].concat();
+    let dims = [axes.sizes(grouped), vec![outputs, inputs]].concat();
     let turned = Loops::new(&dims, 0, &[own_steps, by.steps.to_vec()].concat(), 0, &strides(&dims));
     let weights = Tensor::assembled(dims, 0.0, &[(w, turned.views()?)]).into_floats();
 
@@ -134,7 +166,7 @@ fn product(
         0,
         &strides(&dims),
         0,
-        &order(target.get(..batch.len()).unwrap_or_default(), channel, place),
+        &axes.order(target.get(..batch.len()).unwrap_or_default(), channel, place),
     );
     b.copy(name, &Computed::new(made, dims), out, 1.0, &spread_back)
 }

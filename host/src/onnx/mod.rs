@@ -10,7 +10,7 @@
 //! | `call` | the inputs and attributes of one node |
 //! | `build` | the network in the making, and its limits |
 //! | `views` | copies of any rank as the four loops of a view |
-//! | `matrix`, `image`, `elementwise`, `reduce`, `copy`, `shape`, `recurrent` | the operators, by what they do |
+//! | `matrix`, `image`, `elementwise`, `reduce`, `copy`, `shape`, `recurrent` | the operators |
 //! | `patterns` | curves that exporters spell out |
 //! | `simplify` | what is left to tidy in the end |
 
@@ -42,13 +42,16 @@ use prost::Message as _;
 pub const MAX_FILE: usize = 1 << 30;
 
 /// The operators that can be read, for error messages.
-pub const SUPPORTED: &str = "Gemm and MatMul (one side constant), Conv (1-D and 2-D), MaxPool, AveragePool, GlobalMaxPool, GlobalAveragePool, \
-     Add, Sub, Mul, Div (by constants), Sum, Mean, Max, Min, Neg, Abs, Pow (1, 2 and 3), BatchNormalization, \
-     Relu, LeakyRelu, PRelu, Clip, HardSigmoid, HardSwish, Sigmoid, Tanh, Erf, Softsign, Softplus, Gelu, Elu, Selu, Celu, \
-     ReduceSum, ReduceMean, ReduceMax, ReduceMin, Concat, Split, Slice, Gather (constant indices), Pad (constant), Transpose, Expand, \
-     Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout, Cast, LSTM, GRU, RNN (fixed length, batch of 1), \
-     of constants Constant, ConstantOfShape, Shape, Size, DequantizeLinear, Sqrt, Exp, Floor, Ceil, Reciprocal, \
-     and at the end Softmax, LogSoftmax, ArgMax";
+pub const SUPPORTED: &str = "\
+    Gemm and MatMul (one side constant), Conv (1-D and 2-D), MaxPool, AveragePool, \
+    GlobalMaxPool, GlobalAveragePool, Add, Sub, Mul, Div (by constants), Sum, Mean, Max, Min, \
+    Neg, Abs, Pow (1, 2 and 3), BatchNormalization, Relu, LeakyRelu, PRelu, Clip, HardSigmoid, \
+    HardSwish, Sigmoid, Tanh, Erf, Softsign, Softplus, Gelu, Elu, Selu, Celu, ReduceSum, \
+    ReduceMean, ReduceMax, ReduceMin, Concat, Split, Slice, Gather (constant indices), Pad \
+    (constant), Transpose, Expand, Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout, \
+    Cast, LSTM, GRU, RNN (fixed length, batch of 1), of constants Constant, ConstantOfShape, \
+    Shape, Size, DequantizeLinear, Sqrt, Exp, Floor, Ceil, Reciprocal, and at the end Softmax, \
+    LogSoftmax, ArgMax";
 
 /// Oldest and newest operator set that is read.
 const OPSETS: core::ops::RangeInclusive<i64> = 7..=25;

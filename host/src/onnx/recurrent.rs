@@ -91,7 +91,8 @@ impl<'a> Cell<'a> {
         if !fits || hidden == 0 || hidden.checked_mul(gates) != Some(rows) || asked != hidden as i64
         {
             return Err(format!(
-                "its weights W {:?} and R {:?} do not fit {directions} directions, {input} numbers in and hidden_size {asked}",
+                "its weights W {:?} and R {:?} do not fit {directions} directions, {input} \
+                 numbers in and hidden_size {asked}",
                 w.dims, r.dims
             ));
         }
@@ -279,13 +280,10 @@ impl<'a> Cell<'a> {
 
     /// The states after every step, in the order of the sequence, and after the last one, of every
     /// direction; then the outputs.
-    fn run(
-        &self,
-        b: &mut Builder,
-        gates: usize,
-        states: usize,
-        mut step: impl FnMut(&mut Builder, &Weights, usize, &[State]) -> Result<Vec<TensorId>, String>,
-    ) -> Outputs {
+    fn run<F>(&self, b: &mut Builder, gates: usize, states: usize, mut step: F) -> Outputs
+    where
+        F: FnMut(&mut Builder, &Weights, usize, &[State]) -> Result<Vec<TensorId>, String>,
+    {
         let mut all = vec![Vec::new(); states + 1];
         let mut sequence = vec![0; self.steps * self.directions];
         for direction in 0..self.directions {

@@ -50,7 +50,8 @@ impl Tensor {
             data_type::UINT8 | data_type::INT8 | data_type::BOOL => (proto.int32_data.len(), 1),
             other => {
                 return Err(format!(
-                    "its element type is number {other}: only FLOAT, DOUBLE, FLOAT16, BFLOAT16, BOOL and integers of 8 to 64 bits are supported"
+                    "its element type is number {other}: only FLOAT, DOUBLE, FLOAT16, BFLOAT16, \
+                     BOOL and integers of 8 to 64 bits are supported"
                 ));
             }
         };

@@ -83,7 +83,9 @@ impl Loops {
             let l = loops.remove(shortest);
             if starts.len().saturating_mul(l.n) > MAX_VIEWS {
                 return Err(format!(
-                    "it moves elements in more than four nested loops, {} and longer: fewer dimensions are supported, so split the transposition or merge dimensions by a Reshape",
+                    "it moves elements in more than four nested loops, {} and longer: fewer \
+                     dimensions are supported, so split the transposition or merge dimensions by \
+                     a Reshape",
                     l.n
                 ));
             }

@@ -3,6 +3,9 @@
 #![allow(dead_code, reason = "not every test uses everything")]
 
 pub(crate) mod exact;
+#[path = "../../../tests/common/seed.rs"]
+mod seed;
+pub(crate) use seed::seed;
 
 use minionn_host::onnx::proto::*;
 use prost::Message as _;
@@ -123,6 +126,11 @@ impl File {
 pub(crate) struct Numbers(pub(crate) u64);
 
 impl Numbers {
+    /// For samples that need not be the same every day.
+    pub(crate) fn seeded(own: u64) -> Self {
+        Self(seed(own))
+    }
+
     pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

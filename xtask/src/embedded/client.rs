@@ -1,18 +1,13 @@
 //! Runs of a client firmware, and what they are held against.
 
-use super::emulator::{Emulator, Output, TargetProfile, Wiring};
+use super::emulator::{Board, Emulator, Output, Wiring};
 use super::firmware::Built;
 use super::limits;
-use crate::shell::root;
+use crate::shell::{command, root, run};
 use core::time::Duration;
-use minionn_core::cost;
-use minionn_core::plan::Plan;
+use serde_json::Value;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
-
-#[path = "../../../embedded-demo/options.rs"]
-mod options;
-use options::options;
+use std::path::{Path, PathBuf};
 
 /// What a run of some windows may take. On an idle machine it needs a tenth; a serial port in QEMU
 /// waits for the scheduler twice for each byte.
@@ -21,7 +16,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(900);
 /// A client firmware on a board, on a link.
 #[derive(Clone, Copy)]
 pub(crate) struct Setting<'a> {
-    pub(crate) machine: TargetProfile,
+    pub(crate) machine: Board,
     /// Its name in `models/`.
     pub(crate) model: &'static str,
     /// As the table says it.
@@ -97,22 +92,26 @@ impl Setting<'_> {
         ))
     }
 
-    /// Holds a run against plan and limits. Returns its row of the table.
-    pub(crate) fn check(&self, output: &Output) -> Result<Row, String> {
+    /// Holds a run against what `minionn plan` predicts and against limits. Returns its row of the
+    /// table.
+    pub(crate) fn check(&self, minionn: &Path, output: &Output) -> Result<Row, String> {
         let results = Results::of(&output.lines);
-        let plan = model_file(self.model, "plan");
-        let bytes = std::fs::read(&plan).map_err(|error| format!("{}: {error}", plan.display()))?;
-        let plan = Plan::parse(&bytes).map_err(|error| error.to_string())?;
-        let options = options(self.compared);
-        let offline = cost::offline(&plan, &options).map_err(|error| error.to_string())?;
+        let costs = run(command(&minionn.display().to_string())
+            .arg("plan")
+            .arg(model_file(self.model, "plan"))
+            .args(session_arguments(self.compared))
+            .arg("--json"))?;
+        let costs: Value =
+            serde_json::from_str(&costs).map_err(|error| format!("{costs}: {error}"))?;
         let each = self.windows;
-        for (name, phase, times) in [
-            ("set-up", cost::setup(), 1),
-            ("offline", offline, each),
-            ("online", cost::online(&plan, &options), each),
-        ] {
-            for (way, predicted) in [("sent", phase.up), ("received", phase.down)] {
-                let (name, predicted) = (format!("{name}.{way}"), predicted * times);
+        for (measured, phase, times) in
+            [("set-up", "setup", 1), ("offline", "offline", each), ("online", "online", each)]
+        {
+            for (way, predicted) in [("sent", "bytes_up"), ("received", "bytes_down")] {
+                let predicted = costs[phase][predicted]
+                    .as_u64()
+                    .ok_or_else(|| format!("no {phase}.{predicted} in {costs}"))?;
+                let (name, predicted) = (format!("{measured}.{way}"), predicted * times);
                 let measured = results.get(&name)?;
                 if measured != predicted {
                     return Err(format!("{name}: {measured} bytes, the plan predicts {predicted}"));
@@ -195,7 +194,8 @@ impl Row {
             Some((what, value, limit)) => {
                 let Self { network, board, link, .. } = self;
                 Err(format!(
-                    "{what} of {network} on {board} over {link}: {value}, at most {limit} are allowed"
+                    "{what} of {network} on {board} over {link}: {value}, at most {limit} are \
+                     allowed"
                 ))
             }
         }
@@ -246,8 +246,8 @@ impl Row {
             let numbers: Vec<String> = numbers.concat().iter().map(u64::to_string).collect();
             format!("| {} | {} |\n", name(row), numbers.join(" | "))
         };
-        let mut text = "| network | client in | board | link | activations | flash | static RAM | of it workspace | stack | RAM in all | \
-             instructions: set-up | offline | online |\n"
+        let mut text = "| network | client in | board | link | activations | flash | static RAM | \
+             of it workspace | stack | RAM in all | instructions: set-up | offline | online |\n"
             .to_owned();
         text += &format!("|---|---|---|---|---{}|\n", "|--:".repeat(8));
         for row in rows {
@@ -256,12 +256,22 @@ impl Row {
                 &[&[row.flash, row.fixed, row.workspace, row.stack, row.ram()], &row.instructions],
             );
         }
-        text += "\n| network | client in | board | link | activations | sent: set-up | offline | online | received: set-up | offline | online |\n";
+        text += "\n| network | client in | board | link | activations | sent: set-up \
+             | offline | online | received: set-up | offline | online |\n";
         text += &format!("|---|---|---|---|---{}|\n", "|--:".repeat(6));
         for row in rows {
             text += &line(row, &[&row.sent, &row.received]);
         }
         text
+    }
+}
+
+/// How a device's sessions run, embedded-demo/options.rs, as the host's command is told.
+pub(crate) const fn session_arguments(compared: bool) -> &'static [&'static str] {
+    if compared {
+        &["--ot", "2", "--tables", "stored", "--activation", "auto", "--link", "uart"]
+    } else {
+        &["--ot", "2", "--tables", "streamed", "--activation", "gc"]
     }
 }
 

@@ -45,12 +45,8 @@ pub(crate) fn serve(
     let arguments = ["sessions=1".to_owned(), format!("seed={}", client::fresh_seed()?)];
     let emulator = MPS2.start(firmware, Wiring::Listening(port), &arguments)?;
     let address = format!("127.0.0.1:{port}");
-    let mut words = vec!["predict", &address, "--ot", "2"];
-    words.extend(if compared {
-        ["--tables", "stored", "--activation", "auto", "--link", "uart"].as_slice()
-    } else {
-        ["--tables", "streamed", "--activation", "gc"].as_slice()
-    });
+    let mut words = vec!["predict", &address];
+    words.extend(client::session_arguments(compared));
     words.push("--plan");
     let private =
         reach(|| predictions(minionn, &words, model.with_extension("plan").as_path(), &rows))?;
@@ -90,8 +86,8 @@ pub(crate) fn serve(
 impl Row {
     /// The table, in Markdown.
     pub(crate) fn table(rows: &[Self]) -> String {
-        let mut text = "| server on | link | activations | flash | static RAM | of it workspace | stack | RAM in all | \
-             instructions: set-up | offline | online |\n"
+        let mut text = "| server on | link | activations | flash | static RAM | of it workspace | \
+             stack | RAM in all | instructions: set-up | offline | online |\n"
             .to_owned();
         text += &format!("|---|---|---{}|\n", "|--:".repeat(8));
         for row in rows {

@@ -31,7 +31,11 @@ impl Elf {
 
     /// Sizes of the sections that exist on the device.
     fn sum(&self, counts: impl Fn(u64, SectionKind) -> bool) -> Result<u64, String> {
-        let on_device = |flags| matches!(flags, SectionFlags::Elf { sh_flags } if sh_flags & u64::from(elf::SHF_ALLOC) != 0);
+        let allocated = u64::from(elf::SHF_ALLOC);
+        let on_device = |flags| match flags {
+            SectionFlags::Elf { sh_flags } => sh_flags & allocated != 0,
+            _ => false,
+        };
         let file = self.parse()?;
         let sections =
             file.sections().filter(|s| on_device(s.flags()) && counts(s.address(), s.kind()));

@@ -10,7 +10,7 @@ use std::thread::{self, JoinHandle};
 
 /// An emulated board.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TargetProfile {
+pub(crate) struct Board {
     /// As QEMU calls it.
     pub(crate) name: &'static str,
     /// Serial ports before the one that the firmware uses.
@@ -18,9 +18,9 @@ pub(crate) struct TargetProfile {
 }
 
 /// Cortex-M4F with 4 MiB of flash and of RAM, of which `memory.x` gives away less; Ethernet.
-pub(crate) const MPS2: TargetProfile = TargetProfile { name: "mps2-an386", unused_ports: 0 };
+pub(crate) const MPS2: Board = Board { name: "mps2-an386", unused_ports: 0 };
 /// STM32F405: 1 MiB of flash, 128 KiB of RAM. The firmware uses its second USART.
-pub(crate) const NETDUINO: TargetProfile = TargetProfile { name: "netduinoplus2", unused_ports: 1 };
+pub(crate) const NETDUINO: Board = Board { name: "netduinoplus2", unused_ports: 1 };
 
 /// What a board is connected to.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ pub(crate) struct Output {
     pub(crate) success: bool,
 }
 
-impl TargetProfile {
+impl Board {
     /// Switches it on, with words `key=value` for the firmware. One instruction takes one
     /// nanosecond of the board's time.
     pub(crate) fn start(

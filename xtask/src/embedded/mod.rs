@@ -19,11 +19,12 @@ mod power;
 mod server;
 mod wire;
 
-use crate::shell::{cargo, root, run, target_dir};
+use crate::shell::{root, target_dir};
+use crate::steps::build_release;
 use client::{Row, Setting};
 use core::time::Duration;
 use elf::Elf;
-use emulator::{MPS2, NETDUINO, Wiring};
+use emulator::{Board, MPS2, NETDUINO, Wiring};
 use firmware::{Built, Firmware};
 use power::Loss;
 use server::Server;
@@ -84,89 +85,134 @@ pub(crate) fn lints() -> Result<()> {
         .try_for_each(|firmware| firmware.lint())
 }
 
+/// How a client is built and what it goes through.
+struct Run {
+    machine: Board,
+    model: &'static str,
+    /// In C, or else in Rust with these features.
+    language: Language,
+    /// Over the emulated serial port, or else over Ethernet.
+    serial: bool,
+    compared: bool,
+    windows: u64,
+    /// Sessions that are cut over Ethernet, in these ways by turns.
+    cuts: usize,
+    losses: &'static [Loss],
+}
+
+enum Language {
+    Rust(&'static str),
+    C,
+}
+
+/// The clients, in the order of the table.
+const CLIENTS: [Run; 8] = {
+    const ETHERNET: Run = Run {
+        machine: MPS2,
+        model: MODEL,
+        language: Language::Rust("mps2-an386,ethernet"),
+        serial: false,
+        compared: false,
+        windows: WINDOWS,
+        cuts: CUTS,
+        losses: &[Loss::Power, Loss::Connection],
+    };
+    const SERIAL: Run = Run {
+        language: Language::Rust("mps2-an386"),
+        serial: true,
+        windows: WINDOWS_SERIAL,
+        ..ETHERNET
+    };
+    // The client in C connects once for every start.
+    const C: Run = Run { language: Language::C, losses: &[Loss::Power], ..ETHERNET };
+    const COMPARED: Run = Run {
+        language: Language::Rust("mps2-an386,ethernet,compare"),
+        compared: true,
+        windows: WINDOWS_COMPARED,
+        cuts: CUTS_COMPARED,
+        losses: &[Loss::Power],
+        ..ETHERNET
+    };
+    [
+        ETHERNET,
+        SERIAL,
+        Run { machine: NETDUINO, language: Language::Rust("netduinoplus2"), ..SERIAL },
+        C,
+        Run { language: Language::C, ..SERIAL },
+        Run { model: ANOMALY, windows: WINDOWS_ANOMALY, cuts: 0, ..ETHERNET },
+        COMPARED,
+        Run { language: Language::C, cuts: 0, ..COMPARED },
+    ]
+};
+
+impl Run {
+    fn build(&self) -> Result<Built> {
+        let link = if self.serial { "serial" } else { "ethernet" };
+        let built = match self.language {
+            Language::Rust(features) => client_of(self.model, features).build()?,
+            Language::C => firmware::in_c(link, self.compared, self.model, WINDOWS)?,
+        };
+        without("heap", &built, limits::HEAP)?;
+        if self.serial {
+            without("formatter", &built, limits::FORMATTING)?;
+            panics_in_few_bytes(&built)?;
+        }
+        Ok(built)
+    }
+
+    fn run(&self, minionn: &Path, firmware: &Built) -> Result<Row> {
+        let setting = Setting {
+            machine: self.machine,
+            model: self.model,
+            language: if matches!(self.language, Language::C) { "C" } else { "Rust" },
+            firmware,
+            link: if self.serial { "UART" } else { "Ethernet" },
+            compared: self.compared,
+            windows: self.windows,
+        };
+        if self.serial {
+            on_serial(minionn, &setting)
+        } else {
+            on_ethernet(minionn, &setting, self.cuts, self.losses)
+        }
+    }
+}
+
 /// Everything. Returns a few words and the tables.
 pub(crate) fn all() -> Result<(String, String)> {
     let minionn = host_command()?;
+    let minionn = &minionn;
     let tested = self_test()?;
-    for board in BOARDS {
-        client_for(board).build()?;
-    }
-    let (serial, ethernet) =
-        (client_for("mps2-an386").build()?, client_for("mps2-an386,ethernet").build()?);
-    let netduino = client_for("netduinoplus2").build()?;
-    let anomaly = client_of(ANOMALY, "mps2-an386,ethernet").build()?;
-    let compared = client_for("mps2-an386,ethernet,compare").build()?;
-    let [c_serial, c_ethernet, c_compared] =
-        [("serial", false), ("ethernet", false), ("ethernet", true)]
-            .map(|(link, compared)| firmware::in_c(link, compared, MODEL, WINDOWS));
-    let (c_serial, c_ethernet, c_compared) = (c_serial?, c_ethernet?, c_compared?);
-    for firmware in
-        [&serial, &ethernet, &netduino, &anomaly, &compared, &c_serial, &c_ethernet, &c_compared]
-    {
-        without("heap", firmware, limits::HEAP)?;
-    }
-    for firmware in [&serial, &netduino, &c_serial] {
-        without("formatter", firmware, limits::FORMATTING)?;
-        panics_in_few_bytes(firmware)?;
-    }
-    let device_servers = [(SERVER.build()?, false), (SERVER_COMPARED.build()?, true)];
-    let client = |machine, language, firmware, link, windows| Setting {
-        machine,
-        model: MODEL,
-        language,
-        firmware,
-        link,
-        compared: false,
-        windows,
-    };
-    let over_serial =
-        |machine, language, firmware| client(machine, language, firmware, "UART", WINDOWS_SERIAL);
-    let over_ethernet = |language, firmware| client(MPS2, language, firmware, "Ethernet", WINDOWS);
-    let by_comparison = |language, firmware| Setting {
-        compared: true,
-        windows: WINDOWS_COMPARED,
-        ..over_ethernet(language, firmware)
-    };
-    let of_anomaly =
-        Setting { model: ANOMALY, windows: WINDOWS_ANOMALY, ..over_ethernet("Rust", &anomaly) };
     let (rows, served) = thread::scope(|scope| {
-        let (minionn, power) = (&minionn, &[Loss::Power]);
-        let others = [
-            scope.spawn(|| on_serial(minionn, &over_serial(MPS2, "Rust", &serial))),
-            scope.spawn(|| on_serial(minionn, &over_serial(NETDUINO, "Rust", &netduino))),
-            // The client in C connects once for every start.
-            scope.spawn(|| on_ethernet(minionn, &over_ethernet("C", &c_ethernet), CUTS, power)),
-            scope.spawn(|| on_serial(minionn, &over_serial(MPS2, "C", &c_serial))),
-            scope.spawn(|| on_ethernet(minionn, &of_anomaly, 0, power)),
-            scope.spawn(|| {
-                on_ethernet(minionn, &by_comparison("Rust", &compared), CUTS_COMPARED, power)
-            }),
-            scope.spawn(|| on_ethernet(minionn, &by_comparison("C", &c_compared), 0, power)),
-        ];
-        let serving = scope.spawn(|| {
-            let serve = |(server, compared): &(Built, bool)| {
-                device::serve(minionn, server, *compared, &client::model_file(MODEL, "minionn"))
-            };
-            device_servers.iter().map(serve).collect::<Result<Vec<_>>>()
+        // A run waits for its emulator more than it computes, most of all on a serial line: so
+        // these begin first, and while they run the others are built.
+        let mut order: Vec<(usize, &Run)> = CLIENTS.iter().enumerate().collect();
+        order.sort_by_key(|(_, run)| !run.serial);
+        let mut started = Vec::new();
+        for (number, run) in order {
+            let built = run.build()?;
+            started.push((number, scope.spawn(move || run.run(minionn, &built))));
+        }
+        let servers = [SERVER.build()?, SERVER_COMPARED.build()?];
+        let serving = scope.spawn(move || {
+            let model = client::model_file(MODEL, "minionn");
+            let serve = |(server, compared)| device::serve(minionn, server, compared, &model);
+            servers.iter().zip([false, true]).map(serve).collect::<Result<Vec<_>>>()
         });
-        let first = on_ethernet(
-            minionn,
-            &over_ethernet("Rust", &ethernet),
-            CUTS,
-            &[Loss::Power, Loss::Connection],
-        );
-        let joined =
-            others.into_iter().map(|run| run.join().map_err(|_| "a run ended early".to_owned())?);
-        let rows = core::iter::once(first).chain(joined).collect::<Result<Vec<Row>>>()?;
-        let served = serving.join().map_err(|_| "the device's server ended early".to_owned())??;
-        Ok::<_, String>((rows, served))
+        for board in BOARDS {
+            client_for(board).build()?;
+        }
+        started.sort_by_key(|(number, _)| *number);
+        let ended = |_| "a run ended early".to_owned();
+        let rows = started.into_iter().map(|(_, run)| run.join().map_err(ended)?);
+        let rows = rows.collect::<Result<Vec<Row>>>()?;
+        Ok::<_, String>((rows, serving.join().map_err(ended)??))
     })?;
     Row::check_pairs(&rows)?;
-    let windows = 2 * WINDOWS + 3 * WINDOWS_SERIAL + WINDOWS_ANOMALY + 2 * WINDOWS_COMPARED;
-    let words = format!(
-        "{tested}; {windows} windows, {} sessions cut and survived",
-        2 * CUTS + CUTS_COMPARED + 3
-    );
+    let (windows, cuts) = CLIENTS.iter().fold((0, 0), |(windows, cuts), run| {
+        (windows + run.windows, cuts + if run.serial { 1 } else { run.cuts })
+    });
+    let words = format!("{tested}; {windows} windows, {cuts} sessions cut and survived");
     Ok((words, format!("{}\n{}", Row::table(&rows), device::Row::table(&served))))
 }
 
@@ -174,8 +220,9 @@ pub(crate) fn all() -> Result<(String, String)> {
 pub(crate) fn results() -> Result<String> {
     let (words, tables) = all()?;
     let text = format!(
-        "# What the firmware takes\n\nWritten by `cargo xtask results`; [README.md](README.md) says what the columns mean. Bytes, and instructions \
-         in QEMU.\n\n{tables}"
+        "# What the firmware takes\n\n\
+         Written by `cargo xtask results`; [README.md](README.md) says what the columns mean. \
+         Bytes,\nand instructions in QEMU.\n\n{tables}"
     );
     std::fs::write(root().join("embedded-demo/RESULTS.md"), text)
         .map_err(|error| error.to_string())?;
@@ -190,7 +237,7 @@ pub(crate) fn log(elf: &str, frames: &str) -> Result<String> {
 
 /// The command without the float engine of `minionn check`, which takes minutes to build.
 fn host_command() -> Result<PathBuf> {
-    run(&mut cargo("build --quiet --release --package minionn-host --no-default-features"))?;
+    build_release()?;
     Ok(target_dir().join("release/minionn"))
 }
 
@@ -201,12 +248,12 @@ fn self_test() -> Result<String> {
     if output.success { Ok(format!("self-test: {last}")) } else { Err(output.lines.join("\n")) }
 }
 
-/// Some windows; then so many sessions that are cut at random bytes, in these ways by turns.
+/// Some windows; then `cuts` sessions that are cut at random bytes, in these ways by turns.
 fn on_ethernet(minionn: &Path, setting: &Setting<'_>, cuts: usize, losses: &[Loss]) -> Result<Row> {
     let server = Server::on_tcp(minionn, &client::model_file(setting.model, "minionn"))?;
     let wire = Wire::to_tcp(server.port()?)?;
     let wiring = Wiring::Ethernet(wire.port);
-    let row = setting.check(&setting.run(wiring)?)?;
+    let row = setting.check(minionn, &setting.run(wiring)?)?;
     server.session()?;
     let before = server.memory();
     let one = Setting { windows: 1, ..*setting };
@@ -227,7 +274,7 @@ fn on_serial(minionn: &Path, setting: &Setting<'_>) -> Result<Row> {
     let server =
         Server::on_serial(minionn, &client::model_file(setting.model, "minionn"), &terminal.name)?;
     let wiring = Wiring::Serial(wire.port);
-    let row = setting.check(&setting.run(wiring)?)?;
+    let row = setting.check(minionn, &setting.run(wiring)?)?;
     server.session()?;
     let one = Setting { windows: 1, ..*setting };
     power::survive(&one, &server, &wire, wiring, Loss::Power, row.bytes_of_one_window())?;

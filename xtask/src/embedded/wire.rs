@@ -2,7 +2,6 @@
 
 use core::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use core::time::Duration;
-use minionn_core::handshake::Greeting;
 use serialport::{SerialPort as _, TTYPort};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -11,6 +10,8 @@ use std::thread;
 
 /// Bytes moved at a time.
 const BUFFER: usize = 1 << 12;
+/// Bytes of the frame that begins a session, its nonce among them: docs/protocol.md.
+const GREETING: usize = 105;
 /// How often a silent pseudo-terminal is asked again.
 const POLL: Duration = Duration::from_millis(50);
 /// How long a terminal may stay full.
@@ -118,7 +119,7 @@ impl Wire {
         Ok((wire, Terminal { name, _kept_open: far }))
     }
 
-    /// Carries so many bytes more, then breaks every connection.
+    /// Carries `bytes` bytes more, then breaks every connection.
     pub(crate) fn cut_after(&self, bytes: u64) {
         self.budget.0.store(bytes, SeqCst);
     }
@@ -137,7 +138,7 @@ impl Wire {
     /// its seed.
     pub(crate) fn all_greetings_differ(&self) -> Result<(), String> {
         let mut greetings = lock(&self.greetings).clone();
-        greetings.retain(|greeting| greeting.len() == Greeting::MAX);
+        greetings.retain(|greeting| greeting.len() == GREETING);
         let all = greetings.len();
         greetings.sort();
         greetings.dedup();
@@ -174,7 +175,7 @@ fn pump(
     let mut bytes = [0; BUFFER];
     let mut first = Vec::new();
     while let Ok(n @ 1..) = from.read(&mut bytes) {
-        let missing = Greeting::MAX - first.len();
+        let missing = GREETING - first.len();
         first.extend(bytes.iter().take(n.min(missing)));
         let granted = budget.spend(n);
         if to.write_all(bytes.get(..granted).unwrap_or_default()).is_err() || granted < n {

@@ -89,14 +89,16 @@ fn shown_circles(uses: &BTreeSet<Use>) -> Vec<String> {
     circles(uses).into_iter().map(shown).collect()
 }
 
-/// The rows of the table: `//! | [`name`], [`name`] | …`, the top one first.
+/// The rows of the table, the top one first: names between backticks, as links where they are
+/// public.
 fn layers(map: &str) -> BTreeMap<String, usize> {
-    let rows = map.lines().filter_map(|line| line.strip_prefix("//! | [`"));
+    let rows = map.lines().filter_map(|line| line.strip_prefix("//! | "));
+    let rows = rows.filter(|row| row.starts_with(['[', '`']));
     let mut layers = BTreeMap::new();
     for (number, row) in rows.enumerate() {
         let cell = row.split(" | ").next().unwrap_or_default();
         for name in cell.split(',') {
-            let name = name.trim().trim_start_matches('[').trim_matches(['`', ']']);
+            let name = name.trim().trim_matches(['[', '`', ']']);
             layers.insert(name.to_owned(), number);
         }
     }
@@ -108,7 +110,7 @@ mod tests {
     use super::*;
 
     const TABLE: &str = "//! | layer | what |\n//! |---|---|\n//! | [`top`] | a |\n\
-                         //! | [`left`], [`right`] | b |\n//! | [`top::floor`] | c |\n";
+                         //! | [`left`], `right` | b |\n//! | [`top::floor`] | c |\n";
 
     fn findings(files: &[(&str, &str)]) -> Vec<String> {
         let sources: Vec<Source> =

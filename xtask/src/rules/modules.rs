@@ -1,5 +1,5 @@
-//! Which file uses which, as far as its text tells: `use` lines and paths, resolved to the file that
-//! a name is written in. What a file re-exports for others is no use of its own.
+//! Which file uses which, as far as its text tells: `use` lines and paths, resolved to the file
+//! that a name is written in. What a file re-exports for others is no use of its own.
 
 use super::source::{Source, is_name, item_end};
 use std::collections::{BTreeMap, BTreeSet};
@@ -360,7 +360,8 @@ mod tests {
             ("lib.rs", "mod a;\nmod b;\nmod c;\npub use b::Error;\n"),
             (
                 "a.rs",
-                "use crate::{Error, b::{self, x as y, z}};\nuse core::c;\nfn f() { b::g(c::h); crate::c::k(); }",
+                "use crate::{Error, b::{self, x as y, z}};\nuse core::c;\n\
+                 fn f() { b::g(c::h); crate::c::k(); }",
             ),
             ("b.rs", "use super::c::*;\nmod inline { use super::own; use crate::c::d; }"),
             ("c.rs", "// use crate::a::no;\nconst T: &str = \"crate::a::no\";"),

@@ -52,8 +52,9 @@ mod tests {
     #[test]
     fn words_are_found_across_lines_and_not_in_code() {
         let of = WORDS[0].0[0];
-        let so = WORDS[1].0[0];
-        let text = format!("/// {of} all.\n// The most {so}\n// many; {so}, many `{of}`\nOffice");
+        let first = WORDS[1].0[0];
+        let text =
+            format!("/// {of} all.\n// The most {first}\n// many; {first}, many `{of}`\nOffice");
         let found = found("a.rs", &text);
         assert_eq!(found.len(), 3, "{found:?}");
         assert!(found[0].starts_with("a.rs:1:"));

@@ -292,7 +292,8 @@ mod tests {
 
     #[test]
     fn tests_are_blank_and_their_files_known() {
-        let text = "fn a() {}\n#[cfg(test)]\n#[path = \"p.rs\"]\nmod tests;\n#[cfg(test)]\nmod own {\n fn b() { [1; 2]; }\n}\nfn c() {}\n";
+        let text = "fn a() {}\n#[cfg(test)]\n#[path = \"p.rs\"]\nmod tests;\n#[cfg(test)]\n\
+                    mod own {\n fn b() { [1; 2]; }\n}\nfn c() {}\n";
         let source = Source::new("core/src/x/mod.rs", text);
         assert_eq!(source.test_modules, ["tests"]);
         assert!(!source.code.contains("fn b"));

@@ -5,7 +5,7 @@ use crate::shell::{cargo, run, target_dir};
 use std::fs;
 
 /// May only fall: what is public is kept and explained.
-const CEILING: usize = 258;
+const CEILING: usize = 115;
 
 /// Documents core and counts.
 pub(crate) fn check() -> Result<String, String> {

@@ -1,18 +1,18 @@
 //! AES-128 on labels, in lanes: one key for each lane, many blocks at once, in the best way that
 //! the CPU has.
 //!
-//! Work on scheduled keys is a `Job`, written once over `SimdBackend` and compiled for every [`Path`].
-//! All give the same bits.
+//! Work on scheduled keys is a `Job`, written once over `SimdBackend` and compiled for every
+//! [`Path`]. All give the same bits.
 
-mod machine;
 #[cfg(all(target_arch = "aarch64", target_endian = "little", not(feature = "force-portable")))]
 mod neon;
 mod portable;
 mod rounds;
+mod simd;
 #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
 mod x86;
 
-pub(crate) use machine::{Job, Pass, SimdBackend, in_flight};
+pub(crate) use simd::{Job, Lane, Pass, SimdBackend, in_flight};
 
 use crate::block::Block;
 use portable::{Ciphers, Portable};
@@ -52,7 +52,7 @@ impl Path {
     }
 }
 
-/// A machine with AES instructions.
+/// A processor with AES instructions.
 #[derive(Clone, Copy)]
 enum Fast {
     #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
@@ -90,17 +90,17 @@ impl Fast {
     fn schedule<const L: usize>(self, keys: &[Block; L], to: &mut RoundKeys<L>) {
         match self {
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::AesNi(machine) => machine.schedule(keys, to),
+            Self::AesNi(simd) => simd.schedule(keys, to),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::Vaes256(machine) => machine.schedule(keys, to),
+            Self::Vaes256(simd) => simd.schedule(keys, to),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::Vaes512(machine) => machine.schedule(keys, to),
+            Self::Vaes512(simd) => simd.schedule(keys, to),
             #[cfg(all(
                 target_arch = "aarch64",
                 target_endian = "little",
                 not(feature = "force-portable")
             ))]
-            Self::Neon(machine) => machine.schedule(keys, to),
+            Self::Neon(simd) => simd.schedule(keys, to),
         }
     }
 
@@ -109,17 +109,17 @@ impl Fast {
     fn run<const L: usize>(self, job: impl Job<L>, keys: &RoundKeys<L>) {
         match self {
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::AesNi(machine) => machine.run(job, keys),
+            Self::AesNi(simd) => simd.run(job, keys),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::Vaes256(machine) => machine.run(job, keys),
+            Self::Vaes256(simd) => simd.run(job, keys),
             #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
-            Self::Vaes512(machine) => machine.run(job, keys),
+            Self::Vaes512(simd) => simd.run(job, keys),
             #[cfg(all(
                 target_arch = "aarch64",
                 target_endian = "little",
                 not(feature = "force-portable")
             ))]
-            Self::Neon(machine) => machine.run(job, keys),
+            Self::Neon(simd) => simd.run(job, keys),
         }
     }
 }
@@ -164,10 +164,9 @@ impl<const L: usize> Lanes<L> {
         }
     }
 
-    /// Encrypts every block in place, under the key of `lane < L`.
+    /// Encrypts every block in place, under the key of `lane`.
     #[inline]
-    pub fn encrypt(&self, lane: usize, blocks: &mut [Block]) {
-        debug_assert!(lane < L);
+    pub(crate) fn encrypt_lane(&self, lane: Lane<L>, blocks: &mut [Block]) {
         self.run(Encrypt { lane, blocks });
     }
 
@@ -188,35 +187,37 @@ impl Aes {
     pub fn of(key: Block) -> Self {
         Self::new(&[key])
     }
+
+    /// Encrypts every block in place.
+    #[inline]
+    pub fn encrypt(&self, blocks: &mut [Block]) {
+        self.encrypt_lane(Lane::FIRST, blocks);
+    }
 }
 
-/// See [`Lanes::encrypt`].
-struct Encrypt<'b> {
-    lane: usize,
+/// See [`Lanes::encrypt_lane`].
+struct Encrypt<'b, const L: usize> {
+    lane: Lane<L>,
     blocks: &'b mut [Block],
 }
 
-impl<const L: usize> Job<L> for Encrypt<'_> {
+impl<const L: usize> Job<L> for Encrypt<'_, L> {
     #[inline(always)]
-    fn run<X: SimdBackend>(self, machine: X, keys: &X::Keys<L>) {
-        in_flight(
-            machine,
-            self.blocks,
-            &mut EncryptPass::<X, L> { machine, keys, lane: self.lane },
-        );
+    fn run<X: SimdBackend>(self, simd: X, keys: &X::Keys<L>) {
+        in_flight(simd, self.blocks, &mut EncryptPass::<X, L> { simd, keys, lane: self.lane });
     }
 }
 
 struct EncryptPass<'k, X: SimdBackend, const L: usize> {
-    machine: X,
+    simd: X,
     keys: &'k X::Keys<L>,
-    lane: usize,
+    lane: Lane<L>,
 }
 
 impl<X: SimdBackend, const L: usize> Pass<X> for EncryptPass<'_, X, L> {
     #[inline(always)]
     fn pass<const M: usize>(&mut self, _at: usize, x: &mut [X::Vector; M]) {
-        self.machine.encrypt(self.keys, self.lane, x);
+        self.simd.encrypt(self.keys, self.lane, x);
     }
 }
 
@@ -232,7 +233,7 @@ mod tests {
         let key = 0x0f0e_0d0c_0b0a_0908_0706_0504_0302_0100;
         for path in Path::ALL {
             let mut blocks = [0xffee_ddcc_bbaa_9988_7766_5544_3322_1100; 11];
-            Aes::on(path, &[key]).encrypt(0, &mut blocks);
+            Aes::on(path, &[key]).encrypt(&mut blocks);
             assert_eq!(blocks, [0x5ac5_b470_80b7_cdd8_3004_7b6a_d8e0_c469; 11], "{path:?}");
         }
     }
@@ -245,12 +246,12 @@ mod tests {
         for path in Path::ALL {
             let mut lanes = Lanes::on(path, &[random.next_u128(); L]);
             lanes.replace(&keys);
-            for (lane, &key) in keys.iter().enumerate() {
+            for (lane, &key) in Lane::all().zip(&keys) {
                 for len in 0..blocks.len() {
                     let (mut got, mut wanted) = (blocks.clone(), blocks.clone());
-                    lanes.encrypt(lane, &mut got[..len]);
-                    Aes::on(Path::Portable, &[key]).encrypt(0, &mut wanted[..len]);
-                    assert_eq!(got, wanted, "{path:?}, lane {lane} of {L}, {len} blocks");
+                    lanes.encrypt_lane(lane, &mut got[..len]);
+                    Aes::on(Path::Portable, &[key]).encrypt(&mut wanted[..len]);
+                    assert_eq!(got, wanted, "{path:?}, {lane:?} of {L}, {len} blocks");
                 }
             }
         }
@@ -263,6 +264,15 @@ mod tests {
         agrees::<3>();
         agrees::<8>();
         agrees::<21>();
+    }
+
+    #[test]
+    fn there_is_no_lane_behind_the_last() {
+        assert_eq!(Lane::<3>::all().map(Lane::number).collect::<Vec<_>>(), [0, 1, 2]);
+        let vectors = Lane::<8>::vectors::<2>(2, 4).map(|at| at.map(Lane::number));
+        assert_eq!(vectors, Some([2, 6]));
+        assert!(Lane::<8>::vectors::<2>(4, 4).is_none());
+        assert!(Lane::<8>::vectors::<1>(8, 1).is_none());
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 #![allow(unsafe_code)]
 
-use super::machine::{Job, Vectors};
 use super::rounds::{self, RoundKeys, Rounds};
+use super::simd::{Job, Vectors};
 use crate::block::Block;
 use core::arch::aarch64::*;
 use core::mem::transmute;
@@ -23,8 +23,8 @@ impl Neon {
     #[inline]
     pub(super) fn schedule<const L: usize>(self, keys: &[Block; L], to: &mut RoundKeys<L>) {
         #[target_feature(enable = "neon,aes")]
-        fn compiled<const L: usize>(machine: Neon, keys: &[Block; L], to: &mut RoundKeys<L>) {
-            rounds::schedule(machine, keys, to);
+        fn compiled<const L: usize>(simd: Neon, keys: &[Block; L], to: &mut RoundKeys<L>) {
+            rounds::schedule(simd, keys, to);
         }
         // SAFETY: `self` is the proof of the features.
         unsafe { compiled(self, keys, to) }
@@ -33,8 +33,8 @@ impl Neon {
     #[inline]
     pub(super) fn run<const L: usize>(self, job: impl Job<L>, keys: &RoundKeys<L>) {
         #[target_feature(enable = "neon,aes")]
-        fn compiled<const L: usize, J: Job<L>>(machine: Neon, job: J, keys: &RoundKeys<L>) {
-            job.run(machine, keys);
+        fn compiled<const L: usize, J: Job<L>>(simd: Neon, job: J, keys: &RoundKeys<L>) {
+            job.run(simd, keys);
         }
         // SAFETY: `self` is the proof of the features.
         unsafe { compiled(self, job, keys) }
@@ -70,13 +70,13 @@ impl Vectors for Neon {
     }
 
     #[inline(always)]
-    fn block(self, v: uint8x16_t, _i: usize) -> Block {
-        block(v)
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [uint8x16_t; 2] {
+        pair(0).map(one)
     }
 
     #[inline(always)]
-    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [uint8x16_t; 2] {
-        pair(0).map(one)
+    fn scatter(self, pair: [uint8x16_t; 2], mut each: impl FnMut(usize, [Block; 2])) {
+        each(0, pair.map(block));
     }
 
     #[inline(always)]

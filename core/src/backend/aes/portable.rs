@@ -3,14 +3,13 @@
 
 #![allow(unsafe_code)]
 
-use super::machine::{SimdBackend, Vectors};
+use super::simd::{Lane, SimdBackend, Vectors};
 use crate::block::Block;
 use ::aes::Aes128Enc;
 use ::aes::cipher::{Array, BlockCipherEncrypt as _, KeyInit as _};
-use core::array;
 use core::mem::ManuallyDrop;
 
-/// Any machine.
+/// Any processor.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -20,13 +19,13 @@ pub(crate) struct Ciphers<const L: usize>([ManuallyDrop<Aes128Enc>; L]);
 impl<const L: usize> Ciphers<L> {
     #[inline]
     pub(super) fn new(keys: &[Block; L]) -> Self {
-        Self(array::from_fn(|lane| schedule(keys.get(lane))))
+        Self(keys.each_ref().map(schedule))
     }
 
     #[inline]
     pub(super) fn replace(&mut self, keys: &[Block; L]) {
         for (cipher, key) in self.0.iter_mut().zip(keys) {
-            *cipher = schedule(Some(key));
+            *cipher = schedule(key);
         }
     }
 }
@@ -41,8 +40,8 @@ impl<const L: usize> Drop for Ciphers<L> {
 }
 
 #[inline]
-fn schedule(key: Option<&Block>) -> ManuallyDrop<Aes128Enc> {
-    ManuallyDrop::new(Aes128Enc::new(&Array(key.copied().unwrap_or_default().to_le_bytes())))
+fn schedule(key: &Block) -> ManuallyDrop<Aes128Enc> {
+    ManuallyDrop::new(Aes128Enc::new(&Array(key.to_le_bytes())))
 }
 
 impl Vectors for Portable {
@@ -63,13 +62,13 @@ impl Vectors for Portable {
     }
 
     #[inline(always)]
-    fn block(self, v: Block, _i: usize) -> Block {
-        v
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [Block; 2] {
+        pair(0)
     }
 
     #[inline(always)]
-    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [Block; 2] {
-        pair(0)
+    fn scatter(self, pair: [Block; 2], mut each: impl FnMut(usize, [Block; 2])) {
+        each(0, pair);
     }
 
     #[inline(always)]
@@ -100,10 +99,10 @@ impl SimdBackend for Portable {
     fn encrypt<const L: usize, const M: usize>(
         self,
         keys: &Ciphers<L>,
-        lane: usize,
+        lane: Lane<L>,
         x: &mut [Block; M],
     ) {
-        let Some(cipher) = keys.0.get(lane) else { return };
+        let cipher = lane.of(&keys.0);
         x.iter_mut().for_each(|x| *x = x.to_le());
         cipher.encrypt_blocks(Array::cast_slice_from_core_mut(bytemuck::must_cast_slice_mut::<
             _,
@@ -116,10 +115,10 @@ impl SimdBackend for Portable {
     fn encrypt_lanes<const L: usize, const M: usize, const G: usize>(
         self,
         keys: &Ciphers<L>,
-        first: usize,
+        at: [Lane<L>; G],
         x: &mut [[Block; M]; G],
     ) {
-        for (lane, x) in (first..).zip(x) {
+        for (lane, x) in at.into_iter().zip(x) {
             self.encrypt(keys, lane, x);
         }
     }

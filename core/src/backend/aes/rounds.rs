@@ -1,11 +1,11 @@
-//! AES round by round, for machines that have an instruction for it.
+//! AES round by round, for processors that have an instruction for it.
 
 #![cfg_attr(
-    not(any(target_arch = "x86_64", target_arch = "aarch64")),
+    any(feature = "force-portable", not(any(target_arch = "x86_64", target_arch = "aarch64"))),
     allow(dead_code, reason = "no path there uses it")
 )]
 
-use super::machine::{SimdBackend, Vectors};
+use super::simd::{Lane, SimdBackend, Vectors};
 use crate::block::Block;
 use core::hint::black_box;
 use zeroize::Zeroize as _;
@@ -31,7 +31,7 @@ impl<const L: usize> Drop for RoundKeys<L> {
     }
 }
 
-/// A machine with AES instructions. Rounds are numbered from 1; the key before them is number 0.
+/// A processor with AES instructions. Rounds are numbered from 1; the key before them is number 0.
 pub(super) trait Rounds: Vectors {
     /// Takes key 0.
     fn begin(self, x: Self::Vector, key: Self::Vector) -> Self::Vector;
@@ -48,49 +48,39 @@ pub(super) trait Rounds: Vectors {
 /// Schedules a key for each lane, four vectors at a time: each schedule is one long chain.
 #[inline(always)]
 pub(super) fn schedule<X: Rounds, const L: usize>(
-    machine: X,
+    simd: X,
     keys: &[Block; L],
     to: &mut RoundKeys<L>,
 ) {
     let mut first = 0;
-    while first + 4 * X::BLOCKS <= L {
-        schedule_some::<X, L, 4>(machine, keys, to, first);
+    while first + 4 * X::BLOCKS <= L
+        && let Some(at) = Lane::vectors::<4>(first, X::BLOCKS)
+    {
+        schedule_some(simd, keys, to, at);
         first += 4 * X::BLOCKS;
     }
-    while first < L {
-        schedule_some::<X, L, 1>(machine, keys, to, first);
+    while let Some(at) = Lane::vectors::<1>(first, X::BLOCKS) {
+        schedule_some(simd, keys, to, at);
         first += X::BLOCKS;
     }
 }
 
-/// For the lanes of `M` vectors from `first` on (FIPS 197, §5.2).
+/// For the lanes of `M` vectors (FIPS 197, §5.2).
 #[inline(always)]
 fn schedule_some<X: Rounds, const L: usize, const M: usize>(
-    machine: X,
+    simd: X,
     keys: &[Block; L],
     to: &mut RoundKeys<L>,
-    first: usize,
+    at: [Lane<L>; M],
 ) {
     const CONSTANTS: [u8; ROUND_KEYS] = [0, 1, 2, 4, 8, 16, 32, 64, 128, 27, 54];
-    let mut key = [machine.splat(0); M];
+    let mut key = [simd.splat(0); M];
     for (i, (to, constant)) in to.0.iter_mut().zip(CONSTANTS).enumerate() {
-        for (g, key) in key.iter_mut().enumerate() {
-            let at = first + g * X::BLOCKS;
-            *key = if i == 0 {
-                machine.load(from(keys, at))
-            } else {
-                machine.next_key(*key, constant)
-            };
-            if let Some(to) = to.get_mut(at..) {
-                machine.store(*key, to);
-            }
+        for (key, at) in key.iter_mut().zip(at) {
+            *key = if i == 0 { simd.load(at.tail(keys)) } else { simd.next_key(*key, constant) };
+            simd.store(*key, at.tail_mut(to));
         }
     }
-}
-
-#[inline(always)]
-fn from(blocks: &[Block], at: usize) -> &[Block] {
-    blocks.get(at..).unwrap_or_default()
 }
 
 impl<X: Rounds> SimdBackend for X {
@@ -100,11 +90,11 @@ impl<X: Rounds> SimdBackend for X {
     fn encrypt<const L: usize, const M: usize>(
         self,
         keys: &RoundKeys<L>,
-        lane: usize,
+        lane: Lane<L>,
         x: &mut [X::Vector; M],
     ) {
         let [first, eight @ .., ninth, last] = &keys.0;
-        let key = |keys: &[Block; L]| self.splat(keys.get(lane).copied().unwrap_or_default());
+        let key = |keys: &[Block; L]| self.splat(*lane.of(keys));
         let k = key(first);
         x.iter_mut().for_each(|x| *x = self.begin(*x, k));
         for keys in eight {
@@ -121,31 +111,31 @@ impl<X: Rounds> SimdBackend for X {
     fn encrypt_lanes<const L: usize, const M: usize, const G: usize>(
         self,
         keys: &RoundKeys<L>,
-        first: usize,
+        at: [Lane<L>; G],
         x: &mut [[X::Vector; M]; G],
     ) {
-        let lanes = |keys: &[Block; L], g: usize| self.load(from(keys, first + g * X::BLOCKS));
+        let lanes = |keys: &[Block; L], at: Lane<L>| self.load(at.tail(keys));
         let [k0, eight @ .., ninth, last] = &keys.0;
-        for (g, x) in x.iter_mut().enumerate() {
-            let k = lanes(k0, g);
+        for (x, at) in x.iter_mut().zip(at) {
+            let k = lanes(k0, at);
             x.iter_mut().for_each(|x| *x = self.begin(*x, k));
         }
         // How many are left is hidden from the compiler: it would load all keys at once, into
         // registers that it does not have.
         for pair in black_box(eight.as_chunks::<2>().0) {
             for keys in pair {
-                for (g, x) in x.iter_mut().enumerate() {
-                    let k = lanes(keys, g);
+                for (x, at) in x.iter_mut().zip(at) {
+                    let k = lanes(keys, at);
                     x.iter_mut().for_each(|x| *x = self.round(*x, k));
                 }
             }
         }
-        for (g, x) in x.iter_mut().enumerate() {
-            let k = lanes(ninth, g);
+        for (x, at) in x.iter_mut().zip(at) {
+            let k = lanes(ninth, at);
             x.iter_mut().for_each(|x| *x = self.ninth(*x, k));
         }
-        for (g, x) in x.iter_mut().enumerate() {
-            let k = lanes(last, g);
+        for (x, at) in x.iter_mut().zip(at) {
+            let k = lanes(last, at);
             x.iter_mut().for_each(|x| *x = self.last(*x, k));
         }
     }

@@ -2,22 +2,23 @@
 
 #![allow(unsafe_code)]
 
-use super::machine::{Job, Vectors};
 use super::rounds::{self, RoundKeys, Rounds};
+use super::simd::{Job, Vectors};
 use crate::block::Block;
 use core::arch::x86_64::*;
 use core::mem::transmute;
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// Declares a machine: its proof, how to find it, and how to run work on it.
-macro_rules! machine {
+/// Declares a backend: its proof, how to find it, and how to run work on it.
+macro_rules! backend {
     ($(#[$doc:meta])* $name:ident, $features:literal, $detected:expr) => {
         $(#[$doc])*
         #[derive(Clone, Copy)]
         pub(crate) struct $name(());
 
         impl $name {
-            /// The proof, if this CPU has the instructions and the operating system saves the registers.
+            /// The proof, if this CPU has the instructions and the operating system saves the
+            /// registers.
             pub(super) fn detect() -> Option<Self> {
                 $detected.then_some(Self(()))
             }
@@ -25,8 +26,12 @@ macro_rules! machine {
             #[inline]
             pub(super) fn schedule<const L: usize>(self, keys: &[Block; L], to: &mut RoundKeys<L>) {
                 #[target_feature(enable = $features)]
-                fn compiled<const L: usize>(machine: $name, keys: &[Block; L], to: &mut RoundKeys<L>) {
-                    rounds::schedule(machine, keys, to);
+                fn compiled<const L: usize>(
+                    simd: $name,
+                    keys: &[Block; L],
+                    to: &mut RoundKeys<L>,
+                ) {
+                    rounds::schedule(simd, keys, to);
                 }
                 // SAFETY: `self` is the proof of the features.
                 unsafe { compiled(self, keys, to) }
@@ -35,8 +40,12 @@ macro_rules! machine {
             #[inline]
             pub(super) fn run<const L: usize>(self, job: impl Job<L>, keys: &RoundKeys<L>) {
                 #[target_feature(enable = $features)]
-                fn compiled<const L: usize, J: Job<L>>(machine: $name, job: J, keys: &RoundKeys<L>) {
-                    job.run(machine, keys);
+                fn compiled<const L: usize, J: Job<L>>(
+                    simd: $name,
+                    job: J,
+                    keys: &RoundKeys<L>,
+                ) {
+                    job.run(simd, keys);
                 }
                 // SAFETY: `self` is the proof of the features.
                 unsafe { compiled(self, job, keys) }
@@ -45,15 +54,15 @@ macro_rules! machine {
     };
 }
 
-machine!(
+backend!(
     /// One block: AES-NI.
     AesNi, "aes,ssse3", narrow::get()
 );
-machine!(
+backend!(
     /// Two blocks: VAES on 256 bits.
     Vaes256, "aes,avx2,vaes", wide::get() && has_vaes()
 );
-machine!(
+backend!(
     /// Four blocks: VAES on 512 bits.
     Vaes512, "aes,avx2,avx512f,vaes", widest::get()
 );
@@ -112,15 +121,15 @@ impl Vectors for AesNi {
     }
 
     #[inline(always)]
-    fn block(self, v: __m128i, i: usize) -> Block {
-        // SAFETY: both are 16 bytes without invalid values.
-        let blocks = unsafe { transmute::<__m128i, [Block; 1]>(v) };
-        blocks.get(i).copied().unwrap_or_default()
+    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m128i; 2] {
+        pair(0).map(one)
     }
 
     #[inline(always)]
-    fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m128i; 2] {
-        pair(0).map(one)
+    fn scatter(self, pair: [__m128i; 2], mut each: impl FnMut(usize, [Block; 2])) {
+        // SAFETY: both are 16 bytes without invalid values.
+        let [a, b] = pair.map(|v| unsafe { transmute::<__m128i, [Block; 1]>(v) });
+        a.into_iter().zip(b).enumerate().for_each(|(i, (a, b))| each(i, [a, b]));
     }
 
     #[inline(always)]
@@ -213,17 +222,17 @@ impl Vectors for Vaes256 {
     }
 
     #[inline(always)]
-    fn block(self, v: __m256i, i: usize) -> Block {
-        // SAFETY: both are 32 bytes without invalid values.
-        let blocks = unsafe { transmute::<__m256i, [Block; 2]>(v) };
-        blocks.get(i).copied().unwrap_or_default()
-    }
-
-    #[inline(always)]
     fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m256i; 2] {
         let [[a, b], [c, d]] = [pair(0), pair(1)];
         // SAFETY: `self` is the proof.
         unsafe { [_mm256_set_m128i(one(c), one(a)), _mm256_set_m128i(one(d), one(b))] }
+    }
+
+    #[inline(always)]
+    fn scatter(self, pair: [__m256i; 2], mut each: impl FnMut(usize, [Block; 2])) {
+        // SAFETY: both are 32 bytes without invalid values.
+        let [a, b] = pair.map(|v| unsafe { transmute::<__m256i, [Block; 2]>(v) });
+        a.into_iter().zip(b).enumerate().for_each(|(i, (a, b))| each(i, [a, b]));
     }
 
     #[inline(always)]
@@ -322,13 +331,6 @@ impl Vectors for Vaes512 {
     }
 
     #[inline(always)]
-    fn block(self, v: __m512i, i: usize) -> Block {
-        // SAFETY: both are 64 bytes without invalid values.
-        let blocks = unsafe { transmute::<__m512i, [Block; 4]>(v) };
-        blocks.get(i).copied().unwrap_or_default()
-    }
-
-    #[inline(always)]
     fn gather(self, pair: impl Fn(usize) -> [Block; 2]) -> [__m512i; 2] {
         let [[a, b], [c, d], [e, f], [g, h]] = [pair(0), pair(1), pair(2), pair(3)];
         let four = |a: Block, b: Block, c: Block, d: Block| {
@@ -342,6 +344,13 @@ impl Vectors for Vaes512 {
             }
         };
         [four(a, c, e, g), four(b, d, f, h)]
+    }
+
+    #[inline(always)]
+    fn scatter(self, pair: [__m512i; 2], mut each: impl FnMut(usize, [Block; 2])) {
+        // SAFETY: both are 64 bytes without invalid values.
+        let [a, b] = pair.map(|v| unsafe { transmute::<__m512i, [Block; 4]>(v) });
+        a.into_iter().zip(b).enumerate().for_each(|(i, (a, b))| each(i, [a, b]));
     }
 
     #[inline(always)]

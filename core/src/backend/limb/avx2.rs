@@ -340,17 +340,6 @@ macro_rules! vectors {
     }};
 }
 
-/// As [`super::to_montgomery`].
-#[target_feature(enable = "avx2")]
-pub(crate) fn to_montgomery(limb: &Limb, a: &mut [i32]) {
-    let (p, r2) = (Prime::of(limb), Constant::new(limb, limb.r2));
-    let (vectors, rest) = a.as_chunks_mut();
-    for a in vectors {
-        store(a, p.times(load(a), r2));
-    }
-    portable::to_montgomery(limb, rest);
-}
-
 /// As [`super::to_montgomery_small`].
 #[target_feature(enable = "avx2")]
 pub(crate) fn to_montgomery_small(limb: &Limb, a: &[i8], out: &mut [i32]) {

@@ -34,9 +34,6 @@ fastest! {
     /// [`Limb::inverse`] of a whole polynomial.
     pub fn inverse(limb: &Limb, a: &mut [i32; N]);
 
-    /// `a·2^32`, as [`Limb::to_montgomery`]: any `i32` in, `(−q, q)` out.
-    pub fn to_montgomery(limb: &Limb, a: &mut [i32]);
-
     /// `out = a·2^32`, for `|a| ≤ 1`: at most `q/2` in absolute value.
     pub fn to_montgomery_small(limb: &Limb, a: &[i8], out: &mut [i32]);
 
@@ -52,7 +49,8 @@ fastest! {
     /// `out − a·b / 2^32`, in `[0, q)`: bounds as in [`multiply_add`].
     pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]);
 
-    /// `Σ x_k·y_k / 2^32` for both halves `x` of ciphertexts that lie one after the other, as many as polynomials in `y`; all in `(−q, q)`.
+    /// `Σ x_k·y_k / 2^32` for both halves `x` of ciphertexts that lie one after the other, as many
+    /// as polynomials in `y`; all in `(−q, q)`.
     pub fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]);
 
     /// The same where all coefficients of a `y_k` are equal: one number for each.
@@ -64,12 +62,19 @@ fastest! {
     /// `round(q·m/p)` of plaintexts `m` modulo p, in `(−q, q)`.
     pub fn encode(limb: &Limb, encoding: &Encoding, m: &[u64], out: &mut [i32]);
 
-    /// `out + x` for `x` in `[−2^bits, 2^bits)`, `bits < 127`, that random words give: their lowest `bits + 1` bits less `2^bits`.
-    /// Representatives of x below `2^30`.
+    /// `out + x` for `x` in `[−2^bits, 2^bits)`, `bits < 127`, that random words give: their lowest
+    /// `bits + 1` bits less `2^bits`. Representatives of x below `2^30`.
     pub fn add_uniform(limb: &Limb, bits: u32, words: &[[u64; 2]], out: &mut [i32]);
 
-    /// Adds to every sum, modulo `2^64`, the class of `c·inverse / 2^32` in `[0, q)` times `2^64 / q`, for any `i32` c: a residue's fraction of 1.
-    pub fn add_fractions(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, c: &[i32], sums: &mut [u64]);
+    /// Adds to every sum, modulo `2^64`, the class of `c·inverse / 2^32` in `[0, q)` times `2^64 /
+    /// q`, for any `i32` c: a residue's fraction of 1.
+    pub fn add_fractions(
+        limb: &Limb,
+        inverse: i32,
+        reciprocal: &Reciprocal,
+        c: &[i32],
+        sums: &mut [u64],
+    );
 }
 
 #[cfg(test)]

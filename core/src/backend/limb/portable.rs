@@ -1,5 +1,5 @@
-//! The portable path, without vectors. Constants of loops are opaque where a compiler would keep them in 64
-//! bits on 32-bit machines.
+//! The portable path, without vectors. Constants of loops are opaque where a compiler would keep
+//! them in 64 bits on 32-bit machines.
 
 use super::{Encoding, LAZY};
 use crate::params::N;
@@ -15,13 +15,6 @@ pub fn forward(limb: &Limb, a: &mut [i32; N]) {
 /// As [`super::inverse`].
 pub fn inverse(limb: &Limb, a: &mut [i32; N]) {
     limb.inverse_in_passes(a);
-}
-
-/// As [`super::to_montgomery`].
-pub fn to_montgomery(limb: &Limb, a: &mut [i32]) {
-    for a in a {
-        *a = limb.to_montgomery(*a);
-    }
 }
 
 /// As [`super::to_montgomery_small`].
@@ -70,37 +63,40 @@ pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
 /// As [`super::sums_of_products`].
 pub fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
     for (x, out) in x.into_iter().zip(out) {
-        let n = out.len();
-        sum(limb, x, out, |k, first| y.iter().skip(k * n + first).copied());
+        debug_assert_eq!(x.len(), y.len());
+        let polynomials = y.chunks_exact(out.len());
+        sum(limb, x, polynomials, out, |y, first| y.iter().skip(first).copied());
     }
 }
 
 /// As [`super::sums_of_multiples`].
 pub fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
     for (x, out) in x.into_iter().zip(out) {
-        sum(limb, x, out, |k, _| core::iter::repeat(y.get(k).copied().unwrap_or(0)));
+        debug_assert_eq!(x.len(), y.len() * out.len());
+        sum(limb, x, y.iter(), out, |&y, _| core::iter::repeat(y));
     }
 }
 
-/// Sums of products of `x` with what `factors` gives for a polynomial from a coefficient on, a
-/// block of coefficients at a time.
+/// Sums of products of the polynomials `x` with the factors that `factors` makes of the `y` of
+/// each, from a coefficient on, a block of coefficients at a time.
 #[inline(always)]
-fn sum<F: Iterator<Item = i32>>(
+fn sum<Y, F: Iterator<Item = i32>>(
     limb: &Limb,
     x: &[i32],
+    y: impl Iterator<Item = Y> + Clone,
     out: &mut [i32],
-    factors: impl Fn(usize, usize) -> F,
+    factors: impl Fn(Y, usize) -> F,
 ) {
     const BLOCK: usize = 32;
     let n = out.len();
     for (block, out) in out.chunks_mut(BLOCK).enumerate() {
         out.fill(0);
-        for (group, x) in x.chunks(n * LAZY).enumerate() {
+        let mut y = y.clone();
+        for x in x.chunks(n * LAZY) {
             let mut sums = [0_i64; BLOCK];
-            for (k, x) in x.chunks_exact(n).enumerate() {
-                let factors = factors(group * LAZY + k, block * BLOCK);
-                for ((sum, &x), y) in sums.iter_mut().zip(x.iter().skip(block * BLOCK)).zip(factors)
-                {
+            for (x, y) in x.chunks_exact(n).zip(&mut y) {
+                let (x, factors) = (x.iter().skip(block * BLOCK), factors(y, block * BLOCK));
+                for ((sum, &x), y) in sums.iter_mut().zip(x).zip(factors) {
                     *sum += i64::from(x) * i64::from(y);
                 }
             }

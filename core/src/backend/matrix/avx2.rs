@@ -9,6 +9,7 @@
 
 use super::{Rows, Shape, Weights};
 use crate::convolution::Convolution;
+use crate::{Error, Result};
 use core::arch::x86_64::*;
 
 /// Terms of a sum before it is widened: see above.
@@ -93,10 +94,11 @@ pub(crate) fn add_rows<R: Rows>(
     rows: R,
     x: &[u64],
     y: &mut [u64],
-) {
+) -> Result<()> {
     for (block, x) in x.chunks(TERMS).enumerate() {
-        in_digits!(add_block, weights, bits, rows.clone().map(|row| row + block * TERMS), x, y);
+        in_digits!(add_block, weights, bits, rows.clone().map(|row| row + block * TERMS), x, y)?;
     }
+    Ok(())
 }
 
 /// [`add_rows`] of a block of elements.
@@ -107,7 +109,10 @@ fn add_block<const D: usize>(
     rows: impl Iterator<Item = usize>,
     x: &[u64],
     y: &mut [u64],
-) {
+) -> Result<()> {
+    // Rows that are whole: what is padded lies behind one of them.
+    let (each, all) = (x.len(), weights.count());
+    let rows = rows.map(|row| if row + each <= all { Ok(row) } else { Err(Error::Internal) });
     let digits = Digits::new(weights);
     let mut vectors = [[_mm256_setzero_si256(); D]; TERMS / LANES];
     for (vectors, x) in vectors.iter_mut().zip(x.chunks(LANES)) {
@@ -124,7 +129,7 @@ fn add_block<const D: usize>(
             let load = |at: usize| {
                 _mm256_cvtepi8_epi16(bytemuck::must_cast(chunk_or_padded::<_, LANES>(all, at)))
             };
-            add_vectors(digits, load, rows, vectors, y);
+            add_vectors(digits, load, rows, vectors, y)
         }
         Weights::Wide(all) => add_vectors(
             digits,
@@ -153,11 +158,12 @@ fn chunk_or_padded<T: Copy + Default, const L: usize>(values: &[T], at: usize) -
 fn add_vectors<const D: usize>(
     digits: Digits,
     load: impl Fn(usize) -> __m256i,
-    rows: impl Iterator<Item = usize>,
+    mut rows: impl Iterator<Item = Result<usize>>,
     x: &[[__m256i; D]],
     y: &mut [u64],
-) {
-    for (row, y) in rows.zip(y) {
+) -> Result<()> {
+    for y in y {
+        let row = rows.next().ok_or(Error::Internal)??;
         let mut sums = [_mm256_setzero_si256(); D];
         for (i, x) in x.iter().enumerate() {
             let w = load(row + i * LANES);
@@ -172,6 +178,7 @@ fn add_vectors<const D: usize>(
         let lanes: [u64; 4] = bytemuck::must_cast(_mm256_add_epi64(wide[0], wide[1]));
         *y = lanes.into_iter().fold(*y, u64::wrapping_add);
     }
+    Ok(())
 }
 
 /// Outputs of a convolution that share the digits of their inputs.
@@ -189,8 +196,8 @@ pub(crate) fn convolve(
     layer: &Convolution,
     x: &[u64],
     y: &mut [u64],
-) {
-    in_digits!(convolve_in_digits, weights, bits, layer, x, y);
+) -> Result<()> {
+    in_digits!(convolve_in_digits, weights, bits, layer, x, y)
 }
 
 #[inline]
@@ -200,8 +207,8 @@ fn convolve_in_digits<const D: usize>(
     layer: &Convolution,
     x: &[u64],
     y: &mut [u64],
-) {
-    let Some(shape) = Shape::new(layer) else { return };
+) -> Result<()> {
+    let shape = Shape::new(layer, weights, x, y)?;
     y.fill(0);
     let mut pairs: Pairs = [[0; TERMS / 2]; OUTPUTS];
     for (group, y) in y.chunks_exact_mut(shape.outputs * shape.pixels()).enumerate() {
@@ -209,12 +216,14 @@ fn convolve_in_digits<const D: usize>(
             for taps in (0..shape.fan_in()).step_by(TERMS) {
                 let end = shape.fan_in().min(taps + TERMS);
                 let first = group * shape.outputs + part * OUTPUTS;
-                for (o, pairs) in pairs.iter_mut().enumerate() {
+                let outputs = y.len() / shape.pixels();
+                for (o, pairs) in pairs.iter_mut().enumerate().take(outputs) {
                     let weight = |tap: usize| {
-                        if tap < end { weights.get((first + o) * shape.fan_in() + tap) } else { 0 }
+                        let at = (first + o) * shape.fan_in() + tap;
+                        if tap < end { weights.get(at).ok_or(Error::Internal) } else { Ok(0) }
                     };
                     for (pair, tap) in pairs.iter_mut().zip((taps..end).step_by(2)) {
-                        *pair = i32::from(weight(tap + 1)) << 16 | i32::from(weight(tap) as u16);
+                        *pair = i32::from(weight(tap + 1)?) << 16 | i32::from(weight(tap)? as u16);
                     }
                 }
                 add_taps::<D>(
@@ -228,6 +237,7 @@ fn convolve_in_digits<const D: usize>(
             }
         }
     }
+    Ok(())
 }
 
 /// Adds products with some taps to all pixels of some outputs.

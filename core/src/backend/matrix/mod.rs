@@ -9,6 +9,7 @@ pub mod portable;
 
 use super::cpu::fastest;
 use crate::convolution::Convolution;
+use crate::{Error, Result};
 
 /// Weights as a model holds them: at most 8 bits each, or at most 12.
 #[derive(Clone, Copy, Debug)]
@@ -20,13 +21,22 @@ pub enum Weights<'a> {
 }
 
 impl Weights<'_> {
-    /// Weight `index`; zero behind the end.
+    /// Weight `index`, if there is one.
     #[inline]
     #[must_use]
-    pub fn get(&self, index: usize) -> i16 {
+    pub fn get(&self, index: usize) -> Option<i16> {
         match self {
-            Self::Narrow(weights) => weights.get(index).map_or(0, |&w| w.into()),
-            Self::Wide(weights) => weights.get(index).map_or(0, |&w| i16::from_le_bytes(w)),
+            Self::Narrow(weights) => weights.get(index).map(|&w| w.into()),
+            Self::Wide(weights) => weights.get(index).map(|&w| i16::from_le_bytes(w)),
+        }
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        match self {
+            Self::Narrow(weights) => weights.len(),
+            Self::Wide(weights) => weights.len(),
         }
     }
 }
@@ -36,11 +46,32 @@ pub trait Rows: Iterator<Item = usize> + Clone {}
 impl<I: Iterator<Item = usize> + Clone> Rows for I {}
 
 fastest! {
-    /// Adds `Σ_j w[row + j]·x[j]` for every row to its element of `y`, modulo `2^bits`, `bits ≤ 64`; higher bits of `y` are left undefined.
-    pub fn add_rows<R: Rows>(weights: Weights<'_>, bits: u32, rows: R, x: &[u64], y: &mut [u64]);
+    /// Adds `Σ_j w[row + j]·x[j]` for every row to its element of `y`, modulo `2^bits`, `bits ≤
+    /// 64`; higher bits of `y` are left undefined.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if there is no row for an element of `y`, or weights of a row are
+    /// missing.
+    pub fn add_rows<R: Rows>(
+        weights: Weights<'_>,
+        bits: u32,
+        rows: R,
+        x: &[u64],
+        y: &mut [u64],
+    ) -> Result<()>;
 
-    /// `y = W∗x` modulo `2^bits`, `bits ≤ 48`; higher bits of `y` are left undefined. Tensors and weights in ONNX's order.
-    pub fn convolve(weights: Weights<'_>, bits: u32, layer: &Convolution, x: &[u64], y: &mut [u64]);
+    /// `y = W∗x` modulo `2^bits`, `bits ≤ 48`; higher bits of `y` are left undefined. Tensors and
+    /// weights in ONNX's order.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if a length is not the layer's.
+    pub fn convolve(
+        weights: Weights<'_>,
+        bits: u32,
+        layer: &Convolution,
+        x: &[u64],
+        y: &mut [u64],
+    ) -> Result<()>;
 }
 
 /// A convolution as a product of matrices: for every group, weights `[outputs][taps]` with inputs
@@ -55,15 +86,21 @@ struct Shape {
 }
 
 impl Shape {
-    fn new(layer: &Convolution) -> Option<Self> {
-        let ([channels, ..], [kh, kw], [ho, wo]) =
-            (layer.input, layer.kernel, layer.output_size().ok()?);
+    /// The shape of a layer with all its weights, inputs and outputs.
+    fn new(layer: &Convolution, weights: Weights<'_>, x: &[u64], y: &[u64]) -> Result<Self> {
+        let ([channels, height, width], [kh, kw], [ho, wo]) =
+            (layer.input, layer.kernel, layer.output_size()?);
         let of_group = |n: u32| (n / layer.groups) as usize;
-        Some(Self {
+        let shape = Self {
             outputs: of_group(layer.outputs),
             taps: [of_group(channels), kh as usize, kw as usize],
             size: [ho as usize, wo as usize],
-        })
+        };
+        let outputs = layer.outputs as usize;
+        let whole = weights.count() == outputs * shape.fan_in()
+            && x.len() == channels as usize * height as usize * width as usize
+            && y.len() == outputs * shape.pixels();
+        if whole { Ok(shape) } else { Err(Error::Internal) }
     }
 
     const fn pixels(&self) -> usize {

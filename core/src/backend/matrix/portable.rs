@@ -2,36 +2,48 @@
 
 use super::{Rows, Shape, Weights};
 use crate::convolution::Convolution;
+use crate::{Error, Result};
 
 /// As [`super::add_rows`], in words of 32 bits if these are enough.
-pub fn add_rows<R: Rows>(weights: Weights<'_>, bits: u32, rows: R, x: &[u64], y: &mut [u64]) {
+///
+/// # Errors
+/// Those of [`super::add_rows`].
+pub fn add_rows<R: Rows>(
+    weights: Weights<'_>,
+    bits: u32,
+    mut rows: R,
+    x: &[u64],
+    y: &mut [u64],
+) -> Result<()> {
     let narrow =
         |sum: u32, (w, &x): (i32, &u64)| sum.wrapping_add((w as u32).wrapping_mul(x as u32));
     let wide =
         |sum: u64, (w, &x): (i32, &u64)| sum.wrapping_add((i64::from(w) as u64).wrapping_mul(x));
-    for (row, y) in rows.zip(y) {
-        let row = row..row + x.len();
+    for y in y {
+        let first = rows.next().ok_or(Error::Internal)?;
+        let row = first..first + x.len();
         *y = match (weights, bits <= u32::BITS) {
             (Weights::Narrow(all), true) => {
-                terms(all, row, i32::from).zip(x).fold(*y as u32, narrow).into()
+                terms(all, row, i32::from)?.zip(x).fold(*y as u32, narrow).into()
             }
-            (Weights::Narrow(all), false) => terms(all, row, i32::from).zip(x).fold(*y, wide),
+            (Weights::Narrow(all), false) => terms(all, row, i32::from)?.zip(x).fold(*y, wide),
             (Weights::Wide(all), true) => {
-                terms(all, row, from_bytes).zip(x).fold(*y as u32, narrow).into()
+                terms(all, row, from_bytes)?.zip(x).fold(*y as u32, narrow).into()
             }
-            (Weights::Wide(all), false) => terms(all, row, from_bytes).zip(x).fold(*y, wide),
+            (Weights::Wide(all), false) => terms(all, row, from_bytes)?.zip(x).fold(*y, wide),
         };
     }
+    Ok(())
 }
 
-/// The weights of a row; none if the row is not whole.
+/// The weights of a row.
 #[inline(always)]
 fn terms<T: Copy>(
     all: &[T],
     row: core::ops::Range<usize>,
     value: impl Fn(T) -> i32,
-) -> impl Iterator<Item = i32> {
-    all.get(row).unwrap_or_default().iter().map(move |&w| value(w))
+) -> Result<impl Iterator<Item = i32>> {
+    Ok(all.get(row).ok_or(Error::Internal)?.iter().map(move |&w| value(w)))
 }
 
 fn from_bytes(bytes: [u8; 2]) -> i32 {
@@ -39,23 +51,33 @@ fn from_bytes(bytes: [u8; 2]) -> i32 {
 }
 
 /// As [`super::convolve`]: each weight times the rows of inputs that it meets.
-pub fn convolve(weights: Weights<'_>, _bits: u32, layer: &Convolution, x: &[u64], y: &mut [u64]) {
-    let Some(shape) = Shape::new(layer) else { return };
+///
+/// # Errors
+/// Those of [`super::convolve`].
+pub fn convolve(
+    weights: Weights<'_>,
+    _bits: u32,
+    layer: &Convolution,
+    x: &[u64],
+    y: &mut [u64],
+) -> Result<()> {
+    let shape = Shape::new(layer, weights, x, y)?;
     y.fill(0);
     for (output, y) in y.chunks_exact_mut(shape.pixels()).enumerate() {
         for tap in 0..shape.fan_in() {
-            let w = i64::from(weights.get(output * shape.fan_in() + tap)) as u64;
+            let w = weights.get(output * shape.fan_in() + tap).ok_or(Error::Internal)?;
+            let w = i64::from(w) as u64;
             let (channel, [u, v]) = shape.tap(output / shape.outputs, tap);
             for (row, y) in y.chunks_exact_mut(shape.size[1]).enumerate() {
                 let (columns, from) = inside(layer, channel, row, [u, v], shape.size[1]);
-                let meets =
-                    x.get(from..).unwrap_or_default().iter().step_by(layer.stride[1] as usize);
-                for (y, &x) in y.get_mut(columns).unwrap_or_default().iter_mut().zip(meets) {
+                let (x, y) = x.get(from..).zip(y.get_mut(columns)).ok_or(Error::Internal)?;
+                for (y, &x) in y.iter_mut().zip(x.iter().step_by(layer.stride[1] as usize)) {
                     *y = y.wrapping_add(w.wrapping_mul(x));
                 }
             }
         }
     }
+    Ok(())
 }
 
 /// The output columns of a row at which a tap lies inside of the image, and the input element under

@@ -75,8 +75,8 @@ fn rows() {
             case.each(|weights| {
                 for bits in RINGS.into_iter().chain([49, 53, 64]) {
                     let (mut a, mut b) = (std::vec![7; rows], std::vec![7; rows]);
-                    add_rows(weights, bits, (0..).step_by(len), &case.x, &mut a);
-                    portable::add_rows(weights, bits, (0..).step_by(len), &case.x, &mut b);
+                    add_rows(weights, bits, (0..).step_by(len), &case.x, &mut a).unwrap();
+                    portable::add_rows(weights, bits, (0..).step_by(len), &case.x, &mut b).unwrap();
                     agree(&a, &b, bits, "rows");
                 }
             });
@@ -90,8 +90,8 @@ fn rows_that_overlap() {
     let starts = [0, 1, 2, 77, 235, 236];
     case.each(|weights| {
         let (mut a, mut b) = ([0; 6], [0; 6]);
-        add_rows(weights, 53, starts.into_iter(), &case.x, &mut a);
-        portable::add_rows(weights, 53, starts.into_iter(), &case.x, &mut b);
+        add_rows(weights, 53, starts.into_iter(), &case.x, &mut a).unwrap();
+        portable::add_rows(weights, 53, starts.into_iter(), &case.x, &mut b).unwrap();
         agree(&a, &b, 53, "overlapping rows");
     });
 }
@@ -146,11 +146,11 @@ fn convolutions() {
             let case = Case::new(len, layer.weights() as usize, extreme);
             case.each(|weights| {
                 let mut portably = std::vec![1; made];
-                portable::convolve(weights, 48, &layer, &case.x, &mut portably);
+                portable::convolve(weights, 48, &layer, &case.x, &mut portably).unwrap();
                 agree(&portably, &definition(weights, &layer, &case.x), 48, "definition");
                 for bits in RINGS {
                     let mut y = std::vec![2; made];
-                    convolve(weights, bits, &layer, &case.x, &mut y);
+                    convolve(weights, bits, &layer, &case.x, &mut y).unwrap();
                     agree(&y, &portably, bits, "convolution");
                 }
             });
@@ -171,10 +171,37 @@ fn definition(weights: Weights<'_>, layer: &Convolution, x: &[u64]) -> Vec<u64> 
                 let channel = o / per_out as usize * per_in as usize + c;
                 let x = layer.tap(channel, place, tap).map_or(0, |i| x[i]);
                 sum.wrapping_add(
-                    (i64::from(weights.get(o * layer.fan_in() as usize + k)) as u64)
+                    (i64::from(weights.get(o * layer.fan_in() as usize + k).unwrap()) as u64)
                         .wrapping_mul(x),
                 )
             })
         })
         .collect()
+}
+
+/// Too few weights, inputs or outputs, and rows that are not whole, on every path.
+#[test]
+fn what_is_missing_is_an_error() {
+    let layer = Convolution {
+        input: [2, 5, 5],
+        kernel: [3, 3],
+        outputs: 2,
+        ..Convolution::fully_connected(2, 2)
+    };
+    let (weights, x) = ([1_i8; 36], [1; 50]);
+    for (w, inputs, outputs, right) in
+        [(36, 50, 18, true), (35, 50, 18, false), (36, 49, 18, false), (36, 50, 17, false)]
+    {
+        let (weights, x) = (Weights::Narrow(&weights[..w]), &x[..inputs]);
+        let wanted = if right { Ok(()) } else { Err(Error::Internal) };
+        for convolve in [convolve, portable::convolve] {
+            assert_eq!(convolve(weights, 32, &layer, x, &mut [0; 18][..outputs]), wanted);
+        }
+    }
+    for (first, rows, right) in [(0, 2, true), (1, 2, false), (0, 1, false), (40, 2, false)] {
+        let wanted = if right { Ok(()) } else { Err(Error::Internal) };
+        let (weights, rows) = (Weights::Narrow(&weights), (first..).step_by(18).take(rows));
+        assert_eq!(add_rows(weights, 32, rows.clone(), &x[..18], &mut [0; 2]), wanted);
+        assert_eq!(portable::add_rows(weights, 32, rows, &x[..18], &mut [0; 2]), wanted);
+    }
 }

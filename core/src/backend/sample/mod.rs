@@ -14,14 +14,16 @@ pub(crate) const DIGITS: usize = 16;
 pub(crate) const EACH: usize = 3;
 
 fastest! {
-    /// Takes the lowest `bits` bits of every word and moves those below `bound` to the front, in order. Returns how many these are.
-    /// Takes a time that depends on the words.
+    /// Takes the lowest `bits` bits of every word and moves those below `bound` to the front, in
+    /// order. Returns how many these are. Takes a time that depends on the words.
     pub fn keep_below_vartime(words: &mut [i32], bits: u32, bound: i32) -> usize;
 
-    /// The first 16 digits to base 3 of fractions of `2^64`, each less 1: `DIGITS` for each 64 bits, of which the low word comes first.
+    /// The first 16 digits to base 3 of fractions of `2^64`, each less 1: `DIGITS` for each 64
+    /// bits, of which the low word comes first.
     pub fn ternary(words: &[[u32; 2]], out: &mut [i8]);
 
-    /// The number of ones, less 21, of three times 42 of 128 bits, the lowest first: `EACH` for each 128 bits.
+    /// The number of ones, less 21, of three times 42 of 128 bits, the lowest first: `EACH` for
+    /// each 128 bits.
     pub fn binomial(words: &[[u32; 4]], out: &mut [i8]);
 }
 

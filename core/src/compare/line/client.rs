@@ -4,14 +4,15 @@ use super::{ENTRIES, SegmentLookup, equal};
 use crate::block::Block;
 use crate::compare::{Hashes, client};
 use crate::hash::Tmmo;
-use crate::wire::{Packer, Reader};
+use crate::wire::{Packer, Reader, packed_len};
+use crate::{Error, Result};
 use bytemuck::{Pod, Zeroable};
 
 /// What a client keeps of it between messages, in the place of a comparison's.
 #[derive(Clone, Copy, Debug, Zeroable, Pod)]
 #[repr(C)]
 struct State {
-    /// Of its value, for the server's choices; packed.
+    /// Corrections of its value, for the server's choices; packed.
     corrections: [[u8; 8]; 9],
     padding: [u64; 3],
     /// Pads of its entry; then the entry: the server's part, and the slope.
@@ -48,12 +49,13 @@ impl SegmentLookup {
         hash: &Tmmo,
         tweak: Block,
         labels: &[Block],
-    ) {
-        let key =
-            Hashes::of(hash, labels, 0, tweak).0.iter().zip(labels).fold(0, |key, (h, _)| key ^ h);
+    ) -> Result<()> {
+        let hashes = Hashes::of(hash, labels, 0, tweak)?;
+        let key = hashes.0.iter().zip(labels).fold(0, |key, (h, _)| key ^ h);
         let [index, _] = self.split(share);
-        let [pad, ..] = Hashes::of(hash, &[key], 0, tweak + ENTRIES + Block::from(index)).0;
+        let [pad, ..] = Hashes::of(hash, &[key], 0, tweak + ENTRIES + Block::from(index))?.0;
         Self::client(element).entry = [pad as u64, (pad >> 64) as u64];
+        Ok(())
     }
 
     /// Uses the labels of the backward OTs, whose sender the client is.
@@ -64,16 +66,19 @@ impl SegmentLookup {
         (hash, delta): (&Tmmo, Block),
         tweak: Block,
         labels: &[Block],
-    ) {
-        let [h0, h1] = [0, delta].map(|offset| Hashes::of(hash, labels, offset, tweak));
+    ) -> Result<()> {
+        let [h0, h1] = Hashes::both(hash, labels, delta, tweak)?;
         let (own, [_, value]) = (Self::client(element), self.split(share));
-        let mut corrections = Packer::new(own.corrections.as_flattened_mut());
+        let bytes = packed_len(1, self.correction_bits()) as usize;
+        let corrections =
+            own.corrections.as_flattened_mut().get_mut(..bytes).ok_or(Error::Internal)?;
+        let mut corrections = Packer::new(corrections);
         for (i, (&h0, &h1)) in (0..self.value_bits()).zip(h0.0.iter().zip(&h1.0)) {
             let (h0, h1, bits) = (h0 as u64, h1 as u64, self.value_bits() - i);
             own.product = own.product.wrapping_sub(h0 << i);
             corrections.push(value.wrapping_add(h0).wrapping_sub(h1) & ((1 << bits) - 1), bits);
         }
-        corrections.finish();
+        corrections.finish()
     }
 
     /// Reads the server's message.

@@ -23,19 +23,19 @@ const MAX_SLOPED: u32 = 33;
 /// Tweak of entry 0's pads, behind those of labels and of their second hashes.
 const ENTRIES: Block = 128;
 
-/// Where a value lies among the pieces of a [`PiecewiseLinear`], and what is computed of it: what both
-/// parties derive from the plan. The pieces themselves, which only the server needs, stay there:
-/// this is copied often.
+/// Where a value lies among the pieces of a [`PiecewiseLinear`], and what is computed of it: what
+/// both parties derive from the plan. The pieces themselves, which only the server needs, stay
+/// there: this is copied often.
 #[derive(Clone, Copy, Debug)]
 pub struct SegmentLookup {
     /// Bits of a value below the number of its piece.
     low: u8,
-    /// Of the spline, as is `centre`.
+    /// The spline's shift, and below it the spline's centre.
     shift: u8,
     centre: i32,
-    /// Of the number of a piece, signed: as many of the value's high bits.
+    /// Bits of the signed number of a piece: as many of the value's high bits.
     index_bits: u8,
-    /// Of the result.
+    /// Bits of the result.
     bits: u8,
     /// Whether the value matters, beside the number of its piece.
     sloped: bool,
@@ -44,9 +44,9 @@ pub struct SegmentLookup {
 }
 
 impl SegmentLookup {
-    /// Of a valid spline, with so many bits for the number of a piece: at least one more than the
-    /// spline's own if values go beyond its knots. What has no slope needs no more stages after
-    /// this one, so it goes into `ring_out` itself.
+    /// The lookup of a valid spline, with `index_bits` bits for the number of a piece: at least one
+    /// more than the spline's own if values go beyond its knots. What has no slope needs no more
+    /// stages after this one, so it goes into `ring_out` itself.
     pub(super) fn new(spline: &PiecewiseLinear, index_bits: u8, ring_out: u8) -> Self {
         let sloped =
             spline.input_bits > spline.index_bits && spline.slopes.iter().any(|&slope| slope != 0);
@@ -107,7 +107,7 @@ impl SegmentLookup {
         if self.sloped { self.bits as u32 } else { 0 }
     }
 
-    /// Of a party's shares of the number of a piece and of the value, as one.
+    /// The ring of a party's shares of the number of a piece and of the value, as one.
     pub(super) const fn ring_in(&self) -> u8 {
         self.index_bits + self.value_bits() as u8
     }
@@ -142,7 +142,7 @@ impl SegmentLookup {
     }
 
     /// Slope and intercept of a piece: `⌊(slope·v + intercept)/2^cut⌋` is the curve without centre
-    /// and plus_relu, less the origin.
+    /// and without the ReLU that is added, less the origin.
     fn piece(&self, s: &PiecewiseLinear, number: u32) -> [i64; 2] {
         let (cut, low) = (self.cut(), self.low());
         let signed = self.signed(number);
@@ -154,7 +154,7 @@ impl SegmentLookup {
         let piece = (place as usize).min(s.pieces() - 1);
         let at = |xs: &[i16]| xs.get(piece).map_or(0, |&x| i64::from(x));
         let (offset, slope) = (at(&s.offsets), if self.sloped { at(&s.slopes) } else { 0 });
-        // Of the magnitude; beyond the knots, what it stops at.
+        // Slope and intercept over the magnitude; beyond the knots, the value that it stops at.
         let [mut a, mut b] = if piece as i64 == place {
             [slope, (offset << cut) - slope * (place << low)]
         } else {

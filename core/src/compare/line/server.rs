@@ -7,6 +7,7 @@ use crate::hash::Tmmo;
 use crate::plan::PiecewiseLinear;
 use crate::rng::Prg;
 use crate::wire::{Packer, Reader};
+use crate::{Error, Result};
 use bytemuck::{Pod, Zeroable};
 use zeroize::Zeroize as _;
 
@@ -39,7 +40,7 @@ fn whole([low, high]: [u64; 2]) -> Block {
 struct Table([[u64; 2]; MAX_ENTRIES]);
 
 impl Table {
-    /// Entry `i` takes the place of entry `i − by`, among so many, in constant time.
+    /// Entry `i` takes the place of entry `i − by`, among `2^bits`, in constant time.
     fn rotate(&mut self, by: u64, bits: u32) {
         let mut before = Self([[0; 2]; MAX_ENTRIES]);
         for bit in 0..bits {
@@ -72,9 +73,9 @@ impl SegmentLookup {
         delta: Block,
         tweak: Block,
         labels: &[Block],
-    ) {
+    ) -> Result<()> {
         *element = server::Element::default();
-        let [h0, h1] = [0, delta].map(|offset| Hashes::of(hash, labels, offset, tweak));
+        let [h0, h1] = Hashes::both(hash, labels, delta, tweak)?;
         let own = Self::server(element);
         let mut key = 0;
         for (difference, ((&h0, &h1), _)) in
@@ -84,6 +85,7 @@ impl SegmentLookup {
             *difference = halves(h0 ^ h1);
         }
         own.key = halves(key);
+        Ok(())
     }
 
     /// Draws its share of the slope.
@@ -107,11 +109,12 @@ impl SegmentLookup {
         hash: &Tmmo,
         tweak: Block,
         labels: &[Block],
-    ) {
-        let hashes = Hashes::of(hash, labels, 0, tweak);
+    ) -> Result<()> {
+        let hashes = Hashes::of(hash, labels, 0, tweak)?;
         Self::server(element).sum = (0..self.value_bits())
             .zip(&hashes.0)
             .fold(0, |sum, (i, &h)| sum.wrapping_add((h as u64) << i));
+        Ok(())
     }
 
     /// Writes the server's message.
@@ -121,7 +124,7 @@ impl SegmentLookup {
         share: u64,
         (hash, tweak, pieces): (&Tmmo, Block, &PiecewiseLinear),
         out: &mut Packer<'_>,
-    ) {
+    ) -> Result<()> {
         let ([index, value], own, bits) =
             (self.split(share), Self::server(element), u32::from(self.bits));
         let mut table = Table([[0; 2]; MAX_ENTRIES]);
@@ -137,12 +140,8 @@ impl SegmentLookup {
             let changed = own.differences.iter().take(1 + number.trailing_ones() as usize);
             key = changed.fold(key, |key, &difference| key ^ whole(difference));
         }
-        let pads = Hashes::of(
-            hash,
-            keys.0.get(..self.entries() as usize).unwrap_or_default(),
-            0,
-            tweak + ENTRIES,
-        );
+        let keys = keys.0.get(..self.entries() as usize).ok_or(Error::Internal)?;
+        let pads = Hashes::of(hash, keys, 0, tweak + ENTRIES)?;
         let mut mask = 0;
         for (number, (pad, &[part, slope])) in
             (0..self.entries()).zip(pads.0.iter().copied().map(halves).zip(&table.0))
@@ -158,6 +157,7 @@ impl SegmentLookup {
             }
         }
         own.sum = own.sum.wrapping_add(mask);
+        Ok(())
     }
 
     /// Reads the client's message. Returns the server's share of the result.

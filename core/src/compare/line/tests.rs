@@ -3,7 +3,7 @@ use crate::compare::tests::{run, spline};
 use crate::compare::{MAX_OTS, StageProtocol};
 use crate::rng::{Domain, Prg, Seed};
 
-/// A value of so many bits through a line: the piece's number is what is above its low bits.
+/// A value through a line: the piece's number is what is above its low bits.
 fn hold(line: &SegmentLookup, spline: &PiecewiseLinear, v: i64, random: &mut Prg) {
     let index = (v >> line.low()) as u64;
     let [c_index, c_value, r] = [(); 3].map(|()| random.next_u64());
@@ -23,8 +23,8 @@ fn hold(line: &SegmentLookup, spline: &PiecewiseLinear, v: i64, random: &mut Prg
         .wrapping_add(r),
     );
     let signed = (got << (64 - u32::from(line.bits))) as i64 >> (64 - u32::from(line.bits));
-    let without_tail = PiecewiseLinear { plus_relu: false, ..*spline };
-    let difference = (signed >> line.cut()) + line.constant() - without_tail.apply(v);
+    let without_relu = PiecewiseLinear { plus_relu: false, ..*spline };
+    let difference = (signed >> line.cut()) + line.constant() - without_relu.apply(v);
     // A curve whose low bits are kept may stop at the ring of its result.
     let kept = if line.cut() == 0 { line.reduce(difference as u64) } else { difference as u64 };
     assert_eq!(kept, 0, "{line:?} {v}");
@@ -70,7 +70,7 @@ fn large_lines_hold_at_random() {
 
 /// Slopes and offsets at their ends.
 #[test]
-fn the_widest_line_fits_its_record() {
+fn the_widest_line_fits_its_element() {
     let mut most = 0;
     for (slope, offset, parity) in [i16::MIN, i16::MAX, 1]
         .into_iter()

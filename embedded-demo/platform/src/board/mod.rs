@@ -8,7 +8,7 @@
 //! | `TICK`, `TICKS_PER_SECOND` | instructions (QEMU) or cycles (board) for each tick; its speed |
 //! | `Board::start()` | clocks, pins, serial port; once |
 //! | `Board::serial()` | the port |
-//! | `Board::seed()` | fresh randomness for one session, or `None` if there is none |
+//! | `Board::random()` | fresh randomness, by `rand_core`'s traits |
 
 #[cfg(feature = "mps2-an386")]
 mod mps2_an386;

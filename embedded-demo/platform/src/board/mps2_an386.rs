@@ -4,12 +4,13 @@
 use super::register::Register;
 use crate::link::Fault;
 use crate::link::serial::Port;
-use crate::semihosting::Seeds;
-use minionn_core::rng::Seed;
+use crate::random::Random;
+use crate::semihosting::Host;
+use rand_core::TryCryptoRng;
 
 /// As in the table of results.
 pub const NAME: &str = "mps2-an386";
-/// Of the serial port. The emulated one takes and gives bytes as they come.
+/// The serial port's rate. The emulated one takes and gives bytes as they come.
 pub const BAUD: u32 = 115_200;
 /// The timers' clock.
 pub const TICKS_PER_SECOND: u32 = 25_000_000;
@@ -47,7 +48,7 @@ pub fn ticks() -> u32 {
 /// The board, once started.
 pub struct Board {
     /// QEMU has no random number generator.
-    seeds: Seeds,
+    random: Random<Host>,
 }
 
 impl Board {
@@ -59,7 +60,7 @@ impl Board {
         timer::CONTROL.write(timer::ENABLE);
         uart::DIVISOR.write(TICKS_PER_SECOND / BAUD);
         uart::CONTROL.write(uart::SEND_AND_RECEIVE);
-        Self { seeds: Seeds::from_host() }
+        Self { random: Host::random() }
     }
 
     /// The port.
@@ -68,10 +69,9 @@ impl Board {
         Uart(())
     }
 
-    /// A seed for one session, made from the host's.
-    #[must_use]
-    pub fn seed(&mut self) -> Option<Seed> {
-        self.seeds.fresh()
+    /// Randomness, made from the host's seed.
+    pub const fn random(&mut self) -> &mut (impl TryCryptoRng + use<>) {
+        &mut self.random
     }
 }
 

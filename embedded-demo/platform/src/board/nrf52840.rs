@@ -4,15 +4,16 @@
 use super::ring::Ring;
 use crate::link::Fault;
 use crate::link::serial::Port;
+use crate::random::{Random, Source, SourceFailed};
 use cortex_m::peripheral::{DWT, NVIC};
-use minionn_core::rng::Seed;
 use nrf_pac::shared::vals::Connect;
 use nrf_pac::uart::{Uart, vals};
 use nrf_pac::{CLOCK, Interrupt, P0, RNG, UART0, shared};
+use rand_core::TryCryptoRng;
 
 /// As in the table of results.
 pub const NAME: &str = "nrf52840";
-/// Of the serial port: the fastest, and exact; with flow control.
+/// The serial port's rate: the fastest, and exact; with flow control.
 pub const BAUD: u32 = 1_000_000;
 /// The core's clock.
 pub const TICKS_PER_SECOND: u32 = 64_000_000;
@@ -41,7 +42,7 @@ pub fn ticks() -> u32 {
 
 /// The board, once started.
 pub struct Board {
-    _started: (),
+    random: Random<Generator>,
 }
 
 impl Board {
@@ -56,7 +57,7 @@ impl Board {
         core.DWT.enable_cycle_counter();
         RNG.config().write(|w| w.set_dercen(true));
         RNG.tasks_start().write_value(1);
-        Self { _started: () }
+        Self { random: Random::new(Some(Generator)) }
     }
 
     /// The port.
@@ -65,16 +66,23 @@ impl Board {
         SerialPort::start()
     }
 
-    /// 32 bytes of the generator, its bias corrected. `None` if it gives none.
-    #[must_use]
-    pub fn seed(&mut self) -> Option<Seed> {
-        let mut seed = Seed([0; 32]);
-        for byte in &mut seed.0 {
-            (0..TRIES).find(|_| RNG.events_valrdy().read() != 0)?;
+    /// Randomness of the generator.
+    pub const fn random(&mut self) -> &mut (impl TryCryptoRng + use<>) {
+        &mut self.random
+    }
+}
+
+/// The chip's random number generator, its bias corrected.
+struct Generator;
+
+impl Source for Generator {
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), SourceFailed> {
+        for byte in bytes {
+            (0..TRIES).find(|_| RNG.events_valrdy().read() != 0).ok_or(SourceFailed)?;
             RNG.events_valrdy().write_value(0);
             *byte = RNG.value().read().value();
         }
-        Some(seed)
+        Ok(())
     }
 }
 

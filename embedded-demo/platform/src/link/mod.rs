@@ -12,7 +12,7 @@ use embedded_io::{ErrorKind, Read, Write};
 /// How long a silent peer is waited for. A server has at most one layer to compute meanwhile.
 pub const PATIENCE_MS: u32 = 10_000;
 
-/// Why a link failed. The session is over; [`Link::open`] begins anew.
+/// Why a link failed. The session is over; [`Link::open`] begins the next one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "log", derive(defmt::Format))]
 #[non_exhaustive]

@@ -22,7 +22,7 @@ pub struct Factor {
 }
 
 impl Factor {
-    /// Of an element of `[0, N)`.
+    /// The factor of an element of `[0, N)`.
     #[must_use]
     pub fn new(value: u64) -> Self {
         debug_assert!(value < MODULUS);

@@ -5,6 +5,7 @@
 //! BFV; the counts are the same. A result travels whole: no rescaling, no coefficient left out.
 
 use super::batch::{Batch, Factor, MODULUS};
+use crate::bench::done;
 use minionn_core::backend::limb::{add_small, add_uniform, multiply};
 use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
 use minionn_core::lattice::noise;
@@ -95,12 +96,12 @@ impl Client {
         let (public, noise) = (seed.derive(1), seed.derive(2));
         let (mut secret, mut b) = (vec![0; LIMBS.len() * N], vec![0; LIMBS.len() * N]);
         let mut errors = vec![0; N];
-        encrypt::noise(&noise, 0, &mut errors);
+        done(encrypt::noise(&noise, 0, &mut errors));
         for (index, (limb, (secret, b))) in
             LIMBS.iter().zip(secret.chunks_exact_mut(N).zip(b.chunks_exact_mut(N))).enumerate()
         {
-            key.expand(limb, secret);
-            SecretKey::encrypt_limb(index, 0, &public, &errors, secret, b);
+            done(key.expand(limb, secret));
+            done(SecretKey::encrypt_limb(index, 0, &public, &errors, secret, b));
         }
         let server = Server {
             seed: server,
@@ -128,14 +129,14 @@ impl Client {
     pub fn encrypt(&mut self, coefficients: &[u64]) -> Upload {
         self.encryptions += 1;
         let (number, mut c0, mut errors) = (self.encryptions, vec![0; LIMBS.len() * N], vec![0; N]);
-        encrypt::noise(&self.noise, number, &mut errors);
+        done(encrypt::noise(&self.noise, number, &mut errors));
         for (index, (c0, secret)) in
             c0.chunks_exact_mut(N).zip(self.secret.chunks_exact(N)).enumerate()
         {
             for (x, &m) in c0.iter_mut().zip(coefficients) {
                 *x = self.encoder.encode(index, m);
             }
-            SecretKey::encrypt_limb(index, number, &self.public, &errors, secret, c0);
+            done(SecretKey::encrypt_limb(index, number, &self.public, &errors, secret, c0));
         }
         Upload { number, c0 }
     }
@@ -158,7 +159,7 @@ impl Client {
             for (x, c0) in product.iter_mut().zip(c0) {
                 *x += c0;
             }
-            self.basis.add(index, &product, &mut fractions);
+            done(self.basis.add(index, &product, &mut fractions));
         }
         // phase/q is off by less than 2^-61, so N times that is harmless.
         let round =
@@ -171,7 +172,7 @@ impl Client {
 pub struct Multiplier(Vec<i32>);
 
 impl Multiplier {
-    /// Of a vector of n slots mod N.
+    /// The multiplier of a vector of n slots mod N.
     #[must_use]
     pub fn new(batch: &Batch, mut slots: Vec<u64>) -> Self {
         batch.encode(&mut slots);
@@ -220,20 +221,20 @@ impl Server {
         for (index, (limb, ((c0, c1), w))) in LIMBS.iter().zip(parts).enumerate() {
             multiply(limb, c0, w);
             c1.copy_from_slice(w);
-            Mask::new(&self.public, upload.number, index).multiply(limb, c1);
-            fresh.ephemeral(limb, &mut ephemeral);
-            add_zero(index, &key, &ephemeral, c0, c1);
+            done(Mask::new(&self.public, upload.number, index).multiply(limb, c1));
+            done(fresh.ephemeral(limb, &mut ephemeral));
+            done(add_zero(index, &key, &ephemeral, c0, c1));
             limb.inverse(c0);
             limb.inverse(c1);
             // Every limb draws the same integers again.
-            Noise::new(self.seed.stream(Domain::Noise, fresh.number << 1)).fill(&mut errors);
+            done(Noise::new(self.seed.stream(Domain::Noise, fresh.number << 1)).fill(&mut errors));
             self.seed.stream(Domain::Flood, fresh.number).fill_u64(flood.as_flattened_mut());
             add_small(&errors, c0);
             add_uniform(limb, FLOOD, &flood, c0);
             for (x, &u) in c0.iter_mut().zip(summand) {
                 *x = limb.canonical(limb.reduce(*x + self.encoder.encode(index, u))) as i32;
             }
-            fresh.add_noise_to_c1(c1);
+            done(fresh.add_noise_to_c1(c1));
             for x in c1.iter_mut() {
                 *x = limb.canonical(limb.reduce(*x)) as i32;
             }

@@ -54,9 +54,9 @@ fn output<'m>(
         Op::Reveal { .. } | Op::Argmax { .. } => x.to_vec(),
         _ if op.is_linear() => {
             let (ring, layer) = (Modulus::Bits(op.output().0), layer().context("no weights")?);
-            let elements: Vec<u64> = x.iter().map(|&x| ring.from_signed(x)).collect();
+            let elements: Vec<u64> = x.iter().map(|&x| ring.reduce_signed(x)).collect();
             let mut y = vec![0; op.output().1 as usize];
-            layer.apply(&elements, &mut y);
+            layer.apply(&elements, &mut y)?;
             y.into_iter().map(|y| ring.to_signed(y)).collect()
         }
         _ => bail!("the paper's profile does not know {op:?}"),

@@ -117,7 +117,7 @@ pub fn run(model: &Model<'_>, x: &[i64], seed: &Seed) -> anyhow::Result<Profile>
     let mut server: Vec<u64> = x
         .iter()
         .zip(parts.first().map(|part| part.client.as_slice()).unwrap_or_default())
-        .map(|(&x, &r)| RING.sub(RING.from_signed(x), r))
+        .map(|(&x, &r)| RING.sub(RING.reduce_signed(x), r))
         .collect();
     online.bytes_up = packed_len(server.len() as u64, RING.bits());
     online.stop(began);
@@ -175,7 +175,7 @@ fn sums(op: &Op, share: &[u64]) -> Vec<u64> {
 /// An operation between the phases.
 struct Part<'m> {
     op: Op,
-    /// Of a linear layer.
+    /// The dot products of a linear layer.
     dots: Option<Dots<'m>>,
     /// The server's `u` of a linear layer.
     server: Vec<u64>,

@@ -9,10 +9,11 @@ use super::batch::RING;
 use super::traffic::Cost;
 use anyhow::Context as _;
 use minionn_core::block::Block;
-use minionn_core::garble::{Circuit, Evaluator, GATE_BYTES, Garbler, totals};
+use minionn_core::garble::{
+    Circuit, EvaluateBuffers, Evaluator, GATE_BYTES, GarbleBuffers, Garbler, totals,
+};
 use minionn_core::hash::Tmmo;
-use minionn_core::ot::product::{client_product, product_bits, server_product};
-use minionn_core::ot::{GROUP, Receiver, Repetition, Sender};
+use minionn_core::ot::{self, GROUP, OtMultiply, Receiver, Repetition, Sender, product_bits};
 use minionn_core::params::KAPPA;
 use minionn_core::rng::{Domain, Prg, Seed};
 use minionn_core::target::LANES;
@@ -73,26 +74,14 @@ impl<'l> Parties<'l> {
         leaves.client = vec![0; REPETITION.leaves()];
         leaves.server = vec![0; REPETITION.leaves()];
         let mut messages = [[0; 2]; KAPPA];
-        let receiver = Receiver::new(
-            REPETITION,
-            &mut random,
-            &session,
-            &session,
-            &mut leaves.client,
-            &mut messages,
-        )?;
-        let received = messages
-            .iter()
-            .enumerate()
-            .map(|(b, [m0, m1])| if delta >> b & 1 == 0 { *m0 } else { *m1 });
-        let sender = Sender::new(
-            REPETITION,
-            delta,
-            &received.collect::<Vec<_>>(),
-            &session,
-            &session,
-            &mut leaves.server,
-        )?;
+        let client = ot::Leaves::new(REPETITION, &mut leaves.client)?;
+        let receiver = Receiver::new(client, &mut random, &session, &session, &mut messages)?;
+        let mut received = [0; KAPPA];
+        for (b, (to, [m0, m1])) in received.iter_mut().zip(messages).enumerate() {
+            *to = if delta >> b & 1 == 0 { m0 } else { m1 };
+        }
+        let server = ot::Leaves::new(REPETITION, &mut leaves.server)?;
+        let sender = Sender::new(server, delta, &received, &session, &session)?;
         let server_random = seed.stream(Domain::Mask, 0);
         Ok(Self { receiver, sender, session, secret, server_random, layers: 0, tweak: 0 })
     }
@@ -155,28 +144,22 @@ impl<'l> Parties<'l> {
                 decode.get_mut(..lanes).context("lanes")?,
                 colours.get_mut(..lanes).context("lanes")?,
             );
-            garbler.garble_neurons::<C, LANES>(
-                circuit,
-                first as u64,
-                lanes,
-                zero,
-                tables,
-                decode,
-            )?;
+            let neurons = first as u64..(first + lanes) as u64;
+            let buffers =
+                GarbleBuffers { client_zero: zero, tables: &mut *tables, decode: &mut *decode };
+            garbler.garble_neurons::<C, LANES>(circuit, neurons.clone(), buffers)?;
             let shares = server.iter().enumerate().skip(first * steps);
             for ((instance, &share), out) in shares.zip(active.chunks_exact_mut(bits)) {
-                garbler.active_labels(instance as u64, 0, share, bits, out);
+                garbler.active_labels(instance as u64, 0, share, out)?;
             }
             cost.bytes_down += (tables.len() + size_of_val(active)) as u64;
-            evaluator.evaluate_neurons::<C, LANES>(
-                circuit,
-                first as u64,
-                lanes,
+            let buffers = EvaluateBuffers {
                 tables,
-                active,
-                chosen,
-                colours,
-            )?;
+                server_labels: active,
+                client_labels: chosen,
+                colours: &mut *colours,
+            };
+            evaluator.evaluate_neurons::<C, LANES>(circuit, neurons, buffers)?;
             outputs.extend(colours.iter().zip(decode).map(|(colour, decode)| colour ^ *decode));
         }
         debug_assert_eq!(shape.table_bytes(), shape.ands as usize * GATE_BYTES);
@@ -206,16 +189,10 @@ impl<'l> Parties<'l> {
             .zip(labels.client.chunks_exact(BITS as usize));
         for (((&y_s, &y_c), &r), (q, t)) in server.iter().zip(client).zip(r).zip(labels) {
             let a = super::triplet::uniform(&mut self.server_random);
-            let p_s = server_product(
-                RING,
-                a,
-                q,
-                self.sender.delta(),
-                &self.session,
-                self.tweak,
-                &mut corrections,
-            )?;
-            let p_c = client_product(RING, y_c, t, &self.session, self.tweak, &corrections)?;
+            let multiply =
+                OtMultiply { modulus: RING, hash: &self.session, tweak_base: self.tweak };
+            let p_s = multiply.server(a, q, self.sender.delta(), &mut corrections)?;
+            let p_c = multiply.client(y_c, t, &corrections)?;
             self.tweak += u128::from(BITS);
             // The server opens y_s − a; the client answers with its share of y², less r.
             let cross = RING.add(p_c, RING.mul(RING.sub(y_s, a), y_c));

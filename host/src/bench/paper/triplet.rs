@@ -58,11 +58,15 @@ pub struct Triplet {
 
 impl<'m> Dots<'m> {
     /// Encodes the weights of a layer.
+    ///
+    /// # Panics
+    /// If the layer has fewer weights than its shape says, which no parsed model has.
     #[must_use]
     pub fn new(layer: Layer<'m>, batch: &Batch) -> Self {
         let (k, slots) = (width(layer.geometry().layer()), slots(&layer));
         let place = layer.geometry().size.iter().product::<usize>();
-        let weight = |slot: usize| RING.from_signed(layer.weight(slot / k / place * k + slot % k));
+        let weights: Vec<i64> = layer.weights().collect();
+        let weight = |slot: usize| RING.reduce_signed(weights[slot / k / place * k + slot % k]);
         let chunk = |first: usize| {
             (first..first + N).map(|slot| if slot < slots { weight(slot) } else { 0 }).collect()
         };
@@ -161,7 +165,7 @@ impl<'m> Dots<'m> {
             // 2^11 · 2^37 · 2^28 at most.
             let sum = (0..k).filter_map(|j| {
                 let x = *x.get(self.element(row * k + j).1?)?;
-                Some(i128::from(self.layer.weight(output * k + j)) * i128::from(x))
+                Some(i128::from(self.layer.weight(output * k + j)?) * i128::from(x))
             });
             sum.fold(start, |a, b| a + b).rem_euclid(i128::from(MODULUS)) as u64
         };

@@ -4,7 +4,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`lattice`] | transforms, products, encryption, decryption, re-randomisation, packed integers |
+//! | [`lattice`] | transforms, products, encryption, decryption, flooding, packed integers |
 //! | [`streams`] | pseudo-random bytes, checksums |
 //! | [`garbling`] | one layer of neurons, garbled and evaluated |
 //! | [`extension`] | OT extension, each party by itself |
@@ -47,7 +47,7 @@ pub struct Facts {
     pub units: u64,
     /// of what.
     pub unit: &'static str,
-    /// Of one run.
+    /// What one run needs.
     pub needs: Needs,
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Facts, Measure, Needs};
 use crate::bench::networks;
-use crate::link::Memory;
+use crate::memory::Memory;
 use anyhow::{Context as _, ensure};
 use minionn_core::cost;
 use minionn_core::model::Model;
@@ -102,7 +102,8 @@ fn with_network(
         stock: 1,
         ..Options::default()
     };
-    let model = Model::parse(network.model)?;
+    let model = network.model()?;
+    let model = *model.core();
     let mut memory = Memory::new(prepared_memory(model.plan(), options.stock)?);
     let prepared = Prepared::new(model, options.stock, memory.bytes())?;
     then(&model, &prepared, options)

@@ -30,7 +30,7 @@ impl Bench {
 
     /// Encrypts [`BLOCKS`] blocks under one key.
     pub fn encrypt(&mut self) {
-        self.cipher.encrypt(0, &mut self.blocks);
+        self.cipher.encrypt(&mut self.blocks);
     }
 
     /// Schedules [`KEYS`] keys.

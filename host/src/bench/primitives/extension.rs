@@ -3,7 +3,7 @@
 use minionn_core::backend::aes::Path;
 use minionn_core::block::Block;
 use minionn_core::hash::Tmmo;
-use minionn_core::ot::{GROUP, Receiver, Repetition, Sender};
+use minionn_core::ot::{GROUP, Leaves, Receiver, Repetition, Sender};
 use minionn_core::params::KAPPA;
 use minionn_core::rng::{Domain, Seed};
 use std::io::{Read as _, Write as _};
@@ -53,21 +53,14 @@ impl Memory {
         let mut random = Seed([3; 32]).stream(Domain::Label, 0);
         let (hash, delta) = (Tmmo::new(random.next_u128()), random.next_u128() | 1);
         let mut messages = [[0; 2]; KAPPA];
-        let receiver = Receiver::new(
-            self.repetition,
-            &mut random,
-            &hash,
-            &hash,
-            &mut self.client_leaves,
-            &mut messages,
-        )?;
+        let client = Leaves::new(self.repetition, &mut self.client_leaves)?.on_path(path);
+        let receiver = Receiver::new(client, &mut random, &hash, &hash, &mut messages)?;
         let mut received = [0; KAPPA];
         for (b, (to, [m0, m1])) in received.iter_mut().zip(messages).enumerate() {
             *to = if delta >> b & 1 == 0 { m0 } else { m1 };
         }
-        let sender =
-            Sender::new(self.repetition, delta, &received, &hash, &hash, &mut self.server_leaves)?;
-        let (receiver, sender) = (receiver.on_path(path), sender.on_path(path));
+        let server = Leaves::new(self.repetition, &mut self.server_leaves)?.on_path(path);
+        let sender = Sender::new(server, delta, &received, &hash, &hash)?;
         Ok(Pair {
             receiver,
             sender,

@@ -2,7 +2,7 @@
 
 use minionn_core::backend::aes::Path;
 use minionn_core::block::Block;
-use minionn_core::garble::{Circuit, Evaluator, Garbler, totals};
+use minionn_core::garble::{Circuit, EvaluateBuffers, Evaluator, GarbleBuffers, Garbler, totals};
 use minionn_core::hash::Tmmo;
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::target::LANES;
@@ -80,18 +80,13 @@ impl<C: Circuit> Layer<C> {
         for first in (0..self.neurons).step_by(LANES) {
             let lanes = LANES.min(self.neurons - first);
             let part = |each: usize| first * each..(first + lanes) * each;
-            let (zero, tables) = (
-                &self.client[part(shape.client_inputs as usize)],
-                &mut self.tables[part(shape.table_bytes())],
-            );
-            let done = garbler.garble_neurons::<C, LANES>(
-                &self.circuit,
-                first as u64,
-                lanes,
-                zero,
-                tables,
-                &mut self.decode[part(1)],
-            );
+            let buffers = GarbleBuffers {
+                client_zero: &self.client[part(shape.client_inputs as usize)],
+                tables: &mut self.tables[part(shape.table_bytes())],
+                decode: &mut self.decode[part(1)],
+            };
+            let neurons = first as u64..(first + lanes) as u64;
+            let done = garbler.garble_neurons::<C, LANES>(&self.circuit, neurons, buffers);
             debug_assert!(done.is_ok());
         }
     }
@@ -103,21 +98,14 @@ impl<C: Circuit> Layer<C> {
         for first in (0..self.neurons).step_by(LANES) {
             let lanes = LANES.min(self.neurons - first);
             let part = |each: usize| first * each..(first + lanes) * each;
-            let (tables, server) = (
-                &self.tables[part(shape.table_bytes())],
-                &self.server[part(shape.server_inputs as usize)],
-            );
-            let (client, colours) =
-                (&self.client[part(shape.client_inputs as usize)], &mut self.colours[part(1)]);
-            let done = evaluator.evaluate_neurons::<C, LANES>(
-                &self.circuit,
-                first as u64,
-                lanes,
-                tables,
-                server,
-                client,
-                colours,
-            );
+            let buffers = EvaluateBuffers {
+                tables: &self.tables[part(shape.table_bytes())],
+                server_labels: &self.server[part(shape.server_inputs as usize)],
+                client_labels: &self.client[part(shape.client_inputs as usize)],
+                colours: &mut self.colours[part(1)],
+            };
+            let neurons = first as u64..(first + lanes) as u64;
+            let done = evaluator.evaluate_neurons::<C, LANES>(&self.circuit, neurons, buffers);
             debug_assert!(done.is_ok());
         }
     }

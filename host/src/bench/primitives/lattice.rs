@@ -1,6 +1,8 @@
 //! The lattice side.
 
+use crate::bench::done;
 use core::hint::black_box;
+use minionn_core::Error;
 use minionn_core::backend::limb::{self, portable};
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
@@ -14,7 +16,7 @@ use minionn_core::wire::{GROUP, pack, packed_len, unpack};
 /// A random polynomial in `[0, q)` of the first limb.
 fn uniform(number: u64) -> Vec<i32> {
     let mut values = vec![0; N];
-    Mask::new(&Seed([1; 32]), number, 0).fill(&LIMBS[0], &mut values);
+    done(Mask::new(&Seed([1; 32]), number, 0).fill(&LIMBS[0], &mut values));
     values
 }
 
@@ -107,11 +109,11 @@ impl Default for Encryption {
         let key = SecretKey::new(Seed([2; 32]));
         let secret = |limb| {
             let mut secret = vec![0; N];
-            key.expand(limb, &mut secret);
+            done(key.expand(limb, &mut secret));
             secret
         };
         let mut unfolded = vec![0; decrypt::UNFOLDED];
-        decrypt::unfold(&key, &mut unfolded);
+        done(decrypt::unfold(&key, &mut unfolded));
         Self {
             seed: Seed([4; 32]),
             public: Seed([3; 32]),
@@ -131,17 +133,11 @@ impl Encryption {
     pub fn encrypt(&mut self, limbs: usize) {
         let encoder = Encoder::new(Plaintext::Bits(20), limbs);
         self.number += 1;
-        encrypt::noise(&self.seed, self.number, &mut self.noise);
+        done(encrypt::noise(&self.seed, self.number, &mut self.noise));
         for (index, secret) in self.secrets.iter().enumerate().take(limbs) {
-            encoder.encode_all(index, &self.plaintext, &mut self.poly);
-            SecretKey::encrypt_limb(
-                index,
-                self.number,
-                &self.public,
-                &self.noise,
-                secret,
-                &mut self.poly,
-            );
+            done(encoder.encode_all(index, &self.plaintext, &mut self.poly));
+            let (public, noise, poly) = (&self.public, &self.noise, &mut self.poly);
+            done(SecretKey::encrypt_limb(index, self.number, public, noise, secret, poly));
             black_box(&mut self.poly);
         }
     }
@@ -149,8 +145,8 @@ impl Encryption {
     /// `c1·s` of a ciphertext with many results, by transforms; the key is expanded already.
     pub fn decrypt_many(&mut self) {
         for (index, secret) in self.secrets.iter().enumerate().take(decrypt::limbs(C1_BITS)) {
-            decrypt::load(index, &self.packed, C1_BITS, &mut self.poly);
-            decrypt::multiply_by_secret(index, secret, &mut self.poly);
+            done(decrypt::load(index, &self.packed, C1_BITS, &mut self.poly));
+            done(decrypt::multiply_by_secret(index, secret, &mut self.poly));
             black_box(&mut self.poly);
         }
     }
@@ -162,7 +158,8 @@ impl Encryption {
         let groups = self.packed.chunks_exact(GROUP * C1_BITS as usize / 8);
         for (packed, first) in groups.zip((0..).step_by(GROUP)) {
             let _whole_bytes = unpack(packed, C1_BITS, &mut values);
-            decrypt::add_products(&self.unfolded, C1_BITS, first, &values, &places, &mut sums);
+            let (unfolded, sums) = (&self.unfolded, &mut sums);
+            done(decrypt::add_products(unfolded, C1_BITS, first, &values, &places, sums));
         }
         black_box(&mut sums);
     }
@@ -206,19 +203,19 @@ impl Results {
         self.number += 1;
         let fresh = CiphertextRandomness { seed: &self.seed, number: self.number, flood: 62 };
         let key = PublicKey { seed: self.public.clone(), b: &self.b };
-        fresh.noise_of_c1(&mut self.noise);
+        done(fresh.noise_of_c1(&mut self.noise));
         for (index, limb) in LIMBS.iter().enumerate() {
-            fresh.ephemeral(limb, &mut self.ephemeral);
-            add_zero(index, &key, &self.ephemeral, &mut self.z0, &mut self.z1);
+            done(fresh.ephemeral(limb, &mut self.ephemeral));
+            done(add_zero(index, &key, &self.ephemeral, &mut self.z0, &mut self.z1));
             limb.inverse(&mut self.z0);
             limb.inverse(&mut self.z1);
             let mut sums = self.sums.as_mut_slice();
             let runs = (0..results.div_ceil(16)).map(|i| (i * 32, [7; 16].as_slice()));
-            fresh.finish_c0(index, &encoder, &self.z0, runs, |x| {
-                basis.add(index, x, sums.split_off_mut(..x.len()).unwrap_or_default());
-            });
+            done(fresh.finish_c0(index, &encoder, &self.z0, runs, |x| {
+                basis.add(index, x, sums.split_off_mut(..x.len()).ok_or(Error::Internal)?)
+            }));
             limb::add_small(&self.noise, &mut self.z1);
-            basis.add(index, &self.z1, &mut self.sums);
+            done(basis.add(index, &self.z1, &mut self.sums));
         }
         black_box(&mut self.sums);
     }
@@ -232,7 +229,7 @@ pub struct Bits {
 }
 
 impl Bits {
-    /// Of `width` bits each.
+    /// Values of `width` bits each.
     #[must_use]
     pub fn new(width: u32) -> Self {
         let values =
@@ -253,7 +250,7 @@ impl Bits {
             .chunks_exact(GROUP)
             .zip(self.packed.chunks_exact_mut(GROUP * self.width as usize / 8))
         {
-            pack(values, self.width, packed);
+            done(pack(values, self.width, packed));
         }
         black_box(&mut self.packed);
     }

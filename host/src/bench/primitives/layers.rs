@@ -2,15 +2,14 @@
 //! online product in the clear.
 
 use crate::bench::synthetic;
-use crate::link::{Memory, fresh_seed};
 use crate::loopback;
+use crate::{ClientOptions, Server};
 use anyhow::Context as _;
 use core::hint::black_box;
 use minionn_core::model::{Layer, Model};
 use minionn_core::plan::{Convolution, Op};
-use minionn_core::rng::{Domain, KnownSeed, Seed};
-use minionn_core::session::blocking::{Blocking, run};
-use minionn_core::session::{Client, Options, SliceStore, client_memory};
+use minionn_core::rng::{Domain, Seed};
+use minionn_core::session::Options;
 use std::time::Instant;
 
 /// The layers that others publish figures for: what it is, the operation.
@@ -51,33 +50,21 @@ pub fn model(op: Op) -> anyhow::Result<Vec<u8>> {
 /// # Errors
 /// If a session fails.
 pub fn offline(model: &[u8], runs: usize) -> anyhow::Result<f64> {
-    let model = Model::parse(model)?;
-    let (plan, options) = (*model.plan(), Options::default());
-    loopback::with_prepared(&model, options, |prepared| {
-        loopback::session(&model, prepared, options, |mut link| {
-            let (mut memory, mut tables) = (Memory::new(client_memory(&plan, &options)?), []);
-            let store = SliceStore::new(&mut tables);
-            let mut client = run(Client::connect(
-                Blocking(&mut link),
-                store,
-                plan,
-                options,
-                memory.bytes(),
-                &mut KnownSeed::new(fresh_seed()?),
-            ))?;
-            let header = plan.header();
-            let (x, mut y) =
-                (vec![0; header.input_len as usize], vec![0; header.output_len as usize]);
-            let mut best = f64::MAX;
-            for _ in 0..runs {
-                let began = Instant::now();
-                run(client.prepare())?;
-                best = best.min(began.elapsed().as_secs_f64());
-                run(client.predict(&x, &mut y))?;
-            }
-            run(client.close())?;
-            Ok(best)
-        })
+    let model = crate::Model::from_bytes(model)?;
+    let options = ClientOptions::new().plan(model.plan().clone()).session(Options::default());
+    let server = Server::new(model.clone());
+    server.prepare(1)?;
+    loopback::connected(None, &server, options, |mut client| {
+        let x = vec![0.0; model.plan().input_len()];
+        let mut best = f64::MAX;
+        for _ in 0..runs {
+            let began = Instant::now();
+            client.prepare()?;
+            best = best.min(began.elapsed().as_secs_f64());
+            client.predict(&x)?;
+        }
+        client.close()?;
+        Ok(best)
     })
 }
 
@@ -89,7 +76,7 @@ pub struct Online<'m> {
 }
 
 impl<'m> Online<'m> {
-    /// Of this model.
+    /// The layer of this model, with random shares.
     ///
     /// # Errors
     /// If there is no layer.
@@ -106,6 +93,7 @@ impl<'m> Online<'m> {
 
     /// `y = W·x + b`.
     pub fn run(&mut self) {
-        self.layer.apply(black_box(&self.x), &mut self.y);
+        let done = self.layer.apply(black_box(&self.x), &mut self.y);
+        debug_assert!(done.is_ok());
     }
 }

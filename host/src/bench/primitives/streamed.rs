@@ -2,6 +2,7 @@
 //! at once; or compared.
 
 use crate::bench::own;
+use crate::threads::Threads;
 use anyhow::Context as _;
 use minionn_core::garble::Function;
 use minionn_core::model::Model;
@@ -10,17 +11,16 @@ use minionn_core::plan::circuit::NonlinearCost;
 use minionn_core::plan::{self, Header, Op, Plan, Quantisation};
 use minionn_core::rng::Seed;
 use minionn_core::session::{Activations, Options, Tables};
-use minionn_core::workers::Workers;
 
 /// A network that is one layer of ReLUs with truncation.
 pub struct Network {
-    model: Vec<u8>,
+    model: crate::Model,
     neurons: u32,
     and_gates: u64,
 }
 
 impl Network {
-    /// With so many neurons, between rings of so many bits, cutting off `shift` bits.
+    /// A layer of `neurons` neurons between two rings, cutting off `shift` bits.
     ///
     /// # Errors
     /// If that is more than a plan may have.
@@ -41,6 +41,7 @@ impl Network {
         let bytes = bytes.get(..len).context("a plan has its length")?;
         let mut model = vec![0; Model::len_bytes(&Plan::parse(bytes)?)];
         Model::write(bytes, |_, _, _| 0, |_, _| 0, &mut model)?;
+        let model = crate::Model::from_bytes(model)?;
         Ok(Self { model, neurons, and_gates: NonlinearCost::of(&relu).and_gates })
     }
 
@@ -52,9 +53,10 @@ impl Network {
     pub fn and_gates_per_second(&self, repetition: Repetition, runs: u32) -> anyhow::Result<f64> {
         let options =
             Options { repetition, tables: Tables::Streamed, stock: 1, ..Options::default() };
-        let inputs = own::inputs(&Model::parse(&self.model)?, None, 1, &Seed([7; 32]))?;
-        Ok(self.and_gates as f64
-            / own::measure(&self.model, options, None, Workers::OWN, runs, &inputs)?.online.seconds)
+        let inputs = own::inputs(&self.model, None, 1, &Seed([7; 32]))?;
+        let threads = Threads::default();
+        let measured = own::measure(&self.model, options, None, &threads, runs, &inputs)?;
+        Ok(self.and_gates as f64 / measured.online.seconds)
     }
 
     /// Seconds and bytes for each neuron, offline and online, where it is compared instead: in the
@@ -68,8 +70,9 @@ impl Network {
             activations: Activations::Compared { log2_bytes_per_round: 0 },
             ..Options::default()
         };
-        let inputs = own::inputs(&Model::parse(&self.model)?, None, 1, &Seed([7; 32]))?;
-        let measured = own::measure(&self.model, options, None, Workers::OWN, runs, &inputs)?;
+        let inputs = own::inputs(&self.model, None, 1, &Seed([7; 32]))?;
+        let threads = Threads::default();
+        let measured = own::measure(&self.model, options, None, &threads, runs, &inputs)?;
         Ok((
             measured.seconds() / f64::from(self.neurons),
             measured.bytes() / u64::from(self.neurons),

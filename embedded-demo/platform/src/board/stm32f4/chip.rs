@@ -1,8 +1,10 @@
 //! The chip itself, at 168 MHz. Built and reviewed, never run: no such board was at hand.
 
 use super::Usart;
+use crate::random::{Random, Source, SourceFailed};
 use cortex_m::peripheral::DWT;
-use minionn_core::rng::Seed;
+use rand_core::TryCryptoRng;
+use rand_core::utils::fill_bytes_via_next_word;
 use stm32_metapac::{FLASH, PWR, RCC, RNG, flash, pwr, rcc};
 
 /// As in the table of results.
@@ -15,7 +17,7 @@ pub const NAME: &str = "stm32f429";
 pub const TICKS_PER_SECOND: u32 = 168_000_000;
 /// Cycles for each tick.
 pub const TICK: u32 = 1;
-/// Of the buses with the serial port: a quarter of the core's.
+/// Clock of the buses with the serial port: a quarter of the core's.
 const BUS_CLOCK: u32 = TICKS_PER_SECOND / 4;
 /// How often an oscillator or a random number is asked for before it is given up.
 const TRIES: u32 = 1 << 20;
@@ -28,7 +30,7 @@ pub fn ticks() -> u32 {
 
 /// The board, once started.
 pub struct Board {
-    _started: (),
+    random: Random<Generator>,
 }
 
 impl Board {
@@ -47,7 +49,7 @@ impl Board {
             w.set_usart3en(true);
         });
         RNG.cr().write(|w| w.set_rngen(true));
-        Self { _started: () }
+        Self { random: Random::new(Some(Generator)) }
     }
 
     /// The port.
@@ -56,30 +58,38 @@ impl Board {
         Usart::start(BUS_CLOCK)
     }
 
-    /// Eight numbers of the generator. `None` if it finds itself faulty, or repeats itself
-    /// (reference manual RM0090, 24.3.1: the first number after the start only serves the
-    /// comparison).
-    #[must_use]
-    pub fn seed(&mut self) -> Option<Seed> {
-        let mut seed = Seed([0; 32]);
-        let mut last = random()?;
-        for bytes in seed.0.as_chunks_mut().0 {
-            let next = random()?;
+    /// Randomness of the generator.
+    pub const fn random(&mut self) -> &mut (impl TryCryptoRng + use<>) {
+        &mut self.random
+    }
+}
+
+/// The chip's random number generator.
+struct Generator;
+
+impl Source for Generator {
+    /// Fails if the generator finds itself faulty, or repeats itself (reference manual RM0090,
+    /// 24.3.1). The first number of each call only serves the comparison: so none that was handed
+    /// out is kept for it.
+    fn fill(&mut self, bytes: &mut [u8]) -> Result<(), SourceFailed> {
+        let mut last = number()?;
+        fill_bytes_via_next_word(bytes, || {
+            let next = number()?;
             if next == last {
-                return None;
+                return Err(SourceFailed);
             }
-            *bytes = next.to_le_bytes();
             last = next;
-        }
-        Some(seed)
+            Ok(next)
+        })
     }
 }
 
 /// The generator's next number, if clock and source are in order.
-fn random() -> Option<u32> {
-    (0..TRIES).find_map(|_| RNG.sr().read().drdy().then_some(()))?;
+fn number() -> Result<u32, SourceFailed> {
+    (0..TRIES).find(|_| RNG.sr().read().drdy()).ok_or(SourceFailed)?;
     let (status, number) = (RNG.sr().read(), RNG.dr().read());
-    (!status.cecs() && !status.secs() && !status.ceis() && !status.seis()).then_some(number)
+    let sound = !status.cecs() && !status.secs() && !status.ceis() && !status.seis();
+    sound.then_some(number).ok_or(SourceFailed)
 }
 
 /// 168 MHz from the board's 8 MHz, or from the internal 16 MHz where nothing comes in: VCO input 2

@@ -2,8 +2,9 @@
 //! `-icount shift=0` an instruction takes a nanosecond.
 
 use super::Usart;
-use crate::semihosting::Seeds;
-use minionn_core::rng::Seed;
+use crate::random::Random;
+use crate::semihosting::Host;
+use rand_core::TryCryptoRng;
 use stm32_metapac::TIM2;
 
 /// As in the table of results.
@@ -23,7 +24,7 @@ pub fn ticks() -> u32 {
 
 /// The board, once started.
 pub struct Board {
-    seeds: Seeds,
+    random: Random<Host>,
 }
 
 impl Board {
@@ -34,7 +35,7 @@ impl Board {
         TIM2.arr().write_value(u32::MAX);
         TIM2.egr().write(|w| w.set_ug(true));
         TIM2.cr1().write(|w| w.set_cen(true));
-        Self { seeds: Seeds::from_host() }
+        Self { random: Host::random() }
     }
 
     /// The port.
@@ -43,9 +44,8 @@ impl Board {
         Usart::start(CLOCK)
     }
 
-    /// A seed for one session, made from the host's.
-    #[must_use]
-    pub fn seed(&mut self) -> Option<Seed> {
-        self.seeds.fresh()
+    /// Randomness, made from the host's seed.
+    pub const fn random(&mut self) -> &mut (impl TryCryptoRng + use<>) {
+        &mut self.random
     }
 }

@@ -11,7 +11,7 @@ use stm32_metapac::{GPIOA as PINS, USART2 as PORT};
 #[cfg(feature = "stm32f429")]
 use stm32_metapac::{GPIOD as PINS, USART3 as PORT};
 
-/// Of the serial port: as fast as the ST-LINK's and common adapters do without errors.
+/// The serial port's rate: as fast as the ST-LINK's and common adapters do without errors.
 pub const BAUD: u32 = 460_800;
 
 #[cfg(not(feature = "stm32f429"))]
@@ -34,8 +34,8 @@ static RECEIVED: Ring = Ring::new();
 pub struct Usart(());
 
 impl Usart {
-    /// Of a port whose clock, of this frequency, and pins are switched on: 8 data bits, no parity,
-    /// one stop bit.
+    /// Starts a port whose clock, of this frequency, and pins are switched on: 8 data bits, no
+    /// parity, one stop bit.
     pub(super) fn start(clock: u32) -> Self {
         for pin in PIN_NUMBERS {
             PINS.afr(pin / 8).modify(|w| w.set_afr(pin % 8, FUNCTION));

@@ -1,11 +1,12 @@
-//! Exported pairings on a host: a client's file, and where a server keeps those of its clients. All
-//! of it is secret.
+//! What set-up makes, kept for later sessions: a client's half in a file or elsewhere, and where a
+//! server keeps those of its clients. All of it is secret.
 
-use anyhow::Context as _;
+use crate::error::{Error, Result};
+use core::fmt;
 use minionn_core::session::{Pairing, PairingId, Party};
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
@@ -14,11 +15,54 @@ use zeroize::Zeroizing;
 /// An exported half.
 pub type Half = Zeroizing<Vec<u8>>;
 
-/// Writes a file that only its owner may read (on Unix: mode 0600), whole or not at all.
+/// Where a client keeps its half of a pairing, so that set-up is done once.
 ///
-/// # Errors
-/// If the folder or the medium does not allow it.
-pub fn write(path: &Path, half: &[u8]) -> anyhow::Result<()> {
+/// It is secret: whoever has it and what went over the wire can read the inputs of all sessions
+/// that use it. Keep it on an encrypted medium, or in the keyring of the system.
+pub trait PairingStore: fmt::Debug + Send + Sync {
+    /// What was kept, if anything was.
+    ///
+    /// # Errors
+    /// If it cannot be read. A pairing that is there but cannot be read is an error, never none.
+    fn load(&self) -> io::Result<Option<Half>>;
+
+    /// Keeps what set-up has made; later calls of [`PairingStore::load`] return it.
+    ///
+    /// # Errors
+    /// If it cannot be kept.
+    fn save(&self, half: &[u8]) -> io::Result<()>;
+
+    /// Its name, for errors.
+    fn place(&self) -> String;
+}
+
+/// A client's half of a pairing in a file that only its owner may read.
+#[derive(Clone, Debug)]
+pub struct PairingFile(PathBuf);
+
+impl PairingFile {
+    /// In the file at `path`, which is read if it is there, and written if not.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+}
+
+impl PairingStore for PairingFile {
+    fn load(&self) -> io::Result<Option<Half>> {
+        read(&self.0)
+    }
+
+    fn save(&self, half: &[u8]) -> io::Result<()> {
+        write(&self.0, half)
+    }
+
+    fn place(&self) -> String {
+        self.0.display().to_string()
+    }
+}
+
+/// Writes a file that only its owner may read (on Unix: mode 0600), whole or not at all.
+fn write(path: &Path, half: &[u8]) -> io::Result<()> {
     let fresh = path.with_extension(format!("new-{}", std::process::id()));
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
@@ -32,24 +76,19 @@ pub fn write(path: &Path, half: &[u8]) -> anyhow::Result<()> {
         file.sync_all()?;
         fs::rename(&fresh, path)
     };
-    attempt()
-        .inspect_err(|_| drop(fs::remove_file(&fresh)))
-        .with_context(|| path.display().to_string())
+    attempt().inspect_err(|_| drop(fs::remove_file(&fresh)))
 }
 
 /// Reads a file, if there is one.
-///
-/// # Errors
-/// If it cannot be read.
-pub fn read(path: &Path) -> anyhow::Result<Option<Half>> {
+fn read(path: &Path) -> io::Result<Option<Half>> {
     match fs::read(path) {
         Ok(bytes) => Ok(Some(Zeroizing::new(bytes))),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error).with_context(|| path.display().to_string()),
+        Err(error) => Err(error),
     }
 }
 
-/// A server's halves, at most so many: the one that was not used for longest goes first.
+/// A server's halves up to a number: the one that was not used for longest goes first.
 pub struct Pairings {
     most: usize,
     place: Place,
@@ -70,7 +109,7 @@ struct Shelf {
 
 impl Pairings {
     /// How many a server keeps if nothing else is asked for: 59 MB.
-    pub const MOST: usize = 1024;
+    pub const DEFAULT: usize = 1024;
 
     /// Kept as long as the process runs.
     #[must_use]
@@ -82,13 +121,14 @@ impl Pairings {
     /// a time.
     ///
     /// # Errors
-    /// If there is no such folder and none can be made.
-    pub fn in_folder(folder: &Path, most: usize) -> anyhow::Result<Self> {
+    /// [`Error::File`] if there is no such folder and none can be made.
+    pub fn in_folder(folder: impl AsRef<Path>, most: usize) -> Result<Self> {
+        let folder = folder.as_ref();
         let mut builder = fs::DirBuilder::new();
         builder.recursive(true);
         #[cfg(unix)]
         std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder).with_context(|| folder.display().to_string())?;
+        builder.create(folder).map_err(Error::file(folder))?;
         Ok(Self { most, place: Place::Folder(folder.to_owned(), Mutex::default()) })
     }
 
@@ -116,9 +156,11 @@ impl Pairings {
     /// Keeps a half.
     ///
     /// # Errors
-    /// If it is none, or the folder cannot take it.
-    pub fn keep(&self, half: Half) -> anyhow::Result<()> {
-        let id = *Pairing::parse(&half)?.id();
+    /// [`Error::Format`] if it is none, [`Error::File`] if the folder cannot take it.
+    pub fn keep(&self, half: Half) -> Result<()> {
+        let id = *Pairing::parse(&half)
+            .map_err(|error| Error::Format { what: "pairing".into(), error })?
+            .id();
         match &self.place {
             Place::Memory(shelf) => {
                 shelf.lock().unwrap_or_else(PoisonError::into_inner).put(id, half, self.most)
@@ -126,12 +168,23 @@ impl Pairings {
             Place::Folder(folder, lock) => {
                 let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
                 if self.most > 0 {
-                    write(&file(folder, &id), &half)?;
+                    write(&file(folder, &id), &half).map_err(Error::file(folder))?;
                 }
-                thin_out(folder, self.most).with_context(|| folder.display().to_string())?;
+                thin_out(folder, self.most).map_err(Error::file(folder))?;
             }
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for Pairings {
+    /// Not the halves: they are secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = match &self.place {
+            Place::Memory(_) => "memory".to_owned(),
+            Place::Folder(folder, _) => folder.display().to_string(),
+        };
+        f.debug_struct("Pairings").field("most", &self.most).field("place", &place).finish()
     }
 }
 
@@ -168,8 +221,8 @@ fn file(folder: &Path, id: &PairingId) -> PathBuf {
     folder.join(format!("{:032x}.{EXTENSION}", u128::from_be_bytes(*id)))
 }
 
-/// Removes the files that were not used for longest, down to so many.
-fn thin_out(folder: &Path, most: usize) -> std::io::Result<()> {
+/// Removes the files that were not used for longest, down to `most`.
+fn thin_out(folder: &Path, most: usize) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();

@@ -43,86 +43,116 @@ pub const fn product_bits(modulus: Modulus) -> u32 {
     }
 }
 
-/// Server: its share `p_S` of `a·v`, and the `ℓ = modulus.bits()` corrections to send. `labels` are
-/// the `ℓ` labels `Q`, OT `i` is hashed with tweak `tweak_base + i`: a session uses each tweak
-/// once. `a` is an element, see above for its use.
-///
-/// # Errors
-/// [`Error::Length`] unless there are `ℓ` labels and corrections.
-pub fn server_product(
-    modulus: Modulus,
-    a: u64,
-    labels: &[Block],
-    delta: Block,
-    hash: &Tmmo,
-    tweak_base: u128,
-    corrections: &mut [u64],
-) -> Result<u64> {
-    debug_assert!(a < modulus.value());
-    check(modulus, labels.len(), corrections.len())?;
-    let (mut share, mut factor) = (0, a);
-    for (first, (labels, corrections)) in
-        (0..).step_by(PIPELINE).zip(labels.chunks(PIPELINE).zip(corrections.chunks_mut(PIPELINE)))
-    {
-        let (q, tweaks) = lanes(labels, tweak_base, first);
-        let h0 = Zeroizing::new(hash.hash(q, tweaks));
-        let h1 = Zeroizing::new(hash.hash(q.map(|q| q ^ delta), tweaks));
-        for (i, (correction, (&h0, &h1))) in
-            (first..).zip(corrections.iter_mut().zip(h0.iter().zip(h1.iter())))
-        {
-            let term = Term::new(modulus, i);
-            let h0 = term.element(h0);
-            *correction = term.ring.sub(term.ring.add(h0, term.operand(factor)), term.element(h1));
-            share = modulus.sub(share, h0 << term.shift);
-            factor = term.next_factor(factor);
-        }
-    }
-    Ok(share)
-}
-
-/// Client: its share `p_C` of `a·v`. `labels` are the `ℓ = modulus.bits()` labels `T` of the bits
-/// of `v`, lowest first; `corrections` are the server's; tweaks as in [`server_product`]. `v` is an
-/// element. In constant time for all but the corrections' range.
-///
-/// # Errors
-/// [`Error::Length`] unless there are `ℓ` labels and corrections; [`Error::Malformed`] if a
-/// correction is outside its ring.
-pub fn client_product(
-    modulus: Modulus,
-    v: u64,
-    labels: &[Block],
-    hash: &Tmmo,
-    tweak_base: u128,
-    corrections: &[u64],
-) -> Result<u64> {
-    debug_assert!(v < modulus.value());
-    check(modulus, labels.len(), corrections.len())?;
-    let mut share = 0;
-    for (first, (labels, corrections)) in
-        (0..).step_by(PIPELINE).zip(labels.chunks(PIPELINE).zip(corrections.chunks(PIPELINE)))
-    {
-        let (t, tweaks) = lanes(labels, tweak_base, first);
-        let hashes = Zeroizing::new(hash.hash(t, tweaks));
-        for (i, (&correction, &h)) in (first..).zip(corrections.iter().zip(hashes.iter())) {
-            let term = Term::new(modulus, i);
-            if correction >= term.ring.value() {
-                return Err(Error::Malformed);
-            }
-            let x = term.ring.add(term.element(h), correction & mask(v >> i));
-            share = modulus.add(share, x << term.shift);
-        }
-    }
-    Ok(share)
-}
-
-/// Where bit `i`'s term lives: `2^shift · ring`.
+/// Shares of one product `a·v`, of the server's `a` and the client's `v`, by `ℓ = modulus.bits()`
+/// OTs.
 #[derive(Clone, Copy)]
-struct Term {
+pub struct OtMultiply<'h> {
+    /// The ring, `ℓ` bits wide.
+    pub modulus: Modulus,
+    /// The session's hash.
+    pub hash: &'h Tmmo,
+    /// OT `i` is hashed with tweak `tweak_base + i`: a session uses each tweak once.
+    pub tweak_base: u128,
+}
+
+impl OtMultiply<'_> {
+    /// Server: its share `p_S` of `a·v`, and the `ℓ` corrections to send. `labels` are the `ℓ`
+    /// labels `Q`. `a` is an element, see above for its use.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are `ℓ` labels and corrections.
+    pub fn server(
+        &self,
+        a: u64,
+        labels: &[Block],
+        delta: Block,
+        corrections: &mut [u64],
+    ) -> Result<u64> {
+        let modulus = self.modulus;
+        debug_assert!(a < modulus.value());
+        self.check(labels.len(), corrections.len())?;
+        let (mut share, mut factor) = (0, a);
+        for (first, (labels, corrections)) in (0..)
+            .step_by(PIPELINE)
+            .zip(labels.chunks(PIPELINE).zip(corrections.chunks_mut(PIPELINE)))
+        {
+            let (q, tweaks) = self.lanes(labels, first);
+            let h0 = Zeroizing::new(self.hash.hash(q, tweaks));
+            let h1 = Zeroizing::new(self.hash.hash(q.map(|q| q ^ delta), tweaks));
+            for (i, (correction, (&h0, &h1))) in
+                (first..).zip(corrections.iter_mut().zip(h0.iter().zip(h1.iter())))
+            {
+                let bit = ProductBit::new(modulus, i);
+                let h0 = bit.element(h0);
+                *correction = bit.ring.sub(bit.ring.add(h0, bit.operand(factor)), bit.element(h1));
+                share = modulus.sub(share, h0 << bit.shift);
+                factor = bit.next_factor(factor);
+            }
+        }
+        Ok(share)
+    }
+
+    /// Client: its share `p_C` of `a·v`. `labels` are the `ℓ` labels `T` of the bits of `v`, lowest
+    /// first; `corrections` are the server's. `v` is an element. In constant time for all but the
+    /// corrections' range.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless there are `ℓ` labels and corrections; [`Error::Malformed`] if a
+    /// correction is outside its ring.
+    pub fn client(&self, v: u64, labels: &[Block], corrections: &[u64]) -> Result<u64> {
+        let modulus = self.modulus;
+        debug_assert!(v < modulus.value());
+        self.check(labels.len(), corrections.len())?;
+        let mut share = 0;
+        for (first, (labels, corrections)) in
+            (0..).step_by(PIPELINE).zip(labels.chunks(PIPELINE).zip(corrections.chunks(PIPELINE)))
+        {
+            let (t, tweaks) = self.lanes(labels, first);
+            let hashes = Zeroizing::new(self.hash.hash(t, tweaks));
+            for (i, (&correction, &h)) in (first..).zip(corrections.iter().zip(hashes.iter())) {
+                let bit = ProductBit::new(modulus, i);
+                if correction >= bit.ring.value() {
+                    return Err(Error::Malformed);
+                }
+                let x = bit.ring.add(bit.element(h), correction & mask(v >> i));
+                share = modulus.add(share, x << bit.shift);
+            }
+        }
+        Ok(share)
+    }
+
+    /// Labels and tweaks of the next OTs, from OT `first` on, filled up to a pipeline; results of
+    /// the filling are dropped.
+    fn lanes(&self, labels: &[Block], first: u32) -> ([Block; PIPELINE], [Block; PIPELINE]) {
+        let mut x = [0; PIPELINE];
+        for (x, &label) in x.iter_mut().zip(labels) {
+            *x = label;
+        }
+        let first = self.tweak_base.wrapping_add(u128::from(first));
+        (x, core::array::from_fn(|lane| first.wrapping_add(lane as u128)))
+    }
+
+    /// A product takes `ℓ` labels and `ℓ` corrections.
+    const fn check(&self, labels: usize, corrections: usize) -> Result<()> {
+        let need = self.modulus.bits() as usize;
+        if labels != need {
+            return Err(Error::Length { need, got: labels });
+        }
+        if corrections != need {
+            return Err(Error::Length { need, got: corrections });
+        }
+        Ok(())
+    }
+}
+
+/// Where the contribution of bit `i` of the client's value lives: `2^shift · ring`.
+#[derive(Clone, Copy)]
+struct ProductBit {
     ring: Modulus,
     shift: u32,
 }
 
-impl Term {
+impl ProductBit {
     /// `i < modulus.bits()`.
     const fn new(modulus: Modulus, i: u32) -> Self {
         match modulus {
@@ -146,7 +176,7 @@ impl Term {
         }
     }
 
-    /// What this term multiplies with the client's bit.
+    /// What is multiplied with the client's bit.
     const fn operand(self, factor: u64) -> u64 {
         match self.ring {
             Modulus::Bits(_) => self.ring.reduce(factor),
@@ -161,33 +191,6 @@ impl Term {
             Modulus::Odd(_) => self.ring.add(factor, factor),
         }
     }
-}
-
-/// Labels and tweaks of the next OTs, from OT `first` on, filled up to a pipeline; results of the
-/// filling are dropped.
-fn lanes(labels: &[Block], tweak_base: u128, first: u32) -> ([Block; PIPELINE], [Block; PIPELINE]) {
-    let mut x = [0; PIPELINE];
-    for (x, &label) in x.iter_mut().zip(labels) {
-        *x = label;
-    }
-    (
-        x,
-        core::array::from_fn(|lane| {
-            tweak_base.wrapping_add(u128::from(first)).wrapping_add(lane as u128)
-        }),
-    )
-}
-
-/// A product takes `ℓ` labels and `ℓ` corrections.
-const fn check(modulus: Modulus, labels: usize, corrections: usize) -> Result<()> {
-    let need = modulus.bits() as usize;
-    if labels != need {
-        return Err(Error::Length { need, got: labels });
-    }
-    if corrections != need {
-        return Err(Error::Length { need, got: corrections });
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -211,8 +214,9 @@ mod tests {
         let t: Vec<_> =
             q.iter().enumerate().map(|(i, q)| q ^ (delta * u128::from(v >> i & 1))).collect();
         let mut corrections = vec![0; q.len()];
-        let server = server_product(m, a, &q, delta, &hash, base, &mut corrections).unwrap();
-        let client = client_product(m, v, &t, &hash, base, &corrections).unwrap();
+        let multiply = OtMultiply { modulus: m, hash: &hash, tweak_base: base };
+        let server = multiply.server(a, &q, delta, &mut corrections).unwrap();
+        let client = multiply.client(v, &t, &corrections).unwrap();
         (corrections, server, client)
     }
 
@@ -244,7 +248,8 @@ mod tests {
             let q: Vec<_> = (0..m.bits()).map(|i| u128::from(i) << 90 | 0xabc).collect();
             let mut corrections = vec![0; q.len()];
             let a = m.value() - 12_345;
-            server_product(m, a, &q, delta, &hash, base, &mut corrections).unwrap();
+            let multiply = OtMultiply { modulus: m, hash: &hash, tweak_base: base };
+            multiply.server(a, &q, delta, &mut corrections).unwrap();
             for (i, q) in (0..).zip(q) {
                 let [h0, h1] = [q, q ^ delta].map(|x| hash.hash([x], [base + u128::from(i)])[0]);
                 let want = match m {
@@ -253,8 +258,8 @@ mod tests {
                             % (1 << (u32::from(l) - i))
                     }
                     Modulus::Odd(_) => {
-                        let term = Term::new(m, i);
-                        m.sub(m.add(term.element(h0), m.mul(a, 1 << i)), term.element(h1))
+                        let bit = ProductBit::new(m, i);
+                        m.sub(m.add(bit.element(h0), m.mul(a, 1 << i)), bit.element(h1))
                     }
                 };
                 assert_eq!(corrections[i as usize], want, "{m:?} correction {i}");
@@ -281,8 +286,8 @@ mod tests {
     fn hash_to_element_is_the_definition() {
         let mut random = Seed([5; 32]).stream(Domain::Mask, 2);
         let n = (1_u64 << 62) - 57;
-        let term = Term::new(Modulus::Odd(n), 0);
-        assert_eq!((term.element(0), term.element(Block::MAX)), (0, n - 1));
+        let bit = ProductBit::new(Modulus::Odd(n), 0);
+        assert_eq!((bit.element(0), bit.element(Block::MAX)), (0, n - 1));
         // N = 2^62 − 57: ⌊h·N/2^128⌋ = ⌊(h·2^62 − 57·h)/2^128⌋, by halves of h.
         for _ in 0..1000 {
             let h = random.next_u128();
@@ -290,43 +295,38 @@ mod tests {
             product[0] = (h & wide) * u128::from(n);
             product[1] = (h >> 64) * u128::from(n) + (product[0] >> 64);
             product[2] = product[1] >> 64;
-            assert_eq!(u128::from(term.element(h)), product[2]);
+            assert_eq!(u128::from(bit.element(h)), product[2]);
         }
         // Small N: each element takes its share of the hashes.
-        let term = Term::new(Modulus::Odd(7), 0);
+        let bit = ProductBit::new(Modulus::Odd(7), 0);
         let mut seen = [0_u32; 7];
-        (0..7000).for_each(|_| seen[term.element(random.next_u128()) as usize] += 1);
+        (0..7000).for_each(|_| seen[bit.element(random.next_u128()) as usize] += 1);
         assert!(seen.iter().all(|&count| (850..1150).contains(&count)), "{seen:?}");
     }
 
     #[test]
     fn bad_lengths_and_corrections_are_refused() {
         let hash = Tmmo::new(1);
-        let m = Modulus::Bits(8);
+        let over = |modulus| OtMultiply { modulus, hash: &hash, tweak_base: 0 };
+        let m = over(Modulus::Bits(8));
         let length = |got| Err(Error::Length { need: 8, got });
-        assert_eq!(server_product(m, 1, &[0; 7], 1, &hash, 0, &mut [0; 8]), length(7));
-        assert_eq!(server_product(m, 1, &[0; 8], 1, &hash, 0, &mut [0; 9]), length(9));
-        assert_eq!(client_product(m, 1, &[0; 9], &hash, 0, &[0; 8]), length(9));
-        assert_eq!(client_product(m, 1, &[0; 8], &hash, 0, &[0; 0]), length(0));
+        assert_eq!(m.server(1, &[0; 7], 1, &mut [0; 8]), length(7));
+        assert_eq!(m.server(1, &[0; 8], 1, &mut [0; 9]), length(9));
+        assert_eq!(m.client(1, &[0; 9], &[0; 8]), length(9));
+        assert_eq!(m.client(1, &[0; 8], &[0; 0]), length(0));
         for i in 0..8 {
             let mut corrections = [0; 8];
             corrections[i] = (1 << (8 - i)) - 1;
-            assert!(client_product(m, 1, &[0; 8], &hash, 0, &corrections).is_ok());
+            assert!(m.client(1, &[0; 8], &corrections).is_ok());
             corrections[i] += 1;
-            assert_eq!(
-                client_product(m, 1, &[0; 8], &hash, 0, &corrections),
-                Err(Error::Malformed)
-            );
+            assert_eq!(m.client(1, &[0; 8], &corrections), Err(Error::Malformed));
         }
         let mut corrections = [0; 37];
         corrections[36] = PAPER.value() - 1;
-        assert!(client_product(PAPER, 1, &[0; 37], &hash, 0, &corrections).is_ok());
+        assert!(over(PAPER).client(1, &[0; 37], &corrections).is_ok());
         for bad in [PAPER.value(), u64::MAX] {
             corrections[36] = bad;
-            assert_eq!(
-                client_product(PAPER, 1, &[0; 37], &hash, 0, &corrections),
-                Err(Error::Malformed)
-            );
+            assert_eq!(over(PAPER).client(1, &[0; 37], &corrections), Err(Error::Malformed));
         }
     }
 }
