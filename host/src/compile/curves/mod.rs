@@ -9,11 +9,10 @@
 mod pieces;
 
 use crate::network::Curve;
-use core::ops::Range;
 use minionn_core::garble::{Neuron, totals};
 use minionn_core::plan::{Function, MAX_PIECES, Parity, PiecewiseLinear};
 use minionn_core::ring::Modulus;
-use pieces::{Interval, Part};
+use pieces::Interval;
 
 /// A curve in integers.
 #[derive(Clone, Debug)]
@@ -53,6 +52,9 @@ pub(super) struct TooCoarse(pub(super) f64);
 /// Where a curve is as good as flat, at the latest.
 const FARTHEST: f64 = 16.0;
 
+/// Most bits of a magnitude.
+const MAX_INPUT_BITS: u8 = 14;
+
 /// What the pieces describe: the curve less its middle and less `max(x, 0)`, where it has these, by
 /// magnitude.
 #[derive(Clone, Copy, Debug)]
@@ -63,9 +65,10 @@ struct Shape {
     middle: f64,
     /// Steepest slope of what the pieces describe.
     steepest: f64,
-    /// Whether the curve falls up to a minimum and rises from there on; else it rises.
-    turns: bool,
-    /// Least and largest value of the pieces that keep the curve within its bounds.
+    /// By how much their value may change from one magnitude to the next so that the curve is
+    /// monotone: up to its minimum, and from there on.
+    course: [Interval; 2],
+    /// Their least and largest value that keep the curve within its bounds.
     bounds: (f64, f64),
 }
 
@@ -76,22 +79,28 @@ impl Shape {
             plus_relu: false,
             middle,
             steepest,
-            turns: false,
+            course: [Interval::RISES; 2],
             bounds: (0.0, 1.0 - middle),
+        };
+        // Even ones are read from both sides: as they are, where they have to fall for the curve to
+        // rise, and with the ReLU added.
+        let falls = Interval::FALLS_BY_ONE;
+        let even = |course, bounds| Self {
+            parity: Parity::Even,
+            plus_relu: true,
+            middle: 0.0,
+            steepest: 0.5,
+            course,
+            bounds,
         };
         match curve {
             Curve::Sigmoid => odd(0.5, 0.25),
             Curve::Tanh | Curve::Softsign => odd(0.0, 1.0),
             Curve::Erf => odd(0.0, core::f64::consts::FRAC_2_SQRT_PI),
             Curve::Gelu | Curve::GeluTanh | Curve::Silu | Curve::Softplus | Curve::HardSwish => {
-                let minimum = curve.minimum();
-                Self {
-                    parity: Parity::Even,
-                    plus_relu: true,
-                    middle: 0.0,
-                    steepest: 0.5,
-                    turns: minimum.is_some(),
-                    bounds: (minimum.map_or(0.0, |x| curve.at(x)), f64::INFINITY),
+                match curve.minimum() {
+                    Some(x) => even([falls, Interval::RISES], (curve.at(x), 0.0)),
+                    None => even([falls; 2], (0.0, f64::INFINITY)),
                 }
             }
             Curve::Elu { alpha, beta } => Self {
@@ -99,7 +108,7 @@ impl Shape {
                 plus_relu: true,
                 middle: 0.0,
                 steepest: alpha / beta,
-                turns: false,
+                course: [Interval::FALLS; 2],
                 bounds: (-alpha, 0.0),
             },
         }
@@ -109,8 +118,7 @@ impl Shape {
     fn pieces_at(&self, curve: Curve, x: f64) -> f64 {
         match self.parity {
             Parity::Odd => curve.at(x) - self.middle,
-            Parity::Even => curve.at(-x),
-            Parity::Left => curve.at(-x),
+            Parity::Even | Parity::Left => curve.at(-x),
         }
     }
 }
@@ -120,64 +128,53 @@ impl Shape {
 /// # Errors
 /// [`TooCoarse`] if an error was asked for and none is as good.
 pub(super) fn fit(curve: Curve, wanted: &Wanted) -> Result<Fit, TooCoarse> {
+    let best =
+        jobs(curve, wanted).iter().filter_map(Job::best).min_by(|a, b| a.error.total_cmp(&b.error));
+    match best {
+        Some(fit) if wanted.max_error.is_none_or(|most| fit.error <= most) => Ok(fit),
+        best => Err(TooCoarse(best.map_or(f64::INFINITY, |fit| fit.error))),
+    }
+}
+
+/// The steps that a curve may have. It has more than one choice where the pieces would reach over
+/// more cells than can be counted: they end earlier, or the cells are coarser.
+fn jobs(curve: Curve, wanted: &Wanted) -> Vec<Job<'_>> {
     let shape = Shape::of(curve);
     let reach = match shape.parity {
         Parity::Left => -wanted.range.0,
         Parity::Odd | Parity::Even => wanted.range.1.max(-wanted.range.0),
     };
     let most = f64::from((1 << (wanted.bits - 1)) - 1);
+    let coarser = |shift: u8| shift + 2 < wanted.ring;
     // One step of the result: all bits for what is bounded; where the tail has slope 1, a whole
     // number of steps of the input.
     let (mut shift, mut scale) = (0, wanted.scale);
     if shape.plus_relu {
-        while wanted.peak / scale > most && shift + 2 < wanted.ring {
+        while wanted.peak / scale > most && coarser(shift) {
             (shift, scale) = (shift + 1, scale * 2.0);
         }
     } else {
         let amplitude = if shape.middle == 0.0 { 1.0 } else { shape.middle };
         scale = amplitude / most;
-        while wanted.scale * f64::from(shift + 1).exp2() * shape.steepest <= scale
-            && shift + 2 < wanted.ring
+        while wanted.scale * f64::from(shift + 1).exp2() * shape.steepest <= scale && coarser(shift)
         {
             shift += 1;
         }
     }
     let extent = extent(&shape, curve, scale / 4.0).min(reach.max(wanted.scale));
-    let cell = |shift: u8| wanted.scale * f64::from(shift).exp2();
-    let width = |shift: u8| (extent / cell(shift)).log2().ceil().max(1.0);
-    while width(shift) > 14.0 && shift + 2 < wanted.ring {
+    let mut jobs = Vec::new();
+    loop {
+        let cell = wanted.scale * f64::from(shift).exp2();
+        let width = (extent / cell).log2().ceil().max(1.0);
+        let input_bits = width.min(f64::from(MAX_INPUT_BITS)) as u8;
+        jobs.push(Job { curve, shape, wanted, shift, scale, input_bits });
+        if width <= f64::from(MAX_INPUT_BITS) || !coarser(shift) {
+            return jobs;
+        }
         shift += 1;
         if shape.plus_relu {
             scale *= 2.0;
         }
-    }
-    let input_bits = width(shift).min(14.0) as u8;
-    let goal = wanted.max_error.unwrap_or(
-        1.25 * scale.max(if shape.plus_relu { scale } else { cell(shift) * shape.steepest }),
-    );
-    let job = Job { curve, shape, wanted, shift, scale, input_bits };
-    let (targets, edges) = (job.targets(), job.edges());
-    let most_index = wanted.segments.max(1).ilog2().min(5).min(u32::from(input_bits)) as u8;
-    let mut best: Option<(u32, Fit)> = None;
-    for index_bits in 0..=most_index {
-        // Finer slopes than this make no difference to any cell of a piece.
-        for bits in 0..=(input_bits - index_bits + 2).min(15) {
-            let Some(spline) = job.spline(&targets, index_bits, bits) else { continue };
-            let error = job.error(&spline, &edges);
-            let ands = job.ands(&spline);
-            let better = match &best {
-                None => true,
-                Some((least, fit)) if fit.error <= goal => error <= goal && ands < *least,
-                Some((_, fit)) => error < fit.error,
-            };
-            if better {
-                best = Some((ands, Fit { spline, shift, scale, error }));
-            }
-        }
-    }
-    match best {
-        Some((_, fit)) if wanted.max_error.is_none_or(|most| fit.error <= most) => Ok(fit),
-        best => Err(TooCoarse(best.map_or(f64::INFINITY, |(_, fit)| fit.error))),
     }
 }
 
@@ -209,6 +206,34 @@ impl Job<'_> {
         self.wanted.scale * f64::from(self.shift).exp2()
     }
 
+    /// The function with the fewest ANDs among those that are good enough, else the best one; none
+    /// if no coefficients hold the values.
+    fn best(&self) -> Option<Fit> {
+        let Self { shape, wanted, shift, scale, input_bits, .. } = *self;
+        let steepest = if shape.plus_relu { scale } else { self.cell() * shape.steepest };
+        let goal = wanted.max_error.unwrap_or(1.25 * scale.max(steepest));
+        let (targets, edges) = (self.targets(), self.edges());
+        let most_index = wanted.segments.max(1).ilog2().min(5).min(u32::from(input_bits)) as u8;
+        let mut best: Option<(u32, Fit)> = None;
+        for index_bits in 0..=most_index {
+            // Finer slopes than this make no difference to any cell of a piece.
+            for bits in 0..=(input_bits - index_bits + 2).min(15) {
+                let Some(spline) = self.spline(&targets, index_bits, bits) else { continue };
+                let error = self.error(&spline, &edges);
+                let ands = self.ands(&spline);
+                let better = match &best {
+                    None => true,
+                    Some((least, fit)) if fit.error <= goal => error <= goal && ands < *least,
+                    Some((_, fit)) => error < fit.error,
+                };
+                if better {
+                    best = Some((ands, Fit { spline, shift, scale, error }));
+                }
+            }
+        }
+        best.map(|(_, fit)| fit)
+    }
+
     /// What the pieces should give for every magnitude.
     fn targets(&self) -> Vec<f64> {
         let at = |u: i32| match self.shape.parity {
@@ -230,75 +255,34 @@ impl Job<'_> {
         (0..1 << self.input_bits).map(at).collect()
     }
 
-    /// The magnitudes that the proven inputs have; for ELU those of the negative ones, as no others
-    /// are described.
-    fn magnitudes(&self) -> Range<usize> {
-        let last = (1 << self.input_bits) - 1;
-        // One more at either end, for the rounding of these quotients.
-        let (lo, hi) = self.wanted.range;
-        let (lo, hi) = ((lo / self.cell()).floor() - 1.0, (hi / self.cell()).floor() + 1.0);
-        let u = |y: f64| y.clamp(0.0, f64::from(last)) as usize;
-        let negative = (lo < 0.0).then(|| u(-1.0 - hi)..u(-1.0 - lo) + 1);
-        let positive = (hi >= 0.0 && self.shape.parity != Parity::Left).then(|| u(lo)..u(hi) + 1);
-        match (negative, positive) {
-            (Some(a), Some(b)) => a.start.min(b.start)..a.end.max(b.end),
-            (a, b) => a.or(b).unwrap_or_default(),
-        }
-    }
-
-    /// How the pieces go up to the minimum, and from there on, so that the curve is monotone on
-    /// each side of it.
-    fn course(&self) -> Option<[Interval; 2]> {
-        let (lo, hi) = self.wanted.range;
-        let Shape { parity, turns, .. } = self.shape;
-        if parity == Parity::Odd {
-            return Some([Interval::RISES; 2]);
-        }
-        let falls = Interval::FALLS;
-        let negative = match (lo < 0.0, turns) {
-            (false, _) => [Interval::ANY; 2],
-            (true, false) => [falls; 2],
-            (true, true) => [falls, Interval::RISES],
-        };
-        let positive = if hi >= 0.0 && parity == Parity::Even {
-            Interval::RISES_WITH_STEPS
-        } else {
-            Interval::ANY
-        };
-        Some([negative[0].and(positive)?, negative[1].and(positive)?])
-    }
-
     /// Pieces near to the targets that keep the curve monotone, on each side of its minimum if it
-    /// has one, and within its bounds, for every proven input.
+    /// has one, and within its bounds, for every integer.
     fn spline(&self, targets: &[f64], index_bits: u8, shift: u8) -> Option<PiecewiseLinear> {
+        let Shape { parity, plus_relu, middle, course: [before, after], bounds, .. } = self.shape;
         let cells = (targets.len() >> index_bits).max(1);
-        let used = self.magnitudes();
-        let [before, after] = self.course()?;
-        let (least, most) = self.shape.bounds;
-        let bounds = Interval::inside(least / self.scale, most / self.scale)?;
-        let part = |piece: usize, falling: usize| {
-            let from = (piece * cells).max(used.start);
-            let targets = targets.get(from..((piece + 1) * cells).min(used.end)).unwrap_or(&[]);
-            let course = if piece < falling { before } else { after };
-            Part { from: (from % cells) as i64, targets, course }
-        };
+        let bounds = Interval::inside(bounds.0 / self.scale, bounds.1 / self.scale)?;
         let lines = |falling| {
-            pieces::lines((0..1 << index_bits).map(|piece| part(piece, falling)), shift, bounds)
+            let course = |piece| if piece < falling { before } else { after };
+            let parts = targets.chunks_exact(cells).enumerate();
+            pieces::lines(parts.map(|(piece, targets)| (targets, course(piece))), shift, bounds)
         };
         // A straight piece can't turn: the one with the minimum goes either way.
         let lowest = targets.iter().enumerate().min_by(|(_, a), (_, b)| a.total_cmp(b));
         let turn = lowest.map_or(0, |(u, _)| u / cells);
-        let (_, lines) = (turn..turn + if before == after { 1 } else { 2 })
-            .filter_map(lines)
-            .min_by(|(a, _), (b, _)| a.total_cmp(b))?;
+        let (_, lines) = if before == after {
+            lines(0)
+        } else {
+            let either = [lines(turn), lines(turn + 1)];
+            either.into_iter().min_by(|(a, _), (b, _)| a.total_cmp(b))?
+        };
         let zeros = [0; MAX_PIECES];
         let mut spline = PiecewiseLinear {
-            parity: self.shape.parity,
-            plus_relu: self.shape.plus_relu,
+            parity,
+            plus_relu,
             input_bits: self.input_bits,
             index_bits,
             shift,
-            centre: (self.shape.middle / self.scale).round() as i32,
+            centre: (middle / self.scale).round() as i32,
             offsets: zeros,
             slopes: zeros,
         };
@@ -310,17 +294,26 @@ impl Job<'_> {
         Some(spline)
     }
 
-    /// The curve at both ends of every cell inside the range, and where the range ends.
+    /// The curve wherever the largest error can be: at both ends of every cell of the pieces and of
+    /// those where the range ends, and where the curve turns, against the cell or against the ReLU.
     fn edges(&self) -> Vec<(i64, [f64; 2])> {
         let (lo, hi) = self.wanted.range;
         // The compiler adds half a step before the shift where the tail counts from the value
         // itself.
         let early = if self.shape.parity == Parity::Left { 0.5 } else { 0.0 };
         let cells = 1_i64 << self.input_bits;
-        let ends = [lo, hi].map(|x| (x / self.cell()).floor().clamp(-1e15, 1e15) as i64);
-        let at = |edge: f64| self.curve.at((edge * self.cell()).clamp(lo, hi));
-        let cell = |y: i64| (y, [y as f64 - early, y as f64 + 1.0 - early].map(at));
-        (ends[0].max(-cells)..=ends[1].min(cells - 1)).chain(ends).map(cell).collect()
+        let cell = |x: f64| (x.clamp(lo, hi) / self.cell()).floor().clamp(-1e15, 1e15) as i64;
+        let (first, last) = (cell(lo), cell(hi));
+        let at = |x: f64| self.curve.at(x.clamp(lo, hi));
+        let ends = |y: i64| {
+            (y, [y as f64 - early, y as f64 + 1.0 - early].map(|edge| at(edge * self.cell())))
+        };
+        let turns = self.curve.minimum().into_iter().flat_map(|x| [x, -x]);
+        (first.max(-cells)..=last.min(cells - 1))
+            .chain([first, last])
+            .map(ends)
+            .chain(turns.map(|x| (cell(x), [at(x); 2])))
+            .collect()
     }
 
     /// The largest distance from the curve.
@@ -441,132 +434,5 @@ mod tests {
             .ands
         };
         assert!(ands(Some(0.05)) < ands(None), "what may be coarse is cheaper");
-    }
-
-    #[test]
-    #[ignore]
-    fn probe() {
-        let curves = [
-            Curve::Sigmoid,
-            Curve::Tanh,
-            Curve::Erf,
-            Curve::Softsign,
-            Curve::Gelu,
-            Curve::GeluTanh,
-            Curve::Silu,
-            Curve::Softplus,
-            Curve::HardSwish,
-            Curve::Elu { alpha: 1.0, beta: 1.0 },
-            Curve::Elu { alpha: 0.5, beta: 0.5 },
-            Curve::Elu { alpha: 1.673_263_2, beta: 1.0 },
-            Curve::Elu { alpha: 2.0, beta: 2.0 },
-            Curve::Elu { alpha: 0.1, beta: 1.0 },
-        ];
-        let detail = std::env::var("DETAIL").is_ok();
-        for curve in curves {
-            let low = match curve {
-                Curve::Sigmoid | Curve::Softplus => 0.0,
-                Curve::Tanh | Curve::Erf | Curve::Softsign => -1.0,
-                Curve::Elu { alpha, .. } => -alpha,
-                _ => (0..200_000).map(|i| curve.at(f64::from(i) * -1e-4)).fold(0.0, f64::min),
-            };
-            let high = match curve {
-                Curve::Sigmoid | Curve::Tanh | Curve::Erf | Curve::Softsign => 1.0,
-                _ => f64::INFINITY,
-            };
-            let (mut sum, mut worst_rel, mut falls, mut outs, mut fits, mut none) =
-                (0.0, 0.0_f64, 0, 0, 0, 0);
-            let (mut gates, mut raised) = (0_u64, 0);
-            for segments in [1_u8, 4, 16, 32] {
-                for bits in [4_u8, 8, 10, 12, 16] {
-                    for (lo, hi) in [
-                        (-8.0, 8.0),
-                        (-3.0, 20.0),
-                        (-4.0, 4.0),
-                        (-1.0, 1.0),
-                        (-40.0, 10.0),
-                        (-16.0, 16.0),
-                        (-0.1, 0.1),
-                        (0.0, 5.0),
-                        (-5.0, 0.0),
-                        (2.0, 6.0),
-                        (-300.0, 300.0),
-                        (-9.0, -2.0),
-                    ] {
-                        for ring in [10_u8, 16, 24] {
-                            let reach = f64::max(hi, -lo);
-                            let scale = reach / f64::from((1_u32 << (ring - 1)) - 1);
-                            let wanted = Wanted {
-                                scale,
-                                ring,
-                                range: (lo, hi),
-                                peak: curve.at(lo).abs().max(curve.at(hi).abs()),
-                                bits,
-                                segments,
-                                max_error: None,
-                            };
-                            let Ok(fit) = fit(curve, &wanted) else {
-                                none += 1;
-                                continue;
-                            };
-                            fits += 1;
-                            let early = if Shape::of(curve).parity == Parity::Left {
-                                (1_i64 << fit.shift) >> 1
-                            } else {
-                                0
-                            };
-                            let (a, b) = ((lo / scale).ceil() as i64, (hi / scale).floor() as i64);
-                            let (a, b) = ((a + early) >> fit.shift, (b + early) >> fit.shift);
-                            let edge = (1 << fit.spline.input_bits) + 1;
-                            let mut values: Vec<i64> =
-                                (a.max(-edge)..=b.min(edge)).map(|z| fit.spline.apply(z)).collect();
-                            values.insert(0, fit.spline.apply(a));
-                            values.push(fit.spline.apply(b));
-                            let one_min = matches!(
-                                curve,
-                                Curve::Gelu | Curve::GeluTanh | Curve::Silu | Curve::HardSwish
-                            );
-                            let least = values
-                                .iter()
-                                .position(|v| v == values.iter().min().unwrap())
-                                .unwrap();
-                            let bad = values.windows(2).enumerate().any(|(i, w)| {
-                                if one_min && i < least { w[1] > w[0] } else { w[1] < w[0] }
-                            });
-                            let out = values.iter().any(|&v| {
-                                (v as f64) * fit.scale < low - 1e-9
-                                    || v as f64 * fit.scale > high + 1e-9
-                            });
-                            falls += u32::from(bad);
-                            outs += u32::from(out);
-                            sum += fit.error / fit.scale;
-                            worst_rel = worst_rel.max(fit.error / fit.scale);
-                            gates += u64::from(
-                                totals(&Neuron {
-                                    function: Function::PiecewiseLinear(fit.spline),
-                                    modulus_in: Modulus::Bits(ring),
-                                    modulus_out: Modulus::Bits(20),
-                                    shift: fit.shift,
-                                })
-                                .ands,
-                            );
-                            raised += u32::from(fit.error > 2.6 * fit.scale);
-                            if detail {
-                                println!(
-                                    "D {curve:?}|{segments}|{bits}|{lo}..{hi}|{ring}|{:.9}|{:.4}|{bad}|{out}|{}",
-                                    fit.error,
-                                    fit.error / fit.scale,
-                                    fit.spline.index_bits
-                                );
-                            }
-                        }
-                    }
-                }
-            }
-            println!(
-                "{curve:?}: {fits} fits, {none} none, {falls} fall, {outs} out, mean {:.4} steps, worst {worst_rel:.2}, gates {gates}, coarse {raised}",
-                sum / f64::from(fits)
-            );
-        }
     }
 }
