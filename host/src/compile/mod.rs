@@ -14,8 +14,12 @@ mod arithmetic;
 mod bounds;
 mod circuits;
 mod curves;
+#[cfg(test)]
+mod curves_old;
 mod emit;
 mod graph;
+#[cfg(test)]
+mod probe;
 mod quantise;
 pub mod report;
 

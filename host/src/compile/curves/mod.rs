@@ -302,7 +302,8 @@ impl Job<'_> {
         // itself.
         let early = if self.shape.parity == Parity::Left { 0.5 } else { 0.0 };
         let cells = 1_i64 << self.input_bits;
-        let cell = |x: f64| (x.clamp(lo, hi) / self.cell()).floor().clamp(-1e15, 1e15) as i64;
+        let cell =
+            |x: f64| (x.clamp(lo, hi) / self.cell() + early).floor().clamp(-1e15, 1e15) as i64;
         let (first, last) = (cell(lo), cell(hi));
         let at = |x: f64| self.curve.at(x.clamp(lo, hi));
         let ends = |y: i64| {
