@@ -26,8 +26,8 @@
 //! | [`error`], `attack`, [`params`] | errors, switches of the attack tests, parameters |
 //!
 //! Public are what a program needs that runs a session, and the formats of files and messages. The
-//! rest is public with the feature `unstable`: for benches, tests and tools of this project. What is
-//! there may change with every version.
+//! rest is public with the feature `unstable`: for benches, tests and tools of this project. It may
+//! change with every version.
 #![no_std]
 #![deny(unsafe_code)]
 // Layers that are public with `unstable` only.

@@ -42,8 +42,8 @@ fn arrange(ring: u8, onto: bool, inputs: u32, len: u32) -> Op {
 
 const OPEN: Op = Op::Reveal { ring: 20, len: 4 };
 
-/// Input 0..4, FullyConnected 4..8 (ring 20), Activation 8..12 (ring 24), StridedAdd 12..18 (ring 16)
-/// in two operations.
+/// Input 0..4, FullyConnected 4..8 (ring 20), Activation 8..12 (ring 24), StridedAdd 12..18 (ring
+/// 16) in two operations.
 fn base() -> Vec<Node> {
     vec![
         Op::FullyConnected { ring: 20, weight_bits: 8, inputs: 4, outputs: 4 }.into(),

@@ -227,8 +227,9 @@ fn compared_leaky_activations_equal_the_integer_model() {
     assert!(OtActivation::possible(&wide).is_none());
 }
 
-/// Curves of every parity, with and without a ReLU, that stop at their knots or go beyond, with steps
-/// and with all bits of the product, and layers of all lengths: the input is what is activated.
+/// Curves of every parity, with and without a ReLU, that stop at their knots or go beyond, with
+/// steps and with all bits of the product, and layers of all lengths: the input is what is
+/// activated.
 #[test]
 fn compared_curves_equal_the_integer_model() {
     let mut seed = 0;

@@ -86,7 +86,8 @@ fn garbling_on(path: Path, budget: Duration, block: f64, schedule: f64) {
         seconds / (blocks as f64 * block + layer.instances() as f64 * schedule)
     };
     println!(
-        "AND {path:?}: garbled {:.1} M/s, {:.2} times its AES; evaluated {:.1} M/s, {:.2} times its AES",
+        "AND {path:?}: garbled {:.1} M/s, {:.2} times its AES; evaluated {:.1} M/s, {:.2} times \
+         its AES",
         rate(garble),
         ratio(garble, layer.garbling_blocks()),
         rate(evaluate),

@@ -655,7 +655,7 @@ fn random_networks_never_overflow() {
                 tight += usize::from(used[0] == compiled.report.layers[0].proven_bits);
             }
             Err(Error::Layer { .. }) => {}
-            Err(error) => panic!("{error}"),
+            Err(error) => panic!("{error}: {options:?}"),
         }
     }
     assert!(compiled_all > 200, "only {compiled_all} of 300 compiled");

@@ -560,7 +560,7 @@ fn random(numbers: &mut Numbers) -> (File, usize) {
         let layer =
             Convolution { input: at, outputs, kernel, stride, pads, dilation: [1; 2], groups };
         let Ok([h, w]) = layer.output_size() else { break };
-        let mut seed = Numbers(u64::from(pick(1 << 20)));
+        let mut seed = Numbers::new(u64::from(pick(1 << 20)));
         let gain = [0.05, 1.0, 20.0][pick(3) as usize];
         let mut units =
             |n: u32| seed.units(n as usize).iter().map(|w| w * gain).collect::<Vec<f32>>();
@@ -597,7 +597,7 @@ fn random(numbers: &mut Numbers) -> (File, usize) {
     }
     if pick(2) == 0 {
         let n = i64::from(at.iter().product::<u32>());
-        let w = Numbers(u64::from(pick(1 << 20))).units(n as usize * 3);
+        let w = Numbers::new(u64::from(pick(1 << 20))).units(n as usize * 3);
         file = file.node("Flatten", &name, "f", &[]).constant(raw("w", &[n, 3], &w)).node(
             "MatMul",
             "f w",

@@ -1,5 +1,6 @@
-//! The reference implementation: the protocol as docs/protocol.md describes it, slow and schoolbook, without
-//! dependencies. Here is all of it but circuits (`circuits.rs`) and comparisons (`compare.rs`).
+//! The reference implementation: the protocol as docs/protocol.md describes it, slow and
+//! schoolbook, without dependencies. Here is all of it but circuits (`circuits.rs`) and comparisons
+//! (`compare.rs`).
 //!
 //! It plays both parties at once from their two seeds and writes down every message. Section
 //! numbers are those of the document. Where the document leaves two ways, this file takes the one

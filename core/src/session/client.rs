@@ -141,7 +141,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         Self::with_state(io, store, plan, options, regions, &Seed::draw(random)?).await
     }
 
-    /// As [`Client::open`], with the pairing_state in the session.
+    /// As [`Client::open`], with the pairing state in the session.
     async fn with_state(
         io: IO,
         store: S,
@@ -157,7 +157,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         Ok(Self { pairing_state, ..client })
     }
 
-    /// Handshake, and set-up unless the pairing_state holds a pairing already. It does in the end.
+    /// Handshake, and set-up unless the pairing state holds a pairing already. It does in the end.
     pub(super) async fn open(
         io: IO,
         store: S,

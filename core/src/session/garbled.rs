@@ -150,9 +150,9 @@ fn tables_travel(op: &OpContext<'_>, shares: Option<&[u64]>) -> bool {
     shares.is_none() || op.options.tables == Tables::Streamed
 }
 
-/// Garbles and sends instances, in the order of the wire: each instance's tables, then the labels of
-/// the server's `shares` of its inputs, whichever of the two travel now. Permute bits are written
-/// when tables are made.
+/// Garbles and sends instances, in the order of the wire: each instance's tables, then the labels
+/// of the server's `shares` of its inputs, whichever of the two travel now. Permute bits are
+/// written when tables are made.
 async fn send<IO: Read + Write>(
     phase: &mut ServerPhase<'_, '_, IO>,
     op: &OpContext<'_>,

@@ -2,13 +2,27 @@
 //! drivers differ only in the stream: [`blocking`] for sockets and serial lines, [`engine`] for
 //! callers that move the bytes themselves (C, event loops).
 //!
-//! ```text
-//! handshake   hello, welcome                                   once per connection
-//! set-up      keys, base OTs, OT extension                     once per connection,  [setup]
-//!             or nothing, with a pairing that is left of an earlier set-up           [pairing]
-//! offline     triplets, then OTs and tables unless streamed, for a stock             [triplets], [garbled], [products]
-//! online      masked input, then one round trip for each non-linear layer (streamed: with its OTs and tables)
-//! ```
+//! | phase | what happens | how often |
+//! |---|---|---|
+//! | handshake | hello, welcome | once per connection |
+//! | set-up | keys, base OTs; nothing with the pairing of an earlier one | as above |
+//! | offline | dot-product triplets, then OTs and tables unless streamed | once per stock |
+//! | online | masked input, then messages for each non-linear operation | per prediction |
+//!
+//! Offline and online a party walks over the plan's operations in order. `choice` names the
+//! protocol of each; a file per protocol has both parties' parts:
+//!
+//! | protocol | file |
+//! |---|---|
+//! | local: on shares alone | `local` |
+//! | linear, by triplets | `triplets` |
+//! | garbled circuit | `garbled` |
+//! | comparison by OTs | `compared` |
+//! | products by OTs | `products` |
+//! | reveal | `reveal` |
+//!
+//! `client` and `server` are the two walks. They hand each protocol an `operation` (what is public)
+//! and a `phase` (link, OTs, randomness, scratch); what offline leaves for online is in `material`.
 
 pub mod blocking;
 mod channel;

@@ -1,20 +1,20 @@
 //! Pairings: what set-up makes and both parties may keep, so that later sessions of theirs start
 //! without one.
 //!
-//! A session holds its pairing as a *pairing state*, blocks in the caller's memory, and a server the
-//! client's public key besides:
+//! A session holds its pairing as a *pairing state*, blocks in the caller's memory, and a server
+//! the client's public key besides:
 //!
 //! | | pairing state |
 //! |---|---|
 //! | client | id; seed of its lattice key and of the roots of its OT trees (2 blocks) |
-//! | server | id; `Δ`; seed of the client's public key (2 blocks); the 128 messages that it received in the base OTs |
+//! | server | id; `Δ`; seed of the client's public key (2 blocks); the 128 messages of base OTs |
 //!
-//! The id is the session key of the session that made the pairing. Neither pairing_state ever changes, so
+//! The id is the session key of the session that made the pairing. Neither state ever changes, so
 //! an old copy is as good as a new one: what must be fresh in a session comes from its nonces and
 //! seeds. A pairing outlives plans and models; it is bound to `k`.
 //!
-//! Exported: `magic (8) | version u16 | k u8 | five zeros | pairing_state | server: public key, 27 bits a
-//! coefficient | SHA-256 of all that`. The digest tells damage, not forgery.
+//! Exported: `magic (8) | version u16 | k u8 | five zeros | pairing state | server: public key, 27
+//! bits a coefficient | SHA-256 of all that`. The digest tells damage, not forgery.
 
 use super::Options;
 use crate::block::Block;
@@ -152,7 +152,7 @@ impl<'b> Pairing<'b> {
         self.repetition
     }
 
-    /// Loads a session's pairing_state and the peer's public key (empty at a client).
+    /// Loads a session's pairing state and the peer's public key (empty at a client).
     pub(crate) fn load(
         &self,
         party: Party,

@@ -1,4 +1,4 @@
-//! What a party works with in a phase: its link, its halves of the OTs, its randomness, its scratch.
+//! What a party works with in a phase: its link, its halves of the OTs, its randomness, scratch.
 
 use super::channel::Channel;
 use super::shares::Shares;

@@ -21,8 +21,8 @@ const WIDEST: usize = crate::params::MAX_RING_BITS as usize;
 /// Most bytes of the corrections of one product.
 const MAX_BYTES: usize = (WIDEST * (WIDEST + 1) / 2).div_ceil(8);
 
-/// Product `number` of an operation, whose instance never repeats in a session. Tweaks of trees have
-/// bit 127 set.
+/// Product `number` of an operation, whose instance never repeats in a session. Tweaks of trees
+/// have bit 127 set.
 fn multiply<'s>(op: &OpContext<'s>, number: usize) -> OtMultiply<'s> {
     let tweak_base = u128::from(op.instance) << 40 | (number as u128) << 8;
     OtMultiply { modulus: op.ring(), hash: op.hash, tweak_base }
@@ -134,8 +134,9 @@ pub(crate) async fn server_online<IO: Read + Write>(
     phase.ch.finish().await
 }
 
-/// Client, online: has `p_C` where [`client_tables`] leaves it. Each element's answer is the product
-/// of its own shares, plus `p_C + δ·share` for each cross term, minus `r`, its share of the result.
+/// Client, online: has `p_C` where [`client_tables`] leaves it. Each element's answer is the
+/// product of its own shares, plus `p_C + δ·share` for each cross term, minus `r`, its share of the
+/// result.
 pub(crate) async fn client_online<IO: Read + Write, S>(
     phase: &mut ClientPhase<'_, '_, IO, S>,
     op: &OpContext<'_>,

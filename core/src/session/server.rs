@@ -133,7 +133,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         )
     }
 
-    /// As [`Server::open`], with the pairing_state in the session.
+    /// As [`Server::open`], with the pairing state in the session.
     async fn with_state(
         io: IO,
         prepared: &'a Prepared<'a>,
@@ -148,7 +148,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         Ok(Self { pairing_state, ..server })
     }
 
-    /// Handshake, and set-up unless pairing_state and key hold a pairing already. They do in the end.
+    /// Handshake, and set-up unless pairing state and key hold a pairing already. In the end they
+    /// do.
     pub(super) async fn open(
         io: IO,
         prepared: &'a Prepared<'a>,

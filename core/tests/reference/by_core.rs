@@ -60,9 +60,14 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                     assert_eq!(hello.emit(), frame[5..frame.len() - 4]);
                 }
             }
-            json!({
-                "code": match result { Ok(greeting) => { assert!(greeting.is_some()); 0 } Err(error) => error.code() }
-            })
+            let code = match result {
+                Ok(greeting) => {
+                    assert!(greeting.is_some());
+                    0
+                }
+                Err(error) => error.code(),
+            };
+            json!({ "code": code })
         }
         "Packed" => {
             let (bits, values) = (case.u64("bits") as u32, case.numbers("values"));
@@ -176,9 +181,8 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         "Upload" => {
             let bits = case.u64("bits") as u32;
             let encoder = Encoder::new(Plaintext::Bits(bits), case.usize("limbs"));
-            json!({
-                "limbs": encryptions(case, &message(bits), Some(&encoder), case.usize("limbs"), case.u64("number"))
-            })
+            let (limbs, number) = (case.usize("limbs"), case.u64("number"));
+            json!({ "limbs": encryptions(case, &message(bits), Some(&encoder), limbs, number) })
         }
         "TMMO" => {
             json!({

@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
     match kind {
         "Frame" => {
-            json!({
-                "frame": hex(&reference::Message { up: true, tag: case.u8("tag"), payload: case.bytes("payload") }.frame(0))
-            })
+            let (tag, payload) = (case.u8("tag"), case.bytes("payload"));
+            let message = reference::Message { up: true, tag, payload };
+            json!({ "frame": hex(&message.frame(0)) })
         }
         "Greeting" => json!({ "code": greeting_by_reference(&case.bytes("frame")) }),
         "Packed" => {
@@ -106,9 +106,9 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
         }
         "Rescale" => {
             let values = rescale_values(case.usize("limbs"), case.seed("seed"));
-            json!({
-                "rounded": values.iter().map(|&x| reference::rescale(x, case.usize("limbs"), case.u64("bits") as u32)).collect::<Vec<_>>()
-            })
+            let (limbs, bits) = (case.usize("limbs"), case.u64("bits") as u32);
+            let rounded = values.iter().map(|&x| reference::rescale(x, limbs, bits));
+            json!({ "rounded": rounded.collect::<Vec<_>>() })
         }
         "PublicKey" => {
             let key = reference::Key::new(case.seed("secret"));
@@ -129,9 +129,8 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
             })
         }
         "TMMO" => {
-            json!({
-                "hash": block(reference::tmmo(case.block("key"), case.block("x"), case.block("tweak")))
-            })
+            let hash = reference::tmmo(case.block("key"), case.block("x"), case.block("tweak"));
+            json!({ "hash": block(hash) })
         }
         "Extension" => {
             let mut roots = reference::Stream::new(case.seed("roots"), 7, 0);
@@ -202,7 +201,7 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
         "Choice" => {
             let choice = reference::Choice::of(chosen(case), case.usize("k"));
             choice.map_or(json!({ "possible": false }), |choice| {
-                // The greatest number with which it is taken; a single round trip is worth any number.
+                // The greatest number with which it is taken; one round trip is worth any number.
                 let most = (0..=48).rev().find(|&n| choice.taken(n));
                 json!({
                     "most": most, "round_trips": choice.round_trips(),

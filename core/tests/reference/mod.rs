@@ -1,9 +1,10 @@
-//! The reference implementation (tests/reference/reference.rs), its vectors (tests/vectors/reference.json), and the engine,
-//! held against each other.
+//! The reference implementation (tests/reference/reference.rs), its vectors
+//! (tests/vectors/reference.json), and the engine, held against each other.
 //!
-//! A case of the vectors has inputs and expected results. The reference implementation must reproduce all of them, and
-//! so must the engine: by its public functions where it has them, and message by message for whole
-//! sessions. With `MINIONN_WRITE_VECTORS=1` the reference implementation writes the file again.
+//! A case of the vectors has inputs and expected results. The reference implementation must
+//! reproduce all of them, and so must the engine: by its public functions where it has them, and
+//! message by message for whole sessions. With `MINIONN_WRITE_VECTORS=1` the reference
+//! implementation writes the file again.
 
 #![expect(
     clippy::unwrap_used,
@@ -152,15 +153,19 @@ fn write() {
     let notes = json!({
         "seeds": "a number stands for 32 bytes of that value",
         "blocks": "16 bytes, little-endian, in hexadecimal",
-        "first, sha256": "the first values; SHA-256 over all of them as i64, little-endian (blocks as they are)",
-        "messages": "direction, tag, length of the payload, SHA-256 of the payload; Compare frames one after the other: in turn, tag, lengths, SHA-256 of all payloads",
-        "function, window": "the function with its constants; channels, size, kernel, stride, padding (top, left, bottom, right)",
+        "first, sha256": "the first values; SHA-256 over all of them as i64, little-endian \
+             (blocks as they are)",
+        "messages": "direction, tag, length of the payload, SHA-256 of the payload; Compare frames \
+             one after the other: in turn, tag, lengths, SHA-256 of all payloads",
+        "function, window": "the function with its constants; channels, size, kernel, stride, \
+             padding (top, left, bottom, right)",
         "corrections, messages of a choice": "bytes of those forward and backward; of each message",
         "most": "the greatest number of 12.1 with which the operation is compared, if any",
         "weights, inputs, labels": "see core/tests/reference",
     });
     let file = json!({
-        "algorithm": "MiniONN protocol, version 1", "source": "tests/reference/reference.rs, from docs/protocol.md",
+        "algorithm": "MiniONN protocol, version 1",
+        "source": "tests/reference/reference.rs, from docs/protocol.md",
         "notes": notes, "numberOfTests": number, "testGroups": groups
     });
     std::fs::write(FILE, serde_json::to_string_pretty(&file).unwrap() + "\n").unwrap();

@@ -157,7 +157,8 @@ pub(super) fn session_by_core(case: &Case<'_>) -> Value {
 
 /// What went over the wire, held against the reference implementation.
 fn sent(case: &Case<'_>, wire: &mut Wire) -> Value {
-    // Both directions must have the reference implementation's frames, and turns must change where the reference implementation's do.
+    // Both directions must have the reference implementation's frames, and turns must change where
+    // its turns do.
     let run = session_by_reference(case);
     let mut turns: Vec<bool> = run.messages.iter().map(|m| m.up).collect();
     turns.dedup();

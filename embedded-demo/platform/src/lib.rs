@@ -7,7 +7,7 @@
 //! | [`random`] | a board's randomness behind `rand_core`'s traits |
 //! | [`memory`] | stack guard, stack painting, sizes of flash and RAM |
 //! | [`time`] | ticks, for instruction counts and for silence on a link |
-//! | `log`, `semihosting` | defmt frames, end of the program and start arguments through semihosting: QEMU only |
+//! | `log`, `semihosting` | through semihosting, in QEMU only: defmt frames, start arguments, end |
 #![no_std]
 
 pub mod board;

@@ -13,8 +13,8 @@ use minionn_core::wire::GROUP;
 use platform::time::Stopwatch;
 use semihosting::println;
 
-/// Limit for one ciphertext of three limbs that carries a window of samples, before it is packed for
-/// the wire.
+/// Limit for one ciphertext of three limbs that carries a window of samples, before it is packed
+/// for the wire.
 const ENCRYPTION: u64 = 4_010_000;
 /// Limit for one ciphertext with the results of the window classifier's first layer.
 const DECRYPTION: u64 = 1_500_000;

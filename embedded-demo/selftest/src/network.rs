@@ -47,7 +47,8 @@ pub(crate) fn damage() -> bool {
 /// Two inputs, worked out by hand.
 pub(crate) fn evaluation() -> bool {
     let Ok(model) = Model::parse(MODEL) else { return false };
-    // [1, -2, 3]: -201 and 0 after the first layer, both 0 after ReLU; the biases of the last layer remain.
+    // [1, -2, 3]: -201 and 0 after the first layer, both 0 after ReLU; the last layer's biases
+    // remain.
     // [-1, 2, 4]: -495 and 6; ReLU and shift: 0 and 3; squares: 0 and 9; -2700 + 5 and 2700 + 6.
     predicts(&model, [1, -2, 3], [5, 6]) && predicts(&model, [-1, 2, 4], [-2695, 2706])
 }

@@ -1,5 +1,5 @@
 //! A client: connects to a server, prepares, predicts. Over `std::net` and any other blocking
-//! stream; [`crate::tokio`] has the same for tokio.
+//! stream; the module `tokio` (feature `tokio`) has the same for tokio.
 
 mod options;
 pub(crate) mod session;

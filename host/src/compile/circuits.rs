@@ -62,8 +62,7 @@ impl Lowering<'_> {
         } else {
             (0..MAX_RING_BITS).find(|&s| after(s) <= limit).unwrap_or(MAX_RING_BITS)
         };
-        let widest = self.tensor(x).bounds.bits().saturating_sub(2);
-        let shift = (least + extra).min(widest);
+        let shift = (least + extra).min(widest_shift(&self.tensor(x).bounds));
         let beyond = magnitude(&bounds) >> shift > limit;
         let function = match function {
             // More bits than the calibration rows need are cut off above, too.
@@ -253,6 +252,16 @@ fn magnitude(bounds: &Bounds) -> i64 {
     hi.max(!lo)
 }
 
+/// The most bits that a circuit may cut off: one is left besides the sign, also when half a step
+/// has moved the values towards 0.
+fn widest_shift(bounds: &Bounds) -> u8 {
+    let leaves = |&shift: &u8| {
+        let moved = bounds.plus(&[half(shift)]);
+        shift + 2 <= moved.map_or(MAX_RING_BITS, |moved| moved.bits())
+    };
+    (0..=bounds.bits().saturating_sub(2)).rev().find(leaves).unwrap_or(0)
+}
+
 /// Half a step of a shift: turns its floor into rounding to nearest.
 const fn half(shift: u8) -> i64 {
     (1 << shift) >> 1
@@ -275,4 +284,24 @@ fn slope_of(slope: f64) -> (u8, u8) {
         }
     }
     (best.0, best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_widest_shift_leaves_a_bit_and_the_sign() {
+        let mut moved_less = 0;
+        for lo in -600..=0_i64 {
+            for hi in [0, 1, 100, 127, 128, 255, 256, 500] {
+                let bounds = Bounds::same(1, lo, hi);
+                let shift = widest_shift(&bounds);
+                let moved = bounds.plus(&[half(shift)]).unwrap();
+                assert!(shift + 2 <= bounds.bits() && shift + 2 <= moved.bits(), "{lo} {hi}");
+                moved_less += usize::from(moved.bits() < bounds.bits());
+            }
+        }
+        assert!(moved_less > 0, "no case in which half a step takes a bit off");
+    }
 }

@@ -1,5 +1,5 @@
 //! A server for many clients: each on a thread of its own over `std::net`, or over any other
-//! blocking stream; [`crate::tokio`] has the same for tokio.
+//! blocking stream; the module `tokio` (feature `tokio`) has the same for tokio.
 
 mod options;
 pub(crate) mod service;

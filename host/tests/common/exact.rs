@@ -102,7 +102,8 @@ fn unbounded(model: &Model<'_>, x: &[i64], used: &mut [u32]) -> Vec<i128> {
             _ => return x,
         };
         // What is still being added up may leave the ring on the way.
-        let unfinished = matches!(steps.peek(), Some((next, _)) if !next.op.makes_tensor() && !next.op.is_output());
+        let unfinished =
+            steps.peek().is_some_and(|(next, _)| !next.op.makes_tensor() && !next.op.is_output());
         assert!(unfinished || holds(op.output().0, &y), "{op:?} out: {y:?}");
         let bits =
             y.iter().map(|&x| 129 - if x < 0 { !x } else { x }.leading_zeros()).max().unwrap_or(0);
@@ -189,7 +190,8 @@ pub(crate) fn accuracy(name: &str, data: &str) {
     }
     let n = test.rows();
     println!(
-        "{name}: float {float}, integer {integer}, same {same} of {n}; largest error of a logit {error:.4}"
+        "{name}: float {float}, integer {integer}, same {same} of {n}; largest error of a logit \
+         {error:.4}"
     );
     assert!(float as f64 / n as f64 > 0.9, "the float network itself");
     assert!((float as f64 - integer as f64).abs() / n as f64 <= 0.01);

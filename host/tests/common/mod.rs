@@ -9,6 +9,8 @@ pub(crate) use seed::seed;
 
 use minionn_host::onnx::proto::*;
 use prost::Message as _;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
 
 /// A file in the making.
 #[derive(Clone, Default)]
@@ -122,20 +124,21 @@ impl File {
     }
 }
 
-/// splitmix64: the same numbers in every run.
-pub(crate) struct Numbers(pub(crate) u64);
+/// The same numbers in every run.
+pub(crate) struct Numbers(ChaCha8Rng);
 
 impl Numbers {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(ChaCha8Rng::seed_from_u64(seed))
+    }
+
     /// For samples that need not be the same every day.
     pub(crate) fn seeded(own: u64) -> Self {
-        Self(seed(own))
+        Self::new(seed(own))
     }
 
     pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.next_u64()
     }
 
     /// In `[0, n)`.

@@ -5,7 +5,7 @@ use crate::shell::{cargo, run, target_dir};
 use std::fs;
 
 /// May only fall: what is public is kept and explained.
-const CEILING: usize = 115;
+const CEILING: usize = 110;
 
 /// Documents core and counts.
 pub(crate) fn check() -> Result<String, String> {
@@ -27,9 +27,9 @@ fn judge(items: usize) -> Result<String, String> {
     }
 }
 
-/// Entries of the page that lists all items.
+/// Entries of the page that lists all items, without those of its own headings.
 fn count(list: &str) -> usize {
-    list.matches("<li><a href=\"").count()
+    list.matches("<li><a href=\"").count() - list.matches("<li><a href=\"#").count()
 }
 
 #[cfg(test)]
@@ -38,7 +38,8 @@ mod tests {
 
     #[test]
     fn entries_are_counted_and_judged() {
-        let list = "<ul class=\"all-items\"><li><a href=\"struct.A.html\">A</a></li>\
+        let list = "<li><a href=\"#structs\">Structs</a></li>\
+                    <ul class=\"all-items\"><li><a href=\"struct.A.html\">A</a></li>\
                     <li><a href=\"b/fn.c.html\">b::c</a></li></ul>";
         assert_eq!(count(list), 2);
         assert!(judge(0).is_err() && judge(CEILING + 1).is_err());

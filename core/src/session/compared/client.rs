@@ -3,9 +3,10 @@
 use super::super::Tables;
 use super::super::phase::ClientPhase;
 use super::super::shares::tensor;
+use super::comparison::{Comparison, Message, choices, part};
+use super::messages::{receive, send};
 use super::ots::{Direction, Ots, choose, offer};
 use super::reverse::backward_hash;
-use super::{Comparison, Message, choices, part, receive, send};
 use crate::block::Block;
 use crate::compare::Stage;
 use crate::compare::client::Element;

@@ -3,7 +3,7 @@
 use super::super::Options;
 use super::super::channel::Channel;
 use super::super::extension::Choices;
-use super::Comparison;
+use super::comparison::Comparison;
 use crate::block::Block;
 use crate::compare::{OtActivation, Stage};
 use crate::error::{Error, Result};

@@ -5,7 +5,7 @@
 use super::super::Options;
 use super::super::operation::Context;
 use super::super::phase::{ClientPhase, ServerPhase};
-use super::SEEDS;
+use super::comparison::SEEDS;
 use crate::block::Block;
 use crate::error::{Error, Result};
 use crate::hash::Tmmo;
