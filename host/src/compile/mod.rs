@@ -14,12 +14,8 @@ mod arithmetic;
 mod bounds;
 mod circuits;
 mod curves;
-#[cfg(test)]
-mod curves_old;
 mod emit;
 mod graph;
-#[cfg(test)]
-mod probe;
 mod quantise;
 pub mod report;
 
