@@ -18,10 +18,8 @@ impl Interval {
 
     /// The whole numbers between two others, if there are any.
     pub(super) fn inside(least: f64, most: f64) -> Option<Self> {
-        // A bound that is a whole number is one, however its quotient was rounded.
-        let near = |x: f64| if (x - x.round()).abs() < 1e-9 { x.round() } else { x };
         let whole = |x: f64| x.clamp(-(FAR as f64), FAR as f64) as i64;
-        let (least, most) = (whole(near(least).ceil()), whole(near(most).floor()));
+        let (least, most) = (whole(least.ceil()), whole(most.floor()));
         (least <= most).then_some(Self(least, most))
     }
 
@@ -82,7 +80,7 @@ fn line(
     // No step of a line is larger than its slope, rounded away from 0. And the slopes that lead
     // from somewhere in `first` to somewhere inside the bounds.
     let (down, up) = ((bounds.0 - first.1) << shift, ((bounds.1 - first.0 + 1) << shift) - 1);
-    let slopes = Interval((course.0 << shift).max(-32768), (course.1 << shift).min(32767))
+    let slopes = Interval(course.0 << shift, course.1 << shift)
         .and(Interval(-(-down / last.max(1)), up / last.max(1)));
     let at = |slope: i64| {
         let rise = |t: i64| (slope * t) >> shift;

@@ -195,6 +195,23 @@ fn minima_are_where_they_are_said_to_be() {
 }
 
 #[test]
+fn steps_are_coarser_where_pieces_would_not_reach() {
+    // 2^14 of these steps are 0.016, and a result of 1 is no offset.
+    let fine = Wanted { peak: 1e-3, ..wanted(1e-6, (-8.0, 8.0), 16) };
+    for curve in CURVES {
+        let error = fit(curve, &fine).unwrap().error;
+        assert!(error < 0.01, "{curve:?}: {error}");
+    }
+    // A result of 20 000 is an offset, 40 000 are none.
+    let steep = Curve::Elu { alpha: 10.0, beta: 1.0 };
+    for scale in [5e-4, 2.5e-4] {
+        let wanted = Wanted { peak: 0.1, ..wanted(scale, (-4.0, 4.0), 16) };
+        let error = fit(steep, &wanted).unwrap().error;
+        assert!(error < 0.02, "{scale}: {error}");
+    }
+}
+
+#[test]
 fn fewer_pieces_are_worse_and_an_error_that_cannot_be_kept_is_refused() {
     let all = wanted(1e-3, (-9.0, 9.0), 8);
     let errors: Vec<f64> = [2, 4, 8, 16]
