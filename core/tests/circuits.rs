@@ -216,11 +216,58 @@ fn hold<C: Circuit + core::fmt::Debug>(
     tests.len()
 }
 
+/// The pieces that a group describes.
+fn pieces_of(params: &Value) -> PiecewiseLinear {
+    let small = |name: &str| u8::try_from(int(&params[name])).unwrap();
+    let pieces = |name: &str| {
+        let mut all = [0; MAX_PIECES];
+        for (place, piece) in all.iter_mut().zip(params[name].as_array().unwrap()) {
+            *place = piece.as_i64().unwrap().try_into().unwrap();
+        }
+        all
+    };
+    PiecewiseLinear {
+        parity: match params["parity"].as_str().unwrap() {
+            "odd" => Parity::Odd,
+            "even" => Parity::Even,
+            "left" => Parity::Left,
+            other => panic!("unknown parity {other}"),
+        },
+        plus_relu: params["plus_relu"].as_bool().unwrap(),
+        input_bits: small("input_bits"),
+        index_bits: small("index_bits"),
+        shift: small("slope_shift"),
+        centre: params["centre"].as_i64().unwrap().try_into().unwrap(),
+        offsets: pieces("offsets"),
+        slopes: pieces("slopes"),
+    }
+}
+
+/// Curves: the definition that both ways of computing them are held to, and circuits, whose result
+/// lacks what the server adds.
+fn hold_curve(params: &Value, tests: &[Value], modulus_in: Modulus) -> usize {
+    let modulus_out = modulus(&params["modulus_out"]);
+    let shift = int(&params["shift"]) as u8;
+    let function = Function::PiecewiseLinear(pieces_of(params));
+    let circuit = Neuron { function, modulus_in, modulus_out, shift };
+    let without = |test: &Value| {
+        let (r, x_s, y) = (int(&test["r"]), int(&test["x_s"]), test["y"].as_i64().unwrap());
+        let x = modulus_out.reduce_signed(function.apply(y, shift));
+        assert_eq!(modulus_out.add(x_s, r), x, "{} of {y}", params["curve"]);
+        let mut test = test.clone();
+        let constant = modulus_out.reduce_signed(function.constant());
+        test["x_s"] = modulus_out.sub(x_s, constant).into();
+        test
+    };
+    let tests: Vec<Value> = tests.iter().map(without).collect();
+    hold(&circuit, &tests, modulus_in, Some(modulus_out), "x_s")
+}
+
 #[test]
 fn reference_vectors_hold_plain_and_garbled() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/functionalities.json");
     let file: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
-    let (mut neurons, mut max, mut argmax, mut square) = (0, 0, 0, 0);
+    let (mut neurons, mut curves, mut max, mut argmax, mut square) = (0, 0, 0, 0, 0);
     for group in file["testGroups"].as_array().unwrap() {
         let (params, tests) = (&group["params"], group["tests"].as_array().unwrap());
         let ring = modulus(&params["modulus"]);
@@ -236,6 +283,7 @@ fn reference_vectors_hold_plain_and_garbled() {
                 };
                 neurons += hold(&circuit, tests, ring, Some(out), "x_s");
             }
+            "PiecewiseLinear" => curves += hold_curve(params, tests, ring),
             "Max" => {
                 let out = modulus(&params["modulus_out"]);
                 for (relu, result) in [(false, "x_s"), (true, "x_s_relu")] {
@@ -257,13 +305,14 @@ fn reference_vectors_hold_plain_and_garbled() {
             kind => panic!("unknown group {kind}"),
         }
     }
-    assert_eq!((neurons, max, argmax, square), (NEURONS, MAX, ARGMAX, SQUARE));
-    assert_eq!((neurons + max / 2 + argmax + square) as u64, int(&file["numberOfTests"]));
+    assert_eq!((neurons, curves, max, argmax, square), (NEURONS, CURVES, MAX, ARGMAX, SQUARE));
+    assert_eq!((neurons + curves + max / 2 + argmax + square) as u64, int(&file["numberOfTests"]));
 }
 
 /// How many vectors there are, so that none is skipped unseen: each Max counts twice, with and
 /// without ReLU; squares are tested with OT.
 const NEURONS: usize = 1910;
+const CURVES: usize = 1651;
 const MAX: usize = 720;
 const ARGMAX: usize = 360;
 const SQUARE: usize = 329;

@@ -248,6 +248,24 @@ impl Curve {
             Self::HardSwish => x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
         }
     }
+
+    /// Where the curve has its minimum, if it falls up to there and rises from there on; the others
+    /// rise everywhere.
+    #[must_use]
+    pub const fn minimum(self) -> Option<f64> {
+        match self {
+            Self::Gelu => Some(-0.751_791_524_693_564_5),
+            Self::GeluTanh => Some(-0.752_461_422_071_016_3),
+            Self::Silu => Some(-1.278_464_542_761_073_8),
+            Self::HardSwish => Some(-1.5),
+            Self::Sigmoid
+            | Self::Tanh
+            | Self::Erf
+            | Self::Softsign
+            | Self::Softplus
+            | Self::Elu { .. } => None,
+        }
+    }
 }
 
 /// A function of each element.
@@ -274,9 +292,7 @@ impl Activation {
     pub const fn is_monotone(self) -> bool {
         match self {
             Self::Relu | Self::Clip { .. } | Self::Leaky(_) => true,
-            Self::Curve(curve) => {
-                !matches!(curve, Curve::Gelu | Curve::GeluTanh | Curve::Silu | Curve::HardSwish)
-            }
+            Self::Curve(curve) => curve.minimum().is_none(),
         }
     }
 

@@ -179,7 +179,12 @@ impl Lowering<'_> {
         let (lo, hi) = bounds.extremes();
         let real = |y: i64| y as f64 * scale;
         let peaks = self.reference.and_then(|r| r.peaks.get(stands_for)).map_or(&[][..], |p| p);
-        let proven = curve.at(real(lo)).abs().max(curve.at(real(hi)).abs());
+        let turn = curve.minimum().map(|x| x.clamp(real(lo), real(hi)));
+        let proven = [real(lo), real(hi)]
+            .into_iter()
+            .chain(turn)
+            .map(|x| curve.at(x).abs())
+            .fold(0.0, f64::max);
         let peak = match peaks.iter().copied().fold(0.0, f64::max) {
             peak if peak > 0.0 => peak.min(proven),
             _ => proven,
@@ -187,7 +192,7 @@ impl Lowering<'_> {
         let wanted = Wanted {
             scale,
             ring: bounds.bits(),
-            range: (real(lo), real(hi)),
+            range: (lo, hi),
             peak,
             bits: self.options.activation_bits,
             segments: self.options.segments,
