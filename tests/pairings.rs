@@ -51,8 +51,8 @@ fn json(command: &mut Command) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The first rows of an array of float32 or of bytes with `columns` columns, as float32 in a file of
-/// their own.
+/// The first rows of an array of float32 or of bytes with `columns` columns, as float32 in a file
+/// of their own.
 fn rows(name: &str, columns: usize, count: usize) -> PathBuf {
     let bytes = std::fs::read(model(&format!("{name}.test.npy"))).unwrap();
     let begin = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
