@@ -6,7 +6,7 @@ from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
 import narrow
-from train import raw
+from initializers import raw
 
 
 def save(path, layers, given, made, argmax=False):

@@ -1,4 +1,4 @@
-"""A small multilayer perceptron in numpy, trained with L-BFGS."""
+"""A small multilayer perceptron with ReLU in numpy, in float64, trained with L-BFGS."""
 
 import numpy as np
 from scipy.optimize import minimize
@@ -12,23 +12,11 @@ def relu_grad(y):
     return (y > 0).astype(y.dtype)
 
 
-def square(y):
-    return y * y
-
-
-def square_grad(y):
-    return 2 * y
-
-
-ACTIVATIONS = {"relu": (relu, relu_grad), "square": (square, square_grad)}
-
-
 def init_layers(sizes, gains, x, seed):
     """Return [(W [in,out], b [out]), ...] in float64.
 
     Layer i is scaled so that its pre-activations start with a root mean
-    square near gains[i] on x [n, sizes[0]]. A square activation doubles every
-    exponent, so a start that is too wide diverges in the first line search.
+    square near gains[i] on x [n, sizes[0]].
     """
     rng = np.random.default_rng(seed)
     layers = []
@@ -36,8 +24,8 @@ def init_layers(sizes, gains, x, seed):
     for n_in, n_out, gain in zip(sizes[:-1], sizes[1:], gains):
         w = rng.standard_normal((n_in, n_out)) * (gain / rms_norm)
         layers.append((w, np.zeros(n_out)))
-        # Next layer sees n_out values of about gain (relu) or gain**2 (square).
-        rms_norm = max(gain, gain * gain) * np.sqrt(n_out)
+        # The next layer sees n_out values of about gain.
+        rms_norm = gain * np.sqrt(n_out)
     return layers
 
 
@@ -57,15 +45,14 @@ def unpack(theta, sizes):
     return layers
 
 
-def forward(layers, activation, x):
+def forward(layers, x):
     """Return the pre-activations of every layer, [n, out] each; the last are the logits."""
-    act, _ = ACTIVATIONS[activation]
     pre, a = [], x
     for i, (w, b) in enumerate(layers):
         y = a @ w + b
         pre.append(y)
         if i + 1 < len(layers):
-            a = act(y)
+            a = relu(y)
     return pre
 
 
@@ -75,7 +62,7 @@ def softmax(z):
     return e / e.sum(axis=1, keepdims=True)
 
 
-def loss_and_grad(theta, sizes, activation, x, onehot, l2, range_penalty):
+def loss_and_grad(theta, sizes, x, onehot, l2, range_penalty):
     """Mean cross entropy + l2/2 * |W|^2 + range_penalty/2 * mean |y|^2.
 
     theta [n_params], x [n, in], onehot [n, classes]. The last term covers
@@ -83,10 +70,9 @@ def loss_and_grad(theta, sizes, activation, x, onehot, l2, range_penalty):
     of the protocol has to hold the widest of them.
     Returns (loss, gradient [n_params]).
     """
-    act, act_grad = ACTIVATIONS[activation]
     layers = unpack(theta, sizes)
-    pre = forward(layers, activation, x)
-    inputs = [x] + [act(y) for y in pre[:-1]]
+    pre = forward(layers, x)
+    inputs = [x] + [relu(y) for y in pre[:-1]]
     n = len(x)
 
     z = pre[-1] - pre[-1].max(axis=1, keepdims=True)
@@ -102,11 +88,11 @@ def loss_and_grad(theta, sizes, activation, x, onehot, l2, range_penalty):
         w, _ = layers[i]
         grads[i] = (inputs[i].T @ delta + l2 * w, delta.sum(axis=0))
         if i > 0:
-            delta = (delta @ w.T) * act_grad(pre[i - 1])
+            delta = (delta @ w.T) * relu_grad(pre[i - 1])
     return loss, pack(grads)
 
 
-def train(sizes, activation, gains, x, labels, seed, l2, range_penalty, max_abs_weight, max_iter):
+def train(sizes, gains, x, labels, seed, l2, range_penalty, max_abs_weight, max_iter):
     """Train on x [n, sizes[0]] with labels [n].
 
     Returns (float32 [(W [in,out], b [out]), ...], final loss, iterations).
@@ -123,7 +109,7 @@ def train(sizes, activation, gains, x, labels, seed, l2, range_penalty, max_abs_
     theta0 = np.clip(pack(start), -limit, limit)
     result = minimize(
         loss_and_grad, theta0,
-        args=(sizes, activation, x, onehot, l2, range_penalty),
+        args=(sizes, x, onehot, l2, range_penalty),
         jac=True, method="L-BFGS-B", bounds=np.column_stack([-limit, limit]),
         options={"maxiter": max_iter, "maxfun": 2 * max_iter, "maxcor": 10},
     )
@@ -133,12 +119,12 @@ def train(sizes, activation, gains, x, labels, seed, l2, range_penalty, max_abs_
     return layers, result.fun, result.nit
 
 
-def gradient_error(sizes, activation, seed):
+def gradient_error(sizes, seed):
     """Largest relative error of the analytic gradient against central differences."""
     rng = np.random.default_rng(seed)
     x = rng.random((5, sizes[0]))
     onehot = np.eye(sizes[-1])[rng.integers(0, sizes[-1], 5)]
-    args = (sizes, activation, x, onehot, 1e-2, 1e-2)
+    args = (sizes, x, onehot, 1e-2, 1e-2)
     theta = pack(init_layers(sizes, [1.0] * (len(sizes) - 1), x, seed))
     theta += 0.1 * rng.standard_normal(theta.shape)
     _, grad = loss_and_grad(theta, *args)

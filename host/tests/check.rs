@@ -3,6 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+#[path = "common/graphs.rs"]
+mod graphs;
+
+use graphs::{Graphs, folder};
 use minionn_core::model::Model;
 use minionn_core::plan::Plan;
 use minionn_host::check::report::{CheckReport, Source};
@@ -15,10 +19,6 @@ use rayon::prelude::*;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-
-fn graphs() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/graphs")
-}
 
 fn models() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
@@ -35,13 +35,15 @@ fn graph(name: &str) -> (Vec<u8>, Compiled, Array) {
     read(name).unwrap()
 }
 
+fn index() -> Value {
+    serde_json::from_slice(&std::fs::read(folder().join("index.json")).unwrap()).unwrap()
+}
+
 fn read(name: &str) -> Option<(Vec<u8>, Compiled, Array)> {
-    let index: Value =
-        serde_json::from_slice(&std::fs::read(graphs().join("index.json")).unwrap()).unwrap();
+    let (index, graphs) = (index(), Graphs::read("graphs"));
     let entry = index.as_array().unwrap().iter().find(|entry| entry["name"] == name).unwrap();
     let bound = |i: usize| entry["input_range"][i].as_f64().unwrap() as f32;
-    let onnx = std::fs::read(graphs().join(format!("{name}.onnx"))).unwrap();
-    let x = npy::read(&graphs().join(format!("{name}.x.npy"))).unwrap();
+    let (onnx, x) = (graphs.onnx(name).to_vec(), graphs.array(name, "x"));
     let options = CompileOptions {
         input_range: Some((bound(0), bound(1))),
         weight_bits: 12,
@@ -122,7 +124,7 @@ const TRACT_IS_OFF: [&str; 4] = ["celu", "lstm_reverse", "gru_initial_state", "r
 /// Whether the compiler's float network has onnxruntime's results.
 #[cfg(feature = "check")]
 fn from_onnxruntime(name: &str, compiled: &Compiled, x: &Array) -> bool {
-    let y = npy::read(&graphs().join(format!("{name}.y.npy"))).unwrap();
+    let y = Graphs::read("graphs").array(name, "y");
     let rows = x.rows_of(compiled.report.input.len).unwrap().zip(y.data().chunks(y.columns()));
     rows.into_iter().all(|(x, y)| {
         let own = compiled.float.evaluate(x).swap_remove(compiled.float.output());
@@ -135,8 +137,7 @@ fn from_onnxruntime(name: &str, compiled: &Compiled, x: &Array) -> bool {
 #[cfg(feature = "check")]
 #[test]
 fn the_importer_agrees_with_an_independent_engine() {
-    let index: Value =
-        serde_json::from_slice(&std::fs::read(graphs().join("index.json")).unwrap()).unwrap();
+    let index = index();
     let all: Vec<&str> =
         index.as_array().unwrap().iter().map(|entry| entry["name"].as_str().unwrap()).collect();
     // Whether it was compared, and what was far.

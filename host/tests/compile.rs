@@ -708,7 +708,7 @@ fn models_digits_relu() {
 
 #[test]
 fn models_fig10_square() {
-    accuracy("fig10_square", "fig10_square");
+    accuracy("fig10_square", "mnist");
 }
 
 #[test]

@@ -653,10 +653,10 @@ fn shapes_from_constants() {
 
 #[test]
 fn models_fig11_conv_square() {
-    accuracy("fig11_conv_square", "fig10_square");
+    accuracy("fig11_conv_square", "mnist");
 }
 
 #[test]
 fn models_fig12_conv_relu() {
-    accuracy("fig12_conv_relu", "fig10_square");
+    accuracy("fig12_conv_relu", "mnist");
 }

@@ -4,16 +4,18 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may panic")]
 
+#[path = "common/graphs.rs"]
+mod graphs;
 #[path = "common/session.rs"]
 mod session;
 
+use graphs::{Graphs, folder};
 use minionn_core::compare::OtActivation;
 use minionn_core::session::{Activations, Options, Tables};
 use minionn_host::Model;
 use minionn_host::compile::{CompileOptions, Compiled, compile};
-use minionn_host::npy::{self, Array};
+use minionn_host::npy::Array;
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 
 /// A graph with its inputs and the float results.
 struct Case {
@@ -27,29 +29,26 @@ struct Case {
     y: Array,
 }
 
-fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/graphs")
-}
-
 /// What the importer refuses, with reason: see `import.rs`.
 const REFUSED: [&str; 2] = ["argmax_negative_axis", "softmax_rows"];
 
-fn cases(folder: &Path, index: &str) -> Vec<Case> {
-    let index: Value = serde_json::from_slice(&std::fs::read(folder.join(index)).unwrap()).unwrap();
+fn cases(archive: &str, index: &str) -> Vec<Case> {
+    let graphs = Graphs::read(archive);
+    let index = std::fs::read(folder().join(index)).unwrap();
+    let index: Value = serde_json::from_slice(&index).unwrap();
     let case = |entry: &Value| {
         let (name, bound) = (entry["name"].as_str().unwrap(), |i: usize| {
             entry["input_range"][i].as_f64().unwrap() as f32
         });
-        let array = |what: &str| npy::read(&folder.join(format!("{name}.{what}.npy"))).unwrap();
         Case {
             name: name.into(),
             op: entry["op"].as_str().unwrap().into(),
             order: matches!(entry["op"].as_str(), Some("Softmax" | "LogSoftmax"))
                 || entry["tolerance_note"].as_str().is_some_and(|note| note.contains("not logits")),
             range: (bound(0), bound(1)),
-            onnx: std::fs::read(folder.join(format!("{name}.onnx"))).unwrap(),
-            x: array("x"),
-            y: array("y"),
+            onnx: graphs.onnx(name).to_vec(),
+            x: graphs.array(name, "x"),
+            y: graphs.array(name, "y"),
         }
     };
     index
@@ -98,7 +97,7 @@ fn distance(case: &Case, compiled: &Compiled) -> f64 {
 #[test]
 fn integers_are_near_the_floats() {
     let mut far = vec![];
-    let cases = cases(&folder(), "index.json");
+    let cases = cases("graphs", "index.json");
     assert!(cases.len() >= 60);
     for case in &cases {
         match compile(&case.onnx, &options(case, 12), Some(&case.x)) {
@@ -123,7 +122,7 @@ fn examples_of_the_standard_pass_or_are_refused_as_listed() {
     use core::fmt::Write as _;
     let mut list = String::new();
     let (mut passed, mut refused) = (0, 0);
-    for case in cases(&folder().join("backend"), "../backend.json") {
+    for case in cases("backend", "backend.json") {
         let line = match compile(&case.onnx, &options(&case, 12), Some(&case.x)) {
             Err(error) => {
                 refused += 1;
@@ -156,7 +155,7 @@ fn examples_of_the_standard_pass_or_are_refused_as_listed() {
 #[test]
 fn private_predictions_are_the_integer_model() {
     let mut compared = 0;
-    for (i, case) in cases(&folder(), "index.json").iter().enumerate() {
+    for (i, case) in cases("graphs", "index.json").iter().enumerate() {
         let compiled = compile(&case.onnx, &options(case, 8), Some(&case.x)).unwrap();
         let tables = if i % 2 == 0 { Tables::Stored } else { Tables::Streamed };
         let rows =

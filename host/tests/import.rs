@@ -1,36 +1,16 @@
 //! The importer on graphs of every operator, held against another runtime's results
 //! (tests/graphs/README.md).
 
+#[path = "common/graphs.rs"]
+mod graphs;
 #[path = "../../tests/common/seed.rs"]
 mod seed;
 
+use graphs::{Graphs, folder};
 use minionn_host::network::{Activation, Network, Work};
-use minionn_host::npy::{self, Array};
 use minionn_host::onnx::import;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng as _, SeedableRng as _};
-use std::path::{Path, PathBuf};
-
-fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/graphs").join(name)
-}
-
-/// Every ONNX file of a folder, in order.
-fn files(name: &str) -> Vec<PathBuf> {
-    let mut all: Vec<PathBuf> =
-        std::fs::read_dir(folder(name)).unwrap().map(|entry| entry.unwrap().path()).collect();
-    all.retain(|path| path.extension().is_some_and(|e| e == "onnx"));
-    all.sort();
-    all
-}
-
-fn stem(path: &Path) -> String {
-    path.file_stem().unwrap().to_string_lossy().into_owned()
-}
-
-fn array(path: &Path) -> Array {
-    npy::read(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
-}
 
 fn largest(row: &[f64]) -> usize {
     (0..row.len()).rev().max_by(|&i, &j| row[i].total_cmp(&row[j])).unwrap()
@@ -53,10 +33,10 @@ fn ended(network: &Network, mut y: Vec<f64>) -> Vec<f64> {
 }
 
 /// Holds a network against the results beside its file.
-fn compare(path: &Path, network: &Network) -> Result<(), String> {
-    let (x, want) = (array(&path.with_extension("x.npy")), array(&path.with_extension("y.npy")));
+fn compare(graphs: &Graphs, name: &str, network: &Network) -> Result<(), String> {
+    let (x, want) = (graphs.array(name, "x"), graphs.array(name, "y"));
     let rows = x.data().len() / network.input_len;
-    assert!(rows > 0 && want.data().len().is_multiple_of(rows), "{path:?}");
+    assert!(rows > 0 && want.data().len().is_multiple_of(rows), "{name}");
     for (x, want) in x
         .data()
         .chunks_exact(network.input_len)
@@ -75,15 +55,15 @@ fn compare(path: &Path, network: &Network) -> Result<(), String> {
     Ok(())
 }
 
-/// Imports and compares all of a folder; returns the names of those that are refused, with the
+/// Imports and compares all of an archive; returns the names of those that are refused, with the
 /// reasons.
-fn run(name: &str) -> Vec<(String, String)> {
+fn run(graphs: &Graphs) -> Vec<(String, String)> {
     let (mut refused, mut wrong) = (Vec::new(), Vec::new());
-    for path in files(name) {
-        match import(&std::fs::read(&path).unwrap()) {
-            Err(error) => refused.push((stem(&path), error.to_string())),
+    for name in graphs.names() {
+        match import(graphs.onnx(name)) {
+            Err(error) => refused.push((name.to_owned(), error.to_string())),
             Ok(network) => wrong.extend(
-                compare(&path, &network).err().map(|what| format!("{}: {what}", stem(&path))),
+                compare(graphs, name, &network).err().map(|what| format!("{name}: {what}")),
             ),
         }
     }
@@ -93,7 +73,7 @@ fn run(name: &str) -> Vec<(String, String)> {
 
 #[test]
 fn every_operator_computes_what_it_should() {
-    let refused = run("");
+    let refused = run(&Graphs::read("graphs"));
     // The compiler takes the first of equal outputs; and a Softmax of several rows is no matter of
     // order.
     for (name, why) in
@@ -106,7 +86,8 @@ fn every_operator_computes_what_it_should() {
 
 #[test]
 fn the_examples_of_the_standard() {
-    let refused = run("backend");
+    let graphs = Graphs::read("backend");
+    let refused = run(&graphs);
     let reasons = [
         "not the whole row",
         "has a batch of",
@@ -118,7 +99,7 @@ fn the_examples_of_the_standard() {
     let strange: Vec<_> =
         refused.iter().filter(|(_, text)| !reasons.iter().any(|r| text.contains(r))).collect();
     assert!(strange.is_empty(), "{strange:#?}");
-    let read = files("backend").len() - refused.len();
+    let read = graphs.names().count() - refused.len();
     assert!(read >= 190, "only {read} were read");
 }
 
@@ -126,12 +107,12 @@ fn the_examples_of_the_standard() {
 #[test]
 fn what_is_not_sound_or_not_supported_is_refused() {
     let mut list = String::new();
-    for path in files("refused") {
-        let text =
-            import(&std::fs::read(&path).unwrap()).map(|_| ()).expect_err(&stem(&path)).to_string();
-        list.push_str(&format!("{}: {text}\n", stem(&path)));
+    let graphs = Graphs::read("refused");
+    for name in graphs.names() {
+        let text = import(graphs.onnx(name)).map(|_| ()).expect_err(name).to_string();
+        list.push_str(&format!("{name}: {text}\n"));
     }
-    let path = folder("refused.txt");
+    let path = folder().join("refused.txt");
     if std::env::var_os("MINIONN_BLESS").is_some() {
         std::fs::write(&path, &list).unwrap();
     }
@@ -144,8 +125,12 @@ fn what_is_not_sound_or_not_supported_is_refused() {
 
 /// What a file's network is made of.
 fn works(name: &str) -> Vec<Work> {
-    let path = folder(&format!("{name}.onnx"));
-    import(&std::fs::read(path).unwrap()).unwrap().nodes.into_iter().map(|node| node.work).collect()
+    import(Graphs::read("graphs").onnx(name))
+        .unwrap()
+        .nodes
+        .into_iter()
+        .map(|node| node.work)
+        .collect()
 }
 
 #[test]
@@ -169,8 +154,9 @@ fn curves_that_are_spelled_out_are_recognised() {
 #[test]
 fn damage_is_refused_or_harmless() {
     let mut random = ChaCha8Rng::seed_from_u64(seed::seed(1));
-    for path in [files(""), files("backend"), files("refused")].concat() {
-        let bytes = std::fs::read(&path).unwrap();
+    let archives = ["graphs", "backend", "refused"].map(Graphs::read);
+    for (graphs, name) in archives.iter().flat_map(|g| g.names().map(move |name| (g, name))) {
+        let bytes = graphs.onnx(name).to_vec();
         for _ in 0..40 {
             let mut damaged = bytes.clone();
             for _ in 0..1 + random.next_u64() % 3 {
@@ -198,7 +184,7 @@ fn damage_is_refused_or_harmless() {
                             )
                             .is_ok()
                     };
-                    assert!(pieces.iter().all(inside), "{path:?}");
+                    assert!(pieces.iter().all(inside), "{name}");
                 }
             }
         }

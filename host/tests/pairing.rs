@@ -110,7 +110,7 @@ fn the_command_pays_for_set_up_once() {
     {
         let server = serve(&models().join("fig10_square.minionn"), &in_folder);
         let digits = folder.join("digits.npy");
-        let rows = npy::read(&models().join("fig10_square.test.npy")).unwrap();
+        let rows = npy::read(&models().join("mnist.test.npy")).unwrap();
         npy::write(&digits, &Array::new(&[1, 784], rows.data()[..784].to_vec()).unwrap()).unwrap();
         let report = predict(&server.1, &digits, &file, &[]).unwrap();
         assert_eq!(set_up(&report), resumed);

@@ -15,15 +15,18 @@ use minionn_host::link_model::LinkModel;
 use minionn_host::network::{Activation, Linear, Network, Node, Work};
 use minionn_host::npy::{self, Array};
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Stdio};
 
 #[path = "common/process.rs"]
 mod process;
+#[path = "common/samples.rs"]
+mod samples;
 #[path = "common/session.rs"]
 mod session;
 
 use process::{minionn, serve};
+use samples::{array, float_right, head, models};
 use session::{check, predict};
 
 /// The compiled networks in the folder of models.
@@ -37,33 +40,6 @@ const COMMITTED: [&str; 8] = [
     "sensor",
     "anomaly",
 ];
-
-fn models() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../models")
-}
-
-fn array(name: &str) -> Array {
-    npy::read(&models().join(name)).unwrap()
-}
-
-/// The first `rows` rows.
-fn head(array: &Array, rows: usize) -> Array {
-    let columns = array.columns();
-    Array::new(&[rows, columns], array.data()[..rows * columns].to_vec()).unwrap()
-}
-
-/// Right answers of the float network.
-fn float_right(logits: &Array, labels: &[f32], rows: usize) -> usize {
-    let best =
-        |row: &[f32]| (0..row.len()).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).unwrap();
-    logits
-        .data()
-        .chunks(logits.columns())
-        .zip(labels)
-        .take(rows)
-        .filter(|(row, l)| best(row) == **l as usize)
-        .count()
-}
 
 #[test]
 fn model_a_on_all_held_out_images() {
@@ -82,47 +58,6 @@ fn model_a_on_all_held_out_images() {
         "{right} of {} right, float {float}",
         images.rows()
     );
-}
-
-#[test]
-fn model_b_on_held_out_images() {
-    let model = std::fs::read(models().join("fig10_square.minionn")).unwrap();
-    let (images, labels, logits) = (
-        array("fig10_square.test.npy"),
-        array("fig10_square.labels.npy"),
-        array("fig10_square.logits.npy"),
-    );
-    let rows = 24;
-    let right = check("b", &model, Options::default(), &head(&images, rows), labels.data());
-    let float = float_right(&logits, labels.data(), rows);
-    assert!(right * 100 + rows >= float * 100, "{right} of {rows} right, float {float}");
-}
-
-/// Convolutions and pooling, with both kinds of table.
-fn convolutional(name: &str) {
-    let model = std::fs::read(models().join(format!("{name}.minionn"))).unwrap();
-    let (images, labels) =
-        (head(&array("fig10_square.test.npy"), 3), array("fig10_square.labels.npy"));
-    let right =
-        check(name, &model, Options { stock: 2, ..Options::default() }, &images, labels.data());
-    assert!(right >= 2, "{right} of 3 right");
-    check(
-        name,
-        &model,
-        Options { tables: Tables::Streamed, ..Options::default() },
-        &head(&images, 1),
-        labels.data(),
-    );
-}
-
-#[test]
-fn fig11_convolution_and_squares() {
-    convolutional("fig11_conv_square");
-}
-
-#[test]
-fn fig12_convolutions_and_maxima() {
-    convolutional("fig12_conv_relu");
 }
 
 #[test]
@@ -192,8 +127,8 @@ fn networks_with_compared_activations() {
     let activations = Activations::Compared { log2_bytes_per_round: 0 };
     for (name, inputs, tables, repetition) in [
         ("digits_relu", "digits_relu", Tables::Stored, Repetition::K8),
-        ("fig12_conv_relu", "fig10_square", Tables::Stored, Repetition::K4),
-        ("fig12_conv_relu", "fig10_square", Tables::Streamed, Repetition::K8),
+        ("fig12_conv_relu", "mnist", Tables::Stored, Repetition::K4),
+        ("fig12_conv_relu", "mnist", Tables::Streamed, Repetition::K8),
         ("fig13_cifar", "fig13_cifar", Tables::Streamed, Repetition::K8),
         ("sensor", "sensor", Tables::Streamed, Repetition::K2),
         ("anomaly", "anomaly", Tables::Stored, Repetition::K2),
@@ -370,11 +305,8 @@ fn streamed_tables_file_store_and_argmax() {
 fn committed_models_are_what_the_compiler_makes() {
     for name in COMMITTED {
         let onnx = std::fs::read(models().join(format!("{name}.onnx"))).unwrap();
-        let calibrate = if matches!(name, "fig11_conv_square" | "fig12_conv_relu") {
-            "fig10_square"
-        } else {
-            name
-        };
+        let mnist = matches!(name, "fig10_square" | "fig11_conv_square" | "fig12_conv_relu");
+        let calibrate = if mnist { "mnist" } else { name };
         // As the table of models/README.md has it.
         let plain = CompileOptions::default();
         let narrow = |range: f32| CompileOptions {
@@ -385,9 +317,7 @@ fn committed_models_are_what_the_compiler_makes() {
             ..plain.clone()
         };
         let options = match name {
-            "fig10_square" => {
-                CompileOptions { weight_bits: 7, per_channel: true, saturate: true, ..plain }
-            }
+            _ if mnist => CompileOptions { weight_bits: 7, per_channel: true, ..plain },
             "sensor" => narrow(2.0),
             "anomaly" => narrow(32.0),
             _ => plain,
@@ -470,7 +400,7 @@ fn clients_that_stall_hold_no_other() {
     // Work of all sessions is shared among two threads.
     let server = serve(&models().join("fig12_conv_relu.minionn"), &["--threads", "2"]);
     let images = std::env::temp_dir().join(format!("minionn-stalled-{}.npy", std::process::id()));
-    npy::write(&images, &head(&array("fig10_square.test.npy"), 1)).unwrap();
+    npy::write(&images, &head(&array("mnist.test.npy"), 1)).unwrap();
     let predict = |address: &str| {
         minionn()
             .args(["predict", address, "--json", "--activation", "gc", "--input"])
@@ -524,15 +454,23 @@ fn disagreements_end_with_a_clear_message() {
 
 #[test]
 fn the_demo_checks_itself() {
-    let output = minionn().args(["demo", "--images", "3", "--json"]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(
-        (&report["equals_integer_model"], report["predictions"].as_array().unwrap().len()),
-        (&true.into(), 3)
-    );
-    let text = minionn().args(["demo", "--images", "1"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&text.stdout).contains("bit for bit"));
+    let demo = |arguments: &[&str]| {
+        let output = minionn().arg("demo").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    for large in [&[][..], &["--mnist"]] {
+        let report = demo(&[large, &["--images", "3", "--json"]].concat());
+        let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+        assert_eq!(
+            (&report["equals_integer_model"], report["predictions"].as_array().unwrap().len()),
+            (&true.into(), 3)
+        );
+        let text = demo(&[large, &["--images", "1"]].concat());
+        // The image is drawn: as many lines as it has rows, or half of that.
+        let drawn = text.lines().filter(|line| line.contains(['░', '▒', '▓', '█'])).count();
+        assert!(text.contains("bit for bit") && (6..=14).contains(&drawn), "{text}");
+    }
 }
 
 /// Bytes, rounds and memory of the committed networks: a change shows in review. `MINIONN_BLESS=1`

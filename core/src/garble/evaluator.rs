@@ -179,10 +179,12 @@ impl<const L: usize> EvalContext<'_, L> {
         }
     }
 
+    /// Input number `index` of every lane. Where one is missing, nothing is evaluated any more.
     #[inline]
-    fn take(&mut self, labels: Option<Labels<L>>) -> Labels<L> {
-        self.missing |= labels.is_none();
-        labels.unwrap_or(Labels([0; L]))
+    fn input(&mut self, blocks: &[Block], stride: usize, index: usize) -> Labels<L> {
+        let mut labels = Labels([0; L]);
+        self.missing |= !lane_elements(blocks, stride, self.lanes, index, &mut labels);
+        labels
     }
 }
 
@@ -192,13 +194,13 @@ impl<const L: usize> Gates for EvalContext<'_, L> {
     #[inline]
     fn server_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.server_input);
-        self.take(lane_elements(self.server_labels, self.server_stride, self.lanes, input))
+        self.input(self.server_labels, self.server_stride, input)
     }
 
     #[inline]
     fn client_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.client_input);
-        self.take(lane_elements(self.client_labels, self.client_stride, self.lanes, input))
+        self.input(self.client_labels, self.client_stride, input)
     }
 
     #[inline]

@@ -221,9 +221,10 @@ impl<const L: usize> Gates for GarbleContext<'_, L> {
     #[inline]
     fn client_input(&mut self) -> Labels<L> {
         let input = next(&mut self.cursor.client_input);
-        let labels = lane_elements(self.client_zero, self.client_stride, self.lanes, input);
-        self.missing |= labels.is_none();
-        labels.unwrap_or(Labels([0; L]))
+        let mut zero = Labels([0; L]);
+        let (blocks, stride) = (self.client_zero, self.client_stride);
+        self.missing |= !lane_elements(blocks, stride, self.lanes, input, &mut zero);
+        zero
     }
 
     #[inline]

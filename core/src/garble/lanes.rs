@@ -54,24 +54,31 @@ pub(super) fn next(counter: &mut usize) -> usize {
     index
 }
 
-/// The `index`-th element of each of the `lanes` lanes, of lane-major `[lanes][stride]`; lanes
-/// behind them hold nothing of use. `None` if one of them has no such element.
+/// Reads the `index`-th element of each of the `lanes` lanes, of lane-major `[lanes][stride]`;
+/// lanes behind them keep what they hold. False if one of them has no such element. Labels are
+/// written where they are wanted, and in a loop over all lanes: by value in an `Option`, or in a
+/// loop over some lanes, they would be copied on the stack.
 #[inline(always)]
+#[must_use]
 pub(super) fn lane_elements<const L: usize>(
     blocks: &[Block],
     stride: usize,
     lanes: usize,
     index: usize,
-) -> Option<Labels<L>> {
-    let mut labels = [0; L];
-    let mut from = if index < stride { blocks.get(index..)? } else { &[] };
-    for (lane, label) in labels.iter_mut().enumerate().take(lanes) {
-        if lane > 0 {
-            from = from.get(stride..)?;
+    labels: &mut Labels<L>,
+) -> bool {
+    let mut from = if index < stride { blocks.get(index..) } else { None };
+    let mut there = true;
+    for (lane, label) in labels.0.iter_mut().enumerate() {
+        if lane < lanes {
+            match from.and_then(<[Block]>::first) {
+                Some(&element) => *label = element,
+                None => there = false,
+            }
+            from = from.and_then(|from| from.get(stride..));
         }
-        *label = *from.first()?;
     }
-    Some(Labels(labels))
+    there
 }
 
 #[cfg(test)]
@@ -94,13 +101,16 @@ mod tests {
     }
 
     #[test]
-    fn an_element_that_a_lane_lacks_is_none() {
+    fn an_element_that_a_lane_lacks_is_missing() {
         let blocks = [1, 2, 3, 4, 5, 6];
-        let element = |stride, lanes, index| lane_elements::<4>(&blocks, stride, lanes, index);
-        assert_eq!(element(2, 3, 1).map(|labels| labels.0), Some([2, 4, 6, 0]));
-        assert_eq!(element(0, 0, 5).map(|labels| labels.0), Some([0; 4]));
+        let element = |stride, lanes, index| {
+            let mut labels = Labels([9; 4]);
+            lane_elements(&blocks, stride, lanes, index, &mut labels).then_some(labels.0)
+        };
+        assert_eq!(element(2, 3, 1), Some([2, 4, 6, 9]));
+        assert_eq!(element(0, 0, 5), Some([9; 4]));
         for (stride, lanes, index) in [(2, 3, 2), (2, 4, 0), (3, 2, 3), (0, 1, 0)] {
-            assert!(element(stride, lanes, index).is_none(), "{stride} {lanes} {index}");
+            assert_eq!(element(stride, lanes, index), None, "{stride} {lanes} {index}");
         }
     }
 

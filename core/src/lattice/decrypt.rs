@@ -33,24 +33,33 @@ pub fn unfold(key: &SecretKey, out: &mut [i8]) -> Result<()> {
     Ok(())
 }
 
-/// Adds to `sums[i]` the part that the coefficients `first..first + c1.len()` of `c1` have in
-/// coefficient `places[i]` of `c1·s`, modulo `2^bits`; higher bits of the sums are left undefined.
-/// `unfolded` is [`unfold`]'s.
+/// Where the factors of a coefficient of `c1·s` begin in what [`unfold`] makes.
 ///
 /// # Errors
-/// [`Error::Internal`] if a length is wrong, or a coefficient is not below n.
+/// [`Error::Internal`] if the coefficient is not below n.
+pub fn row(coefficient: usize) -> Result<u16> {
+    let row = (N - 1).checked_sub(coefficient).ok_or(Error::Internal)?;
+    Ok(row as u16) // below n
+}
+
+/// Adds to `sums[i]` the part that the coefficients `first..first + c1.len()` of `c1` have in the
+/// coefficient of `c1·s` that `rows[i]` belongs to, modulo `2^bits`; higher bits of the sums are
+/// left undefined. `unfolded` is [`unfold`]'s, rows are [`row`]'s.
+///
+/// # Errors
+/// [`Error::Internal`] if a length is wrong, or a row is not whole.
 pub fn add_products(
     unfolded: &[i8],
     bits: u32,
     first: usize,
     c1: &[u64],
-    places: &[u16],
+    rows: &[u16],
     sums: &mut [u64],
 ) -> Result<()> {
-    if places.len() != sums.len() || places.iter().any(|&place| usize::from(place) >= N) {
+    if rows.len() != sums.len() {
         return Err(Error::Internal);
     }
-    let rows = places.iter().map(|&place| N - 1 - usize::from(place) + first);
+    let rows = rows.iter().map(|&row| usize::from(row) + first);
     backend::matrix::add_rows(Weights::Narrow(unfolded), bits, rows, c1, sums)
 }
 
@@ -159,6 +168,7 @@ mod tests {
         let mut unfolded = std::vec![0; UNFOLDED];
         unfold(&key, &mut unfolded).unwrap();
         let places = [0, 1, 63, 64, 2047, 4094, 4095];
+        let rows = places.map(|place| row(place).unwrap());
         for bits in [17, 31, 32, 33, 53] {
             let mut random = Seed([bits as u8; 32]).stream(Domain::Mask, 0);
             let c1: std::vec::Vec<u64> = (0..N).map(|_| random.next_u64() >> (64 - bits)).collect();
@@ -170,16 +180,13 @@ mod tests {
                 key.expand(&LIMBS[index], &mut secret).unwrap();
                 load(index, &packed, bits, &mut poly).unwrap();
                 multiply_by_secret(index, &secret, &mut poly).unwrap();
-                residues
-                    .iter_mut()
-                    .zip(places)
-                    .for_each(|(r, place)| r[index] = poly[usize::from(place)]);
+                residues.iter_mut().zip(places).for_each(|(r, place)| r[index] = poly[place]);
             }
             // However the coefficients arrive.
             for piece in [GROUP, 7] {
                 let mut sums = [0; 7];
                 for (i, c1) in c1.chunks(piece).enumerate() {
-                    add_products(&unfolded, bits, i * piece, c1, &places, &mut sums).unwrap();
+                    add_products(&unfolded, bits, i * piece, c1, &rows, &mut sums).unwrap();
                 }
                 for (sum, residue) in sums.iter().zip(residues) {
                     assert_eq!((sum ^ lift(residue, limbs(bits))) << (64 - bits), 0, "{bits} bits");
@@ -208,12 +215,19 @@ mod tests {
         assert_eq!(multiply_by_secret(0, &secret[1..], &mut poly), length);
         assert_eq!(multiply_by_secret(0, &secret, &mut poly[1..]), length);
         assert_eq!(multiply_by_secret(4, &secret, &mut poly), Err(Error::Internal));
-        for (place, sums, right) in [(N - 1, 1, true), (N, 1, false), (0, 0, false), (0, 2, false)]
-        {
-            let places = [place as u16];
-            let sums = &mut [0; 2][..sums];
+        assert_eq!((row(0), row(N - 1)), (Ok(N as u16 - 1), Ok(0)));
+        assert_eq!(row(N), Err(Error::Internal));
+        let last = N - GROUP;
+        for (row, first, sums, right) in [
+            (N - 1, last, 1, true),
+            (N + 1, last, 1, false),
+            (N - 1, last + 2, 1, false),
+            (0, 0, 0, false),
+            (0, 0, 2, false),
+        ] {
+            let (rows, sums) = ([row as u16], &mut [0; 2][..sums]);
             let wanted = if right { Ok(()) } else { Err(Error::Internal) };
-            assert_eq!(add_products(&unfolded, 20, 0, &[0; GROUP], &places, sums), wanted);
+            assert_eq!(add_products(&unfolded, 20, first, &[0; GROUP], &rows, sums), wanted);
         }
     }
 }

@@ -90,9 +90,10 @@ pub(super) const fn check(need: usize, got: usize) -> Result<()> {
 pub(super) fn transform(limb: &Limb, mut coefficients: Ternary, out: &mut [i32]) -> Result<()> {
     check(N, out.len())?;
     let mut small = Zeroizing::new([0; CHUNK]);
-    for out in out.as_chunks_mut::<CHUNK>().0 {
-        coefficients.fill(small.as_mut_slice())?;
-        backend::limb::to_montgomery_small(limb, small.as_slice(), out);
+    for out in out.chunks_mut(CHUNK) {
+        let small = small.get_mut(..out.len()).ok_or(Error::Internal)?;
+        coefficients.fill(small)?;
+        backend::limb::to_montgomery_small(limb, small, out);
     }
     limb.forward(out);
     Ok(())

@@ -23,6 +23,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnx.backend.test.loader import load_model_tests
 
+from archive import Archive
 from make import run, write_index
 
 OPERATORS = set("""
@@ -100,12 +101,11 @@ def main():
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent,
                         help="folder for the files (default: the folder of this script)")
     out = parser.parse_args().out
-    folder = out / "backend"
-    folder.mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")  # some tests of other operators overflow on purpose
     onnxruntime.set_default_logger_severity(4)
 
-    lines, skipped, size = [], {}, 0
+    lines, skipped, archive = [], {}, Archive(out / "backend.tar")
     for test in sorted(load_model_tests(kind="node"), key=lambda t: t.name):
         nodes = test.model.graph.node
         if len(nodes) != 1 or nodes[0].op_type not in OPERATORS or test.name.endswith("_expanded"):
@@ -120,16 +120,16 @@ def main():
             skipped.setdefault(reason, []).append(test.name)
             continue
         name = test.name.removeprefix("test_")
-        onnx.save(model, str(folder / f"{name}.onnx"))
-        np.save(folder / f"{name}.x.npy", x.reshape(1, -1))
-        np.save(folder / f"{name}.y.npy", y.reshape(1, -1).astype(np.float32))
+        archive.add(f"{name}.onnx", model)
+        archive.add(f"{name}.x.npy", x.reshape(1, -1))
+        archive.add(f"{name}.y.npy", y.reshape(1, -1).astype(np.float32))
         low, high = np.floor(x.min() * 8) / 8, np.ceil(x.max() * 8) / 8
         line = {"name": name, "op": nodes[0].op_type, "input_range": [float(low), float(high)],
                 "opset": model.opset_import[0].version}
         lines.append(line | ({"tolerance_note": complaint} if complaint else {}))
-        size += sum((folder / f"{name}.{end}").stat().st_size for end in ["onnx", "x.npy", "y.npy"])
+    archive.write()
     write_index(out / "backend.json", lines)
-    print(f"{len(lines)} tests of {len({l['op'] for l in lines})} operators, {size / 1e6:.2f} MB")
+    print(f"{len(lines)} tests of {len({l['op'] for l in lines})} operators, {archive.size() / 1e6:.2f} MB")
     for reason, names in skipped.items():
         print(f"  {reason}: {len(names)} ({', '.join(names)})")
     print(f"  operators without test: {OPERATORS - {l['op'] for l in lines}}")

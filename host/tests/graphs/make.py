@@ -22,6 +22,7 @@ import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
 import refused
+from archive import Archive
 
 ROWS = 8
 CASES = []
@@ -1208,7 +1209,7 @@ def clear_winners(g, rows):
     return rows[scores[:, -1] - scores[:, -2] > 0.1 * np.abs(scores).max()]
 
 
-def make(out, name, build, op, opset, shape, limits, note):
+def make(archive, name, build, op, opset, shape, limits, note):
     """Build, check, run and write one case; its line of the index."""
     g = Graph(name, opset, shape)
     output = build(g, "x")
@@ -1233,9 +1234,8 @@ def make(out, name, build, op, opset, shape, limits, note):
         np.testing.assert_allclose(batch, y, rtol=1e-4, atol=1e-5)
     if len(y) > 1 and (y == y[0]).all():
         print(f"{name}: the same output for every row", file=sys.stderr)
-    onnx.save(model, str(out / f"{name}.onnx"))
-    np.save(out / f"{name}.x.npy", rows)
-    np.save(out / f"{name}.y.npy", y)
+    for end, content in [("onnx", model), ("x.npy", rows), ("y.npy", y)]:
+        archive.add(f"{name}.{end}", content)
     line = {"name": name, "op": op, "input_range": list(limits), "opset": opset}
     return line | ({"tolerance_note": note} if note else {}), np.abs(y).max()
 
@@ -1250,17 +1250,20 @@ def main():
     parser.add_argument("--out", type=Path, default=Path(__file__).resolve().parent,
                         help="folder for the files (default: the folder of this script)")
     out = parser.parse_args().out
-    (out / "refused").mkdir(parents=True, exist_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
     assert len({c[0] for c in CASES}) == len(CASES)
 
-    lines, largest = zip(*[make(out, *c) for c in CASES])
+    archive = Archive(out / "graphs.tar")
+    lines, largest = zip(*[make(archive, *c) for c in CASES])
+    archive.write()
     write_index(out / "index.json", lines)
-    size = sum(p.stat().st_size for p in out.iterdir() if p.is_file())
-    print(f"{len(lines)} graphs, {size / 1e6:.2f} MB, largest output {max(largest):.2f}, "
+    print(f"{len(lines)} graphs, {archive.size() / 1e6:.2f} MB, largest output {max(largest):.2f}, "
           f"operators {len({l['op'] for l in lines})}, opsets {sorted({l['opset'] for l in lines})}")
 
-    lines = refused.make(out / "refused")
-    write_index(out / "refused" / "refused.json", lines)
+    archive = Archive(out / "refused.tar")
+    lines = refused.make(archive)
+    archive.write()
+    write_index(out / "refused.json", lines)
     print(f"{len(lines)} refused")
 
 

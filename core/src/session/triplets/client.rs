@@ -41,7 +41,7 @@ impl<'a> EncryptScratch<'a> {
 /// The client's scratch to decrypt ciphertexts with few results.
 struct FewScratch<'a> {
     unfolded: &'a mut [i8],
-    places: &'a mut [u16],
+    rows: &'a mut [u16],
     sums: &'a mut [u64],
 }
 
@@ -50,7 +50,7 @@ impl<'a> FewScratch<'a> {
         let results = tile.most_results();
         Ok(Self {
             unfolded: space.take(decrypt::UNFOLDED)?,
-            places: space.take(results)?,
+            rows: space.take(results)?,
             sums: space.take(results)?,
         })
     }
@@ -196,25 +196,26 @@ async fn receive_few<IO: Read + Write>(
     shares: &mut Shares<'_>,
     step: &Step,
 ) -> Result<()> {
-    let FewScratch { unfolded, places, sums } =
-        FewScratch::take(&mut Space::carve(scratch)?, tile)?;
+    let FewScratch { unfolded, rows, sums } = FewScratch::take(&mut Space::carve(scratch)?, tile)?;
     decrypt::unfold(key, unfolded)?;
     for number in 0..tile.down() {
         let count = tile.result_count(number);
-        let (places, sums) = (
-            places.get_mut(..count).ok_or(Error::Internal)?,
+        let (rows, sums) = (
+            rows.get_mut(..count).ok_or(Error::Internal)?,
             sums.get_mut(..count).ok_or(Error::Internal)?,
         );
-        let mut slots = places.iter_mut();
+        let mut slots = rows.iter_mut();
         for run in tile.result_spans(number) {
-            for position in run.at..run.at + run.len {
-                let place = slots.next().ok_or(Error::Internal)?;
-                *place = u16::try_from(position).map_err(|_| Error::Internal)?;
+            for coefficient in run.at..run.at + run.len {
+                *slots.next().ok_or(Error::Internal)? = decrypt::row(coefficient)?;
             }
+        }
+        if slots.len() > 0 {
+            return Err(Error::Internal);
         }
         sums.fill(0);
         ch.get_groups(N, tile.c1_bits(), |first, c1| {
-            decrypt::add_products(unfolded, tile.c1_bits(), first, c1, places, sums)
+            decrypt::add_products(unfolded, tile.c1_bits(), first, c1, rows, sums)
         })
         .await?;
         let mut sums = sums.iter();

@@ -153,13 +153,16 @@ impl Encryption {
 
     /// The coefficients of `c1·s` of a ciphertext with `results` results, as inner products.
     pub fn decrypt_few(&mut self, results: usize) {
-        let places: Vec<u16> = (0..results).map(|i| (i * N / results) as u16).collect();
+        let mut rows = vec![0; results];
+        for (i, row) in rows.iter_mut().enumerate() {
+            done(decrypt::row(i * N / results).map(|found| *row = found));
+        }
         let (mut sums, mut values) = (vec![0; results], [0; GROUP]);
         let groups = self.packed.chunks_exact(GROUP * C1_BITS as usize / 8);
         for (packed, first) in groups.zip((0..).step_by(GROUP)) {
             let _whole_bytes = unpack(packed, C1_BITS, &mut values);
             let (unfolded, sums) = (&self.unfolded, &mut sums);
-            done(decrypt::add_products(unfolded, C1_BITS, first, &values, &places, sums));
+            done(decrypt::add_products(unfolded, C1_BITS, first, &values, &rows, sums));
         }
         black_box(&mut sums);
     }
