@@ -50,10 +50,10 @@ def save_rows(path, calibration, test, labels, made):
         np.save(path.with_suffix(f".{what}.npy"), array)
 
 
-def report(name, integers, seconds):
-    """Prints options of the compiler and what they lead to."""
+def report(name, integers, seconds, unit=1.0):
+    """Prints options of the compiler, for an input in parts of `unit`, and what they lead to."""
     rounding = integers.rounding
     print(f"{name}: {sum(l.w.size for l in integers.layers)} weights, {seconds:.0f} s; --saturate "
           f"--weight-bits {rounding.weight_bits} --activation-bits {rounding.activation_bits} "
-          f"--input-range=-{rounding.input_range:g},{rounding.input_range:g}")
+          f"--input-range=-{rounding.input_range * unit:g},{rounding.input_range * unit:g}")
     print(f"  rings {integers.rings()}, shifts {integers.shifts}")

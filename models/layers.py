@@ -114,7 +114,7 @@ class Relu(Layer):
 
 
 class MaxPool(Layer):
-    """Windows 2×2, stride 2. Of equal maxima each gets its part of the gradient."""
+    """Windows 2×2, stride 2. Each of equal maxima gets its part of the gradient."""
 
     def forward(self, x, training):
         n, h, w, c = x.shape

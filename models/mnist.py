@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.model_selection import train_test_split
 
 SIDE = 28
-# Of the package's digits; the IDX files come with a test set of their own.
+# Held out of the package's digits; the IDX files come with a test set of their own.
 TEST_ROWS = 1000
 
 

@@ -16,7 +16,7 @@ import mnist
 from initializers import raw, typed
 from layers import Conv, Dense, Flatten, Image, MaxPool, Norm, Relu, Square
 
-CALIBRATE_ROWS = 40
+CALIBRATE_ROWS = 100
 
 
 def graph(name, nodes, weights, batch="batch"):
@@ -32,6 +32,11 @@ def graph(name, nodes, weights, batch="batch"):
 
 def constant(name, value):
     return helper.make_node("Constant", [], [name], f"{name}_const", value=numpy_helper.from_array(value))
+
+
+def cast(name):
+    """Makes the constant `name` of one that is stored in half precision."""
+    return helper.make_node("Cast", [f"{name}/half"], [name], f"{name}/Cast", to=TensorProto.FLOAT)
 
 
 def conv_weight(layer):
@@ -55,7 +60,7 @@ def fig10_model(dense1, dense2, dense3):
     """
     half = [("dense1/kernel", dense1), ("dense2/kernel", dense2)]
     nodes = [
-        *(helper.make_node("Cast", [f"{name}/half"], [name], f"{name}/Cast", to=TensorProto.FLOAT) for name, _ in half),
+        *(cast(name) for name, _ in half),
         helper.make_node("Mul", ["image", "rescaling/scale"], ["rescaled"], "rescaling/mul"),
         constant("shape", np.array([1, -1], np.int64)),
         helper.make_node("Reshape", ["rescaled", "shape"], ["flat"], "flatten"),
@@ -83,8 +88,10 @@ def fig11(rng):
 
 
 def fig11_model(conv, fc1, fc2):
-    """As PyTorch's exporter writes it: Div by a Constant node, Conv with pads, Mul(y, y), Flatten, Gemm (transB=1)."""
+    """As PyTorch's exporter writes it: Div by a Constant node, Conv with pads, Mul(y, y), Flatten, Gemm (transB=1). The
+    largest layer's weights are in half precision."""
     nodes = [
+        cast("fc1.weight"),
         constant("divisor", np.array(255.0, np.float32)),
         helper.make_node("Div", ["image", "divisor"], ["scaled"], "/Div"),
         helper.make_node("Conv", ["scaled", "conv.weight", "conv.bias"], ["c"], "/conv/Conv",
@@ -97,7 +104,7 @@ def fig11_model(conv, fc1, fc2):
     ]
     return graph("fig11_conv_square", nodes, [
         raw("conv.weight", conv_weight(conv)), raw("conv.bias", conv.parts[1]),
-        raw("fc1.weight", fc1.parts[0].T), raw("fc1.bias", fc1.parts[1]),
+        raw("fc1.weight/half", fc1.parts[0].T.astype(np.float16)), raw("fc1.bias", fc1.parts[1]),
         raw("fc2.weight", fc2.parts[0].T), raw("fc2.bias", fc2.parts[1])])
 
 

@@ -51,8 +51,8 @@ fn json(command: &mut Command) -> Value {
     serde_json::from_slice(&output.stdout).unwrap()
 }
 
-/// The first rows of an array of float32 or of bytes with `columns` columns, as float32 in a file of
-/// their own.
+/// The first rows of an array of float32 or of bytes with `columns` columns, as float32 in a file
+/// of their own.
 fn rows(name: &str, columns: usize, count: usize) -> PathBuf {
     let bytes = std::fs::read(model(&format!("{name}.test.npy"))).unwrap();
     let begin = 10 + usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
@@ -62,7 +62,11 @@ fn rows(name: &str, columns: usize, count: usize) -> PathBuf {
     let mut out = b"\x93NUMPY\x01\x00".to_vec();
     out.extend(u16::to_le_bytes(header.len() as u16));
     out.extend(header.bytes());
-    if bytes[..begin].windows(5).any(|descr| descr == b"'|u1'") {
+    let of = |kind: &[u8]| bytes[..begin].windows(5).any(|descr| descr == kind);
+    if of(b"'|i1'") {
+        let samples = bytes[begin..begin + count * columns].iter();
+        out.extend(samples.flat_map(|&sample| f32::from(sample.cast_signed()).to_le_bytes()));
+    } else if of(b"'|u1'") {
         let pixels = bytes[begin..begin + count * columns].iter();
         out.extend(pixels.flat_map(|&pixel| f32::from(pixel).to_le_bytes()));
     } else {

@@ -44,15 +44,13 @@ impl<'a> Space<'a> {
         let bytes = n.checked_mul(size_of::<T>()).and_then(|b| b.checked_next_multiple_of(ALIGN));
         let total = bytes.and_then(|b| self.used.checked_add(b));
         let (Some(bytes), Some(total)) = (bytes, total) else {
-            return Err(Error::Memory { need: usize::MAX, got: self.used });
+            return Err(Error::Memory { need: usize::MAX });
         };
         let Some(rest) = self.rest.take() else {
             self.used = total;
             return Ok(&mut []);
         };
-        let got = self.used + rest.len();
-        let (head, tail) =
-            rest.split_at_mut_checked(bytes).ok_or(Error::Memory { need: total, got })?;
+        let (head, tail) = rest.split_at_mut_checked(bytes).ok_or(Error::Memory { need: total })?;
         self.rest = Some(tail);
         self.used = total;
         head.fill(0);
@@ -128,7 +126,7 @@ mod tests {
         assert_eq!((a.len(), b.len(), a[2], b[4]), (3, 5, 0, 0));
         assert_eq!(
             layout(&mut Space::carve(&mut memory.0[..47]).unwrap()).err(),
-            Some(Error::Memory { need: 48, got: 47 })
+            Some(Error::Memory { need: 48 })
         );
         assert_eq!(Space::carve(&mut memory.0[1..]).err(), Some(Error::Alignment));
     }

@@ -118,8 +118,7 @@ impl<'a> Model<'a> {
     ) -> Result<usize> {
         let plan = Plan::parse(plan_bytes)?;
         let need = Self::len_bytes(&plan);
-        let got = out.len();
-        let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
+        let out = out.get_mut(..need).ok_or(Error::Memory { need })?;
         let (content, digest) = out.split_at_mut(need - plan::DIGEST);
         let (head, parameters) = content.split_at_mut(HEADER + plan_bytes.len());
         head.fill(0);
@@ -203,13 +202,12 @@ impl<'a> Model<'a> {
     pub fn evaluate(&self, x: &[i64], scratch: &mut [u64], out: &mut [i64]) -> Result<usize> {
         let header = self.plan.header();
         let check = |need: usize, got: usize| {
-            if need == got { Ok(()) } else { Err(Error::Length { need, got }) }
+            if need == got { Ok(()) } else { Err(Error::Length { need }) }
         };
         check(header.input_len as usize, x.len())?;
         check(header.output_len as usize, out.len())?;
         let need = Self::scratch_len(&self.plan);
-        let got = scratch.len();
-        let tensors = scratch.get_mut(..need).ok_or(Error::Length { need, got })?;
+        let tensors = scratch.get_mut(..need).ok_or(Error::Length { need })?;
         let ring = Modulus::Bits(self.plan.input_ring());
         for (slot, &value) in tensors.iter_mut().zip(x) {
             if value < i64::from(header.input.min) || value > i64::from(header.input.max) {

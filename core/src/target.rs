@@ -74,7 +74,7 @@ impl TargetProfile {
     /// # Errors
     /// [`Error::Memory`].
     pub const fn check(self, need: usize) -> Result<usize> {
-        if need <= self.most { Ok(need) } else { Err(Error::Memory { need, got: self.most }) }
+        if need <= self.most { Ok(need) } else { Err(Error::Memory { need }) }
     }
 }
 

@@ -127,17 +127,19 @@ impl Network<'_> {
     }
 }
 
-/// The numbers of a NumPy file: little-endian float32 in C order, whatever the shape.
+/// The numbers of a NumPy file: bytes with a sign, or little-endian float32, in C order, whatever
+/// the shape.
 fn floats(npy: &[u8]) -> Vec<f32> {
     let (magic, rest) = npy.split_at(8);
     assert_eq!(magic, b"\x93NUMPY\x01\0", "a NumPy file, version 1");
     let (length, rest) = rest.split_at(2);
     let (header, data) = rest.split_at(u16::from_le_bytes([length[0], length[1]]).into());
     let header = String::from_utf8_lossy(header);
-    assert!(
-        header.contains("'<f4'") && header.contains("'fortran_order': False"),
-        "little-endian float32 in C order"
-    );
+    assert!(header.contains("'fortran_order': False"), "in C order");
+    if header.contains("'|i1'") {
+        return data.iter().map(|&x| f32::from(x.cast_signed())).collect();
+    }
+    assert!(header.contains("'<f4'"), "bytes with a sign, or little-endian float32");
     data.as_chunks().0.iter().map(|&x| f32::from_le_bytes(x)).collect()
 }
 

@@ -208,11 +208,11 @@ mod tests {
     fn numbers_are_those_of_the_core() {
         let fault = PlanFault::Magic;
         let all = [
-            Error::Memory { need: 0, got: 0 },
+            Error::Memory { need: 0 },
             Error::Alignment,
             Error::Plan(fault),
             Error::Model(fault),
-            Error::Length { need: 0, got: 0 },
+            Error::Length { need: 0 },
             Error::Input,
             Error::Option,
             Error::Exhausted,
@@ -224,7 +224,7 @@ mod tests {
             Error::Io,
             Error::Eof,
             Error::Unexpected { expected: 0, got: 0 },
-            Error::FrameLength { need: 0, got: 0 },
+            Error::FrameLength { got: 0 },
             Error::Checksum,
             Error::Version,
             Error::PlanMismatch,

@@ -256,7 +256,7 @@ impl Curve {
         match self {
             Self::Gelu => Some(-0.751_791_524_693_564_5),
             Self::GeluTanh => Some(-0.752_461_422_071_016_3),
-            Self::Silu => Some(-1.278_464_542_761_073_8),
+            Self::Silu => Some(-1.278_464_542_761_074),
             Self::HardSwish => Some(-1.5),
             Self::Sigmoid
             | Self::Tanh

@@ -39,7 +39,7 @@ Usage: cargo xtask <command>
   packages   only the packages that are published: what they carry, and whether they compile
 
 Each stops at the first failure with a non-zero exit code. CARGO_TARGET_DIR is respected;
-MINIONN_TEST_SEED=N draws other random samples.";
+MINIONN_TEST_SEED=N draws other random samples, MINIONN_NO_INSTALL=1 keeps root from installing.";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

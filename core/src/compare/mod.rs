@@ -368,7 +368,7 @@ impl Hashes {
     /// [`Error::Length`] for more labels than that.
     fn of(hash: &Tmmo, labels: &[Block], offset: Block, tweak: Block) -> Result<Self> {
         if labels.len() > MAX_OTS {
-            return Err(Error::Length { need: MAX_OTS, got: labels.len() });
+            return Err(Error::Length { need: MAX_OTS });
         }
         let mut all = [0; MAX_OTS];
         for (first, (hashes, labels)) in

@@ -97,11 +97,7 @@ impl StageProtocol {
 
     /// An element has a label for every OT of its own.
     const fn check(labels: &[Block], ots: usize) -> Result<()> {
-        if labels.len() == ots {
-            Ok(())
-        } else {
-            Err(Error::Length { need: ots, got: labels.len() })
-        }
+        if labels.len() == ots { Ok(()) } else { Err(Error::Length { need: ots }) }
     }
 
     const fn is_last(&self, number: u32) -> bool {

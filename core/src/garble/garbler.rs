@@ -135,7 +135,7 @@ impl<'a> Garbler<'a> {
     ) -> Result<()> {
         const MAX: usize = u64::BITS as usize;
         if out.len() > MAX {
-            return Err(Error::Length { need: MAX, got: out.len() });
+            return Err(Error::Length { need: MAX });
         }
         for (input, label) in (first_input..).zip(out.iter_mut()) {
             *label = self.server_input_name(instance, input);

@@ -108,7 +108,7 @@ impl Greeting {
         };
         let got = u32::from_le_bytes(length);
         if got as usize != need {
-            return Err(Error::FrameLength { need: need as u32, got });
+            return Err(Error::FrameLength { got });
         }
         let (Some(payload), Some(trailer)) = (body.get(..need), body.get(need..need + TRAILER))
         else {

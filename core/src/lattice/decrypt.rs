@@ -23,7 +23,7 @@ pub const UNFOLDED: usize = 2 * N;
 /// # Errors
 /// [`Error::Length`] unless `out` has [`UNFOLDED`] numbers.
 pub fn unfold(key: &SecretKey, out: &mut [i8]) -> Result<()> {
-    let length = Error::Length { need: UNFOLDED, got: out.len() };
+    let length = Error::Length { need: UNFOLDED };
     let [positive, negative] = out.as_chunks_mut::<N>().0 else { return Err(length) };
     key.coefficients().fill(positive)?;
     positive.reverse();
@@ -201,14 +201,14 @@ mod tests {
         let (mut poly, mut unfolded) = (std::vec![0; N], std::vec![0; UNFOLDED]);
         let (need, bytes) = (packed_len(N as u64, 20) as usize, std::vec![0; 3 * N]);
         for got in [0, N, UNFOLDED - 1] {
-            let length = Err(Error::Length { need: UNFOLDED, got });
+            let length = Err(Error::Length { need: UNFOLDED });
             assert_eq!(unfold(&key, &mut unfolded[..got]), length);
         }
         for got in [0, need - 1, need + 1] {
-            let length = Err(Error::Length { need, got });
+            let length = Err(Error::Length { need });
             assert_eq!(load(0, &bytes[..got], 20, &mut poly), length);
         }
-        let length = Err(Error::Length { need: N, got: N - 1 });
+        let length = Err(Error::Length { need: N });
         assert_eq!(load(0, &bytes[..need], 20, &mut poly[1..]), length);
         assert_eq!(load(4, &bytes[..need], 20, &mut poly), Err(Error::Internal));
         let secret = poly.clone();

@@ -83,7 +83,7 @@ const _: () = assert!(N.is_multiple_of(CHUNK));
 
 /// A slice must have exactly the length needed: a shorter one would leave coefficients as they are.
 pub(super) const fn check(need: usize, got: usize) -> Result<()> {
-    if need == got { Ok(()) } else { Err(Error::Length { need, got }) }
+    if need == got { Ok(()) } else { Err(Error::Length { need }) }
 }
 
 /// The transform of a small polynomial in Montgomery form, in `(−q, q)`.
@@ -191,7 +191,7 @@ mod tests {
         let (public, message) = (Seed([2; 32]), vec![7; N]);
         let (mut secret, mut noise) = (vec![0; N], vec![0; N]);
         for short in [0, 1, CHUNK, N - 1] {
-            let length = Err(Error::Length { need: N, got: short });
+            let length = Err(Error::Length { need: N });
             assert_eq!(key.expand(&LIMBS[0], &mut secret[..short]), length);
         }
         key.expand(&LIMBS[0], &mut secret).unwrap();
@@ -207,7 +207,7 @@ mod tests {
         assert!(out.iter().filter(|&&x| x == 7).count() < 3);
         assert_eq!(encrypt(LIMBS.len(), &noise, &secret, N).0, Err(Error::Internal));
         for short in [0, 1, CHUNK, N - 1] {
-            let length = Err(Error::Length { need: N, got: short });
+            let length = Err(Error::Length { need: N });
             assert_eq!(encrypt(0, &noise[..short], &secret, N).0, length);
             assert_eq!(encrypt(0, &noise, &secret[..short], N).0, length);
             assert_eq!(encrypt(0, &noise, &secret, short).0, length);

@@ -195,7 +195,7 @@ mod tests {
         let key = PublicKey { seed: Seed([6; 32]), b: &b };
         let (mut small, mut x, mut y, mut z) = (vec![0; N], vec![0; N], vec![0; N], vec![0; N]);
         for short in [0, CHUNK, N - 1] {
-            let length = Err(Error::Length { need: N, got: short });
+            let length = Err(Error::Length { need: N });
             assert_eq!(FRESH.ephemeral(&LIMBS[0], &mut x[..short]), length);
             assert_eq!(FRESH.noise_of_c1(&mut small[..short]), length);
             assert_eq!(FRESH.add_noise_to_c1(&mut x[..short]), length);

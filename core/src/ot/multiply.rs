@@ -136,10 +136,10 @@ impl OtMultiply<'_> {
     const fn check(&self, labels: usize, corrections: usize) -> Result<()> {
         let need = self.modulus.bits() as usize;
         if labels != need {
-            return Err(Error::Length { need, got: labels });
+            return Err(Error::Length { need });
         }
         if corrections != need {
-            return Err(Error::Length { need, got: corrections });
+            return Err(Error::Length { need });
         }
         Ok(())
     }
@@ -309,11 +309,11 @@ mod tests {
         let hash = Tmmo::new(1);
         let over = |modulus| OtMultiply { modulus, hash: &hash, tweak_base: 0 };
         let m = over(Modulus::Bits(8));
-        let length = |got| Err(Error::Length { need: 8, got });
-        assert_eq!(m.server(1, &[0; 7], 1, &mut [0; 8]), length(7));
-        assert_eq!(m.server(1, &[0; 8], 1, &mut [0; 9]), length(9));
-        assert_eq!(m.client(1, &[0; 9], &[0; 8]), length(9));
-        assert_eq!(m.client(1, &[0; 8], &[0; 0]), length(0));
+        let length = Err(Error::Length { need: 8 });
+        assert_eq!(m.server(1, &[0; 7], 1, &mut [0; 8]), length);
+        assert_eq!(m.server(1, &[0; 8], 1, &mut [0; 9]), length);
+        assert_eq!(m.client(1, &[0; 9], &[0; 8]), length);
+        assert_eq!(m.client(1, &[0; 8], &[0; 0]), length);
         for i in 0..8 {
             let mut corrections = [0; 8];
             corrections[i] = (1 << (8 - i)) - 1;

@@ -213,8 +213,7 @@ impl<'a> Plan<'a> {
         if !(1..=MAX_OPS).contains(&entries) {
             return fault(PlanFault::Field);
         }
-        let got = out.len();
-        let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
+        let out = out.get_mut(..need).ok_or(Error::Memory { need })?;
         let (content, digest) = out.split_at_mut(need - DIGEST);
         let (head, body) = content.split_at_mut(HEADER);
         head.fill(0);

@@ -46,11 +46,11 @@ pub async fn fetch_plan<IO: Read + Write>(io: IO, out: &mut [u8]) -> Result<usiz
     if tag != Tag::Plan as u8 {
         return Err(Error::Unexpected { expected: Tag::Plan as u8, got: tag });
     }
-    let (need, got) = (length as usize, out.len());
+    let need = length as usize;
     if need > plan::MAX_BYTES {
         return Err(Error::Malformed);
     }
-    ch.get(out.get_mut(..need).ok_or(Error::Memory { need, got })?).await?;
+    ch.get(out.get_mut(..need).ok_or(Error::Memory { need })?).await?;
     ch.finish().await?;
     Ok(need)
 }
@@ -332,7 +332,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let out_len = if self.plan.is_argmax() { 0 } else { header.output_len as usize };
         for (need, got) in [(header.input_len as usize, x.len()), (out_len, out.len())] {
             if need != got {
-                return Err(Error::Length { need, got });
+                return Err(Error::Length { need });
             }
         }
         let range = i64::from(header.input.min)..=i64::from(header.input.max);

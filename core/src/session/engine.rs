@@ -602,7 +602,7 @@ impl<'m> ClientEngine<'m> {
         {
             let mut input = shared.input.try_borrow_mut().map_err(|_| Error::State)?;
             if input.len() != got {
-                return Err(Error::Length { need: input.len(), got });
+                return Err(Error::Length { need: input.len() });
             }
             for (i, slot) in input.iter_mut().enumerate() {
                 *slot = i32::try_from(value(i)?).map_err(|_| Error::Input)?;
@@ -644,7 +644,7 @@ impl<'m> ClientEngine<'m> {
         if output.len() == got {
             Ok((best, output))
         } else {
-            Err(Error::Length { need: output.len(), got })
+            Err(Error::Length { need: output.len() })
         }
     }
 

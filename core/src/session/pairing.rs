@@ -213,8 +213,8 @@ pub(crate) fn export(
     {
         return Err(Error::State);
     }
-    let (need, got) = (party.bytes(), out.len());
-    let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
+    let need = party.bytes();
+    let out = out.get_mut(..need).ok_or(Error::Memory { need })?;
     let (content, digest) = out.split_last_chunk_mut::<DIGEST>().ok_or(Error::Internal)?;
     let (header, body) = content.split_first_chunk_mut::<HEADER>().ok_or(Error::Internal)?;
     let (blocks, packed) = body.split_at_mut_checked(party.state_bytes()).ok_or(Error::Internal)?;

@@ -196,9 +196,9 @@ pub fn emit_frame(tag: Tag, payload: &[u8], out: &mut [u8]) -> Result<usize> {
 /// As [`emit_frame`], with a payload in several parts.
 pub(crate) fn emit_parts(tag: Tag, payload: &[&[u8]], out: &mut [u8]) -> Result<usize> {
     let bytes: usize = payload.iter().map(|part| part.len()).sum();
-    let (need, got) = (bytes + OVERHEAD, out.len());
+    let need = bytes + OVERHEAD;
     let length = u32::try_from(bytes).map_err(|_| Error::Option)?;
-    let out = out.get_mut(..need).ok_or(Error::Memory { need, got })?;
+    let out = out.get_mut(..need).ok_or(Error::Memory { need })?;
     let (body, trailer) = out.split_at_mut(need - TRAILER);
     let fields = [tag as u8]
         .into_iter()

@@ -63,6 +63,8 @@ pub struct Comparison {
     pub offline: Cost,
     /// The published method's online phase.
     pub online: Cost,
+    /// The published method's offline and online seconds, run by run.
+    pub each: Vec<[f64; 2]>,
     /// The published method's encoding of the weights: once for each model, in no phase.
     pub preparation_seconds: f64,
     /// The project's own method.
@@ -92,6 +94,7 @@ pub fn compare(
         .map(|run| paper::run(model.core(), &x, &seed.derive(run.into())))
         .collect();
     let mut profiles = profiles?.split_off(1);
+    let each = profiles.iter().map(|p| [p.offline.seconds, p.online.seconds]).collect();
     profiles.sort_by(|a, b| {
         (a.offline.seconds + a.online.seconds).total_cmp(&(b.offline.seconds + b.online.seconds))
     });
@@ -119,6 +122,7 @@ pub fn compare(
         table_3,
         offline: profile.offline,
         online: profile.online,
+        each,
         preparation_seconds: profile.preparation_seconds,
         speed_up: both.seconds / own.seconds(),
         fewer_bytes: both.bytes() as f64 / own.bytes() as f64,

@@ -11,6 +11,7 @@
 //! | [`parts`], [`limits`], [`table`] | single parts, the machine's limits, both side by side |
 //! | [`paper`] | the method of the paper, as a baseline |
 //! | [`compare`] | both on one model in one run |
+//! | [`tables`] | the paper's tables, as published beside measured |
 
 pub mod clients;
 pub mod compare;
@@ -23,6 +24,7 @@ pub mod parts;
 pub mod primitives;
 pub mod synthetic;
 pub mod table;
+pub mod tables;
 
 /// For parts that fail only on slices of a wrong length, which nothing here hands in.
 pub(crate) fn done(result: minionn_core::Result<()>) {

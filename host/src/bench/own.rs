@@ -30,6 +30,8 @@ pub struct Measured {
     pub offline: Phase,
     /// One prediction.
     pub online: Phase,
+    /// Offline and online seconds of one prediction, run by run.
+    pub each: Vec<[f64; 2]>,
     /// What the emulated link alone takes.
     pub arithmetic: Option<Arithmetic>,
 }
@@ -139,6 +141,10 @@ pub fn measure(
         setup: phase(|r| r.setup, setup, 1)?,
         offline: phase(|r| r.offline, offline, 1)?,
         online: phase(|r| r.online, online, session.stock)?,
+        each: reports
+            .iter()
+            .map(|r| [r.offline, r.online].map(|p| p.seconds / f64::from(session.stock)))
+            .collect(),
         arithmetic: link.map(|l| Arithmetic {
             setup: l.seconds(setup),
             offline: l.seconds(offline),

@@ -2,7 +2,7 @@
 
 use super::session::SessionArgs;
 use crate::bench::networks::{self, Request};
-use crate::bench::{clients, compare, curves, own, parts, table};
+use crate::bench::{clients, compare, curves, own, parts, table, tables};
 use crate::compile::{CompileOptions, compile};
 use crate::link_model::LinkModel;
 use crate::units::bytes;
@@ -16,8 +16,20 @@ use serde::Serialize;
 use std::path::{Path, PathBuf};
 
 /// What can be measured; one of these is needed.
-const WHAT: [&str; 8] =
-    ["model", "network", "profile", "primitives", "networks", "curves", "clients", "count"];
+const WHAT: [&str; 9] = [
+    "model",
+    "network",
+    "profile",
+    "primitives",
+    "networks",
+    "paper_tables",
+    "curves",
+    "clients",
+    "count",
+];
+
+/// Runs of each measurement unless `--runs` says otherwise; of the paper's tables.
+const RUNS: [u32; 2] = [3, 5];
 
 /// Arguments; what the command does stands at [`super::Command`].
 #[derive(Debug, clap::Args)]
@@ -33,7 +45,7 @@ pub struct Args {
     #[arg(
         long,
         conflicts_with_all = [
-            "model", "network", "networks", "curves", "clients", "profile", "link",
+            "model", "network", "networks", "paper_tables", "curves", "clients", "profile", "link",
         ]
     )]
     primitives: bool,
@@ -41,6 +53,13 @@ pub struct Args {
     /// every --link.
     #[arg(long, conflicts_with_all = ["model", "network", "curves", "clients"])]
     networks: bool,
+    /// Instead: the paper's Tables 2, 3 and 4 as published beside measured, in Markdown: over
+    /// loopback and --link (lan unless named), with the default options. Takes about two minutes.
+    #[arg(
+        long,
+        conflicts_with_all = ["model", "network", "networks", "curves", "clients", "profile"]
+    )]
+    paper_tables: bool,
     /// Instead: how time, bytes and memory grow with width, channels, stock and clients; a picture
     /// and JSON for each go into this folder.
     #[arg(
@@ -84,14 +103,10 @@ pub struct Args {
         conflicts_with_all = ["primitives", "networks", "curves", "clients", "profile"]
     )]
     threads: usize,
-    /// How many runs, after one to warm up; seconds are medians.
-    #[arg(
-        long,
-        value_name = "R",
-        default_value_t = 3,
-        value_parser = clap::value_parser!(u32).range(1..)
-    )]
-    runs: u32,
+    /// How many runs, after one to warm up; seconds are medians [default: 3], in the paper's tables
+    /// means [default: 5].
+    #[arg(long, value_name = "R", value_parser = clap::value_parser!(u32).range(1..))]
+    runs: Option<u32>,
     #[command(flatten)]
     session: SessionArgs,
     /// Print JSON.
@@ -106,6 +121,13 @@ pub enum Profile {
     Paper,
 }
 
+impl Args {
+    fn runs(&self) -> u32 {
+        let [medians, tables] = RUNS;
+        self.runs.unwrap_or(if self.paper_tables { tables } else { medians })
+    }
+}
+
 /// Measures and prints.
 ///
 /// # Errors
@@ -118,9 +140,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return show(args, &table::measure()?);
     }
     if let Some(folder) = &args.curves {
-        return curves::write(folder, args.runs, |path| println!("{}", path.display()));
+        return curves::write(folder, args.runs(), |path| println!("{}", path.display()));
     }
     let seed = Seed::draw(&mut SysRng)?;
+    if args.paper_tables {
+        return paper_tables(args, &seed);
+    }
     if args.networks { all_networks(args, &seed) } else { one_network(args, &seed) }
 }
 
@@ -136,12 +161,23 @@ fn count(name: &str) -> anyhow::Result<()> {
     )
 }
 
+fn paper_tables(args: &Args, seed: &Seed) -> anyhow::Result<()> {
+    let link = match &args.link[..] {
+        [] => LinkModel::lan(),
+        [link] => link.clone(),
+        _ => bail!("one --link at a time, but with --networks"),
+    };
+    let progress = |name: &str| eprintln!("{name} ...");
+    let session = |link: Option<&LinkModel>| args.session.options_on(link);
+    show(args, &tables::measure(&session, &link, args.runs(), seed, progress)?)
+}
+
 fn all_networks(args: &Args, seed: &Seed) -> anyhow::Result<()> {
     let paper = args.profile == Some(Profile::Paper);
     let request = Request {
         options: args.session.options()?,
         links: args.link.clone(),
-        runs: args.runs,
+        runs: args.runs(),
         paper,
     };
     if args.json {
@@ -175,11 +211,11 @@ fn one_network(args: &Args, seed: &Seed) -> anyhow::Result<()> {
         }
         return show(
             args,
-            &compare::compare(&model, options, args.runs, &inputs, &seed.derive(1))?,
+            &compare::compare(&model, options, args.runs(), &inputs, &seed.derive(1))?,
         );
     }
     let threads = Threads::new(args.threads)?;
-    let measured = own::measure(&model, options, link, &threads, args.runs, &inputs)?;
+    let measured = own::measure(&model, options, link, &threads, args.runs(), &inputs)?;
     let name = model.plan().name().to_owned();
     if args.json {
         let named = Named { network: &name, measured: &measured };

@@ -122,7 +122,7 @@ fn predictions(minionn: &Path, words: &[&str], file: &Path, rows: &Path) -> Resu
     Ok(value["predictions"].take())
 }
 
-/// A NumPy file with the first rows of another one, of two dimensions.
+/// A NumPy file with the first rows of another one, of two dimensions, of bytes or of float32.
 fn first_rows(npy: &Path, firmware: &Built) -> Result<std::path::PathBuf, String> {
     let broken = || format!("{}: not a NumPy file of rows", npy.display());
     let bytes = std::fs::read(npy).map_err(|error| format!("{}: {error}", npy.display()))?;
@@ -138,7 +138,8 @@ fn first_rows(npy: &Path, firmware: &Built) -> Result<std::path::PathBuf, String
     let header = format!("{before}'shape': ({ROWS}, {}", columns.trim_end());
     let mut out = head.get(..10).ok_or_else(broken)?.to_vec();
     out.extend(format!("{header:<117}\n").bytes());
-    out.extend(data.get(..ROWS * width * size_of::<f32>()).ok_or_else(broken)?);
+    let number = if text.contains("'|i1'") { size_of::<i8>() } else { size_of::<f32>() };
+    out.extend(data.get(..ROWS * width * number).ok_or_else(broken)?);
     let path = firmware.path.with_extension("rows.npy");
     std::fs::write(&path, out).map_err(|error| format!("{}: {error}", path.display()))?;
     Ok(path)
