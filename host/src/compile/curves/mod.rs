@@ -312,7 +312,11 @@ impl Job<'_> {
         let early = if self.shape.parity == Parity::Left { (1 << self.shift) >> 1 } else { 0 };
         let cell = |y: i64| (y + early) >> self.shift;
         let at = |y: i64| self.curve.at(y.clamp(lo, hi) as f64 * scale);
-        let ends = |z: i64| (z, [z, z + 1].map(|edge| at((edge << self.shift) - early)));
+        let last = (1 << self.shift) - 1;
+        let ends = |z: i64| {
+            let first = (z << self.shift) - early;
+            (z, [first, first + last].map(at))
+        };
         let cells = 1_i64 << self.input_bits;
         let turns = self.curve.minimum().into_iter().flat_map(|x| [x, -x]);
         let turns = turns.map(|x| {
