@@ -439,3 +439,31 @@ fn curves_show_what_was_measured() {
         assert_eq!(svg.matches("r=\"3\"").count(), 2 * (2 + 2 + 3), "{}", curve.name);
     }
 }
+
+#[test]
+fn the_paper_s_tables() {
+    let tables = json(&["--paper-tables", "--runs", "1", "--json"]);
+    let lines = |table: &str| tables[table].as_array().unwrap().clone();
+    for (table, network, least) in
+        [("table_2", "fig10", 95.0), ("table_2", "fig11", 97.0), ("table_4", "fig12", 98.0)]
+    {
+        let own: Vec<Value> = lines(table)
+            .into_iter()
+            .filter(|line| line["network"] == network)
+            .filter(|line| line["method"].as_str().unwrap().starts_with("this project"))
+            .collect();
+        assert_eq!(own.len(), 2, "{network}: loopback and the LAN");
+        let published = lines(table)
+            .into_iter()
+            .find(|line| line["network"] == network && line["method"] == "MiniONN, published");
+        let published = published.unwrap();
+        for line in own {
+            assert!(line["accuracy"].as_f64().unwrap() >= least, "{line}");
+            for bytes in ["offline_mb", "online_mb"] {
+                assert!(line[bytes].as_f64() < published[bytes].as_f64(), "{line}");
+            }
+        }
+    }
+    assert_eq!(tables["table_3"]["paper"]["multiplications"], 25);
+    assert_eq!(tables["table_3"]["secureml"]["multiplications"], 100_352);
+}
