@@ -25,8 +25,16 @@ impl Tmmo {
     #[inline]
     #[must_use]
     pub fn hash<const M: usize>(&self, mut x: [Block; M], tweaks: [Block; M]) -> [Block; M] {
-        self.aes.run(Hash { x: &mut x, tweaks: &tweaks });
+        self.hash_in_place(&mut x, &tweaks);
         x
+    }
+
+    /// The same for slices of one length. Where flash is scarce, calls are cheaper than a copy of
+    /// the code for every length.
+    #[cfg_attr(target_pointer_width = "64", inline)]
+    #[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+    fn hash_in_place(&self, x: &mut [Block], tweaks: &[Block]) {
+        self.aes.run(Hash { x, tweaks });
     }
 
     /// `π(x)`: derives public keys of instances from the session's key.
@@ -45,12 +53,12 @@ impl Tmmo {
 }
 
 /// See [`Tmmo::hash`].
-struct Hash<'b, const M: usize> {
-    x: &'b mut [Block; M],
-    tweaks: &'b [Block; M],
+struct Hash<'b> {
+    x: &'b mut [Block],
+    tweaks: &'b [Block],
 }
 
-impl<const M: usize> Job<1> for Hash<'_, M> {
+impl Job<1> for Hash<'_> {
     #[inline(always)]
     fn run<X: SimdBackend>(self, simd: X, keys: &X::Keys<1>) {
         let tweaks = self.tweaks.chunks(X::BLOCKS);

@@ -52,13 +52,19 @@ fn options(repetition: Repetition, tables: Tables, stock: u32) -> Options {
     Options { repetition, tables, stock, ..Options::default() }
 }
 
+/// Held-out rows of a network.
+fn held_out(name: &str) -> npy::Array {
+    let samples = if name == "fig10_square" { "mnist" } else { name };
+    npy::read(&root().join(format!("models/{samples}.test.npy"))).unwrap()
+}
+
 /// The headers of a model and of its first test rows, in `folder`.
 fn write_headers(folder: &Path, name: &str, options: &Options, buffers: BufferArgs, rows: usize) {
     let model = Model::from_bytes(read(&format!("{name}.minionn"))).unwrap();
     let (network, windows) = (folder.join("network.h"), folder.join("windows.h"));
     let plan = model.plan().core();
     std::fs::write(&network, c_header::plan(&network, plan, options, buffers).unwrap()).unwrap();
-    let inputs = npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap();
+    let inputs = held_out(name);
     let rows = inputs.rows_of(model.plan().input_len()).unwrap().take(rows);
     let answers = model.answers(rows).unwrap();
     std::fs::write(&windows, c_header::samples(&windows, plan, &answers).unwrap()).unwrap();
@@ -257,10 +263,7 @@ fn macros_and_functions_agree() {
         expected.extend(
             plan_bytes.iter().enumerate().map(|(i, &byte)| (format!("plan.{i}"), i64::from(byte))),
         );
-        let (model, inputs) = (
-            read(&format!("{name}.minionn")),
-            npy::read(&root().join(format!("models/{name}.test.npy"))).unwrap(),
-        );
+        let (model, inputs) = (read(&format!("{name}.minionn")), held_out(name));
         let rows = inputs.rows_of(info.input_length as usize).unwrap().take(3);
         let answers = Model::from_bytes(model).unwrap().answers(rows).unwrap();
         for (i, answer) in answers.iter().enumerate() {

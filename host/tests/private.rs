@@ -143,7 +143,6 @@ fn windows_of_a_watch_and_labels_only() {
 }
 
 #[test]
-#[ignore = "4064 predictions: cargo test -p minionn-host --test private -- --ignored --nocapture"]
 fn every_window_of_a_watch_privately() {
     let onnx = std::fs::read(models().join("sensor.onnx")).unwrap();
     let (windows, labels) = (array("sensor.test.npy"), array("sensor.labels.npy"));

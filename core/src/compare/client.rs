@@ -64,8 +64,9 @@ impl Element {
         tweak: Block,
         labels: &[Block],
     ) -> Result<()> {
-        let hashes = Hashes::of(hash, labels, 0, tweak)?;
-        let mut next = hashes.0.iter();
+        let mut hashes = Hashes::none();
+        let hashes = hashes.of(hash, labels, 0, tweak)?;
+        let mut next = hashes.iter();
         for digit in c.digits() {
             let pads = next.by_ref().take(digit.bits.into()).fold(0, |sum, &h| sum ^ h as u32)
                 >> (2 * digit.of(share));
@@ -90,7 +91,8 @@ impl Element {
         tweak: Block,
         labels: &[Block],
     ) -> Result<()> {
-        let both = Hashes::both(hash, labels, delta, tweak)?;
+        let mut both = [Hashes::none(), Hashes::none()];
+        let both = Hashes::both(&mut both, hash, labels, delta, tweak)?;
         let nodes = c.nodes();
         let masks = c
             .operands(nodes & !c.root())
@@ -98,7 +100,7 @@ impl Element {
             .zip(c.operands(nodes & c.root()))
             .map(|(a, b)| a | b);
         for (i, t) in bits(nodes).enumerate() {
-            let (h0, h1) = (both[0].0[i], both[1].0[i]);
+            let (h0, h1) = (both[0][i], both[1][i]);
             for (v, (b, ab)) in self.tree.b.iter_mut().zip(&mut self.tree.ab).enumerate() {
                 *b |= bit(h0 ^ h1, v) << t;
                 *ab ^= bit(h0, v) << t;
@@ -113,13 +115,13 @@ impl Element {
             let at = first + term.choice;
             let mask = (1 << term.bits) - 1;
             match term.second {
-                None => self.single[number] = [0, 1].map(|i: usize| both[i].0[at] as u64 & mask),
+                None => self.single[number] = [0, 1].map(|i: usize| both[i][at] as u64 & mask),
                 Some(second) => {
                     for (i, offset) in [0, delta].into_iter().enumerate() {
                         let again =
                             Hashes::one(hash, labels[at] ^ offset, tweak + at as Block + SECOND);
                         for (j, both) in both.iter().enumerate() {
-                            let pad = (again >> (64 * j)) ^ (both.0[first + second] >> (64 * i));
+                            let pad = (again >> (64 * j)) ^ (both[first + second] >> (64 * i));
                             self.pair[i + 2 * j] = pad as u64 & mask;
                         }
                     }

@@ -359,20 +359,31 @@ pub(crate) const fn tweak(layer: u64, element: usize) -> Block {
 /// A second hash of the same label.
 const SECOND: Block = 128;
 
-/// `H(label ⊕ offset, tweak + j)` for all labels, in order, at most [`MAX_OTS`]; wiped on drop.
-/// Behind them is nothing of use.
+/// Room for the hashes of at most [`MAX_OTS`] labels; wiped on drop. They are made where they stay:
+/// moved, they would leave copies on the stack.
 struct Hashes([Block; MAX_OTS]);
 
 impl Hashes {
+    const fn none() -> Self {
+        Self([0; MAX_OTS])
+    }
+
+    /// `H(label ⊕ offset, tweak + j)` for all labels, in order. Behind them is nothing of use.
+    ///
     /// # Errors
     /// [`Error::Length`] for more labels than that.
-    fn of(hash: &Tmmo, labels: &[Block], offset: Block, tweak: Block) -> Result<Self> {
+    fn of(
+        &mut self,
+        hash: &Tmmo,
+        labels: &[Block],
+        offset: Block,
+        tweak: Block,
+    ) -> Result<&[Block; MAX_OTS]> {
         if labels.len() > MAX_OTS {
             return Err(Error::Length { need: MAX_OTS });
         }
-        let mut all = [0; MAX_OTS];
         for (first, (hashes, labels)) in
-            (0..).step_by(PIPELINE).zip(all.chunks_mut(PIPELINE).zip(labels.chunks(PIPELINE)))
+            (0..).step_by(PIPELINE).zip(self.0.chunks_mut(PIPELINE).zip(labels.chunks(PIPELINE)))
         {
             let mut x = [0; PIPELINE];
             x.iter_mut().zip(labels).for_each(|(x, label)| *x = label ^ offset);
@@ -383,12 +394,18 @@ impl Hashes {
                 hash.hash(x, tweaks)
             });
         }
-        Ok(Self(all))
+        Ok(&self.0)
     }
 
     /// Those of both messages of OTs.
-    fn both(hash: &Tmmo, labels: &[Block], delta: Block, tweak: Block) -> Result<[Self; 2]> {
-        Ok([Self::of(hash, labels, 0, tweak)?, Self::of(hash, labels, delta, tweak)?])
+    fn both<'h>(
+        [zero, one]: &'h mut [Self; 2],
+        hash: &Tmmo,
+        labels: &[Block],
+        delta: Block,
+        tweak: Block,
+    ) -> Result<[&'h [Block; MAX_OTS]; 2]> {
+        Ok([zero.of(hash, labels, 0, tweak)?, one.of(hash, labels, delta, tweak)?])
     }
 
     /// One more of a label.

@@ -131,6 +131,7 @@ impl StageProtocol {
     ///
     /// # Errors
     /// [`Error::Length`] unless there are [`Self::forward_ots`] of them.
+    #[inline(never)] // so that its stack is free again while more OTs are made
     pub(crate) fn client_forward(
         &self,
         element: &mut client::Element,
@@ -150,6 +151,7 @@ impl StageProtocol {
     ///
     /// # Errors
     /// [`Error::Length`] unless there are [`Self::backward_ots`] of them.
+    #[inline(never)] // so that its stack is free again while more OTs are made
     pub(crate) fn client_backward(
         &self,
         element: &mut client::Element,
@@ -214,6 +216,7 @@ impl StageProtocol {
     ///
     /// # Errors
     /// [`Error::Length`] unless there are [`Self::forward_ots`] of them.
+    #[inline(never)] // so that its stack is free again while more OTs are made
     pub(crate) fn server_forward(
         &self,
         element: &mut server::Element,
@@ -250,6 +253,7 @@ impl StageProtocol {
     ///
     /// # Errors
     /// [`Error::Length`] unless there are [`Self::backward_ots`] of them.
+    #[inline(never)] // so that its stack is free again while more OTs are made
     pub(crate) fn server_backward(
         &self,
         element: &mut server::Element,

@@ -81,8 +81,9 @@ impl Element {
         labels: &[Block],
     ) -> Result<()> {
         *self = Self::default();
-        let both = Hashes::both(hash, labels, delta, tweak)?;
-        let mut next = both[0].0.iter().zip(&both[1].0);
+        let mut both = [Hashes::none(), Hashes::none()];
+        let both = Hashes::both(&mut both, hash, labels, delta, tweak)?;
+        let mut next = both[0].iter().zip(both[1]);
         for (digit, pads) in c.digits().zip(&mut self.leaves) {
             for (b, (&h0, &h1)) in (0..digit.bits.into()).zip(next.by_ref()) {
                 const { assert!(DIGIT == 4) };
@@ -129,8 +130,9 @@ impl Element {
         tweak: Block,
         labels: &[Block],
     ) -> Result<()> {
-        let hashes = Hashes::of(hash, labels, 0, tweak)?;
-        for (t, &h) in bits(c.nodes()).zip(&hashes.0) {
+        let mut hashes = Hashes::none();
+        let hashes = hashes.of(hash, labels, 0, tweak)?;
+        for (t, &h) in bits(c.nodes()).zip(hashes) {
             self.tree.ab.iter_mut().enumerate().for_each(|(v, ab)| *ab ^= bit(h, v) << t);
         }
         for (b, ab) in self.tree.b.iter().zip(&mut self.tree.ab) {
@@ -140,11 +142,11 @@ impl Element {
         for (number, term) in c.terms().enumerate() {
             let at = first + term.choice;
             let pad = match term.second {
-                None => hashes.0[at] as u64,
+                None => hashes[at] as u64,
                 Some(second) => {
                     let again = Hashes::one(hash, labels[at], tweak + at as Block + SECOND);
                     half(again, self.choices >> second)
-                        ^ half(hashes.0[first + second], self.choices >> term.choice)
+                        ^ half(hashes[first + second], self.choices >> term.choice)
                 }
             };
             self.terms[number] = pad & ((1 << term.bits) - 1);

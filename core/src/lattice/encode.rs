@@ -34,15 +34,15 @@ impl Encoder {
     /// Constants for `plaintext` under the first `limbs` primes.
     #[must_use]
     pub fn new(plaintext: Plaintext, limbs: usize) -> Self {
-        let q = noise::modulus(limbs);
-        let p = match plaintext {
-            Plaintext::Bits(bits) => 1_u64 << bits,
-            Plaintext::Slots => u64::from(SLOT_PRIME),
-        };
-        let q_mod_p = (q % u128::from(p)) as u64;
-        let q_mod_p = match plaintext {
-            Plaintext::Bits(_) => q_mod_p,
-            Plaintext::Slots => u64::from(SLOT.canonical(SLOT.to_montgomery(q_mod_p as i32))),
+        let (p, q_mod_p) = match plaintext {
+            Plaintext::Bits(bits) => {
+                let p = 1_u64 << bits;
+                (p, noise::modulus(limbs) as u64 & (p - 1))
+            }
+            Plaintext::Slots => {
+                let q_mod_p = noise::modulus_mod(limbs, SLOT_PRIME) as i32;
+                (SLOT_PRIME.into(), SLOT.canonical(SLOT.to_montgomery(q_mod_p)).into())
+            }
         };
         let inverses =
             LIMBS.each_ref().map(|limb| limb.to_montgomery(montgomery_inverse(p, limb.q as u32)));

@@ -56,6 +56,24 @@ pub const fn modulus(limbs: usize) -> u128 {
     q
 }
 
+/// `q` of the first `limbs` primes modulo another number of 32 bits; a prime that is the other
+/// number is left out.
+#[must_use]
+pub const fn modulus_mod(limbs: usize, other: u32) -> u64 {
+    let mut q = 1;
+    let mut rest: &[u32] = PRIMES.as_slice();
+    let mut left = limbs;
+    while left > 0 {
+        let Some((&p, tail)) = rest.split_first() else { break };
+        if p != other {
+            q = q * p as u64 % other as u64;
+        }
+        rest = tail;
+        left -= 1;
+    }
+    q
+}
+
 /// The worst noise of a result: `weights` packed coefficients of absolute value at most
 /// `2^magnitude`.
 #[must_use]

@@ -7,6 +7,7 @@
 use super::encrypt::check;
 use crate::backend;
 use crate::lattice::noise;
+use crate::params::PRIMES;
 use crate::prime::{LIMBS, Limb, RECIPROCALS, Reciprocal, montgomery_inverse};
 use crate::{Error, Result};
 
@@ -18,16 +19,20 @@ pub struct Basis {
 }
 
 impl Basis {
-    /// The first `limbs` primes.
+    /// The first `limbs` primes. The inverse of the product of those that come before or after a
+    /// limb, in words of 64 bits: a division of 128 bits is long where there is no instruction.
     #[must_use]
-    pub fn new(limbs: usize) -> Self {
-        let q = noise::modulus(limbs);
-        Self {
-            inverses: LIMBS.each_ref().map(|limb| {
-                let others = (q / limb.q as u128 % limb.q as u128) as u64;
-                montgomery_inverse(others, limb.q as u32)
-            }),
+    pub const fn new(limbs: usize) -> Self {
+        let mut inverses = [0; LIMBS.len()];
+        let mut rest = inverses.as_mut_slice();
+        let mut primes: &[u32] = &PRIMES;
+        while let (Some((inverse, inverses)), Some((&prime, others))) =
+            (rest.split_first_mut(), primes.split_first())
+        {
+            *inverse = montgomery_inverse(noise::modulus_mod(limbs, prime), prime);
+            (rest, primes) = (inverses, others);
         }
+        Self { inverses }
     }
 
     /// Adds the fractions of residues of limb `index`, any representatives, to as many sums.

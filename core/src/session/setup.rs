@@ -33,6 +33,9 @@ const LEVEL: Level = match Level::choose(17, noise::bound(N as u64, 15) + ((N as
     _ => panic!("the base OTs need all limbs and leave 40 bits of flooding"),
 };
 
+/// How the base OTs' answer is rescaled.
+const BASIS: Basis = Basis::new(LEVEL.limbs);
+
 /// Slots of one base OT.
 const SLOTS: usize = KAPPA / 16;
 
@@ -176,7 +179,7 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     let leaves = Leaves::new(terms.repetition, leaves)?;
     let receiver = Receiver::new(leaves, &mut secrets.roots(), hash, hash, messages)?;
     let fresh = CiphertextRandomness { seed: &secrets.fresh, number: 0, flood: LEVEL.flood };
-    let mut answer = Answer { messages, poly, sums, basis: Basis::new(LEVEL.limbs), fresh };
+    let mut answer = Answer { messages, poly, sums, basis: BASIS, fresh };
 
     ch.expect(Tag::ServerKeys, 32 + 2 * polynomial_bytes()).await?;
     let mut public = Seed([0; 32]);

@@ -11,13 +11,13 @@ pub(crate) struct Client {
     pub(crate) set_up: u64,
 }
 
-/// The window classifier, 384-32-4.
-const SENSOR: Client = Client { flash: 129 << 10, ram: 96 << 10, set_up: 60_000_000 };
+/// The window classifier, 384-32-7.
+const SENSOR: Client = Client { flash: 128 << 10, ram: 96 << 10, set_up: 60_000_000 };
 /// The same by comparison, which is more code.
-const SENSOR_COMPARED: Client = Client { flash: 192 << 10, ram: 100 << 10, ..SENSOR };
+const SENSOR_COMPARED: Client = Client { flash: 192 << 10, ..SENSOR };
 /// The same in C over Ethernet, where 128 KiB are missed: 11 kB more than Rust takes, as over a
 /// UART.
-const SENSOR_IN_C_ON_ETHERNET: Client = Client { flash: 143 << 10, ..SENSOR };
+const SENSOR_IN_C_ON_ETHERNET: Client = Client { flash: 140 << 10, ..SENSOR };
 /// The auto-encoder, 640-…-640.
 const ANOMALY: Client = Client { flash: 1 << 20, ram: 128 << 10, set_up: 60_000_000 };
 

@@ -50,10 +50,11 @@ impl SegmentLookup {
         tweak: Block,
         labels: &[Block],
     ) -> Result<()> {
-        let hashes = Hashes::of(hash, labels, 0, tweak)?;
-        let key = hashes.0.iter().zip(labels).fold(0, |key, (h, _)| key ^ h);
+        let mut hashes = Hashes::none();
+        let own = hashes.of(hash, labels, 0, tweak)?;
+        let key = own.iter().zip(labels).fold(0, |key, (h, _)| key ^ h);
         let [index, _] = self.split(share);
-        let [pad, ..] = Hashes::of(hash, &[key], 0, tweak + ENTRIES + Block::from(index))?.0;
+        let [pad, ..] = *hashes.of(hash, &[key], 0, tweak + ENTRIES + Block::from(index))?;
         Self::client(element).entry = [pad as u64, (pad >> 64) as u64];
         Ok(())
     }
@@ -67,13 +68,14 @@ impl SegmentLookup {
         tweak: Block,
         labels: &[Block],
     ) -> Result<()> {
-        let [h0, h1] = Hashes::both(hash, labels, delta, tweak)?;
+        let mut both = [Hashes::none(), Hashes::none()];
+        let [h0, h1] = Hashes::both(&mut both, hash, labels, delta, tweak)?;
         let (own, [_, value]) = (Self::client(element), self.split(share));
         let bytes = packed_len(1, self.correction_bits()) as usize;
         let corrections =
             own.corrections.as_flattened_mut().get_mut(..bytes).ok_or(Error::Internal)?;
         let mut corrections = Packer::new(corrections);
-        for (i, (&h0, &h1)) in (0..self.value_bits()).zip(h0.0.iter().zip(&h1.0)) {
+        for (i, (&h0, &h1)) in (0..self.value_bits()).zip(h0.iter().zip(h1)) {
             let (h0, h1, bits) = (h0 as u64, h1 as u64, self.value_bits() - i);
             own.product = own.product.wrapping_sub(h0 << i);
             corrections.push(value.wrapping_add(h0).wrapping_sub(h1) & ((1 << bits) - 1), bits);

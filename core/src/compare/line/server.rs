@@ -2,7 +2,7 @@
 
 use super::{ENTRIES, MAX_ENTRIES, MAX_INDEX, SegmentLookup};
 use crate::block::Block;
-use crate::compare::{Hashes, MAX_OTS, server, spread};
+use crate::compare::{Hashes, server, spread};
 use crate::hash::Tmmo;
 use crate::plan::PiecewiseLinear;
 use crate::rng::Prg;
@@ -75,11 +75,12 @@ impl SegmentLookup {
         labels: &[Block],
     ) -> Result<()> {
         *element = server::Element::default();
-        let [h0, h1] = Hashes::both(hash, labels, delta, tweak)?;
+        let mut both = [Hashes::none(), Hashes::none()];
+        let [h0, h1] = Hashes::both(&mut both, hash, labels, delta, tweak)?;
         let own = Self::server(element);
         let mut key = 0;
         for (difference, ((&h0, &h1), _)) in
-            own.differences.iter_mut().zip(h0.0.iter().zip(&h1.0).zip(labels))
+            own.differences.iter_mut().zip(h0.iter().zip(h1).zip(labels))
         {
             key ^= h0;
             *difference = halves(h0 ^ h1);
@@ -110,9 +111,10 @@ impl SegmentLookup {
         tweak: Block,
         labels: &[Block],
     ) -> Result<()> {
-        let hashes = Hashes::of(hash, labels, 0, tweak)?;
+        let mut hashes = Hashes::none();
+        let hashes = hashes.of(hash, labels, 0, tweak)?;
         Self::server(element).sum = (0..self.value_bits())
-            .zip(&hashes.0)
+            .zip(hashes)
             .fold(0, |sum, (i, &h)| sum.wrapping_add((h as u64) << i));
         Ok(())
     }
@@ -133,7 +135,7 @@ impl SegmentLookup {
             *entry = [slope.wrapping_mul(value).wrapping_add(intercept), slope];
         }
         table.rotate(index, self.index_bits());
-        let (mut keys, mut key) = (Hashes([0; MAX_OTS]), whole(own.key));
+        let (mut keys, mut key) = (Hashes::none(), whole(own.key));
         for (slot, number) in keys.0.iter_mut().zip(0..self.entries()) {
             *slot = key;
             // From a number to the next, its trailing ones and the zero in front of them change.
@@ -141,10 +143,11 @@ impl SegmentLookup {
             key = changed.fold(key, |key, &difference| key ^ whole(difference));
         }
         let keys = keys.0.get(..self.entries() as usize).ok_or(Error::Internal)?;
-        let pads = Hashes::of(hash, keys, 0, tweak + ENTRIES)?;
+        let mut pads = Hashes::none();
+        let pads = pads.of(hash, keys, 0, tweak + ENTRIES)?;
         let mut mask = 0;
         for (number, (pad, &[part, slope])) in
-            (0..self.entries()).zip(pads.0.iter().copied().map(halves).zip(&table.0))
+            (0..self.entries()).zip(pads.iter().copied().map(halves).zip(&table.0))
         {
             let part = part.wrapping_sub(pad[0]);
             if number == 0 {
