@@ -195,6 +195,12 @@ fn minima_are_where_they_are_said_to_be() {
 }
 
 #[test]
+fn bounds_are_rounded_inwards() {
+    assert_eq!(Interval::inside(-1.5, 1.5), Interval::inside(-1.0, 1.0));
+    assert_eq!(Interval::inside(0.2, 0.8), None);
+}
+
+#[test]
 fn steps_are_coarser_where_pieces_would_not_reach() {
     // 2^14 of these steps are 0.016, and a result of 1 is no offset.
     let fine = Wanted { peak: 1e-3, ..wanted(1e-6, (-8.0, 8.0), 16) };
