@@ -54,8 +54,8 @@ pub(super) fn next(counter: &mut usize) -> usize {
     index
 }
 
-/// Reads the `index`-th element of each of the `lanes` lanes, of lane-major `[lanes][stride]`;
-/// lanes behind them keep what they hold. False if one of them has no such element. Labels are
+/// Reads the `index`-th element of each of the `lanes` lanes, of lane-major `[lanes][stride]`; what
+/// lanes behind them hold is of no use. False if one of them has no such element. Labels are
 /// written where they are wanted, and in a loop over all lanes: by value in an `Option`, or in a
 /// loop over some lanes, they would be copied on the stack.
 #[inline(always)]
@@ -67,15 +67,12 @@ pub(super) fn lane_elements<const L: usize>(
     index: usize,
     labels: &mut Labels<L>,
 ) -> bool {
-    let mut from = if index < stride { blocks.get(index..) } else { None };
-    let mut there = true;
-    for (lane, label) in labels.0.iter_mut().enumerate() {
-        if lane < lanes {
-            match from.and_then(<[Block]>::first) {
-                Some(&element) => *label = element,
-                None => there = false,
+    let there = lanes == 0 || index < stride && lanes * stride <= blocks.len();
+    if there {
+        for (lane, label) in labels.0.iter_mut().enumerate() {
+            if let Some(&element) = blocks.get(lane * stride + index) {
+                *label = element;
             }
-            from = from.and_then(|from| from.get(stride..));
         }
     }
     there
@@ -108,7 +105,7 @@ mod tests {
             lane_elements(&blocks, stride, lanes, index, &mut labels).then_some(labels.0)
         };
         assert_eq!(element(2, 3, 1), Some([2, 4, 6, 9]));
-        assert_eq!(element(0, 0, 5), Some([9; 4]));
+        assert_eq!(element(0, 0, 6), Some([9; 4]));
         for (stride, lanes, index) in [(2, 3, 2), (2, 4, 0), (3, 2, 3), (0, 1, 0)] {
             assert_eq!(element(stride, lanes, index), None, "{stride} {lanes} {index}");
         }

@@ -64,9 +64,9 @@ pub const fn modulus_mod(limbs: usize, other: u32) -> u64 {
     let mut rest: &[u32] = PRIMES.as_slice();
     let mut left = limbs;
     while left > 0 {
-        let Some((&p, tail)) = rest.split_first() else { break };
-        if p != other {
-            q = q * p as u64 % other as u64;
+        let Some((p, tail)) = rest.split_first() else { break };
+        if *p != other {
+            q = q * *p as u64 % other as u64;
         }
         rest = tail;
         left -= 1;
