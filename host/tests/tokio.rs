@@ -83,8 +83,10 @@ async fn nobody_waits_for_what_is_computed() {
             tokio::task::yield_now().await;
         }
     });
-    let mut client = Client::connect(serving.address).await.unwrap();
-    // The stock takes some milliseconds to make, in few pieces.
+    // A large stock takes long enough for many turns, also where other programs take theirs; what is
+    // computed of it in one piece would leave a few.
+    let options = ClientOptions::new().stock(64);
+    let mut client = Client::connect_with(serving.address, options).await.unwrap();
     turns.store(0, Ordering::Relaxed);
     client.prepare().await.unwrap();
     let while_preparing = turns.load(Ordering::Relaxed);
