@@ -83,8 +83,8 @@ async fn nobody_waits_for_what_is_computed() {
             tokio::task::yield_now().await;
         }
     });
-    // A large stock takes long enough for many turns, also where other programs take theirs; what is
-    // computed of it in one piece would leave a few.
+    // A large stock takes long enough for many turns, also where other programs take theirs. If it
+    // were computed here, there would be a few.
     let options = ClientOptions::new().stock(64);
     let mut client = Client::connect_with(serving.address, options).await.unwrap();
     turns.store(0, Ordering::Relaxed);
