@@ -9,6 +9,7 @@ use super::compare::{self, Table3};
 use super::networks::{self, Network};
 use super::own::{self, Measured};
 use super::synthetic;
+use crate::client::Phase;
 use crate::link_model::LinkModel;
 use crate::model::Model;
 use crate::npy::{self, Array};
@@ -84,22 +85,33 @@ impl Published {
     }
 }
 
+/// A line with all figures.
+const fn minionn(
+    network: &'static str,
+    seconds: [f64; 2],
+    megabytes: [f64; 2],
+    accuracy: Option<f64>,
+) -> Published {
+    let [[offline, online], [before, after]] = [seconds, megabytes];
+    Published {
+        network,
+        method: "MiniONN",
+        seconds: [Some(offline), Some(online)],
+        megabytes: [Some(before), Some(after)],
+        accuracy,
+    }
+}
+
 /// Tables 2 and 4 as published.
 const PUBLISHED: [Published; 7] = [
     Published {
         network: "fig10",
         method: "SecureML",
         seconds: [Some(4.7), Some(0.18)],
-        megabytes: [None, None],
+        megabytes: [None; 2],
         accuracy: Some(93.1),
     },
-    Published {
-        network: "fig10",
-        method: "MiniONN",
-        seconds: [Some(0.9), Some(0.14)],
-        megabytes: [Some(3.8), Some(12.0)],
-        accuracy: Some(97.6),
-    },
+    minionn("fig10", [0.9, 0.14], [3.8, 12.0], Some(97.6)),
     Published {
         network: "fig11",
         method: "CryptoNets",
@@ -107,34 +119,10 @@ const PUBLISHED: [Published; 7] = [
         megabytes: [None, Some(372.2)],
         accuracy: Some(98.95),
     },
-    Published {
-        network: "fig11",
-        method: "MiniONN",
-        seconds: [Some(0.88), Some(0.4)],
-        megabytes: [Some(3.6), Some(44.0)],
-        accuracy: Some(98.95),
-    },
-    Published {
-        network: "fig12",
-        method: "MiniONN",
-        seconds: [Some(3.58), Some(5.74)],
-        megabytes: [Some(20.9), Some(636.6)],
-        accuracy: Some(99.31),
-    },
-    Published {
-        network: "fig13",
-        method: "MiniONN",
-        seconds: [Some(472.0), Some(72.0)],
-        megabytes: [Some(3046.0), Some(6226.0)],
-        accuracy: Some(81.61),
-    },
-    Published {
-        network: "fig14",
-        method: "MiniONN",
-        seconds: [Some(13.9), Some(4.39)],
-        megabytes: [Some(86.7), Some(474.0)],
-        accuracy: None,
-    },
+    minionn("fig11", [0.88, 0.4], [3.6, 44.0], Some(98.95)),
+    minionn("fig12", [3.58, 5.74], [20.9, 636.6], Some(99.31)),
+    minionn("fig13", [472.0, 72.0], [3046.0, 6226.0], Some(81.61)),
+    minionn("fig14", [13.9, 4.39], [86.7, 474.0], None),
 ];
 
 /// The options of a session over a link, or over loopback.
@@ -201,15 +189,9 @@ impl Bench<'_> {
             let seed = seed.derive(1);
             let both = compare::compare(&model, session(None)?, runs, &inputs, &seed)?;
             *table_3 = both.table_3.or(*table_3);
-            lines.push(Line {
-                network: network.name,
-                method: "MiniONN as published, this machine".into(),
-                offline: Some(Seconds::of(both.each.iter().map(|each| each[0]))),
-                online: Some(Seconds::of(both.each.iter().map(|each| each[1]))),
-                offline_mb: Some(both.offline.bytes() as f64 / 1e6),
-                online_mb: Some(both.online.bytes() as f64 / 1e6),
-                accuracy,
-            });
+            let method = "MiniONN as published, this machine".into();
+            let sizes = [both.offline.bytes(), both.online.bytes()];
+            lines.push(Line::measured(network.name, method, &both.each, sizes, accuracy));
         }
         for link in [None, Some(self.link)] {
             let (threads, session) = (Threads::default(), session(link)?);
@@ -266,16 +248,28 @@ fn with_relu(
 const RING: u8 = 26;
 
 impl Line {
-    fn own(network: &'static str, measured: &Measured, accuracy: Option<f64>) -> Self {
-        Self {
+    fn own(network: &'static str, own: &Measured, accuracy: Option<f64>) -> Self {
+        let method = format!("this project, {}", own.link_name());
+        Self::measured(
             network,
-            method: format!("this project, {}", measured.link_name()),
-            offline: Some(Seconds::of(measured.each.iter().map(|each| each[0]))),
-            online: Some(Seconds::of(measured.each.iter().map(|each| each[1]))),
-            offline_mb: Some(measured.offline.bytes() as f64 / 1e6),
-            online_mb: Some(measured.online.bytes() as f64 / 1e6),
+            method,
+            &own.each,
+            [&own.offline, &own.online].map(Phase::bytes),
             accuracy,
-        }
+        )
+    }
+
+    /// `each`: offline and online seconds, run by run; `sizes`: bytes offline and online.
+    fn measured(
+        network: &'static str,
+        method: String,
+        each: &[[f64; 2]],
+        sizes: [u64; 2],
+        accuracy: Option<f64>,
+    ) -> Self {
+        let [offline, online] = [0, 1].map(|i: usize| Some(Seconds::of(each.iter().map(|s| s[i]))));
+        let [offline_mb, online_mb] = sizes.map(|bytes| Some(bytes as f64 / 1e6));
+        Self { network, method, offline, online, offline_mb, online_mb, accuracy }
     }
 }
 
