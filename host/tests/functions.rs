@@ -10,7 +10,7 @@ mod session;
 use common::exact::{exact, run};
 use common::{File, Numbers, attr_f, attr_ints, raw};
 use minionn_core::session::{Activations, Options};
-use minionn_host::compile::{CompileOptions, Compiled, compile};
+use minionn_host::compile::{CompileOptions, Compiled, Error, compile};
 use minionn_host::npy::Array;
 
 /// What an activation makes of every input that there is, from the smallest on.
@@ -174,7 +174,7 @@ fn polynomials_are_products() {
             rows.iter().map(far).fold(0.0, f64::max) / largest
         });
         println!("{name}: {coarse:.5} with 8 bits, {fine:.5} with 12, of {largest:.2}");
-        assert!(coarse < 0.04 && fine < coarse / 6.0, "{name}: {coarse}, {fine}");
+        assert!(coarse < 0.06 && fine < coarse / 6.0, "{name}: {coarse}, {fine}");
     }
 }
 
@@ -192,4 +192,41 @@ fn private_polynomials_equal_the_integer_model() {
             session::check(name, &model, options, &inputs, &[]);
         }
     }
+}
+
+/// Curves behind layers whose values need few bits: half a step that is added first may take a bit
+/// off the ring. A plan that this leaves without a bit besides the sign was refused.
+#[test]
+fn plans_of_curves_are_never_refused() {
+    let mut numbers = Numbers::seeded(14);
+    let mut compiled = 0;
+    for _ in 0..3000 {
+        let (inputs, outputs) = (1 + numbers.below(5) as i64, 1 + numbers.below(4) as i64);
+        let gain = [0.01, 1.0, 30.0][numbers.below(3) as usize];
+        let w: Vec<f32> =
+            numbers.units((inputs * outputs) as usize).iter().map(|w| w * gain).collect();
+        let b: Vec<f32> = numbers.units(outputs as usize).iter().map(|b| b * gain).collect();
+        let op = ["Elu", "Celu", "Selu", "Sigmoid", "Softplus"][numbers.below(5) as usize];
+        let file = File::new(&[1, inputs])
+            .constant(raw("w", &[inputs, outputs], &w))
+            .constant(raw("b", &[outputs], &b))
+            .node("MatMul", "x w", "g", &[])
+            .node("Add", "g b", "h", &[])
+            .node(op, "h", "y", &[]);
+        let width = 10.0_f32.powi(numbers.below(5) as i32 - 3);
+        let input_range =
+            Some([(0.0, width), (-width, 0.0), (-width, width)][numbers.below(3) as usize]);
+        let options = CompileOptions {
+            input_range,
+            weight_bits: 2 + numbers.below(11) as u8,
+            activation_bits: 2 + numbers.below(3) as u8,
+            ..CompileOptions::default()
+        };
+        match compile(&file.bytes(), &options, None) {
+            Ok(_) => compiled += 1,
+            Err(Error::Layer { .. }) => {}
+            Err(error) => panic!("{op}: {error}: {options:?}"),
+        }
+    }
+    assert!(compiled > 2000, "{compiled} of 3000 compiled");
 }

@@ -286,7 +286,8 @@ impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.deviation {
             Some(deviation) => write!(f, "{:.4} ± {deviation:.4}", self.mean),
-            None => write!(f, "{}", self.mean),
+            // As many digits as published, at most four decimals of one run.
+            None => write!(f, "{}", (self.mean * 1e4).round() / 1e4),
         }
     }
 }
@@ -323,8 +324,11 @@ const HEAD: &str = "\
 /// Markdown.
 impl fmt::Display for PaperTables {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "**Table 2**: one prediction; seconds are mean ± standard deviation of ")?;
-        write!(f, "{} runs.\n\n{HEAD}", self.runs)?;
+        write!(f, "**Table 2**: one prediction; seconds are ")?;
+        match self.runs {
+            1 => write!(f, "those of one run.\n\n{HEAD}")?,
+            runs => write!(f, "mean ± standard deviation of {runs} runs.\n\n{HEAD}")?,
+        }
         self.table_2.iter().try_for_each(|line| line.fmt(f))?;
         writeln!(f, "\n**Table 3**: the layer from 784 to 128.\n")?;
         writeln!(f, "| method | encryptions | multiplications | transfers | decryptions |")?;

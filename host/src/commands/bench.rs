@@ -89,18 +89,28 @@ pub struct Args {
     #[arg(long, value_name = "LINK")]
     link: Vec<LinkModel>,
     /// Calibration rows for an ONNX file; without them its inputs range from 0 to 1.
-    #[arg(long, value_name = "X.npy")]
+    #[arg(
+        long,
+        value_name = "X.npy",
+        conflicts_with_all = ["primitives", "networks", "paper_tables", "curves"]
+    )]
     calibrate: Option<PathBuf>,
     /// Inputs; without them random ones in the model's range. They decide whether all integers fit
     /// the paper's N, nothing else.
-    #[arg(long, value_name = "X.npy")]
+    #[arg(
+        long,
+        value_name = "X.npy",
+        conflicts_with_all = ["primitives", "networks", "paper_tables", "curves", "clients"]
+    )]
     input: Option<PathBuf>,
     /// Threads of each party, for one network.
     #[arg(
         long,
         value_name = "N",
         default_value_t = 1,
-        conflicts_with_all = ["primitives", "networks", "curves", "clients", "profile"]
+        conflicts_with_all = [
+            "primitives", "networks", "paper_tables", "curves", "clients", "profile",
+        ]
     )]
     threads: usize,
     /// How many runs, after one to warm up; seconds are medians [default: 3], in the paper's tables
@@ -162,6 +172,9 @@ fn count(name: &str) -> anyhow::Result<()> {
 }
 
 fn paper_tables(args: &Args, seed: &Seed) -> anyhow::Result<()> {
+    if args.session.stock != 1 {
+        bail!("the paper's tables are of single predictions: leave --stock out");
+    }
     let link = match &args.link[..] {
         [] => LinkModel::lan(),
         [link] => link.clone(),

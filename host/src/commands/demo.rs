@@ -68,7 +68,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = Model::from_bytes(model_file(subject.model)?)?;
     let (images, labels) =
         (npy::parse(&model_file(subject.images)?)?, npy::parse(&model_file(subject.labels)?)?);
-    let (count, len) = (args.images.clamp(1, images.rows()), subject.side * subject.side);
+    let (count, len) = (args.images.min(images.rows()).max(1), subject.side * subject.side);
     let pixels = images.data().get(..count * len).context("too few images")?;
     let inputs = npy::Array::new(&[count, len], pixels.to_vec()).context("too few images")?;
     let server = ServerProcess::start(&model, &["--once"])?;
@@ -93,6 +93,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let expected = model.predict_plain_batch(inputs.rows_of(len)?)?;
     let equal = report.predictions == expected;
     let labels: Vec<usize> = labels.data().iter().take(count).map(|&x| x as usize).collect();
+    ensure!(labels.len() == count, "{}: too few labels", subject.labels);
     if args.json {
         let shown = Shown { report: &report, labels: &labels, equals_integer_model: equal };
         println!("{}", serde_json::to_string(&shown)?);

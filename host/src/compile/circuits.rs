@@ -189,9 +189,12 @@ impl Lowering<'_> {
             peak if peak > 0.0 => peak.min(proven),
             _ => proven,
         };
+        // Its tail counts from the value itself: half a step is added before the shift.
+        let early = matches!(curve, Curve::Elu { .. });
         let wanted = Wanted {
             scale,
             ring: bounds.bits(),
+            widest: if early { widest_shift(&bounds) } else { bounds.bits() - 2 },
             range: (lo, hi),
             peak,
             bits: self.options.activation_bits,
@@ -200,14 +203,20 @@ impl Lowering<'_> {
         };
         let fit = curves::fit(curve, &wanted).map_err(|TooCoarse(error)| Error::Layer {
             layer: name.into(),
-            what: format!(
-                "its approximation is off by up to {error:.2e}, more than wanted. Allow more \
-                 pieces (--segments, at most 32), a larger --max-error or more \
-                 activation bits (--activation-bits)"
-            ),
+            what: if error.is_finite() {
+                format!(
+                    "its approximation is off by up to {error:.2e}, more than wanted. Allow more \
+                     pieces (--segments, at most 32), a larger --max-error or more \
+                     activation bits (--activation-bits)"
+                )
+            } else {
+                "no straight pieces of 16-bit numbers describe it on the range of its inputs, \
+                 which is too narrow or too steep for it: rescale the layer before it, or allow \
+                 more activation bits (--activation-bits)"
+                    .into()
+            },
         })?;
-        let early = if matches!(curve, Curve::Elu { .. }) { half(fit.shift) } else { 0 };
-        let x = self.plus(at, &[early])?;
+        let x = self.plus(at, &[if early { half(fit.shift) } else { 0 }])?;
         let function = Function::PiecewiseLinear(fit.spline);
         let bounds = self.tensor(x).bounds.activate(&function, fit.shift);
         let tensor = Tensor {

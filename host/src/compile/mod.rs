@@ -183,7 +183,7 @@ pub enum Error {
         what: String,
     },
     /// The core refuses the result.
-    #[error("the compiled plan is refused: {0}")]
+    #[error("the compiled plan is refused, a fault of this compiler: please report it ({0})")]
     Core(#[from] minionn_core::Error),
 }
 

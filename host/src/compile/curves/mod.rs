@@ -35,6 +35,8 @@ pub(super) struct Wanted {
     pub(super) scale: f64,
     /// Bits of the input's ring.
     pub(super) ring: u8,
+    /// Most bits that may be cut off the input.
+    pub(super) widest: u8,
     /// Smallest and largest input that is proven.
     pub(super) range: (i64, i64),
     /// Largest absolute real result on the calibration rows, or the proven one.
@@ -47,7 +49,7 @@ pub(super) struct Wanted {
     pub(super) max_error: Option<f64>,
 }
 
-/// The best fit misses the wanted error: the error that it has.
+/// The best fit misses the wanted error: the error that it has, infinite if no coefficients fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TooCoarse(pub(super) f64);
 
@@ -149,7 +151,7 @@ fn jobs(curve: Curve, wanted: &Wanted) -> Vec<Job<'_>> {
         Parity::Odd | Parity::Even => hi.max(-lo),
     };
     let most = f64::from((1 << (wanted.bits - 1)) - 1);
-    let coarser = |shift: u8| shift + 2 < wanted.ring;
+    let coarser = |shift: u8| shift < wanted.widest;
     // One step of the result: all bits for what is bounded; where the tail has slope 1, a whole
     // number of steps of the input.
     let (mut shift, mut scale) = (0, wanted.scale);

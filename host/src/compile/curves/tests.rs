@@ -34,6 +34,7 @@ fn wanted(scale: f64, (lo, hi): (f64, f64), bits: u8) -> Wanted {
     Wanted {
         scale,
         ring: 24,
+        widest: 22,
         range: ((lo / scale).round() as i64, (hi / scale).round() as i64),
         peak: hi.max(-lo),
         bits,
@@ -45,7 +46,7 @@ fn wanted(scale: f64, (lo, hi): (f64, f64), bits: u8) -> Wanted {
 /// A ring that the range fills.
 fn filled(ring: u8, (range, peak): ((f64, f64), f64), bits: u8) -> Wanted {
     let largest = f64::from((1 << (ring - 1)) - 1);
-    Wanted { ring, peak, ..wanted(range.1.max(-range.0) / largest, range, bits) }
+    Wanted { ring, widest: ring - 2, peak, ..wanted(range.1.max(-range.0) / largest, range, bits) }
 }
 
 /// Bounds of the curve on the left of 0, and from there on, where some are also below `x`.
