@@ -15,7 +15,7 @@ compile_error!(
 pub enum Defence {
     /// The fresh encryption of zero added to every homomorphic result.
     Rerandomise = 1,
-    /// The uniform noise added to every homomorphic result.
+    /// The uniform noise added to the answer of base OTs.
     Flood = 2,
     /// The rule that a prediction's offline material is used at most once.
     OneTime = 4,
@@ -25,6 +25,8 @@ pub enum Defence {
     Nonces = 16,
     /// The hash that makes pads and masks of comparisons from labels of OTs.
     LabelHash = 32,
+    /// The uniform mask of every homomorphic result of a layer.
+    Mask = 64,
 }
 
 #[cfg(feature = "attack")]

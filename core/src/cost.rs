@@ -5,11 +5,13 @@ use crate::block::Block;
 use crate::compare::{OtActivation, Stage};
 use crate::error::Result;
 use crate::handshake::{HELLO_BYTES, WELCOME_BYTES};
-use crate::lattice::noise;
+use core::ops::Range;
+use crate::lattice::noise::{self, ParameterSet};
 use crate::options::{Options, Tables};
-use crate::params::{KAPPA, LIMB_BITS, N, PRIMES};
+use crate::params::{KAPPA, LIMB_BITS, N};
 use crate::plan::circuit::{DECODE_BYTES, LABEL_BYTES, NonlinearCost};
-use crate::plan::{Op, Plan, tile};
+use crate::ot::GROUP;
+use crate::plan::{OfflineStep, Op, Plan, tile};
 use crate::wire::{framed, packed_len};
 
 /// Bits of a coefficient of the base OTs' `c1` and `c0`: the slot prime has 17.
@@ -50,9 +52,25 @@ impl Phase {
     }
 }
 
-/// Bytes of one polynomial with all limbs on the wire.
-pub(crate) const fn polynomial_bytes() -> u64 {
-    PRIMES.len() as u64 * packed_len(N as u64, LIMB_BITS)
+/// Bytes of a polynomial of degree n with the first `limbs` limbs on the wire.
+pub(crate) const fn polynomial_bytes(n: usize, limbs: usize) -> u64 {
+    let (mut bytes, mut rest) = (0, LIMB_BITS.as_slice().split_at(limbs).0);
+    while let Some((&bits, others)) = rest.split_first() {
+        bytes += packed_len(n as u64, bits);
+        rest = others;
+    }
+    bytes
+}
+
+/// Bytes of the server's keys and encrypted choices.
+pub(crate) const fn server_keys_bytes() -> u64 {
+    32 + 2 * polynomial_bytes(N, LIMB_BITS.len())
+}
+
+/// Bytes of the client's keys.
+pub(crate) const fn client_keys_bytes() -> u64 {
+    let [small, large] = ParameterSet::ALL;
+    polynomial_bytes(small.n, small.limbs) + polynomial_bytes(large.n, large.limbs)
 }
 
 /// Bytes of the base OTs' answer.
@@ -67,8 +85,8 @@ pub fn setup() -> Phase {
         .frame_up(HELLO_BYTES as u64)
         .round()
         .frame_down(WELCOME_BYTES as u64)
-        .frame_down(32 + 2 * polynomial_bytes())
-        .frame_up(32 + polynomial_bytes())
+        .frame_down(server_keys_bytes())
+        .frame_up(client_keys_bytes())
         .frame_up(base_ot_bytes())
         .round()
         .frame_down(0)
@@ -121,6 +139,34 @@ fn reverse_base_ot_bytes(plan: &Plan<'_>, options: &Options) -> [u64; 2] {
     } else {
         [0; 2]
     }
+}
+
+/// Payload of the corrections for the carries of linear layers among these operations, for the
+/// whole stock.
+pub(crate) fn carry_correction_bytes(
+    plan: &Plan<'_>,
+    options: &Options,
+    range: &Range<usize>,
+) -> u64 {
+    let results = plan.carries(range) as u64 * u64::from(options.stock);
+    results.div_ceil(GROUP as u64) * options.repetition.correction_bytes_per_group() as u64
+}
+
+/// Payload of the answer.
+pub(crate) fn carry_answer_bytes(
+    plan: &Plan<'_>,
+    options: &Options,
+    range: &Range<usize>,
+) -> u64 {
+    plan.linear_steps(range).map(|step| op_carry_bytes(&step.op, options)[1]).sum()
+}
+
+/// A linear layer's part of the corrections for carries, and of the answer, for the whole stock.
+fn op_carry_bytes(op: &Op, options: &Options) -> [u64; 2] {
+    let (ring, len) = op.output();
+    let results = u64::from(len) * u64::from(options.stock);
+    let each = options.repetition.correction_bytes_per_group() / GROUP;
+    [results * each as u64, packed_len(results, ring.into())]
 }
 
 /// Payload of the offline corrections frame, for the whole stock.
@@ -208,6 +254,16 @@ pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
     for op in plan.ops() {
         phase = phase.plus(offline_op(&op, options)?);
     }
+    for step in plan.offline_steps() {
+        let OfflineStep::Carries(range) = step else { continue };
+        let (up, down) = plan.linear_steps(&range).fold((0, 0), |(up, down), step| {
+            let [own_up, own_down] = op_carry_bytes(&step.op, options);
+            (up + own_up, down + own_down)
+        });
+        phase.up += framed(carry_correction_bytes(plan, options, &range)) - up;
+        phase.down += framed(down) - down;
+        phase = phase.round();
+    }
     // Operations count what is theirs of a frame that they share; the rest of it is what the whole
     // frame takes more.
     let [up, down] = reverse_base_ot_bytes(plan, options);
@@ -230,10 +286,12 @@ pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
 pub fn offline_op(op: &Op, options: &Options) -> Result<Phase> {
     if op.is_linear() {
         let tile = tile::Tile::choose(op, options.stock as usize)?;
-        return Ok(Phase::default()
+        let [up, down] = op_carry_bytes(op, options);
+        let triplets = Phase::default()
             .frame_up(tile.upload_bytes())
             .round()
-            .frame_down(tile.download_bytes()));
+            .frame_down(tile.download_bytes());
+        return Ok(triplets.plus(Phase { up, down, rounds: 0 }));
     }
     match options.tables {
         Tables::Stored => {

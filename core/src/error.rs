@@ -93,8 +93,8 @@ pub enum PlanFault {
     Field = 5,
     /// Neighbouring operations do not fit together.
     Shape = 6,
-    /// No parameter set gives 40 bits of flooding for a layer.
-    Flooding = 7,
+    /// No parameter set carries the noise of a layer.
+    Noise = 7,
     /// A weight is wider than the plan says.
     Weight = 8,
 }
@@ -204,8 +204,8 @@ impl PlanFault {
             Self::Digest => "its digest does not match: the file is damaged",
             Self::Field => "a field is outside its range",
             Self::Shape => "neighbouring operations do not fit together",
-            Self::Flooding => {
-                "no parameter set gives 40 bits of flooding: use fewer weight or activation bits"
+            Self::Noise => {
+                "no parameter set carries a layer's noise: use fewer weight or activation bits"
             }
             Self::Weight => "a weight is wider than the plan says",
         }

@@ -90,6 +90,12 @@ pub const fn montgomery_inverse(a: u64, prime: u32) -> i32 {
 }
 
 impl Limb {
+    /// Bits of an element.
+    #[must_use]
+    pub const fn bits(&self) -> u32 {
+        i32::BITS - self.q.leading_zeros()
+    }
+
     /// Constants of a prime. ψ is `g^((q−1)/2N)` for the smallest `g ≥ 2` that makes it a primitive
     /// 2N-th root of unity.
     #[must_use]

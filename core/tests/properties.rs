@@ -236,7 +236,7 @@ fn every_tile_floods_and_keeps_its_results_apart() {
             match Tile::choose(&Op::FullyConnected { ring, weight_bits, inputs, outputs }, stock) {
                 Ok(tile) => tile,
                 Err(error) => {
-                    assert_eq!(error, Error::Plan(PlanFault::Flooding));
+                    assert_eq!(error, Error::Plan(PlanFault::Noise));
                     refused += 1;
                     continue;
                 }

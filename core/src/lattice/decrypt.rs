@@ -2,10 +2,10 @@
 //! of it are wanted, each is an inner product with the small secret; where many are, the product of
 //! polynomials is made by transforms modulo two or three limbs.
 
-use super::encrypt::{SecretKey, check};
+use super::encrypt::{SecretKey, check, check_degree};
 use crate::backend::{self, matrix::Weights};
 use crate::lattice::noise::{C0_EXTRA, C1_EXTRA};
-use crate::params::{N, PRIMES};
+use crate::params::PRIMES;
 use crate::ring::{LIMBS, Limb, montgomery_inverse};
 use crate::wire::{GROUP, packed_len, unpack};
 use crate::{Error, Result};
@@ -14,18 +14,21 @@ use crate::{Error, Result};
 /// `9·log2(n)·n/2` butterflies or more.
 pub const FEW: usize = 64;
 
-/// Numbers of an unfolded secret.
-pub const UNFOLDED: usize = 2 * N;
+/// Numbers of an unfolded secret of degree n.
+#[must_use]
+pub const fn unfolded(n: usize) -> usize {
+    2 * n
+}
 
 /// The secret backwards, and once more with its sign changed: `X^n = −1`, so coefficient `k` of
 /// `c1·s` is `Σ_j c1[j]·out[n − 1 − k + j]`.
 ///
 /// # Errors
-/// [`Error::Length`] unless `out` has [`UNFOLDED`] numbers.
+/// [`Error::Length`] unless `out` has [`unfolded`] numbers.
 pub fn unfold(key: &SecretKey, out: &mut [i8]) -> Result<()> {
-    let length = Error::Length { need: UNFOLDED };
-    let [positive, negative] = out.as_chunks_mut::<N>().0 else { return Err(length) };
-    key.coefficients().fill(positive)?;
+    let (positive, negative) = out.split_at_mut(out.len() / 2);
+    check(positive.len(), negative.len())?;
+    key.coefficients(positive.len())?.fill(positive)?;
     positive.reverse();
     for (n, p) in negative.iter_mut().zip(positive) {
         *n = -*p;
@@ -37,8 +40,8 @@ pub fn unfold(key: &SecretKey, out: &mut [i8]) -> Result<()> {
 ///
 /// # Errors
 /// [`Error::Internal`] if the coefficient is not below n.
-pub fn row(coefficient: usize) -> Result<u16> {
-    let row = (N - 1).checked_sub(coefficient).ok_or(Error::Internal)?;
+pub fn row(n: usize, coefficient: usize) -> Result<u16> {
+    let row = (n - 1).checked_sub(coefficient).ok_or(Error::Internal)?;
     Ok(row as u16) // below n
 }
 
@@ -63,12 +66,12 @@ pub fn add_products(
     backend::matrix::add_rows(Weights::Narrow(unfolded), bits, rows, c1, sums)
 }
 
-/// Limbs that hold `c1·s` exactly, for signed `c1` of `bits` bits: `n·2^(bits−1)` must stay below
-/// half their product.
+/// Limbs that hold `c1·s` exactly, for signed `c1` of degree n and `bits` bits: `n·2^(bits−1)` must
+/// stay below half their product.
 #[must_use]
-pub const fn limbs(bits: u32) -> usize {
-    // 27-bit primes are above 2^26.99: two hold 53.9 bits with sign, three 80.9.
-    if bits + N.ilog2() <= 53 { 2 } else { 3 }
+pub const fn limbs(n: usize, bits: u32) -> usize {
+    // Two are above 2^52.99, three above 2^79.99.
+    if bits + n.ilog2() <= 52 { 2 } else { 3 }
 }
 
 /// Unpacks `c1`, `bits` bits for each coefficient read signed, into representatives of limb `index`
@@ -78,8 +81,8 @@ pub const fn limbs(bits: u32) -> usize {
 /// [`Error::Length`] unless these are n coefficients, [`Error::Internal`] if there is no such limb.
 pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) -> Result<()> {
     let limb = LIMBS.get(index).ok_or(Error::Internal)?;
-    check(N, out.len())?;
-    check(packed_len(N as u64, bits) as usize, packed.len())?;
+    check_degree(out.len())?;
+    check(packed_len(out.len() as u64, bits) as usize, packed.len())?;
     let group_bytes = packed_len(GROUP as u64, bits) as usize;
     let mut values = [0; GROUP];
     for (out, packed) in out.chunks_exact_mut(GROUP).zip(packed.chunks_exact(group_bytes)) {
@@ -98,8 +101,8 @@ pub fn load(index: usize, packed: &[u8], bits: u32, out: &mut [i32]) -> Result<(
 /// [`Error::Length`] unless both have n values, [`Error::Internal`] if there is no such limb.
 pub fn multiply_by_secret(index: usize, secret: &[i32], c1: &mut [i32]) -> Result<()> {
     let limb = LIMBS.get(index).ok_or(Error::Internal)?;
-    check(N, secret.len())?;
-    check(N, c1.len())?;
+    check_degree(c1.len())?;
+    check(c1.len(), secret.len())?;
     limb.forward(c1);
     backend::limb::multiply(limb, c1, secret);
     limb.inverse(c1);
@@ -129,18 +132,19 @@ const INVERSES: [i32; 2] = {
     [montgomery_inverse(q0 as u64, q1), montgomery_inverse(q0 as u64 * q1 as u64, q2)]
 };
 
-/// The plaintext of one coefficient in `[0, 2^ℓ)`: `c0` has ℓ+4 bits, `product = (c1·s)` modulo
-/// 2^(ℓ+9).
+/// The plaintext of one coefficient in `[0, 2^bits)`: `c0` has `bits + 4` bits, `product = (c1·s)`
+/// modulo `2^(bits+9)`.
 #[inline]
 #[must_use]
-pub fn round(ring: u32, c0: u64, product: u64) -> u64 {
+pub fn round(bits: u32, c0: u64, product: u64) -> u64 {
     let phase = (c0 << (C1_EXTRA - C0_EXTRA)).wrapping_add(product);
-    (phase.wrapping_add(1 << (C1_EXTRA - 1)) >> C1_EXTRA) & ((1 << ring) - 1)
+    (phase.wrapping_add(1 << (C1_EXTRA - 1)) >> C1_EXTRA) & ((1 << bits) - 1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::params::{N, SMALL_N};
     use crate::rng::{Domain, Seed};
     use crate::wire::pack;
 
@@ -153,7 +157,7 @@ mod tests {
             }
             r
         };
-        for x in [0, 1, -1, 1 << 52, -(1 << 52), (1 << 52) + (1 << 51), 0x1234_5678_9abc] {
+        for x in [0, 1, -1, 1 << 51, -(1 << 51), (1 << 51) + (1 << 50), 0x1234_5678_9abc] {
             assert_eq!(lift(residues(x), 2), x as u64, "{x}");
         }
         for x in [0, -1, 1 << 63, -(1 << 64), (1 << 77) + 12345, -(1 << 77) - 999] {
@@ -164,32 +168,36 @@ mod tests {
     #[test]
     fn inner_products_are_coefficients_of_the_product_of_polynomials() {
         let key = SecretKey::new(Seed([5; 32]));
-        let mut secret = std::vec![0; N];
-        let mut unfolded = std::vec![0; UNFOLDED];
-        unfold(&key, &mut unfolded).unwrap();
-        let places = [0, 1, 63, 64, 2047, 4094, 4095];
-        let rows = places.map(|place| row(place).unwrap());
-        for bits in [17, 31, 32, 33, 53] {
-            let mut random = Seed([bits as u8; 32]).stream(Domain::Mask, 0);
-            let c1: std::vec::Vec<u64> = (0..N).map(|_| random.next_u64() >> (64 - bits)).collect();
-            let mut packed = std::vec![0; packed_len(N as u64, bits) as usize];
-            pack(&c1, bits, &mut packed).unwrap();
-            let mut residues = [[0; 3]; 7];
-            for index in 0..limbs(bits) {
-                let mut poly = std::vec![0; N];
-                key.expand(&LIMBS[index], &mut secret).unwrap();
-                load(index, &packed, bits, &mut poly).unwrap();
-                multiply_by_secret(index, &secret, &mut poly).unwrap();
-                residues.iter_mut().zip(places).for_each(|(r, place)| r[index] = poly[place]);
-            }
-            // However the coefficients arrive.
-            for piece in [GROUP, 7] {
-                let mut sums = [0; 7];
-                for (i, c1) in c1.chunks(piece).enumerate() {
-                    add_products(&unfolded, bits, i * piece, c1, &rows, &mut sums).unwrap();
+        for n in [N, SMALL_N] {
+            let mut secret = std::vec![0; n];
+            let mut own = std::vec![0; unfolded(n)];
+            unfold(&key, &mut own).unwrap();
+            let places = [0, 1, 63, 64, 2047, n - 2, n - 1];
+            let rows = places.map(|place| row(n, place).unwrap());
+            for bits in [17, 31, 32, 33, 40, 41, 42, 53, 54] {
+                let mut random = Seed([bits as u8; 32]).stream(Domain::Mask, 0);
+                let c1: std::vec::Vec<u64> =
+                    (0..n).map(|_| random.next_u64() >> (64 - bits)).collect();
+                let mut packed = std::vec![0; packed_len(n as u64, bits) as usize];
+                pack(&c1, bits, &mut packed).unwrap();
+                let mut residues = [[0; 3]; 7];
+                for index in 0..limbs(n, bits) {
+                    let mut poly = std::vec![0; n];
+                    key.expand(&LIMBS[index], &mut secret).unwrap();
+                    load(index, &packed, bits, &mut poly).unwrap();
+                    multiply_by_secret(index, &secret, &mut poly).unwrap();
+                    residues.iter_mut().zip(places).for_each(|(r, place)| r[index] = poly[place]);
                 }
-                for (sum, residue) in sums.iter().zip(residues) {
-                    assert_eq!((sum ^ lift(residue, limbs(bits))) << (64 - bits), 0, "{bits} bits");
+                // However the coefficients arrive.
+                for piece in [GROUP, 7] {
+                    let mut sums = [0; 7];
+                    for (i, c1) in c1.chunks(piece).enumerate() {
+                        add_products(&own, bits, i * piece, c1, &rows, &mut sums).unwrap();
+                    }
+                    for (sum, residue) in sums.iter().zip(residues) {
+                        let exact = lift(residue, limbs(n, bits));
+                        assert_eq!((sum ^ exact) << (64 - bits), 0, "{n} {bits} bits");
+                    }
                 }
             }
         }
@@ -198,36 +206,41 @@ mod tests {
     #[test]
     fn what_is_short_is_an_error() {
         let key = SecretKey::new(Seed([5; 32]));
-        let (mut poly, mut unfolded) = (std::vec![0; N], std::vec![0; UNFOLDED]);
-        let (need, bytes) = (packed_len(N as u64, 20) as usize, std::vec![0; 3 * N]);
-        for got in [0, N, UNFOLDED - 1] {
-            let length = Err(Error::Length { need: UNFOLDED });
-            assert_eq!(unfold(&key, &mut unfolded[..got]), length);
-        }
-        for got in [0, need - 1, need + 1] {
-            let length = Err(Error::Length { need });
-            assert_eq!(load(0, &bytes[..got], 20, &mut poly), length);
-        }
-        let length = Err(Error::Length { need: N });
-        assert_eq!(load(0, &bytes[..need], 20, &mut poly[1..]), length);
-        assert_eq!(load(4, &bytes[..need], 20, &mut poly), Err(Error::Internal));
-        let secret = poly.clone();
-        assert_eq!(multiply_by_secret(0, &secret[1..], &mut poly), length);
-        assert_eq!(multiply_by_secret(0, &secret, &mut poly[1..]), length);
-        assert_eq!(multiply_by_secret(4, &secret, &mut poly), Err(Error::Internal));
-        assert_eq!((row(0), row(N - 1)), (Ok(N as u16 - 1), Ok(0)));
-        assert_eq!(row(N), Err(Error::Internal));
-        let last = N - GROUP;
-        for (row, first, sums, right) in [
-            (N - 1, last, 1, true),
-            (N + 1, last, 1, false),
-            (N - 1, last + 2, 1, false),
-            (0, 0, 0, false),
-            (0, 0, 2, false),
-        ] {
-            let (rows, sums) = ([row as u16], &mut [0; 2][..sums]);
-            let wanted = if right { Ok(()) } else { Err(Error::Internal) };
-            assert_eq!(add_products(&unfolded, 20, first, &[0; GROUP], &rows, sums), wanted);
+        let most = Err(Error::Length { need: N });
+        for n in [N, SMALL_N] {
+            let (mut poly, mut own) = (std::vec![0; n], std::vec![0; unfolded(n)]);
+            let (need, bytes) = (packed_len(n as u64, 20) as usize, std::vec![0; 3 * n]);
+            for got in [0, n / 2, unfolded(n) - 2] {
+                assert_eq!(unfold(&key, &mut own[..got]), most);
+            }
+            let odd = Err(Error::Length { need: n - 1 });
+            assert_eq!(unfold(&key, &mut own[..unfolded(n) - 1]), odd);
+            for got in [0, need - 1, need + 1] {
+                let length = Err(Error::Length { need });
+                assert_eq!(load(0, &bytes[..got], 20, &mut poly), length);
+            }
+            assert_eq!(load(0, &bytes[..need], 20, &mut poly[1..]), most);
+            assert_eq!(load(4, &bytes[..need], 20, &mut poly), Err(Error::Internal));
+            let secret = poly.clone();
+            let length = Err(Error::Length { need: n });
+            assert_eq!(multiply_by_secret(0, &secret[1..], &mut poly), length);
+            assert_eq!(multiply_by_secret(0, &secret, &mut poly[1..]), most);
+            assert_eq!(multiply_by_secret(4, &secret, &mut poly), Err(Error::Internal));
+            assert_eq!((row(n, 0), row(n, n - 1)), (Ok(n as u16 - 1), Ok(0)));
+            assert_eq!(row(n, n), Err(Error::Internal));
+            let last = n - GROUP;
+            for (row, first, sums, right) in [
+                (n - 1, last, 1, true),
+                (n + 1, last, 1, false),
+                (n - 1, last + 2, 1, false),
+                (0, 0, 0, false),
+                (0, 0, 2, false),
+            ] {
+                let (rows, sums) = ([row as u16], &mut [0; 2][..sums]);
+                let wanted = if right { Ok(()) } else { Err(Error::Internal) };
+                let done = add_products(&own, 20, first, &[0; GROUP], &rows, sums);
+                assert_eq!(done, wanted);
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Plaintext modulus of an [`Encoder`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Plaintext {
-    /// `2^ℓ`, ℓ ≤ 44.
+    /// `2^b`, b ≤ 56: of a ring, or of an upload that is read.
     Bits(u32),
     /// The slot prime.
     Slots,
@@ -49,7 +49,7 @@ impl Encoder {
         Self { plaintext, q_mod_p, inverses }
     }
 
-    /// `h − rem`, at most p/2 in absolute value (p/2 < 2^44).
+    /// `h − rem`, at most p/2 in absolute value (p/2 < 2^56).
     #[inline]
     fn numerator(&self, m: u64) -> i64 {
         match self.plaintext {
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn is_the_rounded_quotient() {
-        for limbs in [3, 4] {
+        for limbs in [2, 3, 4] {
             let q = noise::modulus(limbs);
             for plaintext in [Plaintext::Bits(8), Plaintext::Bits(19), Plaintext::Slots] {
                 let p = if let Plaintext::Bits(b) = plaintext { 1_u128 << b } else { 65_537 };

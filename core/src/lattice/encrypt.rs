@@ -1,14 +1,16 @@
 //! Keys and seeded symmetric encryption, one limb at a time.
 
+use super::noise::ParameterSet;
 use super::sample::{self, Noise, Ternary};
 use crate::backend;
-use crate::params::{LIMB_BITS, N};
+use crate::params::{N, SMALL_N};
 use crate::ring::{LIMBS, Limb};
 use crate::rng::{Domain, Prg, Seed};
 use crate::{Error, Result};
 use zeroize::Zeroizing;
 
-/// A secret key: only its seed is kept; each use expands it.
+/// A secret key, a ternary polynomial of either degree: only their seed is kept; each use expands
+/// it.
 pub struct SecretKey {
     seed: Seed,
 }
@@ -19,7 +21,7 @@ const fn limb_stream(polynomial: u64, limb: usize) -> u64 {
 }
 
 impl SecretKey {
-    /// A key from a seed whose stream `(Ternary, 0)` is used for nothing else.
+    /// A key from a seed whose streams `(Ternary, 0)` and `(Ternary, 1)` are used for nothing else.
     #[must_use]
     pub const fn new(seed: Seed) -> Self {
         Self { seed }
@@ -35,13 +37,20 @@ impl SecretKey {
     /// # Errors
     /// [`Error::Length`] unless `out` has n values.
     pub fn expand(&self, limb: &Limb, out: &mut [i32]) -> Result<()> {
-        transform(limb, self.coefficients(), out)
+        transform(limb, self.coefficients(out.len())?, out)
     }
 
-    /// The coefficients of `s`, in order.
-    #[must_use]
-    pub fn coefficients(&self) -> Ternary {
-        Ternary::new(self.seed.stream(Domain::Ternary, 0))
+    /// The coefficients of `s` of degree n, in order.
+    ///
+    /// # Errors
+    /// [`Error::Length`] if there is no such degree.
+    pub fn coefficients(&self, n: usize) -> Result<Ternary> {
+        let index = match n {
+            N => 0,
+            SMALL_N => 1,
+            _ => return Err(Error::Length { need: N }),
+        };
+        Ok(Ternary::new(self.seed.stream(Domain::Ternary, index)))
     }
 
     /// Turns `out` from an encoded message (representatives below `0.6q`) into `c0 = m + e − a·s`,
@@ -62,9 +71,9 @@ impl SecretKey {
         out: &mut [i32],
     ) -> Result<()> {
         let limb = LIMBS.get(index).ok_or(Error::Internal)?;
-        check(N, noise.len())?;
-        check(N, secret.len())?;
-        check(N, out.len())?;
+        check_degree(out.len())?;
+        check(out.len(), noise.len())?;
+        check(out.len(), secret.len())?;
         backend::limb::add_small(noise, out);
         limb.forward(out);
         let (mut mask, mut a) = (Mask::new(public, number, index), [0; CHUNK]);
@@ -75,11 +84,41 @@ impl SecretKey {
         }
         Ok(())
     }
+
+    /// The same of ciphertexts whose coefficients are rounded: turns `out` from the secret
+    /// ([`SecretKey::expand`]) into the coefficients of `e − a·s`, to which the encoded message is
+    /// added; representatives below `1.1q`.
+    ///
+    /// # Errors
+    /// As [`Self::encrypt_limb`].
+    #[inline(never)]
+    pub fn mask_limb(
+        index: usize,
+        number: u64,
+        public: &Seed,
+        noise: &[i8],
+        out: &mut [i32],
+    ) -> Result<()> {
+        let limb = LIMBS.get(index).ok_or(Error::Internal)?;
+        check_degree(out.len())?;
+        check(out.len(), noise.len())?;
+        Mask::new(public, number, index).multiply(limb, out)?;
+        limb.inverse(out);
+        for (out, &noise) in out.iter_mut().zip(noise) {
+            *out = i32::from(noise) - *out;
+        }
+        Ok(())
+    }
 }
 
 /// Values that are made at a time, on the stack.
 const CHUNK: usize = 64;
-const _: () = assert!(N.is_multiple_of(CHUNK));
+const _: () = assert!(SMALL_N.is_multiple_of(CHUNK) && N.is_multiple_of(CHUNK));
+
+/// A polynomial must have one of the degrees.
+pub(super) const fn check_degree(got: usize) -> Result<()> {
+    if got == N || got == SMALL_N { Ok(()) } else { Err(Error::Length { need: N }) }
+}
 
 /// A slice must have exactly the length needed: a shorter one would leave coefficients as they are.
 pub(super) const fn check(need: usize, got: usize) -> Result<()> {
@@ -88,7 +127,7 @@ pub(super) const fn check(need: usize, got: usize) -> Result<()> {
 
 /// The transform of a small polynomial in Montgomery form, in `(−q, q)`.
 pub(super) fn transform(limb: &Limb, mut coefficients: Ternary, out: &mut [i32]) -> Result<()> {
-    check(N, out.len())?;
+    check_degree(out.len())?;
     let mut small = Zeroizing::new([0; CHUNK]);
     for out in out.chunks_mut(CHUNK) {
         let small = small.get_mut(..out.len()).ok_or(Error::Internal)?;
@@ -143,31 +182,52 @@ impl Mask {
     }
 }
 
-/// The peer's public key: an encryption of zero. `b` holds `−a·s + e` for each limb, transformed,
-/// in `[0, q)`; `a` is seeded.
+/// The peer's public key: encryptions of zero of both degrees. Their uniform halves come from a
+/// seed that nobody chose.
 pub struct PublicKey<'a> {
-    /// Seed of `a`: ciphertext number 0.
+    /// Seed of the uniform halves: ciphertext number 0 of the larger degree, 1 of the smaller.
     pub seed: Seed,
-    /// `b`: four limbs of n values.
+    /// `−a·s + e` for each limb, transformed, in `[0, q)`, of the smaller degree, then of the
+    /// larger.
     pub b: &'a [i32],
 }
 
+/// Numbers of a public key.
+pub const PUBLIC_KEY: usize = PublicKey::before(ParameterSet::LARGE)
+    + ParameterSet::LARGE.limbs * ParameterSet::LARGE.n;
+
 impl PublicKey<'_> {
-    /// `a` in one limb. `out`: n values.
-    ///
-    /// # Errors
-    /// [`Error::Internal`] if there is no such limb.
-    pub fn expand(&self, index: usize, out: &mut [i32]) -> Result<()> {
-        let limb = LIMBS.get(index).ok_or(Error::Internal)?;
-        Mask::new(&self.seed, 0, index).fill(limb, out)
+    /// Number of the ciphertext that is the key of a set.
+    #[must_use]
+    pub const fn number(set: ParameterSet) -> u64 {
+        (set.n == SMALL_N) as u64
     }
 
-    /// `b` in one limb.
+    /// Numbers before those of a set's key.
+    const fn before(set: ParameterSet) -> usize {
+        if set.n == SMALL_N { 0 } else { ParameterSet::SMALL.limbs * ParameterSet::SMALL.n }
+    }
+
+    /// `a` of a set in one limb. `out`: n values.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if there is no such limb, [`Error::Length`].
+    pub fn expand(&self, set: ParameterSet, index: usize, out: &mut [i32]) -> Result<()> {
+        check(set.n, out.len())?;
+        let limb = LIMBS.get(index).ok_or(Error::Internal)?;
+        Mask::new(&self.seed, Self::number(set), index).fill(limb, out)
+    }
+
+    /// `b` of a set in one limb.
     ///
     /// # Errors
     /// [`Error::Internal`] if the key has no such limb.
-    pub fn limb(&self, index: usize) -> Result<&[i32]> {
-        self.b.get(index * N..(index + 1) * N).ok_or(Error::Internal)
+    pub fn limb(&self, set: ParameterSet, index: usize) -> Result<&[i32]> {
+        if index >= set.limbs {
+            return Err(Error::Internal);
+        }
+        let first = Self::before(set) + index * set.n;
+        self.b.get(first..first + set.n).ok_or(Error::Internal)
     }
 }
 
@@ -175,7 +235,6 @@ impl PublicKey<'_> {
 /// below q.
 #[must_use]
 pub fn is_canonical(limb: &Limb, x: u64) -> bool {
-    debug_assert!(x < 1 << LIMB_BITS);
     x < limb.q as u64
 }
 
@@ -188,34 +247,59 @@ mod tests {
     #[test]
     fn nothing_is_encrypted_in_part() {
         let key = SecretKey::new(Seed([1; 32]));
-        let (public, message) = (Seed([2; 32]), vec![7; N]);
-        let (mut secret, mut noise) = (vec![0; N], vec![0; N]);
-        for short in [0, 1, CHUNK, N - 1] {
-            let length = Err(Error::Length { need: N });
-            assert_eq!(key.expand(&LIMBS[0], &mut secret[..short]), length);
+        let public = Seed([2; 32]);
+        for n in [N, SMALL_N] {
+            let message = vec![7; n];
+            let (mut secret, mut noise) = (vec![0; n], vec![0; n]);
+            key.expand(&LIMBS[0], &mut secret).unwrap();
+            super::noise(&Seed([3; 32]), 0, &mut noise).unwrap();
+            let encrypt = |index, noise: &[i8], secret: &[i32], length: usize| {
+                let mut out = message.clone();
+                let done =
+                    SecretKey::encrypt_limb(index, 0, &public, noise, secret, &mut out[..length]);
+                (done, out)
+            };
+            let mask = |index, noise: &[i8], length: usize| {
+                let mut out = secret.clone();
+                SecretKey::mask_limb(index, 0, &public, noise, &mut out[..length])
+            };
+            let (done, out) = encrypt(0, &noise, &secret, n);
+            assert_eq!(done, Ok(()));
+            assert!(out.iter().filter(|&&x| x == 7).count() < 3);
+            assert_eq!(encrypt(LIMBS.len(), &noise, &secret, n).0, Err(Error::Internal));
+            assert_eq!(mask(0, &noise, n), Ok(()));
+            assert_eq!(mask(LIMBS.len(), &noise, n), Err(Error::Internal));
+            for short in [0, 1, CHUNK, n - 1] {
+                let (all, most) = (Err(Error::Length { need: n }), Err(Error::Length { need: N }));
+                assert_eq!(key.expand(&LIMBS[0], &mut vec![0; short]), most);
+                assert_eq!(encrypt(0, &noise[..short], &secret, n).0, all);
+                assert_eq!(encrypt(0, &noise, &secret[..short], n).0, all);
+                assert_eq!(encrypt(0, &noise, &secret, short).0, most);
+                assert_eq!(mask(0, &noise[..short], n), all);
+                assert_eq!(mask(0, &noise, short), most);
+            }
         }
-        key.expand(&LIMBS[0], &mut secret).unwrap();
-        super::noise(&Seed([3; 32]), 0, &mut noise).unwrap();
-        let encrypt = |index, noise: &[i8], secret: &[i32], length: usize| {
-            let mut out = message.clone();
-            let done =
-                SecretKey::encrypt_limb(index, 0, &public, noise, secret, &mut out[..length]);
-            (done, out)
-        };
-        let (done, out) = encrypt(0, &noise, &secret, N);
-        assert_eq!(done, Ok(()));
-        assert!(out.iter().filter(|&&x| x == 7).count() < 3);
-        assert_eq!(encrypt(LIMBS.len(), &noise, &secret, N).0, Err(Error::Internal));
-        for short in [0, 1, CHUNK, N - 1] {
-            let length = Err(Error::Length { need: N });
-            assert_eq!(encrypt(0, &noise[..short], &secret, N).0, length);
-            assert_eq!(encrypt(0, &noise, &secret[..short], N).0, length);
-            assert_eq!(encrypt(0, &noise, &secret, short).0, length);
+    }
+
+    #[test]
+    fn a_public_key_has_both_degrees() {
+        let mut b = vec![0; PUBLIC_KEY];
+        for (i, x) in b.iter_mut().enumerate() {
+            *x = i as i32;
         }
-        let b = vec![0; 4 * N - 1];
-        let key = PublicKey { seed: public.clone(), b: &b };
-        assert!(key.limb(2).is_ok() && key.expand(3, &mut secret).is_ok());
-        assert_eq!(key.limb(3), Err(Error::Internal));
-        assert_eq!(key.expand(4, &mut secret), Err(Error::Internal));
+        let key = PublicKey { seed: Seed([2; 32]), b: &b };
+        let [small, large] = ParameterSet::ALL;
+        assert_eq!(key.limb(small, 1).unwrap()[0], SMALL_N as i32);
+        assert_eq!(key.limb(large, 0).unwrap()[0], 2 * SMALL_N as i32);
+        assert_eq!(key.limb(large, 2).unwrap().last(), Some(&(PUBLIC_KEY as i32 - 1)));
+        for (set, limb) in [(small, 2), (large, 3)] {
+            assert_eq!(key.limb(set, limb), Err(Error::Internal));
+        }
+        let short = PublicKey { seed: Seed([2; 32]), b: &b[1..] };
+        assert_eq!(short.limb(large, 2), Err(Error::Internal));
+        assert_eq!(key.expand(small, 0, &mut vec![0; SMALL_N]), Ok(()));
+        let length = Err(Error::Length { need: SMALL_N });
+        assert_eq!(key.expand(small, 0, &mut vec![0; N]), length);
+        assert_eq!(key.expand(large, 4, &mut vec![0; N]), Err(Error::Internal));
     }
 }

@@ -1,44 +1,85 @@
-//! The static noise bound: which moduli carry a layer, and how much flooding they leave.
+//! The static noise bound: which modulus carries a layer, and how far its uploads may be rounded.
 //!
-//! For one result coefficient of a layer (units of 1, modulus q):
-//! - `e·w` and the encoding's rounding: noise per packed coefficient is sub-gaussian with variance
-//!   `CBD/2` plus `1/4` (the mask is uniform and q odd, so the rounding error is uniform on [−½,
-//!   ½)); weights are at most `2^(wb−1)` in absolute value.
-//! - the fresh encryption of zero: `e_pk·u + e_0 + e_1·s`, twice σ·√n, and the tail's share of
-//!   `e_0`.
+//! For one result coefficient of a layer (units of 1, modulus q), with weights of absolute value at
+//! most `2^(w−1)`, `m` of them packed into one result polynomial and `F` in one output:
+//! - noise: each packed weight meets a coefficient with fresh noise, the rounding of the upload and
+//!   that of its reading, sub-gaussian with variances `CBD/2`, `4^d/12` and `1/12`;
+//! - the encoding's rounding, at most ½, which elements that are repeated repeat: it is counted in
+//!   full, for the weights of one output;
+//! - the fresh encryption of zero: `e_pk·ρ + e_0 + e_1·s`.
 //!
 //! A tail of 10.5 standard deviations fails with probability 2·exp(−10.5²/2) < 2^-78 for each
 //! coefficient.
 
 use crate::error::{Error, PlanFault, Result};
-use crate::params::{CBD, FLOOD_BITS, N, PRIMES};
+use crate::params::{CBD, FLOOD_BITS, MAX_RING_BITS, MAX_WEIGHT_BITS, N, PRIMES, SMALL_N};
 
 /// `10.5² · (CBD/2 + 1/4)`, rounded up: square of the tail times the variance of one packed
-/// coefficient.
+/// coefficient, but for the rounding of the upload.
 const TAIL2_VARIANCE: u64 = 1186;
 const _: () = assert!(4 * TAIL2_VARIANCE * 4 >= 441 * (2 * CBD as u64 + 1), "10.5² = 441/4");
 
-/// `e_pk·u + e_0 + e_1·s`: `2 · 10.5 · 3.25 · 64` and `e_0`'s 21.
-const FRESH: u64 = 4_400;
+/// `10.5²/12` times what a sixteenth of a unit more adds to a rounding of half a unit: the square
+/// of the tail times the variance of a rounding to whole units, from sums of fractions.
+const TAIL2_ROUNDING: u128 = 11;
 
-/// Extra bits of the downloaded `c1` over the plaintext modulus.
+/// Extra bits of the downloaded `c1` over those of the result.
 pub const C1_EXTRA: u32 = 9;
-/// Extra bits of the downloaded `c0` over the plaintext modulus.
+/// Extra bits of the downloaded `c0` over those of the result.
 pub const C0_EXTRA: u32 = 4;
+/// Bits of a result over those of its ring: half a step of it holds all noise, so that twice the
+/// layer's result is off by the carry of two shares at most.
+pub const RESULT_EXTRA: u32 = 1;
 
-/// Steps of `q / 2^(ℓ+9)` that the flooding may use: of 256, the rounding of `c0` takes 16, that of
-/// `c1·s` 10.5·√(n/12) = 194, and one is spare.
-const FLOOD_STEPS: u128 = 45;
+/// Most bits of a coefficient of an upload: sums of fractions are rounded well up to here.
+const MAX_UPLOAD_BITS: u32 = 56;
+const _: () = assert!(MAX_RING_BITS as u32 + RESULT_EXTRA + C1_EXTRA <= MAX_UPLOAD_BITS);
 
-/// The moduli of one layer and its flooding.
+/// A ring and its modulus, without what a layer makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParameterSet {
+    /// Degree of the ring's polynomials.
+    pub n: usize,
+    /// Limbs of the ciphertext modulus: the first of all.
+    pub limbs: usize,
+    /// Bits of the modulus.
+    bits: u32,
+    /// Of the 256 units of `q/2^(ℓ+10)` in half a step of a result those that are left for noise:
+    /// 16 are for the rounding of `c0`, `10.5·√(0.8·n/12)` for that of `c1·s`, one is spare. A
+    /// secret with more than `0.8·n` coefficients that are not 0 has probability below 2^-128.
+    share: u128,
+    /// `e_pk·ρ + e_0 + e_1·s`, with the same bound on both secrets.
+    fresh: u128,
+}
+
+impl ParameterSet {
+    /// The smaller ring.
+    pub const SMALL: Self = Self { n: SMALL_N, limbs: 2, bits: 53, share: 116, fresh: 1950 };
+    /// The larger ring, for layers that the smaller one does not carry.
+    pub const LARGE: Self = Self { n: N, limbs: 3, bits: 80, share: 65, fresh: 2760 };
+    /// All that layers may use, the cheaper first.
+    pub const ALL: [Self; 2] = [Self::SMALL, Self::LARGE];
+}
+
+// 441/4 · 0.8·n/12 = 7.35·n; the square of 10.5·√10.5·√(1.6·n + 1) is 1157.625·(1.6·n + 1).
+const _: () = {
+    let mut rest: &[ParameterSet] = &ParameterSet::ALL;
+    while let Some((set, others)) = rest.split_first() {
+        let (rounding, n) = (256 - 16 - 1 - set.share, set.n as u128);
+        assert!(100 * rounding * rounding >= 735 * n);
+        assert!(1000 * set.fresh * set.fresh >= 1_157_625 * (16 * n + 10) / 10);
+        assert!(modulus(set.limbs) < 1 << set.bits);
+        rest = others;
+    }
+};
+
+/// The modulus of one layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Level {
-    /// Number of limbs of the ciphertext modulus: 3 or 4.
-    pub limbs: usize,
-    /// Flooding noise is uniform in `[−2^flood, 2^flood)`.
-    pub flood: u32,
-    /// Bits between the noise bound and the flooding: at least 40.
-    pub statistical: u32,
+    /// Its ring.
+    pub set: ParameterSet,
+    /// Bits of a coefficient of an upload.
+    pub upload_bits: u32,
 }
 
 /// `q` of the first `limbs` primes.
@@ -74,47 +115,119 @@ pub const fn modulus_mod(limbs: usize, other: u32) -> u64 {
     q
 }
 
-/// The worst noise of a result: `weights` packed coefficients of absolute value at most
-/// `2^magnitude`.
-#[must_use]
-pub const fn bound(weights: u64, magnitude: u32) -> u128 {
-    (((TAIL2_VARIANCE * weights).isqrt() as u128 + 1) << magnitude) + FRESH as u128
+/// Weights of a layer, as far as noise depends on them.
+#[derive(Clone, Copy, Debug)]
+pub struct LayerNoise {
+    /// Bits of the layer's ring.
+    pub ring: u32,
+    /// Signed bits of a weight, at least 2.
+    pub weight_bits: u32,
+    /// Weights of one output.
+    pub fan_in: u64,
 }
 
-impl Level {
-    /// The fewest limbs that carry plaintexts of `plain_bits` with the noise bound `bound`, and the
-    /// most flooding that they allow.
+impl LayerNoise {
+    /// With `packed` weights in one result polynomial over this ring: the fewest bits of uploads.
     ///
     /// # Errors
-    /// [`PlanFault::Flooding`] if even four limbs leave less than 40 bits.
-    pub const fn choose(plain_bits: u32, bound: u128) -> Result<Self> {
-        let mut limbs = 3;
-        while limbs <= PRIMES.len() {
-            let room = (FLOOD_STEPS * modulus(limbs)) >> (plain_bits + C1_EXTRA);
-            let flood = room.saturating_sub(bound).checked_ilog2();
-            if let Some(flood) = flood
-                && let Some(statistical) = flood.checked_sub(bound.ilog2() + 1)
-                && statistical >= FLOOD_BITS
-            {
-                return Ok(Self { limbs, flood, statistical });
-            }
-            limbs += 1;
+    /// [`PlanFault::Noise`] if it does not carry them.
+    pub const fn level(self, set: ParameterSet, packed: u64) -> Result<Level> {
+        const REFUSED: Result<Level> = Err(Error::Plan(PlanFault::Noise));
+        /// Enough for any difference, and its square fits.
+        const MOST: u128 = 1 << 40;
+        let room = (set.share * modulus(set.limbs)) >> (self.ring + RESULT_EXTRA + C1_EXTRA);
+        let coherent = (self.fan_in as u128) << (self.weight_bits - 2);
+        let Some(left) = room.checked_sub(set.fresh + coherent) else { return REFUSED };
+        let Some(tail) = (left >> (self.weight_bits - 1)).checked_sub(1) else { return REFUSED };
+        let tail = if tail < MOST { tail } else { MOST };
+        let own = TAIL2_VARIANCE as u128 * packed as u128;
+        let Some(left) = (tail * tail).checked_sub(own) else { return REFUSED };
+        let unit = TAIL2_ROUNDING * packed as u128;
+        if left < unit {
+            return REFUSED;
         }
-        Err(Error::Plan(PlanFault::Flooding))
+        // The largest with unit·4^dropped ≤ left; dropped ≤ 40, as left ≤ 2^80.
+        let mut dropped = (left.ilog2() - unit.ilog2()) / 2;
+        if left >> (2 * dropped) < unit {
+            dropped -= 1;
+        }
+        let upload_bits = set.bits.saturating_sub(dropped);
+        if upload_bits > MAX_UPLOAD_BITS {
+            return REFUSED;
+        }
+        Ok(Level { set, upload_bits })
     }
 }
 
-const _: () = assert!(N == 4096, "the constants above are for n = 4096");
+/// The flooding of base OTs, uniform in `[−2^flood, 2^flood)`: slot differences below 2^15 in all n
+/// coefficients; the encoded bits are no uniform masks, so their rounding counts in full, ½·‖w‖₁.
+pub const BASE_OT_FLOOD: u32 = {
+    // Of 256 units of `q/2^(17+9)`, 16 are for the rounding of `c0`, `10.5·√(n/12)` = 194 for that
+    // of `c1·s`, and one is spare.
+    let room = (45 * modulus(PRIMES.len())) >> (17 + C1_EXTRA);
+    let noise = (((TAIL2_VARIANCE * N as u64).isqrt() as u128 + 1) << 15)
+        + 4_400 // 2·10.5·3.25·√n and 21
+        + ((N as u128) << 14);
+    let flood = (room - noise).ilog2();
+    assert!(flood >= noise.ilog2() + 1 + FLOOD_BITS, "less than 40 bits of flooding");
+    flood
+};
+
+const _: () = assert!(N == 4096 && MAX_WEIGHT_BITS <= 12, "the constants above are for these");
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn level(set: ParameterSet, ring: u32, weight_bits: u32, packed: u64) -> Option<u32> {
+        let layer = LayerNoise { ring, weight_bits, fan_in: packed };
+        layer.level(set, packed).ok().map(|level| level.upload_bits)
+    }
+
     #[test]
-    fn widest_rings_of_three_and_four_limbs() {
-        let full = bound(4096, 7);
-        assert_eq!(Level::choose(18, full).map(|l| l.limbs), Ok(3));
-        assert_eq!(Level::choose(44, full).map(|l| l.limbs), Ok(4));
-        assert_eq!(Level::choose(44, bound(3 * 4096, 11)), Err(Error::Plan(PlanFault::Flooding)));
+    fn the_widest_rings_of_both_sets() {
+        let widest = |set, weight_bits, packed| {
+            (8..=MAX_RING_BITS.into()).rfind(|&ring| level(set, ring, weight_bits, packed).is_some())
+        };
+        let [small, large] = ParameterSet::ALL;
+        let widest = [
+            (small, 8, 2048),
+            (small, 8, 64),
+            (small, 12, 2048),
+            (large, 8, 4096),
+            (large, 12, 4096),
+        ]
+        .map(|(set, weight_bits, packed)| widest(set, weight_bits, packed));
+        assert_eq!(widest, [Some(30), Some(32), Some(26), Some(44), Some(40)]);
+    }
+
+    /// By the inequality itself, in floating point.
+    #[test]
+    fn the_fewest_bits_that_the_bound_allows() {
+        for set in ParameterSet::ALL {
+            for ring in 8..=44 {
+                for weight_bits in 2..=12 {
+                    for packed in [1, 10, 1000, set.n as u64, 9 * set.n as u64] {
+                        let fits = |bits: u32| {
+                            let unit = 4_f64.powi(set.bits as i32 - bits as i32);
+                            let random = ((1186.0 + 11.0 * unit) * packed as f64).sqrt();
+                            let weight = f64::from(1 << (weight_bits - 1));
+                            let noise = (random + 1.0) * weight
+                                + set.fresh as f64
+                                + packed as f64 * weight / 2.0;
+                            let step = modulus(set.limbs) as f64 / 2_f64.powi(ring as i32 + 1);
+                            noise / step < set.share as f64 / 512.0
+                        };
+                        match level(set, ring, weight_bits, packed) {
+                            Some(bits) => {
+                                let least = fits(bits) && (!fits(bits - 1) || set.bits - bits == 38);
+                                assert!(least, "{set:?} {ring} {weight_bits} {packed} {bits}");
+                            }
+                            None => assert!(!fits(set.bits.min(MAX_UPLOAD_BITS))),
+                        }
+                    }
+                }
+            }
+        }
     }
 }

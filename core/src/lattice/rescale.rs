@@ -104,7 +104,7 @@ mod tests {
 
     #[test]
     fn rounds_like_the_quotient() {
-        for limbs in [3, 4] {
+        for limbs in [2, 3, 4] {
             let (q, basis) = (noise::modulus(limbs), Basis::new(limbs));
             let mut c = q / 3;
             for _ in 0..200 {

@@ -1,7 +1,6 @@
 //! Samplers. Secret ones take a fixed number of bytes and no branch.
 
 use crate::backend;
-use crate::params::LIMB_BITS;
 use crate::ring::Limb;
 use crate::rng::Prg;
 use crate::{Error, Result};
@@ -9,15 +8,15 @@ use bytemuck::Pod;
 use core::marker::PhantomData;
 use zeroize::{Zeroize as _, Zeroizing};
 
-/// The next `out.len()` values uniform in `[0, q)`, by rejection from 27-bit strings: the low bits
-/// of 32. For public polynomials only: its time depends on its output.
+/// The next `out.len()` values uniform in `[0, q)`, by rejection from strings of the limb's bits:
+/// the low ones of 32. For public polynomials only: its time depends on its output.
 ///
 /// # Errors
 /// None.
 pub fn uniform_vartime(prg: &mut Prg, limb: &Limb, mut out: &mut [i32]) -> Result<()> {
     while !out.is_empty() {
         prg.fill_u32(bytemuck::cast_slice_mut(out));
-        let kept = backend::sample::keep_below_vartime(out, LIMB_BITS, limb.q);
+        let kept = backend::sample::keep_below_vartime(out, limb.bits(), limb.q);
         out = out.get_mut(kept..).ok_or(Error::Internal)?;
     }
     Ok(())

@@ -12,6 +12,7 @@ pub mod circuit;
 mod geometry;
 mod limits;
 mod local;
+mod offline;
 mod op;
 #[cfg(not(feature = "unstable"))]
 pub(crate) mod tile;
@@ -25,6 +26,7 @@ pub use limits::{
     DIGEST, HEADER, MAX_BYTES, MAX_CLASSES, MAX_COPIES, MAX_ELEMENTS, MAX_LEN, MAX_MOVES, MAX_OPS,
     MAX_WEIGHTS, OP,
 };
+pub(crate) use offline::OfflineStep;
 pub use op::{Function, MAX_PIECES, Node, Op, Parity, PiecewiseLinear};
 pub use view::View;
 
@@ -151,8 +153,8 @@ const fn fault<T>(fault: PlanFault) -> Result<T> {
 }
 
 impl<'a> Plan<'a> {
-    /// Checks everything that later code relies on: digest, ranges, shapes, and that flooding fits
-    /// (§noise).
+    /// Checks everything that later code relies on: digest, ranges, shapes, and that a parameter
+    /// set carries the noise of every layer.
     ///
     /// # Errors
     /// [`Error::Plan`] with the reason.

@@ -1,6 +1,6 @@
 //! Coefficient packing of a linear layer: the tile, and how it is chosen.
 //!
-//! A tile holds `n_b · n_o · n_c · h · w ≤ n` coefficients (after Cheetah, USENIX Security 2022,
+//! A tile of degree n holds `n_b · n_o · n_c · h · w ≤ n` coefficients (after Cheetah, USENIX Security 2022,
 //! §3, with a batch dimension): n_b predictions, n_o outputs, n_c channels of a piece of h × w
 //! input elements, of which `rows × columns` outputs are made. With `S = n_c·h·w` and `Z = (n_c −
 //! 1)·h·w + (k_h − 1)·w + k_w − 1`:
@@ -13,8 +13,7 @@
 use super::geometry::Geometry;
 use super::op::Op;
 use crate::error::{Error, PlanFault, Result};
-use crate::lattice::noise::{self, Level};
-use crate::params::{LIMB_BITS, N};
+use crate::lattice::noise::{self, LayerNoise, Level, ParameterSet};
 use crate::wire::packed_len;
 use core::ops::Range;
 
@@ -57,7 +56,7 @@ pub struct Tile {
     pub n_c: usize,
     /// Output rows and columns of one piece of the image.
     pub piece: [usize; 2],
-    /// Moduli and flooding.
+    /// Ring, modulus, and bits of uploads.
     pub level: Level,
 }
 
@@ -87,27 +86,25 @@ impl Tile {
     /// The tile with the fewest bytes, then the fewest products; both parties come to the same one.
     ///
     /// # Errors
-    /// [`Error::Plan`] if no tile leaves enough flooding or the kernel is larger than a polynomial,
-    /// [`Error::Internal`] if `op` is not linear.
+    /// [`Error::Plan`] if no parameter set carries a tile's noise or the kernel is larger than a
+    /// polynomial, [`Error::Internal`] if `op` is not linear.
     pub fn choose(op: &Op, stock: usize) -> Result<Self> {
         let (ring, weight_bits, geometry) = op.linear().ok_or(Error::Internal)?;
+        let geometry = geometry?;
         let mut search = Search {
+            noise: LayerNoise {
+                ring: ring.into(),
+                weight_bits: weight_bits.into(),
+                fan_in: geometry.layer().fan_in(),
+            },
             ring,
-            magnitude: u32::from(weight_bits) - 1,
-            geometry: geometry?,
+            geometry,
             stock,
             best: None,
             refused: Error::Plan(PlanFault::Shape),
         };
-        let mut n_b = 1;
-        while n_b <= stock.min(N) {
-            let [height, width] = search.geometry.size;
-            for rows in sizes(height) {
-                for columns in sizes(width) {
-                    search.channels(n_b, [rows, columns]);
-                }
-            }
-            n_b *= 2;
+        for set in ParameterSet::ALL {
+            search.set(set);
         }
         search.best.map(|(_, _, tile)| tile).ok_or(search.refused)
     }
@@ -131,6 +128,18 @@ impl Tile {
     pub const fn image(&self) -> [usize; 2] {
         let ([rows, columns], [kh, kw]) = (self.piece, self.geometry.kernel);
         [rows + kh - 1, columns + kw - 1]
+    }
+
+    /// Degree of the polynomials.
+    #[must_use]
+    pub const fn n(&self) -> usize {
+        self.level.set.n
+    }
+
+    /// Limbs of the modulus.
+    #[must_use]
+    pub const fn limbs(&self) -> usize {
+        self.level.set.limbs
     }
 
     /// `h·w`, `S` and `Z`.
@@ -219,7 +228,7 @@ impl Tile {
     /// Numbers that a transformed weight polynomial takes: a constant one is the same everywhere.
     #[must_use]
     pub const fn weight_len(&self) -> usize {
-        if self.is_scalar() { 1 } else { N }
+        if self.is_scalar() { 1 } else { self.n() }
     }
 
     /// Products of a ciphertext with a weight polynomial, for the whole stock.
@@ -357,29 +366,35 @@ impl Tile {
         min(self.n_b, self.stock) * min(self.n_o, self.geometry.outputs) * rows * columns
     }
 
+    /// Bits of a result before its carry is removed.
+    #[must_use]
+    pub const fn result_bits(&self) -> u32 {
+        self.ring as u32 + noise::RESULT_EXTRA
+    }
+
     /// Bits of a coefficient of the downloaded `c1`.
     #[must_use]
     pub const fn c1_bits(&self) -> u32 {
-        self.ring as u32 + noise::C1_EXTRA
+        self.result_bits() + noise::C1_EXTRA
     }
 
     /// Bits of a coefficient of the downloaded `c0`.
     #[must_use]
     pub const fn c0_bits(&self) -> u32 {
-        self.ring as u32 + noise::C0_EXTRA
+        self.result_bits() + noise::C0_EXTRA
     }
 
-    /// Bytes of the upload's payload: a seed and one polynomial for each ciphertext and limb.
+    /// Bytes of the upload's payload: a seed and one rounded polynomial for each ciphertext.
     #[must_use]
     pub const fn upload_bytes(&self) -> u64 {
-        32 + self.up() as u64 * self.level.limbs as u64 * packed_len(N as u64, LIMB_BITS)
+        32 + self.up() as u64 * packed_len(self.n() as u64, self.level.upload_bits)
     }
 
     /// Bytes of the download's payload: for each ciphertext `c1` whole and `c0` where results
     /// stand.
     #[must_use]
     pub fn download_bytes(&self) -> u64 {
-        let mut bytes = self.down() as u64 * packed_len(N as u64, self.c1_bits());
+        let mut bytes = self.down() as u64 * packed_len(self.n() as u64, self.c1_bits());
         let ([ho, wo], [rows, columns]) = (self.geometry.size, self.piece);
         for (batches, b) in parts(self.stock, self.n_b) {
             for (groups, o) in parts(self.geometry.outputs, self.n_o) {
@@ -397,8 +412,8 @@ impl Tile {
 
 /// The search for the cheapest tile.
 struct Search {
+    noise: LayerNoise,
     ring: u8,
-    magnitude: u32,
     geometry: Geometry,
     stock: usize,
     best: Option<(u64, u64, Tile)>,
@@ -406,24 +421,35 @@ struct Search {
 }
 
 impl Search {
+    /// Tries all tiles of a parameter set.
+    fn set(&mut self, set: ParameterSet) {
+        let mut n_b = 1;
+        while n_b <= self.stock.min(set.n) {
+            let [height, width] = self.geometry.size;
+            for rows in sizes(height) {
+                for columns in sizes(width) {
+                    self.channels(set, n_b, [rows, columns]);
+                }
+            }
+            n_b *= 2;
+        }
+    }
+
     /// Tries every number of channels with these predictions and this piece; the outputs fill what
     /// is left.
-    fn channels(&mut self, n_b: usize, piece: [usize; 2]) {
-        let (g, [kh, kw]) = (self.geometry, self.geometry.kernel);
+    fn channels(&mut self, set: ParameterSet, n_b: usize, piece: [usize; 2]) {
+        let (g, [kh, kw], n) = (self.geometry, self.geometry.kernel, set.n);
         let [rows, columns] = piece;
         let image = (rows + kh - 1).saturating_mul(columns + kw - 1).saturating_mul(n_b);
-        if image > N {
+        if image > n {
             return;
         }
-        for n_c in sizes(g.channels).skip_while(|&n_c| image * n_c > N) {
-            let most = g.outputs.min(N / (image * n_c));
-            // More outputs are more noise: where that leaves too little flooding, half as many are
+        for n_c in sizes(g.channels).skip_while(|&n_c| image * n_c > n) {
+            let most = g.outputs.min(n / (image * n_c));
+            // More outputs are more noise: where the set does not carry that, half as many are
             // tried.
             for n_o in core::iter::successors(Some(most), |&n_o| (n_o > 1).then_some(n_o / 2)) {
-                match Level::choose(
-                    u32::from(self.ring),
-                    noise::bound(n_o as u64 * g.layer().fan_in(), self.magnitude),
-                ) {
+                match self.noise.level(set, n_o as u64 * self.noise.fan_in) {
                     Ok(level) => {
                         self.consider(Tile {
                             ring: self.ring,
@@ -477,9 +503,15 @@ mod tests {
     }
 
     #[test]
-    fn paper_layer_takes_three_up_and_nine_down() {
+    fn the_papers_layer_takes_few_ciphertexts() {
         let t = fc(24, 784, 128, 1);
-        assert_eq!((t.up(), t.down(), t.level.limbs), (3, 9, 4));
+        assert_eq!((t.up(), t.down(), t.limbs()), (4, 13, 2));
+    }
+
+    #[test]
+    fn wide_rings_take_the_larger_set() {
+        let sets = [30, 33, 40, 44].map(|ring| fc(ring, 784, 128, 1).n());
+        assert_eq!(sets, [2048, 4096, 4096, 4096]);
     }
 
     #[test]
@@ -511,9 +543,10 @@ mod tests {
         let mut used = HashSet::new();
         for number in 0..tile.down() {
             let (group, rest) = (number % tile.groups(), number / tile.groups());
-            let mut sum = std::vec![0_i64; N];
+            let n = tile.n();
+            let mut sum = std::vec![0_i64; n];
             for chunk in tile.chunks_of(group) {
-                let mut a = std::vec![0_i64; N];
+                let mut a = std::vec![0_i64; n];
                 for (p, element, at) in tile.inputs(rest * tile.chunks() + chunk) {
                     assert!(element < elements && a[at] == 0);
                     a[at] = x(p, element);
@@ -522,7 +555,7 @@ mod tests {
                     used.insert(j);
                     for (i, a) in a.iter().enumerate().filter(|(_, a)| **a != 0) {
                         let k = i + at;
-                        sum[k % N] += if k < N { a * w(j) } else { -a * w(j) };
+                        sum[k % n] += if k < n { a * w(j) } else { -a * w(j) };
                     }
                 }
             }

@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Traffic};
 use super::compared::Comparison;
-use super::keys::session_key;
+use super::keys::{public_key_seed, session_key};
 use super::layout::{ClientMemory, ClientOnline, ClientRegions};
 use super::material::{ClientMaterial, ClientOpMaterial, OpSlices};
 use super::operation::{Amounts, Context};
@@ -13,7 +13,7 @@ use super::setup::{self, Secrets, Terms};
 use super::shares::{Shares, tensor, tensor_mut};
 use super::store::Store;
 use super::triplets::client::EncryptInputs;
-use super::{Options, Tables, compared, extension, garbled, products, reveal, triplets};
+use super::{Options, Tables, carries, compared, extension, garbled, products, reveal, triplets};
 use crate::attack::{Defence, stripped};
 use crate::block::Block;
 use crate::choice::OpProtocol;
@@ -25,7 +25,7 @@ use crate::lattice::SecretKey;
 use crate::memory::{Space, wipe, wipe_first};
 use crate::ot::{Leaves, Receiver, Renewable, Sender};
 use crate::params::VERSION;
-use crate::plan::{self, Op, Plan, Step};
+use crate::plan::{self, OfflineStep, Op, Plan, Step};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Seed};
 use crate::target::TargetProfile;
@@ -232,20 +232,17 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if u16::from_le_bytes(*version) != VERSION {
             return Err(Error::Version);
         }
-        let key = session_key(
-            pairing,
-            &nonce,
-            server.first_chunk().ok_or(Error::Internal)?,
-            plan.digest(),
-        );
-        let hash = Tmmo::new(key);
+        let server = server.first_chunk().ok_or(Error::Internal)?;
+        let key = session_key(pairing, &nonce, server, plan.digest());
+        let (hash, repetition) = (Tmmo::new(key), options.repetition);
+        let key_seed = public_key_seed(&nonce, server);
         if let Some(id) = pairing {
             secrets.key = SecretKey::new(to_seed(secret));
-            let terms = Terms { secrets, hash: &hash, repetition: options.repetition };
+            let terms = Terms { secrets, hash: &hash, key_seed, repetition };
             let receiver = setup::resume_client(scratch, &terms, id, leaves)?;
             return Ok((hash, receiver));
         }
-        let terms = Terms { secrets, hash: &hash, repetition: options.repetition };
+        let terms = Terms { secrets, hash: &hash, key_seed, repetition };
         let receiver = setup::client(ch, scratch, &terms, leaves).await?;
         (*id, *secret) = (key, to_blocks(secrets.key.seed()));
         Ok((hash, receiver))
@@ -427,22 +424,28 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
 
     /// Draws masks, and gets to all shares that depend on the client's choice alone.
     async fn triplets(&mut self, seed: &Seed) -> Result<()> {
-        let Self { ch, plan, options, secrets, workers, memory, .. } = self;
-        let stock = options.stock as usize;
+        let Self { ch, plan, options, hash, secrets, receiver, workers, memory, .. } = self;
+        let context = &Context { plan, options, hash, stock: self.stocks };
+        let (scratch, stock) = (&mut *memory.scratch, options.stock as usize);
         let mut shares = Shares::new(memory.shares, plan);
         draw_masks(plan, stock, seed, &mut shares)?;
-        for step in plan.steps() {
-            if step.op.is_local() {
-                for index in 0..stock {
-                    step.compute(shares.of_mut(index)?)?;
+        for step in plan.offline_steps() {
+            match step {
+                OfflineStep::Local(step) => {
+                    for index in 0..stock {
+                        step.compute(shares.of_mut(index)?)?;
+                    }
                 }
-            }
-            if step.op.is_linear() {
-                let tile = tile(&step.op, options)?;
-                let seed = seed.derive(step.number as u64 + 1);
-                let inputs =
-                    EncryptInputs { key: &secrets.key, seed: &seed, tile, workers: *workers };
-                triplets::client::client(ch, memory.scratch, &inputs, &mut shares, &step).await?;
+                OfflineStep::Linear(step) => {
+                    let tile = tile(&step.op, options)?;
+                    let seed = seed.derive(step.number as u64 + 1);
+                    let inputs =
+                        EncryptInputs { key: &secrets.key, seed: &seed, tile, workers: *workers };
+                    triplets::client::client(ch, scratch, &inputs, &mut shares, &step).await?;
+                }
+                OfflineStep::Carries(range) => {
+                    carries::client(ch, scratch, receiver, context, &mut shares, &range).await?;
+                }
             }
         }
         Ok(())

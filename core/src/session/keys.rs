@@ -3,11 +3,19 @@
 use crate::attack::{Defence, stripped};
 use crate::block::Block;
 use crate::plan;
+use crate::rng::Seed;
 use sha2::{Digest as _, Sha256};
 
 /// Which operation of which prediction of a session: never repeats.
 pub(crate) const fn op_instance(prediction: u64, op: usize) -> u64 {
     prediction << 16 | op as u64
+}
+
+/// The seed of the uniform half of the client's public key, in the session that makes it: neither
+/// party chooses it. A client that could would read results out of what is to hide them.
+pub(crate) fn public_key_seed(client: &[u8; 32], server: &[u8; 32]) -> Seed {
+    let start = Sha256::new().chain_update(b"MiniONN key");
+    Seed(start.chain_update(client).chain_update(server).finalize().into())
 }
 
 /// The public key of the session's hash: bound to both nonces, the plan, and the pairing that the

@@ -3,15 +3,15 @@
 use super::operation::Amounts;
 use super::pairing::{CLIENT_STATE_BLOCKS, SERVER_STATE_BLOCKS};
 use super::prepared::{Footprint, Prepared, tile};
-use super::{Options, Tables, compared, extension, garbled, setup, triplets};
+use super::{Options, Tables, carries, compared, extension, garbled, setup, triplets};
 use crate::block::Block;
 use crate::choice::OpProtocol;
 use crate::compare;
 use crate::error::Result;
+use crate::lattice::encrypt::PUBLIC_KEY;
 use crate::memory::{Space, measure, wipe};
-use crate::params::{N, PRIMES};
 use crate::plan::circuit::NonlinearCost;
-use crate::plan::{Op, Plan};
+use crate::plan::{OfflineStep, Op, Plan};
 use crate::target::TargetProfile;
 
 /// How many of a whole stock wait for their prediction; none where they are made just before use.
@@ -214,8 +214,16 @@ impl<'a> ClientMemory<'a> {
             space.take::<Block>(compared::base_ots(plan, options)).map(|_| ())
         })?;
         let mut most = base + workspace(machine, plan, options)?;
-        for op in plan.ops().filter(Op::is_linear) {
-            most = most.max(triplets::client::scratch(machine, &tile(&op, options)?)?);
+        for step in plan.offline_steps() {
+            most = most.max(match step {
+                OfflineStep::Local(_) => 0,
+                OfflineStep::Linear(step) => {
+                    triplets::client::scratch(machine, &tile(&step.op, options)?)?
+                }
+                OfflineStep::Carries(range) => measure(machine, |space| {
+                    carries::client_scratch(space, plan, options, &range)
+                })?,
+            });
         }
         Ok(most)
     }
@@ -242,7 +250,7 @@ impl<'a> ServerRegions<'a, 'a> {
     ) -> Result<Self> {
         let leaves = space.take(options.repetition.leaves())?;
         let pairing_state = space.take(SERVER_STATE_BLOCKS)?;
-        let key = space.take(PRIMES.len() * N)?;
+        let key = space.take(PUBLIC_KEY)?;
         let setup =
             measure(space.machine(), |space| setup::ServerScratch::take(space).map(|_| ()))?;
         let later = measure(space.machine(), |space| {
@@ -340,11 +348,19 @@ impl<'a> ServerMemory<'a> {
             space.take::<[Block; 2]>(compared::base_ots(plan, options)).map(|_| ())
         })?;
         let mut most = base + workspace(machine, plan, options)?;
-        for op in plan.ops().filter(Op::is_linear) {
-            let tile = tile(&op, options)?;
-            most = most.max(measure(machine, |space| {
-                triplets::server::ServerScratch::take(space, &tile, footprint).map(|_| ())
-            })?);
+        for step in plan.offline_steps() {
+            most = most.max(match step {
+                OfflineStep::Local(_) => 0,
+                OfflineStep::Linear(step) => {
+                    let tile = tile(&step.op, options)?;
+                    measure(machine, |space| {
+                        triplets::server::ServerScratch::take(space, &tile, footprint).map(|_| ())
+                    })?
+                }
+                OfflineStep::Carries(range) => measure(machine, |space| {
+                    carries::server_scratch(space, plan, options, &range)
+                })?,
+            });
         }
         Ok(most)
     }

@@ -15,7 +15,7 @@
 //! | protocol | file |
 //! |---|---|
 //! | local: on shares alone | `local` |
-//! | linear, by triplets | `triplets` |
+//! | linear, by triplets | `triplets`, then `carries` |
 //! | garbled circuit | `garbled` |
 //! | comparison by OTs | `compared` |
 //! | products by OTs | `products` |
@@ -25,6 +25,7 @@
 //! and a `phase` (link, OTs, randomness, scratch); what offline leaves for online is in `material`.
 
 pub mod blocking;
+mod carries;
 mod channel;
 mod client;
 mod compared;

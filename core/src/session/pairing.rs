@@ -13,17 +13,19 @@
 //! an old copy is as good as a new one: what must be fresh in a session comes from its nonces and
 //! seeds. A pairing outlives plans and models; it is bound to `k`.
 //!
-//! Exported: `magic (8) | version u16 | k u8 | five zeros | pairing state | server: public key, 27
-//! bits a coefficient | SHA-256 of all that`. The digest tells damage, not forgery.
+//! Exported: `magic (8) | version u16 | k u8 | five zeros | pairing state | server: public key, as it
+//! came over the wire | SHA-256 of all that`. The digest tells damage, not forgery.
 
 use super::Options;
 use crate::block::Block;
 use crate::error::{Error, PlanFault, Result};
 use crate::handshake::PairingId;
-use crate::lattice::encrypt::is_canonical;
+use crate::cost::client_keys_bytes;
+use crate::lattice::encrypt::{PUBLIC_KEY, is_canonical};
+use crate::lattice::noise::ParameterSet;
 use crate::ot::Repetition;
-use crate::params::{KAPPA, LIMB_BITS, N, PRIMES, VERSION};
-use crate::ring::LIMBS;
+use crate::params::{KAPPA, SMALL_N, VERSION};
+use crate::ring::{LIMBS, Limb};
 use crate::rng::Seed;
 use crate::wire::{GROUP, pack, packed_len, unpack};
 use sha2::{Digest as _, Sha256};
@@ -36,10 +38,6 @@ pub(crate) const SERVER_STATE_BLOCKS: usize = 4 + KAPPA;
 
 const HEADER: usize = 16;
 const DIGEST: usize = 32;
-/// Bytes of one limb of a packed public key.
-const LIMB_BYTES: usize = packed_len(N as u64, LIMB_BITS) as usize;
-/// Bytes of [`GROUP`] packed coefficients.
-const GROUP_BYTES: usize = packed_len(GROUP as u64, LIMB_BITS) as usize;
 
 /// Bytes of a client's exported pairing.
 pub const CLIENT_PAIRING_BYTES: usize = Party::Client.bytes();
@@ -71,16 +69,16 @@ impl Party {
             }
     }
 
-    /// Limbs of the peer's public key that are kept.
-    const fn limbs(self) -> usize {
+    /// Numbers of the peer's public key that are kept, and their bytes.
+    const fn key(self) -> (usize, usize) {
         match self {
-            Self::Client => 0,
-            Self::Server => PRIMES.len(),
+            Self::Client => (0, 0),
+            Self::Server => (PUBLIC_KEY, client_keys_bytes() as usize),
         }
     }
 
     const fn bytes(self) -> usize {
-        HEADER + self.state_bytes() + self.limbs() * LIMB_BYTES + DIGEST
+        HEADER + self.state_bytes() + self.key().1 + DIGEST
     }
 }
 
@@ -167,7 +165,7 @@ impl<'b> Pairing<'b> {
             return Err(Error::Option);
         }
         let (blocks, _) = self.pairing_state.as_chunks();
-        if pairing_state.len() != blocks.len() || key.len() != party.limbs() * N {
+        if pairing_state.len() != blocks.len() || key.len() != party.key().0 {
             return Err(Error::Internal);
         }
         for (block, &bytes) in pairing_state.iter_mut().zip(blocks) {
@@ -178,13 +176,24 @@ impl<'b> Pairing<'b> {
     }
 }
 
+/// The limbs of a public key in order, with how many groups of [`GROUP`] coefficients each has.
+fn limbs() -> impl Iterator<Item = (&'static Limb, usize)> {
+    ParameterSet::ALL
+        .into_iter()
+        .flat_map(|set| LIMBS.iter().take(set.limbs).map(move |limb| (limb, set.n / GROUP)))
+}
+
 /// Hands out the coefficients of a packed public key, limb by limb. `None` if one of them is out of
 /// range or not taken.
-fn unpack_key(key: &[u8], mut each: impl FnMut(i32) -> Option<()>) -> Option<()> {
+fn unpack_key(mut key: &[u8], mut each: impl FnMut(i32) -> Option<()>) -> Option<()> {
+    if key.is_empty() {
+        return Some(());
+    }
     let mut values = [0; GROUP];
-    for (limb, polynomial) in LIMBS.iter().zip(key.chunks(LIMB_BYTES)) {
-        for bytes in polynomial.chunks(GROUP_BYTES) {
-            if !unpack(bytes, LIMB_BITS, &mut values)
+    for (limb, groups) in limbs() {
+        for _ in 0..groups {
+            let bytes = key.split_off(..packed_len(GROUP as u64, limb.bits()) as usize)?;
+            if !unpack(bytes, limb.bits(), &mut values)
                 || !values.iter().all(|&x| is_canonical(limb, x))
             {
                 return None;
@@ -192,7 +201,7 @@ fn unpack_key(key: &[u8], mut each: impl FnMut(i32) -> Option<()>) -> Option<()>
             values.iter().try_for_each(|&x| each(x as i32))?;
         }
     }
-    Some(())
+    key.is_empty().then_some(())
 }
 
 /// Exports a session's pairing. Returns its length.
@@ -209,7 +218,7 @@ pub(crate) fn export(
     let state_bytes = size_of_val(pairing_state);
     if pairing_state.first().is_none_or(|&id| id == 0)
         || state_bytes != party.state_bytes()
-        || key.len() != party.limbs() * N
+        || key.len() != party.key().0
     {
         return Err(Error::State);
     }
@@ -225,10 +234,17 @@ pub(crate) fn export(
     for (bytes, block) in blocks.as_chunks_mut().0.iter_mut().zip(pairing_state) {
         *bytes = block.to_le_bytes();
     }
+    let (mut packed, mut own) = (packed, key.chunks_exact(GROUP));
     let mut values = [0; GROUP];
-    for (bytes, own) in packed.chunks_mut(GROUP_BYTES).zip(key.chunks_exact(GROUP)) {
-        values.iter_mut().zip(own).for_each(|(value, &x)| *value = x as u64);
-        pack(&values, LIMB_BITS, bytes)?;
+    if party == Party::Server {
+        for (limb, groups) in limbs() {
+            for own in own.by_ref().take(groups) {
+                values.iter_mut().zip(own).for_each(|(value, &x)| *value = x as u64);
+                let bytes = packed_len(GROUP as u64, limb.bits()) as usize;
+                let bytes = packed.split_off_mut(..bytes).ok_or(Error::Internal)?;
+                pack(&values, limb.bits(), bytes)?;
+            }
+        }
     }
     *digest = Sha256::digest(content).into();
     Ok(need)
@@ -254,4 +270,4 @@ impl Drop for PairingState<'_> {
     }
 }
 
-const _: () = assert!(N.is_multiple_of(GROUP) && GROUP_BYTES * 8 == GROUP * LIMB_BITS as usize);
+const _: () = assert!(SMALL_N.is_multiple_of(GROUP) && GROUP.is_multiple_of(8));

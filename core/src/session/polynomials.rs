@@ -4,21 +4,22 @@ use super::channel::Channel;
 use crate::backend;
 use crate::error::{Error, Result};
 use crate::lattice::encrypt;
-use crate::lattice::rescale::Fraction;
-use crate::params::{LIMB_BITS, N};
+use crate::lattice::rescale::{Basis, Fraction};
 use crate::ring::Limb;
 use crate::wire::GROUP;
 use embedded_io_async::{Read, Write};
+use zeroize::Zeroizing;
 
 /// Receives a limb of a polynomial, a group of coefficients at a time, with the number of the
 /// first. Coefficients that no honest peer can have sent are an error.
 async fn get_coefficients<IO: Read + Write>(
     ch: &mut Channel<IO>,
     limb: &Limb,
+    n: usize,
     mut each: impl FnMut(usize, &[i32]) -> Result<()>,
 ) -> Result<()> {
     let mut coefficients = [0; GROUP];
-    ch.get_groups(N, LIMB_BITS, |first, values| {
+    ch.get_groups(n, limb.bits(), |first, values| {
         let coefficients = coefficients.get_mut(..values.len()).ok_or(Error::Internal)?;
         let mut good = true;
         for (x, &value) in coefficients.iter_mut().zip(values) {
@@ -47,7 +48,7 @@ pub(crate) async fn get_limb<IO: Read + Write>(
     limb: &Limb,
     out: &mut [i32],
 ) -> Result<()> {
-    get_coefficients(ch, limb, |first, x| {
+    get_coefficients(ch, limb, out.len(), |first, x| {
         group_mut(out, first, x.len())?.copy_from_slice(x);
         Ok(())
     })
@@ -60,7 +61,7 @@ pub(crate) async fn get_times<IO: Read + Write>(
     limb: &Limb,
     values: &mut [i32],
 ) -> Result<()> {
-    get_coefficients(ch, limb, |first, x| {
+    get_coefficients(ch, limb, values.len(), |first, x| {
         backend::limb::multiply(limb, group_mut(values, first, x.len())?, x);
         Ok(())
     })
@@ -68,10 +69,35 @@ pub(crate) async fn get_times<IO: Read + Write>(
 }
 
 /// Sends one limb of a polynomial in `[0, q)`.
-pub(crate) async fn put_limb<IO: Read + Write>(ch: &mut Channel<IO>, values: &[i32]) -> Result<()> {
-    ch.put_groups(values.len(), LIMB_BITS, |first, out| {
+pub(crate) async fn put_limb<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    limb: &Limb,
+    values: &[i32],
+) -> Result<()> {
+    ch.put_groups(values.len(), limb.bits(), |first, out| {
         let values = group(values, first, out.len())?;
         out.iter_mut().zip(values).for_each(|(out, &x)| *out = x as u64);
+        Ok(())
+    })
+    .await
+}
+
+/// Sends a polynomial of degree n whose limbs lie one after the other, any representatives, rounded
+/// to `bits` bits of the modulus.
+pub(crate) async fn put_rescaled<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    basis: &Basis,
+    n: usize,
+    limbs: &[i32],
+    bits: u32,
+) -> Result<()> {
+    ch.put_groups(n, bits, |first, out| {
+        let mut sums = Zeroizing::new([0_u64; GROUP]);
+        let sums = sums.get_mut(..out.len()).ok_or(Error::Internal)?;
+        for (index, limb) in limbs.chunks_exact(n).enumerate() {
+            basis.add(index, group(limb, first, sums.len())?, sums)?;
+        }
+        out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum.round(bits));
         Ok(())
     })
     .await

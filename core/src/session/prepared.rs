@@ -59,7 +59,7 @@ impl<'a> Prepared<'a> {
         let mut left = &mut *weights;
         for (op, layer) in linear_layers(&model) {
             let tile = tile(&op, &options)?;
-            for limb in LIMBS.iter().take(tile.level.limbs) {
+            for limb in LIMBS.iter().take(tile.limbs()) {
                 for group in 0..tile.groups() {
                     for chunk in tile.chunks_of(group) {
                         let poly =
@@ -140,7 +140,7 @@ pub(crate) enum Weights<'w> {
 
 /// Numbers that the weights of a layer take.
 pub(crate) fn weights_len(tile: &Tile) -> usize {
-    tile.weight_polynomials().saturating_mul(tile.level.limbs * tile.weight_len())
+    tile.weight_polynomials().saturating_mul(tile.limbs() * tile.weight_len())
 }
 
 /// The weight polynomial of one group of outputs and one chunk of inputs, Montgomery form,

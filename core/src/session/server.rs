@@ -2,7 +2,7 @@
 
 use super::channel::{Channel, Traffic};
 use super::compared::Comparison;
-use super::keys::session_key;
+use super::keys::{public_key_seed, session_key};
 use super::layout::{ServerMemory, ServerOnline, ServerRegions};
 use super::material::{OpSlices, ServerMaterial};
 use super::operation::{Amounts, Context};
@@ -11,7 +11,7 @@ use super::phase::ServerPhase;
 use super::prepared::{Prepared, tile};
 use super::setup::{self, Secrets, ServerSetup, Terms};
 use super::triplets::server::EvaluateLayer;
-use super::{Options, Tables, compared, extension, garbled, local, products, reveal, triplets};
+use super::{Options, Tables, carries, compared, extension, garbled, local, products, reveal, triplets};
 use crate::block::Block;
 use crate::choice::OpProtocol;
 use crate::cost::{corrections_bytes, tables_bytes};
@@ -23,7 +23,7 @@ use crate::memory::{Space, wipe, wipe_first};
 use crate::model::Model;
 use crate::ot::{Leaves, Receiver, Renewable, Sender};
 use crate::params::VERSION;
-use crate::plan::{Op, Plan};
+use crate::plan::{OfflineStep, Plan};
 use crate::ring::Modulus;
 use crate::rng::{Domain, Prg, Seed};
 use crate::target::TargetProfile;
@@ -259,11 +259,12 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let (version, nonce) = welcome.split_first_chunk_mut::<2>().ok_or(Error::Internal)?;
         *version = VERSION.to_le_bytes();
         secrets.labels.stream(Domain::Mask, 0).fill(nonce);
-        let session =
-            session_key(pairing, &hello.nonce, nonce.first_chunk().ok_or(Error::Internal)?, digest);
+        let nonce = nonce.first_chunk().ok_or(Error::Internal)?;
+        let session = session_key(pairing, &hello.nonce, nonce, digest);
+        let key_seed = public_key_seed(&hello.nonce, nonce);
         let hash = Tmmo::new(session);
         ch.send(Tag::Welcome, &welcome).await?;
-        let terms = Terms { secrets, hash: &hash, repetition: options.repetition };
+        let terms = Terms { secrets, hash: &hash, key_seed, repetition: options.repetition };
         let (sender, key) = if pairing.is_some() {
             setup::resume_server(&terms, memory)?
         } else {
@@ -367,25 +368,40 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
 
     /// Draws the masks of all linear layers, and answers the client's encrypted shares.
     async fn triplets(&mut self, seed: &Seed, random: &mut Prg) -> Result<()> {
-        let Self { ch, prepared, options, workers, key, memory, .. } = self;
-        let mut masks = &mut *memory.masks;
-        for (number, op) in prepared.model().plan().ops().filter(Op::is_linear).enumerate() {
-            let tile = tile(&op, options)?;
-            let ring = Modulus::Bits(tile.ring);
-            let count = options.stock as usize * tile.outputs();
-            let own = masks.split_off_mut(..count).ok_or(Error::Internal)?;
-            for u in own.iter_mut() {
-                *u = ring.reduce(random.next_u64());
+        let Self { ch, prepared, options, hash, sender, workers, key, memory, .. } = self;
+        let plan = prepared.model().plan();
+        let context = &Context { plan, options, hash, stock: self.stocks };
+        let (scratch, mut masks) = (&mut *memory.scratch, &mut *memory.masks);
+        // Masks of layers whose carries wait, and numbers of linear layers.
+        let (mut waiting, mut numbers) = (0, 0..);
+        for step in plan.offline_steps() {
+            match step {
+                OfflineStep::Local(_) => {}
+                OfflineStep::Linear(step) => {
+                    let number: usize = numbers.next().ok_or(Error::Internal)?;
+                    let tile = tile(&step.op, options)?;
+                    let masked = Modulus::Bits(tile.c0_bits() as u8);
+                    let count = options.stock as usize * tile.outputs();
+                    let own = masks.get_mut(waiting..waiting + count).ok_or(Error::Internal)?;
+                    for u in own.iter_mut() {
+                        *u = masked.reduce(random.next_u64());
+                    }
+                    let layer = EvaluateLayer {
+                        key,
+                        seed: &seed.derive(number as u64 + 1),
+                        tile,
+                        weights: prepared.layer(number)?,
+                        workers: *workers,
+                    };
+                    triplets::server::server(ch, scratch, &layer, own).await?;
+                    waiting += count;
+                }
+                OfflineStep::Carries(range) => {
+                    let own = masks.split_off_mut(..waiting).ok_or(Error::Internal)?;
+                    carries::server(ch, scratch, sender, context, own, &range).await?;
+                    waiting = 0;
+                }
             }
-            let layer = EvaluateLayer {
-                key,
-                seed: &seed.derive(number as u64 + 1),
-                tile,
-                weights: prepared.layer(number)?,
-                masks: own,
-                workers: *workers,
-            };
-            triplets::server::server(ch, memory.scratch, &layer).await?;
         }
         Ok(())
     }

@@ -8,33 +8,26 @@ use super::channel::Channel;
 use super::pairing::{to_blocks, to_seed};
 use super::polynomials::{get_limb, get_times, put_limb, put_rounded};
 use crate::block::Block;
-use crate::cost::{BASE_OT_BITS, base_ot_bytes, polynomial_bytes};
+use crate::cost::{BASE_OT_BITS, base_ot_bytes, client_keys_bytes, server_keys_bytes};
 use crate::error::{Error, Result};
 use crate::hash::Tmmo;
 use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::encrypt::Mask;
 use crate::lattice::evaluate::CiphertextRandomness;
-use crate::lattice::noise::{self, Level};
+use crate::lattice::noise::{BASE_OT_FLOOD, ParameterSet};
 use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use crate::memory::{Space, measure, wipe_first};
 use crate::ot::{Leaves, Receiver, Repetition, Sender};
-use crate::params::{KAPPA, N, PRIMES, SLOT_PRIME};
+use crate::params::{KAPPA, N, SLOT_PRIME};
 use crate::ring::{LIMBS, Limb, SLOT};
 use crate::rng::{Domain, Prg, Seed};
 use crate::target::TargetProfile;
-use crate::wire::{GROUP, Tag, packed_len};
+use crate::wire::{Tag, packed_len};
 use embedded_io_async::{Read, Write};
 
-/// Moduli of the base OTs: slot differences below 2^15 in all n coefficients; the encoded bits are
-/// no uniform masks, so their rounding counts in full, ½·‖w‖₁.
-const LEVEL: Level = match Level::choose(17, noise::bound(N as u64, 15) + ((N as u128) << 14)) {
-    Ok(level) if level.limbs == PRIMES.len() => level,
-    _ => panic!("the base OTs need all limbs and leave 40 bits of flooding"),
-};
-
-/// How the base OTs' answer is rescaled.
-const BASIS: Basis = Basis::new(LEVEL.limbs);
+/// How the base OTs' answer is rescaled: they take all limbs.
+const BASIS: Basis = Basis::new(LIMBS.len());
 
 /// Slots of one base OT.
 const SLOTS: usize = KAPPA / 16;
@@ -154,12 +147,14 @@ async fn put_encryption<IO: Read + Write>(
     poly: &mut [i32],
 ) -> Result<()> {
     SecretKey::encrypt_limb(index, number, &secrets.public, noise, secret, poly)?;
-    put_limb(ch, poly).await
+    put_limb(ch, LIMBS.get(index).ok_or(Error::Internal)?, poly).await
 }
 
 /// What a set-up is made for.
 pub(crate) struct Terms<'s> {
     pub(crate) secrets: &'s Secrets,
+    /// Seed of the uniform half of the client's public key, if it is made now.
+    pub(crate) key_seed: Seed,
     /// The session's hash.
     pub(crate) hash: &'s Tmmo,
     pub(crate) repetition: Repetition,
@@ -178,10 +173,10 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     let messages = messages.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
     let leaves = Leaves::new(terms.repetition, leaves)?;
     let receiver = Receiver::new(leaves, &mut secrets.roots(), hash, hash, messages)?;
-    let fresh = CiphertextRandomness { seed: &secrets.fresh, number: 0, flood: LEVEL.flood };
+    let fresh = CiphertextRandomness { seed: &secrets.fresh, number: 0 };
     let mut answer = Answer { messages, poly, sums, basis: BASIS, fresh };
 
-    ch.expect(Tag::ServerKeys, 32 + 2 * polynomial_bytes()).await?;
+    ch.expect(Tag::ServerKeys, server_keys_bytes()).await?;
     let mut public = Seed([0; 32]);
     ch.get(&mut public.0).await?;
     answer.c0(ch).await?;
@@ -194,18 +189,34 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     ch.end().await?;
 
     wipe_first(client_scratch(TargetProfile::THIS)?, scratch)?;
-    let KeyScratch { secret, poly, noise } = KeyScratch::take(&mut Space::carve(scratch)?)?;
-    encrypt::noise(&secrets.noise, 0, noise)?;
-    ch.begin(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
-    ch.put(&secrets.public.0).await?;
-    for (index, limb) in LIMBS.iter().enumerate() {
-        secrets.key.expand(limb, secret)?;
-        poly.fill(0);
-        put_encryption(ch, secrets, index, (0, noise), secret, poly).await?;
-    }
-    ch.end().await?;
+    let own = KeyScratch::take(&mut Space::carve(scratch)?)?;
+    send_public_key(ch, terms, own).await?;
     ch.receive(Tag::Ready, &mut []).await?;
     Ok(receiver)
+}
+
+/// Sends the client's public key of both degrees.
+async fn send_public_key<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    terms: &Terms<'_>,
+    scratch: KeyScratch<'_>,
+) -> Result<()> {
+    let Terms { secrets, key_seed, .. } = terms;
+    let KeyScratch { secret, poly, noise } = scratch;
+    ch.begin(Tag::ClientKeys, client_keys_bytes()).await?;
+    for set in ParameterSet::ALL {
+        let number = PublicKey::number(set);
+        let own = secret.get_mut(..set.n).zip(poly.get_mut(..set.n)).zip(noise.get_mut(..set.n));
+        let ((secret, poly), noise) = own.ok_or(Error::Internal)?;
+        encrypt::noise(&secrets.noise, number, noise)?;
+        for (index, limb) in LIMBS.iter().enumerate().take(set.limbs) {
+            secrets.key.expand(limb, secret)?;
+            poly.fill(0);
+            SecretKey::encrypt_limb(index, number, key_seed, noise, secret, poly)?;
+            put_limb(ch, limb, poly).await?;
+        }
+    }
+    ch.end().await
 }
 
 /// The client's trees once more, for another session of the pairing `id`. The secrets have that
@@ -238,7 +249,7 @@ impl Answer<'_> {
     /// `c0`, while the server's keys arrive: for each limb its public key, then the encrypted
     /// choices.
     async fn c0<IO: Read + Write>(&mut self, ch: &mut Channel<IO>) -> Result<()> {
-        let encoder = Encoder::new(Plaintext::Slots, LEVEL.limbs);
+        let encoder = Encoder::new(Plaintext::Slots, LIMBS.len());
         for (index, limb) in LIMBS.iter().enumerate() {
             self.fresh.ephemeral(limb, self.poly)?;
             get_times(ch, limb, self.poly).await?;
@@ -247,14 +258,9 @@ impl Answer<'_> {
             self.differences(limb);
             get_times(ch, limb, self.poly).await?;
             limb.inverse(self.poly);
-            let mut sums = &mut *self.sums;
-            let nothing = (0..N).step_by(GROUP).map(|first| (first, [0; GROUP].as_slice()));
-            self.fresh.finish_c0(index, &encoder, self.poly, nothing, |x| {
-                self.basis.add(index, x, sums.split_off_mut(..x.len()).ok_or(Error::Internal)?)
-            })?;
-            if !sums.is_empty() {
-                return Err(Error::Internal); // noise and flood are on every coefficient
-            }
+            self.fresh.add_noise_to_c0(self.poly, core::iter::once((0, N)), |_| Ok(()))?;
+            self.fresh.add_flood(limb, BASE_OT_FLOOD, self.poly)?;
+            self.add(index)?;
             encode_slots(self.messages.iter().flat_map(|&[m0, _]| words(m0)), self.poly);
             for x in self.poly.iter_mut() {
                 *x = encoder.encode(index, u64::from(SLOT.canonical(*x)))?;
@@ -345,16 +351,18 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     let (leaves, hash) = (Leaves::new(terms.repetition, leaves)?, terms.hash);
     let sender = Sender::new(leaves, *pairing.delta, pairing.received, hash, hash)?;
 
-    ch.expect(Tag::ClientKeys, 32 + polynomial_bytes()).await?;
-    let mut seed = Seed([0; 32]);
-    ch.get(&mut seed.0).await?;
-    for (limb, values) in LIMBS.iter().zip(key.chunks_exact_mut(N)) {
-        get_limb(ch, limb, values).await?;
+    ch.expect(Tag::ClientKeys, client_keys_bytes()).await?;
+    let mut values = &mut *key;
+    for set in ParameterSet::ALL {
+        for limb in LIMBS.iter().take(set.limbs) {
+            let values = values.split_off_mut(..set.n).ok_or(Error::Internal)?;
+            get_limb(ch, limb, values).await?;
+        }
     }
     ch.finish().await?;
     ch.send(Tag::Ready, &[]).await?;
-    (*pairing.key_seed, *pairing.id) = (to_blocks(&seed), id);
-    Ok((sender, PublicKey { seed, b: key }))
+    (*pairing.key_seed, *pairing.id) = (to_blocks(&terms.key_seed), id);
+    Ok((sender, PublicKey { seed: terms.key_seed.clone(), b: key }))
 }
 
 /// Sends the server's public key and the encrypted bits of `Δ`.
@@ -365,9 +373,9 @@ async fn send_keys<IO: Read + Write>(
     scratch: &mut ServerScratch<'_>,
 ) -> Result<()> {
     let ServerScratch { a, b, noise: [of_key, of_choices], .. } = scratch;
-    ch.begin(Tag::ServerKeys, 32 + 2 * polynomial_bytes()).await?;
+    ch.begin(Tag::ServerKeys, server_keys_bytes()).await?;
     ch.put(&secrets.public.0).await?;
-    let encoder = Encoder::new(Plaintext::Slots, LEVEL.limbs);
+    let encoder = Encoder::new(Plaintext::Slots, LIMBS.len());
     encrypt::noise(&secrets.noise, 0, of_key)?;
     encrypt::noise(&secrets.noise, 1, of_choices)?;
     for (index, limb) in LIMBS.iter().enumerate() {
@@ -403,7 +411,7 @@ async fn receive_base_ots<IO: Read + Write>(
     .await?;
     ch.get(c1).await?;
     ch.finish().await?;
-    const _: () = assert!(decrypt::limbs(BASE_OT_BITS.0) == 2);
+    const _: () = assert!(decrypt::limbs(N, BASE_OT_BITS.0) == 2);
     for (index, product) in [&mut **residues, &mut **a].into_iter().enumerate() {
         let limb = LIMBS.get(index).ok_or(Error::Internal)?;
         secrets.key.expand(limb, b)?;

@@ -79,6 +79,8 @@ pub enum Tag {
     Keep = 21,
     /// Either: a message of a comparison.
     Compare = 22,
+    /// Server: its part of the carries of linear layers.
+    Carries = 23,
     /// Either: the session ends with an error code.
     Abort = 255,
 }

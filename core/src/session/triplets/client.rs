@@ -1,13 +1,13 @@
 //! The client's side of triplets.
 
 use super::super::channel::Channel;
-use super::super::polynomials::put_limb;
+use super::super::polynomials::put_rescaled;
 use super::super::shares::Shares;
 use crate::error::{Error, Result};
 use crate::lattice::encode::{Encoder, Plaintext};
+use crate::lattice::rescale::Basis;
 use crate::lattice::{SecretKey, decrypt, encrypt};
 use crate::memory::{Space, measure, wipe_first};
-use crate::params::N;
 use crate::plan::Step;
 use crate::plan::tile::Tile;
 use crate::ring::LIMBS;
@@ -20,20 +20,23 @@ use zeroize::Zeroizing;
 
 /// The client's scratch to encrypt for one layer.
 struct EncryptScratch<'a> {
-    secret: &'a mut [i32],
-    /// As many ciphertexts as are encrypted at once.
+    /// The secret in every limb; none on machines that encrypt one ciphertext at a time, which
+    /// expand it for each.
+    secrets: &'a mut [i32],
+    /// All limbs of as many ciphertexts as are encrypted at once.
     polys: &'a mut [i32],
-    /// Noise of every ciphertext.
+    /// Their noise.
     noise: &'a mut [i8],
 }
 
 impl<'a> EncryptScratch<'a> {
     fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
         let at_once = tile.up().clamp(1, space.machine().ciphertexts);
+        let (n, limbs) = (tile.n(), tile.limbs());
         Ok(Self {
-            secret: space.take(N)?,
-            polys: space.take(at_once * N)?,
-            noise: space.take(tile.up().saturating_mul(N))?,
+            secrets: space.take(if at_once > 1 { limbs * n } else { 0 })?,
+            polys: space.take(at_once * limbs * n)?,
+            noise: space.take(at_once * n)?,
         })
     }
 }
@@ -49,7 +52,7 @@ impl<'a> FewScratch<'a> {
     fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
         let results = tile.most_results();
         Ok(Self {
-            unfolded: space.take(decrypt::UNFOLDED)?,
+            unfolded: space.take(decrypt::unfolded(tile.n()))?,
             rows: space.take(results)?,
             sums: space.take(results)?,
         })
@@ -68,9 +71,9 @@ struct ManyScratch<'a> {
 impl<'a> ManyScratch<'a> {
     fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
         Ok(Self {
-            secrets: space.take(decrypt::limbs(tile.c1_bits()) * N)?,
-            poly: space.take(N)?,
-            packed: space.take(packed_len(N as u64, tile.c1_bits()) as usize)?,
+            secrets: space.take(decrypt::limbs(tile.n(), tile.c1_bits()) * tile.n())?,
+            poly: space.take(tile.n())?,
+            packed: space.take(packed_len(tile.n() as u64, tile.c1_bits()) as usize)?,
             residues: space.take(tile.most_results())?,
         })
     }
@@ -96,7 +99,7 @@ pub(crate) struct EncryptInputs<'s> {
 }
 
 /// Client: encrypts its shares `r` of the tensor that `step` reads, receives `v` into the one that
-/// it makes.
+/// it makes; `v` has a carry still.
 pub(crate) async fn client<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
@@ -125,66 +128,96 @@ async fn send_masks<IO: Read + Write>(
 ) -> Result<()> {
     let EncryptInputs { key, seed, tile, workers } = inputs;
     let mut space = Space::carve(scratch)?;
-    let EncryptScratch { secret, polys, noise } = EncryptScratch::take(&mut space, tile)?;
+    let EncryptScratch { secrets, polys, noise } = EncryptScratch::take(&mut space, tile)?;
     let used = space.used();
-    let (public, noise_seed) = (seed.derive(0), seed.derive(1));
-    let encoder = Encoder::new(Plaintext::Bits(u32::from(tile.ring)), tile.level.limbs);
-    workers.for_each(
-        (0..).zip(noise.chunks_exact_mut(N)),
-        || (),
-        |(), (number, noise)| encrypt::noise(&noise_seed, number, noise),
-    )?;
-    ch.begin(Tag::Upload, tile.upload_bytes()).await?;
-    ch.put(&public.0).await?;
-    for (index, limb) in LIMBS.iter().enumerate().take(tile.level.limbs) {
+    let (n, all) = (tile.n(), tile.limbs() * tile.n());
+    for (limb, secret) in LIMBS.iter().zip(secrets.chunks_exact_mut(n)) {
         key.expand(limb, secret)?;
-        let secret = &*secret;
-        for first in (0..tile.up()).step_by(polys.len() / N) {
-            let noise = noise.get(first * N..).ok_or(Error::Internal)?;
-            let ciphertexts = (first..).zip(polys.chunks_exact_mut(N).zip(noise.chunks_exact(N)));
-            let count = ciphertexts.size_hint().0;
-            workers.for_each(
-                ciphertexts,
-                || (),
-                |(), (number, (poly, noise))| {
-                    poly.fill(0);
-                    for run in tile.input_spans(number) {
-                        let out = poly.get_mut(run.at..run.at + run.len).ok_or(Error::Internal)?;
-                        let own = shares.of(run.prediction)?.get(step.from + run.element..);
-                        encode_run(index, &encoder, own.ok_or(Error::Internal)?, run.step, out)?;
-                    }
-                    SecretKey::encrypt_limb(index, number as u64, &public, noise, secret, poly)
-                },
-            )?;
-            for poly in polys.chunks_exact(N).take(count) {
-                put_limb(ch, poly).await?;
-            }
+    }
+    let encryption = Encryption {
+        key,
+        secrets,
+        tile,
+        encoder: Encoder::new(Plaintext::Bits(u32::from(tile.ring)), tile.limbs()),
+        public: seed.derive(0),
+        noise: seed.derive(1),
+    };
+    let basis = Basis::new(tile.limbs());
+    ch.begin(Tag::Upload, tile.upload_bytes()).await?;
+    ch.put(&encryption.public.0).await?;
+    for first in (0..tile.up()).step_by(polys.len() / all) {
+        let ciphertexts = (first..tile.up())
+            .zip(polys.chunks_exact_mut(all).zip(noise.chunks_exact_mut(n)));
+        let count = ciphertexts.size_hint().0;
+        workers.for_each(
+            ciphertexts,
+            || (),
+            |(), (number, (poly, noise))| encryption.make(number, shares, step, poly, noise),
+        )?;
+        for poly in polys.chunks_exact(all).take(count) {
+            put_rescaled(ch, &basis, n, poly, tile.level.upload_bits).await?;
         }
     }
+    drop(encryption);
     wipe_first(used, scratch)?;
     ch.end().await
 }
 
-/// Encodes `shares`, every `step`-th of them from the first on.
-fn encode_run(
-    index: usize,
-    encoder: &Encoder,
-    shares: &[u64],
-    step: usize,
-    out: &mut [i32],
-) -> Result<()> {
-    if step == 1 {
-        return encoder.encode_all(index, shares.get(..out.len()).ok_or(Error::Internal)?, out);
-    }
-    let (mut some, mut shares) = (Zeroizing::new([0; GROUP]), shares.iter().step_by(step));
-    for out in out.chunks_mut(GROUP) {
-        let some = some.get_mut(..out.len()).ok_or(Error::Internal)?;
-        for to in some.iter_mut() {
-            *to = *shares.next().ok_or(Error::Internal)?;
+/// What all ciphertexts of a layer have in common.
+struct Encryption<'s> {
+    key: &'s SecretKey,
+    /// The secret in every limb, or none.
+    secrets: &'s [i32],
+    tile: &'s Tile,
+    encoder: Encoder,
+    public: Seed,
+    noise: Seed,
+}
+
+impl Encryption<'_> {
+    /// Makes `c0` of ciphertext `number`: its coefficients in all limbs, one after the other.
+    fn make(
+        &self,
+        number: usize,
+        shares: &Shares<'_>,
+        step: &Step,
+        poly: &mut [i32],
+        noise: &mut [i8],
+    ) -> Result<()> {
+        let n = self.tile.n();
+        encrypt::noise(&self.noise, number as u64, noise)?;
+        let mut secrets = self.secrets.chunks_exact(n);
+        for (index, (limb, poly)) in LIMBS.iter().zip(poly.chunks_exact_mut(n)).enumerate() {
+            match secrets.next() {
+                Some(secret) => poly.copy_from_slice(secret),
+                None => self.key.expand(limb, poly)?,
+            }
+            SecretKey::mask_limb(index, number as u64, &self.public, noise, poly)?;
+            for run in self.tile.input_spans(number) {
+                let out = poly.get_mut(run.at..run.at + run.len).ok_or(Error::Internal)?;
+                let own = shares.of(run.prediction)?.get(step.from + run.element..);
+                self.add(index, own.ok_or(Error::Internal)?, run.step, out)?;
+            }
         }
-        encoder.encode_all(index, some, out)?;
+        Ok(())
     }
-    Ok(())
+
+    /// Adds encoded shares, every `step`-th of them from the first on.
+    fn add(&self, index: usize, shares: &[u64], step: usize, out: &mut [i32]) -> Result<()> {
+        let mut some = Zeroizing::new([0; GROUP]);
+        let mut encoded = Zeroizing::new([0; GROUP]);
+        let mut shares = shares.iter().step_by(step);
+        for out in out.chunks_mut(GROUP) {
+            let some = some.get_mut(..out.len()).ok_or(Error::Internal)?;
+            let encoded = encoded.get_mut(..out.len()).ok_or(Error::Internal)?;
+            for to in some.iter_mut() {
+                *to = *shares.next().ok_or(Error::Internal)?;
+            }
+            self.encoder.encode_all(index, some, encoded)?;
+            out.iter_mut().zip(encoded).for_each(|(out, encoded)| *out += *encoded);
+        }
+        Ok(())
+    }
 }
 
 /// Receives `v` in ciphertexts with few results: nothing of a ciphertext is kept but these.
@@ -207,14 +240,14 @@ async fn receive_few<IO: Read + Write>(
         let mut slots = rows.iter_mut();
         for run in tile.result_spans(number) {
             for coefficient in run.at..run.at + run.len {
-                *slots.next().ok_or(Error::Internal)? = decrypt::row(coefficient)?;
+                *slots.next().ok_or(Error::Internal)? = decrypt::row(tile.n(), coefficient)?;
             }
         }
         if slots.len() > 0 {
             return Err(Error::Internal);
         }
         sums.fill(0);
-        ch.get_groups(N, tile.c1_bits(), |first, c1| {
+        ch.get_groups(tile.n(), tile.c1_bits(), |first, c1| {
             decrypt::add_products(unfolded, tile.c1_bits(), first, c1, rows, sums)
         })
         .await?;
@@ -235,14 +268,15 @@ async fn receive_many<IO: Read + Write>(
 ) -> Result<()> {
     let ManyScratch { secrets, poly, packed, residues } =
         ManyScratch::take(&mut Space::carve(scratch)?, tile)?;
-    let (bits, limbs) = (tile.c1_bits(), decrypt::limbs(tile.c1_bits()));
-    for (limb, secret) in LIMBS.iter().zip(secrets.chunks_exact_mut(N)) {
+    let (n, bits) = (tile.n(), tile.c1_bits());
+    let limbs = decrypt::limbs(n, bits);
+    for (limb, secret) in LIMBS.iter().zip(secrets.chunks_exact_mut(n)) {
         key.expand(limb, secret)?;
     }
-    let packed = packed.get_mut(..packed_len(N as u64, bits) as usize).ok_or(Error::Internal)?;
+    let packed = packed.get_mut(..packed_len(n as u64, bits) as usize).ok_or(Error::Internal)?;
     for number in 0..tile.down() {
         ch.get(packed).await?;
-        for (index, secret) in secrets.chunks_exact(N).enumerate() {
+        for (index, secret) in secrets.chunks_exact(n).enumerate() {
             decrypt::load(index, packed, bits, poly)?;
             decrypt::multiply_by_secret(index, secret, poly)?;
             let mut residues = residues.iter_mut();
@@ -276,7 +310,7 @@ async fn receive_c0<IO: Read + Write>(
     ch.get_values(tile.result_count(number), tile.c0_bits(), |_, c0| {
         let (product, (prediction, output, _)) =
             product().zip(results.next()).ok_or(Error::Internal)?;
-        let v = decrypt::round(u32::from(tile.ring), c0, product);
+        let v = decrypt::round(tile.result_bits(), c0, product);
         *shares.of_mut(prediction)?.get_mut(step.to + output).ok_or(Error::Internal)? = v;
         Ok(())
     })

@@ -1,8 +1,9 @@
 //! The server's side of triplets.
 
 use super::super::channel::Channel;
-use super::super::polynomials::{get_limb, put_rounded};
+use super::super::polynomials::put_rounded;
 use super::super::prepared::{Footprint, Weights, transformed_weights};
+use crate::attack::{Defence, stripped};
 use crate::backend;
 use crate::error::{Error, Result};
 use crate::lattice::PublicKey;
@@ -13,7 +14,7 @@ use crate::lattice::rescale::Basis;
 use crate::memory::Space;
 use crate::params::N;
 use crate::plan::tile::Tile;
-use crate::ring::{LIMBS, Limb};
+use crate::ring::{LIMBS, Limb, Modulus};
 use crate::rng::Seed;
 use crate::wire::Tag;
 use crate::workers::Workers;
@@ -23,8 +24,9 @@ use zeroize::Zeroizing;
 
 /// The server's scratch for one layer.
 pub(crate) struct ServerScratch<'a> {
+    /// Of all uploads, limb by limb.
     c0: &'a mut [i32],
-    /// [`Footprint::Small`]: empty, `c1` takes the place of `c0`.
+    /// Of all uploads in one limb. [`Footprint::Small`]: empty, it takes the place of `c0`.
     c1: &'a mut [i32],
     /// Uniform half of the client's key, or a weight polynomial that was made.
     poly: &'a mut [i32],
@@ -41,18 +43,18 @@ pub(crate) struct ServerScratch<'a> {
 
 impl<'a> ServerScratch<'a> {
     pub(crate) fn take(space: &mut Space<'a>, tile: &Tile, footprint: Footprint) -> Result<Self> {
-        let polynomials = |n: usize| n.saturating_mul(N);
+        let polynomials = |n: usize| n.saturating_mul(tile.n());
         let (c1, results, noise) = match footprint {
             Footprint::Fast => (tile.up(), tile.down(), tile.down()),
             Footprint::Small => (0, 1, 0),
         };
         Ok(Self {
-            c0: space.take(polynomials(tile.up()))?,
+            c0: space.take(polynomials(tile.up()).saturating_mul(tile.limbs()))?,
             c1: space.take(polynomials(c1))?,
-            poly: space.take(N)?,
-            ephemeral: space.take(N)?,
-            z: space.take(N)?,
-            z1: space.take(if footprint == Footprint::Fast { N } else { 0 })?,
+            poly: space.take(tile.n())?,
+            ephemeral: space.take(tile.n())?,
+            z: space.take(tile.n())?,
+            z1: space.take(if footprint == Footprint::Fast { tile.n() } else { 0 })?,
             sums0: space.take(tile.down().saturating_mul(tile.most_results()))?,
             sums1: space.take(polynomials(results))?,
             noise: space.take(polynomials(noise))?,
@@ -68,18 +70,12 @@ pub(crate) struct EvaluateLayer<'s> {
     pub(crate) seed: &'s Seed,
     pub(crate) tile: Tile,
     pub(crate) weights: Weights<'s>,
-    /// `u`, `[stock][outputs]`.
-    pub(crate) masks: &'s [u64],
     pub(crate) workers: Workers<'s>,
 }
 
 impl EvaluateLayer<'_> {
     const fn fresh(&self, number: usize) -> CiphertextRandomness<'_> {
-        CiphertextRandomness {
-            seed: self.seed,
-            number: number as u64,
-            flood: self.tile.level.flood,
-        }
+        CiphertextRandomness { seed: self.seed, number: number as u64 }
     }
 
     const fn footprint(&self) -> Footprint {
@@ -94,7 +90,8 @@ impl EvaluateLayer<'_> {
     fn uploads(&self, number: usize) -> (Range<usize>, usize, Range<usize>) {
         let (group, rest) = (number % self.tile.groups(), number / self.tile.groups());
         let (first, chunks) = (rest * self.tile.chunks(), self.tile.chunks_of(group));
-        ((first + chunks.start) * N..(first + chunks.end) * N, group, chunks)
+        let n = self.tile.n();
+        ((first + chunks.start) * n..(first + chunks.end) * n, group, chunks)
     }
 
     /// `z = Σ x∘w` of both halves of result `number` in one limb, with weights that are kept; `x`:
@@ -140,7 +137,8 @@ impl EvaluateLayer<'_> {
             return Err(Error::Internal);
         };
         z.fill(0);
-        for (chunk, x) in chunks.zip(x.get(uploads).ok_or(Error::Internal)?.chunks_exact(N)) {
+        let uploads = x.get(uploads).ok_or(Error::Internal)?.chunks_exact(tile.n());
+        for (chunk, x) in chunks.zip(uploads) {
             transformed_weights(limb, tile, layer, (group, chunk), poly)?;
             backend::limb::multiply_add(limb, x, poly, z);
         }
@@ -148,44 +146,28 @@ impl EvaluateLayer<'_> {
     }
 
     /// Adds one limb of `c0` of result `number` to its sums; `z`: the transformed sum of products
-    /// and of the encryption of zero. Every result has its mask: one that is missing would tell the
-    /// client a product.
+    /// and of the encryption of zero.
     fn finish_c0(
         &self,
         index: usize,
         number: usize,
-        codes: &Codes,
+        basis: &Basis,
         z: &mut [i32],
         sums: &mut [u64],
     ) -> Result<()> {
-        let limb = LIMBS.get(index).ok_or(Error::Internal)?;
-        let outputs = self.tile.outputs();
-        limb.inverse(z);
-        let mut missing = false;
-        let masks = self.tile.result_spans(number).map_while(|run| {
-            let first = run.prediction * outputs + run.element;
-            let masks = self.masks.get(first..first + run.len);
-            missing |= masks.is_none();
-            Some((run.at, masks?))
-        });
+        LIMBS.get(index).ok_or(Error::Internal)?.inverse(z);
         let mut sums = sums.get_mut(..self.tile.result_count(number)).ok_or(Error::Internal)?;
-        self.fresh(number).finish_c0(index, &codes.encoder, z, masks, |x| {
-            codes.basis.add(index, x, sums.split_off_mut(..x.len()).ok_or(Error::Internal)?)
+        let runs = self.tile.result_spans(number).map(|run| (run.at, run.len));
+        self.fresh(number).add_noise_to_c0(z, runs, |x| {
+            basis.add(index, x, sums.split_off_mut(..x.len()).ok_or(Error::Internal)?)
         })?;
-        if missing || !sums.is_empty() { Err(Error::Internal) } else { Ok(()) }
+        if sums.is_empty() { Ok(()) } else { Err(Error::Internal) }
     }
-}
 
-/// How plaintexts go into a ciphertext, and limbs into a sum.
-struct Codes {
-    encoder: Encoder,
-    basis: Basis,
-}
-
-impl Codes {
-    fn of(tile: &Tile) -> Self {
-        let (plaintext, limbs) = (Plaintext::Bits(u32::from(tile.ring)), tile.level.limbs);
-        Self { encoder: Encoder::new(plaintext, limbs), basis: Basis::new(limbs) }
+    /// One limb of all uploads.
+    fn limb<'c>(&self, c0: &'c [i32], index: usize) -> Result<&'c [i32]> {
+        let len = self.tile.up() * self.tile.n();
+        c0.get(index * len..(index + 1) * len).ok_or(Error::Internal)
     }
 }
 
@@ -195,10 +177,11 @@ fn expand_masks(
     limb: &Limb,
     index: usize,
     public: &Seed,
+    n: usize,
     c1: &mut [i32],
 ) -> Result<()> {
     workers.for_each(
-        (0..).zip(c1.chunks_exact_mut(N)),
+        (0..).zip(c1.chunks_exact_mut(n)),
         || (),
         |(), (number, c1)| Mask::new(public, number, index).fill(limb, c1),
     )
@@ -212,12 +195,16 @@ fn with_polynomials<I: Iterator + Send>(
     [p0, p1, p2]: [&mut [i32]; 3],
     work: impl Fn([&mut [i32]; 3], I::Item) -> Result<()> + Sync,
 ) -> Result<()> {
+    let n = p0.len();
     if workers.are_lent() {
         return workers.for_each(
             items,
             || Zeroizing::new([[0; N]; 3]),
             |own, item| {
                 let [p0, p1, p2] = &mut **own;
+                let [p0, p1, p2] = [p0, p1, p2].map(|poly| poly.get_mut(..n));
+                let all = p0.zip(p1).zip(p2).ok_or(Error::Internal)?;
+                let ((p0, p1), p2) = all;
                 work([p0, p1, p2], item)
             },
         );
@@ -225,62 +212,112 @@ fn with_polynomials<I: Iterator + Send>(
     items.try_for_each(|item| work([p0, p1, p2], item))
 }
 
-/// Receives the client's encrypted shares, multiplies them by the weights, subtracts the masks,
-/// answers.
+/// Receives the client's encrypted shares, multiplies them by the weights, masks the results,
+/// answers. `masks`: uniform numbers of [`Tile::c0_bits`] bits, `[stock][outputs]`, which become
+/// `u`, of [`Tile::result_bits`] bits.
 pub(crate) async fn server<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
     layer: &EvaluateLayer<'_>,
+    masks: &mut [u64],
 ) -> Result<()> {
-    let mut scratch =
-        ServerScratch::take(&mut Space::carve(scratch)?, &layer.tile, layer.footprint())?;
-    let codes = Codes::of(&layer.tile);
-    let results = scratch.noise.chunks_exact_mut(N).enumerate();
+    let tile = &layer.tile;
+    let mut scratch = ServerScratch::take(&mut Space::carve(scratch)?, tile, layer.footprint())?;
+    let basis = Basis::new(tile.limbs());
+    let results = scratch.noise.chunks_exact_mut(tile.n()).enumerate();
     layer.workers.for_each(
         results,
         || (),
         |(), (number, noise)| layer.fresh(number).noise_of_c1(noise),
     )?;
-    ch.expect(Tag::Upload, layer.tile.upload_bytes()).await?;
-    let mut public = Seed([0; 32]);
-    ch.get(&mut public.0).await?;
-    for (index, limb) in LIMBS.iter().enumerate().take(layer.tile.level.limbs) {
-        for c0 in scratch.c0.chunks_exact_mut(N) {
-            get_limb(ch, limb, c0).await?;
-        }
+    let public = receive_uploads(ch, layer, scratch.c0).await?;
+    for (index, limb) in LIMBS.iter().enumerate().take(tile.limbs()) {
         match layer.footprint() {
-            Footprint::Fast => layer.add_limb((index, limb), &codes, &public, &mut scratch)?,
-            Footprint::Small => layer.add_limb_to_c0((index, limb), &codes, &mut scratch)?,
+            Footprint::Fast => layer.add_limb((index, limb), &basis, &public, &mut scratch)?,
+            Footprint::Small => layer.add_limb_to_c0((index, limb), &basis, &mut scratch)?,
         }
     }
-    ch.finish().await?;
-    answer(ch, layer, &codes, &public, &mut scratch).await
+    answer(ch, layer, &basis, &public, &mut scratch, masks).await?;
+    let result = Modulus::Bits(tile.result_bits() as u8);
+    for u in masks {
+        *u = result.neg(result.reduce(*u >> (tile.c0_bits() - tile.result_bits())));
+    }
+    Ok(())
 }
 
-/// Sends all results.
+/// Receives the rounded `c0` of all uploads and gets them back in every limb, transformed. Returns
+/// the seed of their uniform halves.
+async fn receive_uploads<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    layer: &EvaluateLayer<'_>,
+    c0: &mut [i32],
+) -> Result<Seed> {
+    let tile = &layer.tile;
+    let (n, bits, all) = (tile.n(), tile.level.upload_bits, tile.up() * tile.n());
+    let encoder = Encoder::new(Plaintext::Bits(bits), tile.limbs());
+    ch.expect(Tag::Upload, tile.upload_bytes()).await?;
+    let mut public = Seed([0; 32]);
+    ch.get(&mut public.0).await?;
+    for number in 0..tile.up() {
+        ch.get_groups(n, bits, |first, values| {
+            for (index, c0) in c0.chunks_exact_mut(all).enumerate() {
+                let first = number * n + first;
+                let out = c0.get_mut(first..first + values.len()).ok_or(Error::Internal)?;
+                encoder.encode_all(index, values, out)?;
+            }
+            Ok(())
+        })
+        .await?;
+    }
+    ch.finish().await?;
+    for (limb, c0) in LIMBS.iter().zip(c0.chunks_exact_mut(all)) {
+        layer.workers.for_each(
+            c0.chunks_exact_mut(n),
+            || (),
+            |(), poly| {
+                limb.forward(poly);
+                Ok(())
+            },
+        )?;
+    }
+    Ok(public)
+}
+
+/// Sends all results, masked. Every result has its mask: one that is missing would tell the client
+/// a product.
 async fn answer<IO: Read + Write>(
     ch: &mut Channel<IO>,
     layer: &EvaluateLayer<'_>,
-    codes: &Codes,
+    basis: &Basis,
     public: &Seed,
     scratch: &mut ServerScratch<'_>,
+    masks: &[u64],
 ) -> Result<()> {
-    let tile = &layer.tile;
+    let (tile, n) = (&layer.tile, layer.tile.n());
+    let outputs = tile.outputs();
+    let masked = Modulus::Bits(tile.c0_bits() as u8);
     ch.begin(Tag::Download, tile.download_bytes()).await?;
     for number in 0..tile.down() {
         let sums1 = match layer.footprint() {
             Footprint::Fast => {
-                scratch.sums1.get(number * N..(number + 1) * N).ok_or(Error::Internal)?
+                scratch.sums1.get(number * n..(number + 1) * n).ok_or(Error::Internal)?
             }
             Footprint::Small => {
-                layer.make_c1(number, codes, public, scratch)?;
+                layer.make_c1(number, basis, public, scratch)?;
                 &*scratch.sums1
             }
         };
         put_rounded(ch, sums1, tile.c1_bits()).await?;
-        let first = number * tile.most_results();
-        let sums0 = scratch.sums0.get(first..first + tile.result_count(number));
-        put_rounded(ch, sums0.ok_or(Error::Internal)?, tile.c0_bits()).await?;
+        let (first, count) = (number * tile.most_results(), tile.result_count(number));
+        let sums0 = scratch.sums0.get(first..first + count).ok_or(Error::Internal)?;
+        let mut results = tile.results(number).zip(sums0);
+        ch.put_values(count, tile.c0_bits(), |_| {
+            let ((prediction, output, _), sum) = results.next().ok_or(Error::Internal)?;
+            let mask = masks.get(prediction * outputs + output).ok_or(Error::Internal)?;
+            let mask = if stripped(Defence::Mask) { 0 } else { masked.reduce(*mask) };
+            Ok(masked.add(sum.round(tile.c0_bits()), mask))
+        })
+        .await?;
     }
     ch.end().await
 }
@@ -290,18 +327,19 @@ impl EvaluateLayer<'_> {
     fn add_limb(
         &self,
         (index, limb): (usize, &Limb),
-        codes: &Codes,
+        basis: &Basis,
         public: &Seed,
         scratch: &mut ServerScratch<'_>,
     ) -> Result<()> {
         let ServerScratch { c0, c1, poly, ephemeral, z, z1, sums0, sums1, noise } = scratch;
-        expand_masks(self.workers, limb, index, public, c1)?;
-        self.key.expand(index, poly)?;
-        let (c0, c1, a) = (&**c0, &**c1, &**poly);
+        let (set, n) = (self.tile.level.set, self.tile.n());
+        expand_masks(self.workers, limb, index, public, n, c1)?;
+        self.key.expand(set, index, poly)?;
+        let (c0, c1, a) = (self.limb(c0, index)?, &**c1, &**poly);
         // One of each for every result.
         let results = noise
-            .chunks_exact(N)
-            .zip(sums1.chunks_exact_mut(N))
+            .chunks_exact(n)
+            .zip(sums1.chunks_exact_mut(n))
             .zip(sums0.chunks_exact_mut(self.tile.most_results()))
             .enumerate();
         with_polynomials(
@@ -314,9 +352,9 @@ impl EvaluateLayer<'_> {
                 backend::limb::multiply_add(limb, a, ephemeral, z1);
                 limb.inverse(z1);
                 backend::limb::add_small(noise, z1);
-                codes.basis.add(index, z1, sums1)?;
-                backend::limb::multiply_add(limb, self.key.limb(index)?, ephemeral, z);
-                self.finish_c0(index, number, codes, z, sums0)
+                basis.add(index, z1, sums1)?;
+                backend::limb::multiply_add(limb, self.key.limb(set, index)?, ephemeral, z);
+                self.finish_c0(index, number, basis, z, sums0)
             },
         )
     }
@@ -325,15 +363,16 @@ impl EvaluateLayer<'_> {
     fn add_limb_to_c0(
         &self,
         (index, limb): (usize, &Limb),
-        codes: &Codes,
+        basis: &Basis,
         scratch: &mut ServerScratch<'_>,
     ) -> Result<()> {
         let ServerScratch { c0, poly, ephemeral, z, sums0, .. } = scratch;
+        let (set, c0) = (self.tile.level.set, self.limb(c0, index)?);
         for (number, sums0) in sums0.chunks_exact_mut(self.tile.most_results()).enumerate() {
             self.fresh(number).ephemeral(limb, ephemeral)?;
             self.made_products(index, number, c0, poly, z)?;
-            backend::limb::multiply_add(limb, self.key.limb(index)?, ephemeral, z);
-            self.finish_c0(index, number, codes, z, sums0)?;
+            backend::limb::multiply_add(limb, self.key.limb(set, index)?, ephemeral, z);
+            self.finish_c0(index, number, basis, z, sums0)?;
         }
         Ok(())
     }
@@ -342,21 +381,23 @@ impl EvaluateLayer<'_> {
     fn make_c1(
         &self,
         number: usize,
-        codes: &Codes,
+        basis: &Basis,
         public: &Seed,
         scratch: &mut ServerScratch<'_>,
     ) -> Result<()> {
         let ServerScratch { c0: c1, poly, ephemeral, z, sums1, .. } = scratch;
+        let (set, n) = (self.tile.level.set, self.tile.n());
+        let c1 = c1.get_mut(..self.tile.up() * n).ok_or(Error::Internal)?;
         sums1.fill(0);
-        for (index, limb) in LIMBS.iter().enumerate().take(self.tile.level.limbs) {
-            expand_masks(Workers::OWN, limb, index, public, c1)?;
+        for (index, limb) in LIMBS.iter().enumerate().take(self.tile.limbs()) {
+            expand_masks(Workers::OWN, limb, index, public, n, c1)?;
             self.made_products(index, number, c1, poly, z)?;
             self.fresh(number).ephemeral(limb, ephemeral)?;
-            self.key.expand(index, poly)?;
+            self.key.expand(set, index, poly)?;
             backend::limb::multiply_add(limb, poly, ephemeral, z);
             limb.inverse(z);
             self.fresh(number).add_noise_to_c1(z)?;
-            codes.basis.add(index, z, sums1)?;
+            basis.add(index, z, sums1)?;
         }
         Ok(())
     }
