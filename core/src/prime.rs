@@ -1,9 +1,11 @@
-//! Arithmetic modulo one 27-bit prime, and the constants of its transform.
+//! Arithmetic modulo one prime of at most 27 bits, and the constants of its transform.
 //!
 //! Values are `i32`. A *representative* of `x` is any integer congruent to it; bounds stand next to
 //! each routine, in multiples of q. Signed Montgomery arithmetic with R = 2^32 (Seiler, ePrint
 //! 2018/039). The transform itself is in `ring/transform.rs`.
 
+#[cfg(target_arch = "x86_64")]
+use crate::params::SMALL_N;
 use crate::params::{LOG_N, N, PRIMES, SLOT_PRIME};
 
 /// A prime modulus with its constants and twiddle factors.
@@ -167,14 +169,14 @@ impl Limb {
         self.mul(a, self.r2)
     }
 
-    /// Montgomery form of 1, below `0.52q`.
+    /// Montgomery form of 1, below `0.11q` for every limb.
     #[inline(always)]
     #[must_use]
     pub const fn montgomery_one(&self) -> i32 {
         self.montgomery(self.r2 as i64)
     }
 
-    /// A value below `0.52q` congruent to `a`, any `i32`.
+    /// A value below `0.56q` congruent to `a`, any `i32`.
     #[inline(always)]
     #[must_use]
     pub const fn reduce(&self, a: i32) -> i32 {
@@ -183,7 +185,7 @@ impl Limb {
         self.mul(a, self.montgomery_one())
     }
 
-    /// `2^32 / n` for a power of two from 4, below `0.52q`: with [`Limb::mul`], divides by n.
+    /// `2^32 / n` for a power of two from 4, below `0.53q`: with [`Limb::mul`], divides by n.
     #[inline(always)]
     pub(crate) const fn scale(&self, n: usize) -> i32 {
         self.reduce(1 << (32 - n.trailing_zeros()))
@@ -217,18 +219,23 @@ impl Limb {
 /// Values of a vector of 256 bits.
 #[cfg(target_arch = "x86_64")]
 const LANES: usize = 8;
-/// Vectors of a polynomial.
+/// Where factors of vectors end: those of n/8 vectors begin with number n/8.
 #[cfg(target_arch = "x86_64")]
-const VECTORS: usize = N / LANES;
+const VECTORS: usize = 2 * N / LANES;
+/// Eights of factors before those of vectors, which begin with that of the smaller degree.
+#[cfg(target_arch = "x86_64")]
+pub(crate) const SKIPPED: usize = SMALL_N / LANES / LANES;
 
-/// The transform's factors as vectors take them.
+/// The transform's factors `ζ_k = ψ^brv(k)` as vectors take them. They do not depend on the degree:
+/// a smaller one takes fewer of them.
 #[cfg(target_arch = "x86_64")]
 #[derive(Debug)]
 pub(crate) struct Factors {
-    /// Factors of the first nine layers, each with its product with `−q^-1 mod 2^32`.
-    pub(crate) first: [[i32; 2]; VECTORS],
+    /// Factors of layers between vectors, each with its product with `−q^-1 mod 2^32`.
+    pub(crate) first: [[i32; 2]; N / LANES],
     /// Those of the last three layers for each eight vectors, transposed: one vector, two, four.
-    pub(crate) inside: [[[[i32; LANES]; 2]; 7]; VECTORS / 8],
+    /// The first of entry i are factors `8(i + SKIPPED)` and up, those of vectors themselves.
+    pub(crate) inside: [[[[i32; LANES]; 2]; 7]; VECTORS / LANES - SKIPPED],
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -236,20 +243,26 @@ pub(crate) struct Factors {
 impl Factors {
     /// The factors of all `ψ^brv(k) · 2^32 mod q`.
     const fn new(zetas: &[i32; N], minus_inverse: i32) -> Self {
-        let mut factors =
-            Self { first: [[0; 2]; VECTORS], inside: [[[[0; LANES]; 2]; 7]; VECTORS / 8] };
+        let mut factors = Self {
+            first: [[0; 2]; N / LANES],
+            inside: [[[[0; LANES]; 2]; 7]; VECTORS / LANES - SKIPPED],
+        };
         let mut i = 0;
-        while i < N {
-            let low = zetas[i].wrapping_mul(minus_inverse);
-            if i < VECTORS {
-                factors.first[i] = [zetas[i], low];
-            } else {
-                // The layer's number, the vector in it, and the position among the first layer's
-                // N/8 factors.
-                let layer = i.ilog2() - VECTORS.ilog2();
-                let (vector, at) = (i % (1 << layer), (i >> layer) - VECTORS);
-                let slot = &mut factors.inside[at / LANES][(1 << layer) - 1 + vector];
-                (slot[0][at % LANES], slot[1][at % LANES]) = (zetas[i], low);
+        while i < factors.first.len() {
+            factors.first[i] = [zetas[i], zetas[i].wrapping_mul(minus_inverse)];
+            i += 1;
+        }
+        let mut i = SKIPPED * LANES;
+        while i < VECTORS {
+            let slots = &mut factors.inside[i / LANES - SKIPPED];
+            let mut slot = 0;
+            while slot < slots.len() {
+                // Of the layer's factors those of block i of vectors.
+                let layer = (slot + 1).ilog2();
+                let zeta = zetas[(i << layer) + (slot + 1 - (1 << layer))];
+                slots[slot][0][i % LANES] = zeta;
+                slots[slot][1][i % LANES] = zeta.wrapping_mul(minus_inverse);
+                slot += 1;
             }
             i += 1;
         }
@@ -257,7 +270,8 @@ impl Factors {
     }
 }
 
-/// `round(2^96 / q)` of a prime just below `2^27`, as words of 32 bits: low, middle, high.
+/// `round(2^96 / q)` of a prime of at most 27 bits, as words of 32 bits: low, middle, high. With
+/// `x < q`, the product `x·high` is below `2^32`, the others below `2^59`.
 pub(crate) type Reciprocal = [u64; 3];
 
 /// Those of all limbs.

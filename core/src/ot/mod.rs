@@ -1,4 +1,4 @@
-//! Oblivious transfer: base OTs, their extension, products by OT.
+//! Oblivious transfer: base OTs, their extension, products and carries by OT.
 //!
 //! The client is the extension's receiver: it chooses bits `b` and gets labels `T`. The server is
 //! its sender: it holds the pairing's `Δ` (lsb 1) and gets labels `Q`, with `T = Q ⊕ b·Δ`. So every
@@ -13,9 +13,10 @@
 //!
 //! # Tweaks of the session's hash
 //! Bit 127 set: trees of the extension, see `ggm_tweak`. All other users of the same
-//! `crate::hash::Tmmo` key, `OtMultiply` among them, keep their tweaks below `2^127` and use
+//! `crate::hash::Tmmo` key, `OtMultiply` and `Carries` among them, keep their tweaks below `2^127` and use
 //! each once.
 
+mod carry;
 mod extension;
 mod ggm;
 mod leaves;
@@ -23,6 +24,7 @@ mod multiply;
 
 #[cfg(feature = "unstable")]
 pub use {
+    carry::Carries,
     extension::{Receiver, Sender},
     ggm::ggm_tweak,
     leaves::{Leaves, Renewable},
@@ -30,6 +32,7 @@ pub use {
 };
 #[cfg(not(feature = "unstable"))]
 pub(crate) use {
+    carry::Carries,
     extension::{Receiver, Sender},
     leaves::{Leaves, Renewable},
     multiply::{OtMultiply, correction_width, product_bits},

@@ -1,22 +1,19 @@
 //! The path with AVX2: eight values at a time.
 //!
 //! Products of odd and even lanes are taken apart, as a multiplication gives 64 bits. The transform
-//! goes through memory four times: three layers on eight vectors in registers, three times over,
-//! and three layers inside of pairs of vectors with the last of these.
+//! goes through memory three times: twice three layers on eight vectors in registers, then on eight
+//! neighbours the layers that are left between vectors, three of degree 4096 and two of 2048, and
+//! three inside of vectors.
 
 #![expect(clippy::indexing_slicing, reason = "hot; all indices are below constant lengths")]
 
 use super::{Encoding, LAZY, portable};
-use crate::params::N;
-use crate::prime::Limb;
-use crate::prime::Reciprocal;
+use crate::params::{N, SMALL_N};
+use crate::prime::{Limb, Reciprocal, SKIPPED};
 use core::arch::x86_64::*;
 
 /// Values of a vector.
 const LANES: usize = 8;
-/// Vectors of a polynomial.
-const VECTORS: usize = N / LANES;
-type Polynomial = [[i32; LANES]; VECTORS];
 
 #[inline(always)]
 fn load(from: &[i32; LANES]) -> __m256i {
@@ -66,7 +63,7 @@ impl Constant {
         Self { high: Factor::all(x), low: Factor::all(x.wrapping_mul(limb.minus_inverse)) }
     }
 
-    /// Factor `i` of the transform, in its first nine layers.
+    /// Factor `i` of the transform, in the layers between vectors.
     #[inline]
     #[target_feature(enable = "avx2")]
     fn zeta(limb: &Limb, i: usize) -> Self {
@@ -74,11 +71,12 @@ impl Constant {
         Self { high: Factor::all(high), low: Factor::all(low) }
     }
 
-    /// Vector `i` of the factors of block `block` in the last three layers.
+    /// Vector `i` of the factors of the last three layers, where those of vectors begin with number
+    /// `8·eight`.
     #[inline]
     #[target_feature(enable = "avx2")]
-    fn inside(limb: &Limb, block: usize, i: usize) -> Self {
-        let [high, low] = &limb.vectors.inside[block][i];
+    fn inside(limb: &Limb, eight: usize, i: usize) -> Self {
+        let [high, low] = &limb.vectors.inside[eight - SKIPPED][i];
         Self { high: Factor::each(load(high)), low: Factor::each(load(low)) }
     }
 }
@@ -181,7 +179,7 @@ impl Prime {
 /// number of their block.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn between<const STRIDE: usize>(a: &mut Polynomial, layers: impl Fn(&mut [__m256i; 8], usize)) {
+fn between<const STRIDE: usize>(a: &mut [[i32; LANES]], layers: impl Fn(&mut [__m256i; 8], usize)) {
     for (block, a) in a.chunks_exact_mut(8 * STRIDE).enumerate() {
         for i in 0..STRIDE {
             let mut v = [_mm256_setzero_si256(); 8];
@@ -221,31 +219,81 @@ fn transpose(v: &mut [__m256i; 8]) {
 
 /// As [`super::forward`]: the same numbers as the portable transform, in another order.
 #[target_feature(enable = "avx2")]
-pub(crate) fn forward(limb: &Limb, a: &mut [i32; N]) {
-    let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
-    between::<64>(a, |v, _| forward_eight(p, v, |layer, i| Constant::zeta(limb, (1 << layer) + i)));
-    between::<8>(a, |v, block| {
-        forward_eight(p, v, |layer, i| Constant::zeta(limb, ((8 + block) << layer) + i))
+pub(crate) fn forward(limb: &Limb, a: &mut [i32]) {
+    let (p, n, vectors) = (Prime::of(limb), a.len(), a.as_chunks_mut().0);
+    match n {
+        N => {
+            forward_layers::<64>(limb, p, vectors, 1);
+            forward_layers::<8>(limb, p, vectors, 8);
+            between::<1>(vectors, |v, block| {
+                forward_eight(p, v, |layer, i| Constant::zeta(limb, ((64 + block) << layer) + i));
+                forward_inside(limb, p, v, 64 + block);
+            });
+        }
+        SMALL_N => {
+            forward_layers::<32>(limb, p, vectors, 1);
+            forward_layers::<4>(limb, p, vectors, 8);
+            between::<1>(vectors, |v, block| {
+                for (half, v) in v.as_chunks_mut().0.iter_mut().enumerate() {
+                    let zeta = |i| Constant::zeta(limb, i);
+                    forward_four(p, v, zeta, 64 + 2 * block + half);
+                }
+                forward_inside(limb, p, v, 32 + block);
+            });
+        }
+        _ => portable::forward(limb, a),
+    }
+}
+
+/// Three layers between vectors, the first of which has `blocks` blocks.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn forward_layers<const STRIDE: usize>(
+    limb: &Limb,
+    p: Prime,
+    vectors: &mut [[i32; LANES]],
+    blocks: usize,
+) {
+    between::<STRIDE>(vectors, |v, block| {
+        forward_eight(p, v, |layer, i| Constant::zeta(limb, ((blocks + block) << layer) + i));
     });
-    between::<1>(a, |v, block| {
-        forward_eight(p, v, |layer, i| Constant::zeta(limb, ((64 + block) << layer) + i))
-    });
-    between::<1>(a, |v, block| {
-        transpose(v);
-        forward_eight(p, v, |layer, i| Constant::inside(limb, block, (1 << layer) - 1 + i));
-        let [v0, v1, v2, v3, v4, v5, v6, v7] = *v;
-        *v = [
-            p.reduce(v0),
-            p.reduce(v1),
-            p.reduce(v2),
-            p.reduce(v3),
-            p.reduce(v4),
-            p.reduce(v5),
-            p.reduce(v6),
-            p.reduce(v7),
-        ];
-        transpose(v);
-    });
+}
+
+/// Three layers inside of eight vectors, the factors of which begin with number `8·eight`; the
+/// values are reduced.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn forward_inside(limb: &Limb, p: Prime, v: &mut [__m256i; 8], eight: usize) {
+    transpose(v);
+    forward_eight(p, v, |layer, i| Constant::inside(limb, eight, (1 << layer) - 1 + i));
+    let [v0, v1, v2, v3, v4, v5, v6, v7] = *v;
+    *v = [
+        p.reduce(v0),
+        p.reduce(v1),
+        p.reduce(v2),
+        p.reduce(v3),
+        p.reduce(v4),
+        p.reduce(v5),
+        p.reduce(v6),
+        p.reduce(v7),
+    ];
+    transpose(v);
+}
+
+/// Two layers on four vectors, which are block `number` of all layers' blocks, counted from 1.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn forward_four(
+    p: Prime,
+    [v0, v1, v2, v3]: &mut [__m256i; 4],
+    zeta: impl Fn(usize) -> Constant,
+    number: usize,
+) {
+    let z = zeta(number);
+    p.forward(v0, v2, z);
+    p.forward(v1, v3, z);
+    p.forward(v0, v1, zeta(2 * number));
+    p.forward(v2, v3, zeta(2 * number + 1));
 }
 
 /// Three layers on eight vectors; `zeta(layer, i)` for the i-th block of a layer.
@@ -270,30 +318,84 @@ fn forward_eight(p: Prime, v: &mut [__m256i; 8], zeta: impl Fn(usize, usize) -> 
 }
 
 /// As [`super::inverse`]. Three layers turn values below `1.4q` into sums below `12q < 2^31` and
-/// products below `0.7q`. Sums of two products are left alone, so the next three begin below `1.4q`
-/// again; all larger ones are reduced.
+/// products below `0.7q`. Sums of two products are left alone, so the next layers begin below
+/// `1.4q` again; all larger ones are reduced.
 #[target_feature(enable = "avx2")]
-pub(crate) fn inverse(limb: &Limb, a: &mut [i32; N]) {
-    let (p, a): (_, &mut Polynomial) = (Prime::of(limb), bytemuck::must_cast_mut(a));
-    // Factors of a layer stand mirrored, so rows are mirrored, too.
-    between::<1>(a, |v, block| {
-        let block = 63 - block;
-        v.reverse();
-        transpose(v);
-        inverse_eight(p, v, |layer, i| Constant::inside(limb, block, (1 << layer) - 1 + i));
-        transpose(v);
-        v.reverse();
-    });
-    between::<1>(a, |v, block| {
-        inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((127 - block) << layer) + i))
-    });
-    between::<8>(a, |v, block| {
-        inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i))
-    });
+pub(crate) fn inverse(limb: &Limb, a: &mut [i32]) {
+    let (p, n, vectors) = (Prime::of(limb), a.len(), a.as_chunks_mut().0);
+    // Factors of a layer stand mirrored.
+    match n {
+        N => {
+            between::<1>(vectors, |v, block| {
+                inverse_inside(limb, p, v, 127 - block);
+                inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((127 - block) << layer) + i));
+            });
+            between::<8>(vectors, |v, block| {
+                inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i));
+            });
+            inverse_last::<64>(limb, p, vectors, n);
+        }
+        SMALL_N => {
+            between::<1>(vectors, |v, block| {
+                inverse_inside(limb, p, v, 63 - block);
+                for (half, v) in v.as_chunks_mut().0.iter_mut().enumerate() {
+                    let zeta = |i| Constant::zeta(limb, i);
+                    inverse_four(p, v, zeta, 127 - 2 * block - half);
+                }
+            });
+            between::<4>(vectors, |v, block| {
+                inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i));
+            });
+            inverse_last::<32>(limb, p, vectors, n);
+        }
+        _ => portable::inverse(limb, a),
+    }
+}
+
+/// Undoes [`forward_inside`] but for a factor of 8; the factors of the mirrored vectors begin with
+/// number `8·eight`.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn inverse_inside(limb: &Limb, p: Prime, v: &mut [__m256i; 8], eight: usize) {
+    // Rows are mirrored, as their factors are.
+    v.reverse();
+    transpose(v);
+    inverse_eight(p, v, |layer, i| Constant::inside(limb, eight, (1 << layer) - 1 + i));
+    transpose(v);
+    v.reverse();
+}
+
+/// Undoes [`forward_four`] but for a factor of 4, of the mirrored block; reduced as
+/// [`inverse_eight`].
+#[inline]
+#[target_feature(enable = "avx2")]
+fn inverse_four(
+    p: Prime,
+    [v0, v1, v2, v3]: &mut [__m256i; 4],
+    zeta: impl Fn(usize) -> Constant,
+    number: usize,
+) {
+    p.inverse(v0, v1, zeta(2 * number + 1));
+    p.inverse(v2, v3, zeta(2 * number));
+    let z = zeta(number);
+    p.inverse(v0, v2, z);
+    p.inverse(v1, v3, z);
+    *v0 = p.reduce(*v0);
+}
+
+/// The last three layers of a transform of length n, and the division by n.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn inverse_last<const STRIDE: usize>(
+    limb: &Limb,
+    p: Prime,
+    vectors: &mut [[i32; LANES]],
+    n: usize,
+) {
     // 1/n goes into the last layer: into the factor of differences, and as a factor of sums.
-    let (scale, last) = (limb.scale(N), limb.mul(limb.vectors.first[1][0], limb.scale(N)));
+    let (scale, last) = (limb.scale(n), limb.mul(limb.vectors.first[1][0], limb.scale(n)));
     let (scale, last) = (Constant::new(limb, scale), Constant::new(limb, last));
-    between::<64>(a, |v, _| {
+    between::<STRIDE>(vectors, |v, _| {
         inverse_layers(p, v, |layer, i| {
             if layer == 0 { last } else { Constant::zeta(limb, (1 << layer) + i) }
         });

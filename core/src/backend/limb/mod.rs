@@ -10,7 +10,6 @@ pub(crate) mod avx2;
 pub mod portable;
 
 use super::cpu::fastest;
-use crate::params::N;
 use crate::prime::Limb;
 use crate::prime::Reciprocal;
 
@@ -28,11 +27,11 @@ pub struct Encoding {
 }
 
 fastest! {
-    /// [`Limb::forward`] of a whole polynomial.
-    pub fn forward(limb: &Limb, a: &mut [i32; N]);
+    /// [`Limb::forward`]; with vectors for polynomials of degree 2048 and 4096.
+    pub fn forward(limb: &Limb, a: &mut [i32]);
 
-    /// [`Limb::inverse`] of a whole polynomial.
-    pub fn inverse(limb: &Limb, a: &mut [i32; N]);
+    /// [`Limb::inverse`]; with vectors as [`forward`].
+    pub fn inverse(limb: &Limb, a: &mut [i32]);
 
     /// `out = a·2^32`, for `|a| ≤ 1`: at most `q/2` in absolute value.
     pub fn to_montgomery_small(limb: &Limb, a: &[i8], out: &mut [i32]);

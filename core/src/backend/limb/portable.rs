@@ -2,18 +2,17 @@
 //! them in 64 bits on 32-bit machines.
 
 use super::{Encoding, LAZY};
-use crate::params::N;
 use crate::prime::Limb;
 use crate::prime::Reciprocal;
 use core::hint::black_box;
 
 /// As [`super::forward`].
-pub fn forward(limb: &Limb, a: &mut [i32; N]) {
+pub fn forward(limb: &Limb, a: &mut [i32]) {
     limb.forward_in_passes(a);
 }
 
 /// As [`super::inverse`].
-pub fn inverse(limb: &Limb, a: &mut [i32; N]) {
+pub fn inverse(limb: &Limb, a: &mut [i32]) {
     limb.inverse_in_passes(a);
 }
 

@@ -1,7 +1,8 @@
 //! Every path against the portable one.
 
 use super::*;
-use crate::params::LIMB_BITS;
+use crate::params::{N, PRIMES, SMALL_N};
+use crate::prime::{RECIPROCALS, montgomery_inverse};
 use crate::ring::{LIMBS, SLOT};
 use crate::rng::{Domain, Seed};
 use std::vec::Vec;
@@ -27,11 +28,7 @@ fn inputs(limb: &Limb, len: usize) -> Vec<Vec<i32>> {
 fn random(limb: &Limb, seed: u64, len: usize) -> Vec<i32> {
     let mut random = Seed([5; 32]).stream(Domain::Mask, seed);
     let sign = |x: i32, negative: u32| if negative & 1 == 1 { -x } else { x };
-    (0..len)
-        .map(|_| {
-            sign(limb.reduce((random.next_u32() << (31 - LIMB_BITS)) as i32), random.next_u32())
-        })
-        .collect()
+    (0..len).map(|_| sign((random.next_u32() % limb.q as u32) as i32, random.next_u32())).collect()
 }
 
 /// The elements of `[0, q)`; asserts that representatives are within their bounds.
@@ -41,7 +38,7 @@ fn classes(limb: &Limb, values: &[i32]) -> Vec<u32> {
 }
 
 /// Lengths around every block edge.
-const LENGTHS: [usize; 13] = [0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, 4096];
+const LENGTHS: [usize; 14] = [0, 1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 64, SMALL_N, N];
 
 /// Runs both paths on copies of `out` and compares classes.
 fn agree(
@@ -59,11 +56,9 @@ fn agree(
 #[test]
 fn transforms() {
     for limb in limbs() {
-        for input in inputs(limb, N) {
-            let whole =
-                |a: &mut [i32], run: fn(&Limb, &mut [i32; N])| run(limb, a.try_into().unwrap());
-            agree(limb, &input, |a| whole(a, forward), |a| whole(a, portable::forward));
-            agree(limb, &input, |a| whole(a, inverse), |a| whole(a, portable::inverse));
+        for input in [4, 8, 256, SMALL_N, N].into_iter().flat_map(|n| inputs(limb, n)) {
+            agree(limb, &input, |a| forward(limb, a), |a| portable::forward(limb, a));
+            agree(limb, &input, |a| inverse(limb, a), |a| portable::inverse(limb, a));
         }
     }
 }
@@ -104,9 +99,7 @@ fn small_values() {
                 |a| portable::to_montgomery_small(limb, &ternary, a),
             );
             let a = random(limb, 2, len).iter().map(|x| x / 2).collect::<Vec<_>>();
-            if limb.q > 1 << 20 {
-                agree(limb, &a, |a| add_small(&small, a), |a| portable::add_small(&small, a));
-            }
+            agree(limb, &a, |a| add_small(&small, a), |a| portable::add_small(&small, a));
         }
     }
 }
@@ -128,7 +121,7 @@ fn words(seed: u64, len: usize) -> Vec<u64> {
 fn wide_values() {
     for (index, limb) in LIMBS.iter().enumerate() {
         for len in LENGTHS {
-            for bits in [8, 17, 31, 32, 33, 44, 53, 58] {
+            for bits in [8, 17, 31, 32, 33, 44, 45, 53, 56, 58] {
                 let values: Vec<u64> =
                     words(bits.into(), len).iter().map(|x| x >> (64 - bits)).collect();
                 let out = std::vec![3; len];
@@ -139,9 +132,9 @@ fn wide_values() {
                     |out| portable::reduce_signed(limb, bits, &values, out),
                 );
                 for (q_mod_p, inverse) in
-                    [(0, 1), ((1 << bits.min(44)) - 1, limb.q / 2), (12345, -limb.q / 2)]
+                    [(0, 1), ((1 << bits.min(56)) - 1, limb.q / 2), (12345, -limb.q / 2)]
                 {
-                    let encoding = Encoding { bits: bits.min(44), q_mod_p, inverse };
+                    let encoding = Encoding { bits: bits.min(56), q_mod_p, inverse };
                     let values: Vec<u64> =
                         values.iter().map(|x| x >> (bits - encoding.bits)).collect();
                     agree(
@@ -169,6 +162,54 @@ fn wide_values() {
             add_fractions(limb, limb.q / 3, &reciprocal, &any, &mut sums[0]);
             portable::add_fractions(limb, limb.q / 3, &reciprocal, &any, &mut sums[1]);
             assert_eq!(sums[0], sums[1]);
+        }
+    }
+}
+
+/// Plaintexts modulo `2^bits` against `round(q·m / 2^bits)`, of every modulus that is used.
+#[test]
+fn encodings() {
+    let product = |limbs: usize| PRIMES.iter().take(limbs).map(|&q| u128::from(q)).product();
+    for (limbs, bits) in (2..=4).flat_map(|limbs| [8, 44, 45, 53, 56].map(|bits| (limbs, bits))) {
+        let (q, p): (u128, u64) = (product(limbs), 1 << bits);
+        let edges = [0, 1, 2, p / 2 - 1, p / 2, p / 2 + 1, p - 2, p - 1, p / 3];
+        let random = words(bits.into(), 100);
+        let m: Vec<u64> = edges.into_iter().chain(random.iter().map(|x| x % p)).collect();
+        for limb in LIMBS.iter().take(limbs) {
+            let inverse = limb.to_montgomery(montgomery_inverse(p, limb.q as u32));
+            let encoding = Encoding { bits, q_mod_p: q as u64 % p, inverse };
+            // q·m/p in parts, as it has more than 128 bits.
+            let exact = |m: u64| {
+                let (m, p) = (u128::from(m), u128::from(p));
+                q / p * m + (q % p * m + p / 2) / p
+            };
+            for encode in [encode, portable::encode] {
+                let mut out = std::vec![0; m.len()];
+                encode(limb, &encoding, &m, &mut out);
+                let exact = m.iter().map(|&m| (exact(m) % limb.q as u128) as u32);
+                assert!(classes(limb, &out).into_iter().eq(exact), "{limbs} limbs, {bits} bits");
+                assert!(out.iter().all(|x| i64::from(x.abs()) * 10 < i64::from(limb.q) * 6));
+            }
+        }
+    }
+}
+
+/// Fractions of residues against the quotient: off by less than `2^-63`.
+#[test]
+fn fractions() {
+    for (limb, reciprocal) in LIMBS.iter().zip(&RECIPROCALS) {
+        let mut residues: Vec<i32> = (0..20).chain(limb.q - 20..limb.q).collect();
+        residues.extend(random(limb, 4, 200).iter().map(|x| x.abs()));
+        let inverse = montgomery_inverse(3, limb.q as u32);
+        for add in [add_fractions, portable::add_fractions] {
+            let mut sums = std::vec![1 << 63; residues.len()];
+            add(limb, inverse, reciprocal, &residues, &mut sums);
+            for (&c, sum) in residues.iter().zip(sums) {
+                let x = [0, 1, 2].map(|k| c + k * limb.q).into_iter().find(|x| x % 3 == 0);
+                let exact = ((x.unwrap() as u128 / 3) << 64) / limb.q as u128;
+                let off = sum.wrapping_sub(1 << 63).wrapping_sub(exact as u64) as i64;
+                assert!(off.abs() < 2, "{c} of {}: {off}", limb.q);
+            }
         }
     }
 }

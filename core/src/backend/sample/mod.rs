@@ -57,14 +57,15 @@ mod tests {
             binomial(bytemuck::cast_slice(&words), &mut a);
             portable::binomial(bytemuck::cast_slice(&words), &mut b);
             assert_eq!(a, b);
-            for bound in PRIMES.map(|q| q as i32).into_iter().chain([0, 1 << 26, 1 << 27]) {
+            let limbs = PRIMES.map(|q| q as i32).into_iter().zip(LIMB_BITS);
+            for (bound, bits) in limbs.chain([(0, 27), (1 << 26, 27), (1 << 27, 27), (1, 1)]) {
                 let mut a: Vec<i32> = words[..len].iter().map(|&x| x as i32).collect();
                 let mut b = a.clone();
                 let (n, m) = (
-                    keep_below_vartime(&mut a, LIMB_BITS, bound),
-                    portable::keep_below_vartime(&mut b, LIMB_BITS, bound),
+                    keep_below_vartime(&mut a, bits, bound),
+                    portable::keep_below_vartime(&mut b, bits, bound),
                 );
-                assert_eq!(a[..n], b[..m], "{bound}");
+                assert_eq!(a[..n], b[..m], "{bound}, {bits} bits");
                 assert!(b[..m].iter().all(|&x| x < bound));
             }
         }

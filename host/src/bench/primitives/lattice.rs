@@ -44,16 +44,16 @@ impl Transform {
     /// Forward, in place.
     pub fn forward(&mut self, path: Path) {
         match path {
-            Path::Fastest => limb::forward(&LIMBS[0], black_box(&mut self.0)),
-            Path::Portable => portable::forward(&LIMBS[0], black_box(&mut self.0)),
+            Path::Fastest => limb::forward(&LIMBS[0], black_box(self.0.as_mut_slice())),
+            Path::Portable => portable::forward(&LIMBS[0], black_box(self.0.as_mut_slice())),
         }
     }
 
     /// Back.
     pub fn inverse(&mut self, path: Path) {
         match path {
-            Path::Fastest => limb::inverse(&LIMBS[0], black_box(&mut self.0)),
-            Path::Portable => portable::inverse(&LIMBS[0], black_box(&mut self.0)),
+            Path::Fastest => limb::inverse(&LIMBS[0], black_box(self.0.as_mut_slice())),
+            Path::Portable => portable::inverse(&LIMBS[0], black_box(self.0.as_mut_slice())),
         }
     }
 }
