@@ -1,8 +1,8 @@
 //! The evaluating party's side: fresh encryptions of zero.
 
 #[cfg(any(test, feature = "unstable"))]
-use super::encrypt::{Mask, PublicKey};
-use super::encrypt::{check, check_degree, transform};
+use super::encrypt::{Mask, PublicKey, check};
+use super::encrypt::{check_degree, transform};
 #[cfg(any(test, feature = "unstable"))]
 use super::noise::ParameterSet;
 use super::sample::{Noise, Ternary};

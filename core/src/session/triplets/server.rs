@@ -10,7 +10,7 @@ use crate::lattice::PublicKey;
 use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::encrypt::Mask;
 use crate::lattice::evaluate::CiphertextRandomness;
-use crate::lattice::rescale::Basis;
+use crate::lattice::rescale::{Basis, Fraction as _};
 use crate::memory::Space;
 use crate::params::N;
 use crate::plan::tile::Tile;
@@ -240,7 +240,7 @@ pub(crate) async fn server<IO: Read + Write>(
     answer(ch, layer, &basis, &public, &mut scratch, masks).await?;
     let result = Modulus::Bits(tile.result_bits() as u8);
     for u in masks {
-        *u = result.neg(result.reduce(*u >> (tile.c0_bits() - tile.result_bits())));
+        *u = result.sub(0, result.reduce(*u >> (tile.c0_bits() - tile.result_bits())));
     }
     Ok(())
 }
