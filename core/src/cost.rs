@@ -8,11 +8,11 @@ use crate::handshake::{HELLO_BYTES, WELCOME_BYTES};
 use core::ops::Range;
 use crate::lattice::noise::{self, ParameterSet};
 use crate::options::{Options, Tables};
-use crate::params::{KAPPA, LIMB_BITS, N};
+use crate::params::{KAPPA, N, PRIMES};
 use crate::plan::circuit::{DECODE_BYTES, LABEL_BYTES, NonlinearCost};
 use crate::ot::GROUP;
 use crate::plan::{OfflineStep, Op, Plan, tile};
-use crate::wire::{framed, packed_len};
+use crate::wire::{framed, packed_len, polynomial_bytes};
 
 /// Bits of a coefficient of the base OTs' `c1` and `c0`: the slot prime has 17.
 pub(crate) const BASE_OT_BITS: (u32, u32) = (17 + noise::C1_EXTRA, 17 + noise::C0_EXTRA);
@@ -52,19 +52,9 @@ impl Phase {
     }
 }
 
-/// Bytes of a polynomial of degree n with the first `limbs` limbs on the wire.
-pub(crate) const fn polynomial_bytes(n: usize, limbs: usize) -> u64 {
-    let (mut bytes, mut rest) = (0, LIMB_BITS.as_slice().split_at(limbs).0);
-    while let Some((&bits, others)) = rest.split_first() {
-        bytes += packed_len(n as u64, bits);
-        rest = others;
-    }
-    bytes
-}
-
 /// Bytes of the server's keys and encrypted choices.
 pub(crate) const fn server_keys_bytes() -> u64 {
-    32 + 2 * polynomial_bytes(N, LIMB_BITS.len())
+    32 + 2 * polynomial_bytes(N, PRIMES.len())
 }
 
 /// Bytes of the client's keys.

@@ -14,7 +14,7 @@ use super::geometry::Geometry;
 use super::op::Op;
 use crate::error::{Error, PlanFault, Result};
 use crate::lattice::noise::{self, LayerNoise, Level, ParameterSet};
-use crate::wire::packed_len;
+use crate::wire::{packed_len, polynomial_bytes};
 use core::ops::Range;
 
 /// Elements of a tensor and as many coefficients that follow each other.
@@ -387,7 +387,11 @@ impl Tile {
     /// Bytes of the upload's payload: a seed and one rounded polynomial for each ciphertext.
     #[must_use]
     pub const fn upload_bytes(&self) -> u64 {
-        32 + self.up() as u64 * packed_len(self.n() as u64, self.level.upload_bits)
+        let each = match self.level.upload_bits {
+            Some(bits) => packed_len(self.n() as u64, bits),
+            None => polynomial_bytes(self.n(), self.limbs()),
+        };
+        32 + self.up() as u64 * each
     }
 
     /// Bytes of the download's payload: for each ciphertext `c1` whole and `c0` where results
@@ -505,12 +509,12 @@ mod tests {
     #[test]
     fn the_papers_layer_takes_few_ciphertexts() {
         let t = fc(24, 784, 128, 1);
-        assert_eq!((t.up(), t.down(), t.limbs()), (4, 13, 2));
+        assert_eq!((t.up(), t.down(), t.limbs()), (5, 10, 2));
     }
 
     #[test]
     fn wide_rings_take_the_larger_set() {
-        let sets = [30, 33, 40, 44].map(|ring| fc(ring, 784, 128, 1).n());
+        let sets = [30, 34, 40, 44].map(|ring| fc(ring, 784, 128, 1).n());
         assert_eq!(sets, [2048, 4096, 4096, 4096]);
     }
 

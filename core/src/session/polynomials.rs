@@ -82,6 +82,22 @@ pub(crate) async fn put_limb<IO: Read + Write>(
     .await
 }
 
+/// Sends one limb of a polynomial of any representatives.
+pub(crate) async fn put_representatives<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    limb: &Limb,
+    values: &[i32],
+) -> Result<()> {
+    ch.put_groups(values.len(), limb.bits(), |first, out| {
+        let values = group(values, first, out.len())?;
+        out.iter_mut().zip(values).for_each(|(out, &x)| {
+            *out = u64::from(limb.canonical(limb.reduce(x)));
+        });
+        Ok(())
+    })
+    .await
+}
+
 /// Sends a polynomial of degree n whose limbs lie one after the other, any representatives, rounded
 /// to `bits` bits of the modulus.
 pub(crate) async fn put_rescaled<IO: Read + Write>(

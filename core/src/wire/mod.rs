@@ -14,6 +14,7 @@ mod bits;
 pub use bits::{GROUP, Packer, Reader, pack, packed_len, unpack, unpack_widths};
 
 use crate::error::{Error, Result};
+use crate::params::LIMB_BITS;
 
 /// Bytes before the payload.
 pub const HEADER: usize = 5;
@@ -24,6 +25,16 @@ pub const OVERHEAD: usize = HEADER + TRAILER;
 /// Most payload of a frame: a longer one is sent in several frames with the same tag, all full but
 /// the last.
 pub const MAX_PAYLOAD: u64 = u32::MAX as u64;
+
+/// Bytes of a polynomial of degree n with the first `limbs` limbs on the wire.
+pub(crate) const fn polynomial_bytes(n: usize, limbs: usize) -> u64 {
+    let (mut bytes, mut rest) = (0, LIMB_BITS.as_slice().split_at(limbs).0);
+    while let Some((&bits, others)) = rest.split_first() {
+        bytes += packed_len(n as u64, bits);
+        rest = others;
+    }
+    bytes
+}
 
 /// Bytes of the frames that carry a payload.
 pub(crate) const fn framed(payload: u64) -> u64 {

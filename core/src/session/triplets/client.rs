@@ -1,7 +1,7 @@
 //! The client's side of triplets.
 
 use super::super::channel::Channel;
-use super::super::polynomials::put_rescaled;
+use super::super::polynomials::{put_representatives, put_rescaled};
 use super::super::shares::Shares;
 use crate::error::{Error, Result};
 use crate::lattice::encode::{Encoder, Plaintext};
@@ -155,12 +155,29 @@ async fn send_masks<IO: Read + Write>(
             |(), (number, (poly, noise))| encryption.make(number, shares, step, poly, noise),
         )?;
         for poly in polys.chunks_exact(all).take(count) {
-            put_rescaled(ch, &basis, n, poly, tile.level.upload_bits).await?;
+            put_upload(ch, &encryption, &basis, poly).await?;
         }
     }
     drop(encryption);
     wipe_first(used, scratch)?;
     ch.end().await
+}
+
+/// Sends `c0` of a ciphertext, as [`Encryption::make`] makes it.
+async fn put_upload<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    encryption: &Encryption<'_>,
+    basis: &Basis,
+    poly: &[i32],
+) -> Result<()> {
+    let n = encryption.tile.n();
+    if let Some(bits) = encryption.tile.level.upload_bits {
+        return put_rescaled(ch, basis, n, poly, bits).await;
+    }
+    for (limb, values) in LIMBS.iter().zip(poly.chunks_exact(n)) {
+        put_representatives(ch, limb, values).await?;
+    }
+    Ok(())
 }
 
 /// What all ciphertexts of a layer have in common.

@@ -1,7 +1,7 @@
 //! The server's side of triplets.
 
 use super::super::channel::Channel;
-use super::super::polynomials::put_rounded;
+use super::super::polynomials::{get_limb, put_rounded};
 use super::super::prepared::{Footprint, Weights, transformed_weights};
 use crate::attack::{Defence, stripped};
 use crate::backend;
@@ -253,21 +253,28 @@ async fn receive_uploads<IO: Read + Write>(
     c0: &mut [i32],
 ) -> Result<Seed> {
     let tile = &layer.tile;
-    let (n, bits, all) = (tile.n(), tile.level.upload_bits, tile.up() * tile.n());
-    let encoder = Encoder::new(Plaintext::Bits(bits), tile.limbs());
+    let (n, all) = (tile.n(), tile.up() * tile.n());
     ch.expect(Tag::Upload, tile.upload_bytes()).await?;
     let mut public = Seed([0; 32]);
     ch.get(&mut public.0).await?;
     for number in 0..tile.up() {
-        ch.get_groups(n, bits, |first, values| {
-            for (index, c0) in c0.chunks_exact_mut(all).enumerate() {
-                let first = number * n + first;
-                let out = c0.get_mut(first..first + values.len()).ok_or(Error::Internal)?;
-                encoder.encode_all(index, values, out)?;
+        let own = number * n..(number + 1) * n;
+        if let Some(bits) = tile.level.upload_bits {
+            let encoder = Encoder::new(Plaintext::Bits(bits), tile.limbs());
+            ch.get_groups(n, bits, |first, values| {
+                for (index, c0) in c0.chunks_exact_mut(all).enumerate() {
+                    let out = c0.get_mut(own.clone()).ok_or(Error::Internal)?;
+                    let out = out.get_mut(first..first + values.len()).ok_or(Error::Internal)?;
+                    encoder.encode_all(index, values, out)?;
+                }
+                Ok(())
+            })
+            .await?;
+        } else {
+            for (limb, c0) in LIMBS.iter().zip(c0.chunks_exact_mut(all)) {
+                get_limb(ch, limb, c0.get_mut(own.clone()).ok_or(Error::Internal)?).await?;
             }
-            Ok(())
-        })
-        .await?;
+        }
     }
     ch.finish().await?;
     for (limb, c0) in LIMBS.iter().zip(c0.chunks_exact_mut(all)) {
