@@ -5,14 +5,14 @@ use crate::block::Block;
 use crate::compare::{OtActivation, Stage};
 use crate::error::Result;
 use crate::handshake::{HELLO_BYTES, WELCOME_BYTES};
-use core::ops::Range;
 use crate::lattice::noise::{self, ParameterSet};
 use crate::options::{Options, Tables};
+use crate::ot::GROUP;
 use crate::params::{KAPPA, N, PRIMES};
 use crate::plan::circuit::{DECODE_BYTES, LABEL_BYTES, NonlinearCost};
-use crate::ot::GROUP;
 use crate::plan::{OfflineStep, Op, Plan, tile};
 use crate::wire::{framed, packed_len, polynomial_bytes};
+use core::ops::Range;
 
 /// Bits of a coefficient of the base OTs' `c1` and `c0`: the slot prime has 17.
 pub(crate) const BASE_OT_BITS: (u32, u32) = (17 + noise::C1_EXTRA, 17 + noise::C0_EXTRA);
@@ -143,11 +143,7 @@ pub(crate) fn carry_correction_bytes(
 }
 
 /// Payload of the answer.
-pub(crate) fn carry_answer_bytes(
-    plan: &Plan<'_>,
-    options: &Options,
-    range: &Range<usize>,
-) -> u64 {
+pub(crate) fn carry_answer_bytes(plan: &Plan<'_>, options: &Options, range: &Range<usize>) -> u64 {
     plan.linear_steps(range).map(|step| op_carry_bytes(&step.op, options)[1]).sum()
 }
 

@@ -193,8 +193,8 @@ pub struct PublicKey<'a> {
 }
 
 /// Numbers of a public key.
-pub const PUBLIC_KEY: usize = PublicKey::before(ParameterSet::LARGE)
-    + ParameterSet::LARGE.limbs * ParameterSet::LARGE.n;
+pub const PUBLIC_KEY: usize =
+    PublicKey::before(ParameterSet::LARGE) + ParameterSet::LARGE.limbs * ParameterSet::LARGE.n;
 
 impl PublicKey<'_> {
     /// Number of the ciphertext that is the key of a set.

@@ -9,9 +9,9 @@ use super::sample::{Noise, Ternary};
 use crate::attack::{Defence, stripped};
 use crate::backend;
 use crate::params::SMALL_N;
-use crate::ring::Limb;
 #[cfg(any(test, feature = "unstable"))]
 use crate::ring::LIMBS;
+use crate::ring::Limb;
 use crate::rng::{Domain, Seed};
 use crate::{Error, Result};
 use zeroize::Zeroizing;

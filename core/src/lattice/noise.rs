@@ -187,7 +187,8 @@ mod tests {
     #[test]
     fn the_widest_rings_of_both_sets() {
         let widest = |set, weight_bits, packed| {
-            (8..=MAX_RING_BITS.into()).rfind(|&ring| level(set, ring, weight_bits, packed).is_some())
+            (8..=MAX_RING_BITS.into())
+                .rfind(|&ring| level(set, ring, weight_bits, packed).is_some())
         };
         let [small, large] = ParameterSet::ALL;
         let widest = [

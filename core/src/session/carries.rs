@@ -212,7 +212,8 @@ pub(crate) async fn server<IO: Read + Write>(
     let ServerScratch { ots, answers } = ServerScratch::take(&mut space, options, left)?;
     let used = space.used();
     let OtScratch { labels, choices, corrections } = ots;
-    let (mut in_order, delta, mut making) = (in_order(context, range), sender.delta(), &mut *answers);
+    let (mut in_order, delta, mut making) =
+        (in_order(context, range), sender.delta(), &mut *answers);
     ch.expect(Tag::Corrections, carry_correction_bytes(plan, options, range)).await?;
     while left > 0 {
         let groups = left.div_ceil(GROUP).min(choices.len());

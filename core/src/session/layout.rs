@@ -220,9 +220,9 @@ impl<'a> ClientMemory<'a> {
                 OfflineStep::Linear(step) => {
                     triplets::client::scratch(machine, &tile(&step.op, options)?)?
                 }
-                OfflineStep::Carries(range) => measure(machine, |space| {
-                    carries::client_scratch(space, plan, options, &range)
-                })?,
+                OfflineStep::Carries(range) => {
+                    measure(machine, |space| carries::client_scratch(space, plan, options, &range))?
+                }
             });
         }
         Ok(most)
@@ -357,9 +357,9 @@ impl<'a> ServerMemory<'a> {
                         triplets::server::ServerScratch::take(space, &tile, footprint).map(|_| ())
                     })?
                 }
-                OfflineStep::Carries(range) => measure(machine, |space| {
-                    carries::server_scratch(space, plan, options, &range)
-                })?,
+                OfflineStep::Carries(range) => {
+                    measure(machine, |space| carries::server_scratch(space, plan, options, &range))?
+                }
             });
         }
         Ok(most)

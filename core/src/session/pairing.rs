@@ -18,9 +18,9 @@
 
 use super::Options;
 use crate::block::Block;
+use crate::cost::client_keys_bytes;
 use crate::error::{Error, PlanFault, Result};
 use crate::handshake::PairingId;
-use crate::cost::client_keys_bytes;
 use crate::lattice::encrypt::{PUBLIC_KEY, is_canonical};
 use crate::lattice::noise::ParameterSet;
 use crate::ot::Repetition;

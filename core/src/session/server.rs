@@ -11,7 +11,9 @@ use super::phase::ServerPhase;
 use super::prepared::{Prepared, tile};
 use super::setup::{self, Secrets, ServerSetup, Terms};
 use super::triplets::server::EvaluateLayer;
-use super::{Options, Tables, carries, compared, extension, garbled, local, products, reveal, triplets};
+use super::{
+    Options, Tables, carries, compared, extension, garbled, local, products, reveal, triplets,
+};
 use crate::block::Block;
 use crate::choice::OpProtocol;
 use crate::cost::{corrections_bytes, tables_bytes};

@@ -103,8 +103,8 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             ) {
                 Ok(t) => {
                     json!({
-                        "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.level.limbs,
-                        "flood": t.level.flood, "upload": t.upload_bytes(),
+                        "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.limbs(),
+                        "bits": t.level.upload_bits, "upload": t.upload_bytes(),
                         "download": t.download_bytes()
                     })
                 }

@@ -146,8 +146,8 @@ async fn send_masks<IO: Read + Write>(
     ch.begin(Tag::Upload, tile.upload_bytes()).await?;
     ch.put(&encryption.public.0).await?;
     for first in (0..tile.up()).step_by(polys.len() / all) {
-        let ciphertexts = (first..tile.up())
-            .zip(polys.chunks_exact_mut(all).zip(noise.chunks_exact_mut(n)));
+        let ciphertexts =
+            (first..tile.up()).zip(polys.chunks_exact_mut(all).zip(noise.chunks_exact_mut(n)));
         let count = ciphertexts.size_hint().0;
         workers.for_each(
             ciphertexts,
