@@ -60,7 +60,7 @@
 /**
  * Version of the protocol and of the file formats.
  */
-#define MINIONN_PROTOCOL_VERSION 1
+#define MINIONN_PROTOCOL_VERSION 2
 
 /**
  * Alignment of all memory that is handed in.
@@ -105,7 +105,7 @@
 /**
  * Bytes of a server's half of a pairing, exported.
  */
-#define MINIONN_SERVER_PAIRING_BYTES 57456
+#define MINIONN_SERVER_PAIRING_BYTES 56688
 
 /**
  * Most predictions in one stock.

@@ -124,7 +124,7 @@ fn results_of(ring: u32, set: ParameterSet, ciphertexts: u64, g: &mut Lcg) -> Op
         key.expand(limb, secret).unwrap();
         let b = &mut b[before + index * n..before + (index + 1) * n];
         let number = PublicKey::number(set);
-        SecretKey::encrypt_limb(index, number, &seed(2), &noise, secret, b).unwrap();
+        SecretKey::encrypt_limb((index, limb), number, &seed(2), &noise, secret, b).unwrap();
     }
     let public_key = PublicKey { seed: seed(2), b: &b };
     let mut seen = Results::default();
@@ -149,7 +149,8 @@ fn results_of(ring: u32, set: ParameterSet, ciphertexts: u64, g: &mut Lcg) -> Op
         let mut uploads: Vec<Vec<i32>> = (0..limbs)
             .map(|index| {
                 let mut upload = secrets[index].clone();
-                SecretKey::mask_limb(index, number, &seed(4), &noise, &mut upload).unwrap();
+                SecretKey::mask_limb((index, &LIMBS[index]), number, &seed(4), &noise, &mut upload)
+                    .unwrap();
                 let add = |(x, &m): (&mut i32, &u64)| *x += encoder.encode(index, m).unwrap();
                 upload.iter_mut().zip(&m).for_each(add);
                 upload

@@ -9,7 +9,7 @@ pub const MINIONN_VERSION_MINOR: u32 = 1;
 /// See MINIONN_VERSION_MAJOR.
 pub const MINIONN_VERSION_PATCH: u32 = 0;
 /// Version of the protocol and of the file formats.
-pub const MINIONN_PROTOCOL_VERSION: u16 = 1;
+pub const MINIONN_PROTOCOL_VERSION: u16 = 2;
 
 /// Alignment of all memory that is handed in.
 pub const MINIONN_ALIGN: usize = 16;
@@ -28,7 +28,7 @@ pub const MINIONN_PAIRING_ID_BYTES: usize = 16;
 /// Bytes of a client's half of a pairing, exported.
 pub const MINIONN_CLIENT_PAIRING_BYTES: usize = 96;
 /// Bytes of a server's half of a pairing, exported.
-pub const MINIONN_SERVER_PAIRING_BYTES: usize = 57456;
+pub const MINIONN_SERVER_PAIRING_BYTES: usize = 56688;
 /// Most predictions in one stock.
 pub const MINIONN_STOCK_MAX: u32 = 4096;
 /// Least bytes of inbox and outbox.

@@ -3,9 +3,8 @@
 
 use core::time::Duration;
 use minionn_core::model::Model;
-use minionn_core::params::LIMB_BITS;
 use minionn_host::bench::primitives::lattice::{
-    Bits, Encryption, Path, Products, Results, Transform,
+    Bits, Encryption, Path, Products, Results, Transform, UPLOAD_BITS,
 };
 use minionn_host::bench::primitives::{layers, seconds};
 
@@ -38,24 +37,22 @@ fn main() -> anyhow::Result<()> {
     compare("inverse NTT, one limb", |path| transform.inverse(path));
     for ciphertexts in [1, 3, 10] {
         let mut products = Products::new(ciphertexts);
-        compare(&format!("multiply-accumulate {ciphertexts} ciphertexts of 4 limbs"), |path| {
+        compare(&format!("multiply-accumulate {ciphertexts} ciphertexts"), |path| {
             products.run(path)
         });
     }
     let mut encryption = Encryption::default();
-    for limbs in [3, 4] {
-        show(&format!("encrypt, {limbs} limbs"), seconds(BUDGET, || encryption.encrypt(limbs)));
-    }
+    show("encrypt", seconds(BUDGET, || encryption.encrypt()));
     show("decrypt, many results", seconds(BUDGET, || encryption.decrypt_many()));
     show("decrypt, 16 results", seconds(BUDGET, || encryption.decrypt_few(16)));
     let mut results = Results::default();
     for count in [16, 1024] {
         show(
-            &format!("re-randomise, flood, rescale {count} results, 4 limbs"),
+            &format!("re-randomise, rescale {count} results"),
             seconds(BUDGET, || results.finish(count)),
         );
     }
-    for width in [LIMB_BITS, 33] {
+    for width in [UPLOAD_BITS, 33] {
         let mut bits = Bits::new(width);
         rate(&format!("pack a polynomial of {width} bits"), bits.len_bytes(), || bits.pack());
         rate(&format!("unpack a polynomial of {width} bits"), bits.len_bytes(), || bits.unpack());

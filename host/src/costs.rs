@@ -105,10 +105,12 @@ pub struct LayerCosts {
 pub struct Packing {
     /// Predictions, outputs and inputs that one ciphertext takes.
     pub tile: [usize; 3],
+    /// Degree of the polynomials.
+    pub degree: usize,
     /// Limbs of the modulus.
     pub limbs: usize,
-    /// By how many bits flooding hides what a result would tell.
-    pub flooding_bits: u32,
+    /// Bits of a coefficient of an upload; none where it is sent whole.
+    pub upload_bits: Option<u32>,
     /// Ciphertexts to the server.
     pub ciphertexts_up: usize,
     /// Ciphertexts to the client.
@@ -211,8 +213,9 @@ impl Packing {
         let tile = Tile::choose(op, stock as usize)?;
         Ok(Self {
             tile: [tile.n_b, tile.n_o, tile.n_c],
-            limbs: tile.level.limbs,
-            flooding_bits: tile.level.statistical,
+            degree: tile.n(),
+            limbs: tile.limbs(),
+            upload_bits: tile.level.upload_bits,
             ciphertexts_up: tile.up(),
             ciphertexts_down: tile.down(),
         })

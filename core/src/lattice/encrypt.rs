@@ -59,18 +59,16 @@ impl SecretKey {
     /// is [`SecretKey::expand`] for this limb.
     ///
     /// # Errors
-    /// [`Error::Length`] unless all have n values, [`Error::Internal`] if there is no such limb:
-    /// then `out` must not be sent.
+    /// [`Error::Length`] unless all have n values: then `out` must not be sent.
     #[inline(never)]
     pub fn encrypt_limb(
-        index: usize,
+        (index, limb): (usize, &Limb),
         number: u64,
         public: &Seed,
         noise: &[i8],
         secret: &[i32],
         out: &mut [i32],
     ) -> Result<()> {
-        let limb = LIMBS.get(index).ok_or(Error::Internal)?;
         check_degree(out.len())?;
         check(out.len(), noise.len())?;
         check(out.len(), secret.len())?;
@@ -93,13 +91,12 @@ impl SecretKey {
     /// As [`Self::encrypt_limb`].
     #[inline(never)]
     pub fn mask_limb(
-        index: usize,
+        (index, limb): (usize, &Limb),
         number: u64,
         public: &Seed,
         noise: &[i8],
         out: &mut [i32],
     ) -> Result<()> {
-        let limb = LIMBS.get(index).ok_or(Error::Internal)?;
         check_degree(out.len())?;
         check(out.len(), noise.len())?;
         Mask::new(public, number, index).multiply(limb, out)?;
@@ -253,30 +250,29 @@ mod tests {
             let (mut secret, mut noise) = (vec![0; n], vec![0; n]);
             key.expand(&LIMBS[0], &mut secret).unwrap();
             super::noise(&Seed([3; 32]), 0, &mut noise).unwrap();
-            let encrypt = |index, noise: &[i8], secret: &[i32], length: usize| {
+            let limb = (0, &LIMBS[0]);
+            let encrypt = |noise: &[i8], secret: &[i32], length: usize| {
                 let mut out = message.clone();
                 let done =
-                    SecretKey::encrypt_limb(index, 0, &public, noise, secret, &mut out[..length]);
+                    SecretKey::encrypt_limb(limb, 0, &public, noise, secret, &mut out[..length]);
                 (done, out)
             };
-            let mask = |index, noise: &[i8], length: usize| {
+            let mask = |noise: &[i8], length: usize| {
                 let mut out = secret.clone();
-                SecretKey::mask_limb(index, 0, &public, noise, &mut out[..length])
+                SecretKey::mask_limb(limb, 0, &public, noise, &mut out[..length])
             };
-            let (done, out) = encrypt(0, &noise, &secret, n);
+            let (done, out) = encrypt(&noise, &secret, n);
             assert_eq!(done, Ok(()));
             assert!(out.iter().filter(|&&x| x == 7).count() < 3);
-            assert_eq!(encrypt(LIMBS.len(), &noise, &secret, n).0, Err(Error::Internal));
-            assert_eq!(mask(0, &noise, n), Ok(()));
-            assert_eq!(mask(LIMBS.len(), &noise, n), Err(Error::Internal));
+            assert_eq!(mask(&noise, n), Ok(()));
             for short in [0, 1, CHUNK, n - 1] {
                 let (all, most) = (Err(Error::Length { need: n }), Err(Error::Length { need: N }));
                 assert_eq!(key.expand(&LIMBS[0], &mut vec![0; short]), most);
-                assert_eq!(encrypt(0, &noise[..short], &secret, n).0, all);
-                assert_eq!(encrypt(0, &noise, &secret[..short], n).0, all);
-                assert_eq!(encrypt(0, &noise, &secret, short).0, most);
-                assert_eq!(mask(0, &noise[..short], n), all);
-                assert_eq!(mask(0, &noise, short), most);
+                assert_eq!(encrypt(&noise[..short], &secret, n).0, all);
+                assert_eq!(encrypt(&noise, &secret[..short], n).0, all);
+                assert_eq!(encrypt(&noise, &secret, short).0, most);
+                assert_eq!(mask(&noise[..short], n), all);
+                assert_eq!(mask(&noise, short), most);
             }
         }
     }

@@ -141,13 +141,13 @@ fn words(block: Block) -> impl Iterator<Item = i32> {
 async fn put_encryption<IO: Read + Write>(
     ch: &mut Channel<IO>,
     secrets: &Secrets,
-    index: usize,
+    (index, limb): (usize, &Limb),
     (number, noise): (u64, &[i8]),
     secret: &[i32],
     poly: &mut [i32],
 ) -> Result<()> {
-    SecretKey::encrypt_limb(index, number, &secrets.public, noise, secret, poly)?;
-    put_limb(ch, LIMBS.get(index).ok_or(Error::Internal)?, poly).await
+    SecretKey::encrypt_limb((index, limb), number, &secrets.public, noise, secret, poly)?;
+    put_limb(ch, limb, poly).await
 }
 
 /// What a set-up is made for.
@@ -212,7 +212,7 @@ async fn send_public_key<IO: Read + Write>(
         for (index, limb) in LIMBS.iter().enumerate().take(set.limbs) {
             secrets.key.expand(limb, secret)?;
             poly.fill(0);
-            SecretKey::encrypt_limb(index, number, key_seed, noise, secret, poly)?;
+            SecretKey::encrypt_limb((index, limb), number, key_seed, noise, secret, poly)?;
             put_limb(ch, limb, poly).await?;
         }
     }
@@ -381,7 +381,7 @@ async fn send_keys<IO: Read + Write>(
     for (index, limb) in LIMBS.iter().enumerate() {
         secrets.key.expand(limb, a)?;
         b.fill(0);
-        put_encryption(ch, secrets, index, (0, of_key), a, b).await?;
+        put_encryption(ch, secrets, (index, limb), (0, of_key), a, b).await?;
         encode_slots(
             (0..KAPPA).flat_map(|j| core::iter::repeat_n((delta >> j) as i32 & 1, SLOTS)),
             b,
@@ -389,7 +389,7 @@ async fn send_keys<IO: Read + Write>(
         for x in b.iter_mut() {
             *x = encoder.encode(index, u64::from(SLOT.canonical(*x)))?;
         }
-        put_encryption(ch, secrets, index, (1, of_choices), a, b).await?;
+        put_encryption(ch, secrets, (index, limb), (1, of_choices), a, b).await?;
     }
     ch.end().await
 }

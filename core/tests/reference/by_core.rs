@@ -265,7 +265,15 @@ fn encryptions(
         key.expand(&LIMBS[index], &mut secret).unwrap();
         let mut poly: Vec<i32> =
             message.iter().map(|&m| encoder.map_or(0, |e| e.encode(index, m).unwrap())).collect();
-        SecretKey::encrypt_limb(index, number, &public, &noise, &secret, &mut poly).unwrap();
+        SecretKey::encrypt_limb(
+            (index, &LIMBS[index]),
+            number,
+            &public,
+            &noise,
+            &secret,
+            &mut poly,
+        )
+        .unwrap();
         summary(poly.iter().map(|&x| i64::from(x)))
     };
     (0..limbs).map(limb).collect()

@@ -209,7 +209,7 @@ impl Encryption<'_> {
                 Some(secret) => poly.copy_from_slice(secret),
                 None => self.key.expand(limb, poly)?,
             }
-            SecretKey::mask_limb(index, number as u64, &self.public, noise, poly)?;
+            SecretKey::mask_limb((index, limb), number as u64, &self.public, noise, poly)?;
             for run in self.tile.input_spans(number) {
                 let out = poly.get_mut(run.at..run.at + run.len).ok_or(Error::Internal)?;
                 let own = shares.of(run.prediction)?.get(step.from + run.element..);

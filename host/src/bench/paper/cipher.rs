@@ -1,27 +1,58 @@
-//! Ring-LWE encryption of batch-encoded polynomials mod N, from the core's limbs: q is the product
-//! of all four primes.
+//! Ring-LWE encryption of batch-encoded polynomials mod N, at n = 4096 with a modulus q of 108 bits:
+//! four primes of its own.
 //!
 //! The paper encrypts with YASHE, which is broken (Albrecht, Bai, Ducas, Crypto 2016), so this is
 //! BFV; the counts are the same. A result travels whole: no rescaling, no coefficient left out.
 
 use super::batch::{Batch, Factor, MODULUS};
 use crate::bench::done;
-use minionn_core::backend::limb::{add_small, add_uniform, multiply};
-use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
-use minionn_core::lattice::noise;
-use minionn_core::lattice::rescale::Basis;
+use minionn_core::backend::limb::{add_small, add_uniform, multiply, multiply_add};
+use minionn_core::lattice::evaluate::CiphertextRandomness;
 use minionn_core::lattice::sample::Noise;
-use minionn_core::lattice::{PublicKey, SecretKey, encrypt, encrypt::Mask};
-use minionn_core::params::{LIMB_BITS, N, PRIMES};
-use minionn_core::ring::{LIMBS, montgomery_inverse};
+use minionn_core::lattice::{SecretKey, encrypt, encrypt::Mask};
+use minionn_core::params::N;
+use minionn_core::ring::{Limb, montgomery_inverse};
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::wire::packed_len;
 
+/// The largest primes below 2^27 that are 1 mod 2n.
+const PRIMES: [u32; 4] = [134_176_769, 134_111_233, 134_012_929, 133_963_777];
+/// Bits of each.
+const LIMB_BITS: u32 = 27;
+/// Their limbs.
+static LIMBS: [Limb; 4] =
+    [Limb::new(PRIMES[0]), Limb::new(PRIMES[1]), Limb::new(PRIMES[2]), Limb::new(PRIMES[3])];
+/// Their product.
+const Q: u128 = PRIMES[0] as u128 * PRIMES[1] as u128 * PRIMES[2] as u128 * PRIMES[3] as u128;
+
+/// What a residue counts for in a fraction of q.
+#[derive(Clone, Copy)]
+struct Fraction {
+    /// `(q/q_i)^-1 mod q_i`, Montgomery form.
+    inverse: i32,
+    /// `⌊2^96/q_i⌋`.
+    reciprocal: u128,
+}
+
+impl Fraction {
+    fn of(limb: &Limb) -> Self {
+        let q = limb.q as u128;
+        let rest = (Q / q % q) as u64;
+        Self { inverse: montgomery_inverse(rest, limb.q as u32), reciprocal: (1 << 96) / q }
+    }
+
+    /// The residue's part of `x/q`, as a fraction of `2^64`.
+    fn part(self, limb: &Limb, residue: i32) -> u64 {
+        let digit = limb.canonical(limb.mul(residue, self.inverse));
+        (u128::from(digit) * self.reciprocal >> 32) as u64
+    }
+}
+
 /// The noise of a product with a polynomial mod N: all n coefficients packed, up to `2^36` each.
-const NOISE: u128 = noise::bound(N as u64, MODULUS.ilog2());
+const NOISE: u128 = ((1186 * N as u128).isqrt() + 1 << MODULUS.ilog2()) + 4400;
 /// Flooding noise is uniform in `[−2^FLOOD, 2^FLOOD)`: as much as decryption, which fails beyond
 /// `q/2N`, leaves.
-const FLOOD: u32 = (noise::modulus(PRIMES.len()) / (2 * MODULUS as u128) - NOISE - 1).ilog2();
+const FLOOD: u32 = (Q / (2 * MODULUS as u128) - NOISE - 1).ilog2();
 /// Bits between noise and flooding. 40 are the project's minimum.
 pub const STATISTICAL_BITS: u32 = FLOOD - (NOISE.ilog2() + 1);
 
@@ -42,7 +73,7 @@ struct Encoder {
 
 impl Encoder {
     fn new() -> Self {
-        let q_mod_n = (noise::modulus(LIMBS.len()) % u128::from(MODULUS)) as u64;
+        let q_mod_n = (Q % u128::from(MODULUS)) as u64;
         let inverses = LIMBS
             .each_ref()
             .map(|limb| limb.to_montgomery(montgomery_inverse(MODULUS, limb.q as u32)));
@@ -80,7 +111,7 @@ pub struct Client {
     public: Seed,
     noise: Seed,
     encoder: Encoder,
-    basis: Basis,
+    fractions: [Fraction; LIMBS.len()],
     /// Encryptions made; the public key is number 0.
     pub encryptions: u64,
     /// Decryptions made.
@@ -101,7 +132,7 @@ impl Client {
             LIMBS.iter().zip(secret.chunks_exact_mut(N).zip(b.chunks_exact_mut(N))).enumerate()
         {
             done(key.expand(limb, secret));
-            done(SecretKey::encrypt_limb(index, 0, &public, &errors, secret, b));
+            done(SecretKey::encrypt_limb((index, limb), 0, &public, &errors, secret, b));
         }
         let server = Server {
             seed: server,
@@ -110,14 +141,14 @@ impl Client {
             encoder: Encoder::new(),
             multiplications: 0,
         };
-        let basis = Basis::new(LIMBS.len());
+        let fractions = LIMBS.each_ref().map(Fraction::of);
         (
             Self {
                 secret,
                 public,
                 noise,
                 encoder: Encoder::new(),
-                basis,
+                fractions,
                 encryptions: 0,
                 decryptions: 0,
             },
@@ -130,13 +161,12 @@ impl Client {
         self.encryptions += 1;
         let (number, mut c0, mut errors) = (self.encryptions, vec![0; LIMBS.len() * N], vec![0; N]);
         done(encrypt::noise(&self.noise, number, &mut errors));
-        for (index, (c0, secret)) in
-            c0.chunks_exact_mut(N).zip(self.secret.chunks_exact(N)).enumerate()
-        {
+        let parts = c0.chunks_exact_mut(N).zip(self.secret.chunks_exact(N));
+        for (index, (limb, (c0, secret))) in LIMBS.iter().zip(parts).enumerate() {
             for (x, &m) in c0.iter_mut().zip(coefficients) {
                 *x = self.encoder.encode(index, m);
             }
-            done(SecretKey::encrypt_limb(index, number, &self.public, &errors, secret, c0));
+            done(SecretKey::encrypt_limb((index, limb), number, &self.public, &errors, secret, c0));
         }
         Upload { number, c0 }
     }
@@ -151,15 +181,14 @@ impl Client {
             .chunks_exact(N)
             .zip(result.c1.chunks_exact(N))
             .zip(self.secret.chunks_exact(N));
-        for (index, (limb, ((c0, c1), secret))) in LIMBS.iter().zip(parts).enumerate() {
+        for ((limb, fraction), ((c0, c1), secret)) in LIMBS.iter().zip(self.fractions).zip(parts) {
             product.copy_from_slice(c1);
             limb.forward(&mut product);
             multiply(limb, &mut product, secret);
             limb.inverse(&mut product);
-            for (x, c0) in product.iter_mut().zip(c0) {
-                *x += c0;
+            for ((sum, x), c0) in fractions.iter_mut().zip(&product).zip(c0) {
+                *sum = sum.wrapping_add(fraction.part(limb, x + c0));
             }
-            done(self.basis.add(index, &product, &mut fractions));
         }
         // phase/q is off by less than 2^-61, so N times that is harmless.
         let round =
@@ -208,22 +237,22 @@ impl Server {
         summand: &[u64],
     ) -> Download {
         self.multiplications += 1;
-        let key = PublicKey { seed: self.public.clone(), b: &self.key };
-        let fresh =
-            CiphertextRandomness { seed: &self.seed, number: self.multiplications, flood: FLOOD };
+        let fresh = CiphertextRandomness { seed: &self.seed, number: self.multiplications };
         let mut result = Download { c0: upload.c0.clone(), c1: vec![0; LIMBS.len() * N] };
         let (mut ephemeral, mut errors, mut flood) = (vec![0; N], vec![0; N], vec![[0; 2]; N]);
         let parts = result
             .c0
             .chunks_exact_mut(N)
             .zip(result.c1.chunks_exact_mut(N))
-            .zip(multiplier.0.chunks_exact(N));
-        for (index, (limb, ((c0, c1), w))) in LIMBS.iter().zip(parts).enumerate() {
+            .zip(multiplier.0.chunks_exact(N).zip(self.key.chunks_exact(N)));
+        for (index, (limb, ((c0, c1), (w, b)))) in LIMBS.iter().zip(parts).enumerate() {
             multiply(limb, c0, w);
             c1.copy_from_slice(w);
             done(Mask::new(&self.public, upload.number, index).multiply(limb, c1));
             done(fresh.ephemeral(limb, &mut ephemeral));
-            done(add_zero(index, &key, &ephemeral, c0, c1));
+            multiply_add(limb, b, &ephemeral, c0);
+            done(Mask::new(&self.public, 0, index).multiply(limb, &mut ephemeral));
+            c1.iter_mut().zip(&ephemeral).for_each(|(x, &zero)| *x = limb.reduce(*x + zero));
             limb.inverse(c0);
             limb.inverse(c1);
             // Every limb draws the same integers again.
@@ -288,6 +317,6 @@ mod tests {
             (15..minionn_core::params::FLOOD_BITS).contains(&STATISTICAL_BITS),
             "{STATISTICAL_BITS} bits"
         );
-        assert!((1 << FLOOD) + NOISE < noise::modulus(PRIMES.len()) / (2 * u128::from(MODULUS)));
+        assert!((1 << FLOOD) + NOISE < Q / (2 * u128::from(MODULUS)));
     }
 }

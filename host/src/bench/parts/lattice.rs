@@ -1,9 +1,9 @@
 //! The lattice side: polynomials of n coefficients.
 
 use super::{Facts, Measure, Needs};
-use crate::bench::primitives::lattice::{Bits, Encryption, Path, Products, Results, Transform};
-use minionn_core::params::{LIMB_BITS, N};
-use minionn_core::ring::LIMBS;
+use crate::bench::primitives::lattice::{
+    Bits, Encryption, N, Path, Products, Results, SET, Transform, UPLOAD_BITS,
+};
 
 /// Bytes of one limb of a polynomial in memory.
 const POLYNOMIAL: u64 = 4 * N as u64;
@@ -13,8 +13,8 @@ const TERNARY: u64 = N as u64 / 2;
 const NOISE: u64 = 16 * N.div_ceil(3) as u64;
 /// Results of a ciphertext that is sent back.
 const RESULTS: usize = 16;
-/// Limbs of the largest ciphertexts.
-const ALL: u64 = LIMBS.len() as u64;
+/// Limbs of a ciphertext.
+const ALL: u64 = SET.limbs as u64;
 
 fn facts(what: &str, unit: &'static str, needs: Needs) -> Facts {
     Facts { what: what.to_owned(), units: 1, unit, needs }
@@ -31,7 +31,7 @@ fn moved(bytes: u64) -> Needs {
 /// Those of `measure`, as everywhere here.
 pub fn forward(measure: Measure<'_>) -> anyhow::Result<()> {
     let mut transform = Transform::default();
-    measure(facts("NTT of 4096", "limb", moved(2 * POLYNOMIAL)), &mut || {
+    measure(facts("NTT of 2048", "limb", moved(2 * POLYNOMIAL)), &mut || {
         transform.forward(Path::Fastest);
         Ok(())
     })
@@ -49,7 +49,7 @@ pub fn inverse(measure: Measure<'_>) -> anyhow::Result<()> {
     })
 }
 
-/// The sum of ciphertexts of four limbs, each times a polynomial of weights.
+/// The sum of ciphertexts, each times a polynomial of weights.
 ///
 /// # Errors
 /// As above.
@@ -58,26 +58,22 @@ pub fn multiply_accumulate(measure: Measure<'_>) -> anyhow::Result<()> {
     let mut products = Products::new(CIPHERTEXTS);
     // Ciphertexts and weights are read, the sum is written.
     let needs = moved(ALL * POLYNOMIAL * (3 * CIPHERTEXTS as u64 + 2));
-    let what = format!("multiply and add {CIPHERTEXTS}, 4 limbs");
+    let what = format!("multiply and add {CIPHERTEXTS}");
     measure(Facts { what, units: CIPHERTEXTS as u64, unit: "ciphertext", needs }, &mut || {
         products.run(Path::Fastest);
         Ok(())
     })
 }
 
-/// Symmetric encryption of n values under the first `limbs` limbs.
+/// Symmetric encryption of n values.
 ///
 /// # Errors
 /// As above.
-pub fn encrypt(limbs: usize, measure: Measure<'_>) -> anyhow::Result<()> {
+pub fn encrypt(measure: Measure<'_>) -> anyhow::Result<()> {
     let mut encryption = Encryption::default();
-    let needs = Needs {
-        transforms: limbs as u64,
-        random: limbs as u64 * UNIFORM + NOISE,
-        ..Needs::default()
-    };
-    measure(facts(&format!("encrypt, {limbs} limbs"), "ciphertext", needs), &mut || {
-        encryption.encrypt(limbs);
+    let needs = Needs { transforms: ALL, random: ALL * UNIFORM + NOISE, ..Needs::default() };
+    measure(facts("encrypt", "ciphertext", needs), &mut || {
+        encryption.encrypt();
         Ok(())
     })
 }
@@ -110,7 +106,7 @@ pub fn decrypt_few(measure: Measure<'_>) -> anyhow::Result<()> {
     })
 }
 
-/// A fresh encryption of zero, noise and flooding for a result on four limbs, and its rescaling.
+/// A fresh encryption of zero and noise for a result, and its rescaling.
 ///
 /// # Errors
 /// As above.
@@ -118,21 +114,18 @@ pub fn rerandomise(measure: Measure<'_>) -> anyhow::Result<()> {
     let mut results = Results::default();
     let needs =
         Needs { transforms: 3 * ALL, random: ALL * UNIFORM + TERNARY + NOISE, ..Needs::default() };
-    measure(
-        facts(&format!("flood and re-randomise {RESULTS} results"), "ciphertext", needs),
-        &mut || {
-            results.finish(RESULTS);
-            Ok(())
-        },
-    )
+    measure(facts(&format!("re-randomise {RESULTS} results"), "ciphertext", needs), &mut || {
+        results.finish(RESULTS);
+        Ok(())
+    })
 }
 
 fn bits(what: &str, run: fn(&mut Bits), measure: Measure<'_>) -> anyhow::Result<()> {
-    let mut bits = Bits::new(LIMB_BITS);
+    let mut bits = Bits::new(UPLOAD_BITS);
     let needs = moved((8 * N + bits.len_bytes()) as u64);
     measure(
         Facts {
-            what: format!("{what} values of {LIMB_BITS} bits"),
+            what: format!("{what} values of {UPLOAD_BITS} bits"),
             units: N as u64,
             unit: "value",
             needs,
@@ -144,7 +137,7 @@ fn bits(what: &str, run: fn(&mut Bits), measure: Measure<'_>) -> anyhow::Result<
     )
 }
 
-/// Integers of one limb, packed.
+/// Coefficients of an upload, packed.
 ///
 /// # Errors
 /// As above.

@@ -1,17 +1,30 @@
-//! The lattice side.
+//! The lattice side, in the ring that most layers use.
 
 use crate::bench::done;
 use core::hint::black_box;
 use minionn_core::Error;
 use minionn_core::backend::limb::{self, portable};
 use minionn_core::lattice::encode::{Encoder, Plaintext};
+use minionn_core::lattice::encrypt::{Mask, PUBLIC_KEY};
 use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
-use minionn_core::lattice::rescale::Basis;
-use minionn_core::lattice::{PublicKey, SecretKey, decrypt, encrypt, encrypt::Mask};
-use minionn_core::params::N;
-use minionn_core::ring::LIMBS;
+use minionn_core::lattice::noise::ParameterSet;
+use minionn_core::lattice::rescale::{Basis, Fraction as _};
+use minionn_core::lattice::{PublicKey, SecretKey, decrypt, encrypt};
+use minionn_core::ring::{LIMBS, Limb};
 use minionn_core::rng::Seed;
 use minionn_core::wire::{GROUP, pack, packed_len, unpack};
+
+/// The ring.
+pub const SET: ParameterSet = ParameterSet::SMALL;
+/// Coefficients of a polynomial.
+pub const N: usize = SET.n;
+/// Bits of a coefficient of an upload.
+pub const UPLOAD_BITS: u32 = 40;
+
+/// The limbs of the ring.
+fn limbs() -> impl Iterator<Item = (usize, &'static Limb)> {
+    LIMBS.iter().enumerate().take(SET.limbs)
+}
 
 /// A random polynomial in `[0, q)` of the first limb.
 fn uniform(number: u64) -> Vec<i32> {
@@ -58,7 +71,7 @@ impl Transform {
     }
 }
 
-/// Sums of products of transformed ciphertexts and weights, four limbs each.
+/// Sums of products of transformed ciphertexts and weights, in all limbs.
 pub struct Products {
     halves: [Vec<i32>; 2],
     weights: Vec<i32>,
@@ -80,7 +93,7 @@ impl Products {
         let sums =
             if path == Path::Fastest { limb::sums_of_products } else { portable::sums_of_products };
         let ([x0, x1], [z0, z1]) = (&self.halves, &mut self.sums);
-        for limb in &LIMBS {
+        for (_, limb) in limbs() {
             sums(limb, black_box([x0, x1]), &self.weights, [z0, z1]);
         }
     }
@@ -95,6 +108,8 @@ pub struct Encryption {
     number: u64,
     /// The polynomial that is worked on.
     poly: Vec<i32>,
+    encoded: Vec<i32>,
+    sums: Vec<u64>,
     plaintext: Vec<u64>,
     /// A received `c1`.
     packed: Vec<u8>,
@@ -112,7 +127,7 @@ impl Default for Encryption {
             done(key.expand(limb, &mut secret));
             secret
         };
-        let mut unfolded = vec![0; decrypt::UNFOLDED];
+        let mut unfolded = vec![0; decrypt::unfolded(N)];
         done(decrypt::unfold(&key, &mut unfolded));
         Self {
             seed: Seed([4; 32]),
@@ -121,6 +136,8 @@ impl Default for Encryption {
             noise: vec![0; N],
             number: 0,
             poly: vec![0; N],
+            encoded: vec![0; N],
+            sums: vec![0; N],
             plaintext: (0..N as u64).collect(),
             packed: (0..packed_len(N as u64, C1_BITS)).map(|i| (i * 37) as u8).collect(),
             unfolded,
@@ -129,22 +146,28 @@ impl Default for Encryption {
 }
 
 impl Encryption {
-    /// Encrypts a polynomial under the first `limbs` primes; the key is expanded already.
-    pub fn encrypt(&mut self, limbs: usize) {
-        let encoder = Encoder::new(Plaintext::Bits(20), limbs);
+    /// Encrypts a polynomial and rounds it; the key is expanded already.
+    pub fn encrypt(&mut self) {
+        let (encoder, basis) =
+            (Encoder::new(Plaintext::Bits(20), SET.limbs), Basis::new(SET.limbs));
         self.number += 1;
         done(encrypt::noise(&self.seed, self.number, &mut self.noise));
-        for (index, secret) in self.secrets.iter().enumerate().take(limbs) {
-            done(encoder.encode_all(index, &self.plaintext, &mut self.poly));
+        self.sums.fill(0);
+        for ((index, limb), secret) in limbs().zip(&self.secrets) {
             let (public, noise, poly) = (&self.public, &self.noise, &mut self.poly);
-            done(SecretKey::encrypt_limb(index, self.number, public, noise, secret, poly));
-            black_box(&mut self.poly);
+            poly.copy_from_slice(secret);
+            done(SecretKey::mask_limb((index, limb), self.number, public, noise, poly));
+            done(encoder.encode_all(index, &self.plaintext, &mut self.encoded));
+            poly.iter_mut().zip(&self.encoded).for_each(|(x, encoded)| *x += encoded);
+            done(basis.add(index, poly, &mut self.sums));
         }
+        self.plaintext.iter_mut().zip(&self.sums).for_each(|(x, sum)| *x = sum.round(UPLOAD_BITS));
+        black_box(&mut self.plaintext);
     }
 
     /// `c1·s` of a ciphertext with many results, by transforms; the key is expanded already.
     pub fn decrypt_many(&mut self) {
-        for (index, secret) in self.secrets.iter().enumerate().take(decrypt::limbs(C1_BITS)) {
+        for (index, secret) in self.secrets.iter().enumerate().take(decrypt::limbs(N, C1_BITS)) {
             done(decrypt::load(index, &self.packed, C1_BITS, &mut self.poly));
             done(decrypt::multiply_by_secret(index, secret, &mut self.poly));
             black_box(&mut self.poly);
@@ -155,7 +178,7 @@ impl Encryption {
     pub fn decrypt_few(&mut self, results: usize) {
         let mut rows = vec![0; results];
         for (i, row) in rows.iter_mut().enumerate() {
-            done(decrypt::row(i * N / results).map(|found| *row = found));
+            done(decrypt::row(N, i * N / results).map(|found| *row = found));
         }
         let (mut sums, mut values) = (vec![0; results], [0; GROUP]);
         let groups = self.packed.chunks_exact(GROUP * C1_BITS as usize / 8);
@@ -187,7 +210,7 @@ impl Default for Results {
         Self {
             seed: Seed([5; 32]),
             public: Seed([6; 32]),
-            b: (0..LIMBS.len() as u64).flat_map(uniform).collect(),
+            b: (0..).flat_map(uniform).take(PUBLIC_KEY).collect(),
             number: 0,
             z0: uniform(1),
             z1: uniform(2),
@@ -199,22 +222,21 @@ impl Default for Results {
 }
 
 impl Results {
-    /// Re-randomises, floods and rescales one ciphertext with `results` results under four limbs.
+    /// Re-randomises and rescales one ciphertext with `results` results.
     pub fn finish(&mut self, results: usize) {
-        let (encoder, basis) =
-            (Encoder::new(Plaintext::Bits(24), LIMBS.len()), Basis::new(LIMBS.len()));
+        let basis = Basis::new(SET.limbs);
         self.number += 1;
-        let fresh = CiphertextRandomness { seed: &self.seed, number: self.number, flood: 62 };
+        let fresh = CiphertextRandomness { seed: &self.seed, number: self.number };
         let key = PublicKey { seed: self.public.clone(), b: &self.b };
         done(fresh.noise_of_c1(&mut self.noise));
-        for (index, limb) in LIMBS.iter().enumerate() {
+        for (index, limb) in limbs() {
             done(fresh.ephemeral(limb, &mut self.ephemeral));
-            done(add_zero(index, &key, &self.ephemeral, &mut self.z0, &mut self.z1));
+            done(add_zero(SET, index, &key, &self.ephemeral, &mut self.z0, &mut self.z1));
             limb.inverse(&mut self.z0);
             limb.inverse(&mut self.z1);
             let mut sums = self.sums.as_mut_slice();
-            let runs = (0..results.div_ceil(16)).map(|i| (i * 32, [7; 16].as_slice()));
-            done(fresh.finish_c0(index, &encoder, &self.z0, runs, |x| {
+            let runs = (0..results.div_ceil(16)).map(|i| (i * 32, 16));
+            done(fresh.add_noise_to_c0(&mut self.z0, runs, |x| {
                 basis.add(index, x, sums.split_off_mut(..x.len()).ok_or(Error::Internal)?)
             }));
             limb::add_small(&self.noise, &mut self.z1);
