@@ -1,10 +1,10 @@
 //! Carries of halved sums: shares of `⌊(v + u)/2⌋` in `Z_{2^ℓ}`, of a client's `v` and a server's
 //! `u` of `ℓ + 1` bits, one OT each.
 //!
-//! `⌊(v + u)/2⌋ = (v >> 1) + (u >> 1) + v_0·u_0` with the lowest bits `v_0`, `u_0`. The client chose
-//! `v_0` in an OT: `T = Q ⊕ v_0·Δ`. With `h0 = H(Q)` and `h1 = H(Q ⊕ Δ)` the server sends `c = h0 +
-//! u_0 − h1` and takes `−h0`; the client gets `h0 + v_0·u_0` as `H(T) + v_0·c`. To the client `c` is
-//! uniform: of `h0` and `h1` it knows one.
+//! `⌊(v + u)/2⌋ = (v >> 1) + (u >> 1) + v_0·u_0` with the lowest bits `v_0`, `u_0`. The client
+//! chose `v_0` in an OT: `T = Q ⊕ v_0·Δ`. With `h0 = H(Q)` and `h1 = H(Q ⊕ Δ)` the server sends
+//! `c = h0 + u_0 − h1` and takes `−h0`; the client gets `h0 + v_0·u_0` as `H(T) + v_0·c`. It knows
+//! one of `h0` and `h1`, so the correction tells it nothing.
 
 use super::mask;
 use crate::block::Block;

@@ -22,13 +22,13 @@ impl Lcg {
 /// A product of two polynomials of degree 4096, against the reference vector: the first bytes of
 /// `product_sha256` for this degree and q = 134176769 in tests/vectors/negacyclic.json.
 pub(crate) fn product() -> bool {
-    let [mut a, mut b] = [[0; N]; 2];
+    let (mut a, mut b) = ([0; N], [0; N]);
     is_product(&mut a, &mut b, [0x76, 0xd8, 0x3b, 0x8c, 0x4b, 0xc0, 0x0c, 0x90])
 }
 
 /// The same of degree 2048.
 pub(crate) fn small_product() -> bool {
-    let [mut a, mut b] = [[0; SMALL_N]; 2];
+    let (mut a, mut b) = ([0; SMALL_N], [0; SMALL_N]);
     is_product(&mut a, &mut b, [0x0f, 0x06, 0xce, 0x6c, 0x02, 0x22, 0xaa, 0xac])
 }
 
