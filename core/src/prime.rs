@@ -257,7 +257,7 @@ impl Factors {
             let slots = &mut factors.inside[i / LANES - SKIPPED];
             let mut slot = 0;
             while slot < slots.len() {
-                // Of the layer's factors those of block i of vectors.
+                // The factors that the layer has for vector i.
                 let layer = (slot + 1).ilog2();
                 let zeta = zetas[(i << layer) + (slot + 1 - (1 << layer))];
                 slots[slot][0][i % LANES] = zeta;

@@ -1,10 +1,10 @@
 //! Carries of halved sums: shares of `⌊(v + u)/2⌋` in `Z_{2^ℓ}`, of a client's `v` and a server's
 //! `u` of `ℓ + 1` bits, one OT each.
 //!
-//! `⌊(v + u)/2⌋ = (v >> 1) + (u >> 1) + v_0·u_0` with the lowest bits `v_0`, `u_0`. The client chose
-//! `v_0` in an OT: `T = Q ⊕ v_0·Δ`. With `h0 = H(Q)` and `h1 = H(Q ⊕ Δ)` the server sends `c = h0 +
-//! u_0 − h1` and takes `−h0`; the client gets `h0 + v_0·u_0` as `H(T) + v_0·c`. To the client `c` is
-//! uniform: of `h0` and `h1` it knows one.
+//! `⌊(v + u)/2⌋ = (v >> 1) + (u >> 1) + v_0·u_0` with the lowest bits `v_0`, `u_0`. The client
+//! chose `v_0` in an OT: `T = Q ⊕ v_0·Δ`. With `h0 = H(Q)` and `h1 = H(Q ⊕ Δ)` the server sends
+//! `c = h0 + u_0 − h1` and takes `−h0`; the client gets `h0 + v_0·u_0` as `H(T) + v_0·c`. It knows
+//! one of `h0` and `h1`, so the correction tells it nothing.
 
 use super::mask;
 use crate::block::Block;
@@ -138,7 +138,8 @@ mod tests {
         let carries = Carries { ring, hash: &hash, tweak_base: random.next_u128() >> 1 };
         let (mut u, mut v): (Vec<u64>, Vec<u64>) = pairs.iter().copied().unzip();
         let q: Vec<Block> = pairs.iter().map(|_| random.next_u128()).collect();
-        let t: Vec<Block> = q.iter().zip(&v).map(|(q, v)| q ^ u128::from(v & 1) * delta).collect();
+        let t: Vec<Block> =
+            q.iter().zip(&v).map(|(q, v)| q ^ (u128::from(v & 1) * delta)).collect();
         let mut corrections = vec![0; pairs.len()];
         carries.server(&mut u, &q, delta, &mut corrections).unwrap();
         carries.client_choose(&mut v, &t).unwrap();
@@ -205,7 +206,8 @@ mod tests {
             || (0..20).map(|_| random.next_u64() % (2 * modulus)).collect::<Vec<u64>>();
         let (u, v) = (numbers(), numbers());
         let q: Vec<Block> = (0..20).map(|i| i << 90 | 0xabc).collect();
-        let t: Vec<Block> = q.iter().zip(&v).map(|(q, v)| q ^ u128::from(v & 1) * delta).collect();
+        let t: Vec<Block> =
+            q.iter().zip(&v).map(|(q, v)| q ^ (u128::from(v & 1) * delta)).collect();
         let (mut server, mut client, mut corrections) = (u.clone(), v.clone(), vec![0; 20]);
         carries.server(&mut server, &q, delta, &mut corrections).unwrap();
         carries.client_choose(&mut client, &t).unwrap();
@@ -214,7 +216,7 @@ mod tests {
                 .map(|x| hash.hash([x], [base + ((i as u128) << 8)])[0] as u64 % modulus);
             assert_eq!(corrections[i], (h0 + u[i] % 2 + modulus - h1) % modulus);
             assert_eq!(server[i], (u[i] / 2 + modulus - h0) % modulus);
-            assert_eq!(client[i], (v[i] / 2 + h) % modulus | v[i] % 2 << 63);
+            assert_eq!(client[i], ((v[i] / 2 + h) % modulus) | ((v[i] & 1) << 63));
         }
     }
 

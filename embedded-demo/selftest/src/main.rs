@@ -33,6 +33,7 @@ const TESTS: &[Test] = &[
     ("arithmetic mod 2^44", primitives::power_of_two_ring),
     ("arithmetic mod N", primitives::prime_ring),
     ("NTT: product of degree 4096", lattice::product),
+    ("NTT: product of degree 2048", lattice::small_product),
     ("garbled ReLU and truncation", garbled::neurons),
     ("plan: SHA-256 digest", network::plan_digest),
     ("plan: same bytes as on the host", network::plan_bytes),

@@ -1,9 +1,8 @@
 //! The path with AVX2: eight values at a time.
 //!
 //! Products of odd and even lanes are taken apart, as a multiplication gives 64 bits. The transform
-//! goes through memory three times: twice three layers on eight vectors in registers, then on eight
-//! neighbours the layers that are left between vectors, three of degree 4096 and two of 2048, and
-//! three inside of vectors.
+//! goes through memory four times: three layers on eight vectors in registers, three times over (of
+//! degree 2048 the third time two on four vectors), and three layers inside of vectors.
 
 #![expect(clippy::indexing_slicing, reason = "hot; all indices are below constant lengths")]
 
@@ -223,23 +222,20 @@ pub(crate) fn forward(limb: &Limb, a: &mut [i32]) {
     let (p, n, vectors) = (Prime::of(limb), a.len(), a.as_chunks_mut().0);
     match n {
         N => {
-            forward_layers::<64>(limb, p, vectors, 1);
-            forward_layers::<8>(limb, p, vectors, 8);
-            between::<1>(vectors, |v, block| {
-                forward_eight(p, v, |layer, i| Constant::zeta(limb, ((64 + block) << layer) + i));
-                forward_inside(limb, p, v, 64 + block);
-            });
+            forward_between::<64>(limb, p, vectors, 1);
+            forward_between::<8>(limb, p, vectors, 8);
+            forward_between::<1>(limb, p, vectors, 64);
+            between::<1>(vectors, |v, block| forward_inside(limb, p, v, 64 + block));
         }
         SMALL_N => {
-            forward_layers::<32>(limb, p, vectors, 1);
-            forward_layers::<4>(limb, p, vectors, 8);
+            forward_between::<32>(limb, p, vectors, 1);
+            forward_between::<4>(limb, p, vectors, 8);
             between::<1>(vectors, |v, block| {
-                for (half, v) in v.as_chunks_mut().0.iter_mut().enumerate() {
-                    let zeta = |i| Constant::zeta(limb, i);
-                    forward_four(p, v, zeta, 64 + 2 * block + half);
+                for (number, v) in (64 + 2 * block..).zip(v.as_chunks_mut().0) {
+                    forward_four(p, v, |i| Constant::zeta(limb, i), number);
                 }
-                forward_inside(limb, p, v, 32 + block);
             });
+            between::<1>(vectors, |v, block| forward_inside(limb, p, v, 32 + block));
         }
         _ => portable::forward(limb, a),
     }
@@ -248,7 +244,7 @@ pub(crate) fn forward(limb: &Limb, a: &mut [i32]) {
 /// Three layers between vectors, the first of which has `blocks` blocks.
 #[inline]
 #[target_feature(enable = "avx2")]
-fn forward_layers<const STRIDE: usize>(
+fn forward_between<const STRIDE: usize>(
     limb: &Limb,
     p: Prime,
     vectors: &mut [[i32; LANES]],
@@ -322,34 +318,41 @@ fn forward_eight(p: Prime, v: &mut [__m256i; 8], zeta: impl Fn(usize, usize) -> 
 /// `1.4q` again; all larger ones are reduced.
 #[target_feature(enable = "avx2")]
 pub(crate) fn inverse(limb: &Limb, a: &mut [i32]) {
-    let (p, n, vectors) = (Prime::of(limb), a.len(), a.as_chunks_mut().0);
-    // Factors of a layer stand mirrored.
-    match n {
-        N => {
-            between::<1>(vectors, |v, block| {
-                inverse_inside(limb, p, v, 127 - block);
-                inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((127 - block) << layer) + i));
-            });
-            between::<8>(vectors, |v, block| {
-                inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i));
-            });
-            inverse_last::<64>(limb, p, vectors, n);
-        }
-        SMALL_N => {
-            between::<1>(vectors, |v, block| {
-                inverse_inside(limb, p, v, 63 - block);
-                for (half, v) in v.as_chunks_mut().0.iter_mut().enumerate() {
-                    let zeta = |i| Constant::zeta(limb, i);
-                    inverse_four(p, v, zeta, 127 - 2 * block - half);
-                }
-            });
-            between::<4>(vectors, |v, block| {
-                inverse_eight(p, v, |layer, i| Constant::zeta(limb, ((15 - block) << layer) + i));
-            });
-            inverse_last::<32>(limb, p, vectors, n);
-        }
-        _ => portable::inverse(limb, a),
+    let n = a.len();
+    if n != N && n != SMALL_N {
+        return portable::inverse(limb, a);
     }
+    let (p, vectors) = (Prime::of(limb), a.as_chunks_mut().0);
+    // Factors of a layer stand mirrored.
+    between::<1>(vectors, |v, block| inverse_inside(limb, p, v, n / 32 - 1 - block));
+    if n == N {
+        inverse_between::<1>(limb, p, vectors, 64);
+        inverse_between::<8>(limb, p, vectors, 8);
+        inverse_last::<64>(limb, p, vectors, n);
+    } else {
+        between::<1>(vectors, |v, block| {
+            for (before, v) in (2 * block..).zip(v.as_chunks_mut().0) {
+                inverse_four(p, v, |i| Constant::zeta(limb, i), 127 - before);
+            }
+        });
+        inverse_between::<4>(limb, p, vectors, 8);
+        inverse_last::<32>(limb, p, vectors, n);
+    }
+}
+
+/// Undoes [`forward_between`] but for a factor of 8.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn inverse_between<const STRIDE: usize>(
+    limb: &Limb,
+    p: Prime,
+    vectors: &mut [[i32; LANES]],
+    blocks: usize,
+) {
+    between::<STRIDE>(vectors, |v, block| {
+        let mirrored = 2 * blocks - 1 - block;
+        inverse_eight(p, v, |layer, i| Constant::zeta(limb, (mirrored << layer) + i));
+    });
 }
 
 /// Undoes [`forward_inside`] but for a factor of 8; the factors of the mirrored vectors begin with
