@@ -10,6 +10,8 @@
 
 mod circuits;
 mod compare;
+#[cfg(test)]
+mod own;
 
 pub use circuits::{Circuit, Garbled, circuit};
 pub use compare::Choice;
@@ -299,12 +301,19 @@ pub fn derive(seed: Seed, i: u64) -> Seed {
 // -------------------------------------------------------------------------------------------------
 // 2.3, 2.4 Parameters and the transform
 
-/// Ring degree.
+/// The larger degree, and that of the slots.
 pub const N: usize = 4096;
 /// The limbs.
-pub const LIMBS: [u64; 4] = [134_176_769, 134_111_233, 134_012_929, 133_963_777];
+pub const LIMBS: [u64; 4] = [134_176_769, 66_994_177, 134_111_233, 40_961];
+/// Bits of a number of each.
+pub const LIMB_BITS: [u32; 4] = [27, 26, 27, 16];
 /// The slot prime.
 pub const T: u64 = 65_537;
+
+/// The degree that goes with a number of limbs.
+pub fn degree(limbs: usize) -> usize {
+    if limbs == 2 { N / 2 } else { N }
+}
 
 /// The product of the first limbs.
 pub fn modulus(limbs: usize) -> u128 {
@@ -319,51 +328,55 @@ fn inverse_mod(x: u64, p: u64) -> u64 {
     power(x % p, p - 2, p)
 }
 
-/// All powers of ψ: the table of 2n of them.
-fn powers(p: u64) -> Vec<u64> {
+/// All powers of ψ for degree `n`: the table of 2n of them.
+fn powers(p: u64, n: usize) -> Vec<u64> {
     let g = (2..).find(|&g| power(g, (p - 1) / 2, p) == p - 1).unwrap();
-    let psi = power(g, (p - 1) / (2 * N as u64), p);
+    let psi = power(g, (p - 1) / (2 * n as u64), p);
     let mut table = vec![1];
-    while table.len() < 2 * N {
+    while table.len() < 2 * n {
         table.push(table.last().unwrap() * psi % p);
     }
     table
 }
 
-fn reversed(i: usize) -> usize {
-    (0..12).fold(0, |r, b| r << 1 | (i >> b & 1))
+/// The bits of an index of `n`, the other way round.
+fn reversed(i: usize, n: usize) -> usize {
+    (0..log2_up(n)).fold(0, |r, b| r << 1 | (i >> b & 1))
 }
 
 /// `Σ_i a_i·x^i` for the points `x = ψ^e` with `e = exponent(j)`, j in 0..n: `e` must be `2j` or
 /// `−2j` up to a constant. With `i = 64s + r` the inner sum `Σ_s a_i·x^(64s)` is the same for all j
-/// that agree mod 64, so this takes 128 steps a point, not 4096.
+/// that agree mod n/64, so this takes 64 + n/64 steps a point, not n.
 fn values_at(a: &[u64], p: u64, exponent: impl Fn(usize) -> usize) -> Vec<u64> {
-    let table = powers(p);
-    let term = |a: u64, j: usize, i: usize| a * table[exponent(j) * i % (2 * N)] % p;
+    let (n, period) = (a.len(), a.len() / 64);
+    let table = powers(p, n);
+    let term = |a: u64, j: usize, i: usize| a * table[exponent(j) * i % (2 * n)] % p;
     let inner =
-        |r: usize, j: usize| (0..64).map(|s| term(a[64 * s + r], j, 64 * s)).sum::<u64>() % p;
-    let inner: Vec<Vec<u64>> = (0..64).map(|r| (0..64).map(|j| inner(r, j)).collect()).collect();
-    (0..N).map(|j| (0..64).map(|r| term(inner[r][j % 64], j, r)).sum::<u64>() % p).collect()
+        |r: usize, j: usize| (0..period).map(|s| term(a[64 * s + r], j, 64 * s)).sum::<u64>() % p;
+    let inner: Vec<Vec<u64>> =
+        (0..64).map(|r| (0..period).map(|j| inner(r, j)).collect()).collect();
+    (0..n).map(|j| (0..64).map(|r| term(inner[r][j % period], j, r)).sum::<u64>() % p).collect()
 }
 
 /// The value of `a` at `ψ^e`, by Horner's rule.
 pub fn value_at(a: &[u64], e: usize, p: u64) -> u64 {
-    let x = powers(p)[e % (2 * N)];
+    let x = powers(p, a.len())[e % (2 * a.len())];
     a.iter().rev().fold(0, |value, a| (value * x + a) % p)
 }
 
-/// The values of `a` at the odd powers of ψ.
+/// The values of `a` at the odd powers of ψ; the degree is the length.
 pub fn transform(a: &[u64], p: u64) -> Vec<u64> {
     let natural = values_at(a, p, |k| 2 * k + 1);
-    (0..N).map(|i| natural[reversed(i)]).collect()
+    (0..a.len()).map(|i| natural[reversed(i, a.len())]).collect()
 }
 
 /// The polynomial with these values: `a_j = 1/n Σ_k value_k·ψ^(−(2k + 1)·j)`.
 pub fn interpolate(values: &[u64], p: u64) -> Vec<u64> {
-    let (table, scale) = (powers(p), inverse_mod(N as u64, p));
-    let natural: Vec<u64> = (0..N).map(|k| values[reversed(k)]).collect();
-    let sums = values_at(&natural, p, |j| 2 * (N - j));
-    (0..N).map(|j| sums[j] * table[(2 * N - j) % (2 * N)] % p * scale % p).collect()
+    let n = values.len();
+    let (table, scale) = (powers(p, n), inverse_mod(n as u64, p));
+    let natural: Vec<u64> = (0..n).map(|k| values[reversed(k, n)]).collect();
+    let sums = values_at(&natural, p, |j| 2 * (n - j));
+    (0..n).map(|j| sums[j] * table[(2 * n - j) % (2 * n)] % p * scale % p).collect()
 }
 
 fn residue(x: i128, p: u64) -> u64 {
@@ -399,6 +412,9 @@ impl Message {
 
 // -------------------------------------------------------------------------------------------------
 // 4. Plan and model
+
+/// Of the protocol and of all files.
+pub const VERSION: u16 = 2;
 
 /// What an activation applies (4.1.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -451,8 +467,8 @@ impl Window {
             .collect()
     }
 
-    /// The elements of each output's window (9.2).
-    fn elements(self) -> Vec<Vec<usize>> {
+    /// The elements of each output's window; none where there is padding.
+    fn places(self) -> Vec<Vec<Option<usize>>> {
         let [down, across] = [0, 1].map(|i| {
             let padded = self.size[i] + u32::from(self.padding[i]) + u32::from(self.padding[i + 2]);
             (padded - self.kernel[i]) / self.stride[i] + 1
@@ -470,11 +486,23 @@ impl Window {
             let places = (0..self.kernel[0]).flat_map(|u| {
                 (0..self.kernel[1]).map(move |v| [y * self.stride[0] + u, x * self.stride[1] + v])
             });
-            let window: Vec<Option<usize>> = places.map(|place| at(channel, place)).collect();
-            let first = window.iter().flatten().next().unwrap();
-            all.push(window.iter().map(|i| *i.as_ref().unwrap_or(first)).collect());
+            all.push(places.map(|place| at(channel, place)).collect());
         }
         all
+    }
+
+    /// 9.2: the first element of a window stands in for its padding.
+    fn elements(self) -> Vec<Vec<usize>> {
+        let filled = |window: &Vec<Option<usize>>| {
+            let first = window.iter().flatten().next().unwrap();
+            window.iter().map(|i| *i.as_ref().unwrap_or(first)).collect()
+        };
+        self.places().iter().map(filled).collect()
+    }
+
+    /// The sum of each window, where padding adds nothing.
+    fn sums(self, x: &[i128]) -> Vec<i128> {
+        self.places().iter().map(|window| window.iter().flatten().map(|&i| x[i]).sum()).collect()
     }
 }
 
@@ -487,6 +515,7 @@ pub enum Op {
     Reveal { ring: u8, len: u32 },
     Argmax { ring: u8, len: u32 },
     MaxPool { ring: u8, ring_out: u8, shift: u8, function: Function, window: Window },
+    SumPool { ring: u8, window: Window },
 }
 
 impl Op {
@@ -504,6 +533,7 @@ impl Op {
             Self::MaxPool { ring, ring_out, shift, window, .. } => {
                 (7, [ring, ring_out, shift], window.channels, window.channels)
             }
+            Self::SumPool { ring, window } => (8, [ring, 0, 0], window.channels, window.channels),
         };
         let (d, after) = match self.function() {
             None | Some((Function::Identity, ..)) => (0, vec![]),
@@ -515,7 +545,10 @@ impl Op {
                 (3, [m.into(), e.into(), 0, 0].iter().flat_map(|x: &u32| x.to_le_bytes()).collect())
             }
         };
-        let shape = if let Self::MaxPool { window, .. } = self { window.records() } else { vec![] };
+        let shape = match self {
+            Self::MaxPool { window, .. } | Self::SumPool { window, .. } => window.records(),
+            _ => vec![],
+        };
         [&[kind][..], &a, &[d, 0, 0, 0], &x.to_le_bytes(), &y.to_le_bytes(), &shape, &after]
             .concat()
     }
@@ -537,7 +570,7 @@ impl Op {
 
     fn inputs(self) -> usize {
         match self {
-            Self::MaxPool { window, .. } => {
+            Self::MaxPool { window, .. } | Self::SumPool { window, .. } => {
                 (window.channels * window.size[0] * window.size[1]) as usize
             }
             _ => u32::from_le_bytes(self.records()[8..12].try_into().unwrap()) as usize,
@@ -547,7 +580,7 @@ impl Op {
     fn outputs(self) -> usize {
         match self {
             Self::FullyConnected { outputs, .. } => outputs as usize,
-            Self::MaxPool { .. } => self.windows().len(),
+            Self::MaxPool { window, .. } | Self::SumPool { window, .. } => window.places().len(),
             _ => self.inputs(),
         }
     }
@@ -560,7 +593,7 @@ impl Op {
             Self::Activation { .. } | Self::Square { .. } => {
                 (0..self.inputs()).map(|i| vec![i]).collect()
             }
-            Self::FullyConnected { .. } | Self::Reveal { .. } => vec![],
+            Self::FullyConnected { .. } | Self::SumPool { .. } | Self::Reveal { .. } => vec![],
         }
     }
 }
@@ -586,7 +619,7 @@ impl Network {
         let records: Vec<u8> = self.ops.iter().flat_map(|op| op.records()).collect();
         name.resize(32, 0);
         let mut plan = b"MiniONNp".to_vec();
-        plan.extend(1_u16.to_le_bytes());
+        plan.extend(VERSION.to_le_bytes());
         plan.extend((records.len() as u16 / 16).to_le_bytes());
         plan.extend((self.ops[0].inputs() as u32).to_le_bytes());
         plan.extend((self.ops.last().unwrap().inputs() as u32).to_le_bytes());
@@ -603,7 +636,7 @@ impl Network {
 
     /// The model's bytes.
     pub fn model(&self) -> Vec<u8> {
-        let mut model = b"MiniONNm\x01\0\0\0\0\0\0\0".to_vec();
+        let mut model = b"MiniONNm\x02\0\0\0\0\0\0\0".to_vec();
         model.extend(self.plan());
         let linear = self.ops.iter().filter(|op| matches!(op, Op::FullyConnected { .. }));
         for (op, (weights, biases)) in linear.zip(self.weights.iter().zip(&self.biases)) {
@@ -623,6 +656,7 @@ impl Network {
         for &op in &self.ops {
             let ring_in = op.ring();
             let wrap = |y: i128, bits| signed(ring(y, bits), bits);
+            x.iter_mut().for_each(|x| *x = wrap((*x).into(), ring_in));
             match op {
                 Op::FullyConnected { .. } => {
                     let row = |w: &[i64]| {
@@ -642,6 +676,10 @@ impl Network {
                 Op::Square { .. } => {
                     x = x.iter().map(|&y| wrap(i128::from(y) * i128::from(y), ring_in)).collect()
                 }
+                Op::SumPool { window, .. } => {
+                    let wide: Vec<i128> = x.iter().map(|&x| x.into()).collect();
+                    x = window.sums(&wide).iter().map(|&sum| wrap(sum, ring_in)).collect();
+                }
                 Op::Reveal { .. } | Op::Argmax { .. } => {}
             }
         }
@@ -652,13 +690,25 @@ impl Network {
 // -------------------------------------------------------------------------------------------------
 // 5. Choices that both parties derive
 
-/// Number of limbs and flooding.
-pub fn level(plain_bits: u32, bound: u128) -> Option<(usize, u32)> {
-    (3..=4).find_map(|limbs| {
-        let room = 45 * modulus(limbs) / (1 << (plain_bits + 9));
-        let flood = room.checked_sub(bound)?.checked_ilog2()?;
-        (i64::from(flood) - i64::from(bound.ilog2()) > 40).then_some((limbs, flood))
-    })
+/// 5.1: bits of an uploaded coefficient of a layer with `packed` weights in a result polynomial, of
+/// which each output has `own`.
+pub fn upload_bits(
+    limbs: usize,
+    ring: u32,
+    weight_bits: u32,
+    packed: u128,
+    own: u128,
+) -> Option<u32> {
+    let (bits, share, fresh) = if limbs == 2 { (53, 116, 1950) } else { (80, 65, 2760) };
+    let room = share * modulus(limbs) / (1 << (ring + 10));
+    let always = fresh + own * (1 << (weight_bits - 2));
+    if room < always + (1 << weight_bits) {
+        return None;
+    }
+    let s = ((room - always) / (1 << (weight_bits - 1)) - 1).min(1 << 40);
+    // 4^40 is more than s².
+    let dropped = (0..=40).rev().find(|&d| (1186 + 11 * 4_u128.pow(d)) * packed <= s * s)?;
+    Some(bits - dropped).filter(|&left| left <= 56)
 }
 
 fn root(x: u128) -> u128 {
@@ -667,13 +717,13 @@ fn root(x: u128) -> u128 {
         .fold(0, |r, i| if (r + (1 << i)) * (r + (1 << i)) <= x { r + (1 << i) } else { r })
 }
 
-fn bound(weights: u128, magnitude: u32) -> u128 {
-    (root(1186 * weights) + 1) * (1 << magnitude) + 4400
-}
-
-/// The level of the base OTs.
-pub fn base_level() -> (usize, u32) {
-    level(17, bound(N as u128, 15) + N as u128 * (1 << 14)).unwrap()
+/// 5.1: the flooding of base OTs.
+pub fn base_flooding() -> u32 {
+    let n = N as u128;
+    let bound = (root(1186 * n) + 1) * (1 << 15) + 4400 + n * (1 << 14);
+    let flood = (45 * modulus(4) / (1 << 26) - bound).ilog2();
+    assert!(flood - bound.ilog2() > 40);
+    flood
 }
 
 /// The packing of a linear layer.
@@ -687,7 +737,8 @@ pub struct Tile {
     pub n_o: usize,
     pub n_w: usize,
     pub limbs: usize,
-    pub flood: u32,
+    /// Of an uploaded coefficient.
+    pub bits: u32,
 }
 
 impl Tile {
@@ -697,26 +748,33 @@ impl Tile {
         let (ring, inputs, outputs) = (u32::from(ring), op.inputs(), op.outputs());
         let mut best: Option<Self> = None;
         let cost = |t: &Self| (t.upload() + t.download(), t.batches() * t.chunks() * t.groups());
-        for n_b in (0..).map(|i| 1 << i).take_while(|&n_b| n_b <= stock.min(N)) {
-            for chunks in inputs.div_ceil(N / n_b).. {
-                let n_w = inputs.div_ceil(chunks);
-                let most = outputs.min(N / (n_b * n_w));
-                let mut n_o = most;
-                while n_o > 0 {
-                    if let Some((limbs, flood)) =
-                        level(ring, bound((inputs * n_o) as u128, u32::from(weight_bits) - 1))
-                    {
-                        let tile =
-                            Self { ring, inputs, outputs, stock, n_b, n_o, n_w, limbs, flood };
-                        if best.as_ref().is_none_or(|b| cost(&tile) < cost(b)) {
-                            best = Some(tile);
+        for limbs in [2, 3] {
+            let n = degree(limbs);
+            for n_b in (0..).map(|i| 1 << i).take_while(|&n_b| n_b <= stock.min(n)) {
+                for chunks in inputs.div_ceil(n / n_b).. {
+                    let n_w = inputs.div_ceil(chunks);
+                    let most = outputs.min(n / (n_b * n_w));
+                    let mut n_o = most;
+                    while n_o > 0 {
+                        if let Some(bits) = upload_bits(
+                            limbs,
+                            ring,
+                            weight_bits.into(),
+                            (inputs * n_o) as u128,
+                            inputs as u128,
+                        ) {
+                            let tile =
+                                Self { ring, inputs, outputs, stock, n_b, n_o, n_w, limbs, bits };
+                            if best.as_ref().is_none_or(|b| cost(&tile) < cost(b)) {
+                                best = Some(tile);
+                            }
+                            break;
                         }
+                        n_o /= 2;
+                    }
+                    if most == outputs || n_w == 1 {
                         break;
                     }
-                    n_o /= 2;
-                }
-                if most == outputs || n_w == 1 {
-                    break;
                 }
             }
         }
@@ -732,14 +790,18 @@ impl Tile {
     fn batches(&self) -> usize {
         self.stock.div_ceil(self.n_b)
     }
+    fn degree(&self) -> usize {
+        degree(self.limbs)
+    }
     /// Payload of an upload.
     pub fn upload(&self) -> usize {
-        32 + self.batches() * self.chunks() * self.limbs * packed(N, 27)
+        32 + self.batches() * self.chunks() * packed(self.degree(), self.bits)
     }
     /// Payload of a download.
     pub fn download(&self) -> usize {
-        let each =
-            |b, g| packed(N, self.ring + 9) + packed(self.results(b, g).len(), self.ring + 4);
+        let each = |b, g| {
+            packed(self.degree(), self.ring + 10) + packed(self.results(b, g).len(), self.ring + 5)
+        };
         (0..self.batches()).flat_map(|b| (0..self.groups()).map(move |g| each(b, g))).sum()
     }
     /// Prediction, output and coefficient of the results of a ciphertext, in the order of the wire.
@@ -758,7 +820,7 @@ impl Tile {
     }
     /// The weight polynomial.
     fn weights(&self, w: &[i64], group: usize, chunk: usize) -> Vec<i128> {
-        let mut poly = vec![0; N];
+        let mut poly = vec![0; self.degree()];
         for i in 0..self.n_o.min(self.outputs - group * self.n_o) {
             for j in 0..self.n_w.min(self.inputs - chunk * self.n_w) {
                 let (row, column) = (group * self.n_o + i, chunk * self.n_w + j);
@@ -773,10 +835,10 @@ impl Tile {
 // 6. Lattice encryption
 
 /// Ternary values.
-pub fn ternary(seed: Seed, index: u64) -> Vec<i128> {
+pub fn ternary(seed: Seed, index: u64, count: usize) -> Vec<i128> {
     let mut stream = Stream::new(seed, TERNARY, index);
     let mut digits = vec![];
-    while digits.len() < N {
+    while digits.len() < count {
         let mut fraction = u128::from(stream.u64());
         for _ in 0..16 {
             fraction *= 3;
@@ -784,6 +846,7 @@ pub fn ternary(seed: Seed, index: u64) -> Vec<i128> {
             fraction %= 1 << 64;
         }
     }
+    digits.truncate(count);
     digits
 }
 
@@ -807,27 +870,31 @@ pub fn flooding(seed: Seed, index: u64, bits: u32, count: usize) -> Vec<i128> {
     (0..count).map(|_| (stream.block() % (1 << (bits + 1))) as i128 - (1 << bits)).collect()
 }
 
-/// The uniform half of ciphertext `number`, in one limb, transformed.
-pub fn uniform(public: Seed, number: u64, limb: usize) -> Vec<u64> {
+/// The uniform half of ciphertext `number`, of degree `n`, in one limb, transformed.
+pub fn uniform(public: Seed, number: u64, limb: usize, n: usize) -> Vec<u64> {
     let mut stream = Stream::new(public, UNIFORM, 4 * number + limb as u64);
     let mut value = || loop {
-        let x = u64::from(stream.u32() % (1 << 27));
+        let x = u64::from(stream.u32() % (1 << LIMB_BITS[limb]));
         if x < LIMBS[limb] {
             return x;
         }
     };
-    (0..N).map(|_| value()).collect()
+    (0..n).map(|_| value()).collect()
 }
 
-/// `round(q·m/p)`, with `q = a·p + b`: `a·m + round(b·m/p)`. No term exceeds 2^108.
+/// `c1` of a ciphertext, in all limbs.
+fn uniform_limbs(public: Seed, number: u64, limbs: usize) -> Limbs {
+    (0..limbs).map(|i| uniform(public, number, i, degree(limbs))).collect()
+}
+
+/// `round(q·m/p)`, with `q = a·p + b`: `a·m + round(b·m/p)`. No term exceeds 2^114.
 pub fn encode(m: u64, p: u64, limbs: usize) -> u128 {
     let (q, m, p) = (modulus(limbs), u128::from(m), u128::from(p));
     q / p * m + (2 * (q % p) * m + p) / (2 * p)
 }
 
 /// `round(2^bits·x/q) mod 2^bits` by long division.
-pub fn rescale(x: u128, limbs: usize, bits: u32) -> u64 {
-    let q = modulus(limbs);
+fn rescale_mod(x: u128, q: u128, bits: u32) -> u64 {
     let (mut quotient, mut rest) = (0, x);
     for _ in 0..bits {
         rest *= 2;
@@ -838,6 +905,11 @@ pub fn rescale(x: u128, limbs: usize, bits: u32) -> u64 {
         }
     }
     (quotient + u64::from(2 * rest >= q)) % (1 << bits)
+}
+
+/// The same for the product of the first limbs.
+pub fn rescale(x: u128, limbs: usize, bits: u32) -> u64 {
+    rescale_mod(x, modulus(limbs), bits)
 }
 
 /// The integer in `[0, q)` with these residues.
@@ -860,7 +932,15 @@ fn to_limbs(poly: &[i128], limbs: usize) -> Limbs {
         .collect()
 }
 
-/// A party's lattice key.
+/// The coefficients in `[0, q)` of a transformed polynomial.
+fn from_limbs(transformed: &Limbs) -> Vec<u128> {
+    let limbs: Limbs =
+        transformed.iter().zip(LIMBS).map(|(values, p)| interpolate(values, p)).collect();
+    let residues = |k: usize| limbs.iter().map(|limb| limb[k]).collect::<Vec<_>>();
+    (0..limbs[0].len()).map(|k| chinese_remainder(&residues(k))).collect()
+}
+
+/// A lattice key of one degree.
 #[derive(Clone)]
 pub struct Key {
     s: Vec<i128>,
@@ -868,13 +948,14 @@ pub struct Key {
 }
 
 impl Key {
-    /// From its seed.
-    pub fn new(seed: Seed) -> Self {
-        let s = ternary(seed, 0);
-        Self { transformed: to_limbs(&s, 4), s }
+    /// From its party's seed, the key of degree `n`.
+    pub fn new(seed: Seed, n: usize) -> Self {
+        let (index, limbs) = if n == N { (0, 4) } else { (1, 2) };
+        let s = ternary(seed, index, n);
+        Self { transformed: to_limbs(&s, limbs), s }
     }
 
-    /// `c0` of ciphertext `number` for the encoded message `m`.
+    /// `c0` of ciphertext `number` for the encoded message `m`, transformed.
     pub fn encrypt(
         &self,
         m: &[u128],
@@ -883,13 +964,12 @@ impl Key {
         public: Seed,
         noise_seed: Seed,
     ) -> Limbs {
-        let noisy: Vec<i128> =
-            m.iter().zip(noise(noise_seed, number, N)).map(|(&m, e)| m as i128 + e).collect();
-        let mut c0 = to_limbs(&noisy, limbs);
+        let noise = noise(noise_seed, number, m.len());
+        let noisy: Vec<i128> = m.iter().zip(noise).map(|(&m, e)| m as i128 + e).collect();
+        let (mut c0, c1) = (to_limbs(&noisy, limbs), uniform_limbs(public, number, limbs));
         for (i, c0) in c0.iter_mut().enumerate() {
-            let (p, a) = (LIMBS[i], uniform(public, number, i));
-            for ((c0, a), s) in c0.iter_mut().zip(a).zip(&self.transformed[i]) {
-                *c0 = (*c0 + p * p - a * s) % p;
+            for ((c0, a), s) in c0.iter_mut().zip(&c1[i]).zip(&self.transformed[i]) {
+                *c0 = (*c0 + LIMBS[i] * LIMBS[i] - a * s) % LIMBS[i];
             }
         }
         c0
@@ -897,79 +977,110 @@ impl Key {
 
     /// Coefficient `k` of `c1·s`, mod 2^64.
     fn product_at(&self, c1: &[u64], k: usize) -> u64 {
-        (0..N).fold(0, |sum: u64, j| {
-            let term = (self.s[j] as u64).wrapping_mul(c1[(N + k - j) % N]);
+        let n = self.s.len();
+        (0..n).fold(0, |sum: u64, j| {
+            let term = (self.s[j] as u64).wrapping_mul(c1[(n + k - j) % n]);
             if j <= k { sum.wrapping_add(term) } else { sum.wrapping_sub(term) }
         })
     }
 }
 
-/// An answer: `c0` at the coefficients with results, `c1`; exact integers mod q.
-pub struct Answer {
-    c0: Vec<u128>,
-    c1: Vec<u128>,
+/// 6.2: `c0` as an upload has it.
+pub fn round_upload(c0: &Limbs, bits: u32) -> Vec<u64> {
+    from_limbs(c0).iter().map(|&x| rescale(x, c0.len(), bits)).collect()
 }
 
-/// A public key as it travelled: the seed of `a`, and `b`.
+/// 6.2: `c0` as the server reads it.
+pub fn read_upload(y: &[u64], limbs: usize, bits: u32) -> Limbs {
+    let c0: Vec<i128> = y.iter().map(|&y| encode(y, 1 << bits, limbs) as i128).collect();
+    to_limbs(&c0, limbs)
+}
+
+/// A public key: the seed of `a` and the number of its stream, and `b`.
 #[derive(Clone)]
 pub struct PublicKey {
     seed: Seed,
+    number: u64,
     b: Limbs,
 }
 
-/// Answer `number` under `seed`: products of ciphertexts `(c0, c1)` with `w`, and the encoded
-/// `plain` at the coefficients `at`.
+/// 6.3: answer `number` under `seed`: `X0` at the coefficients `at`, `X1`, for products of
+/// ciphertexts `(c0, c1)` with `w`.
 fn answer(
     key: &PublicKey,
     products: &[(&Limbs, Limbs, Vec<i128>)],
-    (limbs, flood): (usize, u32),
+    limbs: usize,
     (seed, number): (Seed, u64),
     at: &[usize],
-    plain: &[u128],
-) -> Answer {
-    let u = to_limbs(&ternary(seed, number), limbs);
+) -> [Vec<u128>; 2] {
+    let n = degree(limbs);
+    let rho = to_limbs(&ternary(seed, number, n), limbs);
     let weights: Vec<Limbs> = products.iter().map(|(_, _, w)| to_limbs(w, limbs)).collect();
-    let (mut sums0, mut sums1) = (vec![], vec![]);
-    for i in 0..limbs {
-        let (p, a) = (LIMBS[i], uniform(key.seed, 0, i));
-        let sum = |first: &[u64], half: &dyn Fn(usize) -> Vec<u64>| -> Vec<u64> {
-            let mut sum: Vec<u64> = first.iter().zip(&u[i]).map(|(x, u)| x * u % p).collect();
-            for (c, w) in weights.iter().enumerate() {
-                for ((sum, x), w) in sum.iter_mut().zip(half(c)).zip(&w[i]) {
+    let sum = |of_key: &Limbs, halves: &[&Limbs]| -> Vec<u128> {
+        let sum_of_limb = |i: usize| {
+            let p = LIMBS[i];
+            let mut sum: Vec<u64> =
+                of_key[i].iter().zip(&rho[i]).map(|(x, rho)| x * rho % p).collect();
+            for (half, w) in halves.iter().zip(&weights) {
+                for ((sum, x), w) in sum.iter_mut().zip(&half[i]).zip(&w[i]) {
                     *sum = (*sum + x * w) % p;
                 }
             }
-            interpolate(&sum, p)
+            sum
         };
-        sums0.push(sum(&key.b[i], &|c| products[c].0[i].clone()));
-        sums1.push(sum(&a, &|c| products[c].1[i].clone()));
-    }
-    let q = modulus(limbs) as i128;
-    let coefficient = |sums: &Limbs, k: usize| {
-        chinese_remainder(&sums.iter().map(|s| s[k]).collect::<Vec<_>>()) as i128
+        from_limbs(&(0..limbs).map(sum_of_limb).collect())
     };
-    let (e0, e1, f) = (
-        noise(seed, 2 * number, at.len()),
-        noise(seed, 2 * number + 1, N),
-        flooding(seed, number, flood, at.len()),
-    );
-    Answer {
-        c0: (0..at.len())
-            .map(|r| {
-                (coefficient(&sums0, at[r]) + e0[r] + f[r] + plain[r] as i128).rem_euclid(q) as u128
-            })
-            .collect(),
-        c1: (0..N).map(|k| (coefficient(&sums1, k) + e1[k]).rem_euclid(q) as u128).collect(),
-    }
+    let sums0 = sum(&key.b, &products.iter().map(|p| p.0).collect::<Vec<_>>());
+    let a = uniform_limbs(key.seed, key.number, limbs);
+    let sums1 = sum(&a, &products.iter().map(|p| &p.1).collect::<Vec<_>>());
+    let noisy = |x: u128, e: i128| (x as i128 + e).rem_euclid(modulus(limbs) as i128) as u128;
+    let (e0, e1) = (noise(seed, 2 * number, at.len()), noise(seed, 2 * number + 1, n));
+    [
+        at.iter().zip(e0).map(|(&k, e)| noisy(sums0[k], e)).collect(),
+        sums1.into_iter().zip(e1).map(|(x, e)| noisy(x, e)).collect(),
+    ]
 }
 
-/// The phase at a coefficient, mod 2^(p+9).
-fn phase(key: &Key, plain_bits: u32, c0: u64, c1: &[u64], k: usize) -> u64 {
-    (32 * c0).wrapping_add(key.product_at(c1, k)) % (1 << (plain_bits + 9))
+/// 6.4: `z` at a coefficient, mod 2^bits.
+fn phase(key: &Key, bits: u32, c0: u64, c1: &[u64], k: usize) -> u64 {
+    (32 * c0).wrapping_add(key.product_at(c1, k)) % (1 << bits)
+}
+
+/// 6.3: what is sent of a result, and what the server keeps of its mask `U`.
+fn mask(scaled: u64, mask: u64, bits: u32) -> [u64; 2] {
+    [(scaled + mask) % (1 << (bits + 5)), ring(-i128::from(mask >> 4), bits + 1)]
+}
+
+/// 6.4: the client's `v`.
+fn unmask(z: u64, bits: u32) -> u64 {
+    ((z + 256) >> 9) % (1 << (bits + 1))
+}
+
+/// 8.3: what the server sends of a carry, its share and the client's; the client's label follows
+/// from its choice.
+fn carry(
+    session: u128,
+    bits: u32,
+    [u, v]: [u64; 2],
+    [q, t]: [u128; 2],
+    delta: u128,
+    tweak: u128,
+) -> [u64; 3] {
+    let [h0, h1, h] = [q, q ^ delta, t].map(|label| {
+        // A sum of hashes mod 2^bits: the low bits do.
+        (tmmo(session, label, tweak) % (1 << bits)) as i128
+    });
+    let c = ring(h0 + i128::from(u & 1) - h1, bits);
+    let chosen = if v & 1 == 1 { c } else { 0 };
+    [
+        c,
+        ring(i128::from(u >> 1) - h0, bits),
+        ring(i128::from(v >> 1) + h + i128::from(chosen), bits),
+    ]
 }
 
 // -------------------------------------------------------------------------------------------------
-// 7.3, 7.4, 8.3 Oblivious transfer
+// 7.3, 7.4, 8.4 Oblivious transfer
 
 /// The polynomial with these slots.
 fn slots(values: &[i128]) -> Vec<u64> {
@@ -1007,7 +1118,7 @@ struct Labels {
     q: Vec<u128>,
 }
 
-/// 8.3: OTs with these choices, in new groups.
+/// 8.4: OTs with these choices, in new groups.
 fn transfer(trees: &Trees, groups: &mut u64, delta: u128, choices: &[bool]) -> Labels {
     let mut labels = Labels::default();
     for group in choices.chunks(128) {
@@ -1100,7 +1211,7 @@ impl Trees {
 }
 
 // -------------------------------------------------------------------------------------------------
-// 8.4 Products
+// 8.5 Products
 
 /// Corrections and both shares of a product.
 pub struct Product {
@@ -1164,8 +1275,9 @@ pub struct Pairing {
     id: u128,
     /// The client's.
     secret: Seed,
-    key: Key,
-    public: PublicKey,
+    /// Its keys of degree 2048 and 4096, and the public ones of these.
+    keys: [Key; 2],
+    public: [PublicKey; 2],
     trees: Trees,
     /// The server's.
     delta: u128,
@@ -1177,7 +1289,7 @@ impl Pairing {
         let half = |party: u8, secrets: Vec<u8>| {
             let mut bytes = [
                 &b"MiniONN"[..],
-                &[party, 1, 0, self.trees.k as u8, 0, 0, 0, 0, 0],
+                &[party, VERSION as u8, 0, self.trees.k as u8, 0, 0, 0, 0, 0],
                 &self.id.to_le_bytes(),
                 &secrets,
             ]
@@ -1186,12 +1298,20 @@ impl Pairing {
             bytes
         };
         let mut server = self.delta.to_le_bytes().to_vec();
-        server.extend(self.public.seed);
+        server.extend(self.public[0].seed);
         for (j, &(m0, m1)) in self.trees.messages.iter().enumerate() {
             server.extend(if bit(self.delta, j) { m1 } else { m0 }.to_le_bytes());
         }
-        self.public.b.iter().for_each(|b| server.extend(limbs_bytes(b)));
+        server.extend(self.client_keys());
         [half(b'c', self.secret.to_vec()), half(b's', server)]
+    }
+
+    /// The public keys on the wire.
+    fn client_keys(&self) -> Vec<u8> {
+        self.public
+            .iter()
+            .flat_map(|key| (0..key.b.len()).flat_map(|i| limb_bytes(&key.b, i)))
+            .collect()
     }
 }
 
@@ -1219,14 +1339,17 @@ pub struct Session<'a> {
     backward: Option<compare::Backward>,
     /// Exactly rounded coefficients of the base OTs' answer: c0, then c1.
     pub base_ot: [Vec<u64>; 2],
+    /// How many results of linear layers had the carry 0, and 1.
+    pub carries: [usize; 2],
 }
 
 /// What is ready for one prediction.
 #[derive(Clone, Default)]
 struct Prediction {
-    /// The client's share of the input and of every output.
+    /// The client's share of the input and of every output; of a linear layer, `v` as long as its
+    /// carries wait.
     client: Vec<Vec<u64>>,
-    /// The server's masks, for every operation.
+    /// The server's share of `W·r`, for every operation; `u` as long as its carries wait.
     u: Vec<Vec<u64>>,
     /// Labels T and Q, for every operation.
     labels: Vec<(Vec<u128>, Vec<u128>)>,
@@ -1236,8 +1359,9 @@ struct Prediction {
     compared: Vec<compare::Ready>,
 }
 
-fn limbs_bytes(polynomial: &[u64]) -> Vec<u8> {
-    pack_all(polynomial, 27)
+/// A limb of a transformed polynomial on the wire.
+fn limb_bytes(polynomial: &Limbs, limb: usize) -> Vec<u8> {
+    pack_all(&polynomial[limb], LIMB_BITS[limb])
 }
 
 impl<'a> Session<'a> {
@@ -1255,7 +1379,7 @@ impl<'a> Session<'a> {
 
         // 7.1
         let nonces: [Seed; 2] = seeds.map(|seed| Stream::new(derive(seed, 4), MASK, 0).bytes());
-        let mut hello = b"MiniONN\0\x01\0".to_vec();
+        let mut hello = b"MiniONN\0\x02\0".to_vec();
         hello.extend([
             options.k as u8,
             u8::from(options.streamed) + 2 * options.compare.map_or(0, |n| n + 1),
@@ -1265,12 +1389,12 @@ impl<'a> Session<'a> {
         hello.extend(nonces[0]);
         hello.extend(pairing.map_or(0, |p| p.id).to_le_bytes());
         send(true, 1, hello);
-        send(false, 4, [&[1, 0], &nonces[1][..]].concat());
+        send(false, 4, [&VERSION.to_le_bytes(), &nonces[1][..]].concat());
         let session = session_key(pairing.map(|p| p.id), &nonces[0], &nonces[1], digest);
 
         let (pairing, base_ot) = match pairing {
             Some(pairing) => (pairing.clone(), [vec![], vec![]]),
-            None => Self::set_up(session, options.k, seeds, send),
+            None => Self::set_up(session, nonces, options.k, seeds, send),
         };
         Self {
             network,
@@ -1287,19 +1411,21 @@ impl<'a> Session<'a> {
             compared: network.ops.iter().map(|&op| options.compares(op)).collect(),
             backward: None,
             base_ot,
+            carries: [0; 2],
         }
     }
 
     /// 7.2 to 7.4: what set-up makes, and the coefficients of the base OTs' answer.
     fn set_up(
         session: u128,
+        nonces: [Seed; 2],
         k: usize,
         [client, server]: [Seed; 2],
         mut send: impl FnMut(bool, u8, Vec<u8>),
     ) -> (Pairing, [Vec<u64>; 2]) {
         // 7.2, and the first step of 7.3
         let delta = Stream::new(derive(server, 4), LABEL, 0).block() | 1;
-        let server_key = Key::new(derive(server, 0));
+        let server_key = Key::new(derive(server, 0), N);
         let [noise, public] = [derive(server, 1), derive(server, 2)];
         let b = server_key.encrypt(&[0; N], 4, 0, public, noise);
         let choices: Vec<i128> =
@@ -1307,18 +1433,21 @@ impl<'a> Session<'a> {
         let encoded: Vec<u128> = slots(&choices).iter().map(|&m| encode(m, T, 4)).collect();
         let bits = server_key.encrypt(&encoded, 4, 1, public, noise);
         let mut keys = public.to_vec();
-        for (b, bits) in b.iter().zip(&bits) {
-            keys.extend(limbs_bytes(b));
-            keys.extend(limbs_bytes(bits));
+        for i in 0..4 {
+            keys.extend(limb_bytes(&b, i));
+            keys.extend(limb_bytes(&bits, i));
         }
         send(false, 5, keys);
-        let server_public = PublicKey { seed: public, b };
+        let server_public = PublicKey { seed: public, number: 0, b };
 
-        let secret = derive(client, 0);
-        let key = Key::new(secret);
-        let [noise, public] = [derive(client, 1), derive(client, 2)];
-        let client_public =
-            PublicKey { seed: public, b: key.encrypt(&[0; N], 4, 0, public, noise) };
+        let (secret, noise) = (derive(client, 0), derive(client, 1));
+        let common = sha256(&[b"MiniONN key", &nonces.concat()[..]].concat());
+        let keys = [2, 3].map(|limbs| Key::new(secret, degree(limbs)));
+        let public = [(2, 1), (3, 0)].map(|(limbs, number)| {
+            let zero = vec![0; degree(limbs)];
+            let b = keys[limbs - 2].encrypt(&zero, limbs, number, common, noise);
+            PublicKey { seed: common, number, b }
+        });
 
         // 7.3 and 7.4
         let mut roots = Stream::new(secret, LABEL, 0);
@@ -1334,41 +1463,31 @@ impl<'a> Session<'a> {
             .collect();
         let plain: Vec<u128> =
             of_slots(&|&(m0, _)| words(m0).collect()).iter().map(|&m| encode(m, T, 4)).collect();
-        let c1: Limbs = (0..4).map(|i| uniform(server_public.seed, 1, i)).collect();
-        let all: Vec<usize> = (0..N).collect();
-        let answer = answer(
-            &server_public,
-            &[(&bits, c1, centred)],
-            base_level(),
-            (derive(client, 3), 0),
-            &all,
-            &plain,
-        );
-        let c1: Vec<u64> = answer.c1.iter().map(|&x| rescale(x, 4, 26)).collect();
-        let c0: Vec<u64> = answer.c0.iter().map(|&x| rescale(x, 4, 21)).collect();
+        let c1 = uniform_limbs(server_public.seed, 1, 4);
+        let (seed, all) = (derive(client, 3), (0..N).collect::<Vec<_>>());
+        let [x0, x1] = answer(&server_public, &[(&bits, c1, centred)], 4, (seed, 0), &all);
+        let flooded =
+            x0.iter().zip(flooding(seed, 0, base_flooding(), N)).zip(plain).map(
+                |((&x, f), plain)| (x as i128 + f + plain as i128).rem_euclid(modulus(4) as i128),
+            );
+        let c0: Vec<u64> = flooded.map(|x| rescale(x as u128, 4, 21)).collect();
+        let c1: Vec<u64> = x1.iter().map(|&x| rescale(x, 4, 26)).collect();
+        let pairing = Pairing { id: session, secret, keys, public, trees, delta };
         send(true, 7, [pack_all(&c0, 21), pack_all(&c1, 26)].concat());
-        send(
-            true,
-            6,
-            [
-                &client_public.seed[..],
-                &client_public.b.iter().flat_map(|b| limbs_bytes(b)).collect::<Vec<_>>(),
-            ]
-            .concat(),
-        );
+        send(true, 6, pairing.client_keys());
 
         // The server's side of 7.3, to see that it gets what it chose.
         let decrypted: Vec<u64> = (0..N)
-            .map(|k| ((phase(&server_key, 17, c0[k], &c1, k) * T + (1 << 25)) >> 26) % T)
+            .map(|k| ((phase(&server_key, 26, c0[k], &c1, k) * T + (1 << 25)) >> 26) % T)
             .collect();
         for (j, received) in transform(&decrypted, T).chunks(8).take(128).enumerate() {
             let block =
                 received.iter().rev().fold(0, |block, &word| block << 16 | u128::from(word));
-            let (m0, m1) = trees.messages[j];
+            let (m0, m1) = pairing.trees.messages[j];
             assert_eq!(block, if bit(delta, j) { m1 } else { m0 });
         }
         send(false, 8, vec![]);
-        (Pairing { id: session, secret, key, public: client_public, trees, delta }, [c0, c1])
+        (pairing, [c0, c1])
     }
 
     /// Tells the server that the client has kept its half of the pairing.
@@ -1426,23 +1545,39 @@ impl<'a> Session<'a> {
             }
         }
 
-        // 8.2
+        // 8.2, 8.3
         let mut random = Stream::new(server_seed, MASK, 0);
-        let mut linear = 0;
+        let (mut linear, mut waiting) = (0, vec![]);
         for (o, &op) in ops.iter().enumerate() {
-            if !matches!(op, Op::FullyConnected { .. }) {
-                predictions.iter_mut().for_each(|p| p.u.push(vec![]));
-                continue;
+            let is_linear = matches!(op, Op::FullyConnected { .. });
+            // Operations form a chain: each reads what the one before has made.
+            if (is_linear || matches!(op, Op::SumPool { .. }))
+                && waiting.iter().any(|&before| before + 1 == o)
+            {
+                self.carry_round(&mut waiting, &mut predictions);
             }
             for p in &mut predictions {
-                p.u.push((0..op.outputs()).map(|_| random.u64() % (1 << op.ring())).collect());
+                let masks = if is_linear { op.outputs() } else { 0 };
+                p.u.push((0..masks).map(|_| random.u64() % (1 << (op.ring() + 5))).collect());
+                if let Op::SumPool { window, .. } = op {
+                    let wide: Vec<i128> = p.client[o].iter().map(|&x| x.into()).collect();
+                    p.client[o + 1] =
+                        window.sums(&wide).iter().map(|&sum| ring(sum, op.ring())).collect();
+                }
             }
-            let seeds = (derive(client_seed, o as u64 + 1), derive(server_seed, linear as u64 + 1));
-            self.linear(op, linear, seeds, o, &mut predictions);
-            linear += 1;
+            if is_linear {
+                let seeds =
+                    (derive(client_seed, o as u64 + 1), derive(server_seed, linear as u64 + 1));
+                self.linear(op, linear, seeds, o, &mut predictions);
+                waiting.push(o);
+                linear += 1;
+            }
+        }
+        if !waiting.is_empty() {
+            self.carry_round(&mut waiting, &mut predictions);
         }
 
-        // 8.3
+        // 8.4
         let mut corrections = self.start_backward([client_seed, server_seed]);
         let mut tables =
             self.backward.as_ref().map_or(vec![], |backward| backward.base_messages.clone());
@@ -1462,7 +1597,7 @@ impl<'a> Session<'a> {
             self.send(true, 12, corrections);
         }
 
-        // 8.4
+        // 8.5
         if !self.options.streamed {
             for (i, p) in predictions.iter_mut().enumerate() {
                 for (o, &op) in ops.iter().enumerate() {
@@ -1482,7 +1617,7 @@ impl<'a> Session<'a> {
         predictions
     }
 
-    /// 8.3: the OTs of one operation of prediction `number`: their labels go to the prediction, the
+    /// 8.4: the OTs of one operation of prediction `number`: their labels go to the prediction, the
     /// corrections come back.
     fn extend(&mut self, op: Op, o: usize, number: u64, p: &mut Prediction) -> Vec<u8> {
         let (mut choices, mut corrections, mut compared) =
@@ -1505,7 +1640,7 @@ impl<'a> Session<'a> {
         corrections
     }
 
-    /// 8.4: the products of one operation: both shares go to the prediction, the corrections come
+    /// 8.5: the products of one operation: both shares go to the prediction, the corrections come
     /// back.
     fn products(
         &self,
@@ -1548,32 +1683,33 @@ impl<'a> Session<'a> {
     fn linear(
         &mut self,
         op: Op,
-        number: usize,
+        linear: usize,
         seeds: (Seed, Seed),
         o: usize,
         predictions: &mut [Prediction],
     ) {
         let tile = Tile::choose(op, self.options.stock).unwrap();
         let (public, noise) = (derive(seeds.0, 0), derive(seeds.0, 1));
-        let plain = 1 << tile.ring;
+        let (bits, limbs) = (tile.ring, tile.limbs);
+        let own_key = self.pairing.keys[limbs - 2].clone();
 
-        let mut up = vec![];
+        let (mut up, mut payload) = (vec![], public.to_vec());
         for batch in 0..tile.batches() {
             for chunk in 0..tile.chunks() {
-                let mut m = vec![0; N];
+                let mut m = vec![0; tile.degree()];
                 for b in 0..tile.n_b.min(tile.stock - batch * tile.n_b) {
                     for j in 0..tile.n_w.min(tile.inputs - chunk * tile.n_w) {
                         let share =
                             predictions[batch * tile.n_b + b].client[o][chunk * tile.n_w + j];
-                        m[b * tile.n_o * tile.n_w + j] = encode(share, plain, tile.limbs);
+                        m[b * tile.n_o * tile.n_w + j] =
+                            encode(share % (1 << bits), 1 << bits, limbs);
                     }
                 }
-                up.push(self.pairing.key.encrypt(&m, tile.limbs, up.len() as u64, public, noise));
+                let c0 = own_key.encrypt(&m, limbs, up.len() as u64, public, noise);
+                let y = round_upload(&c0, tile.bits);
+                payload.extend(pack_all(&y, tile.bits));
+                up.push(read_upload(&y, limbs, tile.bits));
             }
-        }
-        let mut payload = public.to_vec();
-        for i in 0..tile.limbs {
-            up.iter().for_each(|c0| payload.extend(limbs_bytes(&c0[i])));
         }
         assert_eq!(payload.len(), tile.upload());
         self.send(true, 10, payload);
@@ -1584,50 +1720,84 @@ impl<'a> Session<'a> {
             let results = tile.results(batch, group);
             let products: Vec<_> = (0..tile.chunks())
                 .map(|c| {
-                    let up_number = batch * tile.chunks() + c;
-                    let c1 =
-                        (0..tile.limbs).map(|i| uniform(public, up_number as u64, i)).collect();
-                    (&up[up_number], c1, tile.weights(&self.network.weights[number], group, c))
+                    let number = batch * tile.chunks() + c;
+                    (
+                        &up[number],
+                        uniform_limbs(public, number as u64, limbs),
+                        tile.weights(&self.network.weights[linear], group, c),
+                    )
                 })
                 .collect();
             let at: Vec<usize> = results.iter().map(|r| r.2).collect();
-            let minus_u = |&(p, i, _): &(usize, usize, usize)| {
-                ring(-i128::from(predictions[p].u[o][i]), tile.ring)
-            };
-            let masks: Vec<u128> =
-                results.iter().map(|r| encode(minus_u(r), plain, tile.limbs)).collect();
-            let answer = answer(
-                &self.pairing.public,
-                &products,
-                (tile.limbs, tile.flood),
-                (seeds.1, down as u64),
-                &at,
-                &masks,
-            );
-            let c1: Vec<u64> =
-                answer.c1.iter().map(|&x| rescale(x, tile.limbs, tile.ring + 9)).collect();
-            let c0: Vec<u64> =
-                answer.c0.iter().map(|&x| rescale(x, tile.limbs, tile.ring + 4)).collect();
-            payload.extend(pack_all(&c1, tile.ring + 9));
-            payload.extend(pack_all(&c0, tile.ring + 4));
-            for (&(p, i, k), &c0) in results.iter().zip(&c0) {
-                let v = (phase(&self.pairing.key, tile.ring, c0, &c1, k) + 256) / 512 % plain;
-                let row = &self.network.weights[number][i * tile.inputs..(i + 1) * tile.inputs];
-                let product: i128 = row
-                    .iter()
-                    .zip(&predictions[p].client[o])
-                    .map(|(&w, &r)| i128::from(w) * i128::from(r))
-                    .sum();
-                assert_eq!(
-                    v,
-                    ring(product - i128::from(predictions[p].u[o][i]), tile.ring),
-                    "v = W·r − u"
-                );
-                predictions[p].client[o + 1][i] = v;
+            let public_key = &self.pairing.public[limbs - 2];
+            let [x0, x1] = answer(public_key, &products, limbs, (seeds.1, down as u64), &at);
+            let c1: Vec<u64> = x1.iter().map(|&x| rescale(x, limbs, bits + 10)).collect();
+            let mut sent = vec![];
+            for (&(p, i, k), &x0) in results.iter().zip(&x0) {
+                let scaled = rescale(x0, limbs, bits + 5);
+                let [t, u] = mask(scaled, predictions[p].u[o][i], bits);
+                sent.push(t);
+                predictions[p].u[o][i] = u;
+                predictions[p].client[o + 1][i] =
+                    unmask(phase(&own_key, bits + 10, t, &c1, k), bits);
             }
+            payload.extend(pack_all(&c1, bits + 10));
+            payload.extend(pack_all(&sent, bits + 5));
         }
         assert_eq!(payload.len(), tile.download());
         self.send(false, 11, payload);
+        for p in predictions {
+            let of_shares = self.times(linear, &p.client[o]);
+            for ((product, &v), &u) in of_shares.iter().zip(&p.client[o + 1]).zip(&p.u[o]) {
+                let carry = ring(i128::from(v) + i128::from(u) - 2 * product, bits + 1);
+                assert!(carry < 2, "v + u = 2·W·r + ε");
+                self.carries[carry as usize] += 1;
+            }
+        }
+    }
+
+    /// `W·x`.
+    fn times(&self, linear: usize, x: &[u64]) -> Vec<i128> {
+        self.network.weights[linear]
+            .chunks(x.len())
+            .map(|row| row.iter().zip(x).map(|(&w, &x)| i128::from(w) * i128::from(x)).sum())
+            .collect()
+    }
+
+    /// 8.3: removes the carries of the layers that wait.
+    fn carry_round(&mut self, waiting: &mut Vec<usize>, predictions: &mut [Prediction]) {
+        let mut choices = vec![];
+        for &o in &*waiting {
+            for p in &*predictions {
+                choices.extend(p.client[o + 1].iter().map(|v| v & 1 == 1));
+            }
+        }
+        let labels = transfer(&self.trees, &mut self.groups, self.delta, &choices);
+        self.send(true, 12, labels.corrections);
+        let (mut payload, mut next) = (vec![], 0);
+        for o in core::mem::take(waiting) {
+            let bits = self.network.ops[o].ring();
+            let mut corrections = vec![];
+            for (i, p) in predictions.iter_mut().enumerate() {
+                let number = self.prepared * self.options.stock as u64 + i as u64;
+                for j in 0..p.u[o].len() {
+                    let ot = count(&mut next);
+                    let [c, server, client] = carry(
+                        self.session,
+                        bits,
+                        [p.u[o][j], p.client[o + 1][j]],
+                        [labels.q[ot], labels.t[ot]],
+                        self.delta,
+                        (u128::from(number << 16 | o as u64) << 40) + ((j as u128) << 8),
+                    );
+                    corrections.push(c);
+                    p.u[o][j] = server;
+                    p.client[o + 1][j] = client;
+                }
+            }
+            payload.extend(pack_all(&corrections, bits));
+        }
+        self.send(false, 23, payload);
     }
 
     fn online(&mut self, p: &mut Prediction, number: u64, x: &[i64]) -> (usize, Vec<i64>) {
@@ -1654,27 +1824,26 @@ impl<'a> Session<'a> {
                 }
                 opening = self.products(op, o, layer, p, &mut random);
             }
-            let client = p.client[o].clone();
+            server.iter_mut().for_each(|x| *x %= 1 << bits);
+            let client = p.client[o].iter().map(|&x| x % (1 << bits)).collect::<Vec<_>>();
             if self.compared[o] {
                 server = self.select(op, layer, &p.compared[o], &server);
                 continue;
             }
             match op {
                 Op::FullyConnected { .. } => {
-                    let rows = self.network.weights[linear]
-                        .chunks(op.inputs())
-                        .zip(&self.network.biases[linear])
-                        .zip(&p.u[o]);
-                    let dot = |row: &[i64]| {
-                        row.iter()
-                            .zip(&server)
-                            .map(|(&w, &x)| i128::from(w) * i128::from(x))
-                            .sum::<i128>()
-                    };
-                    server = rows
-                        .map(|((row, &b), &u)| ring(dot(row) + i128::from(b) + i128::from(u), bits))
+                    let own = self.network.biases[linear].iter().zip(&p.u[o]);
+                    server = own
+                        .zip(self.times(linear, &server))
+                        .map(|((&b, &u), product)| {
+                            ring(product + i128::from(b) + i128::from(u), bits)
+                        })
                         .collect();
                     linear += 1;
+                }
+                Op::SumPool { window, .. } => {
+                    let wide: Vec<i128> = server.iter().map(|&x| x.into()).collect();
+                    server = window.sums(&wide).iter().map(|&sum| ring(sum, bits)).collect();
                 }
                 Op::Activation { .. } | Op::MaxPool { .. } | Op::Argmax { .. } => {
                     let (t, q) = &p.labels[o];
