@@ -39,6 +39,29 @@ pub fn pack_all(values: &[u64], bits: u32) -> Vec<u8> {
     pack(values.iter().map(|&x| (x, bits)))
 }
 
+/// The values of a packed run.
+fn unpack_all(bytes: &[u8], bits: usize) -> Vec<u64> {
+    let bit_at = |i: usize| u64::from(bytes[i / 8] >> (i % 8) & 1);
+    let value = |first: usize| (0..bits).map(|i| bit_at(first + i) << i).sum();
+    (0..8 * bytes.len() / bits).map(|i| value(i * bits)).collect()
+}
+
+/// 6.1: goes on with what another implementation has rounded, the next of `sent`: it may be off by
+/// one now and then.
+fn follow(values: &mut [u64], bits: u32, sent: &mut Option<&[u8]>) {
+    let Some(bytes) = sent else { return };
+    let (own, rest) = bytes.split_at(packed(values.len(), bits));
+    let (mut differ, most) = (0, values.len() / 16 + 1);
+    for (value, other) in values.iter_mut().zip(unpack_all(own, bits as usize)) {
+        let off = ring(i128::from(other) - i128::from(*value), bits);
+        assert!([0, 1, (1 << bits) - 1].contains(&off), "off by more than one");
+        differ += usize::from(off > 0);
+        *value = other;
+    }
+    assert!(differ <= most, "{differ} of {} differ in the last bit", values.len());
+    *bytes = rest;
+}
+
 fn packed(count: usize, bits: u32) -> usize {
     (count * bits as usize).div_ceil(8)
 }
@@ -413,7 +436,7 @@ impl Message {
 // -------------------------------------------------------------------------------------------------
 // 4. Plan and model
 
-/// Of the protocol and of all files.
+/// Version of the protocol and of all files.
 pub const VERSION: u16 = 2;
 
 /// What an activation applies (4.1.3).
@@ -737,7 +760,7 @@ pub struct Tile {
     pub n_o: usize,
     pub n_w: usize,
     pub limbs: usize,
-    /// Of an uploaded coefficient.
+    /// Bits of an uploaded coefficient.
     pub bits: u32,
 }
 
@@ -1341,6 +1364,9 @@ pub struct Session<'a> {
     pub base_ot: [Vec<u64>; 2],
     /// How many results of linear layers had the carry 0, and 1.
     pub carries: [usize; 2],
+    /// Payloads of Upload and Download by another implementation, in turn, if this one is to go on
+    /// with what they have rounded.
+    pub followed: Option<std::collections::VecDeque<Vec<u8>>>,
 }
 
 /// What is ready for one prediction.
@@ -1412,6 +1438,7 @@ impl<'a> Session<'a> {
             backward: None,
             base_ot,
             carries: [0; 2],
+            followed: None,
         }
     }
 
@@ -1693,7 +1720,10 @@ impl<'a> Session<'a> {
         let (bits, limbs) = (tile.ring, tile.limbs);
         let own_key = self.pairing.keys[limbs - 2].clone();
 
+        let [sent_up, sent_down] =
+            [0, 1].map(|_| self.followed.as_mut().map(|sent| sent.pop_front().unwrap()));
         let (mut up, mut payload) = (vec![], public.to_vec());
+        let mut sent = sent_up.as_ref().map(|sent| &sent[32..]);
         for batch in 0..tile.batches() {
             for chunk in 0..tile.chunks() {
                 let mut m = vec![0; tile.degree()];
@@ -1706,7 +1736,8 @@ impl<'a> Session<'a> {
                     }
                 }
                 let c0 = own_key.encrypt(&m, limbs, up.len() as u64, public, noise);
-                let y = round_upload(&c0, tile.bits);
+                let mut y = round_upload(&c0, tile.bits);
+                follow(&mut y, tile.bits, &mut sent);
                 payload.extend(pack_all(&y, tile.bits));
                 up.push(read_upload(&y, limbs, tile.bits));
             }
@@ -1714,7 +1745,7 @@ impl<'a> Session<'a> {
         assert_eq!(payload.len(), tile.upload());
         self.send(true, 10, payload);
 
-        let mut payload = vec![];
+        let (mut payload, mut given) = (vec![], sent_down.as_deref());
         for down in 0..tile.batches() * tile.groups() {
             let (batch, group) = (down / tile.groups(), down % tile.groups());
             let results = tile.results(batch, group);
@@ -1731,18 +1762,21 @@ impl<'a> Session<'a> {
             let at: Vec<usize> = results.iter().map(|r| r.2).collect();
             let public_key = &self.pairing.public[limbs - 2];
             let [x0, x1] = answer(public_key, &products, limbs, (seeds.1, down as u64), &at);
-            let c1: Vec<u64> = x1.iter().map(|&x| rescale(x, limbs, bits + 10)).collect();
-            let mut sent = vec![];
-            for (&(p, i, k), &x0) in results.iter().zip(&x0) {
-                let scaled = rescale(x0, limbs, bits + 5);
-                let [t, u] = mask(scaled, predictions[p].u[o][i], bits);
-                sent.push(t);
+            let mut c1: Vec<u64> = x1.iter().map(|&x| rescale(x, limbs, bits + 10)).collect();
+            follow(&mut c1, bits + 10, &mut given);
+            let mut masked = vec![];
+            for (&(p, i, _), &x0) in results.iter().zip(&x0) {
+                let [t, u] = mask(rescale(x0, limbs, bits + 5), predictions[p].u[o][i], bits);
+                masked.push(t);
                 predictions[p].u[o][i] = u;
+            }
+            follow(&mut masked, bits + 5, &mut given);
+            for (&(p, i, k), &t) in results.iter().zip(&masked) {
                 predictions[p].client[o + 1][i] =
                     unmask(phase(&own_key, bits + 10, t, &c1, k), bits);
             }
             payload.extend(pack_all(&c1, bits + 10));
-            payload.extend(pack_all(&sent, bits + 5));
+            payload.extend(pack_all(&masked, bits + 5));
         }
         assert_eq!(payload.len(), tile.download());
         self.send(false, 11, payload);

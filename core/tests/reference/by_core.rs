@@ -113,7 +113,7 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
         }
         "Transform" => {
             let limb = &LIMBS[case.usize("limb")];
-            let mut a = vec![0; reference::N];
+            let mut a = vec![0; case.usize("n")];
             Mask::new(&Seed(case.seed("seed")), 0, case.usize("limb")).fill(limb, &mut a).unwrap();
             limb.forward(&mut a);
             summary(a.iter().map(|&x| i64::from(limb.canonical(x))))
@@ -177,13 +177,8 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             });
             json!({ "rounded": rounded.collect::<Vec<_>>() })
         }
-        "PublicKey" => json!({ "limbs": encryptions(case, &vec![0; reference::N], None, 4, 0) }),
-        "Upload" => {
-            let bits = case.u64("bits") as u32;
-            let encoder = Encoder::new(Plaintext::Bits(bits), case.usize("limbs"));
-            let (limbs, number) = (case.usize("limbs"), case.u64("number"));
-            json!({ "limbs": encryptions(case, &message(bits), Some(&encoder), limbs, number) })
-        }
+        "PublicKey" => json!({ "limbs": public_key_by_core(case) }),
+        "Upload" => upload_by_core(case),
         "TMMO" => {
             json!({
                 "hash": block(Tmmo::new(case.block("key")).hash([
@@ -250,33 +245,50 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
     }
 }
 
-fn encryptions(
-    case: &Case<'_>,
-    message: &[u64],
-    encoder: Option<&Encoder>,
-    limbs: usize,
-    number: u64,
-) -> Vec<Value> {
-    let key = SecretKey::new(Seed(case.seed("secret")));
-    let (public, mut noise) = (Seed(case.seed("public")), vec![0; reference::N]);
-    encrypt::noise(&Seed(case.seed("noise")), number, &mut noise).unwrap();
+/// Seeds of a ciphertext: its key, and the public one; its noise.
+fn ciphertext(case: &Case<'_>, n: usize) -> (SecretKey, Seed, Vec<i8>) {
+    let mut noise = vec![0; n];
+    encrypt::noise(&Seed(case.seed("noise")), case.u64("number"), &mut noise).unwrap();
+    (SecretKey::new(Seed(case.seed("secret"))), Seed(case.seed("public")), noise)
+}
+
+fn public_key_by_core(case: &Case<'_>) -> Vec<Value> {
+    let n = reference::degree(case.usize("limbs"));
+    let (key, public, noise) = ciphertext(case, n);
     let limb = |index: usize| {
-        let mut secret = vec![0; reference::N];
+        let (mut secret, mut poly) = (vec![0; n], vec![0; n]);
         key.expand(&LIMBS[index], &mut secret).unwrap();
-        let mut poly: Vec<i32> =
-            message.iter().map(|&m| encoder.map_or(0, |e| e.encode(index, m).unwrap())).collect();
-        SecretKey::encrypt_limb(
-            (index, &LIMBS[index]),
-            number,
-            &public,
-            &noise,
-            &secret,
-            &mut poly,
-        )
-        .unwrap();
+        let number = case.u64("number");
+        let at = (index, &LIMBS[index]);
+        SecretKey::encrypt_limb(at, number, &public, &noise, &secret, &mut poly).unwrap();
         summary(poly.iter().map(|&x| i64::from(x)))
     };
-    (0..limbs).map(limb).collect()
+    (0..case.usize("limbs")).map(limb).collect()
+}
+
+fn upload_by_core(case: &Case<'_>) -> Value {
+    let (bits, limbs) = (case.u64("bits") as u32, case.usize("limbs"));
+    let (n, upload_bits) = (reference::degree(limbs), case.u64("upload_bits") as u32);
+    let (key, public, noise) = ciphertext(case, n);
+    let (encoder, basis) = (Encoder::new(Plaintext::Bits(bits), limbs), Basis::new(limbs));
+    let mut sums = vec![0_u64; n];
+    for (index, limb) in LIMBS.iter().enumerate().take(limbs) {
+        let (mut poly, mut encoded) = (vec![0; n], vec![0; n]);
+        key.expand(limb, &mut poly).unwrap();
+        SecretKey::mask_limb((index, limb), case.u64("number"), &public, &noise, &mut poly).unwrap();
+        encoder.encode_all(index, &message(bits, n), &mut encoded).unwrap();
+        poly.iter_mut().zip(encoded).for_each(|(x, m)| *x += m);
+        basis.add(index, &poly, &mut sums).unwrap();
+    }
+    let y: Vec<u64> = sums.iter().map(|sum| sum.round(upload_bits)).collect();
+    let reader = Encoder::new(Plaintext::Bits(upload_bits), limbs);
+    let read = LIMBS.iter().enumerate().take(limbs).map(|(index, limb)| {
+        let mut poly = vec![0; n];
+        reader.encode_all(index, &y, &mut poly).unwrap();
+        limb.forward(&mut poly);
+        summary(poly.iter().map(|&x| i64::from(limb.canonical(x))))
+    });
+    json!({ "sent": summary(y.iter().map(|&y| y as i64)), "read": read.collect::<Vec<_>>() })
 }
 
 fn extension_by_core(case: &Case<'_>) -> Value {

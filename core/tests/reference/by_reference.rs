@@ -4,7 +4,7 @@ use super::cases::{chosen, garbling, message, rescale_values};
 use super::networks::{inputs, network};
 use super::{Case, block, blocks, compare, hex, reference, row, summary};
 use serde_json::{Value, json};
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock};
 
 pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
@@ -46,21 +46,21 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
                 Some(t) => {
                     json!({
                         "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_w, "limbs": t.limbs,
-                        "flood": t.flood, "upload": t.upload(), "download": t.download()
+                        "bits": t.bits, "upload": t.upload(), "download": t.download()
                     })
                 }
                 None => json!({ "refused": true }),
             }
         }
         "Transform" => {
-            let limb = case.usize("limb");
-            let a = reference::uniform(case.seed("seed"), 0, limb);
+            let (n, limb) = (case.usize("n"), case.usize("limb"));
+            let a = reference::uniform(case.seed("seed"), 0, limb, n);
             let values = reference::transform(&a, reference::LIMBS[limb]);
             assert_eq!(reference::interpolate(&values, reference::LIMBS[limb]), a);
-            for i in [0, 1, 2, 77, 2048, 4095_u16] {
-                let point = 2 * usize::from(i.reverse_bits() >> 4) + 1;
+            for i in [0, 1, 2, 77, n / 2, n - 1] {
+                let point = 2 * (i.reverse_bits() >> (usize::BITS - n.ilog2())) + 1;
                 assert_eq!(
-                    values[usize::from(i)],
+                    values[i],
                     reference::value_at(&a, point, reference::LIMBS[limb]),
                     "index {i}"
                 );
@@ -68,12 +68,19 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
             summary(values.iter().map(|&x| x as i64))
         }
         "Uniform" => summary(
-            reference::uniform(case.seed("seed"), case.u64("number"), case.usize("limb"))
-                .iter()
-                .map(|&x| x as i64),
+            reference::uniform(
+                case.seed("seed"),
+                case.u64("number"),
+                case.usize("limb"),
+                reference::N,
+            )
+            .iter()
+            .map(|&x| x as i64),
         ),
         "Ternary" => summary(
-            reference::ternary(case.seed("seed"), case.u64("index")).iter().map(|&x| x as i64),
+            reference::ternary(case.seed("seed"), case.u64("index"), reference::N)
+                .iter()
+                .map(|&x| x as i64),
         ),
         "Noise" => summary(
             reference::noise(case.seed("seed"), case.u64("index"), reference::N)
@@ -111,21 +118,29 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
             json!({ "rounded": rounded.collect::<Vec<_>>() })
         }
         "PublicKey" => {
-            let key = reference::Key::new(case.seed("secret"));
-            let b = key.encrypt(&[0; reference::N], 4, 0, case.seed("public"), case.seed("noise"));
-            json!({
-                "limbs": b.iter().map(|b| summary(b.iter().map(|&x| x as i64))).collect::<Vec<_>>()
-            })
+            let (limbs, n) = (case.usize("limbs"), reference::degree(case.usize("limbs")));
+            let key = reference::Key::new(case.seed("secret"), n);
+            let b = key.encrypt(
+                &vec![0; n],
+                limbs,
+                case.u64("number"),
+                case.seed("public"),
+                case.seed("noise"),
+            );
+            json!({ "limbs": summaries(&b) })
         }
         "Upload" => {
             let (bits, limbs) = (case.u64("bits") as u32, case.usize("limbs"));
-            let key = reference::Key::new(case.seed("secret"));
+            let (n, upload_bits) = (reference::degree(limbs), case.u64("upload_bits") as u32);
+            let key = reference::Key::new(case.seed("secret"), n);
             let m: Vec<u128> =
-                message(bits).iter().map(|&m| reference::encode(m, 1 << bits, limbs)).collect();
+                message(bits, n).iter().map(|&m| reference::encode(m, 1 << bits, limbs)).collect();
             let c0 =
                 key.encrypt(&m, limbs, case.u64("number"), case.seed("public"), case.seed("noise"));
+            let y = reference::round_upload(&c0, upload_bits);
             json!({
-                "limbs": c0.iter().map(|c| summary(c.iter().map(|&x| x as i64))).collect::<Vec<_>>()
+                "sent": summary(y.iter().map(|&y| y as i64)),
+                "read": summaries(&reference::read_upload(&y, limbs, upload_bits))
             })
         }
         "TMMO" => {
@@ -220,6 +235,11 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
     }
 }
 
+/// A summary of each limb.
+fn summaries(limbs: &[Vec<u64>]) -> Vec<Value> {
+    limbs.iter().map(|limb| summary(limb.iter().map(|&x| x as i64))).collect()
+}
+
 /// The document's rules for a first frame: 0 or the code of the refusal.
 fn greeting_by_reference(frame: &[u8]) -> u16 {
     let length = u32::from_le_bytes(frame[1..5].try_into().unwrap());
@@ -238,7 +258,7 @@ fn greeting_by_reference(frame: &[u8]) -> u16 {
     let stock = || u32::from_le_bytes(payload[12..16].try_into().unwrap());
     match () {
         () if !plan_request && payload[..8] != *b"MiniONN\0" => 108,
-        () if version != [1, 0] => 105,
+        () if version != [2, 0] => 105,
         () if !plan_request
             && (![1, 2, 4, 8].contains(&payload[10])
                 || payload[11] >> 1 > 49
@@ -357,39 +377,43 @@ pub(super) fn session_by_reference(case: &Case<'_>) -> Arc<Run> {
         .entry(case.0.to_string())
         .or_default()
         .clone();
-    slot.get_or_init(|| {
-        let net = network(case.0["network"].as_str().unwrap());
-        let options = reference_options(case);
-        let seeds = |case: &Case<'_>| [case.seed("client"), case.seed("server")];
-        let pairing = earlier(case).map(|first| {
-            let net = network(first.0["network"].as_str().unwrap());
-            reference::Session::new(&net, reference_options(&first), seeds(&first), None).pairing
-        });
-        let mut session = reference::Session::new(&net, options, seeds(case), pairing.as_ref());
-        if case.0["keep"] == true {
-            session.keep();
+    slot.get_or_init(|| Arc::new(run_by_reference(case, None))).clone()
+}
+
+/// The same; with the payloads of Upload and Download that another one has sent, it goes on with
+/// these.
+pub(super) fn run_by_reference(case: &Case<'_>, followed: Option<VecDeque<Vec<u8>>>) -> Run {
+    let net = network(case.0["network"].as_str().unwrap());
+    let options = reference_options(case);
+    let seeds = |case: &Case<'_>| [case.seed("client"), case.seed("server")];
+    let pairing = earlier(case).map(|first| {
+        let net = network(first.0["network"].as_str().unwrap());
+        reference::Session::new(&net, reference_options(&first), seeds(&first), None).pairing
+    });
+    let mut session = reference::Session::new(&net, options, seeds(case), pairing.as_ref());
+    session.followed = followed;
+    if case.0["keep"] == true {
+        session.keep();
+    }
+    let mut answers = vec![];
+    for stock in inputs(case, &net).chunks(options.stock) {
+        for ((best, opened), x) in session.predict(stock).into_iter().zip(stock) {
+            let clear = net.evaluate(x);
+            let first = (0..clear.len()).find(|&i| clear[i] == *clear.iter().max().unwrap());
+            assert!(
+                first == Some(best) && (opened.is_empty() || opened == clear),
+                "the reference implementation's own answer"
+            );
+            answers.push(json!({ "best": best, "opened": opened }));
         }
-        let mut answers = vec![];
-        for stock in inputs(case, &net).chunks(options.stock) {
-            for ((best, opened), x) in session.predict(stock).into_iter().zip(stock) {
-                let clear = net.evaluate(x);
-                let first = (0..clear.len()).find(|&i| clear[i] == *clear.iter().max().unwrap());
-                assert!(
-                    first == Some(best) && (opened.is_empty() || opened == clear),
-                    "the reference implementation's own answer"
-                );
-                answers.push(json!({ "best": best, "opened": opened }));
-            }
-        }
-        session.close();
-        let [client, server] = session.pairing.export();
-        let pairing = kept(case, [&client, &server]);
-        Arc::new(Run {
-            answers: answers.into(),
-            pairing,
-            base_ot: session.base_ot.clone(),
-            messages: session.messages,
-        })
-    })
-    .clone()
+    }
+    session.close();
+    let [client, server] = session.pairing.export();
+    let pairing = kept(case, [&client, &server]);
+    Run {
+        answers: answers.into(),
+        pairing,
+        base_ot: session.base_ot.clone(),
+        messages: session.messages,
+    }
 }

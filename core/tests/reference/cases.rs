@@ -10,7 +10,7 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
     let mut hello = {
         let net = network("relu");
         let session_less = net.plan();
-        let mut hello = b"MiniONN\0\x01\0\x04\x01".to_vec();
+        let mut hello = b"MiniONN\0\x02\0\x04\x01".to_vec();
         hello.extend(3_u32.to_le_bytes());
         hello.extend(&session_less[session_less.len() - 32..]);
         hello.extend([0x5a; 32]);
@@ -25,11 +25,11 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
     };
     let mut greetings = vec![
         greeting("a hello", framed(1, &hello)),
-        greeting("asks for the plan", framed(2, &[1, 0])),
+        greeting("asks for the plan", framed(2, &[2, 0])),
     ];
     for (at, value, comment) in [
         (0, b'm', "magic"),
-        (8, 2, "version"),
+        (8, 1, "version"),
         (10, 3, "k is 1, 2, 4 or 8"),
         (11, 100, "modes of no options"),
         (12, 0, "a stock of 0"),
@@ -42,7 +42,7 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
     let mut named = hello.clone();
     named[80..].fill(0xa5);
     greetings.push(greeting("a hello that names a pairing", framed(1, &named)));
-    greetings.push(greeting("plan request of another version", framed(2, &[2, 0])));
+    greetings.push(greeting("plan request of another version", framed(2, &[1, 0])));
     greetings.push(greeting("wrong length", framed(1, &hello[1..])));
     greetings.push(greeting("wrong tag", framed(4, &hello)));
     let mut damaged = framed(1, &hello);
@@ -119,16 +119,21 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
             .map(tile)
             .into(),
         ),
-        ("Transform", (0..4).map(|limb| json!({ "seed": 1, "limb": limb })).collect()),
+        (
+            "Transform",
+            [(2048, 0), (2048, 1), (4096, 0), (4096, 1), (4096, 2), (4096, 3)]
+                .map(|(n, limb)| json!({ "seed": 1, "n": n, "limb": limb }))
+                .into(),
+        ),
         ("Uniform", (0..4).map(|limb| json!({ "seed": 9, "number": 5, "limb": limb })).collect()),
         ("Ternary", seeds.map(|s| json!({ "seed": s, "index": 1 })).into()),
         ("Noise", seeds.map(|s| json!({ "seed": s, "index": 2 })).into()),
-        ("Flooding", [20, 58, 63, 87].map(|bits| json!({
+        ("Flooding", [20, 58, 63, 74].map(|bits| json!({
             "seed": 3, "index": 0, "bits": bits
         })).into()),
         (
             "Encode",
-            [(8, 3), (20, 3), (33, 4), (44, 4)]
+            [(8, 2), (20, 2), (33, 3), (44, 3), (39, 2), (53, 2), (56, 3)]
                 .iter()
                 .flat_map(|&(bits, limbs)| [
                     0_u64, 1, (1 << bits) / 2, (1 << bits) - 1
@@ -140,14 +145,17 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
                 })))
                 .collect(),
         ),
-        ("Rescale", [(3, 29), (4, 26), (4, 42)].map(|(limbs, bits)| json!({
+        ("Rescale", [(2, 25), (2, 39), (3, 49), (3, 54), (4, 26)].map(|(limbs, bits)| json!({
             "limbs": limbs, "bits": bits, "seed": 4
         })).into()),
-        ("PublicKey", vec![json!({ "secret": 1, "noise": 2, "public": 3 })]),
+        ("PublicKey", [(2, 1), (3, 0), (4, 0)].map(|(limbs, number)| json!({
+            "limbs": limbs, "number": number, "secret": 1, "noise": 2, "public": 3
+        })).into()),
         (
             "Upload",
-            [(20, 3), (33, 4)].map(|(bits, limbs)| json!({
-                "bits": bits, "limbs": limbs, "secret": 1, "noise": 4, "public": 5, "number": 2
+            [(20, 2, 39), (36, 3, 43)].map(|(bits, limbs, upload_bits)| json!({
+                "bits": bits, "limbs": limbs, "upload_bits": upload_bits, "secret": 1,
+                "noise": 4, "public": 5, "number": 2
             })).into(),
         ),
         (
@@ -298,6 +306,24 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
                     } }),
             ],
         ),
+        // Carries: rounds between linear layers, both sets of degree and limbs.
+        (
+            "Session",
+            vec![
+                json!({
+                    "network": "carries", "k": 8, "streamed": false, "stock": 3, "client": 51,
+                    "server": 52, "predictions": 6
+                }),
+                json!({
+                    "network": "carries", "k": 4, "compare": 0, "streamed": true, "stock": 1,
+                    "client": 53, "server": 54, "predictions": 2
+                }),
+                json!({
+                    "network": "wide", "k": 8, "streamed": false, "stock": 2, "client": 55,
+                    "server": 56, "predictions": 2
+                }),
+            ],
+        ),
     ]
 }
 
@@ -307,9 +333,9 @@ pub(super) fn rescale_values(limbs: usize, seed: [u8; 32]) -> Vec<u128> {
     (0..64).map(|_| u128::from_le_bytes(stream.bytes()) % reference::modulus(limbs)).collect()
 }
 
-pub(super) fn message(bits: u32) -> Vec<u64> {
+pub(super) fn message(bits: u32, n: usize) -> Vec<u64> {
     let mut g = common::Lcg(bits.into());
-    (0..reference::N).map(|i| if i % 3 == 0 { g.below(1 << bits) } else { 0 }).collect()
+    (0..n).map(|i| if i % 3 == 0 { g.below(1 << bits) } else { 0 }).collect()
 }
 
 /// Labels for garbling: session key, own key, Δ, and zero labels of the client.

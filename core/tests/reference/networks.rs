@@ -8,7 +8,7 @@ use minionn_core::plan::{self, Header, Plan, Quantisation};
 /// A network by name, with weights from the generator of common/mod.rs.
 pub(super) fn network(name: &str) -> reference::Network {
     use reference::Function::{Clip, Identity, Leaky, Relu};
-    use reference::Op::{Activation, Argmax, FullyConnected, MaxPool, Reveal, Square};
+    use reference::Op::{Activation, Argmax, FullyConnected, MaxPool, Reveal, Square, SumPool};
     let activation = |function, [ring, shift, ring_out]: [u8; 3], len| Activation {
         ring,
         ring_out,
@@ -101,6 +101,32 @@ pub(super) fn network(name: &str) -> reference::Network {
             activation(Clip { lo: -500, hi: 900 }, [30, 1, 12], 6),
             Reveal { ring: 12, len: 6 },
         ],
+        // Linear and local operations one behind the other: carries are removed on the way.
+        "carries" => vec![
+            FullyConnected { ring: 20, weight_bits: 8, inputs: 20, outputs: 60 },
+            SumPool {
+                ring: 20,
+                window: reference::Window {
+                    channels: 3,
+                    size: [4, 5],
+                    kernel: [2, 3],
+                    stride: [2, 1],
+                    padding: [0, 1, 0, 0],
+                },
+            },
+            FullyConnected { ring: 19, weight_bits: 8, inputs: 24, outputs: 7 },
+            FullyConnected { ring: 17, weight_bits: 3, inputs: 7, outputs: 9 },
+            activation(Relu, [16, 3, 18], 9),
+            FullyConnected { ring: 17, weight_bits: 5, inputs: 9, outputs: 5 },
+            Reveal { ring: 17, len: 5 },
+        ],
+        // The widest ring and one more of the larger set, the narrowest of the smaller.
+        "wide" => vec![
+            FullyConnected { ring: 44, weight_bits: 2, inputs: 30, outputs: 20 },
+            FullyConnected { ring: 36, weight_bits: 8, inputs: 20, outputs: 12 },
+            FullyConnected { ring: 8, weight_bits: 2, inputs: 12, outputs: 3 },
+            Reveal { ring: 8, len: 3 },
+        ],
         _ => panic!("no network {name}"),
     };
     let (mut weights, mut biases) = (vec![], vec![]);
@@ -153,25 +179,28 @@ pub(super) fn core_op(op: reference::Op) -> plan::Op {
         reference::Op::Square { ring, len } => plan::Op::Square { ring, len },
         reference::Op::Reveal { ring, len } => plan::Op::Reveal { ring, len },
         reference::Op::Argmax { ring, len } => plan::Op::Argmax { ring, len },
-        reference::Op::MaxPool { ring, ring_out, shift, function, window } => {
-            let reference::Window { channels, size: [height, width], kernel, stride, padding } =
-                window;
-            let window = plan::Convolution::window(
-                [channels, height, width],
-                kernel,
-                stride,
-                padding.map(u32::from),
-                [1; 2],
-            );
-            plan::Op::MaxPool {
-                function: core_function(function),
-                ring_in: ring,
-                ring_out,
-                shift,
-                window,
-            }
+        reference::Op::MaxPool { ring, ring_out, shift, function, window } => plan::Op::MaxPool {
+            function: core_function(function),
+            ring_in: ring,
+            ring_out,
+            shift,
+            window: core_window(window),
+        },
+        reference::Op::SumPool { ring, window } => {
+            plan::Op::SumPool { ring, window: core_window(window) }
         }
     }
+}
+
+fn core_window(window: reference::Window) -> plan::Convolution {
+    let reference::Window { channels, size: [height, width], kernel, stride, padding } = window;
+    plan::Convolution::window(
+        [channels, height, width],
+        kernel,
+        stride,
+        padding.map(u32::from),
+        [1; 2],
+    )
 }
 
 /// Plan and model as the engine writes them.
