@@ -94,13 +94,14 @@ fn carries_before_and_behind_local_operations() {
     }
 }
 
-/// Rings that need the larger set, the widest among them; the narrowest in the smaller.
+/// Rings that need the larger set, the widest among them with whole uploads; the narrowest in the
+/// smaller.
 #[test]
 fn carries_in_both_sets() {
     let net = network(
         "wide",
         &[
-            Op::FullyConnected { ring: 44, weight_bits: 2, inputs: 30, outputs: 20 },
+            Op::FullyConnected { ring: 44, weight_bits: 12, inputs: 30, outputs: 20 },
             Op::FullyConnected { ring: 36, weight_bits: 8, inputs: 20, outputs: 12 },
             Op::FullyConnected { ring: 8, weight_bits: 2, inputs: 12, outputs: 3 },
             Op::Reveal { ring: 8, len: 3 },
@@ -165,12 +166,15 @@ fn carries_of_every_mask_in_a_toy() {
 #[test]
 fn moduli() {
     assert_eq!(base_flooding(), 74);
-    assert_eq!(upload_bits(2, 20, 8, 13 * 784, 784), Some(39));
-    assert_eq!(upload_bits(2, 36, 8, 240, 20), None);
-    assert_eq!(upload_bits(3, 36, 8, 240, 20), Some(53));
-    // 65 bits would be needed.
-    assert_eq!(upload_bits(3, 44, 12, 100, 100), None);
-    assert_eq!(upload_bits(2, 8, 2, 1, 1), Some(15));
+    assert_eq!(upload(2, 20, 8, 13 * 784, 784), Some(Upload::Rounded(39)));
+    assert_eq!(upload(2, 36, 8, 240, 20), None);
+    assert_eq!(upload(3, 36, 8, 240, 20), Some(Upload::Rounded(53)));
+    // 65 bits would be needed, and more than the noise leaves.
+    assert_eq!(upload(3, 44, 12, 100, 100), Some(Upload::Whole));
+    assert_eq!(upload(3, 44, 12, 1 << 22, 1 << 22), None);
+    assert_eq!(upload(2, 8, 2, 1, 1), Some(Upload::Rounded(14)));
+    assert_eq!(upload(3, 8, 2, 1, 1), Some(Upload::Rounded(22)));
+    assert_eq!([2, 3].map(|limbs| Upload::Whole.bytes(limbs)), [13_568, 40_960]);
     for limbs in 2..=4 {
         let q = modulus(limbs);
         assert!(q < 1 << [53, 80, 96][limbs - 2]);

@@ -713,25 +713,48 @@ impl Network {
 // -------------------------------------------------------------------------------------------------
 // 5. Choices that both parties derive
 
-/// 5.1: bits of an uploaded coefficient of a layer with `packed` weights in a result polynomial, of
-/// which each output has `own`.
-pub fn upload_bits(
+/// What is sent of an uploaded ciphertext (6.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upload {
+    Whole,
+    /// To so many bits.
+    Rounded(u32),
+}
+
+impl Upload {
+    /// Bytes of a ciphertext.
+    fn bytes(self, limbs: usize) -> usize {
+        match self {
+            Self::Whole => LIMB_BITS[..limbs].iter().map(|&bits| packed(degree(limbs), bits)).sum(),
+            Self::Rounded(bits) => packed(degree(limbs), bits),
+        }
+    }
+}
+
+/// 5.1: the uploads of a layer with `packed` weights in a result polynomial, of which each output
+/// has `own`.
+pub fn upload(
     limbs: usize,
     ring: u32,
     weight_bits: u32,
     packed: u128,
     own: u128,
-) -> Option<u32> {
+) -> Option<Upload> {
     let (bits, share, fresh) = if limbs == 2 { (53, 116, 1950) } else { (80, 65, 2760) };
     let room = share * modulus(limbs) / (1 << (ring + 10));
     let always = fresh + own * (1 << (weight_bits - 2));
     if room < always + (1 << weight_bits) {
         return None;
     }
-    let s = ((room - always) / (1 << (weight_bits - 1)) - 1).min(1 << 40);
-    // 4^40 is more than s².
-    let dropped = (0..=40).rev().find(|&d| (1186 + 11 * 4_u128.pow(d)) * packed <= s * s)?;
-    Some(bits - dropped).filter(|&left| left <= 56)
+    let s = ((room - always) / (1 << (weight_bits - 1)) - 1).min(1 << 60);
+    if s * s < 1186 * packed {
+        return None;
+    }
+    // 4^60 is s² at most; 11·4^60 is below 2^124.
+    let most = s * s / packed;
+    let dropped = (0..=60).rev().find(|&d| 1186 + 11 * 4_u128.pow(d) <= most);
+    let left = dropped.map(|dropped| bits - dropped).filter(|&left| left <= 56);
+    Some(left.map_or(Upload::Whole, Upload::Rounded))
 }
 
 fn root(x: u128) -> u128 {
@@ -760,8 +783,7 @@ pub struct Tile {
     pub n_o: usize,
     pub n_w: usize,
     pub limbs: usize,
-    /// Bits of an uploaded coefficient.
-    pub bits: u32,
+    pub up: Upload,
 }
 
 impl Tile {
@@ -779,7 +801,7 @@ impl Tile {
                     let most = outputs.min(n / (n_b * n_w));
                     let mut n_o = most;
                     while n_o > 0 {
-                        if let Some(bits) = upload_bits(
+                        if let Some(up) = upload(
                             limbs,
                             ring,
                             weight_bits.into(),
@@ -787,7 +809,7 @@ impl Tile {
                             inputs as u128,
                         ) {
                             let tile =
-                                Self { ring, inputs, outputs, stock, n_b, n_o, n_w, limbs, bits };
+                                Self { ring, inputs, outputs, stock, n_b, n_o, n_w, limbs, up };
                             if best.as_ref().is_none_or(|b| cost(&tile) < cost(b)) {
                                 best = Some(tile);
                             }
@@ -818,7 +840,7 @@ impl Tile {
     }
     /// Payload of an upload.
     pub fn upload(&self) -> usize {
-        32 + self.batches() * self.chunks() * packed(self.degree(), self.bits)
+        32 + self.batches() * self.chunks() * self.up.bytes(self.limbs)
     }
     /// Payload of a download.
     pub fn download(&self) -> usize {
@@ -1008,7 +1030,14 @@ impl Key {
     }
 }
 
-/// 6.2: `c0` as an upload has it.
+/// 6.2: `c0` as a whole upload has it.
+fn whole_upload(c0: &Limbs) -> Vec<u8> {
+    let of_limb =
+        |(values, i): (&Vec<u64>, usize)| pack_all(&interpolate(values, LIMBS[i]), LIMB_BITS[i]);
+    c0.iter().zip(0..).flat_map(of_limb).collect()
+}
+
+/// 6.2: `c0` as a rounded upload has it.
 pub fn round_upload(c0: &Limbs, bits: u32) -> Vec<u64> {
     from_limbs(c0).iter().map(|&x| rescale(x, c0.len(), bits)).collect()
 }
@@ -1736,10 +1765,15 @@ impl<'a> Session<'a> {
                     }
                 }
                 let c0 = own_key.encrypt(&m, limbs, up.len() as u64, public, noise);
-                let mut y = round_upload(&c0, tile.bits);
-                follow(&mut y, tile.bits, &mut sent);
-                payload.extend(pack_all(&y, tile.bits));
-                up.push(read_upload(&y, limbs, tile.bits));
+                up.push(if let Upload::Rounded(bits) = tile.up {
+                    let mut y = round_upload(&c0, bits);
+                    follow(&mut y, bits, &mut sent);
+                    payload.extend(pack_all(&y, bits));
+                    read_upload(&y, limbs, bits)
+                } else {
+                    payload.extend(whole_upload(&c0));
+                    c0
+                });
             }
         }
         assert_eq!(payload.len(), tile.upload());

@@ -104,7 +104,7 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                 Ok(t) => {
                     json!({
                         "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.limbs(),
-                        "bits": t.level.upload_bits, "upload": t.upload_bytes(),
+                        "bits": t.level.upload_bits.map_or(json!("whole"), |bits| json!(bits)), "upload": t.upload_bytes(),
                         "download": t.download_bytes()
                     })
                 }

@@ -46,7 +46,10 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
                 Some(t) => {
                     json!({
                         "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_w, "limbs": t.limbs,
-                        "bits": t.bits, "upload": t.upload(), "download": t.download()
+                        "bits": match t.up {
+                            reference::Upload::Whole => json!("whole"),
+                            reference::Upload::Rounded(bits) => json!(bits),
+                        }, "upload": t.upload(), "download": t.download()
                     })
                 }
                 None => json!({ "refused": true }),

@@ -120,9 +120,9 @@ pub(super) fn network(name: &str) -> reference::Network {
             FullyConnected { ring: 17, weight_bits: 5, inputs: 9, outputs: 5 },
             Reveal { ring: 17, len: 5 },
         ],
-        // The widest ring and one more of the larger set, the narrowest of the smaller.
+        // The larger set, with whole uploads in the widest ring; the narrowest of the smaller.
         "wide" => vec![
-            FullyConnected { ring: 44, weight_bits: 2, inputs: 30, outputs: 20 },
+            FullyConnected { ring: 44, weight_bits: 12, inputs: 30, outputs: 20 },
             FullyConnected { ring: 36, weight_bits: 8, inputs: 20, outputs: 12 },
             FullyConnected { ring: 8, weight_bits: 2, inputs: 12, outputs: 3 },
             Reveal { ring: 8, len: 3 },
