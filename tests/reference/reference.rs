@@ -717,7 +717,7 @@ impl Network {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Upload {
     Whole,
-    /// To so many bits.
+    /// To this number of bits.
     Rounded(u32),
 }
 

@@ -104,8 +104,8 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
                 Ok(t) => {
                     json!({
                         "n_b": t.n_b, "n_o": t.n_o, "n_w": t.n_c, "limbs": t.limbs(),
-                        "bits": t.level.upload_bits.map_or(json!("whole"), |bits| json!(bits)), "upload": t.upload_bytes(),
-                        "download": t.download_bytes()
+                        "bits": t.level.upload_bits.map_or(json!("whole"), |bits| json!(bits)),
+                        "upload": t.upload_bytes(), "download": t.download_bytes()
                     })
                 }
                 Err(_) => json!({ "refused": true }),
@@ -275,7 +275,8 @@ fn upload_by_core(case: &Case<'_>) -> Value {
     for (index, limb) in LIMBS.iter().enumerate().take(limbs) {
         let (mut poly, mut encoded) = (vec![0; n], vec![0; n]);
         key.expand(limb, &mut poly).unwrap();
-        SecretKey::mask_limb((index, limb), case.u64("number"), &public, &noise, &mut poly).unwrap();
+        SecretKey::mask_limb((index, limb), case.u64("number"), &public, &noise, &mut poly)
+            .unwrap();
         encoder.encode_all(index, &message(bits, n), &mut encoded).unwrap();
         poly.iter_mut().zip(encoded).for_each(|(x, m)| *x += m);
         basis.add(index, &poly, &mut sums).unwrap();
