@@ -12,7 +12,6 @@ use minionn_core::error::PlanFault;
 use minionn_core::handshake::Greeting;
 use minionn_core::model::Model;
 use minionn_core::ot::Repetition;
-use minionn_core::params::{N, PRIMES};
 use minionn_core::rng::{Domain, KnownSeed, Seed};
 use minionn_core::session::blocking::{Blocking, run};
 use minionn_core::session::engine::{Buffers, ClientEngine, ServerEngine, Status};
@@ -409,9 +408,13 @@ fn every_damage_to_an_exported_half_is_an_error() {
     seal(&mut even);
     assert_eq!(fault(&even), Some(PlanFault::Field), "Δ is odd");
     // The first and the last coefficient of every limb of the public key.
-    let key = server.len() - 32 - PRIMES.len() * N * 27 / 8;
-    for limb in 0..PRIMES.len() {
-        for at in [key + limb * N * 27 / 8, key + (limb + 1) * N * 27 / 8 - 4] {
+    let limbs = [(2048, 27), (2048, 26), (4096, 27), (4096, 26), (4096, 27)];
+    let bytes = limbs.map(|(n, bits): (usize, usize)| n * bits / 8);
+    let mut key = server.len() - 32 - bytes.iter().sum::<usize>();
+    for bytes in bytes {
+        let (first, last) = (key, key + bytes - 4);
+        key += bytes;
+        for at in [first, last] {
             let mut bad = server.clone();
             bad[at..at + 4].fill(0xff);
             seal(&mut bad);

@@ -13,7 +13,7 @@ use minionn_core::compare::OtActivation;
 use minionn_core::cost;
 use minionn_core::handshake::{Greeting, Hello};
 use minionn_core::ot::Repetition;
-use minionn_core::params::{N, PRIMES};
+use minionn_core::params::{LIMB_BITS, N, PRIMES, SMALL_N, VERSION};
 use minionn_core::plan::tile::Tile;
 use minionn_core::plan::{Convolution, Function, Op, Parity, Plan};
 use minionn_core::rng::{KnownSeed, Seed};
@@ -292,26 +292,44 @@ fn frames_out_of_their_turn_are_an_error() {
     });
 }
 
-/// Sets the first coefficient of a packed polynomial to 2^27 − 1, which is no residue of any limb.
-fn spoil(polynomial: &mut [u8]) {
-    polynomial[..3].fill(0xff);
-    polynomial[3] |= 7;
+/// Every limb of a run of polynomials: coefficients and bits of each.
+fn limbs_of(n: usize, limbs: usize) -> impl Iterator<Item = (usize, usize)> {
+    LIMB_BITS.into_iter().take(limbs).map(move |bits| (n, bits as usize))
+}
+
+/// What the payload of a message consists of, behind so many bytes: only residues that are sent
+/// whole can be out of range.
+fn polynomials(tag: u8) -> Option<(usize, Vec<(usize, usize)>)> {
+    if tag == Tag::ServerKeys as u8 {
+        let each = limbs_of(N, LIMB_BITS.len()).flat_map(|limb| [limb; 2]);
+        Some((32, each.collect()))
+    } else if tag == Tag::ClientKeys as u8 {
+        Some((0, limbs_of(SMALL_N, 2).chain(limbs_of(N, 3)).collect()))
+    } else {
+        None
+    }
+}
+
+/// Sets the first coefficient of a packed polynomial to all ones, which is no residue of any limb.
+fn spoil(polynomial: &mut [u8], bits: usize) {
+    for i in 0..bits {
+        polynomial[i / 8] |= 1 << (i % 8);
+    }
 }
 
 #[test]
 fn coefficients_out_of_range_are_malformed() {
-    const POLYNOMIAL: usize = N * 27 / 8;
-    assert!(PRIMES.iter().all(|&q| q < (1 << 27) - 1));
+    assert!(PRIMES.iter().zip(LIMB_BITS).all(|(&q, bits)| q < (1 << bits) - 1));
     everywhere(|served, recording, receiver| {
         let mut tried = 0;
         for (at, honest) in recording.to(receiver).iter().enumerate() {
-            if [Tag::ServerKeys, Tag::ClientKeys, Tag::Upload].iter().all(|&t| t as u8 != honest[0])
-            {
-                continue;
-            }
-            for polynomial in 0..(honest.len() - OVERHEAD - 32) / POLYNOMIAL {
+            let Some((mut first, all)) = polynomials(honest[0]) else { continue };
+            let bytes = all.iter().map(|(n, bits)| n * bits / 8).sum::<usize>();
+            assert_eq!(honest.len(), OVERHEAD + first + bytes);
+            for (polynomial, (n, bits)) in all.into_iter().enumerate() {
                 let mut payload = parties::payload(honest).to_vec();
-                spoil(&mut payload[32 + polynomial * POLYNOMIAL..]);
+                spoil(&mut payload[first..], bits);
+                first += n * bits / 8;
                 let end =
                     recording.feed_with(served, receiver, at, &[&frame(at, honest[0], &payload)]);
                 assert_eq!(
@@ -322,8 +340,8 @@ fn coefficients_out_of_range_are_malformed() {
                 tried += 1;
             }
         }
-        // With a pairing, a client receives no fresh polynomials.
-        assert!(tried >= 4 || (receiver == Receiver::Client && served.pairing.is_some()));
+        // With a pairing, nobody receives a key.
+        assert!(tried >= 5 || served.pairing.is_some());
     });
 }
 
@@ -469,8 +487,9 @@ fn a_server_says_what_is_wrong_with_a_hello() {
         let other = Repetition::K1.k() as u8;
         for (hello, error, at_once) in [
             (with(0, b"m"), Error::Malformed, true),
-            (with(8, &[2, 0]), Error::Version, true),
-            (with(8, &[1, 1]), Error::Version, true),
+            (with(8, &[1, 0]), Error::Version, true),
+            (with(8, &[3, 0]), Error::Version, true),
+            (with(8, &[2, 1]), Error::Version, true),
             (with(10, &[0]), Error::Refused, true),
             (with(10, &[3]), Error::Refused, true),
             (with(10, &[16]), Error::Refused, true),
@@ -525,16 +544,16 @@ fn the_plan_may_be_asked_for_first() {
         Options { stock: 2, repetition: Repetition::K2, ..Options::default() },
         |served| {
             let recording = Recording::new(served);
-            let request = frame(0, Tag::PlanRequest as u8, &1_u16.to_le_bytes());
+            let request = frame(0, Tag::PlanRequest as u8, &VERSION.to_le_bytes());
             assert_eq!(Greeting::peek(&request), Ok(Some((Greeting::PlanRequest, request.len()))));
             let bytes = [&request[..], &request, &recording.up.concat()].concat();
             assert_eq!(recording.feed(served, Receiver::Server, &bytes), Ok(Status::Closed));
-            let other = frame(0, Tag::PlanRequest as u8, &2_u16.to_le_bytes());
+            let other = frame(0, Tag::PlanRequest as u8, &(VERSION - 1).to_le_bytes());
             assert_eq!(Greeting::peek(&other), Err(Error::Version));
             assert_eq!(recording.feed(served, Receiver::Server, &other), Err(Error::Version));
             // Not later.
             let bytes =
-                [&recording.up[0][..], &frame(1, Tag::PlanRequest as u8, &1_u16.to_le_bytes())]
+                [&recording.up[0][..], &frame(1, Tag::PlanRequest as u8, &VERSION.to_le_bytes())]
                     .concat();
             refused(
                 recording.feed(served, Receiver::Server, &bytes),

@@ -364,7 +364,7 @@ fn the_largest_stock_multiplies_by_numbers() {
     assert!(Tile::choose(&layer, stock as usize).unwrap().is_scalar());
     let net = common::model(3, &[layer, Op::Reveal { ring: 20, len: 4 }], 5);
     let plan = *Model::parse(&net).unwrap().plan();
-    assert_eq!(prepared_memory(&plan, stock).unwrap(), 3 * 4 * 3 * size_of::<i32>(), "three limbs");
+    assert_eq!(prepared_memory(&plan, stock).unwrap(), 2 * 4 * 3 * size_of::<i32>(), "two limbs");
     check(&net, Options { stock, tables: Tables::Streamed, ..Options::default() }, 1);
 }
 
