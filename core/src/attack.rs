@@ -27,6 +27,8 @@ pub enum Defence {
     LabelHash = 32,
     /// The uniform mask of every homomorphic result of a layer.
     Mask = 64,
+    /// Both nonces in what a party draws from its seed, and the upload in what a server does.
+    Hedge = 128,
 }
 
 #[cfg(feature = "attack")]

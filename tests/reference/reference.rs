@@ -1153,6 +1153,8 @@ pub struct Trees {
     leaves: Vec<Vec<u128>>,
     /// `(m0, m1)`.
     messages: Vec<(u128, u128)>,
+    /// What a session's groups count from.
+    offset: u128,
 }
 
 /// What an extension of one group gives.
@@ -1205,17 +1207,20 @@ impl Trees {
                 let [left, right] =
                     [0, 1].map(|side| (0..half).map(|node| child(side, node)).collect::<Vec<_>>());
                 let sum = |nodes: &[u128]| nodes.iter().fold(0, |sum, x| sum ^ x);
-                messages.push((sum(&right), sum(&left)));
+                // Those of the first are both for an odd Δ.
+                let odd = messages.is_empty();
+                messages.push((if odd { sum(&left) } else { sum(&right) }, sum(&left)));
                 nodes = [left, right].concat();
             }
             leaves.push(nodes);
         }
-        Self { k, leaves, messages }
+        Self { k, leaves, messages, offset: 0 }
     }
 
     /// With the leaves of a session (7.5).
     pub fn of_session(&self, session: u128) -> Self {
         let mut own = self.clone();
+        own.offset = tmmo(session, 0, (1 << 126) + 1);
         for (tree, leaves) in own.leaves.iter_mut().enumerate() {
             for (x, leaf) in leaves.iter_mut().enumerate() {
                 *leaf = tmmo(
@@ -1237,7 +1242,8 @@ impl Trees {
     pub fn extend(&self, number: u64, choices: u128, delta: u128) -> Group {
         let (mut corrections, mut v, mut q) = (vec![], vec![], vec![]);
         for (tree, leaves) in self.leaves.iter().enumerate() {
-            let g: Vec<u128> = leaves.iter().map(|&leaf| aes(leaf, number.into())).collect();
+            let g: Vec<u128> =
+                leaves.iter().map(|&leaf| aes(leaf, u128::from(number) ^ self.offset)).collect();
             let own = (delta >> (tree * self.k)) as usize % (1 << self.k);
             let sum = |take: &dyn Fn(usize) -> bool| {
                 (0..g.len()).filter(|&x| take(x)).fold(0, |sum, x| sum ^ g[x])
@@ -1446,6 +1452,8 @@ impl<'a> Session<'a> {
         send(true, 1, hello);
         send(false, 4, [&VERSION.to_le_bytes(), &nonces[1][..]].concat());
         let session = session_key(pairing.map(|p| p.id), &nonces[0], &nonces[1], digest);
+        let seeds = seeds
+            .map(|seed| sha256(&[b"MiniONN secrets", &seed[..], &session.to_le_bytes()].concat()));
 
         let (pairing, base_ot) = match pairing {
             Some(pairing) => (pairing.clone(), [vec![], vec![]]),
@@ -1613,8 +1621,7 @@ impl<'a> Session<'a> {
                 self.carry_round(&mut waiting, &mut predictions);
             }
             for p in &mut predictions {
-                let masks = if is_linear { op.outputs() } else { 0 };
-                p.u.push((0..masks).map(|_| random.u64() % (1 << (op.ring() + 5))).collect());
+                p.u.push(vec![0; if is_linear { op.outputs() } else { 0 }]);
                 if let Op::SumPool { window, .. } = op {
                     let wide: Vec<i128> = p.client[o].iter().map(|&x| x.into()).collect();
                     p.client[o + 1] =
@@ -1777,6 +1784,11 @@ impl<'a> Session<'a> {
             }
         }
         assert_eq!(payload.len(), tile.upload());
+        let answers = sha256(&[b"MiniONN answers", &seeds.1[..], &payload].concat());
+        let mut random = Stream::new(answers, MASK, 0);
+        for u in predictions.iter_mut().flat_map(|p| &mut p.u[o]) {
+            *u = random.u64() % (1 << (op.ring() + 5));
+        }
         self.send(true, 10, payload);
 
         let (mut payload, mut given) = (vec![], sent_down.as_deref());
@@ -1795,7 +1807,7 @@ impl<'a> Session<'a> {
                 .collect();
             let at: Vec<usize> = results.iter().map(|r| r.2).collect();
             let public_key = &self.pairing.public[limbs - 2];
-            let [x0, x1] = answer(public_key, &products, limbs, (seeds.1, down as u64), &at);
+            let [x0, x1] = answer(public_key, &products, limbs, (answers, down as u64), &at);
             let mut c1: Vec<u64> = x1.iter().map(|&x| rescale(x, limbs, bits + 10)).collect();
             follow(&mut c1, bits + 10, &mut given);
             let mut masked = vec![];

@@ -1,7 +1,7 @@
 //! SoftSpokenOT against semi-honest parties, repetition code (Roy, CRYPTO 2022, §3–§5).
 //!
 //! Let `G` be a leaf's pseudo-random row of 128 bits for a group: AES-128 keyed by the leaf on the
-//! group's number. For block `i` of `Δ` and bit `j` of that block, sums over all leaves `x`:
+//! group's number, exclusive or the session's [`offset`]. For block `i` of `Δ` and bit `j` of that block, sums over all leaves `x`:
 //!
 //! - client: `u_i = ⊕ G(r_x)`, `v_ij = ⊕ x_j·G(r_x)`; sends `c_i = u_i ⊕ choices`;
 //! - server: `w_ij = ⊕ (x ⊕ Δ_i)_j·G(r_x) = v_ij ⊕ Δ_ij·u_i`, in which leaf `Δ_i`, unknown to it,
@@ -43,6 +43,7 @@ const fn depth(k: usize) -> usize {
 /// The client's half of one session, after set-up: chooses bits, gets `T`.
 pub struct Receiver<'a> {
     leaves: Leaves<'a>,
+    offset: Block,
     groups: u64,
 }
 
@@ -50,6 +51,8 @@ impl<'a> Receiver<'a> {
     /// Set-up: grows the trees of a pairing from the next `128/k` values of `roots` and writes the
     /// 128 message pairs `[m0, m1]` of the base OTs, in which this party is the sender. In base OT
     /// `b` the server's choice is bit `b` of `Δ`. The messages are secret: the caller wipes them.
+    /// Those of base OT 0 are both the one for an odd `Δ`: with an even one labels would have
+    /// constant colours, from which a server reads shares; so it gets leaves that do not match.
     ///
     /// `pairing` is the key of the session that made the pairing, `session` that of this session,
     /// bound to fresh nonces of both parties (the same in the first one): the trees grow under
@@ -73,7 +76,9 @@ impl<'a> Receiver<'a> {
             ggm::expand(pairing, tree, roots.next_u128(), leaves, messages)?;
             ggm::refresh(session, tree, 0, false, leaves)?;
         }
-        Ok(Self { leaves, groups: 0 })
+        let [first, ..] = messages;
+        first[0] = first[1];
+        Ok(Self { leaves, offset: offset(session), groups: 0 })
     }
 
     /// Groups done so far. The next [`Receiver::extend`] starts with the group of this number.
@@ -135,7 +140,7 @@ impl<'a> Receiver<'a> {
         let batches = numbers(self.groups).zip(batches);
         leaves.workers().for_each(
             batches,
-            || Fold::<K, W, D>::new(leaves.path()),
+            || Fold::<K, W, D>::new(leaves.path(), self.offset),
             |fold, (first, ((labels, corrections), choices))| {
                 for (block, leaves) in leaves.trees().enumerate() {
                     fold.sum(leaves, false, first, labels.len());
@@ -171,6 +176,7 @@ impl<'a> From<Receiver<'a>> for Leaves<'a> {
 pub struct Sender<'a> {
     delta: Zeroizing<Block>,
     leaves: Leaves<'a>,
+    offset: Block,
     groups: u64,
 }
 
@@ -200,7 +206,7 @@ impl<'a> Sender<'a> {
             ggm::puncture(pairing, tree, path, received, leaves)?;
             ggm::refresh(session, tree, path, true, leaves)?;
         }
-        Ok(Self { delta: Zeroizing::new(delta), leaves, groups: 0 })
+        Ok(Self { delta: Zeroizing::new(delta), leaves, offset: offset(session), groups: 0 })
     }
 
     /// Groups done so far. The next [`Sender::extend`] starts with the group of this number.
@@ -250,7 +256,7 @@ impl<'a> Sender<'a> {
             .zip(labels.chunks_mut(BATCH).zip(corrections.chunks(BATCH * blocks)));
         leaves.workers().for_each(
             batches,
-            || Fold::<K, W, D>::new(leaves.path()),
+            || Fold::<K, W, D>::new(leaves.path(), self.offset),
             |fold, (first, (labels, corrections))| {
                 for (block, leaves) in leaves.trees().enumerate() {
                     fold.sum(leaves, true, first, labels.len());
@@ -288,6 +294,7 @@ impl<'a> From<Sender<'a>> for Leaves<'a> {
 struct Fold<const K: usize, const W: usize, const D: usize> {
     /// The keys of the leaves at hand.
     leaves: Lanes<W>,
+    offset: Block,
     /// A partial sum on its way up; at the end the sum over all leaves, `u`.
     value: [Block; BATCH],
     /// Per level the partial sum that waits for its right neighbour.
@@ -297,10 +304,11 @@ struct Fold<const K: usize, const W: usize, const D: usize> {
 }
 
 impl<const K: usize, const W: usize, const D: usize> Fold<K, W, D> {
-    fn new(path: Path) -> Self {
+    fn new(path: Path, offset: Block) -> Self {
         const { assert!(W == 1 << D && D <= K) };
         Self {
             leaves: Lanes::on(path, &[0; W]),
+            offset,
             value: [0; BATCH],
             left: [[0; BATCH]; K],
             rows: [[0; BATCH]; K],
@@ -319,7 +327,8 @@ impl<const K: usize, const W: usize, const D: usize> Fold<K, W, D> {
                 value.fill(0);
             } else {
                 self.leaves.replace(leaves);
-                self.leaves.run(FoldLeaves::<D> { first, skip, value, rows: low });
+                let offset = self.offset;
+                self.leaves.run(FoldLeaves::<D> { first, offset, skip, value, rows: low });
             }
             for (j, (left, row)) in self.left.iter_mut().zip(rows).enumerate() {
                 let (left, row) = (&mut left[..groups], &mut row[..groups]);
@@ -341,6 +350,7 @@ impl<const K: usize, const W: usize, const D: usize> Fold<K, W, D> {
 /// first leaf counts as zero if it is to be skipped.
 struct FoldLeaves<'r, const D: usize> {
     first: u64,
+    offset: Block,
     skip: bool,
     value: &'r mut [Block],
     rows: &'r mut [[Block; BATCH]],
@@ -349,7 +359,7 @@ struct FoldLeaves<'r, const D: usize> {
 impl<const W: usize, const D: usize> Job<W> for FoldLeaves<'_, D> {
     #[inline(always)]
     fn run<X: SimdBackend>(self, simd: X, keys: &X::Keys<W>) {
-        let groups = (self.first..).map(Block::from);
+        let groups = (self.first..).map(|group| Block::from(group) ^ self.offset);
         self.value.iter_mut().zip(groups).for_each(|(value, group)| *value = group);
         in_flight(
             simd,
@@ -407,6 +417,15 @@ impl<const K: usize, const W: usize, const D: usize> Drop for Fold<K, W, D> {
         self.rows.zeroize();
     }
 }
+
+/// What a session's groups count from: a search for a leaf by its rows serves one session only.
+fn offset(session: &Tmmo) -> Block {
+    let [offset] = session.hash([0], [OFFSET_TWEAK]);
+    offset
+}
+
+/// Tweak of [`offset`]: used for nothing else.
+const OFFSET_TWEAK: Block = (1 << 126) + 1;
 
 /// The numbers of the batches' first groups.
 fn numbers(first: u64) -> impl Iterator<Item = u64> + Send {
@@ -595,7 +614,7 @@ mod tests {
                 for (i, leaves) in leaves.chunks(1 << k).enumerate() {
                     let mut u = *choices;
                     for (x, &leaf) in leaves.iter().enumerate() {
-                        let mut row = [g as Block];
+                        let mut row = [g as Block ^ client.offset];
                         Aes::of(leaf).encrypt(&mut row);
                         u ^= row[0];
                         for (label, want) in want.iter_mut().enumerate() {

@@ -259,6 +259,16 @@ impl<IO: Read + Write> Channel<IO> {
         bits: u32,
         mut each: impl FnMut(usize, &[u64]) -> Result<()>,
     ) -> Result<()> {
+        self.get_packed(count, bits, |first, values, _| each(first, values)).await
+    }
+
+    /// As [`Self::get_groups`], with the bytes that they came in.
+    pub(crate) async fn get_packed(
+        &mut self,
+        count: usize,
+        bits: u32,
+        mut each: impl FnMut(usize, &[u64], &[u8]) -> Result<()>,
+    ) -> Result<()> {
         let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
         for first in (0..count).step_by(GROUP) {
             let n = GROUP.min(count - first);
@@ -271,7 +281,7 @@ impl<IO: Read + Write> Channel<IO> {
             if !unpack(bytes, bits, values) {
                 return Err(Error::Malformed);
             }
-            each(first, values)?;
+            each(first, values, bytes)?;
         }
         Ok(())
     }

@@ -168,11 +168,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     ) -> Result<Self> {
         let ClientRegions { leaves, pairing_state, scratch: memory } = regions;
         let mut ch = Channel::new(io);
-        let mut secrets = Secrets::new(seed);
-        match Self::set_up(&mut ch, &plan, &options, &mut secrets, leaves, memory, pairing_state)
-            .await
-        {
-            Ok((hash, receiver)) => {
+        match Self::set_up(&mut ch, &plan, &options, seed, leaves, memory, pairing_state).await {
+            Ok((secrets, hash, receiver)) => {
                 let mut memory = ClientMemory::carve(memory, &plan, &options)?;
                 let backward = match core::mem::take(&mut memory.leaves) {
                     [] => Renewable::Never,
@@ -209,16 +206,15 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         ch: &mut Channel<IO>,
         plan: &Plan<'_>,
         options: &Options,
-        secrets: &mut Secrets,
+        seed: &Seed,
         leaves: &'a mut [Block],
         scratch: &mut [u8],
         pairing_state: &mut [Block],
-    ) -> Result<(Tmmo, Receiver<'a>)> {
+    ) -> Result<(Secrets, Tmmo, Receiver<'a>)> {
         let (id, secret) = pairing_state.split_first_mut().ok_or(Error::Internal)?;
         let secret = secret.first_chunk_mut().ok_or(Error::Internal)?;
         let pairing = (*id != 0).then_some(*id);
-        let mut nonce = [0; 32];
-        secrets.labels.stream(Domain::Mask, 0).fill(&mut nonce);
+        let nonce = Secrets::nonce(seed);
         let hello = Hello {
             options: *options,
             digest: *plan.digest(),
@@ -236,16 +232,17 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let key = session_key(pairing, &nonce, server, plan.digest());
         let (hash, repetition) = (Tmmo::new(key), options.repetition);
         let key_seed = public_key_seed(&nonce, server);
+        let mut secrets = Secrets::new(seed, key);
         if let Some(id) = pairing {
             secrets.key = SecretKey::new(to_seed(secret));
-            let terms = Terms { secrets, hash: &hash, key_seed, repetition };
+            let terms = Terms { secrets: &secrets, hash: &hash, key_seed, repetition };
             let receiver = setup::resume_client(scratch, &terms, id, leaves)?;
-            return Ok((hash, receiver));
+            return Ok((secrets, hash, receiver));
         }
-        let terms = Terms { secrets, hash: &hash, key_seed, repetition };
+        let terms = Terms { secrets: &secrets, hash: &hash, key_seed, repetition };
         let receiver = setup::client(ch, scratch, &terms, leaves).await?;
         (*id, *secret) = (key, to_blocks(secrets.key.seed()));
-        Ok((hash, receiver))
+        Ok((secrets, hash, receiver))
     }
 
     /// Exports this party's half of the pairing and asks the server to keep the other. Returns the

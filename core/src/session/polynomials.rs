@@ -11,22 +11,22 @@ use embedded_io_async::{Read, Write};
 use zeroize::Zeroizing;
 
 /// Receives a limb of a polynomial, a group of coefficients at a time, with the number of the
-/// first. Coefficients that no honest peer can have sent are an error.
+/// first and the bytes that they came in. Coefficients that no honest peer can have sent are an error.
 async fn get_coefficients<IO: Read + Write>(
     ch: &mut Channel<IO>,
     limb: &Limb,
     n: usize,
-    mut each: impl FnMut(usize, &[i32]) -> Result<()>,
+    mut each: impl FnMut(usize, &[i32], &[u8]) -> Result<()>,
 ) -> Result<()> {
     let mut coefficients = [0; GROUP];
-    ch.get_groups(n, limb.bits(), |first, values| {
+    ch.get_packed(n, limb.bits(), |first, values, bytes| {
         let coefficients = coefficients.get_mut(..values.len()).ok_or(Error::Internal)?;
         let mut good = true;
         for (x, &value) in coefficients.iter_mut().zip(values) {
             good &= encrypt::is_canonical(limb, value);
             *x = value as i32;
         }
-        each(first, coefficients)?;
+        each(first, coefficients, bytes)?;
         if good { Ok(()) } else { Err(Error::Malformed) }
     })
     .await
@@ -48,7 +48,18 @@ pub(crate) async fn get_limb<IO: Read + Write>(
     limb: &Limb,
     out: &mut [i32],
 ) -> Result<()> {
-    get_coefficients(ch, limb, out.len(), |first, x| {
+    get_limb_with(ch, limb, out, |_| ()).await
+}
+
+/// The same; `seen` gets the bytes of all of it.
+pub(crate) async fn get_limb_with<IO: Read + Write>(
+    ch: &mut Channel<IO>,
+    limb: &Limb,
+    out: &mut [i32],
+    mut seen: impl FnMut(&[u8]),
+) -> Result<()> {
+    get_coefficients(ch, limb, out.len(), |first, x, bytes| {
+        seen(bytes);
         group_mut(out, first, x.len())?.copy_from_slice(x);
         Ok(())
     })
@@ -61,7 +72,7 @@ pub(crate) async fn get_times<IO: Read + Write>(
     limb: &Limb,
     values: &mut [i32],
 ) -> Result<()> {
-    get_coefficients(ch, limb, values.len(), |first, x| {
+    get_coefficients(ch, limb, values.len(), |first, x, _| {
         backend::limb::multiply(limb, group_mut(values, first, x.len())?, x);
         Ok(())
     })

@@ -26,8 +26,7 @@ use crate::model::Model;
 use crate::ot::{Leaves, Receiver, Renewable, Sender};
 use crate::params::VERSION;
 use crate::plan::{OfflineStep, Plan};
-use crate::ring::Modulus;
-use crate::rng::{Domain, Prg, Seed};
+use crate::rng::{Domain, Seed};
 use crate::target::TargetProfile;
 use crate::wire::{Tag, packed_len};
 use crate::workers::Workers;
@@ -162,10 +161,9 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let ServerRegions { leaves, pairing_state, key, scratch: memory } = regions;
         let mut ch = Channel::new(io);
         let plan = prepared.model().plan();
-        let secrets = Secrets::new(seed);
         let set_up = ServerSetup { leaves, key, pairing_state, scratch: memory };
-        match Self::set_up(&mut ch, plan, &options, &secrets, set_up).await {
-            Ok((hash, sender, key)) => {
+        match Self::set_up(&mut ch, plan, &options, seed, set_up).await {
+            Ok((secrets, hash, sender, key)) => {
                 let mut memory = ServerMemory::carve(memory, plan, &options, prepared.footprint())?;
                 let backward = match core::mem::take(&mut memory.leaves) {
                     [] => Renewable::Never,
@@ -228,9 +226,9 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         ch: &mut Channel<IO>,
         plan: &Plan<'_>,
         options: &Options,
-        secrets: &Secrets,
+        seed: &Seed,
         memory: ServerSetup<'a, '_>,
-    ) -> Result<(Tmmo, Sender<'a>, PublicKey<'a>)> {
+    ) -> Result<(Secrets, Tmmo, Sender<'a>, PublicKey<'a>)> {
         let mut hello = [0; HELLO_BYTES];
         loop {
             // The plan may be asked for first, any number of times.
@@ -260,19 +258,21 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let mut welcome = [0; WELCOME_BYTES];
         let (version, nonce) = welcome.split_first_chunk_mut::<2>().ok_or(Error::Internal)?;
         *version = VERSION.to_le_bytes();
-        secrets.labels.stream(Domain::Mask, 0).fill(nonce);
+        nonce.copy_from_slice(&Secrets::nonce(seed));
         let nonce = nonce.first_chunk().ok_or(Error::Internal)?;
         let session = session_key(pairing, &hello.nonce, nonce, digest);
         let key_seed = public_key_seed(&hello.nonce, nonce);
+        let secrets = Secrets::new(seed, session);
         let hash = Tmmo::new(session);
         ch.send(Tag::Welcome, &welcome).await?;
-        let terms = Terms { secrets, hash: &hash, key_seed, repetition: options.repetition };
+        let terms =
+            Terms { secrets: &secrets, hash: &hash, key_seed, repetition: options.repetition };
         let (sender, key) = if pairing.is_some() {
             setup::resume_server(&terms, memory)?
         } else {
             setup::server(ch, &terms, session, memory).await?
         };
-        Ok((hash, sender, key))
+        Ok((secrets, hash, sender, key))
     }
 
     /// Shares the work of what follows with these. Bytes and results are the same.
@@ -349,7 +349,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     async fn offline(&mut self) -> Result<()> {
         let seed = self.secrets.later.derive(self.stocks);
         let mut random = seed.stream(Domain::Mask, 0);
-        self.triplets(&seed, &mut random).await?;
+        self.triplets(&seed).await?;
 
         let footprint = self.prepared.footprint();
         let Self { ch, prepared, options, hash, own_labels, sender, backward, memory, .. } = self;
@@ -368,8 +368,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         wipe_first(used, scratch)
     }
 
-    /// Draws the masks of all linear layers, and answers the client's encrypted shares.
-    async fn triplets(&mut self, seed: &Seed, random: &mut Prg) -> Result<()> {
+    /// Answers the client's encrypted shares, and removes the carries.
+    async fn triplets(&mut self, seed: &Seed) -> Result<()> {
         let Self { ch, prepared, options, hash, sender, workers, key, memory, .. } = self;
         let plan = prepared.model().plan();
         let context = &Context { plan, options, hash, stock: self.stocks };
@@ -382,12 +382,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                 OfflineStep::Linear(step) => {
                     let number: usize = numbers.next().ok_or(Error::Internal)?;
                     let tile = tile(&step.op, options)?;
-                    let masked = Modulus::Bits(tile.c0_bits() as u8);
                     let count = options.stock as usize * tile.outputs();
                     let own = masks.get_mut(waiting..waiting + count).ok_or(Error::Internal)?;
-                    for u in own.iter_mut() {
-                        *u = masked.reduce(random.next_u64());
-                    }
                     let layer = EvaluateLayer {
                         key,
                         seed: &seed.derive(number as u64 + 1),

@@ -7,6 +7,7 @@
 use super::channel::Channel;
 use super::pairing::{to_blocks, to_seed};
 use super::polynomials::{get_limb, get_times, put_limb, put_rounded};
+use crate::attack::{Defence, stripped};
 use crate::block::Block;
 use crate::cost::{BASE_OT_BITS, base_ot_bytes, client_keys_bytes, server_keys_bytes};
 use crate::error::{Error, Result};
@@ -25,6 +26,7 @@ use crate::rng::{Domain, Prg, Seed};
 use crate::target::TargetProfile;
 use crate::wire::{Tag, packed_len};
 use embedded_io_async::{Read, Write};
+use sha2::{Digest as _, Sha256};
 
 /// How the base OTs' answer is rescaled: they take all limbs.
 const BASIS: Basis = Basis::new(LIMBS.len());
@@ -43,14 +45,23 @@ pub(crate) struct Secrets {
     public: Seed,
     /// This party's randomness as evaluator of base OTs.
     fresh: Seed,
-    /// The nonce, and a server's labels: Δ, its own inputs.
+    /// A server's labels: Δ, its own inputs.
     pub(crate) labels: Seed,
     /// Parent of everything that later phases need.
     pub(crate) later: Seed,
 }
 
 impl Secrets {
-    pub(crate) fn new(seed: &Seed) -> Self {
+    /// All that a party draws once it knows both nonces, from its seed and from these: a seed that
+    /// comes again, from a copied machine or a source that fails, does not repeat a secret as long
+    /// as the peer is honest.
+    pub(crate) fn new(seed: &Seed, session: Block) -> Self {
+        let session = if stripped(Defence::Hedge) { 0 } else { session };
+        let hedged = Sha256::new()
+            .chain_update(b"MiniONN secrets")
+            .chain_update(seed.0)
+            .chain_update(session.to_le_bytes());
+        let seed = Seed(hedged.finalize().into());
         Self {
             key: SecretKey::new(seed.derive(0)),
             noise: seed.derive(1),
@@ -59,6 +70,13 @@ impl Secrets {
             labels: seed.derive(4),
             later: seed.derive(5),
         }
+    }
+
+    /// A party's nonce: what its seed gives before anything is known of the peer.
+    pub(crate) fn nonce(seed: &Seed) -> [u8; 32] {
+        let mut nonce = [0; 32];
+        seed.derive(4).stream(Domain::Mask, 0).fill(&mut nonce);
+        nonce
     }
 
     /// The roots of a client's trees.

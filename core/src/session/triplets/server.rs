@@ -1,7 +1,7 @@
 //! The server's side of triplets.
 
 use super::super::channel::Channel;
-use super::super::polynomials::{get_limb, put_rounded};
+use super::super::polynomials::{get_limb_with, put_rounded};
 use super::super::prepared::{Footprint, Weights, transformed_weights};
 use crate::attack::{Defence, stripped};
 use crate::backend;
@@ -15,11 +15,12 @@ use crate::memory::Space;
 use crate::params::N;
 use crate::plan::tile::Tile;
 use crate::ring::{LIMBS, Limb, Modulus};
-use crate::rng::Seed;
+use crate::rng::{Domain, Seed};
 use crate::wire::Tag;
 use crate::workers::Workers;
 use core::ops::Range;
 use embedded_io_async::{Read, Write};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// The server's scratch for one layer.
@@ -66,18 +67,28 @@ impl<'a> ServerScratch<'a> {
 pub(crate) struct EvaluateLayer<'s> {
     /// The client's.
     pub(crate) key: &'s PublicKey<'s>,
-    /// Fresh for this layer and stock.
+    /// For this layer and stock.
     pub(crate) seed: &'s Seed,
     pub(crate) tile: Tile,
     pub(crate) weights: Weights<'s>,
     pub(crate) workers: Workers<'s>,
 }
 
-impl EvaluateLayer<'_> {
-    const fn fresh(&self, number: usize) -> CiphertextRandomness<'_> {
-        CiphertextRandomness { seed: self.seed, number: number as u64 }
-    }
+/// What a client uploaded for a layer, but for `c0`.
+struct Uploads {
+    /// Seed of the uniform halves.
+    public: Seed,
+    /// Seed of all that the server draws for its answers: no other upload has the same.
+    answers: Seed,
+}
 
+impl Uploads {
+    const fn fresh(&self, number: usize) -> CiphertextRandomness<'_> {
+        CiphertextRandomness { seed: &self.answers, number: number as u64 }
+    }
+}
+
+impl EvaluateLayer<'_> {
     const fn footprint(&self) -> Footprint {
         match self.weights {
             Weights::Kept(_) => Footprint::Fast,
@@ -151,14 +162,14 @@ impl EvaluateLayer<'_> {
         &self,
         index: usize,
         number: usize,
-        basis: &Basis,
+        (basis, uploads): (&Basis, &Uploads),
         z: &mut [i32],
         sums: &mut [u64],
     ) -> Result<()> {
         LIMBS.get(index).ok_or(Error::Internal)?.inverse(z);
         let mut sums = sums.get_mut(..self.tile.result_count(number)).ok_or(Error::Internal)?;
         let runs = self.tile.result_spans(number).map(|run| (run.at, run.len));
-        self.fresh(number).add_noise_to_c0(z, runs, |x| {
+        uploads.fresh(number).add_noise_to_c0(z, runs, |x| {
             basis.add(index, x, sums.split_off_mut(..x.len()).ok_or(Error::Internal)?)
         })?;
         if sums.is_empty() { Ok(()) } else { Err(Error::Internal) }
@@ -213,8 +224,7 @@ fn with_polynomials<I: Iterator + Send>(
 }
 
 /// Receives the client's encrypted shares, multiplies them by the weights, masks the results,
-/// answers. `masks`: uniform numbers of [`Tile::c0_bits`] bits, `[stock][outputs]`, which become
-/// `u`, of [`Tile::result_bits`] bits.
+/// answers. `masks`, `[stock][outputs]`, get `u`, of [`Tile::result_bits`] bits.
 pub(crate) async fn server<IO: Read + Write>(
     ch: &mut Channel<IO>,
     scratch: &mut [u8],
@@ -224,20 +234,27 @@ pub(crate) async fn server<IO: Read + Write>(
     let tile = &layer.tile;
     let mut scratch = ServerScratch::take(&mut Space::carve(scratch)?, tile, layer.footprint())?;
     let basis = Basis::new(tile.limbs());
+    let uploads = receive_uploads(ch, layer, scratch.c0).await?;
     let results = scratch.noise.chunks_exact_mut(tile.n()).enumerate();
     layer.workers.for_each(
         results,
         || (),
-        |(), (number, noise)| layer.fresh(number).noise_of_c1(noise),
+        |(), (number, noise)| uploads.fresh(number).noise_of_c1(noise),
     )?;
-    let public = receive_uploads(ch, layer, scratch.c0).await?;
+    let (mut random, masked) =
+        (uploads.answers.stream(Domain::Mask, 0), Modulus::Bits(tile.c0_bits() as u8));
+    for u in masks.iter_mut() {
+        *u = masked.reduce(random.next_u64());
+    }
     for (index, limb) in LIMBS.iter().enumerate().take(tile.limbs()) {
         match layer.footprint() {
-            Footprint::Fast => layer.add_limb((index, limb), &basis, &public, &mut scratch)?,
-            Footprint::Small => layer.add_limb_to_c0((index, limb), &basis, &mut scratch)?,
+            Footprint::Fast => layer.add_limb((index, limb), &basis, &uploads, &mut scratch)?,
+            Footprint::Small => {
+                layer.add_limb_to_c0((index, limb), &basis, &uploads, &mut scratch)?
+            }
         }
     }
-    answer(ch, layer, &basis, &public, &mut scratch, masks).await?;
+    answer(ch, layer, &basis, &uploads, &mut scratch, masks).await?;
     let result = Modulus::Bits(tile.result_bits() as u8);
     for u in masks {
         *u = result.sub(0, result.reduce(*u >> (tile.c0_bits() - tile.result_bits())));
@@ -246,22 +263,31 @@ pub(crate) async fn server<IO: Read + Write>(
 }
 
 /// Receives the rounded `c0` of all uploads and gets them back in every limb, transformed. Returns
-/// the seed of their uniform halves.
+/// the seed of their uniform halves, and that of the answers, which depends on every byte: so a
+/// server whose seed comes again does not answer two uploads under one mask.
 async fn receive_uploads<IO: Read + Write>(
     ch: &mut Channel<IO>,
     layer: &EvaluateLayer<'_>,
     c0: &mut [i32],
-) -> Result<Seed> {
+) -> Result<Uploads> {
     let tile = &layer.tile;
     let (n, all) = (tile.n(), tile.up() * tile.n());
     ch.expect(Tag::Upload, tile.upload_bytes()).await?;
     let mut public = Seed([0; 32]);
     ch.get(&mut public.0).await?;
+    let mut digest = Sha256::new().chain_update(b"MiniONN answers").chain_update(layer.seed.0);
+    let mut seen = |bytes: &[u8]| {
+        if !stripped(Defence::Hedge) {
+            digest.update(bytes);
+        }
+    };
+    seen(&public.0);
     for number in 0..tile.up() {
         let own = number * n..(number + 1) * n;
         if let Some(bits) = tile.level.upload_bits {
             let encoder = Encoder::new(Plaintext::Bits(bits), tile.limbs());
-            ch.get_groups(n, bits, |first, values| {
+            ch.get_packed(n, bits, |first, values, bytes| {
+                seen(bytes);
                 for (index, c0) in c0.chunks_exact_mut(all).enumerate() {
                     let out = c0.get_mut(own.clone()).ok_or(Error::Internal)?;
                     let out = out.get_mut(first..first + values.len()).ok_or(Error::Internal)?;
@@ -272,7 +298,8 @@ async fn receive_uploads<IO: Read + Write>(
             .await?;
         } else {
             for (limb, c0) in LIMBS.iter().zip(c0.chunks_exact_mut(all)) {
-                get_limb(ch, limb, c0.get_mut(own.clone()).ok_or(Error::Internal)?).await?;
+                let own = c0.get_mut(own.clone()).ok_or(Error::Internal)?;
+                get_limb_with(ch, limb, own, &mut seen).await?;
             }
         }
     }
@@ -287,7 +314,7 @@ async fn receive_uploads<IO: Read + Write>(
             },
         )?;
     }
-    Ok(public)
+    Ok(Uploads { public, answers: Seed(digest.finalize().into()) })
 }
 
 /// Sends all results, masked. Every result has its mask: one that is missing would tell the client
@@ -296,7 +323,7 @@ async fn answer<IO: Read + Write>(
     ch: &mut Channel<IO>,
     layer: &EvaluateLayer<'_>,
     basis: &Basis,
-    public: &Seed,
+    uploads: &Uploads,
     scratch: &mut ServerScratch<'_>,
     masks: &[u64],
 ) -> Result<()> {
@@ -310,7 +337,7 @@ async fn answer<IO: Read + Write>(
                 scratch.sums1.get(number * n..(number + 1) * n).ok_or(Error::Internal)?
             }
             Footprint::Small => {
-                layer.make_c1(number, basis, public, scratch)?;
+                layer.make_c1(number, basis, uploads, scratch)?;
                 &*scratch.sums1
             }
         };
@@ -335,12 +362,12 @@ impl EvaluateLayer<'_> {
         &self,
         (index, limb): (usize, &Limb),
         basis: &Basis,
-        public: &Seed,
+        uploads: &Uploads,
         scratch: &mut ServerScratch<'_>,
     ) -> Result<()> {
         let ServerScratch { c0, c1, poly, ephemeral, z, z1, sums0, sums1, noise } = scratch;
         let (set, n) = (self.tile.level.set, self.tile.n());
-        expand_masks(self.workers, limb, index, public, n, c1)?;
+        expand_masks(self.workers, limb, index, &uploads.public, n, c1)?;
         self.key.expand(set, index, poly)?;
         let (c0, c1, a) = (self.limb(c0, index)?, &**c1, &**poly);
         // One of each for every result.
@@ -354,14 +381,14 @@ impl EvaluateLayer<'_> {
             results,
             [ephemeral, z, z1],
             |[ephemeral, z, z1], (number, ((noise, sums1), sums0))| {
-                self.fresh(number).ephemeral(limb, ephemeral)?;
+                uploads.fresh(number).ephemeral(limb, ephemeral)?;
                 self.products(index, number, [c0, c1], [z, z1])?;
                 backend::limb::multiply_add(limb, a, ephemeral, z1);
                 limb.inverse(z1);
                 backend::limb::add_small(noise, z1);
                 basis.add(index, z1, sums1)?;
                 backend::limb::multiply_add(limb, self.key.limb(set, index)?, ephemeral, z);
-                self.finish_c0(index, number, basis, z, sums0)
+                self.finish_c0(index, number, (basis, uploads), z, sums0)
             },
         )
     }
@@ -371,15 +398,16 @@ impl EvaluateLayer<'_> {
         &self,
         (index, limb): (usize, &Limb),
         basis: &Basis,
+        uploads: &Uploads,
         scratch: &mut ServerScratch<'_>,
     ) -> Result<()> {
         let ServerScratch { c0, poly, ephemeral, z, sums0, .. } = scratch;
         let (set, c0) = (self.tile.level.set, self.limb(c0, index)?);
         for (number, sums0) in sums0.chunks_exact_mut(self.tile.most_results()).enumerate() {
-            self.fresh(number).ephemeral(limb, ephemeral)?;
+            uploads.fresh(number).ephemeral(limb, ephemeral)?;
             self.made_products(index, number, c0, poly, z)?;
             backend::limb::multiply_add(limb, self.key.limb(set, index)?, ephemeral, z);
-            self.finish_c0(index, number, basis, z, sums0)?;
+            self.finish_c0(index, number, (basis, uploads), z, sums0)?;
         }
         Ok(())
     }
@@ -389,7 +417,7 @@ impl EvaluateLayer<'_> {
         &self,
         number: usize,
         basis: &Basis,
-        public: &Seed,
+        uploads: &Uploads,
         scratch: &mut ServerScratch<'_>,
     ) -> Result<()> {
         let ServerScratch { c0: c1, poly, ephemeral, z, sums1, .. } = scratch;
@@ -397,13 +425,13 @@ impl EvaluateLayer<'_> {
         let c1 = c1.get_mut(..self.tile.up() * n).ok_or(Error::Internal)?;
         sums1.fill(0);
         for (index, limb) in LIMBS.iter().enumerate().take(self.tile.limbs()) {
-            expand_masks(Workers::OWN, limb, index, public, n, c1)?;
+            expand_masks(Workers::OWN, limb, index, &uploads.public, n, c1)?;
             self.made_products(index, number, c1, poly, z)?;
-            self.fresh(number).ephemeral(limb, ephemeral)?;
+            uploads.fresh(number).ephemeral(limb, ephemeral)?;
             self.key.expand(set, index, poly)?;
             backend::limb::multiply_add(limb, poly, ephemeral, z);
             limb.inverse(z);
-            self.fresh(number).add_noise_to_c1(z)?;
+            uploads.fresh(number).add_noise_to_c1(z)?;
             basis.add(index, z, sums1)?;
         }
         Ok(())
