@@ -303,8 +303,8 @@ fn sums_of_copies_are_exact_in_the_widest_rings() {
             assert!(results.iter().flatten().copied().eq(inputs.iter().map(sum)), "ring {ring}");
         }
     }
-    println!("{widest:?}");
-    assert!(widest[1] == MAX_RING_BITS && widest[3] == MAX_RING_BITS);
+    // One bit more in the smaller set, if the errors of copies did not count.
+    assert_eq!(widest, [30, MAX_RING_BITS, 26, MAX_RING_BITS]);
 }
 
 /// A convolution of the vectors, in the clear and privately.
