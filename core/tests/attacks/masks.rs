@@ -129,8 +129,8 @@ fn deviation(seen: &[u64], from: u32, bits: u32) -> f64 {
     (square - free) / (2.0 * free).sqrt()
 }
 
-/// What a client of fractional uploads sees of the largest stock: how many weights it reads, of how many,
-/// and the deviations of the low and of the high bits of all that it decrypts.
+/// What a client of fractional uploads sees of the largest stock: how many weights it reads, of how
+/// many, and the deviations of the low and of the high bits of all that it decrypts.
 fn attack() -> ([usize; 2], [f64; 2]) {
     let net = common::model(
         INPUTS as u32,
