@@ -11,33 +11,37 @@ compile_error!(
 
 /// A defence that a test may strip.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u32)]
 pub enum Defence {
     /// The fresh encryption of zero added to every homomorphic result.
     Rerandomise = 1,
-    /// The uniform noise added to the answer of base OTs.
-    Flood = 2,
+    /// The low bits of the uniform mask of every homomorphic result of a layer, those below one
+    /// step of the layer's ring: without them, a mask is a whole plaintext.
+    MaskBelowStep = 1 << 1,
+    /// The uniform half of a client's public key from a seed that nobody chose: without it, the
+    /// client sends that half.
+    KeySeed = 1 << 2,
     /// The rule that a prediction's offline material is used at most once.
-    OneTime = 4,
+    OneTime = 1 << 3,
     /// The random factor of every single product by OT.
-    OwnFactor = 8,
+    OwnFactor = 1 << 4,
     /// Both nonces in the key of a session that goes on with a pairing.
-    Nonces = 16,
+    Nonces = 1 << 5,
     /// The hash that makes pads and masks of comparisons from labels of OTs.
-    LabelHash = 32,
-    /// The uniform mask of every homomorphic result of a layer.
-    Mask = 64,
+    LabelHash = 1 << 6,
     /// Both nonces in what a party draws from its seed, and the upload in what a server does.
-    Hedge = 128,
+    Hedge = 1 << 7,
+    /// Messages of the first base OT that fit an odd `Δ` only.
+    OddDelta = 1 << 8,
 }
 
 #[cfg(feature = "attack")]
-static STRIPPED: core::sync::atomic::AtomicU8 = core::sync::atomic::AtomicU8::new(0);
+static STRIPPED: core::sync::atomic::AtomicU32 = core::sync::atomic::AtomicU32::new(0);
 
 /// Takes away all of `defences` and restores the others.
 #[cfg(feature = "attack")]
 pub fn strip(defences: &[Defence]) {
-    let mask = defences.iter().fold(0, |m, d| m | *d as u8);
+    let mask = defences.iter().fold(0, |m, d| m | *d as u32);
     STRIPPED.store(mask, core::sync::atomic::Ordering::SeqCst);
 }
 
@@ -45,7 +49,7 @@ pub fn strip(defences: &[Defence]) {
 #[cfg(feature = "attack")]
 #[inline]
 pub(crate) fn stripped(defence: Defence) -> bool {
-    STRIPPED.load(core::sync::atomic::Ordering::Relaxed) & defence as u8 != 0
+    STRIPPED.load(core::sync::atomic::Ordering::Relaxed) & defence as u32 != 0
 }
 
 /// Whether a test has taken `defence` away: never, in this build.

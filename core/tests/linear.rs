@@ -6,9 +6,11 @@
 use crate::common;
 
 use common::Lcg;
+use minionn_core::lattice::noise::ParameterSet;
 use minionn_core::model::Model;
+use minionn_core::params::{MAX_RING_BITS, MIN_RING_BITS};
 use minionn_core::plan::tile::Tile;
-use minionn_core::plan::{self, Convolution, Function, Header, Op, Plan, Quantisation};
+use minionn_core::plan::{self, Convolution, Function, Header, Op, Plan, Quantisation, View};
 use minionn_core::ring::Modulus;
 use minionn_core::session::Options;
 use serde_json::Value;
@@ -245,6 +247,64 @@ fn what_the_planner_refuses() {
     let blocks: Vec<_> =
         layers().iter().map(|layer| (layer.ring, layer.admitted(1).len())).collect();
     assert_eq!(blocks, [(16, 1), (21, 1), (24, 1), (44, 1), (22, 1)]);
+}
+
+/// Copies of one element.
+const COPIES: u32 = 4096;
+
+/// An element that is copied, and a sum of all copies, every one times the smallest weight.
+fn sum_of_copies(ring: u8, weight_bits: u8) -> [Op; 3] {
+    let view =
+        View { dims: [1, 1, 1, COPIES], steps: [0; 4], strides: [0, 0, 0, 1], from: 0, to: 0 };
+    [
+        Op::StridedAdd { ring, onto: false, inputs: 1, len: COPIES, factor: 1, view },
+        Op::FullyConnected { ring, weight_bits, inputs: COPIES, outputs: 1 },
+        Op::Reveal { ring, len: 1 },
+    ]
+}
+
+/// The encoding rounds all copies of an element alike, so these errors add up, and the smallest
+/// weight makes them as large as any: results are exact all the same, under many masks, in the
+/// widest rings that either parameter set carries.
+#[test]
+fn sums_of_copies_are_exact_in_the_widest_rings() {
+    const STOCK: usize = 512;
+    let mut widest = vec![];
+    for weight_bits in [8, 12] {
+        for set in ParameterSet::ALL {
+            let carried = |ring: &u8| {
+                let tile = Tile::choose(&sum_of_copies(*ring, weight_bits)[1], STOCK);
+                tile.is_ok_and(|tile| tile.level.set == set)
+            };
+            let ring = (MIN_RING_BITS..=MAX_RING_BITS).rfind(carried).unwrap();
+            widest.push(ring);
+            let ops = sum_of_copies(ring, weight_bits);
+            let header = Header {
+                input_len: 1,
+                output_len: 1,
+                input: Quantisation { scale: 1.0, min: -1000, max: 1000 },
+                output_scale: 1.0,
+                name: [0; 32],
+            };
+            let mut plan = vec![0; plan::MAX_BYTES];
+            let len = Plan::write(&header, &ops, &mut plan).unwrap();
+            plan.truncate(len);
+            let smallest = -1_i64 << (weight_bits - 1);
+            let mut bytes = vec![0; Model::len_bytes(&Plan::parse(&plan).unwrap())];
+            Model::write(&plan, |_, _, _| smallest, |_, _| 0, &mut bytes).unwrap();
+            let mut g = Lcg::seeded(ring.into());
+            let inputs: Vec<_> = (0..STOCK).map(|_| vec![g.below(2001) as i64 - 1000]).collect();
+            let modulus = Modulus::Bits(ring);
+            let sum = |x: &Vec<i64>| {
+                modulus.to_signed(modulus.reduce_signed(smallest * i64::from(COPIES) * x[0]))
+            };
+            let results =
+                privately(&bytes, &inputs, Options { stock: STOCK as u32, ..Options::default() });
+            assert!(results.iter().flatten().copied().eq(inputs.iter().map(sum)), "ring {ring}");
+        }
+    }
+    // One bit more in the smaller set, if the errors of copies did not count.
+    assert_eq!(widest, [30, MAX_RING_BITS, 26, MAX_RING_BITS]);
 }
 
 /// A convolution of the vectors, in the clear and privately.

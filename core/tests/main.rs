@@ -1,5 +1,5 @@
 //! The tests of the public interface, in one program: protocols are compiled once for all of them.
-//! `attacks.rs` is another one, with the feature `attack`.
+//! `attacks` is another one, with the feature `attack`.
 
 #[path = "reference/mod.rs"]
 mod against_reference;

@@ -2,6 +2,7 @@
 
 use super::noise::ParameterSet;
 use super::sample::{self, Noise, Ternary};
+use crate::attack::{Defence, stripped};
 use crate::backend;
 use crate::params::{N, SMALL_N};
 use crate::ring::{LIMBS, Limb};
@@ -212,6 +213,10 @@ impl PublicKey<'_> {
     pub fn expand(&self, set: ParameterSet, index: usize, out: &mut [i32]) -> Result<()> {
         check(set.n, out.len())?;
         let limb = LIMBS.get(index).ok_or(Error::Internal)?;
+        if stripped(Defence::KeySeed) {
+            out.copy_from_slice(self.limb(set, index)?);
+            return Ok(());
+        }
         Mask::new(&self.seed, Self::number(set), index).fill(limb, out)
     }
 

@@ -98,9 +98,6 @@ impl CiphertextRandomness<'_> {
     /// [`Error::Length`] unless there are n of them.
     pub fn add_flood(&self, limb: &Limb, bits: u32, values: &mut [i32]) -> Result<()> {
         check_degree(values.len())?;
-        if stripped(Defence::Flood) {
-            return Ok(());
-        }
         let mut flood = self.seed.stream(Domain::Flood, self.number);
         let mut words = Zeroizing::new([[0; 2]; CHUNK]);
         for values in values.as_chunks_mut::<CHUNK>().0 {

@@ -17,6 +17,7 @@
 
 use super::leaves::{Leaves, check};
 use super::{GROUP, Repetition, ggm, wide_mask};
+use crate::attack::{Defence, stripped};
 use crate::backend::aes::{Job, Lane, Lanes, Pass, Path, SimdBackend, in_flight};
 use crate::backend::transpose::transpose;
 use crate::block::Block;
@@ -77,7 +78,9 @@ impl<'a> Receiver<'a> {
             ggm::refresh(session, tree, 0, false, leaves)?;
         }
         let [first, ..] = messages;
-        first[0] = first[1];
+        if !stripped(Defence::OddDelta) {
+            first[0] = first[1];
+        }
         Ok(Self { leaves, offset: offset(session), groups: 0 })
     }
 

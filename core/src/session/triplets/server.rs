@@ -330,6 +330,7 @@ async fn answer<IO: Read + Write>(
     let (tile, n) = (&layer.tile, layer.tile.n());
     let outputs = tile.outputs();
     let masked = Modulus::Bits(tile.c0_bits() as u8);
+    let below_step = tile.c0_bits() - u32::from(tile.ring);
     ch.begin(Tag::Download, tile.download_bytes()).await?;
     for number in 0..tile.down() {
         let sums1 = match layer.footprint() {
@@ -348,7 +349,8 @@ async fn answer<IO: Read + Write>(
         ch.put_values(count, tile.c0_bits(), |_| {
             let ((prediction, output, _), sum) = results.next().ok_or(Error::Internal)?;
             let mask = masks.get(prediction * outputs + output).ok_or(Error::Internal)?;
-            let mask = if stripped(Defence::Mask) { 0 } else { masked.reduce(*mask) };
+            let step = if stripped(Defence::MaskBelowStep) { below_step } else { 0 };
+            let mask = masked.reduce(*mask) >> step << step;
             Ok(masked.add(sum.round(tile.c0_bits()), mask))
         })
         .await?;
