@@ -2,7 +2,9 @@
 //! published beside them.
 
 use super::compare;
+use super::lstm;
 use super::own::{self, Measured};
+use super::paper;
 use crate::costs::tables_name;
 use crate::link_model::LinkModel;
 use crate::model::Model;
@@ -19,27 +21,42 @@ use serde::Serialize;
 pub struct Network {
     /// The figure that shows it.
     pub name: &'static str,
-    /// Compiled, in `models/`.
-    file: &'static str,
+    source: Source,
     /// How its tables travel when it is measured: the largest does not fit a small client.
     pub tables: Tables,
 }
 
-/// Figures 10 to 13.
-pub const NETWORKS: [Network; 4] = [
-    Network { name: "fig10", file: "fig10_square.minionn", tables: Tables::Stored },
-    Network { name: "fig11", file: "fig11_conv_square.minionn", tables: Tables::Stored },
-    Network { name: "fig12", file: "fig12_conv_relu.minionn", tables: Tables::Stored },
-    Network { name: "fig13", file: "fig13_cifar.minionn", tables: Tables::Streamed },
+/// Where it comes from.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// Compiled, in `models/`.
+    File(&'static str),
+    /// Made and compiled here.
+    Lstm(lstm::Size),
+}
+
+use Source::{File, Lstm};
+use Tables::{Stored, Streamed};
+
+/// Figures 10 to 14.
+pub const NETWORKS: [Network; 5] = [
+    Network { name: "fig10", source: File("fig10_square.minionn"), tables: Stored },
+    Network { name: "fig11", source: File("fig11_conv_square.minionn"), tables: Stored },
+    Network { name: "fig12", source: File("fig12_conv_relu.minionn"), tables: Stored },
+    Network { name: "fig13", source: File("fig13_cifar.minionn"), tables: Streamed },
+    Network { name: "fig14", source: Lstm(lstm::Size::PAPER), tables: Streamed },
 ];
 
 impl Network {
     /// The compiled network.
     ///
     /// # Errors
-    /// If the file is not there.
+    /// If the file is not there, or the network does not compile.
     pub fn model(&self) -> anyhow::Result<Model> {
-        Ok(Model::from_bytes(model_file(self.file)?)?)
+        match self.source {
+            File(name) => Ok(Model::from_bytes(model_file(name)?)?),
+            Lstm(size) => size.model(),
+        }
     }
 }
 
@@ -59,7 +76,7 @@ pub struct Row {
     /// What was measured.
     pub measured: Measured,
     /// How many times faster than the method as published, and how many times fewer bytes; over
-    /// loopback, single.
+    /// loopback, single, if the published method's profile knows the network.
     pub against_paper: Option<[f64; 2]>,
 }
 
@@ -97,7 +114,8 @@ pub fn measure(
             let inputs = own::inputs(&model, None, stock as usize, &seed.derive(0))?;
             for &link in &links {
                 let single = link.is_none() && stock == 1;
-                let (measured, against_paper) = if request.paper && single {
+                let published = request.paper && single && paper::knows(model.plan().core());
+                let (measured, against_paper) = if published {
                     let seed = seed.derive(1);
                     let both = compare::compare(&model, options, request.runs, &inputs, &seed)?;
                     (both.own, Some([both.speed_up, both.fewer_bytes]))
