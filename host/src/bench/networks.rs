@@ -80,13 +80,17 @@ pub struct Row {
     pub against_paper: Option<[f64; 2]>,
 }
 
+/// The options of a session over a link, or over loopback.
+pub type SessionOn<'s> = &'s dyn Fn(Option<&LinkModel>) -> anyhow::Result<Options>;
+
 /// What to measure.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// OT parameter; stock of the rows that have one.
-    pub options: Options,
+#[derive(Clone, Copy)]
+pub struct Request<'r> {
+    /// The options of all sessions, but for how tables travel; a stock is for the rows that have
+    /// one.
+    pub session: SessionOn<'r>,
     /// Beside loopback.
-    pub links: Vec<LinkModel>,
+    pub links: &'r [LinkModel],
     /// Runs of each.
     pub runs: u32,
     /// Whether the method as published runs, too.
@@ -98,21 +102,21 @@ pub struct Request {
 /// # Errors
 /// As [`own::measure`].
 pub fn measure(
-    request: &Request,
+    request: Request<'_>,
     seed: &Seed,
     mut progress: impl FnMut(&Row),
 ) -> anyhow::Result<Vec<Row>> {
     let links: Vec<Option<&LinkModel>> =
         core::iter::once(None).chain(request.links.iter().map(Some)).collect();
-    let stocks: &[u32] =
-        if request.options.stock == 1 { &[1] } else { &[1, request.options.stock] };
+    let most = (request.session)(None)?.stock;
+    let stocks: &[u32] = if most == 1 { &[1] } else { &[1, most] };
     let mut rows = vec![];
     for network in &NETWORKS {
         let model = network.model()?;
         for &stock in stocks {
-            let options = Options { tables: network.tables, stock, ..request.options };
             let inputs = own::inputs(&model, None, stock as usize, &seed.derive(0))?;
             for &link in &links {
+                let options = Options { tables: network.tables, stock, ..(request.session)(link)? };
                 let single = link.is_none() && stock == 1;
                 let published = request.paper && single && paper::knows(model.plan().core());
                 let (measured, against_paper) = if published {

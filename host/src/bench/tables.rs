@@ -6,7 +6,7 @@
 //! own primitives, which runs beside the rest; seconds of other machines are not.
 
 use super::compare::{self, Table3};
-use super::networks::{self, Network};
+use super::networks::{self, Network, SessionOn};
 use super::own::{self, Measured};
 use super::{paper, synthetic};
 use crate::client::Phase;
@@ -124,9 +124,6 @@ const PUBLISHED: [Published; 7] = [
     minionn("fig13", [472.0, 72.0], [3046.0, 6226.0], Some(81.61)),
     minionn("fig14", [13.9, 4.39], [86.7, 474.0], None),
 ];
-
-/// The options of a session over a link, or over loopback.
-pub type SessionOn<'s> = &'s dyn Fn(Option<&LinkModel>) -> anyhow::Result<Options>;
 
 /// What to measure.
 #[derive(Clone, Copy)]

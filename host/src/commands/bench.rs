@@ -54,7 +54,7 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["model", "network", "curves", "clients"])]
     networks: bool,
     /// Instead: the paper's Tables 2, 3 and 4 as published beside measured, in Markdown: over
-    /// loopback and --link (lan unless named), with the default options. Takes about two minutes.
+    /// loopback and --link (lan unless named), with the default options. Takes about a minute.
     #[arg(
         long,
         conflicts_with_all = ["model", "network", "networks", "curves", "clients", "profile"]
@@ -193,18 +193,14 @@ fn paper_tables(args: &Args, seed: &Seed) -> anyhow::Result<()> {
 
 fn all_networks(args: &Args, seed: &Seed) -> anyhow::Result<()> {
     let paper = args.profile == Some(Profile::Paper);
-    let request = Request {
-        options: args.session.options()?,
-        links: args.link.clone(),
-        runs: args.runs(),
-        paper,
-    };
+    let session = |link: Option<&LinkModel>| args.session.options_on(link);
+    let request = Request { session: &session, links: &args.link, runs: args.runs(), paper };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&networks::measure(&request, seed, |_| {})?)?);
+        println!("{}", serde_json::to_string_pretty(&networks::measure(request, seed, |_| {})?)?);
         return Ok(());
     }
     print!("{}", networks::HEADING);
-    networks::measure(&request, seed, |row| println!("{row}"))?;
+    networks::measure(request, seed, |row| println!("{row}"))?;
     Ok(())
 }
 
