@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`own`] | a model's set-up, offline and online seconds and bytes, one thread for each party |
 //! | [`networks`] | the paper's networks, single and stocked, over several links |
+//! | [`lstm`] | the one of them that is made when it is needed |
 //! | [`clients`] | many clients of one server at once |
 //! | [`curves`] | time, bytes and memory as something grows, on [`synthetic`] models |
 //! | [`primitives`] | bodies of single operations |
@@ -17,6 +18,7 @@ pub mod clients;
 pub mod compare;
 pub mod curves;
 pub mod limits;
+pub mod lstm;
 pub mod networks;
 pub mod own;
 pub mod paper;

@@ -2,7 +2,9 @@
 //! published beside them.
 
 use super::compare;
+use super::lstm;
 use super::own::{self, Measured};
+use super::paper;
 use crate::costs::tables_name;
 use crate::link_model::LinkModel;
 use crate::model::Model;
@@ -19,27 +21,42 @@ use serde::Serialize;
 pub struct Network {
     /// The figure that shows it.
     pub name: &'static str,
-    /// Compiled, in `models/`.
-    file: &'static str,
+    source: Source,
     /// How its tables travel when it is measured: the largest does not fit a small client.
     pub tables: Tables,
 }
 
-/// Figures 10 to 13.
-pub const NETWORKS: [Network; 4] = [
-    Network { name: "fig10", file: "fig10_square.minionn", tables: Tables::Stored },
-    Network { name: "fig11", file: "fig11_conv_square.minionn", tables: Tables::Stored },
-    Network { name: "fig12", file: "fig12_conv_relu.minionn", tables: Tables::Stored },
-    Network { name: "fig13", file: "fig13_cifar.minionn", tables: Tables::Streamed },
+/// Where it comes from.
+#[derive(Clone, Copy, Debug)]
+enum Source {
+    /// Compiled, in `models/`.
+    File(&'static str),
+    /// Made and compiled here.
+    Lstm(lstm::Size),
+}
+
+use Source::{File, Lstm};
+use Tables::{Stored, Streamed};
+
+/// Figures 10 to 14.
+pub const NETWORKS: [Network; 5] = [
+    Network { name: "fig10", source: File("fig10_square.minionn"), tables: Stored },
+    Network { name: "fig11", source: File("fig11_conv_square.minionn"), tables: Stored },
+    Network { name: "fig12", source: File("fig12_conv_relu.minionn"), tables: Stored },
+    Network { name: "fig13", source: File("fig13_cifar.minionn"), tables: Streamed },
+    Network { name: "fig14", source: Lstm(lstm::Size::PAPER), tables: Streamed },
 ];
 
 impl Network {
     /// The compiled network.
     ///
     /// # Errors
-    /// If the file is not there.
+    /// If the file is not there, or the network does not compile.
     pub fn model(&self) -> anyhow::Result<Model> {
-        Ok(Model::from_bytes(model_file(self.file)?)?)
+        match self.source {
+            File(name) => Ok(Model::from_bytes(model_file(name)?)?),
+            Lstm(size) => size.model(),
+        }
     }
 }
 
@@ -59,17 +76,21 @@ pub struct Row {
     /// What was measured.
     pub measured: Measured,
     /// How many times faster than the method as published, and how many times fewer bytes; over
-    /// loopback, single.
+    /// loopback, single, if the published method's profile knows the network.
     pub against_paper: Option<[f64; 2]>,
 }
 
+/// The options of a session over a link, or over loopback.
+pub type SessionOn<'s> = &'s dyn Fn(Option<&LinkModel>) -> anyhow::Result<Options>;
+
 /// What to measure.
-#[derive(Clone, Debug)]
-pub struct Request {
-    /// OT parameter; stock of the rows that have one.
-    pub options: Options,
+#[derive(Clone, Copy)]
+pub struct Request<'r> {
+    /// The options of all sessions, but for how tables travel; a stock is for the rows that have
+    /// one.
+    pub session: SessionOn<'r>,
     /// Beside loopback.
-    pub links: Vec<LinkModel>,
+    pub links: &'r [LinkModel],
     /// Runs of each.
     pub runs: u32,
     /// Whether the method as published runs, too.
@@ -81,23 +102,24 @@ pub struct Request {
 /// # Errors
 /// As [`own::measure`].
 pub fn measure(
-    request: &Request,
+    request: Request<'_>,
     seed: &Seed,
     mut progress: impl FnMut(&Row),
 ) -> anyhow::Result<Vec<Row>> {
     let links: Vec<Option<&LinkModel>> =
         core::iter::once(None).chain(request.links.iter().map(Some)).collect();
-    let stocks: &[u32] =
-        if request.options.stock == 1 { &[1] } else { &[1, request.options.stock] };
+    let most = (request.session)(None)?.stock;
+    let stocks: &[u32] = if most == 1 { &[1] } else { &[1, most] };
     let mut rows = vec![];
     for network in &NETWORKS {
         let model = network.model()?;
         for &stock in stocks {
-            let options = Options { tables: network.tables, stock, ..request.options };
             let inputs = own::inputs(&model, None, stock as usize, &seed.derive(0))?;
             for &link in &links {
+                let options = Options { tables: network.tables, stock, ..(request.session)(link)? };
                 let single = link.is_none() && stock == 1;
-                let (measured, against_paper) = if request.paper && single {
+                let published = request.paper && single && paper::knows(model.plan().core());
+                let (measured, against_paper) = if published {
                     let seed = seed.derive(1);
                     let both = compare::compare(&model, options, request.runs, &inputs, &seed)?;
                     (both.own, Some([both.speed_up, both.fewer_bytes]))

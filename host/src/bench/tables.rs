@@ -6,9 +6,9 @@
 //! own primitives, which runs beside the rest; seconds of other machines are not.
 
 use super::compare::{self, Table3};
-use super::networks::{self, Network};
+use super::networks::{self, Network, SessionOn};
 use super::own::{self, Measured};
-use super::synthetic;
+use super::{paper, synthetic};
 use crate::client::Phase;
 use crate::link_model::LinkModel;
 use crate::model::Model;
@@ -125,17 +125,25 @@ const PUBLISHED: [Published; 7] = [
     minionn("fig14", [13.9, 4.39], [86.7, 474.0], None),
 ];
 
-/// The options of a session over a link, or over loopback.
-type SessionOn<'s> = &'s dyn Fn(Option<&LinkModel>) -> anyhow::Result<Options>;
+/// What to measure.
+#[derive(Clone, Copy)]
+pub struct Request<'r> {
+    /// The options of all sessions, but for how tables travel.
+    pub session: SessionOn<'r>,
+    /// Beside loopback.
+    pub link: &'r LinkModel,
+    /// Runs of each, after one to warm up.
+    pub runs: u32,
+    /// Whether the method as published runs on Figure 13, too: once, which takes most of the time.
+    pub largest_as_published: bool,
+}
 
-/// Measures all tables, over loopback and `link`. `progress` is told what comes next.
+/// Measures all tables, over loopback and the link. `progress` is told what comes next.
 ///
 /// # Errors
 /// If a file of `models/` is not there, a run fails, or an answer is not the integer model's.
 pub fn measure(
-    session: SessionOn<'_>,
-    link: &LinkModel,
-    runs: u32,
+    request: Request<'_>,
     seed: &Seed,
     mut progress: impl FnMut(&str),
 ) -> anyhow::Result<PaperTables> {
@@ -146,25 +154,21 @@ pub fn measure(
     let mut lines = |name: &'static str| {
         progress(name);
         let network = networks::find(name).context("no such network")?;
-        let bench = Bench { session, network, link, runs, seed };
+        let bench = Bench { request, network, seed };
         bench.lines((&images, &labels), &mut table_3)
     };
     let mut table_2 = [lines("fig10")?, lines("fig11")?].concat();
-    let table_4 = [lines("fig12")?, lines("fig13")?].concat();
+    let table_4 = [lines("fig12")?, lines("fig13")?, lines("fig14")?].concat();
     progress("fig10 with ReLU");
-    table_2.extend(with_relu(session, link, runs, seed)?);
-    let fig14 = PUBLISHED.iter().filter(|published| published.network == "fig14");
-    let table_4 = table_4.into_iter().chain(fig14.map(Published::line)).collect();
+    table_2.extend(with_relu(request, seed)?);
     let table_3 = table_3.context("no network has the layer of Table 3")?;
-    Ok(PaperTables { runs: runs.max(1), table_2, table_3, table_4 })
+    Ok(PaperTables { runs: request.runs.max(1), table_2, table_3, table_4 })
 }
 
 /// One network of the paper.
 struct Bench<'b> {
-    session: SessionOn<'b>,
+    request: Request<'b>,
     network: &'static Network,
-    link: &'b LinkModel,
-    runs: u32,
     seed: &'b Seed,
 }
 
@@ -175,7 +179,7 @@ impl Bench<'_> {
         (images, labels): (&Array, &Array),
         table_3: &mut Option<Table3>,
     ) -> anyhow::Result<Vec<Line>> {
-        let Self { network, runs, seed, .. } = self;
+        let Self { request: Request { link, runs, .. }, network, seed } = self;
         let model = network.model()?;
         let digits = model.plan().input_len() == images.columns();
         let accuracy = digits.then(|| accuracy(&model, images, labels)).transpose()?;
@@ -183,8 +187,7 @@ impl Bench<'_> {
         let published = PUBLISHED.iter().filter(|published| published.network == network.name);
         let mut lines: Vec<Line> = published.map(Published::line).collect();
         let session =
-            |link| anyhow::Ok(Options { tables: network.tables, ..(self.session)(link)? });
-        // Without its copies, the largest would take an hour as published.
+            |link| anyhow::Ok(Options { tables: network.tables, ..(self.request.session)(link)? });
         if digits {
             let seed = seed.derive(1);
             let both = compare::compare(&model, session(None)?, runs, &inputs, &seed)?;
@@ -192,14 +195,27 @@ impl Bench<'_> {
             let method = "MiniONN as published, this machine".into();
             let sizes = [both.offline.bytes(), both.online.bytes()];
             lines.push(Line::measured(network.name, method, &both.each, sizes, accuracy));
+        } else if self.request.largest_as_published && paper::knows(model.plan().core()) {
+            lines.push(once(network.name, &model, &inputs, &seed.derive(1))?);
         }
-        for link in [None, Some(self.link)] {
+        for link in [None, Some(link)] {
             let (threads, session) = (Threads::default(), session(link)?);
             let measured = own::measure(&model, session, link, &threads, runs, &inputs)?;
             lines.push(Line::own(network.name, &measured, accuracy));
         }
         Ok(lines)
     }
+}
+
+/// The method as published, once and not warmed up: on the largest network a run takes half a
+/// minute.
+fn once(network: &'static str, model: &Model, inputs: &Array, seed: &Seed) -> anyhow::Result<Line> {
+    let row = inputs.rows_of(model.plan().input_len())?.next().context("no inputs")?;
+    let profile = paper::run(model.core(), &model.plan().quantise(0, row)?, seed)?;
+    let (offline, online) = (profile.offline, profile.online);
+    let method = "MiniONN as published, this machine, one run".into();
+    let (each, sizes) = ([offline.seconds, online.seconds], [offline.bytes(), online.bytes()]);
+    Ok(Line::measured(network, method, &[each], sizes, None))
 }
 
 /// Right answers of the integer model in per cent: a private prediction is the same integers.
@@ -213,9 +229,7 @@ fn accuracy(model: &Model, images: &Array, labels: &Array) -> anyhow::Result<f64
 
 /// SecureML's network with ReLU instead of squares: random weights, as accuracy is not the point.
 fn with_relu(
-    session: SessionOn<'_>,
-    link: &LinkModel,
-    runs: u32,
+    Request { session, link, runs, .. }: Request<'_>,
     seed: &Seed,
 ) -> anyhow::Result<Vec<Line>> {
     let layer = |inputs, outputs| Op::FullyConnected {

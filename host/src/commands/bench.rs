@@ -35,7 +35,7 @@ const RUNS: [u32; 2] = [3, 5];
 #[derive(Debug, clap::Args)]
 #[command(group = clap::ArgGroup::new("what").args(WHAT).multiple(true).required(true))]
 pub struct Args {
-    /// fig10 to fig13 (the networks of the paper's figures), a model, or an ONNX file.
+    /// fig10 to fig14 (the networks of the paper's figures), a model, or an ONNX file.
     #[arg(value_name = "MODEL")]
     model: Option<PathBuf>,
     /// The same, by name; without it the paper's profile and many clients take fig10.
@@ -49,12 +49,12 @@ pub struct Args {
         ]
     )]
     primitives: bool,
-    /// Instead: the paper's Figures 10 to 13, single and, with --stock, stocked, over loopback and
+    /// Instead: the paper's Figures 10 to 14, single and, with --stock, stocked, over loopback and
     /// every --link.
     #[arg(long, conflicts_with_all = ["model", "network", "curves", "clients"])]
     networks: bool,
     /// Instead: the paper's Tables 2, 3 and 4 as published beside measured, in Markdown: over
-    /// loopback and --link (lan unless named), with the default options. Takes about two minutes.
+    /// loopback and --link (lan unless named), with the default options. Takes about a minute.
     #[arg(
         long,
         conflicts_with_all = ["model", "network", "networks", "curves", "clients", "profile"]
@@ -182,23 +182,25 @@ fn paper_tables(args: &Args, seed: &Seed) -> anyhow::Result<()> {
     };
     let progress = |name: &str| eprintln!("{name} ...");
     let session = |link: Option<&LinkModel>| args.session.options_on(link);
-    show(args, &tables::measure(&session, &link, args.runs(), seed, progress)?)
+    let request = tables::Request {
+        session: &session,
+        link: &link,
+        runs: args.runs(),
+        largest_as_published: true,
+    };
+    show(args, &tables::measure(request, seed, progress)?)
 }
 
 fn all_networks(args: &Args, seed: &Seed) -> anyhow::Result<()> {
     let paper = args.profile == Some(Profile::Paper);
-    let request = Request {
-        options: args.session.options()?,
-        links: args.link.clone(),
-        runs: args.runs(),
-        paper,
-    };
+    let session = |link: Option<&LinkModel>| args.session.options_on(link);
+    let request = Request { session: &session, links: &args.link, runs: args.runs(), paper };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&networks::measure(&request, seed, |_| {})?)?);
+        println!("{}", serde_json::to_string_pretty(&networks::measure(request, seed, |_| {})?)?);
         return Ok(());
     }
     print!("{}", networks::HEADING);
-    networks::measure(&request, seed, |row| println!("{row}"))?;
+    networks::measure(request, seed, |row| println!("{row}"))?;
     Ok(())
 }
 

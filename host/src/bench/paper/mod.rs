@@ -30,7 +30,7 @@ use anyhow::{Context as _, bail, ensure};
 use batch::{Batch, RING};
 use minionn_core::garble::{Argmax, Function, Max, Neuron};
 use minionn_core::model::Model;
-use minionn_core::plan::Op;
+use minionn_core::plan::{Op, Plan};
 use minionn_core::rng::{Domain, Prg, Seed};
 use minionn_core::wire::packed_len;
 use serde::Serialize;
@@ -140,6 +140,31 @@ pub fn run(model: &Model<'_>, x: &[i64], seed: &Seed) -> anyhow::Result<Profile>
     Ok(Profile { rows, preparation_seconds, offline, online, outputs })
 }
 
+/// Whether this profile knows all operations of a network: chains of layers, without branches.
+#[must_use]
+pub fn knows(plan: &Plan<'_>) -> bool {
+    plan.ops().all(|op| op.is_linear() || step(&op).is_some())
+}
+
+/// What an operation without weights leaves in the client's hands.
+enum Step {
+    /// A share that it draws.
+    Drawn,
+    /// The same sums of its share.
+    Sums,
+    /// The result.
+    Opened,
+}
+
+const fn step(op: &Op) -> Option<Step> {
+    match op {
+        Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. } => Some(Step::Drawn),
+        Op::SumPool { .. } => Some(Step::Sums),
+        Op::Reveal { .. } | Op::Argmax { .. } => Some(Step::Opened),
+        _ => None,
+    }
+}
+
 /// What the client has to get.
 fn evaluate(model: &Model<'_>, x: &[i64]) -> anyhow::Result<Vec<i64>> {
     let plan = model.plan();
@@ -154,13 +179,11 @@ fn mask(len: usize, random: &mut Prg) -> Vec<u64> {
 
 /// The client's share of the output of an operation without weights: known before the input is.
 fn client_output(op: &Op, share: &[u64], random: &mut Prg) -> anyhow::Result<Vec<u64>> {
-    Ok(match *op {
-        Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. } => {
-            mask(op.output().1 as usize, random)
-        }
-        Op::SumPool { .. } => sums(op, share),
-        Op::Reveal { .. } | Op::Argmax { .. } => Vec::new(),
-        _ => bail!("the paper's profile does not know {op:?}"),
+    Ok(match step(op) {
+        Some(Step::Drawn) => mask(op.output().1 as usize, random),
+        Some(Step::Sums) => sums(op, share),
+        Some(Step::Opened) => Vec::new(),
+        None => bail!("the paper's profile does not know {op:?}"),
     })
 }
 
