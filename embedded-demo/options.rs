@@ -13,10 +13,10 @@ const GARBLED: Options = Options {
 };
 
 /// Fewest bytes online: what OTs leave waits in memory, and there are no tables. On a serial line,
-/// each further round trip is worth 256 bytes.
+/// each further round trip is worth 128 bytes.
 const COMPARED: Options = Options {
     tables: Tables::Stored,
-    activations: Activations::Compared { log2_bytes_per_round: 8 },
+    activations: Activations::Compared { log2_bytes_per_round: 7 },
     ..GARBLED
 };
 

@@ -87,7 +87,7 @@ const fn preset(link: i32) -> Option<Link> {
 const BYTE: u128 = 8 * 1_000_000;
 
 /// The bytes that a link carries in the time of one round trip, as a power of two that is not
-/// less.
+/// more: garbling takes the parties' time as well.
 fn log2_bytes_per_round((rtt_us, bits_per_s): Link) -> Result<u8> {
     if rtt_us == 0 || bits_per_s == 0 {
         return Err(Status::MINIONN_ERROR_OPTION);
@@ -95,7 +95,7 @@ fn log2_bytes_per_round((rtt_us, bits_per_s): Link) -> Result<u8> {
     let product = u128::from(rtt_us) * u128::from(bits_per_s);
     // Without a division of 128 bits, which is a kilobyte of flash on a microcontroller.
     let mut log2 = 0;
-    while log2 < MAX_LOG2_BYTES_PER_ROUND && BYTE << log2 < product {
+    while log2 < MAX_LOG2_BYTES_PER_ROUND && BYTE << (log2 + 1) <= product {
         log2 += 1;
     }
     Ok(log2)
@@ -228,19 +228,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_link_is_rounded_up_to_a_power_of_two() {
-        let presets = [17, 20, 8, 12];
+    fn a_link_is_rounded_down_to_a_power_of_two() {
+        let presets = [16, 19, 7, 11];
         for (link, log2) in (0..).zip(presets) {
             assert_eq!(preset(link).map(log2_bytes_per_round), Some(Ok(log2)), "preset {link}");
         }
         assert_eq!(preset(-1), None);
         assert_eq!(preset(4), None);
-        // 1000 µs at 8 Mbit/s are 1000 bytes; 1024 and 1025 are on both sides of a power of two.
-        for (bits_per_s, log2) in [(1, 0), (8_000, 0), (16_000, 1), (8_000_000, 10)] {
+        // 1000 µs at 8 Mbit/s are 1000 bytes; 1023 and 1024 are on both sides of a power of two.
+        for (bits_per_s, log2) in [(1, 0), (8_000, 0), (16_000, 1), (8_000_000, 9)] {
             assert_eq!(log2_bytes_per_round((1_000, bits_per_s)), Ok(log2), "{bits_per_s}");
         }
+        assert_eq!(log2_bytes_per_round((1_000, 8_191_999)), Ok(9));
         assert_eq!(log2_bytes_per_round((1_000, 8_192_000)), Ok(10));
-        assert_eq!(log2_bytes_per_round((1_000, 8_192_001)), Ok(11));
         assert_eq!(log2_bytes_per_round((u32::MAX, u64::MAX)), Ok(MAX_LOG2_BYTES_PER_ROUND));
         for link in [(0, 1), (1, 0), (0, 0)] {
             assert_eq!(log2_bytes_per_round(link), Err(Status::MINIONN_ERROR_OPTION));
