@@ -8,7 +8,7 @@ use crate::wire::{Tag, packed_len};
 use embedded_io_async::{Read, Write};
 
 /// Client: opens the tensor into `out`, signed. Returns the index of the largest element, the first
-/// one of several.
+/// one of several; found without a branch, as the elements are the client's secrets.
 pub(crate) async fn client<IO: Read + Write, S>(
     phase: &mut ClientPhase<'_, '_, IO, S>,
     op: &OpContext<'_>,
@@ -18,20 +18,21 @@ pub(crate) async fn client<IO: Read + Write, S>(
     let own = tensor(phase.shares.of(op.index)?, op.step.from, len)?;
     phase.ch.expect(Tag::Output, packed_len(len as u64, ring.bits())).await?;
     let mut slots = out.iter_mut().zip(own);
-    let mut largest = None;
+    // Below every element: these have at most 44 bits.
+    let (mut largest, mut index) = (i64::MIN / 2, 0);
     phase
         .ch
         .get_values(len, ring.bits(), |i, share| {
             let (slot, &own) = slots.next().ok_or(Error::Internal)?;
             *slot = ring.to_signed(ring.add(share, ring.reduce(own)));
-            if largest.is_none_or(|(_, most)| *slot > most) {
-                largest = Some((i, *slot));
-            }
+            let larger = (largest - *slot) >> 63;
+            largest ^= (largest ^ *slot) & larger;
+            index ^= (index ^ i as i64) & larger;
             Ok(())
         })
         .await?;
     phase.ch.finish().await?;
-    Ok(largest.map(|(i, _)| i))
+    Ok(Some(index as usize))
 }
 
 /// Server: sends its share.
