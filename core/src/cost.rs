@@ -241,14 +241,15 @@ pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
         phase = phase.plus(offline_op(&op, options)?);
     }
     for step in plan.offline_steps() {
-        let OfflineStep::Carries(range) = step else { continue };
-        let (up, down) = plan.linear_steps(&range).fold((0, 0), |(up, down), step| {
-            let [own_up, own_down] = op_carry_bytes(&step.op, options);
-            (up + own_up, down + own_down)
-        });
-        phase.up += framed(carry_correction_bytes(plan, options, &range)) - up;
-        phase.down += framed(down) - down;
-        phase = phase.round();
+        if let OfflineStep::Carries(range) = step {
+            let (up, down) = plan.linear_steps(&range).fold((0, 0), |(up, down), step| {
+                let [own_up, own_down] = op_carry_bytes(&step.op, options);
+                (up + own_up, down + own_down)
+            });
+            phase.up += framed(carry_correction_bytes(plan, options, &range)) - up;
+            phase.down += framed(down) - down;
+            phase = phase.round();
+        }
     }
     // Operations count what is theirs of a frame that they share; the rest of it is what the whole
     // frame takes more.

@@ -297,8 +297,8 @@ fn limbs_of(n: usize, limbs: usize) -> impl Iterator<Item = (usize, usize)> {
     LIMB_BITS.into_iter().take(limbs).map(move |bits| (n, bits as usize))
 }
 
-/// What the payload of a message consists of, behind so many bytes: only residues that are sent
-/// whole can be out of range.
+/// How many bytes stand before the polynomials of a message, and what these are: only residues that
+/// are sent whole can be out of range.
 fn polynomials(tag: u8) -> Option<(usize, Vec<(usize, usize)>)> {
     if tag == Tag::ServerKeys as u8 {
         let each = limbs_of(N, LIMB_BITS.len()).flat_map(|limb| [limb; 2]);

@@ -1,7 +1,8 @@
 //! SoftSpokenOT against semi-honest parties, repetition code (Roy, CRYPTO 2022, §3–§5).
 //!
 //! Let `G` be a leaf's pseudo-random row of 128 bits for a group: AES-128 keyed by the leaf on the
-//! group's number, exclusive or the session's [`offset`]. For block `i` of `Δ` and bit `j` of that block, sums over all leaves `x`:
+//! group's number, exclusive or the session's [`offset`]. For block `i` of `Δ` and bit `j` of that
+//! block, sums over all leaves `x`:
 //!
 //! - client: `u_i = ⊕ G(r_x)`, `v_ij = ⊕ x_j·G(r_x)`; sends `c_i = u_i ⊕ choices`;
 //! - server: `w_ij = ⊕ (x ⊕ Δ_i)_j·G(r_x) = v_ij ⊕ Δ_ij·u_i`, in which leaf `Δ_i`, unknown to it,

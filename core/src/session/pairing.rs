@@ -13,8 +13,8 @@
 //! an old copy is as good as a new one: what must be fresh in a session comes from its nonces and
 //! seeds. A pairing outlives plans and models; it is bound to `k`.
 //!
-//! Exported: `magic (8) | version u16 | k u8 | five zeros | pairing state | server: public key, as it
-//! came over the wire | SHA-256 of all that`. The digest tells damage, not forgery.
+//! Exported: `magic (8) | version u16 | k u8 | five zeros | pairing state | server: public key, as
+//! it came over the wire | SHA-256 of all that`. The digest tells damage, not forgery.
 
 use super::Options;
 use crate::block::Block;

@@ -11,7 +11,8 @@ use embedded_io_async::{Read, Write};
 use zeroize::Zeroizing;
 
 /// Receives a limb of a polynomial, a group of coefficients at a time, with the number of the
-/// first and the bytes that they came in. Coefficients that no honest peer can have sent are an error.
+/// first and the bytes that they came in. Coefficients that no honest peer can have sent are an
+/// error.
 async fn get_coefficients<IO: Read + Write>(
     ch: &mut Channel<IO>,
     limb: &Limb,

@@ -25,9 +25,9 @@ use zeroize::Zeroizing;
 
 /// The server's scratch for one layer.
 pub(crate) struct ServerScratch<'a> {
-    /// Of all uploads, limb by limb.
+    /// The uploads' halves, limb by limb.
     c0: &'a mut [i32],
-    /// Of all uploads in one limb. [`Footprint::Small`]: empty, it takes the place of `c0`.
+    /// Those of one limb. [`Footprint::Small`]: empty, it takes the place of `c0`.
     c1: &'a mut [i32],
     /// Uniform half of the client's key, or a weight polynomial that was made.
     poly: &'a mut [i32],
