@@ -13,8 +13,8 @@
 //!
 //! # Tweaks of the session's hash
 //! Bit 127 set: trees of the extension, see `ggm_tweak`. All other users of the same
-//! `crate::hash::Tmmo` key, `OtMultiply` and `Carries` among them, keep their tweaks below `2^127` and use
-//! each once.
+//! `crate::hash::Tmmo` key, `OtMultiply` and `Carries` among them, keep their tweaks below `2^127`
+//! and use each once.
 
 mod carry;
 mod extension;

@@ -105,7 +105,7 @@ struct Results<I> {
 }
 
 impl<I: Iterator<Item = Run>> Results<I> {
-    /// The next results that follow each other, at most so many; none behind the end.
+    /// The next results that follow each other, at most `most`; none behind the end.
     fn next(&mut self, most: usize) -> Option<Run> {
         let run = self.left.take().or_else(|| self.runs.next())?;
         let len = run.len.min(most);

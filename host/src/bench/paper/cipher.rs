@@ -1,5 +1,5 @@
-//! Ring-LWE encryption of batch-encoded polynomials mod N, at n = 4096 with a modulus q of 108 bits:
-//! four primes of its own.
+//! Ring-LWE encryption of batch-encoded polynomials mod N, at n = 4096 with a modulus q of 108
+//! bits: four primes of its own.
 //!
 //! The paper encrypts with YASHE, which is broken (Albrecht, Bai, Ducas, Crypto 2016), so this is
 //! BFV; the counts are the same. A result travels whole: no rescaling, no coefficient left out.
