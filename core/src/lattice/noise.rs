@@ -45,9 +45,9 @@ pub struct ParameterSet {
     pub limbs: usize,
     /// Bits of the modulus.
     bits: u32,
-    /// Half a step of a result has 256 units of `q/2^(ℓ+10)`. Those that are left for noise:
-    /// 16 are for the rounding of `c0`, `10.5·√(0.8·n/12)` for that of `c1·s`, one is spare. A
-    /// secret with more than `0.8·n` coefficients that are not 0 has probability below 2^-128.
+    /// What is left for noise in half a step of a result, which has 256 units of `q/2^(ℓ+10)`: 16
+    /// are for the rounding of `c0`, `10.5·√(0.8·n/12)` for that of `c1·s`, one is spare. A secret
+    /// with more than `0.8·n` coefficients that are not 0 has probability below 2^-128.
     share: u128,
     /// `e_pk·ρ + e_0 + e_1·s`, with the same bound on both secrets.
     fresh: u128,
