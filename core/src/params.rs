@@ -9,7 +9,7 @@ pub const LOG_N: u32 = 12;
 pub const SMALL_N: usize = 2048;
 
 /// The limbs of ciphertext moduli, primes that are 1 mod 2N. The first two are the modulus of
-/// degree 2048 (`log2 q` = 52.997), the first three that of degree 4096 (79.997), all four that of
+/// degree 2048 (`log2 q` = 52.997), the first three that of degree 4096 (79.996), all four that of
 /// base OTs (95.3): SECURITY.md has the security of each.
 pub const PRIMES: [u32; 4] = [134_176_769, 66_994_177, 134_111_233, 40_961];
 /// Bits of a coefficient of each limb on the wire.

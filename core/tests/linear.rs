@@ -75,8 +75,7 @@ fn layers() -> Vec<Layer> {
 }
 
 impl Layer {
-    /// The layer, or if the planner refuses it for too little flooding, its rows in blocks as large
-    /// as it admits.
+    /// The layer, or if the planner refuses it, its rows in blocks as large as it admits.
     fn admitted(&self, stock: usize) -> Vec<Self> {
         let block = |rows: usize, first: usize| Self {
             outputs: rows.min(self.outputs - first),
@@ -239,9 +238,7 @@ fn fully_connected_layers_after_a_garbled_layer() {
     }
 }
 
-/// In a ring of 44 bits, 12-bit weights leave 40 bits of flooding to two outputs of 100 inputs, not
-/// to ten: the planner has no tile with fewer outputs than fit into a polynomial. The rows run in
-/// blocks instead; once the planner can do that itself, this fails.
+/// No layer of the vectors is refused: each runs as one block.
 #[test]
 fn what_the_planner_refuses() {
     let blocks: Vec<_> =

@@ -45,9 +45,9 @@ pub struct ParameterSet {
     pub limbs: usize,
     /// Bits of the modulus.
     bits: u32,
-    /// Units of `q/2^(ℓ+10)`, of the 256 in half a step of a result, that are left for noise: 16 are
-    /// for the rounding of `c0`, `10.5·√(0.8·n/12)` for that of `c1·s`, one is spare. A
-    /// secret with more than `0.8·n` coefficients that are not 0 has probability below 2^-128.
+    /// What is left for noise in half a step of a result, which has 256 units of `q/2^(ℓ+10)`: 16
+    /// are for the rounding of `c0`, `10.5·√(0.8·n/12)` for that of `c1·s`, one is spare. A secret
+    /// with more than `0.8·n` coefficients that are not 0 has probability below 2^-128.
     share: u128,
     /// `e_pk·ρ + e_0 + e_1·s`, with the same bound on both secrets.
     fresh: u128,
@@ -161,8 +161,8 @@ impl LayerNoise {
 /// The flooding of base OTs, uniform in `[−2^flood, 2^flood)`: slot differences below 2^15 in all n
 /// coefficients; the encoded bits are no uniform masks, so their rounding counts in full, ½·‖w‖₁.
 pub const BASE_OT_FLOOD: u32 = {
-    // 256 units of `q/2^(17+9)` are half a step: 16 are for the rounding of `c0`, `10.5·√(n/12)` = 194 for that
-    // of `c1·s`, and one is spare.
+    // 45 of 256 units of `q/2^(17+9)`: 16 are for the rounding of `c0`, `10.5·√(n/12)` = 194 for
+    // that of `c1·s`, and one is spare.
     let room = (45 * modulus(PRIMES.len())) >> (17 + C1_EXTRA);
     let noise = (((TAIL2_VARIANCE * N as u64).isqrt() as u128 + 1) << 15)
         + 4_400 // 2·10.5·3.25·√n and 21

@@ -1,9 +1,9 @@
 //! Coefficient packing of a linear layer: the tile, and how it is chosen.
 //!
 //! A tile of degree n holds `n_b · n_o · n_c · h · w ≤ n` coefficients (after Cheetah, USENIX
-//! Security 2022, §3, with a batch dimension): n_b predictions, n_o outputs, n_c channels of a piece of h × w
-//! input elements, of which `rows × columns` outputs are made. With `S = n_c·h·w` and `Z = (n_c −
-//! 1)·h·w + (k_h − 1)·w + k_w − 1`:
+//! Security 2022, §3, with a batch dimension): n_b predictions, n_o outputs, n_c channels of a
+//! piece of h × w input elements, of which `rows × columns` outputs are made. With `S = n_c·h·w`
+//! and `Z = (n_c − 1)·h·w + (k_h − 1)·w + k_w − 1`:
 //! - input `(b, c, y, x)` at `b·n_o·S + c·h·w + y·w + x`,
 //! - weight `(o, c, u, v)` at `o·S + Z − (c·h·w + u·w + v)`,
 //! - result `(b, o, y, x)` at `(b·n_o + o)·S + Z + y·w + x`.

@@ -152,7 +152,7 @@ pub(super) fn quantise(
 #[derive(Debug)]
 pub(super) enum Misfit {
     Wide(u32),
-    Flooding,
+    Noise,
 }
 
 impl Misfit {
@@ -161,9 +161,7 @@ impl Misfit {
             Self::Wide(bits) => {
                 format!("its integers can take {bits} bits, the widest ring has {MAX_RING_BITS}")
             }
-            Self::Flooding => {
-                "no parameters leave 40 bits of noise flooding for its ring and weights".into()
-            }
+            Self::Noise => "no parameter set carries the noise of its ring and weights".into(),
         };
         Error::Layer {
             layer: layer.into(),
@@ -503,7 +501,7 @@ impl<'a> Lowering<'a> {
                     if Tile::choose(&linear_op(layer, ring, self.options.weight_bits), 1)
                         .is_err() =>
                 {
-                    return Err(Fault::Misfit(index, Misfit::Flooding));
+                    return Err(Fault::Misfit(index, Misfit::Noise));
                 }
                 _ => {}
             }

@@ -4,7 +4,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`lattice`] | transforms, products, encryption, decryption, flooding, packed integers |
+//! | [`lattice`] | transforms, products, encryption, decryption, fresh zeros, packed integers |
 //! | [`streams`] | pseudo-random bytes, checksums |
 //! | [`garbling`] | one layer of neurons, garbled and evaluated |
 //! | [`extension`] | OT extension, each party by itself |
