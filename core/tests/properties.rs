@@ -217,7 +217,7 @@ fn results_of(ring: u32, set: ParameterSet, ciphertexts: u64, g: &mut Lcg) -> Op
             let error = ((phase << (64 - c1_bits)) as i64) >> (64 - c1_bits);
             seen.worst = seen.worst.max(error.unsigned_abs());
             // Masked: two shares of twice the result, and their carry.
-            let big = mask(g.next() << 33 ^ g.next() << 10 ^ g.next(), c0_bits);
+            let big = mask((g.next() << 33) ^ (g.next() << 10) ^ g.next(), c0_bits);
             let v = decrypt::round(result_bits, mask(c0 + big, c0_bits), product);
             let u = mask((big >> C0_EXTRA).wrapping_neg(), result_bits);
             let carry = mask(v.wrapping_add(u).wrapping_sub(2 * wr), result_bits);
@@ -265,7 +265,7 @@ fn the_carry_is_exact_for_every_mask_of_a_small_modulus() {
                     let rescaled = ((2 * x * steps + q) / (2 * q) + off).rem_euclid(steps);
                     // Half a step is 2^extra/2 units; beyond it is outside the budget.
                     let error =
-                        (rescaled - (2 * m << extra) + steps / 2).rem_euclid(steps) - steps / 2;
+                        (rescaled - ((2 * m) << extra) + steps / 2).rem_euclid(steps) - steps / 2;
                     if !(-(1 << extra)..1 << extra).contains(&(2 * error)) {
                         continue;
                     }

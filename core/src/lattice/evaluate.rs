@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(noise(&[(SMALL_N - 99, 100)]), Err(Error::Internal));
         assert_eq!(noise(&[(SMALL_N + 1, 0)]), Err(Error::Internal));
         let refused = |_: &[i32]| Err(Error::Exhausted);
-        let done = FRESH.add_noise_to_c0(&mut vec![0; 5], [(0, 5)].into_iter(), refused);
+        let done = FRESH.add_noise_to_c0(&mut [0; 5], [(0, 5)].into_iter(), refused);
         assert_eq!(done, Err(Error::Exhausted), "the caller's error");
     }
 

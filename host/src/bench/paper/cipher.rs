@@ -44,12 +44,12 @@ impl Fraction {
     /// The residue's part of `x/q`, as a fraction of `2^64`.
     fn part(self, limb: &Limb, residue: i32) -> u64 {
         let digit = limb.canonical(limb.mul(residue, self.inverse));
-        (u128::from(digit) * self.reciprocal >> 32) as u64
+        ((u128::from(digit) * self.reciprocal) >> 32) as u64
     }
 }
 
 /// The noise of a product with a polynomial mod N: all n coefficients packed, up to `2^36` each.
-const NOISE: u128 = ((1186 * N as u128).isqrt() + 1 << MODULUS.ilog2()) + 4400;
+const NOISE: u128 = (((1186 * N as u128).isqrt() + 1) << MODULUS.ilog2()) + 4400;
 /// Flooding noise is uniform in `[−2^FLOOD, 2^FLOOD)`: as much as decryption, which fails beyond
 /// `q/2N`, leaves.
 const FLOOD: u32 = (Q / (2 * MODULUS as u128) - NOISE - 1).ilog2();
