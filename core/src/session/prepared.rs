@@ -99,26 +99,25 @@ impl<'a> Prepared<'a> {
         if self.weights.is_some() { Footprint::Fast } else { Footprint::Small }
     }
 
-    /// The weights of the `layer`-th linear layer.
-    pub(crate) fn layer(&self, layer: usize) -> Result<Weights<'a>> {
-        let Some(weights) = self.weights else {
-            return linear_layers(&self.model)
-                .nth(layer)
-                .map(|(_, layer)| Weights::Made(layer))
-                .ok_or(Error::Internal);
-        };
-        let options = Options { stock: self.stock, ..Options::default() };
-        let mut first = 0;
-        for (l, op) in self.model.plan().ops().filter(Op::is_linear).enumerate() {
-            let len = weights_len(&tile(&op, &options)?);
-            if l == layer {
-                return weights.get(first..first + len).map(Weights::Kept).ok_or(Error::Internal);
+    /// The weights of all linear layers in order.
+    pub(crate) fn layers(&self) -> impl Layers<'a> {
+        let mut kept = self.weights;
+        let mut layers = linear_layers(&self.model);
+        move |tile: &Tile| {
+            let (_, layer) = layers.next().ok_or(Error::Internal)?;
+            match &mut kept {
+                Some(left) => {
+                    left.split_off(..weights_len(tile)).map(Weights::Kept).ok_or(Error::Internal)
+                }
+                None => Ok(Weights::Made(layer)),
             }
-            first += len;
         }
-        Err(Error::Internal)
     }
 }
+
+/// Gives the weights of the next linear layer, whose tile this is.
+pub(crate) trait Layers<'a>: FnMut(&Tile) -> Result<Weights<'a>> {}
+impl<'a, F: FnMut(&Tile) -> Result<Weights<'a>>> Layers<'a> for F {}
 
 /// The linear layers of a model.
 fn linear_layers<'a>(model: &Model<'a>) -> impl Iterator<Item = (Op, Layer<'a>)> + use<'a> {

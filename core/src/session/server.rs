@@ -374,21 +374,22 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let plan = prepared.model().plan();
         let context = &Context { plan, options, hash, stock: self.stocks };
         let (scratch, mut masks) = (&mut *memory.scratch, &mut *memory.masks);
+        let mut layers = prepared.layers();
         // Masks of layers whose carries wait, and numbers of linear layers.
-        let (mut waiting, mut numbers) = (0, 0..);
+        let (mut waiting, mut numbers) = (0, 1..);
         for step in plan.offline_steps() {
             match step {
                 OfflineStep::Local(_) => {}
                 OfflineStep::Linear(step) => {
-                    let number: usize = numbers.next().ok_or(Error::Internal)?;
+                    let number: u64 = numbers.next().ok_or(Error::Internal)?;
                     let tile = tile(&step.op, options)?;
                     let count = options.stock as usize * tile.outputs();
                     let own = masks.get_mut(waiting..waiting + count).ok_or(Error::Internal)?;
                     let layer = EvaluateLayer {
                         key,
-                        seed: &seed.derive(number as u64 + 1),
+                        seed: &seed.derive(number),
+                        weights: layers(&tile)?,
                         tile,
-                        weights: prepared.layer(number)?,
                         workers: *workers,
                     };
                     triplets::server::server(ch, scratch, &layer, own).await?;
