@@ -2,7 +2,7 @@
 
 use super::common;
 use super::parties::{CLIENT_SEED, find, frames, payload, serve};
-use super::{Stripped, fair, masked_inputs, small_net};
+use super::{Stripped, fair, masked_inputs, secrets, session_of, small_net};
 use minionn_core::block::Block;
 use minionn_core::cost;
 use minionn_core::garble::{
@@ -152,7 +152,10 @@ fn hidden_layers_send_the_client_labels_and_nothing_else() {
         // with these bits more often than a coin.
         let (ring, ring_out) = (Modulus::Bits(18), Modulus::Bits(14));
         let mut inputs = masked_inputs(&up.concat()).into_iter();
-        let mut masks = Seed(CLIENT_SEED).derive(5).derive(0).stream(Domain::Mask, 0);
+        let mut masks = secrets(CLIENT_SEED, session_of(&up, &down))
+            .derive(5)
+            .derive(0)
+            .stream(Domain::Mask, 0);
         let mut agree = vec![[0; 1 + 18]; 4 * 14];
         let (colours, labels): (Vec<_>, Vec<_>) = (
             up.iter().filter(|f| f[0] == Tag::Colours as u8).collect(),

@@ -66,7 +66,7 @@ fn rows_that_explain(a: &[u64], c1: &[u64], bits: u32) -> Vec<[i64; WEIGHTS]> {
 /// Plays the offline phase and lets the client look at what it got back: the weights, and all rows
 /// that explain it. `change` changes what the client sends.
 fn rows_seen_by_a_client(
-    change: impl FnMut(u8, &mut Vec<u8>),
+    change: impl FnMut(u8, &mut Vec<u8>, [&[u8]; 2]),
 ) -> ([i64; WEIGHTS], Vec<[i64; WEIGHTS]>) {
     let net = common::model(WEIGHTS as u32, &[ROW, Op::Reveal { ring: 20, len: 1 }], 77);
     let model = Model::parse(&net).unwrap();
@@ -89,11 +89,11 @@ fn rows_seen_by_a_client(
 }
 
 /// What an honest client sends.
-const HONEST: fn(u8, &mut Vec<u8>) = |_, _| ();
+const HONEST: fn(u8, &mut Vec<u8>, [&[u8]; 2]) = |_, _, _| ();
 
 /// All zeros as the public key: where the client chooses the uniform half as well, a fresh
 /// encryption of zero is its noise alone.
-const ZERO_KEY: fn(u8, &mut Vec<u8>) = |tag, payload| {
+const ZERO_KEY: fn(u8, &mut Vec<u8>, [&[u8]; 2]) = |tag, payload, _| {
     if tag == Tag::ClientKeys as u8 {
         payload.fill(0);
     }

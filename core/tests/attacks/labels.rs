@@ -1,8 +1,8 @@
 //! The hash over labels of a comparison.
 
-use super::Stripped;
 use super::common;
-use super::parties::{CLIENT_SEED, Frame, find, frames, payload, serve};
+use super::parties::{CLIENT_SEED, Frame, frames, payload, serve};
+use super::{Stripped, secrets, session_of};
 use minionn_core::attack::Defence;
 use minionn_core::block::Block;
 use minionn_core::compare::{DReluTruncate, OtActivation};
@@ -14,7 +14,6 @@ use minionn_core::ring::Modulus;
 use minionn_core::rng::{Domain, Seed};
 use minionn_core::session::{Activations, Options};
 use minionn_core::wire::{Reader, Tag};
-use sha2::{Digest as _, Sha256};
 
 /// Elements of the compared layer under attack.
 const ELEMENTS: usize = 60;
@@ -35,6 +34,8 @@ fn compared_ops() -> [Op; 3] {
 
 /// What a client sees of the second of two compared layers, whose input is hidden.
 struct Compares {
+    /// Seed of its shares.
+    own: Seed,
     /// Its labels of the second layer's OTs.
     labels: Vec<Block>,
     /// Its shares of the layer's input, and the truth that they hide.
@@ -62,15 +63,10 @@ fn compares(ops: &[Op; 3]) -> Compares {
         })
     });
     // The client's labels: of the base OTs, of the first layer, of the second.
-    let (hello, welcome) = (payload(find(&up, Tag::Hello)), payload(find(&down, Tag::Welcome)));
-    let key = Sha256::new()
-        .chain_update(b"MiniONN session")
-        .chain_update(&hello[48..80])
-        .chain_update(&welcome[2..]);
-    let key = key.chain_update(model.plan().digest()).finalize();
-    let hash = Tmmo::new(Block::from_le_bytes(*key.first_chunk().unwrap()));
+    let session = session_of(&up, &down);
+    let (hash, own) = (Tmmo::new(session), secrets(CLIENT_SEED, session));
     let (mut leaves, mut messages) = (vec![0; options.repetition.leaves()], [[0; 2]; 128]);
-    let mut roots = Seed(CLIENT_SEED).derive(0).stream(Domain::Label, 0);
+    let mut roots = own.derive(0).stream(Domain::Label, 0);
     let leaves = Leaves::new(options.repetition, &mut leaves).unwrap();
     let mut receiver = Receiver::new(leaves, &mut roots, &hash, &hash, &mut messages).unwrap();
     let mut labels = |ots: usize| {
@@ -86,14 +82,15 @@ fn compares(ops: &[Op; 3]) -> Compares {
     let labels = labels(second.ots()[0]);
     // The client's shares: of the input, of the first result.
     let ring = Modulus::Bits(ops[0].output().0);
-    let mut masks = Seed(CLIENT_SEED).derive(5).derive(0).stream(Domain::Mask, 0);
+    let own = own.derive(5).derive(0);
+    let mut masks = own.stream(Domain::Mask, 0);
     let shares = (0..2 * ELEMENTS).map(|_| ring.reduce(masks.next_u64())).skip(ELEMENTS).collect();
     let messages = down
         .into_iter()
         .filter(|f| f[0] == Tag::Compare as u8)
         .skip(first.rounds() as usize)
         .collect();
-    Compares { labels, shares, hidden: scratch[ELEMENTS..2 * ELEMENTS].to_vec(), messages }
+    Compares { own, labels, shares, hidden: scratch[ELEMENTS..2 * ELEMENTS].to_vec(), messages }
 }
 
 /// The digits of the server's shares that are consistent with what a client sees: for each element
@@ -177,15 +174,14 @@ fn curved_ops() -> ([Op; 3], PiecewiseLinear) {
 /// own in an even number of bits.
 fn pieces_of_the_server() -> Vec<(Vec<u64>, u64)> {
     let (ops, steps) = curved_ops();
-    let Compares { labels, hidden, messages, .. } = compares(&ops);
+    let Compares { own, labels, hidden, messages, .. } = compares(&ops);
     let [value, line] = *OtActivation::possible(&ops[1]).unwrap().stages().collect::<Vec<_>>()
     else {
         unreachable!()
     };
     let labels = &labels[ELEMENTS * value.protocol.forward_ots()..];
     // The client's shares of the numbers, as it drew them.
-    let mut own =
-        Seed(CLIENT_SEED).derive(5).derive(0).derive((1 << 32) + 1).stream(Domain::Mask, 0);
+    let mut own = own.derive((1 << 32) + 1).stream(Domain::Mask, 0);
     let mut tables = Reader::new(payload(&messages[value.protocol.rounds() as usize]));
     let mut seen = Vec::new();
     for (e, hidden) in hidden.into_iter().enumerate() {

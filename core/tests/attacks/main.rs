@@ -7,6 +7,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod deltas;
 mod hidden;
 mod keys;
 mod labels;
@@ -16,12 +17,16 @@ mod pairings;
 #[path = "../common/parties.rs"]
 mod parties;
 mod products;
+mod seeds;
 
 use minionn_core::attack::{Defence, strip};
+use minionn_core::block::Block;
 use minionn_core::plan::{Function, Op};
+use minionn_core::rng::Seed;
 use minionn_core::session::engine::Status;
 use minionn_core::wire::{HEADER, OVERHEAD, Tag, unpack};
-use parties::{Parties, frame, frames, payload};
+use parties::{Frame, Parties, find, frame, frames, payload};
+use sha2::{Digest as _, Sha256};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Takes defences away until dropped. Switches are global to the process, so tests take turns.
@@ -42,8 +47,40 @@ impl Drop for Stripped {
     }
 }
 
-/// Set-up, then one stock, with a client whose messages `change` may change.
-fn prepare_dishonestly(p: &mut Parties<'_, '_, '_>, mut change: impl FnMut(u8, &mut Vec<u8>)) {
+/// The name of a session, from its hello and from both nonces.
+fn session_key(hello: &[u8], nonces: [&[u8]; 2]) -> Block {
+    let (digest, pairing) = (&hello[16..48], &hello[80..96]);
+    let start = if pairing == [0; 16] {
+        Sha256::new().chain_update(b"MiniONN session")
+    } else {
+        Sha256::new().chain_update(b"MiniONN resumed").chain_update(pairing)
+    };
+    let [client, server] = nonces;
+    let key = start.chain_update(client).chain_update(server).chain_update(digest).finalize();
+    Block::from_le_bytes(*key.first_chunk().unwrap())
+}
+
+/// The name of the session in which these frames went up and down.
+fn session_of(up: &[Frame], down: &[Frame]) -> Block {
+    let (hello, welcome) = (payload(find(up, Tag::Hello)), payload(find(down, Tag::Welcome)));
+    session_key(hello, [&hello[48..80], &welcome[2..34]])
+}
+
+/// What a party with this seed draws from in that session.
+fn secrets(seed: [u8; 32], session: Block) -> Seed {
+    let hedged = Sha256::new()
+        .chain_update(b"MiniONN secrets")
+        .chain_update(seed)
+        .chain_update(session.to_le_bytes());
+    Seed(hedged.finalize().into())
+}
+
+/// Set-up, then one stock, with a client whose messages `change` may change: tag, payload, and what
+/// went up and down before.
+fn prepare_dishonestly(
+    p: &mut Parties<'_, '_, '_>,
+    mut change: impl FnMut(u8, &mut Vec<u8>, [&[u8]; 2]),
+) {
     let mut buffer = vec![0; 1 << 16];
     let (mut honest, mut queue, mut number, mut prepared) = (vec![], vec![], 0, false);
     loop {
@@ -57,7 +94,7 @@ fn prepare_dishonestly(p: &mut Parties<'_, '_, '_>, mut change: impl FnMut(u8, &
             }
             let rest = honest.split_off(end);
             let mut sent = payload(&honest).to_vec();
-            change(honest[0], &mut sent);
+            change(honest[0], &mut sent, [&p.up, &p.down]);
             queue.extend(frame(number, honest[0], &sent));
             (honest, number) = (rest, number + 1);
         }

@@ -3,7 +3,7 @@
 
 use super::common;
 use super::parties::{CLIENT_SEED, find, frames, payload, serve};
-use super::{Stripped, prepare_dishonestly};
+use super::{Stripped, prepare_dishonestly, secrets, session_of};
 use minionn_core::attack::Defence;
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::noise::{C0_EXTRA, C1_EXTRA, RESULT_EXTRA};
@@ -67,16 +67,21 @@ fn upload(tile: &Tile, key: &SecretKey, payload: &mut [u8]) {
     }
 }
 
+/// The client's lattice key in the session in which these bytes went up and down.
+fn client_key(up: &[u8], down: &[u8]) -> SecretKey {
+    SecretKey::new(secrets(CLIENT_SEED, session_of(&frames(up), &frames(down))).derive(0))
+}
+
 /// All that the client decrypts, `[prediction][output]`: the results at full precision, in units of
 /// `2^-(RESULT_EXTRA + C1_EXTRA)` of a step.
-fn decrypt(tile: &Tile, key: &SecretKey, mut payload: &[u8]) -> Vec<u64> {
+pub(super) fn decrypt(tile: &Tile, key: &SecretKey, mut payload: &[u8]) -> Vec<u64> {
     let (n, bits) = (tile.n(), tile.c1_bits());
     let limbs = decrypt::limbs(n, bits);
     let mut secrets = vec![vec![0; n]; limbs];
     for (limb, secret) in LIMBS.iter().zip(&mut secrets) {
         key.expand(limb, secret).unwrap();
     }
-    let mut seen = vec![0; tile.stock * OUTPUTS];
+    let mut seen = vec![0; tile.stock * tile.outputs()];
     let mut poly = vec![0; n];
     for number in 0..tile.down() {
         let packed = payload.split_off(..packed_len(n as u64, bits) as usize).unwrap();
@@ -91,7 +96,7 @@ fn decrypt(tile: &Tile, key: &SecretKey, mut payload: &[u8]) -> Vec<u64> {
         assert!(unpack(payload.split_off(..bytes).unwrap(), tile.c0_bits(), &mut c0));
         for (c0, (prediction, output, at)) in c0.into_iter().zip(tile.results(number)) {
             let phase = c0 << (C1_EXTRA - C0_EXTRA);
-            seen[prediction * OUTPUTS + output] =
+            seen[prediction * tile.outputs() + output] =
                 phase.wrapping_add(decrypt::lift(residues[at], limbs)) & ((1 << bits) - 1);
         }
     }
@@ -119,7 +124,7 @@ fn weights_read(seen: &[u64]) -> Vec<i64> {
 
 /// How far counts of `bits` bits of the values are from uniform: χ² less its mean, in standard
 /// deviations.
-fn deviation(seen: &[u64], from: u32, bits: u32) -> f64 {
+pub(super) fn deviation(seen: &[u64], from: u32, bits: u32) -> f64 {
     let mut counts = vec![0_u32; 1 << bits];
     for value in seen {
         counts[(value >> from) as usize & ((1 << bits) - 1)] += 1;
@@ -140,14 +145,14 @@ fn attack() -> ([usize; 2], [f64; 2]) {
     let model = Model::parse(&net).unwrap();
     let weights: Vec<i64> = model.layers().next().unwrap().weights().collect();
     let tile = Tile::choose(&LAYER, MAX_STOCK as usize).unwrap();
-    let key = SecretKey::new(Seed(CLIENT_SEED).derive(0));
     let seen = serve(&net, Options { stock: MAX_STOCK, ..Options::default() }, |served| {
         served.parties(|p| {
-            prepare_dishonestly(p, |tag, payload| {
+            prepare_dishonestly(p, |tag, payload, [up, down]| {
                 if tag == Tag::Upload as u8 {
-                    upload(&tile, &key, payload);
+                    upload(&tile, &client_key(up, down), payload);
                 }
             });
+            let key = client_key(&p.up, &p.down);
             decrypt(&tile, &key, payload(find(&frames(&p.down), Tag::Download)))
         })
     });

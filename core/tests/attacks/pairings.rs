@@ -2,10 +2,10 @@
 
 use super::common;
 use super::parties::{Frame, find, frames, pair, payload, serve_with};
-use super::{Stripped, fair, small_net};
+use super::{Stripped, fair, secrets, session_key, session_of, small_net};
 use minionn_core::attack::Defence;
 use minionn_core::block::Block;
-use minionn_core::rng::{Domain, Seed};
+use minionn_core::rng::Domain;
 use minionn_core::session::Options;
 use minionn_core::wire::Tag;
 
@@ -30,10 +30,14 @@ fn two_sessions() -> ([[Vec<Frame>; 2]; 2], Block) {
 }
 
 /// What the server sees of the client: for each prediction and neuron, whether the two masks of the
-/// output differ in a bit as the OT corrections of the two sessions do.
-fn masks_told(sessions: &[[Vec<Frame>; 2]; 2]) -> [usize; 2] {
-    let masks = [[5; 32], [7; 32]].map(|seed| {
-        let mut stream = Seed(seed).derive(5).derive(0).stream(Domain::Mask, 0);
+/// output differ in a bit as the OT corrections of the two sessions do. `session`: what names a
+/// session.
+fn masks_told(
+    sessions: &[[Vec<Frame>; 2]; 2],
+    session: impl Fn(&[Vec<Frame>; 2]) -> Block,
+) -> [usize; 2] {
+    let masks = [(&sessions[0], [5; 32]), (&sessions[1], [7; 32])].map(|(frames, seed)| {
+        let mut stream = secrets(seed, session(frames)).derive(5).derive(0).stream(Domain::Mask, 0);
         // Six for the input of each prediction, four for its activation.
         let mut draw = move |n: usize| (0..n).map(|_| stream.next_u64()).collect::<Vec<_>>();
         (0..TIMES).map(|_| (draw(6), draw(4)).1).collect::<Vec<_>>()
@@ -90,8 +94,9 @@ fn offsets(sessions: &[[Vec<Frame>; 2]; 2]) -> Vec<Block> {
 fn without_nonces_two_sessions_of_a_pairing_tell_masks_and_the_servers_secret() {
     let _stripped = Stripped::of(&[Defence::Nonces]);
     let (sessions, delta) = two_sessions();
-    // The choices of two sessions, added up, in every correction.
-    let [told, all] = masks_told(&sessions);
+    // Both have one name. The choices of two sessions, added up, in every correction.
+    let [told, all] =
+        masks_told(&sessions, |[up, _]| session_key(payload(find(up, Tag::Hello)), [&[0; 32]; 2]));
     assert_eq!(told, all);
     // Δ itself, wherever the server's shares differ.
     let offsets = offsets(&sessions);
@@ -106,7 +111,7 @@ fn without_nonces_two_sessions_of_a_pairing_tell_masks_and_the_servers_secret() 
 fn with_nonces_two_sessions_of_a_pairing_tell_nothing() {
     let _all = Stripped::of(&[]);
     let (sessions, delta) = two_sessions();
-    let [told, all] = masks_told(&sessions);
+    let [told, all] = masks_told(&sessions, |[up, down]| session_of(up, down));
     println!("{told} of {all} bits agree");
     assert!(fair(told, all));
     assert!(offsets(&sessions).iter().all(|&offset| offset != 0 && offset != delta));

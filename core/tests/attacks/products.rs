@@ -1,13 +1,13 @@
 //! The random factors of products by OT.
 
-use super::Stripped;
 use super::common;
 use super::parties::{CLIENT_SEED, frames, payload, serve};
+use super::{Stripped, secrets, session_of};
 use minionn_core::attack::Defence;
 use minionn_core::model::Model;
 use minionn_core::plan::{Function, Node, Op};
 use minionn_core::ring::Modulus;
-use minionn_core::rng::{Domain, Seed};
+use minionn_core::rng::Domain;
 use minionn_core::session::Options;
 use minionn_core::wire::{Tag, unpack};
 
@@ -52,15 +52,16 @@ fn openings(stock: u32) -> (Vec<i64>, Vec<[u64; 2 * FACTORS]>) {
     let hidden = (0..2 * FACTORS)
         .map(|i| scratch[if i % 2 == 0 { 10 } else { 14 } + i / 2] as i64)
         .collect();
-    let down = serve(&net, Options { stock, ..Options::default() }, |served| {
+    let (up, down) = serve(&net, Options { stock, ..Options::default() }, |served| {
         served.parties(|p| {
             p.prepare();
             (0..stock).for_each(|_| assert_eq!(p.predict(&x), common::expected(&model, &x)));
-            frames(&p.down)
+            (frames(&p.up), frames(&p.down))
         })
     });
     // Its shares: of the input, of both factors, of the product.
-    let mut masks = Seed(CLIENT_SEED).derive(5).derive(0).stream(Domain::Mask, 0);
+    let mut masks =
+        secrets(CLIENT_SEED, session_of(&up, &down)).derive(5).derive(0).stream(Domain::Mask, 0);
     let seen = down.iter().filter(|f| f[0] == Tag::Opening as u8).map(|frame| {
         let mut opened = [0; 2 * FACTORS];
         assert!(unpack(payload(frame), 14, &mut opened));
