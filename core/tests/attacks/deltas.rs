@@ -66,8 +66,8 @@ fn labels_of_the_server(
     labels
 }
 
-/// Of all OTs of an honest client with this server, how many have labels that match, how many a
-/// label of the client with the colour of the server's.
+/// How many OTs of an honest client with this server have labels that match, and in how many the
+/// client's label has the colour of the server's.
 fn labels_that_match(repetition: Repetition, delta: Block) -> [usize; 2] {
     let hash = Tmmo::new(21);
     let mut random = Seed([22; 32]).stream(Domain::Label, 0);

@@ -77,8 +77,9 @@ fn difference(one: &Seen, two: &Seen) -> Vec<u64> {
         .collect()
 }
 
-/// The unknowns of `rows`, each a row of coefficients and one right side for each output, mod `2^64`
-/// and so mod any power of two, `[output][input]`; none if the coefficients have no full rank.
+/// The unknowns of `rows`, each a row of coefficients and one right side for each output, mod
+/// `2^64` and so mod any power of two, `[output][input]`; none if the coefficients have no full
+/// rank.
 fn eliminate(mut rows: Vec<Vec<u64>>) -> Option<Vec<i64>> {
     for column in 0..INPUTS {
         let pivot = (column..rows.len()).find(|&row| rows[row][column] % 2 == 1)?;
