@@ -5,6 +5,7 @@
 
 use core::time::Duration;
 use embedded_io::{ErrorKind, Read, Write};
+use minionn_core::cost;
 use minionn_core::handshake::HELLO_BYTES;
 use minionn_core::model::Model;
 use minionn_core::rng::{KnownSeed, Seed};
@@ -142,11 +143,23 @@ fn a_device_that_lost_its_power_anywhere_starts_again() {
     let (bytes, x, expected) = model();
     let (mut port, sessions) = serve(bytes.clone());
     let hello = HELLO_BYTES + OVERHEAD;
-    // Inside of the hello, at its end, in the server's keys, the client's, in triplets, tables, and
-    // before the goodbye.
-    for (seed, left) in
-        [hello / 2, hello, 90_000, 180_000, 230_000, 300_000, 320_000].into_iter().enumerate()
-    {
+    let plan = *Model::parse(&bytes).unwrap().plan();
+    let phases =
+        [cost::setup(), cost::offline(&plan, &OPTIONS).unwrap(), cost::online(&plan, &OPTIONS)];
+    let [keys, prepared, predicted] = phases.map(|phase| (phase.up + phase.down) as usize);
+    // Inside of the hello, at its end, in the server's keys, the client's, in triplets, at the end
+    // of the offline phase, in the middle of the online phase, and in the goodbye.
+    let cuts = [
+        hello / 2,
+        hello,
+        keys / 2,
+        keys - 1000,
+        keys + prepared / 2,
+        keys + prepared - 1,
+        keys + prepared + predicted / 2,
+        keys + prepared + predicted + 1,
+    ];
+    for (seed, left) in cuts.into_iter().enumerate() {
         session(&mut port, &bytes, &x, left, seed as u8).unwrap_err();
         assert_eq!(
             session(&mut port, &bytes, &x, usize::MAX, seed as u8 + 100).unwrap(),
