@@ -111,6 +111,7 @@ impl Prg {
     }
 
     /// The next `bytes.len()` bytes.
+    #[inline(never)] // or the cipher is compiled for size, as the crates that call this may be
     pub fn fill(&mut self, bytes: &mut [u8]) {
         self.rng.fill_bytes(bytes);
     }

@@ -53,7 +53,7 @@ impl Basis {
 }
 
 /// A fixed-point sum of fractions.
-pub trait Fraction: Copy + Default + bytemuck::Pod {
+pub trait Fraction: Copy + Default + bytemuck::Pod + Sync {
     /// As [`Basis::add`], with the limb's constants.
     fn add(limb: &Limb, inverse: i32, reciprocal: &Reciprocal, residues: &[i32], sums: &mut [Self]);
     /// The sum rounded to `bits` bits, modulo `2^bits`.
@@ -72,7 +72,12 @@ impl Fraction for u64 {
     }
     #[inline]
     fn round(self, bits: u32) -> u64 {
-        self.wrapping_add(1 << (63 - bits)) >> (64 - bits)
+        let sum = self.wrapping_add(1 << (63 - bits));
+        // Small machines shift 64 bits by a number in a call.
+        match 32_u32.checked_sub(bits) {
+            Some(fewer) => u64::from((sum >> 32) as u32 >> fewer),
+            None => sum >> (64 - bits),
+        }
     }
 }
 

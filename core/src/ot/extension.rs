@@ -29,7 +29,7 @@ use crate::{Error, Result};
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// Groups per key schedule of a leaf. The stack holds `(2k + 1)·BATCH` blocks: 4.5 KiB at `k = 4`,
-/// 1.1 KiB on a small machine.
+/// 2.1 KiB on a small machine at any.
 const BATCH: usize = if cfg!(target_pointer_width = "64") { 32 } else { 8 };
 
 /// Levels of a tree of depth `k` whose leaves are worked on side by side: 16 leaves, on a small
@@ -40,6 +40,12 @@ const fn depth(k: usize) -> usize {
         (true, k) if k < 4 => k,
         (true, _) => 4,
     }
+}
+
+/// Levels for which a [`Fold`] has room: those of its trees, on a small machine those of any, so
+/// that its code is there once.
+const fn levels(k: usize) -> usize {
+    if cfg!(target_pointer_width = "64") { k } else { 8 }
 }
 
 /// The client's half of one session, after set-up: chooses bits, gets `T`.
@@ -113,18 +119,26 @@ impl<'a> Receiver<'a> {
         let end = advance(self.groups, groups)?;
         let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks_mut().0);
         match repetition {
-            Repetition::K1 => {
-                self.run::<1, { 1 << depth(1) }, { depth(1) }>(choices, labels, corrections)
-            }
-            Repetition::K2 => {
-                self.run::<2, { 1 << depth(2) }, { depth(2) }>(choices, labels, corrections)
-            }
-            Repetition::K4 => {
-                self.run::<4, { 1 << depth(4) }, { depth(4) }>(choices, labels, corrections)
-            }
-            Repetition::K8 => {
-                self.run::<8, { 1 << depth(8) }, { depth(8) }>(choices, labels, corrections)
-            }
+            Repetition::K1 => self.run::<{ levels(1) }, { 1 << depth(1) }, { depth(1) }>(
+                choices,
+                labels,
+                corrections,
+            ),
+            Repetition::K2 => self.run::<{ levels(2) }, { 1 << depth(2) }, { depth(2) }>(
+                choices,
+                labels,
+                corrections,
+            ),
+            Repetition::K4 => self.run::<{ levels(4) }, { 1 << depth(4) }, { depth(4) }>(
+                choices,
+                labels,
+                corrections,
+            ),
+            Repetition::K8 => self.run::<{ levels(8) }, { 1 << depth(8) }, { depth(8) }>(
+                choices,
+                labels,
+                corrections,
+            ),
         }?;
         self.groups = end;
         Ok(())
@@ -136,7 +150,9 @@ impl<'a> Receiver<'a> {
         labels: &mut [[Block; GROUP]],
         corrections: &mut [[u8; 16]],
     ) -> Result<()> {
-        let (blocks, leaves) = (KAPPA / K, &self.leaves);
+        let leaves = &self.leaves;
+        let k = leaves.repetition().k();
+        let blocks = KAPPA / k;
         let batches = labels
             .chunks_mut(BATCH)
             .zip(corrections.chunks_mut(BATCH * blocks))
@@ -149,8 +165,8 @@ impl<'a> Receiver<'a> {
                 for (block, leaves) in leaves.trees().enumerate() {
                     fold.sum(leaves, false, first, labels.len());
                     for (g, labels) in labels.iter_mut().enumerate() {
-                        for j in 0..K {
-                            labels[block * K + j] = fold.rows[j][g];
+                        for (j, row) in fold.rows.iter().enumerate().take(k) {
+                            labels[block * k + j] = row[g];
                         }
                         corrections[g * blocks + block] =
                             (fold.value[g] ^ choices[g]).to_le_bytes();
@@ -241,10 +257,18 @@ impl<'a> Sender<'a> {
         let end = advance(self.groups, groups)?;
         let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks().0);
         match repetition {
-            Repetition::K1 => self.run::<1, { 1 << depth(1) }, { depth(1) }>(corrections, labels),
-            Repetition::K2 => self.run::<2, { 1 << depth(2) }, { depth(2) }>(corrections, labels),
-            Repetition::K4 => self.run::<4, { 1 << depth(4) }, { depth(4) }>(corrections, labels),
-            Repetition::K8 => self.run::<8, { 1 << depth(8) }, { depth(8) }>(corrections, labels),
+            Repetition::K1 => {
+                self.run::<{ levels(1) }, { 1 << depth(1) }, { depth(1) }>(corrections, labels)
+            }
+            Repetition::K2 => {
+                self.run::<{ levels(2) }, { 1 << depth(2) }, { depth(2) }>(corrections, labels)
+            }
+            Repetition::K4 => {
+                self.run::<{ levels(4) }, { 1 << depth(4) }, { depth(4) }>(corrections, labels)
+            }
+            Repetition::K8 => {
+                self.run::<{ levels(8) }, { 1 << depth(8) }, { depth(8) }>(corrections, labels)
+            }
         }?;
         self.groups = end;
         Ok(())
@@ -255,7 +279,9 @@ impl<'a> Sender<'a> {
         corrections: &[[u8; 16]],
         labels: &mut [[Block; GROUP]],
     ) -> Result<()> {
-        let (blocks, leaves, delta) = (KAPPA / K, &self.leaves, self.delta());
+        let (leaves, delta) = (&self.leaves, self.delta());
+        let k = leaves.repetition().k();
+        let blocks = KAPPA / k;
         let batches = numbers(self.groups)
             .zip(labels.chunks_mut(BATCH).zip(corrections.chunks(BATCH * blocks)));
         leaves.workers().for_each(
@@ -264,11 +290,11 @@ impl<'a> Sender<'a> {
             |fold, (first, (labels, corrections))| {
                 for (block, leaves) in leaves.trees().enumerate() {
                     fold.sum(leaves, true, first, labels.len());
-                    for j in 0..K {
-                        let row = block * K + j;
+                    for (j, sums) in fold.rows.iter().enumerate().take(k) {
+                        let row = block * k + j;
                         let delta = wide_mask(delta >> row);
                         for (g, labels) in labels.iter_mut().enumerate() {
-                            labels[row] = fold.rows[j][g]
+                            labels[row] = sums[g]
                                 ^ (delta & Block::from_le_bytes(corrections[g * blocks + block]));
                         }
                     }
@@ -293,8 +319,8 @@ impl<'a> From<Sender<'a>> for Leaves<'a> {
     }
 }
 
-/// Sums over the leaves of one tree for up to [`BATCH`] groups at once; wiped on drop. `W = 2^D`
-/// leaves share a pipeline.
+/// Sums over the leaves of one tree of at most K levels, for up to [`BATCH`] groups at once; wiped
+/// on drop. `W = 2^D` leaves share a pipeline.
 struct Fold<const K: usize, const W: usize, const D: usize> {
     /// The keys of the leaves at hand.
     leaves: Lanes<W>,
@@ -323,7 +349,7 @@ impl<const K: usize, const W: usize, const D: usize> Fold<K, W, D> {
     /// folded from the leaves up: `2·2^k` additions instead of `k·2^k` (Roy, CRYPTO 2022,
     /// §3.1). Slot 0 of a `punctured` tree counts as zero.
     fn sum(&mut self, leaves: &[Block], punctured: bool, first: u64, groups: usize) {
-        self.rows = [[0; BATCH]; K];
+        self.rows.as_flattened_mut().fill(0);
         for (part, leaves) in leaves.as_chunks::<W>().0.iter().enumerate() {
             let skip = punctured && part == 0;
             let (value, (low, rows)) = (&mut self.value[..groups], self.rows.split_at_mut(D));

@@ -130,9 +130,9 @@ impl<IO: Read + Write> Channel<IO> {
         &mut self,
         count: usize,
         bits: u32,
-        mut value: impl FnMut(usize) -> Result<u64>,
+        mut value: impl FnMut(usize) -> Result<u64> + Send,
     ) -> Result<()> {
-        self.put_groups(count, bits, |first, values| {
+        self.put_groups(count, bits, &mut |first, values| {
             for (i, slot) in (first..).zip(values) {
                 *slot = value(i)?;
             }
@@ -142,11 +142,12 @@ impl<IO: Read + Write> Channel<IO> {
     }
 
     /// As [`Self::put_values`], up to [`GROUP`] values at a time, with the number of the first.
+    /// Compiled once, whatever fills them: this is most of what sends a polynomial.
     pub(crate) async fn put_groups(
         &mut self,
         count: usize,
         bits: u32,
-        mut fill: impl FnMut(usize, &mut [u64]) -> Result<()>,
+        fill: &mut (dyn FnMut(usize, &mut [u64]) -> Result<()> + Send),
     ) -> Result<()> {
         let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
         for first in (0..count).step_by(GROUP) {
@@ -244,30 +245,21 @@ impl<IO: Read + Write> Channel<IO> {
         &mut self,
         count: usize,
         bits: u32,
-        mut each: impl FnMut(usize, u64) -> Result<()>,
+        mut each: impl FnMut(usize, u64) -> Result<()> + Send,
     ) -> Result<()> {
-        self.get_groups(count, bits, |first, values| {
+        self.get_packed(count, bits, &mut |first, values, _| {
             values.iter().enumerate().try_for_each(|(i, &value)| each(first + i, value))
         })
         .await
     }
 
-    /// As [`Self::get_values`], up to [`GROUP`] values at a time, with the number of the first.
-    pub(crate) async fn get_groups(
-        &mut self,
-        count: usize,
-        bits: u32,
-        mut each: impl FnMut(usize, &[u64]) -> Result<()>,
-    ) -> Result<()> {
-        self.get_packed(count, bits, |first, values, _| each(first, values)).await
-    }
-
-    /// As [`Self::get_groups`], with the bytes that they came in.
+    /// As [`Self::get_values`], up to [`GROUP`] values at a time, with the number of the first and
+    /// the bytes that they came in. Compiled once, as [`Self::put_groups`].
     pub(crate) async fn get_packed(
         &mut self,
         count: usize,
         bits: u32,
-        mut each: impl FnMut(usize, &[u64], &[u8]) -> Result<()>,
+        each: &mut (dyn FnMut(usize, &[u64], &[u8]) -> Result<()> + Send),
     ) -> Result<()> {
         let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
         for first in (0..count).step_by(GROUP) {

@@ -314,7 +314,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     /// # Errors
     /// [`Error::Exhausted`], [`Error::Length`] and [`Error::Input`] leave the session as it was;
     /// link and peer errors end it.
-    pub async fn predict<T: Copy + Into<i64>>(
+    pub async fn predict<T: Copy + Into<i64> + Sync>(
         &mut self,
         x: &[T],
         out: &mut [i64],
@@ -449,7 +449,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
     }
 
     /// One prediction: the masked input, then operation by operation.
-    async fn online<T: Copy + Into<i64>>(
+    async fn online<T: Copy + Into<i64> + Sync>(
         &mut self,
         index: usize,
         x: &[T],
@@ -573,7 +573,7 @@ async fn receive_tables<IO: Read + Write, S: Store>(
 }
 
 /// Masks the input and sends it. Every element has its mask before the first byte leaves.
-async fn send_input<IO: Read + Write, T: Copy + Into<i64>>(
+async fn send_input<IO: Read + Write, T: Copy + Into<i64> + Sync>(
     ch: &mut Channel<IO>,
     plan: &Plan<'_>,
     shares: &[u64],

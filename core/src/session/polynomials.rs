@@ -17,10 +17,10 @@ async fn get_coefficients<IO: Read + Write>(
     ch: &mut Channel<IO>,
     limb: &Limb,
     n: usize,
-    mut each: impl FnMut(usize, &[i32], &[u8]) -> Result<()>,
+    mut each: impl FnMut(usize, &[i32], &[u8]) -> Result<()> + Send,
 ) -> Result<()> {
     let mut coefficients = [0; GROUP];
-    ch.get_packed(n, limb.bits(), |first, values, bytes| {
+    ch.get_packed(n, limb.bits(), &mut |first, values, bytes| {
         let coefficients = coefficients.get_mut(..values.len()).ok_or(Error::Internal)?;
         let mut good = true;
         for (x, &value) in coefficients.iter_mut().zip(values) {
@@ -57,7 +57,7 @@ pub(crate) async fn get_limb_with<IO: Read + Write>(
     ch: &mut Channel<IO>,
     limb: &Limb,
     out: &mut [i32],
-    mut seen: impl FnMut(&[u8]),
+    mut seen: impl FnMut(&[u8]) + Send,
 ) -> Result<()> {
     get_coefficients(ch, limb, out.len(), |first, x, bytes| {
         seen(bytes);
@@ -86,7 +86,7 @@ pub(crate) async fn put_limb<IO: Read + Write>(
     limb: &Limb,
     values: &[i32],
 ) -> Result<()> {
-    ch.put_groups(values.len(), limb.bits(), |first, out| {
+    ch.put_groups(values.len(), limb.bits(), &mut |first, out| {
         let values = group(values, first, out.len())?;
         out.iter_mut().zip(values).for_each(|(out, &x)| *out = x as u64);
         Ok(())
@@ -100,7 +100,7 @@ pub(crate) async fn put_representatives<IO: Read + Write>(
     limb: &Limb,
     values: &[i32],
 ) -> Result<()> {
-    ch.put_groups(values.len(), limb.bits(), |first, out| {
+    ch.put_groups(values.len(), limb.bits(), &mut |first, out| {
         let values = group(values, first, out.len())?;
         out.iter_mut().zip(values).for_each(|(out, &x)| {
             *out = u64::from(limb.canonical(limb.reduce(x)));
@@ -119,7 +119,7 @@ pub(crate) async fn put_rescaled<IO: Read + Write>(
     limbs: &[i32],
     bits: u32,
 ) -> Result<()> {
-    ch.put_groups(n, bits, |first, out| {
+    ch.put_groups(n, bits, &mut |first, out| {
         let mut sums = Zeroizing::new([0_u64; GROUP]);
         let sums = sums.get_mut(..out.len()).ok_or(Error::Internal)?;
         for (index, limb) in limbs.chunks_exact(n).enumerate() {
@@ -137,7 +137,7 @@ pub(crate) async fn put_rounded<IO: Read + Write, F: Fraction>(
     sums: &[F],
     bits: u32,
 ) -> Result<()> {
-    ch.put_groups(sums.len(), bits, |first, out| {
+    ch.put_groups(sums.len(), bits, &mut |first, out| {
         let sums = group(sums, first, out.len())?;
         out.iter_mut().zip(sums).for_each(|(out, sum)| *out = sum.round(bits));
         Ok(())

@@ -158,10 +158,10 @@ mod half_bytes {
         }
         pub(super) fn update(&mut self, bytes: &[u8]) {
             for &byte in bytes {
-                self.0 ^= u32::from(byte);
-                for _ in 0..2 {
-                    self.0 = (self.0 >> 4) ^ remainder(self.0 % 16);
-                }
+                // Not a loop, which would take as many instructions again.
+                let half = self.0 ^ u32::from(byte);
+                let half = (half >> 4) ^ remainder(half % 16);
+                self.0 = (half >> 4) ^ remainder(half % 16);
             }
         }
         pub(super) fn finish(self) -> u32 {

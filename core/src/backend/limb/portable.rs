@@ -191,6 +191,8 @@ pub(crate) fn fraction(
     &[low, middle, high]: &Reciprocal,
     c: i32,
 ) -> u64 {
-    let x = u64::from(limb.canonical(limb.mul(c, inverse)));
-    ((x * low) >> 32).wrapping_add(x * middle).wrapping_add((x * high) << 32)
+    let x = limb.canonical(limb.mul(c, inverse));
+    // Each word has 32 bits: no machine need multiply more.
+    let times = |word: u64| u64::from(x) * u64::from(word as u32);
+    (times(low) >> 32).wrapping_add(times(middle)).wrapping_add(times(high) << 32)
 }

@@ -8,6 +8,7 @@ use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::rescale::Basis;
 use crate::lattice::{SecretKey, decrypt, encrypt};
 use crate::memory::{Space, measure, wipe_first};
+use crate::params::SMALL_N;
 use crate::plan::Step;
 use crate::plan::tile::Tile;
 use crate::ring::LIMBS;
@@ -20,8 +21,7 @@ use zeroize::Zeroizing;
 
 /// The client's scratch to encrypt for one layer.
 struct EncryptScratch<'a> {
-    /// The secret in every limb; none on machines that encrypt one ciphertext at a time, which
-    /// expand it for each.
+    /// The secret in every limb, if it is kept; otherwise it is expanded for each ciphertext.
     secrets: &'a mut [i32],
     /// All limbs of as many ciphertexts as are encrypted at once.
     polys: &'a mut [i32],
@@ -33,8 +33,10 @@ impl<'a> EncryptScratch<'a> {
     fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
         let at_once = tile.up().clamp(1, space.machine().ciphertexts);
         let (n, limbs) = (tile.n(), tile.limbs());
+        // On a small machine, a set-up takes as much as these of the smaller ring do.
+        let kept = at_once > 1 || (tile.up() > 1 && n == SMALL_N);
         Ok(Self {
-            secrets: space.take(if at_once > 1 { limbs * n } else { 0 })?,
+            secrets: space.take(if kept { limbs * n } else { 0 })?,
             polys: space.take(at_once * limbs * n)?,
             noise: space.take(at_once * n)?,
         })
@@ -264,7 +266,7 @@ async fn receive_few<IO: Read + Write>(
             return Err(Error::Internal);
         }
         sums.fill(0);
-        ch.get_groups(tile.n(), tile.c1_bits(), |first, c1| {
+        ch.get_packed(tile.n(), tile.c1_bits(), &mut |first, c1, _| {
             decrypt::add_products(unfolded, tile.c1_bits(), first, c1, rows, sums)
         })
         .await?;
@@ -321,7 +323,7 @@ async fn receive_c0<IO: Read + Write>(
     number: usize,
     shares: &mut Shares<'_>,
     step: &Step,
-    mut product: impl FnMut() -> Option<u64>,
+    mut product: impl FnMut() -> Option<u64> + Send,
 ) -> Result<()> {
     let mut results = tile.results(number);
     ch.get_values(tile.result_count(number), tile.c0_bits(), |_, c0| {

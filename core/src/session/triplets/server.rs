@@ -286,7 +286,7 @@ async fn receive_uploads<IO: Read + Write>(
         let own = number * n..(number + 1) * n;
         if let Some(bits) = tile.level.upload_bits {
             let encoder = Encoder::new(Plaintext::Bits(bits), tile.limbs());
-            ch.get_packed(n, bits, |first, values, bytes| {
+            ch.get_packed(n, bits, &mut |first, values, bytes| {
                 seen(bytes);
                 for (index, c0) in c0.chunks_exact_mut(all).enumerate() {
                     let out = c0.get_mut(own.clone()).ok_or(Error::Internal)?;
