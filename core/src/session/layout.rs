@@ -213,7 +213,15 @@ impl<'a> ClientMemory<'a> {
         let base = measure(machine, |space| {
             space.take::<Block>(compared::base_ots(plan, options)).map(|_| ())
         })?;
-        let mut most = base + workspace(machine, plan, options)?;
+        let ots = base + workspace(machine, plan, options)?;
+        Ok(ots.max(Self::linear_scratch(machine, plan, options)?))
+    }
+
+    /// Bytes of scratch for linear layers and their carries. Not inlined: the stack is deepest
+    /// where [`workspace`] counts gates.
+    #[inline(never)]
+    fn linear_scratch(machine: TargetProfile, plan: &Plan<'_>, options: &Options) -> Result<usize> {
+        let mut most = 0;
         for step in plan.offline_steps() {
             most = most.max(match step {
                 OfflineStep::Local(_) => 0,

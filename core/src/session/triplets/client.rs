@@ -8,7 +8,7 @@ use crate::lattice::encode::{Encoder, Plaintext};
 use crate::lattice::rescale::Basis;
 use crate::lattice::{SecretKey, decrypt, encrypt};
 use crate::memory::{Space, measure, wipe_first};
-use crate::params::SMALL_N;
+use crate::params::N;
 use crate::plan::Step;
 use crate::plan::tile::Tile;
 use crate::ring::LIMBS;
@@ -21,7 +21,8 @@ use zeroize::Zeroizing;
 
 /// The client's scratch to encrypt for one layer.
 struct EncryptScratch<'a> {
-    /// The secret in every limb, if it is kept; otherwise it is expanded for each ciphertext.
+    /// The secret in the first limbs: in those where it is kept. In the others it is expanded for
+    /// each ciphertext.
     secrets: &'a mut [i32],
     /// All limbs of as many ciphertexts as are encrypted at once.
     polys: &'a mut [i32],
@@ -33,10 +34,14 @@ impl<'a> EncryptScratch<'a> {
     fn take(space: &mut Space<'a>, tile: &Tile) -> Result<Self> {
         let at_once = tile.up().clamp(1, space.machine().ciphertexts);
         let (n, limbs) = (tile.n(), tile.limbs());
-        // On a small machine, a set-up takes as much as these of the smaller ring do.
-        let kept = at_once > 1 || (tile.up() > 1 && n == SMALL_N);
+        // On a small machine, one in the smaller ring: no more than a set-up takes.
+        let kept = match at_once {
+            1 if tile.up() == 1 || n == N => 0,
+            1 => 1,
+            _ => limbs,
+        };
         Ok(Self {
-            secrets: space.take(if kept { limbs * n } else { 0 })?,
+            secrets: space.take(kept * n)?,
             polys: space.take(at_once * limbs * n)?,
             noise: space.take(at_once * n)?,
         })
@@ -185,7 +190,7 @@ async fn put_upload<IO: Read + Write>(
 /// What all ciphertexts of a layer have in common.
 struct Encryption<'s> {
     key: &'s SecretKey,
-    /// The secret in every limb, or none.
+    /// The secret in the first limbs.
     secrets: &'s [i32],
     tile: &'s Tile,
     encoder: Encoder,
