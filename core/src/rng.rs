@@ -5,8 +5,7 @@
 //! seed alone and the reference implementation can repeat it.
 
 use crate::error::{Error, Result};
-use chacha20::ChaCha20Rng;
-use rand_core::{Rng as _, SeedableRng, TryCryptoRng, TryRng};
+use rand_core::{TryCryptoRng, TryRng};
 use zeroize::Zeroize as _;
 
 /// A secret or public seed.
@@ -55,9 +54,7 @@ impl Seed {
     /// The stream `(domain, index)`; `index < 2^56`.
     #[must_use]
     pub fn stream(&self, domain: Domain, index: u64) -> Prg {
-        let mut rng = ChaCha20Rng::from_seed(self.0);
-        rng.set_stream((domain as u64) << 56 | index);
-        Prg { rng }
+        Prg(Stream::new(&self.0, (domain as u64) << 56 | index))
     }
 
     /// A further seed, independent of all others.
@@ -70,21 +67,24 @@ impl Seed {
 }
 
 /// A stream of pseudo-random values; wiped on drop.
-pub struct Prg {
-    rng: ChaCha20Rng,
-}
+pub struct Prg(Stream);
+
+#[cfg(not(target_pointer_width = "64"))]
+use blocks::Stream;
+#[cfg(target_pointer_width = "64")]
+use library::Stream;
 
 impl Prg {
     /// The next four bytes, little-endian.
     #[inline]
     pub fn next_u32(&mut self) -> u32 {
-        self.rng.next_u32()
+        self.0.next_u32()
     }
 
     /// The next eight bytes, little-endian.
     #[inline]
     pub fn next_u64(&mut self) -> u64 {
-        self.rng.next_u64()
+        self.0.next_u64()
     }
 
     /// The next sixteen bytes, little-endian.
@@ -96,24 +96,185 @@ impl Prg {
 
     /// The next `words.len()` times four bytes, each little-endian.
     pub fn fill_u32(&mut self, words: &mut [u32]) {
-        self.fill(bytemuck::cast_slice_mut(words));
-        for word in words {
-            *word = u32::from_le(*word);
-        }
+        self.0.fill_u32(words);
     }
 
     /// The next `words.len()` times eight bytes, each little-endian.
     pub fn fill_u64(&mut self, words: &mut [u64]) {
-        self.fill(bytemuck::cast_slice_mut(words));
-        for word in words {
-            *word = u64::from_le(*word);
+        self.0.fill_u64(words);
+    }
+
+    /// The next `bytes.len()` bytes; of the last four, those that are not asked for are lost.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill(bytes);
+    }
+}
+
+/// Streams by the library, several blocks at a time.
+#[cfg(target_pointer_width = "64")]
+mod library {
+    use chacha20::ChaCha20Rng;
+    use rand_core::{Rng as _, SeedableRng as _};
+
+    pub(super) struct Stream(ChaCha20Rng);
+
+    impl Stream {
+        pub(super) fn new(key: &[u8; 32], nonce: u64) -> Self {
+            let mut rng = ChaCha20Rng::from_seed(*key);
+            rng.set_stream(nonce);
+            Self(rng)
+        }
+
+        #[inline]
+        pub(super) fn next_u32(&mut self) -> u32 {
+            self.0.next_u32()
+        }
+
+        #[inline]
+        pub(super) fn next_u64(&mut self) -> u64 {
+            self.0.next_u64()
+        }
+
+        pub(super) fn fill_u32(&mut self, words: &mut [u32]) {
+            self.fill(bytemuck::cast_slice_mut(words));
+            for word in words {
+                *word = u32::from_le(*word);
+            }
+        }
+
+        pub(super) fn fill_u64(&mut self, words: &mut [u64]) {
+            self.fill(bytemuck::cast_slice_mut(words));
+            for word in words {
+                *word = u64::from_le(*word);
+            }
+        }
+
+        pub(super) fn fill(&mut self, bytes: &mut [u8]) {
+            self.0.fill_bytes(bytes);
+        }
+    }
+}
+
+/// Streams block by block, into the caller's words where these take a whole one.
+#[cfg(any(not(target_pointer_width = "64"), test))]
+mod blocks {
+    use crate::backend::chacha;
+    use zeroize::Zeroize as _;
+
+    /// Words of a block.
+    const WORDS: usize = 16;
+
+    pub(super) struct Stream {
+        state: [u32; WORDS],
+        /// The last block, of which the first words are taken.
+        block: [u32; WORDS],
+        taken: usize,
+    }
+
+    impl Stream {
+        pub(super) fn new(key: &[u8; 32], nonce: u64) -> Self {
+            let mut state = [0; WORDS];
+            let words = b"expand 32-byte k".as_chunks().0.iter().chain(key.as_chunks().0);
+            for (word, &bytes) in state.iter_mut().zip(words) {
+                *word = u32::from_le_bytes(bytes);
+            }
+            let [.., low, high] = &mut state;
+            (*low, *high) = (nonce as u32, (nonce >> 32) as u32);
+            Self { state, block: [0; WORDS], taken: WORDS }
+        }
+
+        pub(super) fn next_u32(&mut self) -> u32 {
+            let mut word = [0];
+            self.fill_u32(&mut word);
+            let [word] = word;
+            word
+        }
+
+        pub(super) fn next_u64(&mut self) -> u64 {
+            let low = u64::from(self.next_u32());
+            u64::from(self.next_u32()) << 32 | low
+        }
+
+        pub(super) fn fill_u32(&mut self, words: &mut [u32]) {
+            let left = self.block.iter().skip(self.taken);
+            let (begun, words) = words.split_at_mut(left.len().min(words.len()));
+            begun.iter_mut().zip(left).for_each(|(to, from)| *to = *from);
+            self.taken += begun.len();
+            let (whole, rest) = words.as_chunks_mut();
+            for out in whole {
+                chacha::block(&self.state, out);
+                self.count();
+            }
+            if !rest.is_empty() {
+                chacha::block(&self.state, &mut self.block);
+                self.count();
+                rest.iter_mut().zip(&self.block).for_each(|(to, from)| *to = *from);
+                self.taken = rest.len();
+            }
+        }
+
+        pub(super) fn fill_u64(&mut self, words: &mut [u64]) {
+            words.fill_with(|| self.next_u64());
+        }
+
+        pub(super) fn fill(&mut self, bytes: &mut [u8]) {
+            for bytes in bytes.chunks_mut(4) {
+                let word = self.next_u32().to_le_bytes();
+                bytes.iter_mut().zip(word).for_each(|(to, from)| *to = from);
+            }
+        }
+
+        /// Goes on to the next block.
+        fn count(&mut self) {
+            let [.., low, high, _, _] = &mut self.state;
+            let (next, carry) = low.overflowing_add(1);
+            (*low, *high) = (next, high.wrapping_add(carry.into()));
         }
     }
 
-    /// The next `bytes.len()` bytes.
-    #[inline(never)] // or the cipher is compiled for size, as the crates that call this may be
-    pub fn fill(&mut self, bytes: &mut [u8]) {
-        self.rng.fill_bytes(bytes);
+    impl Drop for Stream {
+        fn drop(&mut self) {
+            self.state.zeroize();
+            self.block.zeroize();
+        }
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::super::library;
+        use super::*;
+
+        #[test]
+        fn blocks_are_those_of_the_library() {
+            let key = core::array::from_fn(|i| i as u8 * 7);
+            let nonce = 0x0612_3456_789a_bcde;
+            let (mut own, mut other) =
+                (Stream::new(&key, nonce), library::Stream::new(&key, nonce));
+            for len in [1, 3, 4, 5, 0, 63, 64, 65, 128, 1000, 2, 7] {
+                let (mut a, mut b) = ([0; 1000], [0; 1000]);
+                own.fill(&mut a[..len]);
+                other.fill(&mut b[..len]);
+                assert_eq!(a, b, "{len} bytes");
+                let (mut a, mut b) = ([0; 1000], [0; 1000]);
+                own.fill_u32(&mut a[..len]);
+                other.fill_u32(&mut b[..len]);
+                assert_eq!(a, b, "{len} words");
+                let (mut a, mut b) = ([0; 1000], [0; 1000]);
+                own.fill_u64(&mut a[..len]);
+                other.fill_u64(&mut b[..len]);
+                assert_eq!(a, b, "{len} words of 64 bits");
+                assert_eq!(own.next_u32(), other.next_u32());
+                assert_eq!(own.next_u64(), other.next_u64());
+            }
+        }
+
+        #[test]
+        fn the_counter_has_64_bits() {
+            let mut stream = Stream::new(&[0; 32], 0);
+            stream.state[12] = u32::MAX;
+            stream.fill(&mut [0; 64]);
+            assert_eq!(stream.state[12..14], [0, 1]);
+        }
     }
 }
 

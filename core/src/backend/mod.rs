@@ -9,6 +9,18 @@ pub mod place;
 pub mod sample;
 pub mod transpose;
 // What has a hardware float ABI and no operating system has the instructions of `thumb.rs`, too.
+#[cfg(any(not(target_pointer_width = "64"), test))]
+#[cfg_attr(
+    all(
+        target_arch = "arm",
+        target_abi = "eabihf",
+        target_os = "none",
+        target_endian = "little",
+        not(feature = "force-portable")
+    ),
+    path = "thumb_chacha.rs"
+)]
+pub(crate) mod chacha;
 #[cfg_attr(
     all(
         target_arch = "arm",

@@ -63,7 +63,7 @@ pub(crate) fn encryption() -> bool {
                 }
                 sum = sums
                     .iter()
-                    .fold(sum, |sum, x| sum.wrapping_mul(31).wrapping_add(x.round(UPLOAD_BITS)));
+                    .fold(sum, |sum, x| sum.wrapping_add(x.round(UPLOAD_BITS)));
             }
             Ok::<u64, minionn_core::Error>(sum)
         };
