@@ -214,7 +214,10 @@ mod blocks {
         }
 
         pub(super) fn fill_u64(&mut self, words: &mut [u64]) {
-            words.fill_with(|| self.next_u64());
+            self.fill_u32(bytemuck::cast_slice_mut(words));
+            if cfg!(target_endian = "big") {
+                words.iter_mut().for_each(|word| *word = word.rotate_left(32));
+            }
         }
 
         pub(super) fn fill(&mut self, bytes: &mut [u8]) {

@@ -39,8 +39,8 @@ impl<I: Iterator<Item = Step>> Walk<'_, I> {
         match self.last.filter(made) {
             Some(maker) => maker.op.is_linear() && maker.number >= first,
             None => {
-                let makers = self.plan.steps().take(step.number).skip(first);
-                makers.into_iter().any(|maker| made(&maker) && maker.op.is_linear())
+                let layers = self.plan.linear_steps(&(first..step.number));
+                layers.into_iter().any(|maker| made(&maker))
             }
         }
     }
@@ -90,8 +90,8 @@ impl<'a> Plan<'a> {
         &self,
         range: &Range<usize>,
     ) -> impl Iterator<Item = Step> + use<'a> {
-        let steps = self.steps().take(range.end).skip(range.start);
-        steps.filter(|step| step.op.is_linear())
+        let range = range.clone();
+        self.steps().filter(move |step| range.contains(&step.number) && step.op.is_linear())
     }
 
     /// Results of linear layers among these operations, of one prediction.

@@ -276,7 +276,7 @@ async fn receive_few<IO: Read + Write>(
         })
         .await?;
         let mut sums = sums.iter();
-        receive_c0(ch, tile, number, shares, step, || sums.next().copied()).await?;
+        receive_c0(ch, tile, number, shares, step, &mut || sums.next().copied()).await?;
     }
     Ok(())
 }
@@ -313,7 +313,7 @@ async fn receive_many<IO: Read + Write>(
             }
         }
         let mut residues = residues.iter();
-        receive_c0(ch, tile, number, shares, step, || {
+        receive_c0(ch, tile, number, shares, step, &mut || {
             residues.next().map(|&r| decrypt::lift(r, limbs))
         })
         .await?;
@@ -328,7 +328,7 @@ async fn receive_c0<IO: Read + Write>(
     number: usize,
     shares: &mut Shares<'_>,
     step: &Step,
-    mut product: impl FnMut() -> Option<u64> + Send,
+    product: &mut (dyn FnMut() -> Option<u64> + Send),
 ) -> Result<()> {
     let mut results = tile.results(number);
     ch.get_values(tile.result_count(number), tile.c0_bits(), |_, c0| {
