@@ -80,22 +80,8 @@ pub(crate) async fn get_times<IO: Read + Write>(
     .await
 }
 
-/// Sends one limb of a polynomial in `[0, q)`.
-pub(crate) async fn put_limb<IO: Read + Write>(
-    ch: &mut Channel<IO>,
-    limb: &Limb,
-    values: &[i32],
-) -> Result<()> {
-    ch.put_groups(values.len(), limb.bits(), &mut |first, out| {
-        let values = group(values, first, out.len())?;
-        out.iter_mut().zip(values).for_each(|(out, &x)| *out = x as u64);
-        Ok(())
-    })
-    .await
-}
-
 /// Sends one limb of a polynomial of any representatives.
-pub(crate) async fn put_representatives<IO: Read + Write>(
+pub(crate) async fn put_limb<IO: Read + Write>(
     ch: &mut Channel<IO>,
     limb: &Limb,
     values: &[i32],

@@ -1,7 +1,7 @@
 //! The client's side of triplets.
 
 use super::super::channel::Channel;
-use super::super::polynomials::{put_representatives, put_rescaled};
+use super::super::polynomials::{put_limb, put_rescaled};
 use super::super::shares::Shares;
 use crate::error::{Error, Result};
 use crate::lattice::encode::{Encoder, Plaintext};
@@ -182,7 +182,7 @@ async fn put_upload<IO: Read + Write>(
         return put_rescaled(ch, basis, n, poly, bits).await;
     }
     for (limb, values) in LIMBS.iter().zip(poly.chunks_exact(n)) {
-        put_representatives(ch, limb, values).await?;
+        put_limb(ch, limb, values).await?;
     }
     Ok(())
 }
