@@ -59,6 +59,9 @@ pub(crate) struct Channel<IO> {
     frames_received: u64,
 }
 
+/// What is done with each group of values: number of the first, the values, their bytes.
+type EachGroup<'e> = dyn FnMut(usize, &[u64], &[u8]) -> Result<()> + Send + 'e;
+
 impl<IO: Read + Write> Channel<IO> {
     pub(crate) const fn new(io: IO) -> Self {
         Self {
@@ -259,7 +262,7 @@ impl<IO: Read + Write> Channel<IO> {
         &mut self,
         count: usize,
         bits: u32,
-        each: &mut (dyn FnMut(usize, &[u64], &[u8]) -> Result<()> + Send),
+        each: &mut EachGroup<'_>,
     ) -> Result<()> {
         let (mut values, mut bytes) = ([0; GROUP], [0; GROUP * 8]);
         for first in (0..count).step_by(GROUP) {

@@ -61,9 +61,7 @@ pub(crate) fn encryption() -> bool {
                 for (index, poly) in poly.chunks_exact(SMALL_N).enumerate() {
                     basis.add(index, &poly[first..first + GROUP], &mut sums)?;
                 }
-                sum = sums
-                    .iter()
-                    .fold(sum, |sum, x| sum.wrapping_add(x.round(UPLOAD_BITS)));
+                sum = sums.iter().fold(sum, |sum, x| sum.wrapping_add(x.round(UPLOAD_BITS)));
             }
             Ok::<u64, minionn_core::Error>(sum)
         };
