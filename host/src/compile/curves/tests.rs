@@ -104,7 +104,7 @@ fn every_curve(check: impl Fn(Curve) + Sync) {
 #[test]
 fn all_pieces_are_monotone_and_within_bounds() {
     every_curve(|curve| {
-        for ring in 8..=16 {
+        for ring in 4..=16 {
             for range in RANGES {
                 for bits in [2, 4, 8, 16] {
                     let wanted = filled(ring, range, bits);
@@ -136,7 +136,7 @@ fn every_candidate(job: &Job<'_>, ring: i64) {
 fn every_curve_is_monotone_and_near_at_every_input() {
     let choices = [(2, 32), (8, 1), (8, 32), (12, 8), (16, 32)].iter().cycle();
     every_curve(|curve| {
-        for (ring, skipped) in (8..=16).zip(0..) {
+        for (ring, skipped) in (4..=16).zip(0..) {
             for (range, &(bits, segments)) in RANGES.into_iter().zip(choices.clone().skip(skipped))
             {
                 every_input(curve, &Wanted { segments, ..filled(ring, range, bits) });
