@@ -775,6 +775,18 @@ fn the_command_compiles_and_runs() {
         !refused.status.success()
             && String::from_utf8_lossy(&refused.stderr).contains("--calibrate")
     );
+    let network = std::fs::read(path("m.onnx")).unwrap();
+    for files in [
+        ["-o", "./m.onnx", "--plan", "p"],
+        ["-o", "m", "--plan", "m.onnx"],
+        ["-o", "m", "--plan", "m"],
+    ] {
+        let refused = command(&[&["compile", "m.onnx", "--input-range=-1,1"], &files[..]].concat());
+        let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && text.contains("written over the"), "{text}");
+    }
+    assert_eq!(std::fs::read(path("m.onnx")).unwrap(), network);
+    assert!(!path("m").exists() && !path("p").exists());
     let refused = command(&["plain", "x.npy", "--input", "x.npy"]);
     assert!(
         !refused.status.success() && String::from_utf8_lossy(&refused.stderr).contains("x.npy")
@@ -862,6 +874,38 @@ fn curves_keep_the_error_that_is_asked_for() {
     assert!(text.contains("--max-error") && text.contains("--activation-bits"), "{text}");
     for segments in [0, 3, 64] {
         assert!(compile(&bytes, &CompileOptions { segments, ..options.clone() }, None).is_err());
+    }
+}
+
+/// An exponential that is stretched is flat only far from 0; and one that its steps can't follow is
+/// not passed over in silence.
+#[test]
+fn curves_are_followed_to_where_they_are_flat() {
+    let compiled = |op: &str, alpha: f32, reach: f32| {
+        let file = File::new(&[1, 4]).node(op, "x", "y", &[attr_f("alpha", alpha)]);
+        let options = CompileOptions { input_range: Some((-reach, reach)), ..fine() };
+        let report = must(&file, &options).report;
+        let error = report.layers.iter().find_map(|layer| layer.curve_error).unwrap();
+        (error, report.notes.join(" "))
+    };
+    for alpha in [0.01, 1.0, 50.0, 1e6] {
+        let (error, notes) = compiled("Celu", alpha, 8.0 * alpha);
+        assert!(error < 0.01 * f64::from(alpha) && notes.is_empty(), "{alpha}: {error} {notes}");
+    }
+    let (error, notes) = compiled("Elu", 1e4, 1.0);
+    assert!(error > 1e3 && notes.contains("off by up to"), "{error} {notes}");
+}
+
+/// What makes nothing but zeros reads all bits of the input all the same.
+#[test]
+fn an_input_that_does_not_matter_is_held() {
+    let options = CompileOptions { activation_bits: 16, ..fine() };
+    let zeros = || File::new(&[1, 3]).constant(raw("zero", &[3, 3], &[0.0; 9]));
+    let pruned = zeros().node("MatMul", "x zero", "y", &[]);
+    let product = zeros().node("MatMul", "x zero", "z", &[]).node("Mul", "z x", "y", &[]);
+    let difference = zeros().node("Sub", "x x", "z", &[]).node("Mul", "z x", "y", &[]);
+    for file in [pruned, product, difference] {
+        assert_eq!(run(&must(&file, &options), &[1.0, -1.0, 0.3]).0, [0.0; 3]);
     }
 }
 

@@ -488,6 +488,8 @@ fn the_demo_checks_itself() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8(output.stdout).unwrap()
     };
+    let none = minionn().args(["demo", "--images", "0"]).output().unwrap();
+    assert!(!none.status.success(), "a demo without images shows nothing");
     for large in [&[][..], &["--mnist"]] {
         let report = demo(&[large, &["--images", "3", "--json"]].concat());
         let report: serde_json::Value = serde_json::from_str(&report).unwrap();

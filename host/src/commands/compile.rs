@@ -56,7 +56,8 @@ pub struct CompileArgs {
     /// Most straight pieces of a curve (sigmoid, tanh, GELU, ...): 1, 2, 4, 8, 16 or 32.
     #[arg(long, value_name = "N", default_value_t = 32)]
     segments: u8,
-    /// Largest error of a curve's approximation [default: about one step of its result].
+    /// Largest error of a curve's approximation. Without it, the fewest pieces that are right to
+    /// about one step of its result, or the best there are.
     #[arg(long, value_name = "E")]
     max_error: Option<f64>,
     /// What the client learns [default: argmax if the network ends with ArgMax, else logits].
@@ -111,17 +112,37 @@ pub(super) fn read(path: &Path, max: usize) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// No file is written over the network, nor the plan over the model.
+fn apart(onnx: &Path, model: &Path, plan: Option<&Path>) -> anyhow::Result<()> {
+    // One file may have many names; a name without a file is only its own.
+    let file = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    for written in [Some(model), plan].into_iter().flatten() {
+        ensure!(
+            file(written) != file(onnx),
+            "{}: this would be written over the network: name another file",
+            written.display()
+        );
+    }
+    ensure!(
+        plan.is_none_or(|plan| file(plan) != file(model)),
+        "{}: the plan would be written over the model: name another file",
+        model.display()
+    );
+    Ok(())
+}
+
 /// Compiles and writes the files.
 ///
 /// # Errors
 /// What could not be read, compiled or written.
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    let model = args.output_file.clone().unwrap_or_else(|| args.onnx.with_extension("minionn"));
+    apart(&args.onnx, &model, args.plan.as_deref())?;
     let onnx = read(&args.onnx, onnx::MAX_FILE).with_context(|| args.onnx.display().to_string())?;
     let (options, calibrate) = args.shared.read()?;
     let options = CompileOptions { name: args.name.clone(), ..options };
     let compiled = compile::compile(&onnx, &options, calibrate.as_ref())
         .with_context(|| args.onnx.display().to_string())?;
-    let model = args.output_file.clone().unwrap_or_else(|| args.onnx.with_extension("minionn"));
     std::fs::write(&model, &compiled.model).with_context(|| model.display().to_string())?;
     if let Some(plan) = &args.plan {
         std::fs::write(plan, &compiled.plan).with_context(|| plan.display().to_string())?;

@@ -216,6 +216,14 @@ impl Lowering<'_> {
                     .into()
             },
         })?;
+        if fit.error > peak / 10.0 {
+            self.integers.notes.push(format!(
+                "{name}: its approximation is off by up to {:.1e}, where its results reach \
+                 {peak:.1e}: allow more activation bits (--activation-bits) or more pieces \
+                 (--segments), or rescale the layer before it",
+                fit.error
+            ));
+        }
         let x = self.plus(at, &[if early { half(fit.shift) } else { 0 }])?;
         let function = Function::PiecewiseLinear(fit.spline);
         let bounds = self.tensor(x).bounds.activate(&function, fit.shift);

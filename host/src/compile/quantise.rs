@@ -486,14 +486,19 @@ impl<'a> Lowering<'a> {
     }
 
     /// The ring of every tensor: its bits, or those of the widest that is computed from it in one
-    /// ring.
+    /// ring. What reads the input holds all of the input's bits, also where it makes fewer of them,
+    /// as weights of 0 do: the plan has no other ring for the input.
     fn rings(&mut self) -> Result<(), Fault> {
         let Integers { tensors, operations, .. } = &mut self.integers;
         let mut wanted = vec![0; tensors.len()];
+        let bits = tensors.first().map_or(0, |input| input.bounds.bits());
         for (index, operation) in operations.iter().enumerate().rev() {
             let made = index + 1;
             let Some(tensor) = tensors.get_mut(made) else { continue };
-            tensor.ring = tensor.bounds.bits().max(wanted.get(made).copied().unwrap_or(0));
+            let circuit = matches!(operation.kind, Kind::Garbled { .. });
+            let least = if operation.inputs.contains(&0) && !circuit { bits } else { 0 };
+            let own = tensor.bounds.bits().max(least);
+            tensor.ring = own.max(wanted.get(made).copied().unwrap_or(0));
             let ring = tensor.ring;
             match &operation.kind {
                 Kind::Garbled { .. } => continue,

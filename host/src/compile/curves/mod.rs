@@ -53,7 +53,7 @@ pub(super) struct Wanted {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct TooCoarse(pub(super) f64);
 
-/// Where a curve is as good as flat, at the latest.
+/// Where a curve is as good as flat, at the latest, if it is not stretched.
 const FARTHEST: f64 = 16.0;
 
 /// Most bits of a magnitude.
@@ -69,6 +69,8 @@ struct Shape {
     middle: f64,
     /// Steepest slope of what the pieces describe.
     steepest: f64,
+    /// By how much the curve is wider than one that is flat from [`FARTHEST`] on.
+    stretch: f64,
     /// By how much their value may change from one magnitude to the next so that the curve is
     /// monotone: up to its minimum, and from there on.
     course: [Interval; 2],
@@ -83,6 +85,7 @@ impl Shape {
             plus_relu: false,
             middle,
             steepest,
+            stretch: 1.0,
             course: [Interval::RISES; 2],
             bounds: (0.0, 1.0 - middle),
         };
@@ -94,6 +97,7 @@ impl Shape {
             plus_relu: true,
             middle: 0.0,
             steepest: 0.5,
+            stretch: 1.0,
             course,
             bounds,
         };
@@ -112,6 +116,7 @@ impl Shape {
                 plus_relu: true,
                 middle: 0.0,
                 steepest: alpha / beta,
+                stretch: beta,
                 course: [Interval::FALLS; 2],
                 bounds: (-alpha, 0.0),
             },
@@ -191,14 +196,14 @@ fn jobs(curve: Curve, wanted: &Wanted) -> Vec<Job<'_>> {
 
 /// Magnitude from which on the pieces stay within `tolerance` of where they end.
 fn extent(shape: &Shape, curve: Curve, tolerance: f64) -> f64 {
-    let end = shape.pieces_at(curve, 1e6);
+    let end = shape.pieces_at(curve, 1e6 * shape.stretch);
     let far = |x: f64| (shape.pieces_at(curve, x) - end).abs() > tolerance;
-    let steps = 1 << 12;
+    let (steps, farthest) = (1 << 12, FARTHEST * shape.stretch);
     (1..=steps)
         .rev()
-        .map(|i| FARTHEST * f64::from(i) / f64::from(steps))
+        .map(|i| farthest * f64::from(i) / f64::from(steps))
         .find(|&x| far(x))
-        .unwrap_or(FARTHEST / f64::from(steps))
+        .unwrap_or(farthest / f64::from(steps))
 }
 
 /// A curve with its steps chosen.
