@@ -770,6 +770,10 @@ fn the_command_compiles_and_runs() {
     assert!(index["predictions"][3]["logits"].is_null());
     assert_eq!(index["predictions"][3]["argmax"], logits["predictions"][3]["argmax"]);
 
+    // A cause is said once.
+    let refused = command(&["compile", "x.npy"]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(text.matches("Protobuf").count(), 1, "{text}");
     let refused = command(&["compile", "m.onnx"]);
     assert!(
         !refused.status.success()

@@ -7,6 +7,7 @@ use crate::server_process::ServerProcess;
 use crate::units::bytes;
 use crate::{Client, ClientOptions, Model, Prediction, npy};
 use anyhow::{Context as _, ensure};
+use core::num::NonZeroUsize;
 use serde::Serialize;
 
 /// A network trained on handwritten digits, and held-out images with their labels; see
@@ -47,8 +48,8 @@ const MNIST: Subject = Subject {
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many held-out images.
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
-    images: u32,
+    #[arg(long, value_name = "N", default_value = "5")]
+    images: NonZeroUsize,
     /// A large network instead of a small one: convolutions, on MNIST's images of 28x28.
     #[arg(long)]
     mnist: bool,
@@ -68,7 +69,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = Model::from_bytes(model_file(subject.model)?)?;
     let (images, labels) =
         (npy::parse(&model_file(subject.images)?)?, npy::parse(&model_file(subject.labels)?)?);
-    let (count, len) = (images.rows().min(args.images as usize), subject.side * subject.side);
+    let (count, len) = (images.rows().min(args.images.get()), subject.side * subject.side);
     let pixels = images.data().get(..count * len).context("too few images")?;
     let inputs = npy::Array::new(&[count, len], pixels.to_vec()).context("too few images")?;
     let server = ServerProcess::start(&model, &["--once"])?;

@@ -170,7 +170,7 @@ pub enum Error {
     Onnx(#[from] onnx::Error),
     /// The calibration data have another shape than the input.
     #[error("calibration data: {0}")]
-    Calibration(#[from] npy::Error),
+    Calibration(npy::Error),
     /// An option or the data are not usable.
     #[error("{0}")]
     Option(String),
@@ -184,7 +184,20 @@ pub enum Error {
     },
     /// The core refuses the result.
     #[error("the compiled plan is refused, a fault of this compiler: please report it ({0})")]
-    Core(#[from] minionn_core::Error),
+    Core(minionn_core::Error),
+}
+
+// Their texts are part of the error's own, so they are no sources: a chain would repeat them.
+impl From<npy::Error> for Error {
+    fn from(error: npy::Error) -> Self {
+        Self::Calibration(error)
+    }
+}
+
+impl From<minionn_core::Error> for Error {
+    fn from(error: minionn_core::Error) -> Self {
+        Self::Core(error)
+    }
 }
 
 fn option<T>(what: impl Into<String>) -> Result<T, Error> {

@@ -62,7 +62,7 @@ const OPSETS: core::ops::RangeInclusive<i64> = 7..=25;
 pub enum Error {
     /// Not protobuf, or cut off.
     #[error("not an ONNX file, or damaged: {0}")]
-    Decode(#[from] prost::DecodeError),
+    Decode(prost::DecodeError),
     /// Something about the whole file.
     #[error("{0}")]
     File(String),
@@ -85,13 +85,13 @@ pub fn import(bytes: &[u8]) -> Result<Network, Error> {
     if bytes.len() > MAX_FILE {
         return Err(Error::File("larger than 1 GiB".into()));
     }
-    if scan::records(bytes)? > scan::MAX_RECORDS {
+    if scan::records(bytes).map_err(Error::Decode)? > scan::MAX_RECORDS {
         return Err(Error::File(format!(
             "more than {} nodes, names and constants",
             scan::MAX_RECORDS
         )));
     }
-    let model = proto::ModelProto::decode(bytes)?;
+    let model = proto::ModelProto::decode(bytes).map_err(Error::Decode)?;
     let graph = model
         .graph
         .ok_or_else(|| Error::File("not an ONNX file, or damaged: it holds no graph".into()))?;
