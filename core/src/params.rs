@@ -4,7 +4,7 @@
 /// one does not carry.
 pub const N: usize = 4096;
 /// `log2(N)`.
-pub const LOG_N: u32 = 12;
+pub(crate) const LOG_N: u32 = 12;
 /// Degree of the smaller ring.
 pub const SMALL_N: usize = 2048;
 

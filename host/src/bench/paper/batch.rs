@@ -6,7 +6,7 @@
 //! encoding is the inverse number-theoretic transform, decoding the transform. N has 37 bits, so 12
 //! layers need no reduction inside a 64-bit word.
 
-use minionn_core::params::LOG_N;
+use minionn_core::params::N;
 use minionn_core::ring::Modulus;
 
 /// The paper's plaintext modulus: prime, 37 bits, 1 mod 8192.
@@ -65,7 +65,7 @@ pub struct Batch {
 impl Default for Batch {
     /// For polynomials of degree below 4096.
     fn default() -> Self {
-        Self::new(LOG_N)
+        Self::new(N.ilog2())
     }
 }
 
@@ -73,7 +73,7 @@ impl Batch {
     /// For `2^log` slots, `1 ≤ log ≤ 12`.
     #[must_use]
     pub fn new(log: u32) -> Self {
-        debug_assert!((1..=LOG_N).contains(&log));
+        debug_assert!((1..=N.ilog2()).contains(&log));
         let n = 1_u64 << log;
         // ψ = g^((N−1)/2n) has order 2n if g is not a square.
         let psi = (2..MODULUS)
