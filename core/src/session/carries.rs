@@ -150,12 +150,12 @@ pub(crate) async fn client<IO: Read + Write>(
         let count = left.min(groups * GROUP);
         let choices = choices.get_mut(..groups).ok_or(Error::Internal)?;
         choices.fill(0);
-        let (mut bit, each) = (0, |at: usize| (at / GROUP, at % GROUP));
+        let mut bit = 0;
         while bit < count {
             let run = choosing.next(count - bit).ok_or(Error::Internal)?;
             for &v in of_run(shares, &run)?.iter() {
-                let (group, place) = each(bit);
-                *choices.get_mut(group).ok_or(Error::Internal)? |= u128::from(v & 1) << place;
+                let group = choices.get_mut(bit / GROUP).ok_or(Error::Internal)?;
+                *group |= u128::from(v & 1) << (bit % GROUP);
                 bit += 1;
             }
         }
