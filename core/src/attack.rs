@@ -33,6 +33,10 @@ pub enum Defence {
     Hedge = 1 << 7,
     /// Messages of the first base OT that fit an odd `Δ` only.
     OddDelta = 1 << 8,
+    /// The check that corrections of OTs are for the same choices in all blocks of `Δ`.
+    Consistency = 1 << 9,
+    /// The transform that makes a message of a base OT worth nothing unless all of it is known.
+    AllOrNothing = 1 << 10,
 }
 
 #[cfg(feature = "attack")]

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::handshake::{HELLO_BYTES, WELCOME_BYTES};
 use crate::lattice::noise::{self, ParameterSet};
 use crate::options::{Options, Tables};
-use crate::ot::GROUP;
+use crate::ot::{GROUP, PROOF_BYTES};
 use crate::params::{KAPPA, N, PRIMES};
 use crate::plan::circuit::{DECODE_BYTES, LABEL_BYTES, NonlinearCost};
 use crate::plan::{OfflineStep, Op, Plan, tile};
@@ -139,7 +139,23 @@ pub(crate) fn carry_correction_bytes(
     range: &Range<usize>,
 ) -> u64 {
     let results = plan.carries(range) as u64 * u64::from(options.stock);
-    results.div_ceil(GROUP as u64) * options.repetition.correction_bytes_per_group() as u64
+    let groups = results.div_ceil(GROUP as u64);
+    checked(groups * options.repetition.correction_bytes_per_group() as u64, options)
+}
+
+/// Bytes of a run of corrections with its mask and proof, if it is not empty.
+const fn checked(corrections: u64, options: &Options) -> u64 {
+    if corrections == 0 { 0 } else { corrections + check_bytes(options) }
+}
+
+/// Bytes of the mask and the proof of a run of corrections.
+const fn check_bytes(options: &Options) -> u64 {
+    (options.repetition.correction_bytes_per_group() + PROOF_BYTES) as u64
+}
+
+/// Whether the frame of tables has a run of the server's corrections.
+pub(crate) fn compares_offline(plan: &Plan<'_>, options: &Options) -> bool {
+    options.tables == Tables::Stored && compares(plan, options)
 }
 
 /// Payload of the answer.
@@ -158,33 +174,36 @@ fn op_carry_bytes(op: &Op, options: &Options) -> [u64; 2] {
 /// Payload of the offline corrections frame, for the whole stock.
 pub(crate) fn corrections_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
     let [turn, _] = reverse_base_ot_bytes(plan, options);
-    turn + match options.tables {
+    let of_operations = match options.tables {
         Tables::Stored => {
             let one: u64 = plan.ops().map(|op| client_corrections(&op, options)).sum();
             one * u64::from(options.stock)
         }
         Tables::Streamed => 0,
-    }
+    };
+    checked(turn + of_operations, options)
 }
 
 /// Payload of the offline tables frame, for the whole stock.
 pub(crate) fn tables_bytes(plan: &Plan<'_>, options: &Options) -> u64 {
     let [_, turn] = reverse_base_ot_bytes(plan, options);
-    turn + match options.tables {
+    let check = if compares_offline(plan, options) { check_bytes(options) } else { 0 };
+    let of_operations = match options.tables {
         Tables::Stored => {
             let one =
                 |op: Op| NonlinearCost::of(&op).products_bytes() + server_corrections(&op, options);
             plan.ops().map(one).sum::<u64>() * u64::from(options.stock) + store_bytes(plan, options)
         }
         Tables::Streamed => 0,
-    }
+    };
+    turn + check + of_operations
 }
 
 /// Payload of an operation's corrections frame online, for one prediction; 0: there is none.
 pub(crate) fn late_corrections_bytes(op: &Op, options: &Options) -> u64 {
     match options.tables {
         Tables::Stored => 0,
-        Tables::Streamed => client_corrections(op, options),
+        Tables::Streamed => checked(client_corrections(op, options), options),
     }
 }
 
@@ -192,7 +211,9 @@ pub(crate) fn late_corrections_bytes(op: &Op, options: &Options) -> u64 {
 /// operation's first starts with corrections that were not sent before.
 pub(crate) fn server_message_bytes(op: &Op, stage: &Stage, number: u32, options: &Options) -> u64 {
     let late = match options.tables {
-        Tables::Streamed if stage.first == 0 && number == 0 => server_corrections(op, options),
+        Tables::Streamed if stage.first == 0 && number == 0 => {
+            server_corrections(op, options) + check_bytes(options)
+        }
         _ => 0,
     };
     late + stage.message_bytes(number)[0]
@@ -253,10 +274,13 @@ pub fn offline(plan: &Plan<'_>, options: &Options) -> Result<Phase> {
     }
     // Operations count what is theirs of a frame that they share; the rest of it is what the whole
     // frame takes more.
-    let [up, down] = reverse_base_ot_bytes(plan, options);
+    let [up, mut down] = reverse_base_ot_bytes(plan, options);
     let (corrections, tables) = (corrections_bytes(plan, options), tables_bytes(plan, options));
     if corrections > 0 {
-        phase.up += framed(corrections) - (corrections - up);
+        phase.up += framed(corrections) - (corrections - up - check_bytes(options));
+    }
+    if compares_offline(plan, options) {
+        down += check_bytes(options);
     }
     if tables > 0 {
         phase.down += framed(tables) - (tables - down);

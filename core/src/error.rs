@@ -70,6 +70,8 @@ pub enum Error {
     Malformed,
     /// Peer: names a pairing that this party does not have.
     UnknownPairing,
+    /// Peer: its corrections of OTs contradict each other. The pairing must not be used again.
+    Inconsistent,
     /// Peer: ended the session with this error code.
     PeerAborted(u16),
     /// Bug in this library: an invariant did not hold.
@@ -132,6 +134,7 @@ impl Error {
             Self::Malformed => 108,
             Self::PeerAborted(_) => 109,
             Self::UnknownPairing => 110,
+            Self::Inconsistent => 111,
             Self::Internal => 200,
         }
     }
@@ -168,6 +171,9 @@ impl Error {
             108 => "the peer sent a value that no honest peer sends",
             109 => "the peer ended the session with an error",
             110 => "the server does not have this pairing: set up again, without it",
+            111 => {
+                "the peer's OTs are inconsistent, which no honest peer's are: delete the pairing"
+            }
             200 => "internal error: please report it",
             _ => "unknown error code",
         }

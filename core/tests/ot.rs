@@ -64,18 +64,24 @@ fn extend(
 ) -> (Vec<Block>, Vec<Block>, Block) {
     let delta = random.next_u128() | 1;
     let (mut client_leaves, mut server_leaves) =
-        (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
+        (vec![0; repetition.memory()], vec![0; repetition.memory()]);
     let mut messages = [[0; 2]; KAPPA];
     let [client, server] = [&mut client_leaves, &mut server_leaves]
         .map(|leaves| Leaves::new(repetition, leaves).unwrap());
-    let mut client = Receiver::new(client, random, hash, hash, &mut messages).unwrap();
+    let keep = |b: usize, pair| messages[b] = pair;
+    let mut client = Receiver::new(client, random, hash, hash, keep).unwrap();
     let received = core::array::from_fn(|b| messages[b][(delta >> b & 1) as usize]);
     let mut server = Sender::new(server, delta, &received, hash, hash).unwrap();
 
     let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
-    let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];
-    client.extend(choices, &mut t, &mut corrections).unwrap();
-    server.extend(&corrections, &mut q).unwrap();
+    let bytes = repetition.correction_bytes_per_group();
+    let mut corrections = vec![0; choices.len().max(1) * bytes];
+    client.start(&mut corrections[..bytes]).unwrap();
+    server.start(&corrections[..bytes]).unwrap();
+    let corrections = &mut corrections[..choices.len() * bytes];
+    client.extend(choices, &mut t, corrections).unwrap();
+    server.extend(corrections, &mut q).unwrap();
+    server.finish(&client.finish().unwrap()).unwrap();
     (t, q, delta)
 }
 

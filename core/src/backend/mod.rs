@@ -7,6 +7,7 @@ pub mod limb;
 pub mod matrix;
 pub mod place;
 pub mod sample;
+pub mod toeplitz;
 pub mod transpose;
 // What has a hardware float ABI and no operating system has the instructions of `thumb.rs`, too.
 #[cfg(any(not(target_pointer_width = "64"), test))]

@@ -1,4 +1,5 @@
-//! SoftSpokenOT against semi-honest parties, repetition code (Roy, CRYPTO 2022, §3–§5).
+//! SoftSpokenOT, repetition code (Roy, CRYPTO 2022, §3–§5). Groups come in runs that start with
+//! a mask and end with a proof, see [`super::check`].
 //!
 //! Let `G` be a leaf's pseudo-random row of 128 bits for a group: AES-128 keyed by the leaf on the
 //! group's number, exclusive or the session's [`offset`]. For block `i` of `Δ` and bit `j` of that
@@ -16,16 +17,19 @@
     reason = "hot; lengths are checked on entry, batches hold at most BATCH groups"
 )]
 
+use super::check::{self, Chain, PROOF_BYTES};
 use super::leaves::{Leaves, check};
-use super::{GROUP, Repetition, ggm, wide_mask};
+use super::{GROUP, Repetition, base, ggm, wide_mask};
 use crate::attack::{Defence, stripped};
 use crate::backend::aes::{Job, Lane, Lanes, Pass, Path, SimdBackend, in_flight};
+use crate::backend::toeplitz;
 use crate::backend::transpose::transpose;
 use crate::block::Block;
 use crate::hash::Tmmo;
 use crate::params::KAPPA;
 use crate::rng::Prg;
 use crate::{Error, Result};
+use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize as _, Zeroizing};
 
 /// Groups per key schedule of a leaf. The stack holds `(2k + 1)·BATCH` blocks: 4.5 KiB at `k = 4`,
@@ -48,19 +52,23 @@ const fn levels(k: usize) -> usize {
     if cfg!(target_pointer_width = "64") { k } else { 8 }
 }
 
-/// The client's half of one session, after set-up: chooses bits, gets `T`.
+/// The client's half of one session, after set-up: chooses bits, gets `T`. Wiped on drop.
 pub struct Receiver<'a> {
     leaves: Leaves<'a>,
     offset: Block,
+    /// Masks of runs are drawn from it.
+    masks: Zeroizing<Block>,
     groups: u64,
+    /// The run under way, with the sum of its choices.
+    check: Option<(Chain, Zeroizing<Block>)>,
 }
 
 impl<'a> Receiver<'a> {
-    /// Set-up: grows the trees of a pairing from the next `128/k` values of `roots` and writes the
-    /// 128 message pairs `[m0, m1]` of the base OTs, in which this party is the sender. In base OT
-    /// `b` the server's choice is bit `b` of `Δ`. The messages are secret: the caller wipes them.
-    /// Those of base OT 0 are both the one for an odd `Δ`: with an even one labels would have
-    /// constant colours, from which a server reads shares; so it gets leaves that do not match.
+    /// Set-up: grows the trees of a pairing from the next `128/k` values of `roots`, and hands
+    /// `pair` the message pair `[m0, m1]` of each base OT, in which this party is the sender. In
+    /// base OT `b` the server's choice is bit `b` of `Δ`. The messages are secret. Those of base
+    /// OT 0 are both the one for an odd `Δ`: with an even one labels would have constant colours,
+    /// from which a server reads shares; so it gets leaves that do not match.
     ///
     /// `pairing` is the key of the session that made the pairing, `session` that of this session,
     /// bound to fresh nonces of both parties (the same in the first one): the trees grow under
@@ -75,37 +83,72 @@ impl<'a> Receiver<'a> {
         roots: &mut Prg,
         pairing: &Tmmo,
         session: &Tmmo,
-        messages: &mut [[Block; 2]; KAPPA],
+        mut pair: impl FnMut(usize, [Block; 2]),
     ) -> Result<Self> {
         let k = leaves.repetition().k();
-        for (tree, (leaves, messages)) in
-            (0..).zip(leaves.trees_mut().zip(messages.chunks_exact_mut(k)))
-        {
-            ggm::expand(pairing, tree, roots.next_u128(), leaves, messages)?;
+        for (tree, leaves) in (0..).zip(leaves.trees_mut()) {
+            let pairs = base::grow(pairing, tree, roots.next_u128(), leaves)?;
+            let first = usize::from(tree) * k;
+            (first..first + k).zip(pairs.iter()).for_each(|(j, messages)| pair(j, *messages));
             ggm::refresh(session, tree, 0, false, leaves)?;
         }
-        let [first, ..] = messages;
-        if !stripped(Defence::OddDelta) {
-            first[0] = first[1];
-        }
-        Ok(Self { leaves, offset: offset(session), groups: 0 })
+        let [masks] = session.hash([roots.next_u128()], [MASKS_TWEAK]);
+        let (offset, masks) = (offset(session), Zeroizing::new(masks));
+        Ok(Self { leaves, offset, masks, groups: 0, check: None })
     }
 
-    /// Groups done so far. The next [`Receiver::extend`] starts with the group of this number.
+    /// Starts a run of groups with its mask; `corrections` gets what to send of it.
+    ///
+    /// # Errors
+    /// [`Error::Length`] unless `corrections` holds [`Repetition::correction_bytes_per_group`]
+    /// bytes; [`Error::Internal`] in a run, or after `2^64` groups.
+    pub fn start(&mut self, corrections: &mut [u8]) -> Result<()> {
+        check(self.leaves.repetition().correction_bytes_per_group(), corrections.len())?;
+        if self.check.is_some() {
+            return Err(Error::Internal);
+        }
+        let end = advance(self.groups, 1)?;
+        let mask = Zeroizing::new(check::mask(*self.masks, self.groups)?);
+        let sums = self.leaves.take_sums();
+        let done = self.groups(&[*mask], sums, corrections);
+        toeplitz::start(self.leaves.give_sums(sums)?);
+        done?;
+        self.check = Some((Chain::start(self.offset, self.groups, corrections), mask));
+        self.groups = end;
+        Ok(())
+    }
+
+    /// Ends a run. Returns the proof to send.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] unless one was started.
+    pub fn finish(&mut self) -> Result<[u8; PROOF_BYTES]> {
+        let (chain, choices) = self.check.take().ok_or(Error::Internal)?;
+        let sums = self.leaves.sums_mut()?;
+        toeplitz::finish(sums);
+        let digest = chain.digest(sums)?;
+        sums.zeroize();
+        let mut proof = [0; PROOF_BYTES];
+        let sent = choices.to_le_bytes().into_iter().chain(digest);
+        proof.iter_mut().zip(sent).for_each(|(to, from)| *to = from);
+        Ok(proof)
+    }
+
+    /// Groups done so far, masks included.
     #[cfg(any(test, feature = "unstable"))]
     #[must_use]
-    pub const fn groups(&self) -> u64 {
+    pub const fn count(&self) -> u64 {
         self.groups
     }
 
-    /// `choices.len()` more groups. OT `j` of a group chooses bit `j` of the group's `choices`;
+    /// `choices.len()` more groups of a run. OT `j` of a group chooses bit `j` of the group's `choices`;
     /// `labels` gets `T`, 128 per group; `corrections` gets what to send: per group `128/k`
     /// little-endian blocks. However calls are cut, the results are the same.
     ///
     /// # Errors
     /// [`Error::Length`] unless `labels` holds 128 blocks and `corrections`
-    /// [`Repetition::correction_bytes_per_group`] bytes per group; [`Error::Internal`] after
-    /// `2^64` groups. Nothing is written and no group is used up then.
+    /// [`Repetition::correction_bytes_per_group`] bytes per group; [`Error::Internal`] outside a
+    /// run and after `2^64` groups. Nothing is written and no group is used up then.
     pub fn extend(
         &mut self,
         choices: &[u128],
@@ -117,8 +160,28 @@ impl<'a> Receiver<'a> {
         let repetition = self.leaves.repetition();
         check(groups * repetition.correction_bytes_per_group(), corrections.len())?;
         let end = advance(self.groups, groups)?;
+        if self.check.is_none() {
+            return Err(Error::Internal);
+        }
+        self.groups(choices, labels, corrections)?;
+        let (chain, sum) = self.check.as_mut().ok_or(Error::Internal)?;
+        let sums = self.leaves.sums_mut()?;
+        for (corrections, (labels, &choices)) in corrections
+            .chunks_exact(repetition.correction_bytes_per_group())
+            .zip(labels.as_chunks().0.iter().zip(choices))
+        {
+            let multiplier = chain.next(corrections);
+            toeplitz::add(multiplier, labels, sums);
+            **sum ^= check::product(multiplier, choices);
+        }
+        self.groups = end;
+        Ok(())
+    }
+
+    /// The next groups, into slices of the right lengths.
+    fn groups(&self, choices: &[u128], labels: &mut [Block], corrections: &mut [u8]) -> Result<()> {
         let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks_mut().0);
-        match repetition {
+        match self.leaves.repetition() {
             Repetition::K1 => self.run::<{ levels(1) }, { 1 << depth(1) }, { depth(1) }>(
                 choices,
                 labels,
@@ -139,9 +202,7 @@ impl<'a> Receiver<'a> {
                 labels,
                 corrections,
             ),
-        }?;
-        self.groups = end;
-        Ok(())
+        }
     }
 
     fn run<const K: usize, const W: usize, const D: usize>(
@@ -198,6 +259,8 @@ pub struct Sender<'a> {
     leaves: Leaves<'a>,
     offset: Block,
     groups: u64,
+    /// The run under way.
+    check: Option<Chain>,
 }
 
 impl<'a> Sender<'a> {
@@ -226,13 +289,14 @@ impl<'a> Sender<'a> {
             ggm::puncture(pairing, tree, path, received, leaves)?;
             ggm::refresh(session, tree, path, true, leaves)?;
         }
-        Ok(Self { delta: Zeroizing::new(delta), leaves, offset: offset(session), groups: 0 })
+        let (delta, offset) = (Zeroizing::new(delta), offset(session));
+        Ok(Self { delta, leaves, offset, groups: 0, check: None })
     }
 
-    /// Groups done so far. The next [`Sender::extend`] starts with the group of this number.
+    /// Groups done so far, masks included.
     #[cfg(any(test, feature = "unstable"))]
     #[must_use]
-    pub const fn groups(&self) -> u64 {
+    pub const fn count(&self) -> u64 {
         self.groups
     }
 
@@ -242,21 +306,83 @@ impl<'a> Sender<'a> {
         *self.delta
     }
 
-    /// The next groups from the client's `corrections`; `labels` gets `Q`, 128 per group. However
-    /// calls are cut, the results are the same.
+    /// Starts a run of groups, from the `corrections` of its mask.
+    ///
+    /// # Errors
+    /// Those of [`Receiver::start`].
+    pub fn start(&mut self, corrections: &[u8]) -> Result<()> {
+        check(self.leaves.repetition().correction_bytes_per_group(), corrections.len())?;
+        if self.check.is_some() {
+            return Err(Error::Internal);
+        }
+        let end = advance(self.groups, 1)?;
+        let sums = self.leaves.take_sums();
+        let done = self.groups(corrections, sums);
+        toeplitz::start(self.leaves.give_sums(sums)?);
+        done?;
+        self.check = Some(Chain::start(self.offset, self.groups, corrections));
+        self.groups = end;
+        Ok(())
+    }
+
+    /// Ends a run: whether the client's corrections in it were for the same choices in all blocks
+    /// of `Δ`. Nothing that was made of its labels may be sent before. In constant time.
+    ///
+    /// # Errors
+    /// [`Error::Inconsistent`] if they were not, but with the probability of a guess of `Δ` in a
+    /// block: then the pairing must not be used again. [`Error::Internal`] outside a run.
+    pub fn finish(&mut self, proof: &[u8; PROOF_BYTES]) -> Result<()> {
+        let chain = self.check.take().ok_or(Error::Internal)?;
+        let delta = *self.delta;
+        let (choices, digest) = proof.split_first_chunk().ok_or(Error::Internal)?;
+        let choices = Block::from_le_bytes(*choices);
+        let sums = self.leaves.sums_mut()?;
+        toeplitz::finish(sums);
+        for (n, sum) in sums.iter_mut().enumerate() {
+            *sum ^= wide_mask(choices >> n) & delta;
+        }
+        let right = chain.digest(sums)?.ct_eq(digest);
+        sums.zeroize();
+        if bool::from(right) || stripped(Defence::Consistency) {
+            Ok(())
+        } else {
+            Err(Error::Inconsistent)
+        }
+    }
+
+    /// The next groups of a run from the client's `corrections`; `labels` gets `Q`, 128 per group.
+    /// However calls are cut, the results are the same.
     ///
     /// # Errors
     /// [`Error::Length`] unless `labels` holds a multiple of 128 blocks and `corrections`
-    /// [`Repetition::correction_bytes_per_group`] bytes per group; [`Error::Internal`] after `2^64`
-    /// groups. Nothing is written and no group is used up then.
+    /// [`Repetition::correction_bytes_per_group`] bytes per group; [`Error::Internal`] outside a
+    /// run and after `2^64` groups. Nothing is written and no group is used up then.
     pub fn extend(&mut self, corrections: &[u8], labels: &mut [Block]) -> Result<()> {
         let groups = labels.len() / GROUP;
         check(groups * GROUP, labels.len())?;
         let repetition = self.leaves.repetition();
         check(groups * repetition.correction_bytes_per_group(), corrections.len())?;
         let end = advance(self.groups, groups)?;
+        if self.check.is_none() {
+            return Err(Error::Internal);
+        }
+        self.groups(corrections, labels)?;
+        let chain = self.check.as_mut().ok_or(Error::Internal)?;
+        let sums = self.leaves.sums_mut()?;
+        for (corrections, labels) in corrections
+            .chunks_exact(repetition.correction_bytes_per_group())
+            .zip(&*labels.as_chunks().0)
+        {
+            toeplitz::add(chain.next(corrections), labels, sums);
+        }
+        self.groups = end;
+        Ok(())
+    }
+
+    /// The next groups, into a slice of the right length.
+    fn groups(&self, corrections: &[u8], labels: &mut [Block]) -> Result<()> {
         let (labels, corrections) = (labels.as_chunks_mut().0, corrections.as_chunks().0);
-        match repetition {
+        match self.leaves.repetition() {
             Repetition::K1 => {
                 self.run::<{ levels(1) }, { 1 << depth(1) }, { depth(1) }>(corrections, labels)
             }
@@ -269,9 +395,7 @@ impl<'a> Sender<'a> {
             Repetition::K8 => {
                 self.run::<{ levels(8) }, { 1 << depth(8) }, { depth(8) }>(corrections, labels)
             }
-        }?;
-        self.groups = end;
-        Ok(())
+        }
     }
 
     fn run<const K: usize, const W: usize, const D: usize>(
@@ -457,6 +581,9 @@ fn offset(session: &Tmmo) -> Block {
 /// Tweak of [`offset`]: used for nothing else.
 const OFFSET_TWEAK: Block = (1 << 126) + 1;
 
+/// Tweak of what masks of runs are drawn from.
+const MASKS_TWEAK: Block = (1 << 126) + 2;
+
 /// The numbers of the batches' first groups.
 fn numbers(first: u64) -> impl Iterator<Item = u64> + Send {
     core::iter::successors(Some(first), |first| Some(first.wrapping_add(BATCH as u64)))
@@ -491,8 +618,8 @@ mod tests {
                 repetition,
                 delta,
                 hash: Tmmo::new(11),
-                client_leaves: vec![1; repetition.leaves()],
-                server_leaves: vec![2; repetition.leaves()],
+                client_leaves: vec![1; repetition.memory()],
+                server_leaves: vec![2; repetition.memory()],
                 random: Seed([delta as u8; 32]).stream(Domain::Label, 0),
             }
         }
@@ -505,8 +632,8 @@ mod tests {
             let [client, server] = [&mut self.client_leaves, &mut self.server_leaves]
                 .map(|leaves| Leaves::new(self.repetition, leaves).unwrap().on_path(path));
             let (hash, mut messages) = (&self.hash, [[0; 2]; KAPPA]);
-            let client =
-                Receiver::new(client, &mut self.random, hash, hash, &mut messages).unwrap();
+            let keep = |b: usize, pair| messages[b] = pair;
+            let client = Receiver::new(client, &mut self.random, hash, hash, keep).unwrap();
             let received = from_fn(|b| messages[b][(self.delta >> b & 1) as usize]);
             (client, Sender::new(server, self.delta, &received, hash, hash).unwrap())
         }
@@ -544,7 +671,9 @@ mod tests {
     ) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
         let (bytes, delta) = (setup.repetition.correction_bytes_per_group(), setup.delta);
         let (mut client, mut server) = setup.parties_on(path);
-        let (mut t, mut q, mut sent) = (vec![], vec![], vec![]);
+        let (mut t, mut q, mut sent) = (vec![], vec![], vec![0; bytes]);
+        client.start(&mut sent).unwrap();
+        server.start(&sent).unwrap();
         let mut rest = choices;
         for &cut in cuts {
             let (now, later) = rest.split_at(cut);
@@ -557,7 +686,10 @@ mod tests {
             sent.extend_from_slice(&corrections);
         }
         assert!(rest.is_empty());
-        assert_eq!([client.groups(), server.groups()], [choices.len() as u64; 2]);
+        assert_eq!([client.count(), server.count()], [choices.len() as u64 + 1; 2]);
+        let proof = client.finish().unwrap();
+        server.finish(&proof).unwrap();
+        sent.extend(proof);
         assert_eq!(server.delta(), delta);
         (t, q, sent)
     }
@@ -638,13 +770,14 @@ mod tests {
             let leaves: Vec<_> = client.leaves.trees().flatten().copied().collect();
             let bytes = repetition.correction_bytes_per_group();
             let (mut labels, mut corrections) = (vec![0; groups * GROUP], vec![0; groups * bytes]);
+            client.start(&mut corrections[..bytes]).unwrap();
             client.extend(&choices, &mut labels, &mut corrections).unwrap();
             for (g, choices) in choices.iter().enumerate() {
                 let (mut want, mut sent) = ([0; GROUP], vec![]);
                 for (i, leaves) in leaves.chunks(1 << k).enumerate() {
                     let mut u = *choices;
                     for (x, &leaf) in leaves.iter().enumerate() {
-                        let mut row = [g as Block ^ client.offset];
+                        let mut row = [(g as Block + 1) ^ client.offset];
                         Aes::of(leaf).encrypt(&mut row);
                         u ^= row[0];
                         for (label, want) in want.iter_mut().enumerate() {
@@ -669,9 +802,12 @@ mod tests {
             }
             let (mut t, mut q, mut corrections) =
                 ([0; GROUP], [0; GROUP], vec![0; repetition.correction_bytes_per_group()]);
+            client.start(&mut corrections).unwrap();
+            server.start(&corrections).unwrap();
             client.extend(&[0], &mut t, &mut corrections).unwrap();
             server.extend(&corrections, &mut q).unwrap();
             assert_eq!(t, q);
+            server.finish(&client.finish().unwrap()).unwrap();
         }
     }
 
@@ -681,6 +817,11 @@ mod tests {
         let length = |need| Some(Error::Length { need });
         let (mut client, mut server) = setup.parties();
         let (mut labels, mut corrections) = ([0; 256], [0; 1024]);
+        assert_eq!(client.start(&mut corrections).err(), length(512));
+        assert_eq!(server.start(&corrections[1..]).err(), length(512));
+        client.start(&mut corrections[..512]).unwrap();
+        server.start(&corrections[..512]).unwrap();
+        corrections.fill(0);
         assert_eq!(client.extend(&[1, 2], &mut labels[1..], &mut corrections).err(), length(256));
         assert_eq!(client.extend(&[1, 2], &mut labels, &mut corrections[1..]).err(), length(1024));
         assert_eq!(server.extend(&corrections, &mut labels[1..]).err(), length(128));
@@ -689,18 +830,69 @@ mod tests {
         server.groups = u64::MAX - 1;
         assert_eq!(client.extend(&[1, 2], &mut labels, &mut corrections), Err(Error::Internal));
         assert_eq!(server.extend(&corrections, &mut labels), Err(Error::Internal));
-        assert_eq!((client.groups(), server.groups()), (u64::MAX - 1, u64::MAX - 1));
+        assert_eq!((client.count(), server.count()), (u64::MAX - 1, u64::MAX - 1));
         assert_eq!((labels, corrections), ([0; 256], [0; 1024]));
     }
 
     #[test]
     fn an_even_delta_is_refused() {
-        let (hash, mut leaves) = (Tmmo::new(11), [1; 512]);
+        let (hash, mut leaves) = (Tmmo::new(11), [1; Repetition::K4.memory()]);
         for delta in [0, 2, Block::MAX - 1] {
             let memory = Leaves::new(Repetition::K4, &mut leaves).unwrap();
             let sender = Sender::new(memory, delta, &[0; KAPPA], &hash, &hash);
             assert_eq!(sender.err(), Some(Error::Internal));
         }
+    }
+
+    /// Corrections for the same choices pass, those for others in any block do not, whatever the
+    /// group and the OT, be it in the mask; nor does a proof with any bit changed.
+    #[test]
+    fn the_check_finds_every_change() {
+        for repetition in Repetition::ALL {
+            let bytes = repetition.correction_bytes_per_group();
+            for (at, bit) in
+                [(0, 0), (bytes - 1, 7), (bytes, 0), (3 * bytes - 1, 7), (2 * bytes + 5, 3)]
+            {
+                let mut setup = Setup::new(repetition, Block::MAX);
+                let (mut client, mut server) = setup.parties();
+                let (mut labels, mut sent) = ([0; 2 * GROUP], vec![0; 3 * bytes]);
+                client.start(&mut sent[..bytes]).unwrap();
+                client.extend(&[3, 4], &mut labels, &mut sent[bytes..]).unwrap();
+                let proof = client.finish().unwrap();
+                sent[at] ^= 1 << bit;
+                server.start(&sent[..bytes]).unwrap();
+                server.extend(&sent[bytes..], &mut labels).unwrap();
+                assert_eq!(server.finish(&proof), Err(Error::Inconsistent), "{repetition:?} {at}");
+            }
+        }
+        for bit in 0..8 * PROOF_BYTES {
+            let mut setup = Setup::new(Repetition::K8, deltas()[2]);
+            let (mut client, mut server) = setup.parties();
+            let mut sent = [0; 256];
+            client.start(&mut sent).unwrap();
+            server.start(&sent).unwrap();
+            let mut proof = client.finish().unwrap();
+            proof[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(server.finish(&proof), Err(Error::Inconsistent), "{bit}");
+        }
+    }
+
+    #[test]
+    fn there_are_no_groups_outside_a_run() {
+        let mut setup = Setup::new(Repetition::K8, 1);
+        let (mut client, mut server) = setup.parties();
+        let (mut labels, mut sent) = ([0; GROUP], [0; 256]);
+        assert_eq!(client.extend(&[0], &mut labels, &mut sent), Err(Error::Internal));
+        assert_eq!(server.extend(&sent, &mut labels), Err(Error::Internal));
+        assert_eq!(client.finish(), Err(Error::Internal));
+        assert_eq!(server.finish(&[0; PROOF_BYTES]), Err(Error::Internal));
+        client.start(&mut sent).unwrap();
+        server.start(&sent).unwrap();
+        assert_eq!(client.start(&mut sent), Err(Error::Internal));
+        assert_eq!(server.start(&sent), Err(Error::Internal));
+        server.finish(&client.finish().unwrap()).unwrap();
+        assert_eq!(client.extend(&[0], &mut labels, &mut sent), Err(Error::Internal));
+        assert_eq!(server.extend(&sent, &mut labels), Err(Error::Internal));
     }
 
     #[test]

@@ -16,7 +16,9 @@
 //! `crate::hash::Tmmo` key, `OtMultiply` and `Carries` among them, keep their tweaks below `2^127`
 //! and use each once.
 
+mod base;
 mod carry;
+mod check;
 mod extension;
 mod ggm;
 mod leaves;
@@ -24,7 +26,9 @@ mod multiply;
 
 #[cfg(feature = "unstable")]
 pub use {
+    base::{Encoded, decode, encode},
     carry::Carries,
+    check::PROOF_BYTES,
     extension::{Receiver, Sender},
     ggm::ggm_tweak,
     leaves::{Leaves, Renewable},
@@ -32,7 +36,9 @@ pub use {
 };
 #[cfg(not(feature = "unstable"))]
 pub(crate) use {
+    base::{Encoded, decode, encode},
     carry::Carries,
+    check::PROOF_BYTES,
     extension::{Receiver, Sender},
     leaves::{Leaves, Renewable},
     multiply::{OtMultiply, correction_width, product_bits},
@@ -40,6 +46,7 @@ pub(crate) use {
 
 use crate::block::Block;
 use crate::params::KAPPA;
+use base::MESSAGES;
 use subtle::{Choice, ConditionallySelectable as _};
 
 /// OTs per group: the unit in which the extension works.
@@ -92,11 +99,18 @@ impl Repetition {
         KAPPA / self.k()
     }
 
-    /// Leaves of all trees, `128/k · 2^k`: the length in blocks of the memory that either party
-    /// lends.
+    /// Leaves of all trees, `128/k · 2^k`.
     #[must_use]
     pub const fn leaves(self) -> usize {
         self.blocks() << self.k()
+    }
+
+    /// The length in blocks of the memory that either party lends: room for the leaves, in set-up
+    /// for the messages of base OTs, and for 128 sums of labels.
+    #[must_use]
+    pub const fn memory(self) -> usize {
+        let leaves = self.leaves();
+        (if leaves > MESSAGES { leaves } else { MESSAGES }) + GROUP
     }
 
     /// Bytes that the client sends per [`GROUP`] of OTs: `128/k · 16`.

@@ -6,6 +6,7 @@ use super::Options;
 use super::channel::Channel;
 use super::keys::op_instance;
 use super::operation::Context;
+use super::runs::{end_choosing, end_offering, start_choosing, start_offering};
 use super::shares::{Shares, tensor_mut};
 use crate::block::Block;
 use crate::cost::{carry_answer_bytes, carry_correction_bytes};
@@ -145,6 +146,7 @@ pub(crate) async fn client<IO: Read + Write>(
     let used = space.used();
     let (mut choosing, mut chosen) = (in_order(context, range), in_order(context, range));
     ch.begin(Tag::Corrections, carry_correction_bytes(plan, options, range)).await?;
+    start_choosing(ch, receiver, options, bytemuck::must_cast_slice_mut(labels)).await?;
     while left > 0 {
         let groups = left.div_ceil(GROUP).min(choices.len());
         let count = left.min(groups * GROUP);
@@ -172,7 +174,7 @@ pub(crate) async fn client<IO: Read + Write>(
         }
         left -= count;
     }
-    ch.end().await?;
+    end_choosing(ch, receiver).await?;
     wipe_first(used, scratch)?;
 
     ch.expect(Tag::Carries, carry_answer_bytes(plan, options, range)).await?;
@@ -215,6 +217,7 @@ pub(crate) async fn server<IO: Read + Write>(
     let (mut in_order, delta, mut making) =
         (in_order(context, range), sender.delta(), &mut *answers);
     ch.expect(Tag::Corrections, carry_correction_bytes(plan, options, range)).await?;
+    start_offering(ch, sender, options, bytemuck::must_cast_slice_mut(labels)).await?;
     while left > 0 {
         let groups = left.div_ceil(GROUP).min(choices.len());
         let count = left.min(groups * GROUP);
@@ -233,7 +236,7 @@ pub(crate) async fn server<IO: Read + Write>(
         }
         left -= count;
     }
-    ch.finish().await?;
+    end_offering(ch, sender).await?;
 
     ch.begin(Tag::Carries, carry_answer_bytes(plan, options, range)).await?;
     let mut sending = answers.iter();

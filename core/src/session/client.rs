@@ -9,6 +9,7 @@ use super::operation::{Amounts, Context};
 use super::pairing::{self, Pairing, PairingState, Party, to_blocks, to_seed};
 use super::phase::ClientPhase;
 use super::prepared::tile;
+use super::runs::{end_choosing, start_choosing};
 use super::setup::{self, Secrets, Terms};
 use super::shares::{Shares, tensor, tensor_mut};
 use super::store::Store;
@@ -17,7 +18,7 @@ use super::{Options, Tables, carries, compared, extension, garbled, products, re
 use crate::attack::{Defence, stripped};
 use crate::block::Block;
 use crate::choice::OpProtocol;
-use crate::cost::{corrections_bytes, tables_bytes};
+use crate::cost::{compares_offline, corrections_bytes, tables_bytes};
 use crate::error::{Error, Result};
 use crate::handshake::{Hello, WELCOME_BYTES};
 use crate::hash::Tmmo;
@@ -236,7 +237,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         if let Some(id) = pairing {
             secrets.key = SecretKey::new(to_seed(secret));
             let terms = Terms { secrets: &secrets, hash: &hash, key_seed, repetition };
-            let receiver = setup::resume_client(scratch, &terms, id, leaves)?;
+            let receiver = setup::resume_client(&terms, id, leaves)?;
             return Ok((secrets, hash, receiver));
         }
         let terms = Terms { secrets: &secrets, hash: &hash, key_seed, repetition };
@@ -519,6 +520,7 @@ async fn send_corrections<IO: Read + Write, S: Store>(
         return Ok(());
     }
     phase.ch.begin(Tag::Corrections, bytes).await?;
+    start_choosing(phase.ch, phase.receiver, context.options, phase.workspace).await?;
     if !base.is_empty() {
         compared::here(compared::client_choose_base(phase, context.options, base)).await?;
     }
@@ -537,7 +539,7 @@ async fn send_corrections<IO: Read + Write, S: Store>(
             }
         }
     }
-    phase.ch.end().await
+    end_choosing(phase.ch, phase.receiver).await
 }
 
 /// The tables and corrections of the server that are sent offline, in one frame.
@@ -555,6 +557,10 @@ async fn receive_tables<IO: Read + Write, S: Store>(
     if !base.is_empty() {
         compared::here(compared::client_receive_base(phase, context, base)).await?;
     }
+    let checked = compares_offline(context.plan, context.options);
+    if checked {
+        compared::here(compared::client::start(phase, context.options)).await?;
+    }
     for index in context.stored() {
         for op in context.operations(index) {
             let ClientOpMaterial { labels, elements } = material.take(&op)?;
@@ -569,7 +575,11 @@ async fn receive_tables<IO: Read + Write, S: Store>(
             }
         }
     }
-    phase.ch.finish().await
+    if checked {
+        compared::here(compared::client::end(phase)).await
+    } else {
+        phase.ch.finish().await
+    }
 }
 
 /// Masks the input and sends it. Every element has its mask before the first byte leaves.

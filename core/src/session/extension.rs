@@ -4,6 +4,7 @@
 use super::Options;
 use super::operation::OpContext;
 use super::phase::{ClientPhase, ServerPhase};
+use super::runs::{end_choosing, end_offering, start_choosing, start_offering};
 use super::shares::share;
 use crate::block::Block;
 use crate::cost::late_corrections_bytes;
@@ -148,8 +149,9 @@ pub(crate) async fn client_late<IO: Read + Write, S>(
         return Ok(());
     }
     phase.ch.begin(Tag::Corrections, bytes).await?;
+    start_choosing(phase.ch, phase.receiver, op.options, phase.workspace).await?;
     client(phase, op, labels).await?;
-    phase.ch.end().await
+    end_choosing(phase.ch, phase.receiver).await
 }
 
 /// Server, online: the same.
@@ -163,8 +165,9 @@ pub(crate) async fn server_late<IO: Read + Write>(
         return Ok(());
     }
     phase.ch.expect(Tag::Corrections, bytes).await?;
+    start_offering(phase.ch, phase.sender, op.options, phase.workspace).await?;
     server(phase, op.options, labels).await?;
-    phase.ch.finish().await
+    end_offering(phase.ch, phase.sender).await
 }
 
 #[cfg(test)]

@@ -50,7 +50,7 @@ pub(crate) struct ClientRegions<'a, 'r> {
 
 impl<'a> ClientRegions<'a, 'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
-        let leaves = space.take(options.repetition.leaves())?;
+        let leaves = space.take(options.repetition.memory())?;
         let pairing_state = space.take(CLIENT_STATE_BLOCKS)?;
         let setup = setup::client_scratch(space.machine())?;
         let later = measure(space.machine(), |space| {
@@ -256,7 +256,7 @@ impl<'a> ServerRegions<'a, 'a> {
         options: &Options,
         footprint: Footprint,
     ) -> Result<Self> {
-        let leaves = space.take(options.repetition.leaves())?;
+        let leaves = space.take(options.repetition.memory())?;
         let pairing_state = space.take(SERVER_STATE_BLOCKS)?;
         let key = space.take(PUBLIC_KEY)?;
         let setup =

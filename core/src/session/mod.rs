@@ -43,6 +43,7 @@ mod polynomials;
 mod prepared;
 mod products;
 mod reveal;
+mod runs;
 mod server;
 mod setup;
 mod shares;

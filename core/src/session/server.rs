@@ -9,6 +9,7 @@ use super::operation::{Amounts, Context};
 use super::pairing::{self, Pairing, PairingState, Party};
 use super::phase::ServerPhase;
 use super::prepared::{Prepared, tile};
+use super::runs::{end_offering, start_offering};
 use super::setup::{self, Secrets, ServerSetup, Terms};
 use super::triplets::server::EvaluateLayer;
 use super::{
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::block::Block;
 use crate::choice::OpProtocol;
-use crate::cost::{corrections_bytes, tables_bytes};
+use crate::cost::{compares_offline, corrections_bytes, tables_bytes};
 use crate::error::{Error, Result};
 use crate::handshake::{HELLO_BYTES, Hello, WELCOME_BYTES};
 use crate::hash::Tmmo;
@@ -453,6 +454,7 @@ async fn receive_corrections<IO: Read + Write>(
         return Ok(());
     }
     phase.ch.expect(Tag::Corrections, bytes).await?;
+    start_offering(phase.ch, phase.sender, context.options, phase.workspace).await?;
     if !base.is_empty() {
         compared::here(compared::server_base(phase, context, base)).await?;
     }
@@ -471,7 +473,7 @@ async fn receive_corrections<IO: Read + Write>(
             }
         }
     }
-    phase.ch.finish().await
+    end_offering(phase.ch, phase.sender).await
 }
 
 /// Tables and the server's own corrections, as far as they are sent offline, in one frame.
@@ -487,6 +489,10 @@ async fn send_tables<IO: Read + Write>(
     }
     phase.ch.begin(Tag::Tables, bytes).await?;
     phase.ch.put(bytemuck::must_cast_slice(base)).await?;
+    let checked = compares_offline(context.plan, context.options);
+    if checked {
+        compared::here(compared::server::start(phase, context.options)).await?;
+    }
     for index in context.stored() {
         for op in context.operations(index) {
             let mut own = material.take(&op)?;
@@ -503,7 +509,11 @@ async fn send_tables<IO: Read + Write>(
             }
         }
     }
-    phase.ch.end().await?;
+    if checked {
+        compared::here(compared::server::end(phase)).await?;
+    } else {
+        phase.ch.end().await?;
+    }
     phase.ch.flush().await
 }
 

@@ -1,8 +1,8 @@
 //! Set-up: keys of both parties, base OTs from the lattice encryption, seeds of the OT extension.
 //!
-//! The server encrypts the bits of Δ in slots (8 slots of 16 bits for each base OT); the client
+//! The server encrypts the bits of Δ in slots (16 slots of 16 bits for each base OT); the client
 //! answers `m0 + b·(m1 − m0)`, re-randomised and flooded. Every base OT carries a pair of level
-//! sums of the extension's trees.
+//! sums of the extension's trees, each encoded so that half of it is worth nothing.
 
 use super::channel::Channel;
 use super::pairing::{to_blocks, to_seed};
@@ -19,7 +19,7 @@ use crate::lattice::noise::{BASE_OT_FLOOD, ParameterSet};
 use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use crate::memory::{Space, measure, wipe_first};
-use crate::ot::{Leaves, Receiver, Repetition, Sender};
+use crate::ot::{self, Encoded, Leaves, Receiver, Repetition, Sender};
 use crate::params::{KAPPA, N, SLOT_PRIME};
 use crate::ring::{LIMBS, Limb, SLOT};
 use crate::rng::{Domain, Prg, Seed};
@@ -31,8 +31,8 @@ use sha2::{Digest as _, Sha256};
 /// How the base OTs' answer is rescaled: they take all limbs.
 const BASIS: Basis = Basis::new(LIMBS.len());
 
-/// Slots of one base OT.
-const SLOTS: usize = KAPPA / 16;
+/// Slots of one base OT: words of an encoded message.
+const SLOTS: usize = size_of::<Encoded>() / 2;
 
 /// Seeds that one party derives from its own.
 pub(crate) struct Secrets {
@@ -49,6 +49,8 @@ pub(crate) struct Secrets {
     pub(crate) labels: Seed,
     /// Parent of everything that later phases need.
     pub(crate) later: Seed,
+    /// What hides a client's messages of base OTs.
+    encoding: Seed,
 }
 
 impl Secrets {
@@ -69,6 +71,7 @@ impl Secrets {
             fresh: seed.derive(3),
             labels: seed.derive(4),
             later: seed.derive(5),
+            encoding: seed.derive(6),
         }
     }
 
@@ -87,14 +90,13 @@ impl Secrets {
 
 /// The client's scratch for the base OTs.
 struct AnswerScratch<'a> {
-    messages: &'a mut [[Block; 2]],
     poly: &'a mut [i32],
     sums: &'a mut [u32],
 }
 
 impl<'a> AnswerScratch<'a> {
     fn take(space: &mut Space<'a>) -> Result<Self> {
-        Ok(Self { messages: space.take(KAPPA)?, poly: space.take(N)?, sums: space.take(N)? })
+        Ok(Self { poly: space.take(N)?, sums: space.take(N)? })
     }
 }
 
@@ -150,9 +152,9 @@ fn encode_slots(values: impl Iterator<Item = i32>, out: &mut [i32]) {
     SLOT.inverse(out);
 }
 
-/// The 16-bit words of a block, lowest first.
-fn words(block: Block) -> impl Iterator<Item = i32> {
-    (0..SLOTS).map(move |c| ((block >> (16 * c)) & 0xffff) as i32)
+/// The 16-bit words of an encoded message, lowest first.
+fn words(message: Encoded) -> impl Iterator<Item = i32> {
+    message.into_iter().flat_map(|block| (0..8).map(move |c| (block >> (16 * c) & 0xffff) as i32))
 }
 
 /// Sends one limb of encryption number `number` of what stands in `poly`.
@@ -187,10 +189,10 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     leaves: &'a mut [Block],
 ) -> Result<Receiver<'a>> {
     let Terms { secrets, hash, .. } = terms;
-    let AnswerScratch { messages, poly, sums } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
-    let messages = messages.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
-    let leaves = Leaves::new(terms.repetition, leaves)?;
-    let receiver = Receiver::new(leaves, &mut secrets.roots(), hash, hash, messages)?;
+    let AnswerScratch { poly, sums } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
+    let mut leaves = Leaves::new(terms.repetition, leaves)?;
+    let mut random = secrets.encoding.stream(Domain::Label, 0);
+    let messages = ot::encode(&mut leaves, &mut secrets.roots(), &mut random, hash)?;
     let fresh = CiphertextRandomness { seed: &secrets.fresh, number: 0 };
     let mut answer = Answer { messages, poly, sums, basis: BASIS, fresh };
 
@@ -210,7 +212,8 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     let own = KeyScratch::take(&mut Space::carve(scratch)?)?;
     send_public_key(ch, terms, own).await?;
     ch.receive(Tag::Ready, &mut []).await?;
-    Ok(receiver)
+    // The trees once more, now that no message is needed.
+    Receiver::new(leaves, &mut secrets.roots(), hash, hash, |_, _| {})
 }
 
 /// Sends the client's public key of both degrees.
@@ -240,23 +243,20 @@ async fn send_public_key<IO: Read + Write>(
 /// The client's trees once more, for another session of the pairing `id`. The secrets have that
 /// pairing's key.
 pub(crate) fn resume_client<'a>(
-    scratch: &mut [u8],
     terms: &Terms<'_>,
     id: Block,
     leaves: &'a mut [Block],
 ) -> Result<Receiver<'a>> {
-    let AnswerScratch { messages, .. } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
-    let messages = messages.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
     let leaves = Leaves::new(terms.repetition, leaves)?;
     let mut roots = terms.secrets.roots();
-    Receiver::new(leaves, &mut roots, &Tmmo::new(id), terms.hash, messages)
+    Receiver::new(leaves, &mut roots, &Tmmo::new(id), terms.hash, |_, _| {})
 }
 
 /// The client's answer to the base OTs: the encrypted choices times the messages' differences, plus
 /// the first messages, plus a fresh encryption of zero, flooded. One half after the other, for `c1`
 /// depends on nothing that is received but a seed: so both share the sums.
 struct Answer<'s> {
-    messages: &'s [[Block; 2]],
+    messages: &'s [Encoded; 2 * KAPPA],
     poly: &'s mut [i32],
     sums: &'s mut [u32],
     basis: Basis,
@@ -279,7 +279,8 @@ impl Answer<'_> {
             self.fresh.add_noise_to_c0(self.poly, core::iter::once((0, N)), |_| Ok(()))?;
             self.fresh.add_flood(limb, BASE_OT_FLOOD, self.poly)?;
             self.add(index)?;
-            encode_slots(self.messages.iter().flat_map(|&[m0, _]| words(m0)), self.poly);
+            let first = self.messages.iter().step_by(2);
+            encode_slots(first.flat_map(|&m0| words(m0)), self.poly);
             for x in self.poly.iter_mut() {
                 *x = encoder.encode(index, u64::from(SLOT.canonical(*x)))?;
             }
@@ -308,7 +309,8 @@ impl Answer<'_> {
     /// The polynomial of the messages' differences, transformed, Montgomery form.
     fn differences(&mut self, limb: &Limb) {
         let differences =
-            self.messages.iter().flat_map(|&[m0, m1]| words(m0).zip(words(m1)).map(|(x, y)| y - x));
+            self.messages.as_chunks().0.iter().flat_map(|&[m0, m1]| words(m0).zip(words(m1)));
+        let differences = differences.map(|(x, y)| y - x);
         encode_slots(differences, self.poly);
         for x in self.poly.iter_mut() {
             *x = limb.to_montgomery(SLOT.centre(SLOT.canonical(*x)));
@@ -365,7 +367,7 @@ pub(crate) async fn server<'a, IO: Read + Write>(
     *pairing.delta = terms.secrets.labels.stream(Domain::Label, 0).next_u128() | 1;
     let mut scratch = ServerScratch::take(&mut Space::carve(scratch)?)?;
     send_keys(ch, terms.secrets, *pairing.delta, &mut scratch).await?;
-    receive_base_ots(ch, terms.secrets, &mut scratch, pairing.received).await?;
+    receive_base_ots(ch, terms, *pairing.delta, &mut scratch, pairing.received).await?;
     let (leaves, hash) = (Leaves::new(terms.repetition, leaves)?, terms.hash);
     let sender = Sender::new(leaves, *pairing.delta, pairing.received, hash, hash)?;
 
@@ -415,7 +417,8 @@ async fn send_keys<IO: Read + Write>(
 /// Receives and decrypts the client's answer to the base OTs.
 async fn receive_base_ots<IO: Read + Write>(
     ch: &mut Channel<IO>,
-    secrets: &Secrets,
+    Terms { secrets, hash, .. }: &Terms<'_>,
+    delta: Block,
     scratch: &mut ServerScratch<'_>,
     received: &mut [Block; KAPPA],
 ) -> Result<()> {
@@ -445,11 +448,13 @@ async fn receive_base_ots<IO: Read + Write>(
         *a = SLOT.reduce(m as i32);
     }
     SLOT.forward(a);
-    for (block, slots) in received.iter_mut().zip(a.chunks_exact(SLOTS)) {
-        *block = slots
-            .iter()
-            .rev()
-            .fold(0, |block, &x| block << 16 | u128::from(SLOT.canonical(x) & 0xffff));
+    for (j, (message, slots)) in received.iter_mut().zip(a.as_chunks::<SLOTS>().0).enumerate() {
+        let mut encoded: Encoded = [0; 2];
+        for (block, words) in encoded.iter_mut().zip(slots.chunks(SLOTS / 2)) {
+            let words = words.iter().rev().map(|&x| Block::from(SLOT.canonical(x) & 0xffff));
+            *block = words.fold(0, |block, word| block << 16 | word);
+        }
+        *message = ot::decode(hash, j, delta >> j & 1 == 1, encoded);
     }
     Ok(())
 }

@@ -51,7 +51,8 @@ fn labels_of_the_server(
         let path = (delta >> (tree * k)) as usize & ((1 << k) - 1);
         for (x, leaf) in leaves(hash, tree as u8, path, received).into_iter().enumerate() {
             let Some(leaf) = leaf else { continue };
-            let mut rows: [Block; GROUPS] = core::array::from_fn(|group| group as Block ^ start);
+            let mut rows: [Block; GROUPS] =
+                core::array::from_fn(|group| (group as Block + 1) ^ start);
             Aes::of(leaf).encrypt(&mut rows);
             for (o, label) in labels.iter_mut().enumerate() {
                 *label ^=
@@ -71,12 +72,15 @@ fn labels_of_the_server(
 fn labels_that_match(repetition: Repetition, delta: Block) -> [usize; 2] {
     let hash = Tmmo::new(21);
     let mut random = Seed([22; 32]).stream(Domain::Label, 0);
-    let (mut memory, mut messages) = (vec![0; repetition.leaves()], [[0; 2]; 128]);
+    let (mut memory, mut messages) = (vec![0; repetition.memory()], [[0; 2]; 128]);
     let own = Leaves::new(repetition, &mut memory).unwrap();
-    let mut client = Receiver::new(own, &mut random, &hash, &hash, &mut messages).unwrap();
+    let keep = |b: usize, pair| messages[b] = pair;
+    let mut client = Receiver::new(own, &mut random, &hash, &hash, keep).unwrap();
     let choices: [Block; GROUPS] = core::array::from_fn(|_| random.next_u128());
     let mut labels = vec![0; GROUPS * GROUP];
-    let mut sent = vec![0; GROUPS * repetition.correction_bytes_per_group()];
+    let bytes = repetition.correction_bytes_per_group();
+    let mut sent = vec![0; GROUPS * bytes];
+    client.start(&mut sent[..bytes]).unwrap();
     client.extend(&choices, &mut labels, &mut sent).unwrap();
 
     let received: Vec<Block> =

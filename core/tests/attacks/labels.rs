@@ -65,10 +65,11 @@ fn compares(ops: &[Op; 3]) -> Compares {
     // The client's labels: of the base OTs, of the first layer, of the second.
     let session = session_of(&up, &down);
     let (hash, own) = (Tmmo::new(session), secrets(CLIENT_SEED, session));
-    let (mut leaves, mut messages) = (vec![0; options.repetition.leaves()], [[0; 2]; 128]);
+    let mut leaves = vec![0; options.repetition.memory()];
     let mut roots = own.derive(0).stream(Domain::Label, 0);
     let leaves = Leaves::new(options.repetition, &mut leaves).unwrap();
-    let mut receiver = Receiver::new(leaves, &mut roots, &hash, &hash, &mut messages).unwrap();
+    let mut receiver = Receiver::new(leaves, &mut roots, &hash, &hash, |_, _| {}).unwrap();
+    receiver.start(&mut vec![0; options.repetition.correction_bytes_per_group()]).unwrap();
     let mut labels = |ots: usize| {
         let groups = ots.div_ceil(128);
         let mut labels = vec![0; groups * 128];

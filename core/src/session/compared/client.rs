@@ -1,8 +1,9 @@
 //! The client's side of comparisons.
 
-use super::super::Tables;
 use super::super::phase::ClientPhase;
+use super::super::runs::{end_choosing, end_offering, start_choosing, start_offering};
 use super::super::shares::tensor;
+use super::super::{Options, Tables};
 use super::comparison::{Comparison, Message, choices, part};
 use super::messages::{receive, send};
 use super::ots::{Direction, Ots, choose, offer};
@@ -42,7 +43,7 @@ pub(crate) async fn corrections<IO: Read + Write, S>(
     let op = it.op;
     let shares = phase.shares.of(op.index)?;
     let x = tensor(shares, op.step.from, op.inputs())?;
-    start(phase, it, elements)?;
+    draw(phase, it, elements)?;
     let share = |elements: &[Element], stage: &Stage, e: usize| -> Result<u64> {
         let [share, _] = it.client_shares(stage, e, x, elements)?;
         Ok(share)
@@ -63,7 +64,7 @@ pub(crate) async fn corrections<IO: Read + Write, S>(
 
 /// Draws what is random of every element, and its share of the result unless the plan's output has
 /// one.
-fn start<IO, S>(
+fn draw<IO, S>(
     phase: &ClientPhase<'_, '_, IO, S>,
     it: Comparison<'_>,
     elements: &mut [Element],
@@ -86,6 +87,19 @@ fn start<IO, S>(
         }
     }
     Ok(())
+}
+
+/// Starts a run of OTs in which the server chooses.
+pub(crate) async fn start<IO: Read + Write, S>(
+    phase: &mut ClientPhase<'_, '_, IO, S>,
+    options: &Options,
+) -> Result<()> {
+    start_offering(phase.ch, phase.backward.half()?, options, phase.workspace).await
+}
+
+/// Ends it, and the frame.
+pub(crate) async fn end<IO: Read + Write, S>(phase: &mut ClientPhase<'_, '_, IO, S>) -> Result<()> {
+    end_offering(phase.ch, phase.backward.half()?).await
 }
 
 /// OTs in which the server chooses.
@@ -119,8 +133,9 @@ pub(crate) async fn online<IO: Read + Write, S>(
     let streamed = options.tables == Tables::Streamed;
     if streamed {
         phase.ch.begin(Tag::Corrections, late_corrections_bytes(op, options)).await?;
+        start_choosing(phase.ch, phase.receiver, options, phase.workspace).await?;
         corrections(phase, it, elements).await?;
-        phase.ch.end().await?;
+        end_choosing(phase.ch, phase.receiver).await?;
     }
     for stage in it.activation.stages() {
         for number in 0..stage.protocol.rounds() {
@@ -128,10 +143,14 @@ pub(crate) async fn online<IO: Read + Write, S>(
             let bytes = server_message_bytes(op, &stage, number, options);
             phase.ch.expect(Tag::Compare, bytes).await?;
             if streamed && stage.first == 0 && number == 0 {
+                start(phase, options).await?;
                 tables(phase, it, elements).await?;
+                read(phase, it, message, elements).await?;
+                end(phase).await?;
+            } else {
+                read(phase, it, message, elements).await?;
+                phase.ch.finish().await?;
             }
-            read(phase, it, message, elements).await?;
-            phase.ch.finish().await?;
             let [_, bytes] = stage.message_bytes(number);
             phase.ch.begin(Tag::Compare, bytes).await?;
             write(phase, it, message, elements).await?;

@@ -102,7 +102,8 @@ pub(crate) async fn server_base<IO: Read + Write>(
     phase.sender.extend(corrections, labels)?;
     let (hash, delta) = (backward_hash(context.hash), phase.sender.delta());
     let mut roots = randomness(phase.seed);
-    phase.backward.renew(|leaves| Receiver::new(leaves, &mut roots, &hash, &hash, messages))?;
+    let keep = |j: usize, pair| messages.iter_mut().skip(j).take(1).for_each(|to| *to = pair);
+    phase.backward.renew(|leaves| Receiver::new(leaves, &mut roots, &hash, &hash, keep))?;
     for (j, (pair, &label)) in messages.iter_mut().zip(&*labels).enumerate() {
         let tweak = base_tweak(context.stock) + j as Block;
         let [pad0, pad1] = context.hash.hash([label, label ^ delta], [tweak; 2]);

@@ -1,8 +1,9 @@
 //! The server's side of comparisons.
 
-use super::super::Tables;
 use super::super::phase::ServerPhase;
+use super::super::runs::{end_choosing, end_offering, start_choosing, start_offering};
 use super::super::shares::{tensor, tensor_mut};
+use super::super::{Options, Tables};
 use super::comparison::{Comparison, Message, choices, part};
 use super::messages::{receive, send};
 use super::ots::{Direction, Ots, choose, offer};
@@ -49,6 +50,19 @@ pub(crate) async fn corrections<IO: Read + Write>(
     offer(phase.ch, phase.workspace, phase.sender, ots, take).await
 }
 
+/// Starts a run of OTs in which the server chooses.
+pub(crate) async fn start<IO: Read + Write>(
+    phase: &mut ServerPhase<'_, '_, IO>,
+    options: &Options,
+) -> Result<()> {
+    start_choosing(phase.ch, phase.backward.half()?, options, phase.workspace).await
+}
+
+/// Ends it, and the frame.
+pub(crate) async fn end<IO: Read + Write>(phase: &mut ServerPhase<'_, '_, IO>) -> Result<()> {
+    end_choosing(phase.ch, phase.backward.half()?).await
+}
+
 /// OTs in which the server chooses.
 pub(crate) async fn tables<IO: Read + Write>(
     phase: &mut ServerPhase<'_, '_, IO>,
@@ -88,8 +102,9 @@ pub(crate) async fn online<IO: Read + Write>(
     let streamed = options.tables == Tables::Streamed;
     if streamed {
         phase.ch.expect(Tag::Corrections, late_corrections_bytes(op, options)).await?;
+        start_offering(phase.ch, phase.sender, options, phase.workspace).await?;
         corrections(phase, it, elements).await?;
-        phase.ch.finish().await?;
+        end_offering(phase.ch, phase.sender).await?;
     }
     for stage in it.activation.stages() {
         for number in 0..stage.protocol.rounds() {
@@ -97,10 +112,14 @@ pub(crate) async fn online<IO: Read + Write>(
             let bytes = server_message_bytes(op, &stage, number, options);
             phase.ch.begin(Tag::Compare, bytes).await?;
             if streamed && stage.first == 0 && number == 0 {
+                start(phase, options).await?;
                 tables(phase, it, elements).await?;
+                write(phase, it, message, elements, x).await?;
+                end(phase).await?;
+            } else {
+                write(phase, it, message, elements, x).await?;
+                phase.ch.end().await?;
             }
-            write(phase, it, message, elements, x).await?;
-            phase.ch.end().await?;
             let [_, bytes] = stage.message_bytes(number);
             phase.ch.expect(Tag::Compare, bytes).await?;
             read(phase, it, message, elements, x).await?;

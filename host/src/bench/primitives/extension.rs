@@ -37,8 +37,8 @@ impl Memory {
         let mut random = Seed([2; 32]).stream(Domain::Mask, 0);
         Self {
             repetition,
-            client_leaves: vec![0; repetition.leaves()],
-            server_leaves: vec![0; repetition.leaves()],
+            client_leaves: vec![0; repetition.memory()],
+            server_leaves: vec![0; repetition.memory()],
             choices: (0..groups).map(|_| random.next_u128()).collect(),
             labels: vec![0; groups * GROUP],
             corrections: vec![0; groups * repetition.correction_bytes_per_group()],
@@ -54,13 +54,17 @@ impl Memory {
         let (hash, delta) = (Tmmo::new(random.next_u128()), random.next_u128() | 1);
         let mut messages = [[0; 2]; KAPPA];
         let client = Leaves::new(self.repetition, &mut self.client_leaves)?.on_path(path);
-        let receiver = Receiver::new(client, &mut random, &hash, &hash, &mut messages)?;
+        let keep = |b: usize, pair| messages.iter_mut().skip(b).take(1).for_each(|to| *to = pair);
+        let mut receiver = Receiver::new(client, &mut random, &hash, &hash, keep)?;
         let mut received = [0; KAPPA];
         for (b, (to, [m0, m1])) in received.iter_mut().zip(messages).enumerate() {
             *to = if delta >> b & 1 == 0 { m0 } else { m1 };
         }
         let server = Leaves::new(self.repetition, &mut self.server_leaves)?.on_path(path);
-        let sender = Sender::new(server, delta, &received, &hash, &hash)?;
+        let mut sender = Sender::new(server, delta, &received, &hash, &hash)?;
+        let mut mask = vec![0; self.repetition.correction_bytes_per_group()];
+        receiver.start(&mut mask)?;
+        sender.start(&mask)?;
         Ok(Pair {
             receiver,
             sender,
