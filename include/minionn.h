@@ -265,6 +265,11 @@ enum minionn_status
      */
     MINIONN_ERROR_UNKNOWN_PAIRING = 110,
     /**
+     * The peer's OTs are inconsistent, which no honest peer's are. A server that has kept the
+     * session's pairing must delete it.
+     */
+    MINIONN_ERROR_INCONSISTENT = 111,
+    /**
      * A bug in this library. The handle is of no further use but to be wiped.
      */
     MINIONN_ERROR_INTERNAL = 200,

@@ -70,7 +70,8 @@ pub enum Error {
     Malformed,
     /// Peer: names a pairing that this party does not have.
     UnknownPairing,
-    /// Peer: its corrections of OTs contradict each other. The pairing must not be used again.
+    /// Peer: its corrections of OTs contradict each other. A server must not use the pairing again:
+    /// delete it wherever it is kept.
     Inconsistent,
     /// Peer: ended the session with this error code.
     PeerAborted(u16),

@@ -43,6 +43,11 @@ void Pairings::keep(minionn::Pairing half) {
     if (halves_.size() > most_) halves_.pop_back();
 }
 
+void Pairings::forget(const minionn::PairingId &id) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    halves_.remove_if([&](const minionn::Pairing &half) { return half.id() == id; });
+}
+
 namespace {
 
 /// How long a silent client is waited for.
@@ -117,6 +122,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         }
         const auto pairing = service_->pairings.get(*greeting->pairing);
         if (!pairing) throw minionn::Error(MINIONN_ERROR_UNKNOWN_PAIRING);
+        named_ = greeting->pairing;
         session_.emplace(model, greeting->options, system_random(), *pairing);
         return true;
     }
@@ -125,7 +131,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     void keep() {
         if (kept_ || !session_->progress().keep_asked) return;
         kept_ = true;
-        service_->pairings.keep(minionn::Pairing(session_->export_pairing()));
+        minionn::Pairing half(session_->export_pairing());
+        named_ = half.id();
+        service_->pairings.keep(std::move(half));
     }
 
     /// One turn of the session: feed, poll, drain.
@@ -154,6 +162,9 @@ class Connection : public std::enable_shared_from_this<Connection> {
     /// Tells the client why it ends: a session does that itself.
     void refuse(const minionn::Error &error) {
         error_ = error.what();
+        // Whoever tries to guess the server's secret has one attempt with a pairing.
+        if (error.status() == MINIONN_ERROR_INCONSISTENT && named_)
+            service_->pairings.forget(*named_);
         try {
             if (!session_) {
                 out_ = minionn::Greeting::refusal(error.status());
@@ -217,6 +228,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
     std::shared_ptr<Service> service_;
     std::optional<minionn::Server> session_;
     bool kept_ = false;
+    /// The session's pairing, if it is one that is kept.
+    std::optional<minionn::PairingId> named_;
     std::array<std::uint8_t, 1 << 16> in_;
     minionn::Bytes received_, out_;
     std::string peer_, error_;

@@ -38,6 +38,8 @@ class Pairings {
 
     std::optional<minionn::Pairing> get(const minionn::PairingId &id);
     void keep(minionn::Pairing half);
+    /// Forgets a half: its client was caught cheating.
+    void forget(const minionn::PairingId &id);
 
   private:
     std::size_t most_;

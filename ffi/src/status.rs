@@ -65,6 +65,9 @@ pub enum minionn_status {
     MINIONN_ERROR_PEER_ABORTED = 109,
     /// The server does not have the client's pairing: start without it.
     MINIONN_ERROR_UNKNOWN_PAIRING = 110,
+    /// The peer's OTs are inconsistent, which no honest peer's are. A server that has kept the
+    /// session's pairing must delete it.
+    MINIONN_ERROR_INCONSISTENT = 111,
     /// A bug in this library. The handle is of no further use but to be wiped.
     MINIONN_ERROR_INTERNAL = 200,
     /// No error: more bytes are needed.
@@ -107,6 +110,7 @@ impl minionn_status {
             MINIONN_ERROR_MALFORMED,
             MINIONN_ERROR_PEER_ABORTED,
             MINIONN_ERROR_UNKNOWN_PAIRING,
+            MINIONN_ERROR_INCONSISTENT,
             MINIONN_ERROR_INTERNAL,
             MINIONN_NEED_MORE,
         ]
@@ -232,6 +236,7 @@ mod tests {
             Error::Malformed,
             Error::PeerAborted(0),
             Error::UnknownPairing,
+            Error::Inconsistent,
             Error::Internal,
         ];
         for error in all {

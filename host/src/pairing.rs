@@ -175,6 +175,28 @@ impl Pairings {
         }
         Ok(())
     }
+
+    /// Forgets a half, if it is kept: its client was caught cheating.
+    ///
+    /// # Errors
+    /// [`Error::File`] if it stays in the folder.
+    pub fn forget(&self, id: &PairingId) -> Result<()> {
+        match &self.place {
+            Place::Memory(shelf) => {
+                shelf.lock().unwrap_or_else(PoisonError::into_inner).halves.remove(id);
+                Ok(())
+            }
+            Place::Folder(folder, lock) => {
+                let _guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+                match fs::remove_file(file(folder, id)) {
+                    Err(error) if error.kind() != ErrorKind::NotFound => {
+                        Err(Error::file(folder)(error))
+                    }
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
 }
 
 impl fmt::Debug for Pairings {

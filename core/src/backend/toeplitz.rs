@@ -9,6 +9,7 @@
 //! of the labels; else as labels. Only this file knows.
 
 #![allow(unsafe_code)]
+#![expect(clippy::indexing_slicing, reason = "hot; four bits are an index of 16 sums")]
 
 use crate::block::Block;
 

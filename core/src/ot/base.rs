@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 pub type Encoded = [Block; 2];
 
 /// Blocks of the encoded messages of all base OTs.
-pub const MESSAGES: usize = 2 * KAPPA * size_of::<Encoded>() / size_of::<Block>();
+pub(super) const MESSAGES: usize = 2 * KAPPA * size_of::<Encoded>() / size_of::<Block>();
 
 /// Levels of the deepest tree.
 const LEVELS: usize = Repetition::K8.k();

@@ -371,7 +371,7 @@ impl<'a> Sender<'a> {
         let sums = self.leaves.sums_mut()?;
         for (corrections, labels) in corrections
             .chunks_exact(repetition.correction_bytes_per_group())
-            .zip(&*labels.as_chunks().0)
+            .zip(labels.as_chunks().0)
         {
             toeplitz::add(chain.next(corrections), labels, sums);
         }

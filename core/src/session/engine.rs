@@ -279,6 +279,10 @@ impl Engine<'_> {
         {
             self.end = Some(result);
             self.future = None; // drops and wipes the session
+            if result == Err(Error::Inconsistent) {
+                // Whoever tries to guess `Δ` has one attempt with a pairing.
+                self.shared.pairing_state.borrow_mut().zeroize();
+            }
         }
         match self.end {
             Some(Err(error)) => Err(error),
@@ -850,7 +854,8 @@ impl<'m> ServerEngine<'m> {
     /// secret, and the same in all sessions of a pairing.
     ///
     /// # Errors
-    /// [`Error::State`] before set-up has finished, [`Error::Memory`].
+    /// [`Error::State`] before set-up has finished and after [`Error::Inconsistent`],
+    /// [`Error::Memory`].
     pub fn export(&self, out: &mut [u8]) -> Result<usize> {
         self.engine.export(Party::Server, out)
     }

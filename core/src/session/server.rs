@@ -65,12 +65,28 @@ pub struct Server<'a, IO> {
     memory: ServerMemory<'a>,
     /// The pairing's state; empty where the engine holds it.
     pairing_state: PairingState<'a>,
+    /// Stocks prepared so far, and how many predictions may be prepared in all.
     stocks: u64,
+    most: u64,
     remaining: u32,
     closed: bool,
 }
 
 impl<IO> Server<'_, IO> {
+    /// Predictions that a session may prepare unless said otherwise.
+    pub const MAX_PREPARED: u64 = 1 << 20;
+
+    /// Predictions prepared so far, made or not: what a client may have learned from.
+    #[must_use]
+    pub fn prepared(&self) -> u64 {
+        self.stocks.saturating_mul(self.options.stock.into())
+    }
+
+    /// Sets how many predictions the session may prepare. A client that asks for more is refused.
+    pub const fn limit_prepared(&mut self, most: u64) {
+        self.most = most;
+    }
+
     fn wipe(&mut self) {
         self.memory.wipe();
         self.remaining = 0;
@@ -186,6 +202,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
                     memory,
                     pairing_state,
                     stocks: 0,
+                    most: Self::MAX_PREPARED,
                     remaining: 0,
                     closed: false,
                 })
@@ -292,7 +309,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     /// Serves the client's next request.
     ///
     /// # Errors
-    /// Link and peer errors; after one, the session has ended.
+    /// Link and peer errors, [`Error::Refused`] for a stock beyond the limit; after one, the session
+    /// has ended.
     pub async fn serve(&mut self) -> Result<Event> {
         if self.closed {
             return Err(Error::Closed);
@@ -320,6 +338,9 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
             Channel::<IO>::check(Tag::Prepare, 0, tag, length)?;
             self.ch.finish().await?;
             self.remaining = 0;
+            if self.prepared().saturating_add(self.options.stock.into()) > self.most {
+                return Err(Error::Refused);
+            }
             self.offline().await?;
             self.stocks += 1;
             self.remaining = self.options.stock;

@@ -75,7 +75,7 @@ fn rows_seen_by_a_client(
     assert_eq!((tile.n_o, tile.n_c), (1, WEIGHTS));
     let rows = serve(&net, Options::default(), |served| {
         served.parties(|p| {
-            prepare_dishonestly(p, change);
+            prepare_dishonestly(p, change).unwrap();
             let (up, down) = (frames(&p.up), frames(&p.down));
             let public = Seed(*payload(find(&up, Tag::Upload)).first_chunk().unwrap());
             let mut c1 = vec![0; tile.n()];

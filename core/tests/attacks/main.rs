@@ -7,6 +7,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod consistency;
 mod deltas;
 mod hidden;
 mod keys;
@@ -19,6 +20,7 @@ mod parties;
 mod products;
 mod seeds;
 
+use minionn_core::Error;
 use minionn_core::attack::{Defence, strip};
 use minionn_core::block::Block;
 use minionn_core::plan::{Function, Op};
@@ -76,11 +78,11 @@ fn secrets(seed: [u8; 32], session: Block) -> Seed {
 }
 
 /// Set-up, then one stock, with a client whose messages `change` may change: tag, payload, and what
-/// went up and down before.
+/// went up and down before. Returns what the server says.
 fn prepare_dishonestly(
     p: &mut Parties<'_, '_, '_>,
     mut change: impl FnMut(u8, &mut Vec<u8>, [&[u8]; 2]),
-) {
+) -> Result<(), Error> {
     let mut buffer = vec![0; 1 << 16];
     let (mut honest, mut queue, mut number, mut prepared) = (vec![], vec![], 0, false);
     loop {
@@ -100,7 +102,7 @@ fn prepare_dishonestly(
         }
         let fed = p.server.feed(&queue);
         p.up.extend(queue.drain(..fed));
-        p.server.poll().unwrap();
+        p.server.poll()?;
         let down = p.server.drain(&mut buffer);
         p.down.extend(&buffer[..down]);
         assert_eq!(p.client.feed(&buffer[..down]), down);
@@ -108,7 +110,7 @@ fn prepare_dishonestly(
             continue;
         }
         if prepared {
-            return;
+            return Ok(());
         }
         p.client.prepare().unwrap();
         prepared = true;

@@ -151,7 +151,8 @@ fn attack() -> ([usize; 2], [f64; 2]) {
                 if tag == Tag::Upload as u8 {
                     upload(&tile, &client_key(up, down), payload);
                 }
-            });
+            })
+            .unwrap();
             let key = client_key(&p.up, &p.down);
             decrypt(&tile, &key, payload(find(&frames(&p.down), Tag::Download)))
         })

@@ -42,12 +42,13 @@ fn masks_told(
         let mut draw = move |n: usize| (0..n).map(|_| stream.next_u64()).collect::<Vec<_>>();
         (0..TIMES).map(|_| (draw(6), draw(4)).1).collect::<Vec<_>>()
     });
-    // Those of the circuits come after those of carries.
+    // Those of the circuits come after those of carries, between a mask and a proof.
+    let blocks = Options::default().repetition.blocks();
     let corrections = sessions.each_ref().map(|[up, _]| {
         let last = up.iter().rfind(|f| f[0] == Tag::Corrections as u8).unwrap();
-        payload(last).as_chunks::<16>().0
+        let all = payload(last).as_chunks::<16>().0;
+        &all[blocks..all.len() - 2]
     });
-    let blocks = Options::default().repetition.blocks();
     let (mut told, mut all) = (0, 0);
     // A prediction has one group: for each neuron the bits of its share of the input (18), then
     // those of the mask (14).

@@ -53,7 +53,8 @@ fn sessions<const N: usize>(
     let seen = serve(&net, options, |served| {
         core::array::from_fn(|session| {
             served.parties_of(clients[session], SERVER_SEED, |p| {
-                prepare_dishonestly(p, |tag, payload, _| change(session, tag, payload, &tile));
+                prepare_dishonestly(p, |tag, payload, _| change(session, tag, payload, &tile))
+                    .unwrap();
                 let (up, down) = (frames(&p.up), frames(&p.down));
                 let name = if hedged { session_of(&up, &down) } else { 0 };
                 let secrets = secrets(clients[session], name);

@@ -31,6 +31,9 @@ pub struct Args {
     /// Serve one client, then exit.
     #[arg(long)]
     once: bool,
+    /// Predictions that a client may prepare in one session, made or not.
+    #[arg(long, value_name = "N", default_value_t = ServerOptions::MAX_PREPARED)]
+    max_prepared: u64,
     /// Largest stock of predictions that a client may prepare at once.
     #[arg(long, value_name = "K", default_value_t = ServerOptions::MAX_STOCK)]
     max_stock: u32,
@@ -91,6 +94,7 @@ fn options(args: &Args) -> anyhow::Result<ServerOptions> {
     let json = args.json;
     Ok(ServerOptions::new()
         .max_stock(args.max_stock)
+        .max_prepared(args.max_prepared)
         .max_sessions(args.max_clients)
         .pairings(pairings)
         .threads(Threads::new(args.threads.unwrap_or_else(Threads::here))?)
@@ -122,15 +126,15 @@ fn tell(session: &SessionReport, json: bool) {
         }
         return;
     }
-    let SessionReport { peer, predictions, bytes_sent, bytes_received, error, warning, .. } =
-        session;
+    let SessionReport { peer, prepared, bytes_sent, bytes_received, error, warning, .. } = session;
+    let predictions = format!("{} predictions of {prepared} prepared", session.predictions);
     if let Some(warning) = warning {
-        eprintln!("{peer}: the pairing was not kept: {}", warning.report());
+        eprintln!("{peer}: its pairing: {}", warning.report());
     }
     match error {
-        None => eprintln!(
-            "{peer}: {predictions} predictions, {bytes_sent} bytes sent, {bytes_received} received"
-        ),
-        Some(error) => eprintln!("{peer}: {predictions} predictions, then {}", error.report()),
+        None => {
+            eprintln!("{peer}: {predictions}, {bytes_sent} bytes sent, {bytes_received} received")
+        }
+        Some(error) => eprintln!("{peer}: {predictions}, then {}", error.report()),
     }
 }

@@ -37,6 +37,8 @@ pub struct SessionReport {
     pub peer: String,
     /// Predictions made.
     pub predictions: u64,
+    /// Predictions prepared, made or not.
+    pub prepared: u64,
     /// Bytes to the client.
     pub bytes_sent: u64,
     /// Bytes from the client.
@@ -44,7 +46,7 @@ pub struct SessionReport {
     /// Why it ended, if not in order.
     #[serde(serialize_with = "in_words")]
     pub error: Option<Error>,
-    /// Why its pairing could not be kept, if it should be.
+    /// Why its pairing could not be kept, or forgotten, if it should be.
     #[serde(serialize_with = "in_words", skip_serializing_if = "Option::is_none")]
     pub warning: Option<Error>,
 }

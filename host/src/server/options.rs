@@ -12,11 +12,12 @@ use std::sync::Arc;
 /// Told about every session that has ended.
 pub(crate) type Observer = Arc<dyn Fn(SessionReport) + Send + Sync>;
 
-/// What a server allows, and what it keeps. The defaults: stocks up to 256, 256 clients at a time,
-/// pairings in memory, no threads beside one for each session.
+/// What a server allows, and what it keeps. The defaults: stocks up to 256, 2^20 predictions
+/// prepared in a session, 256 clients at a time, pairings in memory, no threads beside one for each session.
 #[derive(Clone)]
 pub struct ServerOptions {
     pub(crate) max_stock: u32,
+    pub(crate) max_prepared: u64,
     pub(crate) max_sessions: usize,
     pub(crate) pairings: Arc<Pairings>,
     pub(crate) threads: Threads,
@@ -29,6 +30,7 @@ impl Default for ServerOptions {
     fn default() -> Self {
         Self {
             max_stock: Self::MAX_STOCK,
+            max_prepared: Self::MAX_PREPARED,
             max_sessions: Self::MAX_SESSIONS,
             pairings: Arc::new(Pairings::in_memory(Pairings::DEFAULT)),
             threads: Threads::default(),
@@ -42,6 +44,8 @@ impl Default for ServerOptions {
 impl ServerOptions {
     /// Largest stock of a client unless said otherwise.
     pub const MAX_STOCK: u32 = 256;
+    /// Predictions that a client may prepare in one session unless said otherwise.
+    pub const MAX_PREPARED: u64 = 1 << 20;
     /// Clients at a time unless said otherwise.
     pub const MAX_SESSIONS: usize = 256;
 
@@ -55,6 +59,13 @@ impl ServerOptions {
     #[must_use]
     pub fn max_stock(self, max_stock: u32) -> Self {
         Self { max_stock, ..self }
+    }
+
+    /// Predictions that a client may prepare in one session, whether it makes them or not: what it
+    /// may learn from. One that asks for more is refused, and has to start another session.
+    #[must_use]
+    pub fn max_prepared(self, max_prepared: u64) -> Self {
+        Self { max_prepared, ..self }
     }
 
     /// Clients at a time; more are turned away.
@@ -100,6 +111,10 @@ impl ServerOptions {
         if !(1..=MAX_STOCK).contains(&self.max_stock) {
             return Err(Error::Options(format!("the largest stock is 1 to {MAX_STOCK}")));
         }
+        if self.max_prepared < u64::from(self.max_stock) {
+            let what = "a session may prepare fewer predictions than one stock has";
+            return Err(Error::Options(what.into()));
+        }
         if self.max_sessions == 0 || self.idle_timeout.is_zero() {
             let what = "a server without sessions, or without time for them, serves nobody";
             return Err(Error::Options(what.into()));
@@ -112,6 +127,7 @@ impl fmt::Debug for ServerOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ServerOptions")
             .field("max_stock", &self.max_stock)
+            .field("max_prepared", &self.max_prepared)
             .field("max_sessions", &self.max_sessions)
             .field("pairings", &self.pairings)
             .field("threads", &self.threads)

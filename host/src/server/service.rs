@@ -97,7 +97,8 @@ impl Service {
         let failure = wire.failure().clone();
         let Some(hello) = self.greet(&mut wire, &failure, report).await? else { return Ok(()) };
         let options = hello.options;
-        let half = self.kept(&mut wire, &hello).await?;
+        let mut kept = hello.pairing;
+        let half = self.half_of(&mut wire, &hello).await?;
         let pairing = half.as_ref().map(|half| Pairing::parse(half)).transpose();
         let pairing = pairing.map_err(|error| Error::session(Step::SetUp, error, &failure))?;
         let greeted = (report.bytes_sent, report.bytes_received);
@@ -112,6 +113,7 @@ impl Service {
         }
         .map_err(|error| Error::session(Step::SetUp, error, &failure))?;
         server.use_workers(self.options.threads.workers());
+        server.limit_prepared(self.options.max_prepared);
         loop {
             activity.busy.store(false, Ordering::SeqCst);
             if activity.stopping.load(Ordering::SeqCst) {
@@ -120,14 +122,18 @@ impl Service {
             let event = server.serve().await;
             report.bytes_sent = greeted.0 + server.traffic().sent;
             report.bytes_received = greeted.1 + server.traffic().received;
+            if let (Err(CoreError::Inconsistent), Some(id)) = (&event, &kept) {
+                report.warning = self.options.pairings.forget(id).err();
+            }
             match event.map_err(|error| Error::session(Step::Serving, error, &failure))? {
-                Event::Prepared => {}
+                Event::Prepared => report.prepared = server.prepared(),
                 Event::Predicted => report.predictions += 1,
                 Event::Keep => {
                     let mut half = Half::new(vec![0; SERVER_PAIRING_BYTES]);
                     server
                         .export(&mut half)
                         .map_err(|error| Error::session(Step::Export, error, &failure))?;
+                    kept = Pairing::parse(&half).ok().map(|half| *half.id());
                     report.warning = self.options.pairings.keep(half).err();
                 }
                 Event::Closed => return Ok(()),
@@ -136,7 +142,7 @@ impl Service {
     }
 
     /// The server's half of the pairing that a hello names, if it names one.
-    async fn kept<M: Medium>(&self, wire: &mut Wire<M>, hello: &Hello) -> Result<Option<Half>> {
+    async fn half_of<M: Medium>(&self, wire: &mut Wire<M>, hello: &Hello) -> Result<Option<Half>> {
         let Some(id) = &hello.pairing else { return Ok(None) };
         let Some(half) = self.options.pairings.get(id) else {
             refuse(wire, CoreError::UnknownPairing).await;
