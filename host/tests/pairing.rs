@@ -5,6 +5,7 @@
 #[path = "common/process.rs"]
 mod process;
 
+use minionn_core::Error;
 use minionn_core::cost;
 use minionn_core::handshake::{ABORT_BYTES, Greeting, Hello, abort};
 use minionn_core::model::Model;
@@ -190,6 +191,62 @@ fn a_server_that_keeps_none_says_so() {
     predict(&server.1, &images, &file, &[]).unwrap();
     let message = predict(&server.1, &images, &file, &[]).unwrap_err();
     assert!(message.contains("does not have this pairing"), "{message}");
+}
+
+/// Predicts through a link that somebody listens to. Returns what went to the server.
+fn overheard(address: &str, input: &Path, pairing: &Path) -> Vec<u8> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let between = listener.local_addr().unwrap().to_string();
+    std::thread::scope(|scope| {
+        let up = scope.spawn(|| {
+            let (mut client, _) = listener.accept().unwrap();
+            let mut server = TcpStream::connect(address).unwrap();
+            let (mut from, mut to) = (server.try_clone().unwrap(), client.try_clone().unwrap());
+            scope.spawn(move || {
+                std::io::copy(&mut from, &mut to).unwrap();
+                let _ = to.shutdown(std::net::Shutdown::Write);
+            });
+            let (mut all, mut some) = (vec![], vec![0; 1 << 16]);
+            loop {
+                let n = client.read(&mut some).unwrap();
+                if n == 0 {
+                    let _ = server.shutdown(std::net::Shutdown::Write);
+                    return all;
+                }
+                all.extend(&some[..n]);
+                server.write_all(&some[..n]).unwrap();
+            }
+        });
+        predict(&between, input, pairing, &["--stock", "1"]).unwrap();
+        up.join().unwrap()
+    })
+}
+
+/// What a client sent once does not fit another session's leaves: to the server it is a client that
+/// sends inconsistent corrections, whose pairing ends.
+#[test]
+fn a_pairing_with_inconsistent_corrections_is_forgotten() {
+    let folder = folder("inconsistent");
+    let (images, kept) = (folder.join("x.npy"), folder.join("kept"));
+    npy::write(&images, &Array::new(&[1, 64], vec![0.5; 64]).unwrap()).unwrap();
+    for (round, more) in [&[][..], &["--pairings", kept.to_str().unwrap()]].into_iter().enumerate()
+    {
+        let file = folder.join(format!("client-{round}"));
+        let server = serve(&models().join("digits_relu.minionn"), more);
+        predict(&server.1, &images, &file, &[]).unwrap();
+        let sent = overheard(&server.1, &images, &file);
+        predict(&server.1, &images, &file, &[]).unwrap();
+        let mut again = TcpStream::connect(&server.1).unwrap();
+        // It may hang up before it has read all.
+        let _ = again.write_all(&sent);
+        let mut answer = vec![];
+        let _ = again.read_to_end(&mut answer);
+        let told = &answer[answer.len() - ABORT_BYTES..];
+        assert_eq!(told[5..7], Error::Inconsistent.code().to_le_bytes(), "{answer:?}");
+        let message = predict(&server.1, &images, &file, &[]).unwrap_err();
+        assert!(message.contains("does not have this pairing"), "{message}");
+    }
+    assert_eq!(std::fs::read_dir(&kept).unwrap().count(), 0);
 }
 
 /// Both halves of some pairings.
