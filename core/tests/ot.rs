@@ -64,7 +64,7 @@ fn extend(
 ) -> (Vec<Block>, Vec<Block>, Block) {
     let delta = random.next_u128() | 1;
     let (mut client_leaves, mut server_leaves) =
-        (vec![0; repetition.memory()], vec![0; repetition.memory()]);
+        (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
     let mut messages = [[0; 2]; KAPPA];
     let [client, server] = [&mut client_leaves, &mut server_leaves]
         .map(|leaves| Leaves::new(repetition, leaves).unwrap());
@@ -76,12 +76,13 @@ fn extend(
     let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
     let bytes = repetition.correction_bytes_per_group();
     let mut corrections = vec![0; choices.len().max(1) * bytes];
-    client.start(&mut corrections[..bytes]).unwrap();
-    server.start(&corrections[..bytes]).unwrap();
+    let (mut ours, mut theirs) = ([0; GROUP], [0; GROUP]);
+    client.start(&mut ours, &mut corrections[..bytes]).unwrap();
+    server.start(&mut theirs, &corrections[..bytes]).unwrap();
     let corrections = &mut corrections[..choices.len() * bytes];
-    client.extend(choices, &mut t, corrections).unwrap();
-    server.extend(corrections, &mut q).unwrap();
-    server.finish(&client.finish().unwrap()).unwrap();
+    client.extend(&mut ours, choices, &mut t, corrections).unwrap();
+    server.extend(&mut theirs, corrections, &mut q).unwrap();
+    server.finish(&mut theirs, &client.finish(&mut ours).unwrap()).unwrap();
     (t, q, delta)
 }
 

@@ -41,6 +41,20 @@ pub fn add(multiplier: Multiplier, labels: &Labels, sums: &mut Labels) {
     portable(multiplier, labels, sums);
 }
 
+/// 128 bits of a multiplier from bit `at` on, `at` from 1 to 128.
+#[must_use]
+pub fn bits(multiplier: Multiplier, at: usize) -> Block {
+    let word = |at| Block::from(word(multiplier, at));
+    word(at) | word(at + 64) << 64
+}
+
+/// 64 bits of a multiplier from bit `at` on, zeros behind its end.
+fn word(multiplier: Multiplier, at: usize) -> u64 {
+    let mut words = multiplier.into_iter().chain([0]).skip(at / 64);
+    let [low, high] = [words.next(), words.next()].map(Option::unwrap_or_default);
+    low >> (at % 64) | high << 1 << (63 - at % 64)
+}
+
 /// Makes labels of sums.
 pub fn finish(sums: &mut Labels) {
     start(sums); // a transpose, or nothing, undoes itself
@@ -79,7 +93,6 @@ fn without_carries([a0, a1, b0, b1]: Multiplier, rows: &Labels, sums: &mut Label
 
 /// Four labels at a time: four bits of the multiplier choose one of their 16 sums.
 fn portable(multiplier: Multiplier, labels: &Labels, sums: &mut Labels) {
-    let words = multiplier.into_iter().chain([0]);
     for (first, four) in (0..).step_by(4).zip(labels.as_chunks::<4>().0) {
         // Bit `b` of a choice stands for label `3 − b` of the four.
         let mut all = [0; 16];
@@ -89,10 +102,7 @@ fn portable(multiplier: Multiplier, labels: &Labels, sums: &mut Labels) {
         }
         // Sum `n` takes bits `125 − first + n` and the three above.
         for (run, sums) in sums.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            let at = 125 - first + 32 * run;
-            let mut next = words.clone().skip(at / 64);
-            let [low, high] = [next.next(), next.next()].map(Option::unwrap_or_default);
-            let mut bits = low >> (at % 64) | high << 1 << (63 - at % 64);
+            let mut bits = word(multiplier, 125 - first + 32 * run);
             for sum in sums {
                 *sum ^= all[(bits & 15) as usize];
                 bits >>= 1;

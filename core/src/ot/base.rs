@@ -7,7 +7,7 @@
 //! Of both messages of an OT, a server gets as many bits as one has; without half of the bits of
 //! each, `m` is hidden by 128 bits that it does not know.
 
-use super::leaves::Leaves;
+use super::leaves::{Leaves, check};
 use super::{Repetition, ggm};
 use crate::attack::{Defence, stripped};
 use crate::block::Block;
@@ -15,16 +15,29 @@ use crate::hash::Tmmo;
 use crate::params::KAPPA;
 use crate::rng::Prg;
 use crate::{Error, Result};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 /// An encoded message: `X`, `Y`.
 pub type Encoded = [Block; 2];
 
-/// Blocks of the encoded messages of all base OTs.
-pub(super) const MESSAGES: usize = 2 * KAPPA * size_of::<Encoded>() / size_of::<Block>();
+/// The encoded messages of all base OTs: `X`, and `Y`, of both messages of each.
+pub struct Messages<'m> {
+    x: &'m [[Block; 2]],
+    y: &'m [[Block; 2]],
+}
+
+impl Messages<'_> {
+    /// Both messages of each base OT in order.
+    pub fn iter(&self) -> impl Iterator<Item = [Encoded; 2]> {
+        self.x.iter().zip(self.y).map(|(&[x0, x1], &[y0, y1])| [[x0, y0], [x1, y1]])
+    }
+}
 
 /// Levels of the deepest tree.
 const LEVELS: usize = Repetition::K8.k();
+
+/// Leaves of a tree for which there may be no room beside `X`.
+const SMALL: usize = 1 << Repetition::K2.k();
 
 /// Grows a tree of as many levels as `leaves` need; gives the message pairs of its base OTs.
 pub(super) fn grow(
@@ -44,41 +57,47 @@ pub(super) fn grow(
 }
 
 /// The tweak of the encoding of a base OT's message.
-fn tweak(ot: usize, second: bool) -> Block {
-    3 << 126 | (ot as Block) << 2 | Block::from(second) << 1
+const fn tweak(ot: usize, second: bool) -> Block {
+    3 << 126 | (ot as Block) << 2 | (second as Block) << 1
 }
 
 /// Client: the messages of all base OTs, encoded under the key of the session that makes the
-/// pairing: for each OT, both. `roots` gives the roots of the trees, as [`super::Receiver::new`]
-/// takes them, `random` what hides messages. They stand where leaves will.
+/// pairing. `roots` gives the roots of the trees, as [`super::Receiver::new`] takes them, `random`
+/// what hides messages. `X` stands where leaves will.
 ///
 /// # Errors
-/// [`Error::Internal`] if a tree does not fit its levels, which cannot happen.
+/// [`Error::Length`] unless `y` has 128 pairs; [`Error::Internal`] if a tree does not fit its
+/// levels, which cannot happen.
 pub fn encode<'l>(
     leaves: &'l mut Leaves<'_>,
+    y: &'l mut [[Block; 2]],
     roots: &mut Prg,
     random: &mut Prg,
     hash: &Tmmo,
-) -> Result<&'l [Encoded; 2 * KAPPA]> {
-    let repetition = leaves.repetition();
-    let (messages, rest) = leaves.messages()?;
-    let rest = rest.get_mut(..1 << repetition.k()).ok_or(Error::Internal)?;
-    let of_trees = messages.chunks_exact_mut(2 * repetition.k());
-    for (tree, messages) in (0..repetition.blocks()).zip(of_trees) {
-        let pairs = grow(hash, tree as u8, roots.next_u128(), rest)?;
-        let all = pairs.iter().enumerate().flat_map(|(level, pair)| {
-            let ot = tree * repetition.k() + level;
-            pair.iter()
-                .zip([false, true])
-                .map(move |(message, second)| (tweak(ot, second), *message))
-        });
-        for (to, (tweak, message)) in messages.iter_mut().zip(all) {
-            let random = random.next_u128();
-            let x = message ^ one(hash, random, tweak);
-            *to = [x, random ^ one(hash, x, tweak + 1)];
+) -> Result<Messages<'l>> {
+    check(KAPPA, y.len())?;
+    let k = leaves.repetition().k();
+    let (x, rest) = leaves.memory().split_at_mut_checked(2 * KAPPA).ok_or(Error::Internal)?;
+    let x = x.as_chunks_mut().0;
+    let mut small = [0; SMALL];
+    let room = if rest.len() < SMALL { &mut small } else { rest };
+    let room = room.get_mut(..1 << k).ok_or(Error::Internal)?;
+    let mut of_tree = Zeroizing::new([[0; 2]; LEVELS]);
+    for (ot, (x, y)) in x.iter_mut().zip(&mut *y).enumerate() {
+        if ot % k == 0 {
+            of_tree = grow(hash, (ot / k) as u8, roots.next_u128(), room)?;
+        }
+        let messages = *of_tree.get(ot % k).ok_or(Error::Internal)?;
+        for (second, (message, (x, y))) in
+            [false, true].into_iter().zip(messages.into_iter().zip(x.iter_mut().zip(y)))
+        {
+            let (random, tweak) = (random.next_u128(), tweak(ot, second));
+            *x = message ^ one(hash, random, tweak);
+            *y = random ^ one(hash, *x, tweak + 1);
         }
     }
-    Ok(messages)
+    room.zeroize();
+    Ok(Messages { x, y })
 }
 
 /// Server: the message that base OT `ot` gave to the choice `second`, secret.

@@ -18,55 +18,86 @@
 //! that it multiplies is fixed. Where they differ from `x`, the receiver has to guess `Δ_i`. Sums
 //! of choices are uniform by the mask, and the hash is known to the sender.
 
-use super::GROUP;
+use super::{GROUP, wide_mask};
 use crate::Result;
-use crate::backend::toeplitz::Multiplier;
+use crate::backend::toeplitz::{self, Multiplier};
 use crate::block::Block;
 use crate::error::Error;
-use crate::ot::wide_mask;
 use sha2::{Digest as _, Sha256};
 
 /// Bytes of a proof.
 pub const PROOF_BYTES: usize = 2 * size_of::<Block>();
 
-/// The chain of a run of corrections.
-pub(super) struct Chain([u8; 32]);
+/// SHA-256 of all parts. Where flash is scarce, there is one copy of it.
+#[cfg_attr(not(target_pointer_width = "64"), inline(never))]
+fn hash(parts: &[&[u8]]) -> [u8; 32] {
+    let mut hash = Sha256::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().into()
+}
 
-impl Chain {
-    /// Starts a run of a session with its mask, group number `group`.
-    pub(super) fn start(offset: Block, group: u64, corrections: &[u8]) -> Self {
-        let start = Sha256::new().chain_update(b"MiniONN check").chain_update(offset.to_le_bytes());
-        Self(start.chain_update(group.to_le_bytes()).chain_update(corrections).finalize().into())
+/// A run of corrections under way.
+pub(super) struct Run {
+    chain: [u8; 32],
+}
+
+impl Run {
+    /// Starts a run of a session from its mask, group number `group`, whose labels are in `sums`.
+    pub(super) fn start(
+        offset: Block,
+        group: u64,
+        corrections: &[u8],
+        sums: &mut [Block],
+    ) -> Result<Self> {
+        toeplitz::start(labels_of(sums)?);
+        let (offset, group) = (offset.to_le_bytes(), group.to_le_bytes());
+        Ok(Self { chain: hash(&[b"MiniONN check", &offset, &group, corrections]) })
     }
 
-    /// The multiplier of the next group.
-    pub(super) fn next(&mut self, corrections: &[u8]) -> Multiplier {
-        self.0 = Sha256::new().chain_update(self.0).chain_update(corrections).finalize().into();
-        bytemuck::must_cast::<[u8; 32], [[u8; 8]; 4]>(self.0).map(u64::from_le_bytes)
+    /// Adds a group's labels. Returns its multiplier.
+    pub(super) fn add(
+        &mut self,
+        corrections: &[u8],
+        labels: &[Block; GROUP],
+        sums: &mut [Block],
+    ) -> Result<Multiplier> {
+        self.chain = hash(&[&self.chain, corrections]);
+        let multiplier =
+            bytemuck::must_cast::<[u8; 32], [[u8; 8]; 4]>(self.chain).map(u64::from_le_bytes);
+        toeplitz::add(multiplier, labels, labels_of(sums)?);
+        Ok(multiplier)
     }
 
-    /// The hash of a proof.
-    pub(super) fn digest(&self, sums: &[Block; GROUP]) -> Result<[u8; 16]> {
-        let mut hash = Sha256::new().chain_update(b"MiniONN proof").chain_update(self.0);
-        sums.iter().for_each(|sum| hash.update(sum.to_le_bytes()));
-        hash.finalize().first_chunk().copied().ok_or(Error::Internal)
+    /// The hash of the proof, of `sums` less what the `choices` of `delta` add to them; the
+    /// receiver has none.
+    pub(super) fn finish(
+        self,
+        sums: &mut [Block],
+        (choices, delta): (Block, Block),
+    ) -> Result<[u8; 16]> {
+        toeplitz::finish(labels_of(sums)?);
+        for (n, sum) in sums.iter_mut().enumerate() {
+            *sum = (*sum ^ wide_mask(choices >> n) & delta).to_le();
+        }
+        let digest = hash(&[b"MiniONN proof", &self.chain, bytemuck::must_cast_slice(sums)]);
+        sums.fill(0);
+        digest.first_chunk().copied().ok_or(Error::Internal)
     }
+}
+
+/// Memory for the sums of a run: 128 blocks.
+pub(super) fn labels_of(sums: &mut [Block]) -> Result<&mut [Block; GROUP]> {
+    sums.try_into().map_err(|_| Error::Length { need: GROUP })
 }
 
 /// The choices of the mask of a run that starts with group number `group`.
 pub(super) fn mask(secret: Block, group: u64) -> Result<Block> {
-    let hash = Sha256::new().chain_update(b"MiniONN mask").chain_update(secret.to_le_bytes());
-    let hash = hash.chain_update(group.to_le_bytes()).finalize();
+    let hash = hash(&[b"MiniONN mask", &secret.to_le_bytes(), &group.to_le_bytes()]);
     hash.first_chunk().copied().map(Block::from_le_bytes).ok_or(Error::Internal)
 }
 
 /// The product of a multiplier and a group's choices, in constant time.
-pub(super) fn product([a0, a1, b0, b1]: Multiplier, choices: Block) -> Block {
-    let wide = |low, high| Block::from(low) | Block::from(high) << 64;
-    let (low, high) = (wide(a0, a1), wide(b0, b1));
-    (0..GROUP).fold(0, |sum, j| {
-        // Bits `128 − j … 255 − j`.
-        let bits = high << j | low >> 1 >> (GROUP - 1 - j);
-        sum ^ wide_mask(choices >> j) & bits
-    })
+pub(super) fn product(multiplier: Multiplier, choices: Block) -> Block {
+    (0..GROUP)
+        .fold(0, |sum, j| sum ^ wide_mask(choices >> j) & toeplitz::bits(multiplier, GROUP - j))
 }

@@ -17,12 +17,11 @@
     reason = "hot; lengths are checked on entry, batches hold at most BATCH groups"
 )]
 
-use super::check::{self, Chain, PROOF_BYTES};
+use super::check::{self, PROOF_BYTES, Run};
 use super::leaves::{Leaves, check};
 use super::{GROUP, Repetition, base, ggm, wide_mask};
 use crate::attack::{Defence, stripped};
 use crate::backend::aes::{Job, Lane, Lanes, Pass, Path, SimdBackend, in_flight};
-use crate::backend::toeplitz;
 use crate::backend::transpose::transpose;
 use crate::block::Block;
 use crate::hash::Tmmo;
@@ -60,7 +59,7 @@ pub struct Receiver<'a> {
     masks: Zeroizing<Block>,
     groups: u64,
     /// The run under way, with the sum of its choices.
-    check: Option<(Chain, Zeroizing<Block>)>,
+    run: Option<(Run, Zeroizing<Block>)>,
 }
 
 impl<'a> Receiver<'a> {
@@ -94,26 +93,26 @@ impl<'a> Receiver<'a> {
         }
         let [masks] = session.hash([roots.next_u128()], [MASKS_TWEAK]);
         let (offset, masks) = (offset(session), Zeroizing::new(masks));
-        Ok(Self { leaves, offset, masks, groups: 0, check: None })
+        Ok(Self { leaves, offset, masks, groups: 0, run: None })
     }
 
-    /// Starts a run of groups with its mask; `corrections` gets what to send of it.
+    /// Starts a run of groups with its mask; `corrections` gets what to send of it. `sums` has 128
+    /// blocks, which all calls of the run get as the one before left them.
     ///
     /// # Errors
-    /// [`Error::Length`] unless `corrections` holds [`Repetition::correction_bytes_per_group`]
-    /// bytes; [`Error::Internal`] in a run, or after `2^64` groups.
-    pub fn start(&mut self, corrections: &mut [u8]) -> Result<()> {
+    /// [`Error::Length`] for another length of `sums`, and unless `corrections` holds
+    /// [`Repetition::correction_bytes_per_group`] bytes; [`Error::Internal`] in a run, or after
+    /// `2^64` groups.
+    pub fn start(&mut self, sums: &mut [Block], corrections: &mut [u8]) -> Result<()> {
+        check::labels_of(sums)?;
         check(self.leaves.repetition().correction_bytes_per_group(), corrections.len())?;
-        if self.check.is_some() {
+        if self.run.is_some() {
             return Err(Error::Internal);
         }
         let end = advance(self.groups, 1)?;
         let mask = Zeroizing::new(check::mask(*self.masks, self.groups)?);
-        let sums = self.leaves.take_sums();
-        let done = self.groups(&[*mask], sums, corrections);
-        toeplitz::start(self.leaves.give_sums(sums)?);
-        done?;
-        self.check = Some((Chain::start(self.offset, self.groups, corrections), mask));
+        self.groups(&[*mask], sums, corrections)?;
+        self.run = Some((Run::start(self.offset, self.groups, corrections, sums)?, mask));
         self.groups = end;
         Ok(())
     }
@@ -122,12 +121,9 @@ impl<'a> Receiver<'a> {
     ///
     /// # Errors
     /// [`Error::Internal`] unless one was started.
-    pub fn finish(&mut self) -> Result<[u8; PROOF_BYTES]> {
-        let (chain, choices) = self.check.take().ok_or(Error::Internal)?;
-        let sums = self.leaves.sums_mut()?;
-        toeplitz::finish(sums);
-        let digest = chain.digest(sums)?;
-        sums.zeroize();
+    pub fn finish(&mut self, sums: &mut [Block]) -> Result<[u8; PROOF_BYTES]> {
+        let (run, choices) = self.run.take().ok_or(Error::Internal)?;
+        let digest = run.finish(sums, (0, 0))?;
         let mut proof = [0; PROOF_BYTES];
         let sent = choices.to_le_bytes().into_iter().chain(digest);
         proof.iter_mut().zip(sent).for_each(|(to, from)| *to = from);
@@ -151,6 +147,7 @@ impl<'a> Receiver<'a> {
     /// run and after `2^64` groups. Nothing is written and no group is used up then.
     pub fn extend(
         &mut self,
+        sums: &mut [Block],
         choices: &[u128],
         labels: &mut [Block],
         corrections: &mut [u8],
@@ -160,18 +157,16 @@ impl<'a> Receiver<'a> {
         let repetition = self.leaves.repetition();
         check(groups * repetition.correction_bytes_per_group(), corrections.len())?;
         let end = advance(self.groups, groups)?;
-        if self.check.is_none() {
+        if self.run.is_none() {
             return Err(Error::Internal);
         }
         self.groups(choices, labels, corrections)?;
-        let (chain, sum) = self.check.as_mut().ok_or(Error::Internal)?;
-        let sums = self.leaves.sums_mut()?;
+        let (run, sum) = self.run.as_mut().ok_or(Error::Internal)?;
         for (corrections, (labels, &choices)) in corrections
             .chunks_exact(repetition.correction_bytes_per_group())
             .zip(labels.as_chunks().0.iter().zip(choices))
         {
-            let multiplier = chain.next(corrections);
-            toeplitz::add(multiplier, labels, sums);
+            let multiplier = run.add(corrections, labels, sums)?;
             **sum ^= check::product(multiplier, choices);
         }
         self.groups = end;
@@ -260,7 +255,7 @@ pub struct Sender<'a> {
     offset: Block,
     groups: u64,
     /// The run under way.
-    check: Option<Chain>,
+    run: Option<Run>,
 }
 
 impl<'a> Sender<'a> {
@@ -290,7 +285,7 @@ impl<'a> Sender<'a> {
             ggm::refresh(session, tree, path, true, leaves)?;
         }
         let (delta, offset) = (Zeroizing::new(delta), offset(session));
-        Ok(Self { delta, leaves, offset, groups: 0, check: None })
+        Ok(Self { delta, leaves, offset, groups: 0, run: None })
     }
 
     /// Groups done so far, masks included.
@@ -310,17 +305,15 @@ impl<'a> Sender<'a> {
     ///
     /// # Errors
     /// Those of [`Receiver::start`].
-    pub fn start(&mut self, corrections: &[u8]) -> Result<()> {
+    pub fn start(&mut self, sums: &mut [Block], corrections: &[u8]) -> Result<()> {
+        check::labels_of(sums)?;
         check(self.leaves.repetition().correction_bytes_per_group(), corrections.len())?;
-        if self.check.is_some() {
+        if self.run.is_some() {
             return Err(Error::Internal);
         }
         let end = advance(self.groups, 1)?;
-        let sums = self.leaves.take_sums();
-        let done = self.groups(corrections, sums);
-        toeplitz::start(self.leaves.give_sums(sums)?);
-        done?;
-        self.check = Some(Chain::start(self.offset, self.groups, corrections));
+        self.groups(corrections, sums)?;
+        self.run = Some(Run::start(self.offset, self.groups, corrections, sums)?);
         self.groups = end;
         Ok(())
     }
@@ -331,18 +324,11 @@ impl<'a> Sender<'a> {
     /// # Errors
     /// [`Error::Inconsistent`] if they were not, but with the probability of a guess of `Δ` in a
     /// block: then the pairing must not be used again. [`Error::Internal`] outside a run.
-    pub fn finish(&mut self, proof: &[u8; PROOF_BYTES]) -> Result<()> {
-        let chain = self.check.take().ok_or(Error::Internal)?;
-        let delta = *self.delta;
+    pub fn finish(&mut self, sums: &mut [Block], proof: &[u8; PROOF_BYTES]) -> Result<()> {
+        let run = self.run.take().ok_or(Error::Internal)?;
         let (choices, digest) = proof.split_first_chunk().ok_or(Error::Internal)?;
-        let choices = Block::from_le_bytes(*choices);
-        let sums = self.leaves.sums_mut()?;
-        toeplitz::finish(sums);
-        for (n, sum) in sums.iter_mut().enumerate() {
-            *sum ^= wide_mask(choices >> n) & delta;
-        }
-        let right = chain.digest(sums)?.ct_eq(digest);
-        sums.zeroize();
+        let own = run.finish(sums, (Block::from_le_bytes(*choices), *self.delta))?;
+        let right = own.ct_eq(digest);
         if bool::from(right) || stripped(Defence::Consistency) {
             Ok(())
         } else {
@@ -357,23 +343,27 @@ impl<'a> Sender<'a> {
     /// [`Error::Length`] unless `labels` holds a multiple of 128 blocks and `corrections`
     /// [`Repetition::correction_bytes_per_group`] bytes per group; [`Error::Internal`] outside a
     /// run and after `2^64` groups. Nothing is written and no group is used up then.
-    pub fn extend(&mut self, corrections: &[u8], labels: &mut [Block]) -> Result<()> {
+    pub fn extend(
+        &mut self,
+        sums: &mut [Block],
+        corrections: &[u8],
+        labels: &mut [Block],
+    ) -> Result<()> {
         let groups = labels.len() / GROUP;
         check(groups * GROUP, labels.len())?;
         let repetition = self.leaves.repetition();
         check(groups * repetition.correction_bytes_per_group(), corrections.len())?;
         let end = advance(self.groups, groups)?;
-        if self.check.is_none() {
+        if self.run.is_none() {
             return Err(Error::Internal);
         }
         self.groups(corrections, labels)?;
-        let chain = self.check.as_mut().ok_or(Error::Internal)?;
-        let sums = self.leaves.sums_mut()?;
+        let run = self.run.as_mut().ok_or(Error::Internal)?;
         for (corrections, labels) in corrections
             .chunks_exact(repetition.correction_bytes_per_group())
             .zip(labels.as_chunks().0)
         {
-            toeplitz::add(chain.next(corrections), labels, sums);
+            run.add(corrections, labels, sums)?;
         }
         self.groups = end;
         Ok(())
@@ -618,8 +608,8 @@ mod tests {
                 repetition,
                 delta,
                 hash: Tmmo::new(11),
-                client_leaves: vec![1; repetition.memory()],
-                server_leaves: vec![2; repetition.memory()],
+                client_leaves: vec![1; repetition.leaves()],
+                server_leaves: vec![2; repetition.leaves()],
                 random: Seed([delta as u8; 32]).stream(Domain::Label, 0),
             }
         }
@@ -672,23 +662,23 @@ mod tests {
         let (bytes, delta) = (setup.repetition.correction_bytes_per_group(), setup.delta);
         let (mut client, mut server) = setup.parties_on(path);
         let (mut t, mut q, mut sent) = (vec![], vec![], vec![0; bytes]);
-        client.start(&mut sent).unwrap();
-        server.start(&sent).unwrap();
+        client.start(&mut ours, &mut sent).unwrap();
+        server.start(&mut theirs, &sent).unwrap();
         let mut rest = choices;
         for &cut in cuts {
             let (now, later) = rest.split_at(cut);
             rest = later;
             let (mut labels, mut corrections) = (vec![0; cut * GROUP], vec![0; cut * bytes]);
-            client.extend(now, &mut labels, &mut corrections).unwrap();
+            client.extend(&mut ours, now, &mut labels, &mut corrections).unwrap();
             t.extend_from_slice(&labels);
-            server.extend(&corrections, &mut labels).unwrap();
+            server.extend(&mut theirs, &corrections, &mut labels).unwrap();
             q.extend_from_slice(&labels);
             sent.extend_from_slice(&corrections);
         }
         assert!(rest.is_empty());
         assert_eq!([client.count(), server.count()], [choices.len() as u64 + 1; 2]);
-        let proof = client.finish().unwrap();
-        server.finish(&proof).unwrap();
+        let proof = client.finish(&mut ours).unwrap();
+        server.finish(&mut theirs, &proof).unwrap();
         sent.extend(proof);
         assert_eq!(server.delta(), delta);
         (t, q, sent)
@@ -770,8 +760,8 @@ mod tests {
             let leaves: Vec<_> = client.leaves.trees().flatten().copied().collect();
             let bytes = repetition.correction_bytes_per_group();
             let (mut labels, mut corrections) = (vec![0; groups * GROUP], vec![0; groups * bytes]);
-            client.start(&mut corrections[..bytes]).unwrap();
-            client.extend(&choices, &mut labels, &mut corrections).unwrap();
+            client.start(&mut ours, &mut corrections[..bytes]).unwrap();
+            client.extend(&mut ours, &choices, &mut labels, &mut corrections).unwrap();
             for (g, choices) in choices.iter().enumerate() {
                 let (mut want, mut sent) = ([0; GROUP], vec![]);
                 for (i, leaves) in leaves.chunks(1 << k).enumerate() {
@@ -802,12 +792,12 @@ mod tests {
             }
             let (mut t, mut q, mut corrections) =
                 ([0; GROUP], [0; GROUP], vec![0; repetition.correction_bytes_per_group()]);
-            client.start(&mut corrections).unwrap();
-            server.start(&corrections).unwrap();
-            client.extend(&[0], &mut t, &mut corrections).unwrap();
-            server.extend(&corrections, &mut q).unwrap();
+            client.start(&mut ours, &mut corrections).unwrap();
+            server.start(&mut theirs, &corrections).unwrap();
+            client.extend(&mut ours, &[0], &mut t, &mut corrections).unwrap();
+            server.extend(&mut theirs, &corrections, &mut q).unwrap();
             assert_eq!(t, q);
-            server.finish(&client.finish().unwrap()).unwrap();
+            server.finish(&mut theirs, &client.finish(&mut ours).unwrap()).unwrap();
         }
     }
 
@@ -817,26 +807,35 @@ mod tests {
         let length = |need| Some(Error::Length { need });
         let (mut client, mut server) = setup.parties();
         let (mut labels, mut corrections) = ([0; 256], [0; 1024]);
-        assert_eq!(client.start(&mut corrections).err(), length(512));
-        assert_eq!(server.start(&corrections[1..]).err(), length(512));
-        client.start(&mut corrections[..512]).unwrap();
-        server.start(&corrections[..512]).unwrap();
+        assert_eq!(client.start(&mut ours, &mut corrections).err(), length(512));
+        assert_eq!(server.start(&mut theirs, &corrections[1..]).err(), length(512));
+        client.start(&mut ours, &mut corrections[..512]).unwrap();
+        server.start(&mut theirs, &corrections[..512]).unwrap();
         corrections.fill(0);
-        assert_eq!(client.extend(&[1, 2], &mut labels[1..], &mut corrections).err(), length(256));
-        assert_eq!(client.extend(&[1, 2], &mut labels, &mut corrections[1..]).err(), length(1024));
-        assert_eq!(server.extend(&corrections, &mut labels[1..]).err(), length(128));
-        assert_eq!(server.extend(&corrections[1..], &mut labels).err(), length(1024));
+        assert_eq!(
+            client.extend(&mut ours, &[1, 2], &mut labels[1..], &mut corrections).err(),
+            length(256)
+        );
+        assert_eq!(
+            client.extend(&mut ours, &[1, 2], &mut labels, &mut corrections[1..]).err(),
+            length(1024)
+        );
+        assert_eq!(server.extend(&mut theirs, &corrections, &mut labels[1..]).err(), length(128));
+        assert_eq!(server.extend(&mut theirs, &corrections[1..], &mut labels).err(), length(1024));
         client.groups = u64::MAX - 1;
         server.groups = u64::MAX - 1;
-        assert_eq!(client.extend(&[1, 2], &mut labels, &mut corrections), Err(Error::Internal));
-        assert_eq!(server.extend(&corrections, &mut labels), Err(Error::Internal));
+        assert_eq!(
+            client.extend(&mut ours, &[1, 2], &mut labels, &mut corrections),
+            Err(Error::Internal)
+        );
+        assert_eq!(server.extend(&mut theirs, &corrections, &mut labels), Err(Error::Internal));
         assert_eq!((client.count(), server.count()), (u64::MAX - 1, u64::MAX - 1));
         assert_eq!((labels, corrections), ([0; 256], [0; 1024]));
     }
 
     #[test]
     fn an_even_delta_is_refused() {
-        let (hash, mut leaves) = (Tmmo::new(11), [1; Repetition::K4.memory()]);
+        let (hash, mut leaves) = (Tmmo::new(11), [1; Repetition::K4.leaves()]);
         for delta in [0, 2, Block::MAX - 1] {
             let memory = Leaves::new(Repetition::K4, &mut leaves).unwrap();
             let sender = Sender::new(memory, delta, &[0; KAPPA], &hash, &hash);
@@ -856,24 +855,28 @@ mod tests {
                 let mut setup = Setup::new(repetition, Block::MAX);
                 let (mut client, mut server) = setup.parties();
                 let (mut labels, mut sent) = ([0; 2 * GROUP], vec![0; 3 * bytes]);
-                client.start(&mut sent[..bytes]).unwrap();
-                client.extend(&[3, 4], &mut labels, &mut sent[bytes..]).unwrap();
-                let proof = client.finish().unwrap();
+                client.start(&mut ours, &mut sent[..bytes]).unwrap();
+                client.extend(&mut ours, &[3, 4], &mut labels, &mut sent[bytes..]).unwrap();
+                let proof = client.finish(&mut ours).unwrap();
                 sent[at] ^= 1 << bit;
-                server.start(&sent[..bytes]).unwrap();
-                server.extend(&sent[bytes..], &mut labels).unwrap();
-                assert_eq!(server.finish(&proof), Err(Error::Inconsistent), "{repetition:?} {at}");
+                server.start(&mut theirs, &sent[..bytes]).unwrap();
+                server.extend(&mut theirs, &sent[bytes..], &mut labels).unwrap();
+                assert_eq!(
+                    server.finish(&mut theirs, &proof),
+                    Err(Error::Inconsistent),
+                    "{repetition:?} {at}"
+                );
             }
         }
         for bit in 0..8 * PROOF_BYTES {
             let mut setup = Setup::new(Repetition::K8, deltas()[2]);
             let (mut client, mut server) = setup.parties();
             let mut sent = [0; 256];
-            client.start(&mut sent).unwrap();
-            server.start(&sent).unwrap();
-            let mut proof = client.finish().unwrap();
+            client.start(&mut ours, &mut sent).unwrap();
+            server.start(&mut theirs, &sent).unwrap();
+            let mut proof = client.finish(&mut ours).unwrap();
             proof[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(server.finish(&proof), Err(Error::Inconsistent), "{bit}");
+            assert_eq!(server.finish(&mut theirs, &proof), Err(Error::Inconsistent), "{bit}");
         }
     }
 
@@ -882,17 +885,17 @@ mod tests {
         let mut setup = Setup::new(Repetition::K8, 1);
         let (mut client, mut server) = setup.parties();
         let (mut labels, mut sent) = ([0; GROUP], [0; 256]);
-        assert_eq!(client.extend(&[0], &mut labels, &mut sent), Err(Error::Internal));
-        assert_eq!(server.extend(&sent, &mut labels), Err(Error::Internal));
-        assert_eq!(client.finish(), Err(Error::Internal));
-        assert_eq!(server.finish(&[0; PROOF_BYTES]), Err(Error::Internal));
-        client.start(&mut sent).unwrap();
-        server.start(&sent).unwrap();
-        assert_eq!(client.start(&mut sent), Err(Error::Internal));
-        assert_eq!(server.start(&sent), Err(Error::Internal));
-        server.finish(&client.finish().unwrap()).unwrap();
-        assert_eq!(client.extend(&[0], &mut labels, &mut sent), Err(Error::Internal));
-        assert_eq!(server.extend(&sent, &mut labels), Err(Error::Internal));
+        assert_eq!(client.extend(&mut ours, &[0], &mut labels, &mut sent), Err(Error::Internal));
+        assert_eq!(server.extend(&mut theirs, &sent, &mut labels), Err(Error::Internal));
+        assert_eq!(client.finish(&mut ours), Err(Error::Internal));
+        assert_eq!(server.finish(&mut theirs, &[0; PROOF_BYTES]), Err(Error::Internal));
+        client.start(&mut ours, &mut sent).unwrap();
+        server.start(&mut theirs, &sent).unwrap();
+        assert_eq!(client.start(&mut ours, &mut sent), Err(Error::Internal));
+        assert_eq!(server.start(&mut theirs, &sent), Err(Error::Internal));
+        server.finish(&mut theirs, &client.finish(&mut ours).unwrap()).unwrap();
+        assert_eq!(client.extend(&mut ours, &[0], &mut labels, &mut sent), Err(Error::Internal));
+        assert_eq!(server.extend(&mut theirs, &sent, &mut labels), Err(Error::Internal));
     }
 
     #[test]

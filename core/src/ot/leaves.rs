@@ -1,24 +1,20 @@
 //! The memory of one half of the OT extension, before and between set-ups.
 
-use super::base::Encoded;
-use super::{GROUP, MESSAGES, Repetition};
+use super::Repetition;
 use crate::backend::aes::Path;
 use crate::block::Block;
-use crate::params::KAPPA;
 use crate::workers::Workers;
 use crate::{Error, Result};
-use core::mem::{replace, take};
+use core::mem::replace;
 use zeroize::Zeroize as _;
 
-/// Memory for the leaves of all trees and for a check, in blocks that the caller lends: the state before set-up.
+/// Memory for the leaves of all trees, in blocks that the caller lends: the state before set-up.
 /// [`super::Receiver::new`] or [`super::Sender::new`] takes it, so there is no half without trees.
 /// Wiped on drop.
 pub struct Leaves<'a> {
     repetition: Repetition,
-    /// The leaves; before, the messages of base OTs.
+    /// The leaves; before, halves of the messages of base OTs.
     blocks: &'a mut [Block],
-    /// Sums of labels, for the check of a run.
-    sums: &'a mut [Block],
     path: Path,
     workers: Workers<'a>,
 }
@@ -27,12 +23,10 @@ impl<'a> Leaves<'a> {
     /// Memory for the trees of one half.
     ///
     /// # Errors
-    /// [`Error::Length`] unless `memory` has [`Repetition::memory`] blocks.
-    pub fn new(repetition: Repetition, memory: &'a mut [Block]) -> Result<Self> {
-        check(repetition.memory(), memory.len())?;
-        let (blocks, sums) =
-            memory.split_at_mut_checked(repetition.memory() - GROUP).ok_or(Error::Internal)?;
-        Ok(Self { repetition, blocks, sums, path: Path::best(), workers: Workers::OWN })
+    /// [`Error::Length`] unless `blocks` has [`Repetition::leaves`] blocks.
+    pub fn new(repetition: Repetition, blocks: &'a mut [Block]) -> Result<Self> {
+        check(repetition.leaves(), blocks.len())?;
+        Ok(Self { repetition, blocks, path: Path::best(), workers: Workers::OWN })
     }
 
     /// Does AES in another than the best way.
@@ -62,44 +56,23 @@ impl<'a> Leaves<'a> {
 
     /// The leaves of each of the `128/k` trees.
     pub(super) fn trees(&self) -> impl Iterator<Item = &[Block]> {
-        let trees = self.blocks.chunks_exact(1 << self.repetition.k());
-        trees.take(self.repetition.blocks())
+        self.blocks.chunks_exact(1 << self.repetition.k())
     }
 
     /// The same, to be written.
     pub(super) fn trees_mut(&mut self) -> impl Iterator<Item = &mut [Block]> {
-        let trees = self.blocks.chunks_exact_mut(1 << self.repetition.k());
-        trees.take(self.repetition.blocks())
+        self.blocks.chunks_exact_mut(1 << self.repetition.k())
     }
 
-    /// The sums.
-    pub(super) fn sums_mut(&mut self) -> Result<&mut [Block; GROUP]> {
-        self.sums.first_chunk_mut().ok_or(Error::Internal)
-    }
-
-    /// Lends the sums, until they are given back.
-    pub(super) fn take_sums(&mut self) -> &'a mut [Block] {
-        take(&mut self.sums)
-    }
-
-    /// Takes them back.
-    pub(super) fn give_sums(&mut self, sums: &'a mut [Block]) -> Result<&mut [Block; GROUP]> {
-        self.sums = sums;
-        self.sums_mut()
-    }
-
-    /// Before there are leaves: memory for the messages of base OTs, and for one tree at least.
-    pub(super) fn messages(&mut self) -> Result<(&mut [Encoded; 2 * KAPPA], &mut [Block])> {
-        let (messages, rest) = self.blocks.split_at_mut_checked(MESSAGES).ok_or(Error::Internal)?;
-        let messages = messages.as_chunks_mut().0.try_into().map_err(|_| Error::Internal)?;
-        Ok((messages, if rest.is_empty() { self.sums } else { rest }))
+    /// All of the memory, before there are leaves.
+    pub(super) const fn memory(&mut self) -> &mut [Block] {
+        self.blocks
     }
 }
 
 impl Drop for Leaves<'_> {
     fn drop(&mut self) {
         self.blocks.zeroize();
-        self.sums.zeroize();
     }
 }
 
@@ -162,12 +135,12 @@ mod tests {
     use crate::hash::Tmmo;
     use crate::params::KAPPA;
 
-    const K2: usize = Repetition::K2.memory();
+    const K2: usize = Repetition::K2.leaves();
 
     #[test]
     fn memory_of_another_length_is_refused() {
         for repetition in Repetition::ALL {
-            let need = repetition.memory();
+            let need = repetition.leaves();
             let mut blocks = std::vec![0; need + 1];
             for got in [0, need - 1, need + 1] {
                 let error = Leaves::new(repetition, &mut blocks[..got]).err();
@@ -190,8 +163,9 @@ mod tests {
         let labels = [4, 5, 4].map(|message| {
             sender.renew(set_up(1, message)).unwrap();
             let (mut labels, corrections) = ([0; GROUP], [0; 1024]);
-            sender.half().unwrap().start(&corrections).unwrap();
-            sender.half().unwrap().extend(&corrections, &mut labels).unwrap();
+            let (half, sums) = (sender.half().unwrap(), &mut [0; GROUP]);
+            half.start(sums, &corrections).unwrap();
+            half.extend(sums, &corrections, &mut labels).unwrap();
             labels
         });
         assert_eq!(labels[0], labels[2]);

@@ -26,7 +26,7 @@ mod multiply;
 
 #[cfg(feature = "unstable")]
 pub use {
-    base::{Encoded, decode, encode},
+    base::{Encoded, Messages, decode, encode},
     carry::Carries,
     check::PROOF_BYTES,
     extension::{Receiver, Sender},
@@ -36,7 +36,7 @@ pub use {
 };
 #[cfg(not(feature = "unstable"))]
 pub(crate) use {
-    base::{Encoded, decode, encode},
+    base::{Encoded, Messages, decode, encode},
     carry::Carries,
     check::PROOF_BYTES,
     extension::{Receiver, Sender},
@@ -46,7 +46,6 @@ pub(crate) use {
 
 use crate::block::Block;
 use crate::params::KAPPA;
-use base::MESSAGES;
 use subtle::{Choice, ConditionallySelectable as _};
 
 /// OTs per group: the unit in which the extension works.
@@ -99,18 +98,11 @@ impl Repetition {
         KAPPA / self.k()
     }
 
-    /// Leaves of all trees, `128/k · 2^k`.
+    /// Leaves of all trees, `128/k · 2^k`: the length in blocks of the memory that either party
+    /// lends.
     #[must_use]
     pub const fn leaves(self) -> usize {
         self.blocks() << self.k()
-    }
-
-    /// The length in blocks of the memory that either party lends: room for the leaves, in set-up
-    /// for the messages of base OTs, and for 128 sums of labels.
-    #[must_use]
-    pub const fn memory(self) -> usize {
-        let leaves = self.leaves();
-        (if leaves > MESSAGES { leaves } else { MESSAGES }) + GROUP
     }
 
     /// Bytes that the client sends per [`GROUP`] of OTs: `128/k · 16`.

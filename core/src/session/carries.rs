@@ -21,6 +21,7 @@ use embedded_io_async::{Read, Write};
 
 /// Scratch of either party for the OTs.
 struct OtScratch<'a> {
+    sums: &'a mut [Block],
     labels: &'a mut [Block],
     choices: &'a mut [u128],
     corrections: &'a mut [u8],
@@ -30,6 +31,7 @@ impl<'a> OtScratch<'a> {
     fn take(space: &mut Space<'a>, options: &Options, results: usize) -> Result<Self> {
         let groups = results.div_ceil(GROUP).min(space.machine().groups);
         Ok(Self {
+            sums: space.take(GROUP)?,
             labels: space.take(groups * GROUP)?,
             choices: space.take(groups)?,
             corrections: space.take(groups * options.repetition.correction_bytes_per_group())?,
@@ -142,11 +144,12 @@ pub(crate) async fn client<IO: Read + Write>(
     let Context { plan, options, .. } = context;
     let mut left = results(plan, options, range);
     let mut space = Space::carve(scratch)?;
-    let OtScratch { labels, choices, corrections } = OtScratch::take(&mut space, options, left)?;
+    let OtScratch { sums, labels, choices, corrections } =
+        OtScratch::take(&mut space, options, left)?;
     let used = space.used();
     let (mut choosing, mut chosen) = (in_order(context, range), in_order(context, range));
     ch.begin(Tag::Corrections, carry_correction_bytes(plan, options, range)).await?;
-    start_choosing(ch, receiver, options, bytemuck::must_cast_slice_mut(labels)).await?;
+    start_choosing(ch, (receiver, sums), options, bytemuck::must_cast_slice_mut(labels)).await?;
     while left > 0 {
         let groups = left.div_ceil(GROUP).min(choices.len());
         let count = left.min(groups * GROUP);
@@ -164,7 +167,7 @@ pub(crate) async fn client<IO: Read + Write>(
         let labels = labels.get_mut(..groups * GROUP).ok_or(Error::Internal)?;
         let bytes = groups * options.repetition.correction_bytes_per_group();
         let corrections = corrections.get_mut(..bytes).ok_or(Error::Internal)?;
-        receiver.extend(choices, labels, corrections)?;
+        receiver.extend(sums, choices, labels, corrections)?;
         ch.put(corrections).await?;
         let mut labels = labels.get(..count).ok_or(Error::Internal)?;
         while !labels.is_empty() {
@@ -174,7 +177,7 @@ pub(crate) async fn client<IO: Read + Write>(
         }
         left -= count;
     }
-    end_choosing(ch, receiver).await?;
+    end_choosing(ch, (receiver, sums)).await?;
     wipe_first(used, scratch)?;
 
     ch.expect(Tag::Carries, carry_answer_bytes(plan, options, range)).await?;
@@ -213,11 +216,11 @@ pub(crate) async fn server<IO: Read + Write>(
     let mut space = Space::carve(scratch)?;
     let ServerScratch { ots, answers } = ServerScratch::take(&mut space, options, left)?;
     let used = space.used();
-    let OtScratch { labels, choices, corrections } = ots;
+    let OtScratch { sums, labels, choices, corrections } = ots;
     let (mut in_order, delta, mut making) =
         (in_order(context, range), sender.delta(), &mut *answers);
     ch.expect(Tag::Corrections, carry_correction_bytes(plan, options, range)).await?;
-    start_offering(ch, sender, options, bytemuck::must_cast_slice_mut(labels)).await?;
+    start_offering(ch, (sender, sums), options, bytemuck::must_cast_slice_mut(labels)).await?;
     while left > 0 {
         let groups = left.div_ceil(GROUP).min(choices.len());
         let count = left.min(groups * GROUP);
@@ -225,7 +228,7 @@ pub(crate) async fn server<IO: Read + Write>(
         let bytes = groups * options.repetition.correction_bytes_per_group();
         let corrections = corrections.get_mut(..bytes).ok_or(Error::Internal)?;
         ch.get(corrections).await?;
-        sender.extend(corrections, labels)?;
+        sender.extend(sums, corrections, labels)?;
         let mut labels = labels.get(..count).ok_or(Error::Internal)?;
         while !labels.is_empty() {
             let run = in_order.next(labels.len()).ok_or(Error::Internal)?;
@@ -236,7 +239,7 @@ pub(crate) async fn server<IO: Read + Write>(
         }
         left -= count;
     }
-    end_offering(ch, sender).await?;
+    end_offering(ch, (sender, sums)).await?;
 
     ch.begin(Tag::Carries, carry_answer_bytes(plan, options, range)).await?;
     let mut sending = answers.iter();

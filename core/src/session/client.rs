@@ -24,7 +24,7 @@ use crate::handshake::{Hello, WELCOME_BYTES};
 use crate::hash::Tmmo;
 use crate::lattice::SecretKey;
 use crate::memory::{Space, wipe, wipe_first};
-use crate::ot::{Leaves, Receiver, Renewable, Sender};
+use crate::ot::{GROUP, Leaves, Receiver, Renewable, Sender};
 use crate::params::VERSION;
 use crate::plan::{self, OfflineStep, Op, Plan, Step};
 use crate::ring::Modulus;
@@ -408,9 +408,11 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let context = &Context { plan, options, hash, stock: self.stocks };
         let mut space = Space::carve(scratch)?;
         let base: &mut [Block] = space.take(compared::base_ots(plan, options))?;
+        let sums = space.take(GROUP)?;
         let shares = Shares::new(shares, plan);
         let (seed, workspace) = (&seed, space.into_rest());
-        let mut phase = ClientPhase { ch, store, receiver, backward, shares, seed, workspace };
+        let mut phase =
+            ClientPhase { ch, store, receiver, backward, sums, shares, seed, workspace };
         let material = &mut ClientMaterial::stock(labels, elements);
         send_corrections(&mut phase, context, material, base).await?;
         phase.store.clear()?;
@@ -465,7 +467,7 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
         let stock = self.stocks.checked_sub(1).ok_or(Error::Internal)?;
         let context = &Context { plan, options, hash, stock };
         let (own, used) = ClientOnline::carve(scratch, plan, options)?;
-        let ClientOnline { labels: fresh, workspace } = own;
+        let ClientOnline { labels: fresh, sums, workspace } = own;
         let labels = match options.tables {
             Tables::Stored => &mut **labels,
             Tables::Streamed => fresh,
@@ -476,7 +478,8 @@ impl<'a, IO: Read + Write, S: Store> Client<'a, IO, S> {
             elements: OpSlices::prediction(elements, options, index, each.elements)?,
         };
         let seed = &secrets.later.derive(stock);
-        let mut phase = ClientPhase { ch, store, receiver, backward, shares, seed, workspace };
+        let mut phase =
+            ClientPhase { ch, store, receiver, backward, sums, shares, seed, workspace };
         let answer = compute(&mut phase, context, index, material, out).await?;
         wipe_first(used, scratch)?;
         Ok(answer)
@@ -520,7 +523,8 @@ async fn send_corrections<IO: Read + Write, S: Store>(
         return Ok(());
     }
     phase.ch.begin(Tag::Corrections, bytes).await?;
-    start_choosing(phase.ch, phase.receiver, context.options, phase.workspace).await?;
+    start_choosing(phase.ch, (phase.receiver, phase.sums), context.options, phase.workspace)
+        .await?;
     if !base.is_empty() {
         compared::here(compared::client_choose_base(phase, context.options, base)).await?;
     }
@@ -539,7 +543,7 @@ async fn send_corrections<IO: Read + Write, S: Store>(
             }
         }
     }
-    end_choosing(phase.ch, phase.receiver).await
+    end_choosing(phase.ch, (phase.receiver, phase.sums)).await
 }
 
 /// The tables and corrections of the server that are sent offline, in one frame.

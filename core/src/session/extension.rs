@@ -113,7 +113,7 @@ pub(crate) async fn client<IO: Read + Write, S>(
         let corrections = corrections
             .get_mut(..groups * op.options.repetition.correction_bytes_per_group())
             .ok_or(Error::Internal)?;
-        phase.receiver.extend(choices, labels, corrections)?;
+        phase.receiver.extend(phase.sums, choices, labels, corrections)?;
         phase.ch.put(corrections).await?;
     }
     Ok(())
@@ -133,7 +133,7 @@ pub(crate) async fn server<IO: Read + Write>(
             .get_mut(..groups * options.repetition.correction_bytes_per_group())
             .ok_or(Error::Internal)?;
         phase.ch.get(corrections).await?;
-        phase.sender.extend(corrections, labels)?;
+        phase.sender.extend(phase.sums, corrections, labels)?;
     }
     Ok(())
 }
@@ -149,9 +149,9 @@ pub(crate) async fn client_late<IO: Read + Write, S>(
         return Ok(());
     }
     phase.ch.begin(Tag::Corrections, bytes).await?;
-    start_choosing(phase.ch, phase.receiver, op.options, phase.workspace).await?;
+    start_choosing(phase.ch, (phase.receiver, phase.sums), op.options, phase.workspace).await?;
     client(phase, op, labels).await?;
-    end_choosing(phase.ch, phase.receiver).await
+    end_choosing(phase.ch, (phase.receiver, phase.sums)).await
 }
 
 /// Server, online: the same.
@@ -165,9 +165,9 @@ pub(crate) async fn server_late<IO: Read + Write>(
         return Ok(());
     }
     phase.ch.expect(Tag::Corrections, bytes).await?;
-    start_offering(phase.ch, phase.sender, op.options, phase.workspace).await?;
+    start_offering(phase.ch, (phase.sender, phase.sums), op.options, phase.workspace).await?;
     server(phase, op.options, labels).await?;
-    end_offering(phase.ch, phase.sender).await
+    end_offering(phase.ch, (phase.sender, phase.sums)).await
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use crate::compare;
 use crate::error::Result;
 use crate::lattice::encrypt::PUBLIC_KEY;
 use crate::memory::{Space, measure, wipe};
+use crate::ot::GROUP;
 use crate::plan::circuit::NonlinearCost;
 use crate::plan::{OfflineStep, Op, Plan};
 use crate::target::TargetProfile;
@@ -50,7 +51,7 @@ pub(crate) struct ClientRegions<'a, 'r> {
 
 impl<'a> ClientRegions<'a, 'a> {
     pub(crate) fn take(space: &mut Space<'a>, plan: &Plan<'_>, options: &Options) -> Result<Self> {
-        let leaves = space.take(options.repetition.memory())?;
+        let leaves = space.take(options.repetition.leaves())?;
         let pairing_state = space.take(CLIENT_STATE_BLOCKS)?;
         let setup = setup::client_scratch(space.machine())?;
         let later = measure(space.machine(), |space| {
@@ -94,6 +95,8 @@ pub(crate) fn workspace(
 pub(crate) struct ClientOnline<'a> {
     /// Active labels of one operation, where they are made just before use.
     pub(crate) labels: &'a mut [Block],
+    /// For the run of their corrections.
+    pub(crate) sums: &'a mut [Block],
     /// For OTs, then for a circuit or a comparison.
     pub(crate) workspace: &'a mut [u8],
 }
@@ -113,6 +116,7 @@ impl<'a> ClientOnline<'a> {
         let workspace = workspace(space.machine(), plan, options)?;
         Ok(Self {
             labels: space.take(fresh(options, Amounts::most(plan, options).labels))?,
+            sums: space.take(fresh(options, GROUP))?,
             workspace: space.take(workspace)?,
         })
     }
@@ -124,6 +128,8 @@ pub(crate) struct ServerOnline<'a> {
     pub(crate) tensors: &'a mut [u64],
     /// Zero labels of one operation, where they are made just before use.
     pub(crate) labels: &'a mut [Block],
+    /// For the run of their corrections.
+    pub(crate) sums: &'a mut [Block],
     /// For OTs, then for a circuit or a comparison.
     pub(crate) workspace: &'a mut [u8],
     /// Permute bits of one operation, where they are made just before use.
@@ -147,6 +153,7 @@ impl<'a> ServerOnline<'a> {
         Ok(Self {
             tensors: space.take(plan.elements())?,
             labels: space.take(fresh(options, labels))?,
+            sums: space.take(fresh(options, GROUP))?,
             workspace: space.take(workspace)?,
             decode: space.take(neurons)?,
         })
@@ -209,9 +216,9 @@ impl<'a> ClientMemory<'a> {
         plan: &Plan<'_>,
         options: &Options,
     ) -> Result<usize> {
-        // Labels of base OTs wait beside what is at work.
+        // Labels of base OTs and sums of a run wait beside what is at work.
         let base = measure(machine, |space| {
-            space.take::<Block>(compared::base_ots(plan, options)).map(|_| ())
+            space.take::<Block>(compared::base_ots(plan, options) + GROUP).map(|_| ())
         })?;
         let ots = base + workspace(machine, plan, options)?;
         Ok(ots.max(Self::linear_scratch(machine, plan, options)?))
@@ -256,7 +263,7 @@ impl<'a> ServerRegions<'a, 'a> {
         options: &Options,
         footprint: Footprint,
     ) -> Result<Self> {
-        let leaves = space.take(options.repetition.memory())?;
+        let leaves = space.take(options.repetition.leaves())?;
         let pairing_state = space.take(SERVER_STATE_BLOCKS)?;
         let key = space.take(PUBLIC_KEY)?;
         let setup =
@@ -351,9 +358,9 @@ impl<'a> ServerMemory<'a> {
         options: &Options,
         footprint: Footprint,
     ) -> Result<usize> {
-        // Messages of base OTs wait beside what is at work.
+        // Messages of base OTs and sums of a run wait beside what is at work.
         let base = measure(machine, |space| {
-            space.take::<[Block; 2]>(compared::base_ots(plan, options)).map(|_| ())
+            space.take::<Block>(2 * compared::base_ots(plan, options) + GROUP).map(|_| ())
         })?;
         let mut most = base + workspace(machine, plan, options)?;
         for step in plan.offline_steps() {

@@ -2,6 +2,7 @@
 
 use super::channel::Channel;
 use super::shares::Shares;
+use crate::block::Block;
 use crate::hash::Tmmo;
 use crate::ot::{Receiver, Renewable, Sender};
 use crate::rng::{Prg, Seed};
@@ -15,6 +16,8 @@ pub(crate) struct ClientPhase<'w, 'a, IO, S> {
     pub(crate) receiver: &'w mut Receiver<'a>,
     /// OTs in which the server chooses.
     pub(crate) backward: &'w mut Renewable<'a, Sender<'a>>,
+    /// For the run of corrections under way.
+    pub(crate) sums: &'w mut [Block],
     pub(crate) shares: Shares<'w>,
     /// The stock's.
     pub(crate) seed: &'w Seed,
@@ -29,6 +32,8 @@ pub(crate) struct ServerPhase<'w, 'a, IO> {
     pub(crate) sender: &'w mut Sender<'a>,
     /// OTs in which the server chooses.
     pub(crate) backward: &'w mut Renewable<'a, Receiver<'a>>,
+    /// For the run of corrections under way.
+    pub(crate) sums: &'w mut [Block],
     /// Keyed with a secret: labels of the server's own inputs.
     pub(crate) own_labels: &'w Tmmo,
     /// The stock's.

@@ -24,7 +24,7 @@ use crate::hash::Tmmo;
 use crate::lattice::PublicKey;
 use crate::memory::{Space, wipe, wipe_first};
 use crate::model::Model;
-use crate::ot::{Leaves, Receiver, Renewable, Sender};
+use crate::ot::{GROUP, Leaves, Receiver, Renewable, Sender};
 use crate::params::VERSION;
 use crate::plan::{OfflineStep, Plan};
 use crate::rng::{Domain, Seed};
@@ -380,8 +380,10 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let context = &Context { plan, options, hash, stock: self.stocks };
         let mut space = Space::carve(scratch)?;
         let base: &mut [[Block; 2]] = space.take(compared::base_ots(plan, options))?;
+        let sums = space.take(GROUP)?;
         let (seed, factors, workspace) = (&seed, &mut random, space.into_rest());
-        let mut phase = ServerPhase { ch, sender, backward, own_labels, seed, factors, workspace };
+        let mut phase =
+            ServerPhase { ch, sender, backward, sums, own_labels, seed, factors, workspace };
         let material = &mut ServerMaterial::stock(labels, decode, products, elements);
         receive_corrections(&mut phase, context, material, base).await?;
         let material = &mut ServerMaterial::stock(labels, decode, products, elements);
@@ -435,7 +437,7 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let model = prepared.model();
         let plan = model.plan();
         let (own, used) = ServerOnline::carve(scratch, plan, options)?;
-        let ServerOnline { tensors, labels: fresh, workspace, decode: fresh_decode } = own;
+        let ServerOnline { tensors, labels: fresh, sums, workspace, decode: fresh_decode } = own;
         receive_input(ch, plan, tensors).await?;
 
         // The current stock was counted when it was prepared.
@@ -455,7 +457,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
         let seed = &secrets.later.derive(stock);
         // Factors of products that are made now.
         let factors = &mut seed.derive(0).stream(Domain::Mask, index as u64);
-        let mut phase = ServerPhase { ch, sender, backward, own_labels, seed, factors, workspace };
+        let mut phase =
+            ServerPhase { ch, sender, backward, sums, own_labels, seed, factors, workspace };
         let own = &mut Own { model, masks, tensors };
         compute(&mut phase, context, index, material, own).await?;
         wipe_first(used, scratch)?;
@@ -475,7 +478,7 @@ async fn receive_corrections<IO: Read + Write>(
         return Ok(());
     }
     phase.ch.expect(Tag::Corrections, bytes).await?;
-    start_offering(phase.ch, phase.sender, context.options, phase.workspace).await?;
+    start_offering(phase.ch, (phase.sender, phase.sums), context.options, phase.workspace).await?;
     if !base.is_empty() {
         compared::here(compared::server_base(phase, context, base)).await?;
     }
@@ -494,7 +497,7 @@ async fn receive_corrections<IO: Read + Write>(
             }
         }
     }
-    end_offering(phase.ch, phase.sender).await
+    end_offering(phase.ch, (phase.sender, phase.sums)).await
 }
 
 /// Tables and the server's own corrections, as far as they are sent offline, in one frame.

@@ -19,7 +19,7 @@ use crate::lattice::noise::{BASE_OT_FLOOD, ParameterSet};
 use crate::lattice::rescale::Basis;
 use crate::lattice::{PublicKey, SecretKey, decrypt, encrypt};
 use crate::memory::{Space, measure, wipe_first};
-use crate::ot::{self, Encoded, Leaves, Receiver, Repetition, Sender};
+use crate::ot::{self, Encoded, Leaves, Messages, Receiver, Repetition, Sender};
 use crate::params::{KAPPA, N, SLOT_PRIME};
 use crate::ring::{LIMBS, Limb, SLOT};
 use crate::rng::{Domain, Prg, Seed};
@@ -90,13 +90,15 @@ impl Secrets {
 
 /// The client's scratch for the base OTs.
 struct AnswerScratch<'a> {
+    /// For halves of messages; the other ones stand where leaves will.
+    messages: &'a mut [[Block; 2]],
     poly: &'a mut [i32],
     sums: &'a mut [u32],
 }
 
 impl<'a> AnswerScratch<'a> {
     fn take(space: &mut Space<'a>) -> Result<Self> {
-        Ok(Self { poly: space.take(N)?, sums: space.take(N)? })
+        Ok(Self { messages: space.take(KAPPA)?, poly: space.take(N)?, sums: space.take(N)? })
     }
 }
 
@@ -142,19 +144,21 @@ impl<'a> ServerScratch<'a> {
     }
 }
 
-/// The polynomial with these slot values: 16 bits of a signed number for each slot, representatives
-/// in `(−t, t)` out.
-fn encode_slots(values: impl Iterator<Item = i32>, out: &mut [i32]) {
+/// The slot polynomial of what `of` makes of each two words of messages: 16 bits of a signed number
+/// for each slot, representatives in `(−t, t)` out.
+fn encode_messages(messages: &Messages<'_>, of: fn(i32, i32) -> i32, out: &mut [i32]) {
     out.fill(0);
-    for (slot, value) in out.iter_mut().zip(values) {
-        *slot = SLOT.reduce(value);
+    for (slots, [m0, m1]) in out.as_chunks_mut::<SLOTS>().0.iter_mut().zip(messages.iter()) {
+        for ((slot, w0), w1) in slots.iter_mut().zip(words(m0)).zip(words(m1)) {
+            *slot = SLOT.reduce(of(w0.into(), w1.into()));
+        }
     }
     SLOT.inverse(out);
 }
 
 /// The 16-bit words of an encoded message, lowest first.
-fn words(message: Encoded) -> impl Iterator<Item = i32> {
-    message.into_iter().flat_map(|block| (0..8).map(move |c| (block >> (16 * c) & 0xffff) as i32))
+fn words(message: Encoded) -> [u16; SLOTS] {
+    bytemuck::must_cast::<Encoded, [u16; SLOTS]>(message.map(Block::to_le)).map(u16::from_le)
 }
 
 /// Sends one limb of encryption number `number` of what stands in `poly`.
@@ -189,10 +193,10 @@ pub(crate) async fn client<'a, IO: Read + Write>(
     leaves: &'a mut [Block],
 ) -> Result<Receiver<'a>> {
     let Terms { secrets, hash, .. } = terms;
-    let AnswerScratch { poly, sums } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
+    let AnswerScratch { messages, poly, sums } = AnswerScratch::take(&mut Space::carve(scratch)?)?;
     let mut leaves = Leaves::new(terms.repetition, leaves)?;
     let mut random = secrets.encoding.stream(Domain::Label, 0);
-    let messages = ot::encode(&mut leaves, &mut secrets.roots(), &mut random, hash)?;
+    let messages = &ot::encode(&mut leaves, messages, &mut secrets.roots(), &mut random, hash)?;
     let fresh = CiphertextRandomness { seed: &secrets.fresh, number: 0 };
     let mut answer = Answer { messages, poly, sums, basis: BASIS, fresh };
 
@@ -256,7 +260,7 @@ pub(crate) fn resume_client<'a>(
 /// the first messages, plus a fresh encryption of zero, flooded. One half after the other, for `c1`
 /// depends on nothing that is received but a seed: so both share the sums.
 struct Answer<'s> {
-    messages: &'s [Encoded; 2 * KAPPA],
+    messages: &'s Messages<'s>,
     poly: &'s mut [i32],
     sums: &'s mut [u32],
     basis: Basis,
@@ -279,8 +283,7 @@ impl Answer<'_> {
             self.fresh.add_noise_to_c0(self.poly, core::iter::once((0, N)), |_| Ok(()))?;
             self.fresh.add_flood(limb, BASE_OT_FLOOD, self.poly)?;
             self.add(index)?;
-            let first = self.messages.iter().step_by(2);
-            encode_slots(first.flat_map(|&m0| words(m0)), self.poly);
+            encode_messages(self.messages, |w0, _| w0, self.poly);
             for x in self.poly.iter_mut() {
                 *x = encoder.encode(index, u64::from(SLOT.canonical(*x)))?;
             }
@@ -308,10 +311,7 @@ impl Answer<'_> {
 
     /// The polynomial of the messages' differences, transformed, Montgomery form.
     fn differences(&mut self, limb: &Limb) {
-        let differences =
-            self.messages.as_chunks().0.iter().flat_map(|&[m0, m1]| words(m0).zip(words(m1)));
-        let differences = differences.map(|(x, y)| y - x);
-        encode_slots(differences, self.poly);
+        encode_messages(self.messages, |w0, w1| w1 - w0, self.poly);
         for x in self.poly.iter_mut() {
             *x = limb.to_montgomery(SLOT.centre(SLOT.canonical(*x)));
         }
@@ -402,10 +402,11 @@ async fn send_keys<IO: Read + Write>(
         secrets.key.expand(limb, a)?;
         b.fill(0);
         put_encryption(ch, secrets, (index, limb), (0, of_key), a, b).await?;
-        encode_slots(
-            (0..KAPPA).flat_map(|j| core::iter::repeat_n((delta >> j) as i32 & 1, SLOTS)),
-            b,
-        );
+        b.fill(0);
+        for (j, slots) in b.as_chunks_mut::<SLOTS>().0.iter_mut().take(KAPPA).enumerate() {
+            slots.fill(SLOT.reduce((delta >> j) as i32 & 1));
+        }
+        SLOT.inverse(b);
         for x in b.iter_mut() {
             *x = encoder.encode(index, u64::from(SLOT.canonical(*x)))?;
         }

@@ -80,14 +80,15 @@ fn delta(session: Block) -> Block {
 fn guess(session: Block, logits: &[i64]) -> Block {
     let hash = Tmmo::new(session);
     let mut roots = secrets(CLIENT_SEED, session).derive(0).stream(Domain::Label, 0);
-    let mut memory = vec![0; REPETITION.memory()];
+    let mut memory = vec![0; REPETITION.leaves()];
     let leaves = Leaves::new(REPETITION, &mut memory).unwrap();
     let mut receiver = Receiver::new(leaves, &mut roots, &hash, &hash, |_, _| {}).unwrap();
     let groups = OUTPUTS / GROUP;
     let mut corrections = vec![0; groups * REPETITION.correction_bytes_per_group()];
     let mut labels = vec![0; OUTPUTS];
-    receiver.start(&mut corrections[..REPETITION.correction_bytes_per_group()]).unwrap();
-    receiver.extend(&vec![0; groups], &mut labels, &mut corrections).unwrap();
+    let mut sums = [0; GROUP];
+    receiver.start(&mut sums, &mut corrections[..REPETITION.correction_bytes_per_group()]).unwrap();
+    receiver.extend(&mut sums, &vec![0; groups], &mut labels, &mut corrections).unwrap();
     let ring = Modulus::Bits(RING);
     let mut votes = vec![HashMap::new(); PARTS];
     for (result, (&label, &logit)) in labels.iter().zip(logits).enumerate() {
@@ -126,11 +127,12 @@ fn both_messages_by_search() -> bool {
     const OT: usize = 5;
     let (hash, seed) = (Tmmo::new(31), Seed([32; 32]));
     let roots = || seed.stream(Domain::Label, 0);
-    let mut memory = vec![0; REPETITION.memory()];
+    let mut memory = vec![0; REPETITION.leaves()];
     let mut own = Leaves::new(REPETITION, &mut memory).unwrap();
     let mut random = seed.stream(Domain::Label, 1);
-    let encoded = ot::encode(&mut own, &mut roots(), &mut random, &hash).unwrap();
-    let sent: [Encoded; 2] = [encoded[2 * OT], encoded[2 * OT + 1]];
+    let mut y = [[0; 2]; 128];
+    let encoded = ot::encode(&mut own, &mut y, &mut roots(), &mut random, &hash).unwrap();
+    let sent: [Encoded; 2] = encoded.iter().nth(OT).unwrap();
     let mut messages = [0; 2];
     let keep = |j: usize, pair| messages = if j == OT { pair } else { messages };
     Receiver::new(own, &mut roots(), &hash, &hash, keep).unwrap();

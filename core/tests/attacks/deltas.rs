@@ -72,7 +72,7 @@ fn labels_of_the_server(
 fn labels_that_match(repetition: Repetition, delta: Block) -> [usize; 2] {
     let hash = Tmmo::new(21);
     let mut random = Seed([22; 32]).stream(Domain::Label, 0);
-    let (mut memory, mut messages) = (vec![0; repetition.memory()], [[0; 2]; 128]);
+    let (mut memory, mut messages) = (vec![0; repetition.leaves()], [[0; 2]; 128]);
     let own = Leaves::new(repetition, &mut memory).unwrap();
     let keep = |b: usize, pair| messages[b] = pair;
     let mut client = Receiver::new(own, &mut random, &hash, &hash, keep).unwrap();
@@ -80,8 +80,9 @@ fn labels_that_match(repetition: Repetition, delta: Block) -> [usize; 2] {
     let mut labels = vec![0; GROUPS * GROUP];
     let bytes = repetition.correction_bytes_per_group();
     let mut sent = vec![0; GROUPS * bytes];
-    client.start(&mut sent[..bytes]).unwrap();
-    client.extend(&choices, &mut labels, &mut sent).unwrap();
+    let mut sums = [0; GROUP];
+    client.start(&mut sums, &mut sent[..bytes]).unwrap();
+    client.extend(&mut sums, &choices, &mut labels, &mut sent).unwrap();
 
     let received: Vec<Block> =
         (0..128).map(|b| messages[b][usize::from(delta >> b & 1 == 1)]).collect();

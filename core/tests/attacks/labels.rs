@@ -65,16 +65,17 @@ fn compares(ops: &[Op; 3]) -> Compares {
     // The client's labels: of the base OTs, of the first layer, of the second.
     let session = session_of(&up, &down);
     let (hash, own) = (Tmmo::new(session), secrets(CLIENT_SEED, session));
-    let mut leaves = vec![0; options.repetition.memory()];
+    let mut leaves = vec![0; options.repetition.leaves()];
     let mut roots = own.derive(0).stream(Domain::Label, 0);
     let leaves = Leaves::new(options.repetition, &mut leaves).unwrap();
     let mut receiver = Receiver::new(leaves, &mut roots, &hash, &hash, |_, _| {}).unwrap();
-    receiver.start(&mut vec![0; options.repetition.correction_bytes_per_group()]).unwrap();
+    let (mut sums, each) = ([0; 128], options.repetition.correction_bytes_per_group());
+    receiver.start(&mut sums, &mut vec![0; each]).unwrap();
     let mut labels = |ots: usize| {
         let groups = ots.div_ceil(128);
         let mut labels = vec![0; groups * 128];
         let mut corrections = vec![0; groups * options.repetition.correction_bytes_per_group()];
-        receiver.extend(&vec![0; groups], &mut labels, &mut corrections).unwrap();
+        receiver.extend(&mut sums, &vec![0; groups], &mut labels, &mut corrections).unwrap();
         labels
     };
     let [first, second] = [&ops[0], &ops[1]].map(|op| OtActivation::of(op, &options).unwrap());

@@ -59,7 +59,8 @@ pub(crate) async fn corrections<IO: Read + Write, S>(
         stage.protocol.client_forward(element, share, op.hash, tweak, labels)
     };
     let ots = Ots { of: it, direction: Direction::Forward };
-    choose(phase.ch, phase.workspace, phase.receiver, ots, elements, (word, take)).await
+    choose(phase.ch, phase.workspace, (phase.receiver, phase.sums), ots, elements, (word, take))
+        .await
 }
 
 /// Draws what is random of every element, and its share of the result unless the plan's output has
@@ -94,12 +95,12 @@ pub(crate) async fn start<IO: Read + Write, S>(
     phase: &mut ClientPhase<'_, '_, IO, S>,
     options: &Options,
 ) -> Result<()> {
-    start_offering(phase.ch, phase.backward.half()?, options, phase.workspace).await
+    start_offering(phase.ch, (phase.backward.half()?, phase.sums), options, phase.workspace).await
 }
 
 /// Ends it, and the frame.
 pub(crate) async fn end<IO: Read + Write, S>(phase: &mut ClientPhase<'_, '_, IO, S>) -> Result<()> {
-    end_offering(phase.ch, phase.backward.half()?).await
+    end_offering(phase.ch, (phase.backward.half()?, phase.sums)).await
 }
 
 /// OTs in which the server chooses.
@@ -120,7 +121,7 @@ pub(crate) async fn tables<IO: Read + Write, S>(
         stage.protocol.client_backward(element, share, hash, tweak, labels)
     };
     let ots = Ots { of: it, direction: Direction::Backward };
-    offer(phase.ch, phase.workspace, sender, ots, take).await
+    offer(phase.ch, phase.workspace, (sender, phase.sums), ots, take).await
 }
 
 /// Online: all stages. An argmax gives the answer.
@@ -133,9 +134,9 @@ pub(crate) async fn online<IO: Read + Write, S>(
     let streamed = options.tables == Tables::Streamed;
     if streamed {
         phase.ch.begin(Tag::Corrections, late_corrections_bytes(op, options)).await?;
-        start_choosing(phase.ch, phase.receiver, options, phase.workspace).await?;
+        start_choosing(phase.ch, (phase.receiver, phase.sums), options, phase.workspace).await?;
         corrections(phase, it, elements).await?;
-        end_choosing(phase.ch, phase.receiver).await?;
+        end_choosing(phase.ch, (phase.receiver, phase.sums)).await?;
     }
     for stage in it.activation.stages() {
         for number in 0..stage.protocol.rounds() {

@@ -28,7 +28,7 @@ use reverse::BaseScratch;
 
 /// Leaves of the trees for the other direction.
 pub(crate) fn leaves(plan: &Plan<'_>, options: &Options) -> usize {
-    if compares(plan, options) { options.repetition.memory() } else { 0 }
+    if compares(plan, options) { options.repetition.leaves() } else { 0 }
 }
 
 /// Base OTs of a Prepare.

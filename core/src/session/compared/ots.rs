@@ -159,7 +159,7 @@ impl<'a> OtBatcher<'a> {
 pub(super) async fn choose<IO: Read + Write, E>(
     ch: &mut Channel<IO>,
     workspace: &mut [u8],
-    receiver: &mut Receiver<'_>,
+    (receiver, sums): (&mut Receiver<'_>, &mut [Block]),
     ots: Ots<'_>,
     elements: &mut [E],
     (word, mut take): (
@@ -185,7 +185,7 @@ pub(super) async fn choose<IO: Read + Write, E>(
         let corrections = corrections
             .get_mut(..groups * op.options.repetition.correction_bytes_per_group())
             .ok_or(Error::Internal)?;
-        receiver.extend(choices, labels, corrections)?;
+        receiver.extend(sums, choices, labels, corrections)?;
         ch.put(corrections).await?;
         batcher.dispatch_labels(groups, |stage, e, labels| take(elements, stage, e, labels))?;
     }
@@ -196,7 +196,7 @@ pub(super) async fn choose<IO: Read + Write, E>(
 pub(super) async fn offer<IO: Read + Write>(
     ch: &mut Channel<IO>,
     workspace: &mut [u8],
-    sender: &mut Sender<'_>,
+    (sender, sums): (&mut Sender<'_>, &mut [Block]),
     ots: Ots<'_>,
     mut take: impl FnMut(&Stage, usize, &[Block]) -> Result<()>,
 ) -> Result<()> {
@@ -210,7 +210,7 @@ pub(super) async fn offer<IO: Read + Write>(
             .get_mut(..groups * op.options.repetition.correction_bytes_per_group())
             .ok_or(Error::Internal)?;
         ch.get(corrections).await?;
-        sender.extend(corrections, labels)?;
+        sender.extend(sums, corrections, labels)?;
         batcher.dispatch_labels(groups, &mut take)?;
     }
     Ok(())

@@ -63,7 +63,7 @@ pub(crate) async fn client_choose_base<IO: Read + Write, S>(
 ) -> Result<()> {
     let BaseScratch { corrections, .. } =
         BaseScratch::take(&mut Space::carve(phase.workspace)?, options)?;
-    phase.receiver.extend(&[own_delta(phase.seed)], labels, corrections)?;
+    phase.receiver.extend(phase.sums, &[own_delta(phase.seed)], labels, corrections)?;
     phase.ch.put(corrections).await
 }
 
@@ -99,7 +99,7 @@ pub(crate) async fn server_base<IO: Read + Write>(
         BaseScratch::take(&mut Space::carve(phase.workspace)?, context.options)?;
     let labels = labels.first_chunk_mut::<KAPPA>().ok_or(Error::Internal)?;
     phase.ch.get(corrections).await?;
-    phase.sender.extend(corrections, labels)?;
+    phase.sender.extend(phase.sums, corrections, labels)?;
     let (hash, delta) = (backward_hash(context.hash), phase.sender.delta());
     let mut roots = randomness(phase.seed);
     let keep = |j: usize, pair| messages.iter_mut().skip(j).take(1).for_each(|to| *to = pair);

@@ -47,7 +47,7 @@ pub(crate) async fn corrections<IO: Read + Write>(
         stage.protocol.server_forward(element, hash, it.tweak(stage, e), labels)
     };
     let ots = Ots { of: it, direction: Direction::Forward };
-    offer(phase.ch, phase.workspace, phase.sender, ots, take).await
+    offer(phase.ch, phase.workspace, (phase.sender, phase.sums), ots, take).await
 }
 
 /// Starts a run of OTs in which the server chooses.
@@ -55,12 +55,12 @@ pub(crate) async fn start<IO: Read + Write>(
     phase: &mut ServerPhase<'_, '_, IO>,
     options: &Options,
 ) -> Result<()> {
-    start_choosing(phase.ch, phase.backward.half()?, options, phase.workspace).await
+    start_choosing(phase.ch, (phase.backward.half()?, phase.sums), options, phase.workspace).await
 }
 
 /// Ends it, and the frame.
 pub(crate) async fn end<IO: Read + Write>(phase: &mut ServerPhase<'_, '_, IO>) -> Result<()> {
-    end_choosing(phase.ch, phase.backward.half()?).await
+    end_choosing(phase.ch, (phase.backward.half()?, phase.sums)).await
 }
 
 /// OTs in which the server chooses.
@@ -87,7 +87,7 @@ pub(crate) async fn tables<IO: Read + Write>(
     };
     let ots = Ots { of: it, direction: Direction::Backward };
     let receiver = phase.backward.half()?;
-    choose(phase.ch, phase.workspace, receiver, ots, elements, (word, take)).await
+    choose(phase.ch, phase.workspace, (receiver, phase.sums), ots, elements, (word, take)).await
 }
 
 /// Online: all stages. The server has its share of the result then; it sends that of an argmax.
@@ -102,9 +102,9 @@ pub(crate) async fn online<IO: Read + Write>(
     let streamed = options.tables == Tables::Streamed;
     if streamed {
         phase.ch.expect(Tag::Corrections, late_corrections_bytes(op, options)).await?;
-        start_offering(phase.ch, phase.sender, options, phase.workspace).await?;
+        start_offering(phase.ch, (phase.sender, phase.sums), options, phase.workspace).await?;
         corrections(phase, it, elements).await?;
-        end_offering(phase.ch, phase.sender).await?;
+        end_offering(phase.ch, (phase.sender, phase.sums)).await?;
     }
     for stage in it.activation.stages() {
         for number in 0..stage.protocol.rounds() {

@@ -41,6 +41,8 @@ struct Labels {
 pub struct Parties<'l> {
     receiver: Receiver<'l>,
     sender: Sender<'l>,
+    /// Of both runs of OTs.
+    sums: [[Block; GROUP]; 2],
     /// Public key of garbling and hashing.
     session: Tmmo,
     /// The server's.
@@ -71,8 +73,8 @@ impl<'l> Parties<'l> {
         let mut random = seed.stream(Domain::Label, 0);
         let (session, secret) = (Tmmo::new(random.next_u128()), Tmmo::new(random.next_u128()));
         let delta = random.next_u128() | 1;
-        leaves.client = vec![0; REPETITION.memory()];
-        leaves.server = vec![0; REPETITION.memory()];
+        leaves.client = vec![0; REPETITION.leaves()];
+        leaves.server = vec![0; REPETITION.leaves()];
         let mut messages = [[0; 2]; KAPPA];
         let client = ot::Leaves::new(REPETITION, &mut leaves.client)?;
         let keep = |b: usize, pair| messages.iter_mut().skip(b).take(1).for_each(|to| *to = pair);
@@ -85,10 +87,12 @@ impl<'l> Parties<'l> {
         let mut sender = Sender::new(server, delta, &received, &session, &session)?;
         // One run for all: the published method has no check, so its bytes are not counted.
         let mut mask = [0; REPETITION.correction_bytes_per_group()];
-        receiver.start(&mut mask)?;
-        sender.start(&mask)?;
+        let mut sums = [[0; GROUP]; 2];
+        let [ours, theirs] = &mut sums;
+        receiver.start(ours, &mut mask)?;
+        sender.start(theirs, &mask)?;
         let server_random = seed.stream(Domain::Mask, 0);
-        Ok(Self { receiver, sender, session, secret, server_random, layers: 0, tweak: 0 })
+        Ok(Self { receiver, sender, sums, session, secret, server_random, layers: 0, tweak: 0 })
     }
 
     /// One OT for each of the low [`BITS`] bits of every value, lowest first.
@@ -104,9 +108,10 @@ impl<'l> Parties<'l> {
             server: vec![0; choices.len() * GROUP],
         };
         let mut corrections = vec![0; choices.len() * REPETITION.correction_bytes_per_group()];
-        self.receiver.extend(&choices, &mut labels.client, &mut corrections)?;
+        let [ours, theirs] = &mut self.sums;
+        self.receiver.extend(ours, &choices, &mut labels.client, &mut corrections)?;
         cost.bytes_up += corrections.len() as u64;
-        self.sender.extend(&corrections, &mut labels.server)?;
+        self.sender.extend(theirs, &corrections, &mut labels.server)?;
         Ok(labels)
     }
 

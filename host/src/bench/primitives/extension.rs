@@ -25,6 +25,7 @@ pub struct Memory {
 pub struct Pair<'m> {
     receiver: Receiver<'m>,
     sender: Sender<'m>,
+    sums: [[Block; GROUP]; 2],
     choices: &'m [u128],
     labels: &'m mut [Block],
     corrections: &'m mut [u8],
@@ -37,8 +38,8 @@ impl Memory {
         let mut random = Seed([2; 32]).stream(Domain::Mask, 0);
         Self {
             repetition,
-            client_leaves: vec![0; repetition.memory()],
-            server_leaves: vec![0; repetition.memory()],
+            client_leaves: vec![0; repetition.leaves()],
+            server_leaves: vec![0; repetition.leaves()],
             choices: (0..groups).map(|_| random.next_u128()).collect(),
             labels: vec![0; groups * GROUP],
             corrections: vec![0; groups * repetition.correction_bytes_per_group()],
@@ -63,11 +64,14 @@ impl Memory {
         let server = Leaves::new(self.repetition, &mut self.server_leaves)?.on_path(path);
         let mut sender = Sender::new(server, delta, &received, &hash, &hash)?;
         let mut mask = vec![0; self.repetition.correction_bytes_per_group()];
-        receiver.start(&mut mask)?;
-        sender.start(&mask)?;
+        let mut sums = [[0; GROUP]; 2];
+        let [ours, theirs] = &mut sums;
+        receiver.start(ours, &mut mask)?;
+        sender.start(theirs, &mask)?;
         Ok(Pair {
             receiver,
             sender,
+            sums,
             choices: &self.choices,
             labels: &mut self.labels,
             corrections: &mut self.corrections,
@@ -84,13 +88,14 @@ impl Pair<'_> {
 
     /// The client's work.
     pub fn receive(&mut self) {
-        let done = self.receiver.extend(self.choices, self.labels, self.corrections);
+        let done =
+            self.receiver.extend(&mut self.sums[0], self.choices, self.labels, self.corrections);
         debug_assert!(done.is_ok());
     }
 
     /// The server's work.
     pub fn send(&mut self) {
-        let done = self.sender.extend(self.corrections, self.labels);
+        let done = self.sender.extend(&mut self.sums[1], self.corrections, self.labels);
         debug_assert!(done.is_ok());
     }
 }
