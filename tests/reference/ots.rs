@@ -181,7 +181,7 @@ struct Sums {
 }
 
 impl Sums {
-    /// Of the mask alone.
+    /// Sums of the mask alone.
     fn new(offset: u128, number: u64, corrections: &[u128], labels: Vec<u128>) -> Self {
         let start = [&b"MiniONN check"[..], &offset.to_le_bytes(), &number.to_le_bytes()].concat();
         Self { hash: sha256(&[start, bytes(corrections)].concat()), labels, choices: 0 }

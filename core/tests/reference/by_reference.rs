@@ -170,7 +170,8 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
                 })
             });
             json!({
-                "messages": blocks(&messages), "encoded": blocks(encoded.as_flattened().as_flattened()),
+                "messages": blocks(&messages),
+                "encoded": blocks(encoded.as_flattened().as_flattened()),
                 "runs": runs.collect::<Vec<_>>()
             })
         }

@@ -175,7 +175,6 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
                 "runs": [[block(1), block(u128::MAX / 7)], [block(u128::MAX / 3)]]
             })).into(),
         ),
-        ("Run", runs()),
         (
             "Activation",
             neurons.map(|(relu, ring, shift, ring_out)| json!({
@@ -325,6 +324,15 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
                     "server": 56, "predictions": 2
                 }),
             ],
+        ),
+        // Runs of corrections; one in a frame of tables, between the parts of other operations.
+        ("Run", runs()),
+        (
+            "Session",
+            [(false, 61), (true, 63)].map(|(streamed, seed)| json!({
+                "network": "between", "k": 8, "compare": 12, "streamed": streamed, "stock": 2,
+                "client": seed, "server": seed + 1, "predictions": 3
+            })).into(),
         ),
     ]
 }
