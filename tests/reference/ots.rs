@@ -279,7 +279,7 @@ impl Extension {
         for group in choices.chunks(128) {
             let block = group.iter().enumerate().map(|(j, &c)| u128::from(c) << j).sum();
             let (corrections, [t, q]) = self.group(block);
-            let [client, server] = self.run.as_mut().expect("OTs are in a run");
+            let [client, server] = self.run.as_mut().unwrap();
             server.add(&corrections, &q);
             let multiplier = client.add(&corrections, &t);
             client.choices ^= times(&multiplier, block);
@@ -294,7 +294,7 @@ impl Extension {
 
     /// Ends the run: its proof, which the server takes.
     pub fn finish(&mut self) -> Vec<u8> {
-        let [client, server] = self.run.take().expect("a run is under way");
+        let [client, server] = self.run.take().unwrap();
         let proof = client.proof();
         assert!(server.takes(&proof, self.delta));
         proof
@@ -317,7 +317,7 @@ impl Extension {
                 }
             }
         }
-        sums.expect("a run has a mask").takes(proof, self.delta)
+        sums.unwrap().takes(proof, self.delta)
     }
 }
 
