@@ -3,12 +3,12 @@
 //! A server's choice is encrypted once for each word of a message, so it could take some words of
 //! one message and some of the other, and search for the rest of both. An all-or-nothing transform
 //! makes 32 bytes of each message (the padding of Bellare and Rogaway, OAEP, EUROCRYPT 1994; as
-//! such a transform: Boyko, CRYPTO 1999): `X = m ⊕ H(r, τ)`, `Y = r ⊕ H(X, τ + 1)` with `r` uniform.
-//! Of both messages of an OT, a server gets as many bits as one has; without half of the bits of
-//! each, `m` is hidden by 128 bits that it does not know.
+//! such a transform: Boyko, CRYPTO 1999): `X = m ⊕ H(r, τ)`, `Y = r ⊕ H(X, τ + 1)` with `r`
+//! uniform. A server gets no more bits of both messages together than one has; without half of the
+//! bits of each, `m` is hidden by 128 bits that it does not know.
 
 use super::leaves::Leaves;
-use super::{Repetition, ggm};
+use super::{Encoded, Repetition, ggm};
 use crate::attack::{Defence, stripped};
 use crate::block::Block;
 use crate::hash::Tmmo;
@@ -16,12 +16,6 @@ use crate::params::KAPPA;
 use crate::rng::Prg;
 use crate::{Error, Result};
 use zeroize::Zeroizing;
-
-/// An encoded message: `X`, `Y`.
-pub type Encoded = [Block; 2];
-
-/// Blocks of the encoded messages of all base OTs.
-pub(super) const MESSAGES: usize = 2 * KAPPA * size_of::<Encoded>() / size_of::<Block>();
 
 /// Levels of the deepest tree.
 const LEVELS: usize = Repetition::K8.k();

@@ -141,9 +141,9 @@ impl<'a> Receiver<'a> {
         self.groups
     }
 
-    /// `choices.len()` more groups of a run. OT `j` of a group chooses bit `j` of the group's `choices`;
-    /// `labels` gets `T`, 128 per group; `corrections` gets what to send: per group `128/k`
-    /// little-endian blocks. However calls are cut, the results are the same.
+    /// `choices.len()` more groups of a run. OT `j` of a group chooses bit `j` of the group's
+    /// `choices`; `labels` gets `T`, 128 per group; `corrections` gets what to send: per group
+    /// `128/k` little-endian blocks. However calls are cut, the results are the same.
     ///
     /// # Errors
     /// [`Error::Length`] unless `labels` holds 128 blocks and `corrections`

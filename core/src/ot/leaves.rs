@@ -1,7 +1,6 @@
 //! The memory of one half of the OT extension, before and between set-ups.
 
-use super::base::Encoded;
-use super::{GROUP, MESSAGES, Repetition};
+use super::{Encoded, GROUP, MESSAGES, Repetition};
 use crate::backend::aes::Path;
 use crate::block::Block;
 use crate::params::KAPPA;
@@ -10,7 +9,8 @@ use crate::{Error, Result};
 use core::mem::{replace, take};
 use zeroize::Zeroize as _;
 
-/// Memory for the leaves of all trees and for a check, in blocks that the caller lends: the state before set-up.
+/// Memory for the leaves of all trees and for a check, in blocks that the caller lends: the state
+/// before set-up.
 /// [`super::Receiver::new`] or [`super::Sender::new`] takes it, so there is no half without trees.
 /// Wiped on drop.
 pub struct Leaves<'a> {

@@ -26,7 +26,7 @@ mod multiply;
 
 #[cfg(feature = "unstable")]
 pub use {
-    base::{Encoded, decode, encode},
+    base::{decode, encode},
     carry::Carries,
     check::PROOF_BYTES,
     extension::{Receiver, Sender},
@@ -36,7 +36,7 @@ pub use {
 };
 #[cfg(not(feature = "unstable"))]
 pub(crate) use {
-    base::{Encoded, decode, encode},
+    base::{decode, encode},
     carry::Carries,
     check::PROOF_BYTES,
     extension::{Receiver, Sender},
@@ -46,11 +46,16 @@ pub(crate) use {
 
 use crate::block::Block;
 use crate::params::KAPPA;
-use base::MESSAGES;
 use subtle::{Choice, ConditionallySelectable as _};
 
 /// OTs per group: the unit in which the extension works.
 pub const GROUP: usize = 128;
+
+/// An encoded message of a base OT: `X`, `Y`.
+pub type Encoded = [Block; 2];
+
+/// Blocks of the encoded messages of all base OTs.
+const MESSAGES: usize = 2 * KAPPA * size_of::<Encoded>() / size_of::<Block>();
 
 /// SoftSpokenOT's parameter `k` (Roy, CRYPTO 2022, §3–§5, repetition code): `Δ` is cut into `128/k`
 /// blocks of `k` bits. Bytes fall as `1/k`, work grows as `2^k/k`.
