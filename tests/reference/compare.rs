@@ -4,8 +4,8 @@
 //! element, then joined.
 
 use super::{
-    Function, LABEL, Labels, MASK, Op, Prediction, Seed, Session, Stream, Trees, bit, circuit,
-    derive, pack, packed, ring, signed, tmmo, transfer,
+    Extension, Function, LABEL, Labels, MASK, Op, Prediction, Seed, Session, Stream, Trees, bit,
+    circuit, derive, pack, packed, ring, signed, tmmo,
 };
 use std::collections::BTreeMap;
 
@@ -283,11 +283,7 @@ impl Shape {
 /// The other direction's OTs of one Prepare.
 pub struct Backward {
     key: u128,
-    delta: u128,
-    trees: Trees,
-    groups: u64,
-    /// What starts the Tables frame.
-    pub base_messages: Vec<u8>,
+    pub ots: Extension,
 }
 
 /// An element that waits for the server's share.
@@ -314,16 +310,19 @@ struct Stage {
 #[derive(Clone, Default)]
 pub struct Ready {
     stages: Vec<Stage>,
-    /// Those of the backward OTs.
+    /// Those of the backward OTs; if tables are streamed, with their mask.
     pub corrections: Vec<u8>,
+    /// If tables are streamed, their proof.
+    proof: Vec<u8>,
 }
 
 impl Session<'_> {
-    /// Base OTs of the backward OTs: the Corrections frame's start, if any operation is compared.
-    pub(super) fn start_backward(&mut self, seeds: [Seed; 2]) -> Vec<u8> {
+    /// Base OTs of the backward OTs, if any operation is compared: their corrections, and the start
+    /// of the Tables frame.
+    pub(super) fn start_backward(&mut self, seeds: [Seed; 2]) -> (Vec<u8>, Vec<u8>) {
         self.backward = None;
         if !self.compared.contains(&true) {
-            return vec![];
+            return (vec![], vec![]);
         }
         let key = tmmo(self.session, 0, 1 << 126);
         let [mut roots, mut of_client] =
@@ -331,8 +330,8 @@ impl Session<'_> {
         let delta = of_client.block() | 1;
         let trees = Trees::new(key, self.options.k, || roots.block());
         let choices: Vec<bool> = (0..128).map(|j| bit(delta, j)).collect();
-        let labels = transfer(&self.trees, &mut self.groups, self.delta, &choices);
-        let mut base_messages = vec![];
+        let labels = self.ots.transfer(&choices);
+        let mut start = vec![];
         for (j, &(m0, m1)) in trees.messages().iter().enumerate() {
             let pad = |x: u128| {
                 tmmo(
@@ -341,12 +340,15 @@ impl Session<'_> {
                     (1 << 126) + (u128::from(self.prepared + 1) << 64) + j as u128,
                 )
             };
-            base_messages.extend((m0 ^ pad(labels.q[j])).to_le_bytes());
-            base_messages.extend((m1 ^ pad(labels.q[j] ^ self.delta)).to_le_bytes());
+            start.extend((m0 ^ pad(labels.q[j])).to_le_bytes());
+            start.extend((m1 ^ pad(labels.q[j] ^ self.ots.delta)).to_le_bytes());
         }
-        self.backward =
-            Some(Backward { key, delta, trees: trees.of_session(key), groups: 0, base_messages });
-        labels.corrections
+        let mut ots = Extension::new(trees.of_session(key), delta);
+        if !self.options.streamed {
+            start.extend(ots.start());
+        }
+        self.backward = Some(Backward { key, ots });
+        (labels.corrections, start)
     }
 
     /// The OTs of an operation, and the corrections of those forward.
@@ -393,38 +395,41 @@ impl Session<'_> {
             stages.push(Stage { shape, elements });
             results
         });
-        let [forward, back] = [
-            transfer(&self.trees, &mut self.groups, self.delta, &choices[0]),
-            transfer(&backward.trees, &mut backward.groups, backward.delta, &choices[1]),
-        ];
+        let streamed = self.options.streamed;
+        let mut corrections = if streamed { backward.ots.start() } else { vec![] };
+        let [forward, back] = [self.ots.transfer(&choices[0]), backward.ots.transfer(&choices[1])];
+        corrections.extend(back.corrections);
+        let proof = if streamed { backward.ots.finish() } else { vec![] };
         let mut at = [0; 2];
         for stage in &mut stages {
             let ots = stage.shape.ots();
             for element in &mut stage.elements {
-                for (direction, labels) in [&forward, &back].into_iter().enumerate() {
+                for (direction, (t, q)) in
+                    [(&forward.t, &forward.q), (&back.t, &back.q)].into_iter().enumerate()
+                {
                     let own = at[direction]..at[direction] + ots[direction];
                     at[direction] = own.end;
                     let labels = Labels {
                         corrections: vec![],
-                        t: labels.t[own.clone()].to_vec(),
-                        q: labels.q[own].to_vec(),
+                        t: t[own.clone()].to_vec(),
+                        q: q[own].to_vec(),
                     };
                     *[&mut element.forward, &mut element.backward][direction] = labels;
                 }
             }
         }
-        (Ready { stages, corrections: back.corrections }, forward.corrections)
+        (Ready { stages, corrections, proof }, forward.corrections)
     }
 
     /// The messages of an operation on the server's shares, and its shares of the results.
     pub(super) fn select(&mut self, op: Op, layer: u64, ready: &Ready, server: &[u64]) -> Vec<u64> {
         let backward = self.backward.as_ref().unwrap();
         let mut keys = Keys {
-            forward: (self.session, self.delta),
-            backward: (backward.key, backward.delta),
+            forward: (self.session, self.ots.delta),
+            backward: (backward.key, backward.ots.delta),
             tweak: u128::from(layer) << 40,
         };
-        let mut first = if self.options.streamed { ready.corrections.clone() } else { vec![] };
+        let mut first = self.options.streamed.then_some(ready);
         let mut stages_left = ready.stages.iter();
         let mut results = vec![];
         let x: Vec<i128> = server.iter().map(|&x| x.into()).collect();
@@ -450,8 +455,10 @@ impl Session<'_> {
                 keys.tweak += 1 << 8;
             }
             for (number, frame) in frames.into_iter().enumerate() {
-                let mut payload = core::mem::take(&mut first);
-                payload.extend(pack(frame));
+                let mut payload = pack(frame);
+                if let Some(Ready { corrections, proof, .. }) = first.take() {
+                    payload = [corrections, &payload, proof].map(|part| &part[..]).concat();
+                }
                 results.push((number % 2 == 1, payload));
             }
             shares

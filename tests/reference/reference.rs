@@ -1,6 +1,6 @@
 //! The reference implementation: the protocol as docs/protocol.md describes it, slow and
-//! schoolbook, without dependencies. Here is all of it but circuits (`circuits.rs`) and comparisons
-//! (`compare.rs`).
+//! schoolbook, without dependencies. Here is all of it but oblivious transfers (`ots.rs`), circuits
+//! (`circuits.rs`) and comparisons (`compare.rs`).
 //!
 //! It plays both parties at once from their two seeds and writes down every message. Section
 //! numbers are those of the document. Where the document leaves two ways, this file takes the one
@@ -10,11 +10,13 @@
 
 mod circuits;
 mod compare;
+mod ots;
 #[cfg(test)]
 mod own;
 
 pub use circuits::{Circuit, Garbled, circuit};
 pub use compare::Choice;
+pub use ots::{Extension, Labels, Trees, decoded};
 
 // -------------------------------------------------------------------------------------------------
 // 1. Notation
@@ -1132,7 +1134,7 @@ fn carry(
 }
 
 // -------------------------------------------------------------------------------------------------
-// 7.3, 7.4, 8.4 Oblivious transfer
+// 7.3 Base OTs
 
 /// The polynomial with these slots.
 fn slots(values: &[i128]) -> Vec<u64> {
@@ -1141,131 +1143,9 @@ fn slots(values: &[i128]) -> Vec<u64> {
     interpolate(&slots, T)
 }
 
-fn words(block: u128) -> impl Iterator<Item = i128> {
-    (0..8).map(move |w| (block >> (16 * w)) as i128 & 0xffff)
-}
-
-/// All trees of the OT extension, and the messages of the base OTs.
-#[derive(Clone)]
-pub struct Trees {
-    k: usize,
-    /// `[tree][leaf]`.
-    leaves: Vec<Vec<u128>>,
-    /// `(m0, m1)`.
-    messages: Vec<(u128, u128)>,
-    /// What a session's groups count from.
-    offset: u128,
-}
-
-/// What an extension of one group gives.
-pub struct Group {
-    pub corrections: Vec<u128>,
-    pub t: Vec<u128>,
-    pub q: Vec<u128>,
-}
-
-/// Labels of a sequence of OTs, and the bytes of its corrections.
-#[derive(Clone, Default)]
-struct Labels {
-    corrections: Vec<u8>,
-    t: Vec<u128>,
-    q: Vec<u128>,
-}
-
-/// 8.4: OTs with these choices, in new groups.
-fn transfer(trees: &Trees, groups: &mut u64, delta: u128, choices: &[bool]) -> Labels {
-    let mut labels = Labels::default();
-    for group in choices.chunks(128) {
-        let block = group.iter().enumerate().map(|(j, &c)| u128::from(c) << j).sum();
-        let extended = trees.extend(*groups, block, delta);
-        *groups += 1;
-        labels.corrections.extend(extended.corrections.iter().flat_map(|c| c.to_le_bytes()));
-        labels.t.extend(extended.t);
-        labels.q.extend(extended.q);
-    }
-    labels.t.truncate(choices.len());
-    labels.q.truncate(choices.len());
-    labels
-}
-
-impl Trees {
-    /// From the roots, under the id of the pairing.
-    pub fn new(pairing: u128, k: usize, mut root: impl FnMut() -> u128) -> Self {
-        let (mut leaves, mut messages) = (vec![], vec![]);
-        for tree in 0..128 / k {
-            let mut nodes = vec![root()];
-            for level in 1..=k {
-                let half = nodes.len();
-                let child = |side: usize, node: usize| {
-                    let tweak = (1 << 127)
-                        + ((tree as u128) << 32)
-                        + ((level as u128) << 24)
-                        + ((side as u128) << 16)
-                        + node as u128;
-                    tmmo(pairing, nodes[node], tweak)
-                };
-                let [left, right] =
-                    [0, 1].map(|side| (0..half).map(|node| child(side, node)).collect::<Vec<_>>());
-                let sum = |nodes: &[u128]| nodes.iter().fold(0, |sum, x| sum ^ x);
-                // Those of the first are both for an odd Δ.
-                let odd = messages.is_empty();
-                messages.push((if odd { sum(&left) } else { sum(&right) }, sum(&left)));
-                nodes = [left, right].concat();
-            }
-            leaves.push(nodes);
-        }
-        Self { k, leaves, messages, offset: 0 }
-    }
-
-    /// With the leaves of a session (7.5).
-    pub fn of_session(&self, session: u128) -> Self {
-        let mut own = self.clone();
-        own.offset = tmmo(session, 0, (1 << 126) + 1);
-        for (tree, leaves) in own.leaves.iter_mut().enumerate() {
-            for (x, leaf) in leaves.iter_mut().enumerate() {
-                *leaf = tmmo(
-                    session,
-                    *leaf,
-                    (1 << 127) + ((tree as u128) << 32) + ((self.k as u128 + 1) << 24) + x as u128,
-                );
-            }
-        }
-        own
-    }
-
-    /// The messages `(m0, m1)` of the base OTs.
-    pub fn messages(&self) -> &[(u128, u128)] {
-        &self.messages
-    }
-
-    /// Group number `number` with these choices, as both parties compute it.
-    pub fn extend(&self, number: u64, choices: u128, delta: u128) -> Group {
-        let (mut corrections, mut v, mut q) = (vec![], vec![], vec![]);
-        for (tree, leaves) in self.leaves.iter().enumerate() {
-            let g: Vec<u128> =
-                leaves.iter().map(|&leaf| aes(leaf, u128::from(number) ^ self.offset)).collect();
-            let own = (delta >> (tree * self.k)) as usize % (1 << self.k);
-            let sum = |take: &dyn Fn(usize) -> bool| {
-                (0..g.len()).filter(|&x| take(x)).fold(0, |sum, x| sum ^ g[x])
-            };
-            let correction = sum(&|_| true) ^ choices;
-            for j in 0..self.k {
-                v.push(sum(&|x| x >> j & 1 == 1));
-                let known = sum(&|x| (x ^ own) >> j & 1 == 1);
-                q.push(known ^ if own >> j & 1 == 1 { correction } else { 0 });
-            }
-            corrections.push(correction);
-        }
-        let column = |rows: &[u128], o: usize| {
-            (0..128).fold(0, |label, r| label | u128::from(bit(rows[r], o)) << r)
-        };
-        let labels = |rows: &[u128]| (0..128).map(|o| column(rows, o)).collect::<Vec<_>>();
-        let group = Group { corrections, t: labels(&v), q: labels(&q) };
-        for o in 0..128 {
-            assert_eq!(group.t[o], group.q[o] ^ if bit(choices, o) { delta } else { 0 });
-        }
-        group
-    }
+/// The slots of an encoded message.
+fn words(message: [u128; 2]) -> impl Iterator<Item = i128> {
+    message.into_iter().flat_map(|block| (0..8).map(move |w| (block >> (16 * w)) as i128 & 0xffff))
 }
 
 // -------------------------------------------------------------------------------------------------
@@ -1383,13 +1263,11 @@ pub struct Session<'a> {
     pub messages: Vec<Message>,
     /// The session key.
     pub session: u128,
-    /// The server's Δ.
-    pub delta: u128,
     own_labels: u128,
     /// What set-up made, or an earlier one.
     pub pairing: Pairing,
-    trees: Trees,
-    groups: u64,
+    /// The forward OTs.
+    ots: Extension,
     prepared: u64,
     /// Whether each operation is run by comparison.
     compared: Vec<bool>,
@@ -1418,6 +1296,11 @@ struct Prediction {
     products: Vec<Vec<[u64; 3]>>,
     /// Comparisons, for every operation.
     compared: Vec<compare::Ready>,
+}
+
+/// 8.4: whether the client has choices in an operation.
+fn has_choices(op: Op) -> bool {
+    matches!(op, Op::Activation { .. } | Op::MaxPool { .. } | Op::Square { .. } | Op::Argmax { .. })
 }
 
 /// A limb of a transformed polynomial on the wire.
@@ -1465,11 +1348,9 @@ impl<'a> Session<'a> {
             seeds,
             messages,
             session,
-            delta: pairing.delta,
             own_labels: Stream::new(derive(seeds[1], 4), LABEL, 1).block(),
-            trees: pairing.trees.of_session(session),
+            ots: Extension::new(pairing.trees.of_session(session), pairing.delta),
             pairing,
-            groups: 0,
             prepared: 0,
             compared: network.ops.iter().map(|&op| options.compares(op)).collect(),
             backward: None,
@@ -1493,7 +1374,7 @@ impl<'a> Session<'a> {
         let [noise, public] = [derive(server, 1), derive(server, 2)];
         let b = server_key.encrypt(&[0; N], 4, 0, public, noise);
         let choices: Vec<i128> =
-            (0..8 * 128).map(|slot| i128::from(bit(delta, slot / 8))).collect();
+            (0..16 * 128).map(|slot| i128::from(bit(delta, slot / 16))).collect();
         let encoded: Vec<u128> = slots(&choices).iter().map(|&m| encode(m, T, 4)).collect();
         let bits = server_key.encrypt(&encoded, 4, 1, public, noise);
         let mut keys = public.to_vec();
@@ -1516,17 +1397,19 @@ impl<'a> Session<'a> {
         // 7.3 and 7.4
         let mut roots = Stream::new(secret, LABEL, 0);
         let trees = Trees::new(session, k, || roots.block());
-        let of_slots = |f: &dyn Fn(&(u128, u128)) -> Vec<i128>| {
-            slots(&trees.messages.iter().flat_map(f).collect::<Vec<_>>())
+        let mut random = Stream::new(derive(client, 6), LABEL, 0);
+        let messages = trees.encoded_messages(session, || random.block());
+        let of_slots = |f: &dyn Fn(&[[u128; 2]; 2]) -> Vec<i128>| {
+            slots(&messages.iter().flat_map(f).collect::<Vec<_>>())
         };
         let differences =
-            of_slots(&|&(m0, m1)| words(m0).zip(words(m1)).map(|(m0, m1)| m1 - m0).collect());
+            of_slots(&|&[m0, m1]| words(m0).zip(words(m1)).map(|(w0, w1)| w1 - w0).collect());
         let centred = differences
             .iter()
             .map(|&x| if x > T / 2 { i128::from(x) - i128::from(T) } else { x.into() })
             .collect();
         let plain: Vec<u128> =
-            of_slots(&|&(m0, _)| words(m0).collect()).iter().map(|&m| encode(m, T, 4)).collect();
+            of_slots(&|&[m0, _]| words(m0).collect()).iter().map(|&m| encode(m, T, 4)).collect();
         let c1 = uniform_limbs(server_public.seed, 1, 4);
         let (seed, all) = (derive(client, 3), (0..N).collect::<Vec<_>>());
         let [x0, x1] = answer(&server_public, &[(&bits, c1, centred)], 4, (seed, 0), &all);
@@ -1544,11 +1427,15 @@ impl<'a> Session<'a> {
         let decrypted: Vec<u64> = (0..N)
             .map(|k| ((phase(&server_key, 26, c0[k], &c1, k) * T + (1 << 25)) >> 26) % T)
             .collect();
-        for (j, received) in transform(&decrypted, T).chunks(8).take(128).enumerate() {
-            let block =
-                received.iter().rev().fold(0, |block, &word| block << 16 | u128::from(word));
+        for (j, received) in transform(&decrypted, T).chunks(16).take(128).enumerate() {
+            assert!(received.iter().all(|&word| word < 1 << 16), "at most 16 bits");
+            let block = |words: &[u64]| {
+                words.iter().rev().fold(0, |block, &word| block << 16 | u128::from(word))
+            };
+            let chosen = bit(delta, j);
+            let message = decoded(session, j, chosen, [&received[..8], &received[8..]].map(block));
             let (m0, m1) = pairing.trees.messages[j];
-            assert_eq!(block, if bit(delta, j) { m1 } else { m0 });
+            assert_eq!(message, if chosen { m1 } else { m0 });
         }
         send(false, 8, vec![]);
         (pairing, [c0, c1])
@@ -1640,28 +1527,25 @@ impl<'a> Session<'a> {
             self.carry_round(&mut waiting, &mut predictions);
         }
 
-        // 8.4
-        let mut corrections = self.start_backward([client_seed, server_seed]);
-        let mut tables =
-            self.backward.as_ref().map_or(vec![], |backward| backward.base_messages.clone());
-        if !self.options.streamed {
-            for (i, p) in predictions.iter_mut().enumerate() {
-                for (o, &op) in ops.iter().enumerate() {
-                    corrections.extend(self.extend(
-                        op,
-                        o,
-                        self.prepared * stock as u64 + i as u64,
-                        p,
-                    ));
-                }
+        // 8.4, 8.6
+        let stored = !self.options.streamed;
+        let run = self.compared.contains(&true) || stored && ops.iter().any(|&op| has_choices(op));
+        let mut corrections = if run { self.ots.start() } else { vec![] };
+        let (base, mut tables) = self.start_backward([client_seed, server_seed]);
+        corrections.extend(base);
+        for (i, p) in predictions.iter_mut().enumerate().filter(|_| stored) {
+            let number = self.prepared * stock as u64 + i as u64;
+            for (o, &op) in ops.iter().enumerate() {
+                corrections.extend(self.extend(op, o, number, p));
             }
         }
-        if !corrections.is_empty() {
+        if run {
+            corrections.extend(self.ots.finish());
             self.send(true, 12, corrections);
         }
 
         // 8.5
-        if !self.options.streamed {
+        if stored {
             for (i, p) in predictions.iter_mut().enumerate() {
                 for (o, &op) in ops.iter().enumerate() {
                     let layer = (self.prepared * stock as u64 + i as u64) << 16 | o as u64;
@@ -1672,6 +1556,9 @@ impl<'a> Session<'a> {
                         tables.extend(last);
                     }
                 }
+            }
+            if let Some(backward) = &mut self.backward {
+                tables.extend(backward.ots.finish());
             }
         }
         if !tables.is_empty() {
@@ -1696,7 +1583,7 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        let labels = transfer(&self.trees, &mut self.groups, self.delta, &choices);
+        let labels = self.ots.transfer(&choices);
         corrections.extend(labels.corrections);
         p.labels.push((labels.t, labels.q));
         p.compared.push(compared);
@@ -1721,7 +1608,7 @@ impl<'a> Session<'a> {
                 let (t, q) = (&p.labels[o].0[labels.clone()], &p.labels[o].1[labels]);
                 let tweak = (u128::from(layer) << 40) + ((e as u128) << 8);
                 let product =
-                    product(self.session, bits, a, p.client[o][e], q, t, self.delta, tweak);
+                    product(self.session, bits, a, p.client[o][e], q, t, self.ots.delta, tweak);
                 corrections
                     .extend(pack(product.corrections.iter().zip(0..).map(|(&c, i)| (c, bits - i))));
                 products.push([a, product.p_s, product.p_c]);
@@ -1735,7 +1622,8 @@ impl<'a> Session<'a> {
     fn garbled(&self, op: Op, o: usize, layer: u64, q: &[u128]) -> Vec<(Garbled, Vec<u8>)> {
         let Some(circuit) = circuit(op).filter(|_| !self.compared[o]) else { return vec![] };
         let each = |(neuron, zero): (usize, &[u128])| {
-            let g = circuit.garble(self.session, self.own_labels, self.delta, layer, neuron, zero);
+            let g =
+                circuit.garble(self.session, self.own_labels, self.ots.delta, layer, neuron, zero);
             let last =
                 if let Op::Argmax { .. } = op { g.permute.to_le_bytes().to_vec() } else { vec![] };
             (g, last)
@@ -1852,8 +1740,10 @@ impl<'a> Session<'a> {
                 choices.extend(p.client[o + 1].iter().map(|v| v & 1 == 1));
             }
         }
-        let labels = transfer(&self.trees, &mut self.groups, self.delta, &choices);
-        self.send(true, 12, labels.corrections);
+        let mask = self.ots.start();
+        let labels = self.ots.transfer(&choices);
+        let proof = self.ots.finish();
+        self.send(true, 12, [mask, labels.corrections, proof].concat());
         let (mut payload, mut next) = (vec![], 0);
         for o in core::mem::take(waiting) {
             let bits = self.network.ops[o].ring();
@@ -1867,7 +1757,7 @@ impl<'a> Session<'a> {
                         bits,
                         [p.u[o][j], p.client[o + 1][j]],
                         [labels.q[ot], labels.t[ot]],
-                        self.delta,
+                        self.ots.delta,
                         (u128::from(number << 16 | o as u64) << 40) + ((j as u128) << 8),
                     );
                     corrections.push(c);
@@ -1898,9 +1788,12 @@ impl<'a> Session<'a> {
             let (bits, layer) = (op.ring(), number << 16 | o as u64);
             let mut opening = vec![];
             if self.options.streamed {
+                let choices = has_choices(op);
+                let mask = if choices { self.ots.start() } else { vec![] };
                 let corrections = self.extend(op, o, number, p);
-                if !corrections.is_empty() {
-                    self.send(true, 12, corrections);
+                if choices {
+                    let proof = self.ots.finish();
+                    self.send(true, 12, [mask, corrections, proof].concat());
                 }
                 opening = self.products(op, o, layer, p, &mut random);
             }
@@ -1934,7 +1827,7 @@ impl<'a> Session<'a> {
                         for (step, &element) in windows[neuron].iter().enumerate() {
                             let share = server[element];
                             let of_bit = |(b, &zero): (usize, &u128)| {
-                                zero ^ if share >> b & 1 == 1 { self.delta } else { 0 }
+                                zero ^ if share >> b & 1 == 1 { self.ots.delta } else { 0 }
                             };
                             active.push(
                                 g.server_zero[step]

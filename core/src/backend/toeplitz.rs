@@ -1,9 +1,9 @@
 //! Sums of Toeplitz matrices of bits times labels: the linear hash of a consistency check.
 //!
 //! The product of a *multiplier* `χ` of 256 bits and a row `x` of 128 bits is bits 128 … 255 of
-//! `χ·x`, polynomials over GF(2): `y[n] = ⊕_j χ[128 + n − j]·x[j]`. Of 128 labels it is the product
-//! of each of their bit positions: `y_n = ⊕_j χ[128 + n − j]·x_j`. Multipliers are public; time and
-//! addresses depend on nothing else.
+//! `χ·x`, polynomials over GF(2): `y[n] = ⊕_j χ[128 + n − j]·x[j]`. For 128 labels it is the
+//! product of each of their bit positions: `y_n = ⊕_j χ[128 + n − j]·x_j`. Multipliers are public;
+//! time and addresses depend on nothing else.
 //!
 //! Where the processor multiplies without carries, sums are kept as rows, one for each bit position
 //! of the labels; else as labels. Only this file knows.

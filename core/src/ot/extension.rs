@@ -137,9 +137,9 @@ impl<'a> Receiver<'a> {
         self.groups
     }
 
-    /// `choices.len()` more groups of a run. OT `j` of a group chooses bit `j` of the group's `choices`;
-    /// `labels` gets `T`, 128 per group; `corrections` gets what to send: per group `128/k`
-    /// little-endian blocks. However calls are cut, the results are the same.
+    /// `choices.len()` more groups of a run. OT `j` of a group chooses bit `j` of the group's
+    /// `choices`; `labels` gets `T`, 128 per group; `corrections` gets what to send: per group
+    /// `128/k` little-endian blocks. However calls are cut, the results are the same.
     ///
     /// # Errors
     /// [`Error::Length`] unless `labels` holds 128 blocks and `corrections`
@@ -661,6 +661,7 @@ mod tests {
     ) -> (Vec<Block>, Vec<Block>, Vec<u8>) {
         let (bytes, delta) = (setup.repetition.correction_bytes_per_group(), setup.delta);
         let (mut client, mut server) = setup.parties_on(path);
+        let (mut ours, mut theirs) = ([0; GROUP], [0; GROUP]);
         let (mut t, mut q, mut sent) = (vec![], vec![], vec![0; bytes]);
         client.start(&mut ours, &mut sent).unwrap();
         server.start(&mut theirs, &sent).unwrap();
@@ -757,6 +758,7 @@ mod tests {
             let choices = random_choices(groups);
             let mut setup = Setup::new(repetition, deltas()[2]);
             let (mut client, _) = setup.parties();
+            let mut ours = [0; GROUP];
             let leaves: Vec<_> = client.leaves.trees().flatten().copied().collect();
             let bytes = repetition.correction_bytes_per_group();
             let (mut labels, mut corrections) = (vec![0; groups * GROUP], vec![0; groups * bytes]);
@@ -787,6 +789,7 @@ mod tests {
         for repetition in Repetition::ALL {
             let mut setup = Setup::new(repetition, deltas()[2]);
             let (mut client, mut server) = setup.parties();
+            let (mut ours, mut theirs) = ([0; GROUP], [0; GROUP]);
             for leaves in server.leaves.trees_mut() {
                 leaves[0] = 0xbad;
             }
@@ -806,6 +809,7 @@ mod tests {
         let mut setup = Setup::new(Repetition::K4, 1);
         let length = |need| Some(Error::Length { need });
         let (mut client, mut server) = setup.parties();
+        let (mut ours, mut theirs) = ([0; GROUP], [0; GROUP]);
         let (mut labels, mut corrections) = ([0; 256], [0; 1024]);
         assert_eq!(client.start(&mut ours, &mut corrections).err(), length(512));
         assert_eq!(server.start(&mut theirs, &corrections[1..]).err(), length(512));
@@ -854,6 +858,7 @@ mod tests {
             {
                 let mut setup = Setup::new(repetition, Block::MAX);
                 let (mut client, mut server) = setup.parties();
+                let (mut ours, mut theirs) = ([0; GROUP], [0; GROUP]);
                 let (mut labels, mut sent) = ([0; 2 * GROUP], vec![0; 3 * bytes]);
                 client.start(&mut ours, &mut sent[..bytes]).unwrap();
                 client.extend(&mut ours, &[3, 4], &mut labels, &mut sent[bytes..]).unwrap();
@@ -871,6 +876,7 @@ mod tests {
         for bit in 0..8 * PROOF_BYTES {
             let mut setup = Setup::new(Repetition::K8, deltas()[2]);
             let (mut client, mut server) = setup.parties();
+            let (mut ours, mut theirs) = ([0; GROUP], [0; GROUP]);
             let mut sent = [0; 256];
             client.start(&mut ours, &mut sent).unwrap();
             server.start(&mut theirs, &sent).unwrap();
@@ -884,6 +890,7 @@ mod tests {
     fn there_are_no_groups_outside_a_run() {
         let mut setup = Setup::new(Repetition::K8, 1);
         let (mut client, mut server) = setup.parties();
+        let (mut ours, mut theirs) = ([0; GROUP], [0; GROUP]);
         let (mut labels, mut sent) = ([0; GROUP], [0; 256]);
         assert_eq!(client.extend(&mut ours, &[0], &mut labels, &mut sent), Err(Error::Internal));
         assert_eq!(server.extend(&mut theirs, &sent, &mut labels), Err(Error::Internal));

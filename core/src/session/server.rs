@@ -309,8 +309,8 @@ impl<'a, IO: Read + Write> Server<'a, IO> {
     /// Serves the client's next request.
     ///
     /// # Errors
-    /// Link and peer errors, [`Error::Refused`] for a stock beyond the limit; after one, the session
-    /// has ended.
+    /// Link and peer errors, [`Error::Refused`] for a stock beyond the limit; after one, the
+    /// session has ended.
     pub async fn serve(&mut self) -> Result<Event> {
         if self.closed {
             return Err(Error::Closed);

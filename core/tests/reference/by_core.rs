@@ -1,6 +1,6 @@
 //! What the engine says.
 
-use super::by_reference::product_labels;
+use super::by_reference::{product_labels, runs};
 use super::cases::{chosen, garbling, message, rescale_values};
 use super::networks::{core_files, core_op, network};
 use super::wire::session_by_core;
@@ -15,7 +15,7 @@ use minionn_core::lattice::encrypt::Mask;
 use minionn_core::lattice::rescale::{Basis, Fraction};
 use minionn_core::lattice::sample::{Noise, Ternary};
 use minionn_core::lattice::{SecretKey, encrypt};
-use minionn_core::ot::{GROUP, Leaves, OtMultiply, Receiver, Repetition, Sender};
+use minionn_core::ot::{self, GROUP, Leaves, OtMultiply, Receiver, Repetition, Sender};
 use minionn_core::plan;
 use minionn_core::plan::tile::Tile;
 use minionn_core::ring::{LIMBS, Modulus};
@@ -187,6 +187,7 @@ pub(super) fn by_core(kind: &str, case: &Case<'_>, expected: &Value) -> Value {
             })
         }
         "Extension" => extension_by_core(case),
+        "Run" => run_by_core(case),
         "Activation" => {
             let bits = |name| Modulus::Bits(case.u8(name));
             let function = if case.0["relu"] == true { Function::Relu } else { Function::Identity };
@@ -292,35 +293,93 @@ fn upload_by_core(case: &Case<'_>) -> Value {
     json!({ "sent": summary(y.iter().map(|&y| y as i64)), "read": read.collect::<Vec<_>>() })
 }
 
+/// Both parties' memory for the OTs of a case.
+struct Ots {
+    repetition: Repetition,
+    memory: [Vec<u128>; 2],
+}
+
+impl Ots {
+    fn new(case: &Case<'_>) -> Self {
+        let repetition = Repetition::from_k(case.u8("k")).unwrap();
+        Self { repetition, memory: [(); 2].map(|()| vec![0; repetition.leaves()]) }
+    }
+
+    /// Both halves, and the messages of the base OTs.
+    fn set_up(&mut self, case: &Case<'_>) -> (Receiver<'_>, Sender<'_>, [[u128; 2]; 128]) {
+        let (pairing, session) =
+            (Tmmo::new(case.block("pairing")), Tmmo::new(case.block("session")));
+        let [client, server] =
+            self.memory.each_mut().map(|memory| Leaves::new(self.repetition, memory).unwrap());
+        let mut pairs = [[0; 2]; 128];
+        let mut roots = Seed(case.seed("roots")).stream(Domain::Label, 0);
+        let keep = |j: usize, pair| pairs[j] = pair;
+        let receiver = Receiver::new(client, &mut roots, &pairing, &session, keep).unwrap();
+        let delta = case.block("delta");
+        let received = core::array::from_fn(|j| pairs[j][(delta >> j & 1) as usize]);
+        let sender = Sender::new(server, delta, &received, &pairing, &session).unwrap();
+        (receiver, sender, pairs)
+    }
+}
+
 fn extension_by_core(case: &Case<'_>) -> Value {
-    let repetition = Repetition::from_k(case.u8("k")).unwrap();
-    let (pairing, session, delta) =
-        (Tmmo::new(case.block("pairing")), Tmmo::new(case.block("session")), case.block("delta"));
-    let choices: Vec<u128> = case.0["choices"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|c| Case(&json!({ "c": c })).block("c"))
-        .collect();
-    let (mut client_leaves, mut server_leaves) =
-        (vec![0; repetition.leaves()], vec![0; repetition.leaves()]);
-    let [client, server] = [&mut client_leaves, &mut server_leaves]
-        .map(|leaves| Leaves::new(repetition, leaves).unwrap());
-    let mut pairs = [[0; 2]; 128];
-    let mut roots = Seed(case.seed("roots")).stream(Domain::Label, 0);
-    let mut receiver = Receiver::new(client, &mut roots, &pairing, &session, &mut pairs).unwrap();
-    let received = core::array::from_fn(|j| pairs[j][(delta >> j & 1) as usize]);
-    let mut sender = Sender::new(server, delta, &received, &pairing, &session).unwrap();
-    let mut corrections = vec![0; choices.len() * repetition.correction_bytes_per_group()];
-    let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
-    receiver.extend(&choices, &mut t, &mut corrections).unwrap();
-    sender.extend(&corrections, &mut q).unwrap();
-    let corrections: Vec<u128> =
-        corrections.chunks(16).map(|c| u128::from_le_bytes(c.try_into().unwrap())).collect();
+    let mut ots = Ots::new(case);
+    let bytes = ots.repetition.correction_bytes_per_group();
+    let (mut receiver, mut sender, pairs) = ots.set_up(case);
+    let runs = runs(case).into_iter().map(|choices| {
+        let mut mask = vec![0; bytes];
+        let (mut ours, mut theirs) = ([0; GROUP], [0; GROUP]);
+        receiver.start(&mut ours, &mut mask).unwrap();
+        sender.start(&mut theirs, &mask).unwrap();
+        let mut corrections = vec![0; choices.len() * bytes];
+        let (mut t, mut q) = (vec![0; choices.len() * GROUP], vec![0; choices.len() * GROUP]);
+        receiver.extend(&mut ours, &choices, &mut t, &mut corrections).unwrap();
+        sender.extend(&mut theirs, &corrections, &mut q).unwrap();
+        let proof = receiver.finish(&mut ours).unwrap();
+        sender.finish(&mut theirs, &proof).unwrap();
+        json!({
+            "mask": hex(&reference::sha256(&mask)),
+            "corrections": hex(&reference::sha256(&corrections)),
+            "t": blocks(&t), "q": blocks(&q), "proof": hex(&proof)
+        })
+    });
+    let runs: Vec<Value> = runs.collect();
     json!({
-        "messages": blocks(&pairs.concat()), "corrections": blocks(&corrections), "t": blocks(&t),
-        "q": blocks(&q)
+        "messages": blocks(&pairs.concat()), "encoded": blocks(&encoded_by_core(case, &pairs)),
+        "runs": runs
     })
+}
+
+/// The encoded messages of the base OTs, which decode to `pairs`.
+fn encoded_by_core(case: &Case<'_>, pairs: &[[u128; 2]; 128]) -> Vec<u128> {
+    let repetition = Repetition::from_k(case.u8("k")).unwrap();
+    let mut memory = vec![0; repetition.leaves()];
+    let mut leaves = Leaves::new(repetition, &mut memory).unwrap();
+    let [mut roots, mut random] =
+        ["roots", "encoding"].map(|name| Seed(case.seed(name)).stream(Domain::Label, 0));
+    let hash = Tmmo::new(case.block("pairing"));
+    let mut y = [[0; 2]; 128];
+    let encoded = ot::encode(&mut leaves, &mut y, &mut roots, &mut random, &hash).unwrap();
+    let encoded: Vec<_> = encoded.iter().flatten().collect();
+    for (i, &message) in encoded.iter().enumerate() {
+        let (j, second) = (i / 2, i % 2 == 1);
+        assert_eq!(ot::decode(&hash, j, second, message), pairs[j][i % 2]);
+    }
+    encoded.concat()
+}
+
+/// What the server says to a run.
+fn run_by_core(case: &Case<'_>) -> Value {
+    let mut ots = Ots::new(case);
+    let bytes = ots.repetition.correction_bytes_per_group();
+    let (_, mut sender, _) = ots.set_up(case);
+    let run = case.bytes("run");
+    let (groups, proof) = run.split_last_chunk().unwrap();
+    let (mask, corrections) = groups.split_at(bytes);
+    let mut sums = [0; GROUP];
+    sender.start(&mut sums, mask).unwrap();
+    sender.extend(&mut sums, corrections, &mut vec![0; corrections.len() / bytes * GROUP]).unwrap();
+    json!({ "code": sender.finish(&mut sums, proof).map_or_else(|error| error.code(), |()| 0) })
 }
 
 fn garbled_by_core<C: Circuit>(circuit: &C, neurons: usize, layer: u64) -> Value {

@@ -151,31 +151,33 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
             json!({ "hash": block(hash) })
         }
         "Extension" => {
-            let mut roots = reference::Stream::new(case.seed("roots"), 7, 0);
-            let trees = reference::Trees::new(case.block("pairing"), case.usize("k"), || {
-                u128::from_le_bytes(roots.bytes())
-            });
-            let trees = trees.of_session(case.block("session"));
-            let choices: Vec<u128> = case.0["choices"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(|c| Case(&json!({ "c": c })).block("c"))
-                .collect();
-            let groups: Vec<_> = choices
-                .iter()
-                .zip(0..)
-                .map(|(&c, number)| trees.extend(number, c, case.block("delta")))
-                .collect();
-            let all = |f: fn(&reference::Group) -> &Vec<u128>| {
-                blocks(&groups.iter().flat_map(|g| f(g).clone()).collect::<Vec<_>>())
-            };
+            let (trees, mut extension) = extension(case);
+            let mut random = reference::Stream::new(case.seed("encoding"), 7, 0);
+            let encoded = trees
+                .encoded_messages(case.block("pairing"), || u128::from_le_bytes(random.bytes()));
             let messages: Vec<u128> =
                 trees.messages().iter().flat_map(|&(m0, m1)| [m0, m1]).collect();
+            let runs = runs(case).into_iter().map(|run| {
+                let mask = extension.start();
+                let choices: Vec<bool> =
+                    run.iter().flat_map(|x| (0..128).map(move |j| x >> j & 1 == 1)).collect();
+                let labels = extension.transfer(&choices);
+                json!({
+                    "mask": hex(&reference::sha256(&mask)),
+                    "corrections": hex(&reference::sha256(&labels.corrections)),
+                    "t": blocks(&labels.t), "q": blocks(&labels.q),
+                    "proof": hex(&extension.finish())
+                })
+            });
             json!({
-                "messages": blocks(&messages), "corrections": all(|g| &g.corrections),
-                "t": all(|g| &g.t), "q": all(|g| &g.q)
+                "messages": blocks(&messages),
+                "encoded": blocks(encoded.as_flattened().as_flattened()),
+                "runs": runs.collect::<Vec<_>>()
             })
+        }
+        "Run" => {
+            let taken = extension(case).1.takes(&case.bytes("run"));
+            json!({ "code": if taken { 0 } else { 111 } })
         }
         "Activation" => {
             let function = if case.0["relu"] == true {
@@ -236,6 +238,22 @@ pub(super) fn by_reference(kind: &str, case: &Case<'_>) -> Value {
         }
         _ => panic!("no such case: {kind}"),
     }
+}
+
+/// Trees of a case, and the OTs of its session.
+fn extension(case: &Case<'_>) -> (reference::Trees, reference::Extension) {
+    let mut roots = reference::Stream::new(case.seed("roots"), 7, 0);
+    let root = || u128::from_le_bytes(roots.bytes());
+    let trees = reference::Trees::new(case.block("pairing"), case.usize("k"), root);
+    let own = trees.of_session(case.block("session"));
+    (trees, reference::Extension::new(own, case.block("delta")))
+}
+
+/// Choices of each run of a case, group by group.
+pub(super) fn runs(case: &Case<'_>) -> Vec<Vec<u128>> {
+    let group = |group: &Value| Case(&json!({ "group": group })).block("group");
+    let run = |run: &Value| run.as_array().unwrap().iter().map(group).collect();
+    case.0["runs"].as_array().unwrap().iter().map(run).collect()
 }
 
 /// A summary of each limb.

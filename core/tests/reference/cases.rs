@@ -170,8 +170,9 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
         (
             "Extension",
             [1, 2, 4, 8].map(|k| json!({
-                "k": k, "pairing": block(78), "session": block(77), "roots": 6,
-                "delta": block((u128::MAX / 5) | 1), "choices": [block(1), block(u128::MAX / 7)]
+                "k": k, "pairing": block(78), "session": block(77), "roots": 6, "encoding": 8,
+                "delta": block((u128::MAX / 5) | 1),
+                "runs": [[block(1), block(u128::MAX / 7)], [block(u128::MAX / 3)]]
             })).into(),
         ),
         (
@@ -324,7 +325,57 @@ pub(super) fn cases() -> Vec<(&'static str, Vec<Value>)> {
                 }),
             ],
         ),
+        // Runs of corrections; one in a frame of tables, between the parts of other operations.
+        ("Run", runs()),
+        (
+            "Session",
+            [(false, 61), (true, 63)].map(|(streamed, seed)| json!({
+                "network": "between", "k": 8, "compare": 12, "streamed": streamed, "stock": 2,
+                "client": seed, "server": seed + 1, "predictions": 3
+            })).into(),
+        ),
     ]
+}
+
+/// Runs of corrections as they come to a server.
+fn runs() -> Vec<Value> {
+    let (pairing, session, roots) = (81, 82, 14);
+    let trees = |k| {
+        let mut roots = reference::Stream::new([roots; 32], 7, 0);
+        let root = || u128::from_le_bytes(roots.bytes());
+        reference::Trees::new(pairing, k, root).of_session(session)
+    };
+    // Its part number 3 of 8 bits is 0, number 2 is not.
+    let delta = 0x1234_5678_9abc_0007_u128 << 64 | 0x00ff_0001;
+    let case = |comment: &str, k: usize, run: &[u8]| {
+        json!({
+            "comment": comment, "k": k, "pairing": block(pairing), "session": block(session),
+            "roots": roots, "delta": block(delta), "run": hex(run)
+        })
+    };
+    let mut extension = reference::Extension::new(trees(8), delta);
+    let [run, next] = [200, 1].map(|ots: u32| {
+        let mask = extension.start();
+        let choices: Vec<bool> = (0..ots).map(|i| i % 3 == 0).collect();
+        [mask, extension.transfer(&choices).corrections, extension.finish()].concat()
+    });
+    let mut cases = vec![case("mask, two groups, proof", 8, &run)];
+    for (at, comment) in [
+        (1, "a bit of the mask's corrections"),
+        (2 * 256 + 9, "a bit of the last group's corrections"),
+        (3 * 256 + 15, "a bit of the sum of choices"),
+        (3 * 256 + 16, "a bit of the proof's hash"),
+    ] {
+        let mut damaged = run.clone();
+        damaged[at] ^= 0x10;
+        cases.push(case(comment, 8, &damaged));
+    }
+    cases.push(case("a run whose mask is not the group that comes next", 8, &next));
+    let others = |k, part| trees(k).run_with_others(part, 1 << 100);
+    cases.push(case("other choices in part 2", 8, &others(8, 2)));
+    cases.push(case("other choices in part 3, which is 0 in Δ: a right guess", 8, &others(8, 3)));
+    cases.push(case("other choices in part 17, of bits", 1, &others(1, 17)));
+    cases
 }
 
 /// Some polynomial: noise and a few large values.

@@ -157,6 +157,7 @@ fn write() {
              (blocks as they are)",
         "messages": "direction, tag, length of the payload, SHA-256 of the payload; Compare frames \
              one after the other: in turn, tag, lengths, SHA-256 of all payloads",
+        "mask, corrections of an extension's run": "SHA-256 of their bytes",
         "function, window": "the function with its constants; channels, size, kernel, stride, \
              padding (top, left, bottom, right)",
         "corrections, messages of a choice": "bytes of those forward and backward; of each message",

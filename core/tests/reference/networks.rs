@@ -101,6 +101,14 @@ pub(super) fn network(name: &str) -> reference::Network {
             activation(Clip { lo: -500, hi: 900 }, [30, 1, 12], 6),
             Reveal { ring: 12, len: 6 },
         ],
+        // A comparison between a product and a circuit.
+        "between" => vec![
+            FullyConnected { ring: 20, weight_bits: 8, inputs: 20, outputs: 40 },
+            Square { ring: 20, len: 40 },
+            activation(Relu, [20, 7, 19], 40),
+            FullyConnected { ring: 19, weight_bits: 6, inputs: 40, outputs: 4 },
+            Argmax { ring: 19, len: 4 },
+        ],
         // Linear and local operations one behind the other: carries are removed on the way.
         "carries" => vec![
             FullyConnected { ring: 20, weight_bits: 8, inputs: 20, outputs: 60 },

@@ -13,7 +13,8 @@ use std::sync::Arc;
 pub(crate) type Observer = Arc<dyn Fn(SessionReport) + Send + Sync>;
 
 /// What a server allows, and what it keeps. The defaults: stocks up to 256, 2^20 predictions
-/// prepared in a session, 256 clients at a time, pairings in memory, no threads beside one for each session.
+/// prepared in a session, 256 clients at a time, pairings in memory, no threads beside one for each
+/// session.
 #[derive(Clone)]
 pub struct ServerOptions {
     pub(crate) max_stock: u32,
