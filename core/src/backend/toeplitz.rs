@@ -16,8 +16,8 @@ use crate::block::Block;
 /// Labels of a group, or sums of such.
 type Labels = [Block; 128];
 
-/// The lowest 64 bits first.
-pub type Multiplier = [u64; 4];
+/// The lowest 32 bits first.
+pub type Multiplier = [u32; 8];
 
 /// Makes sums of labels, which are the first to be added, times 1.
 pub fn start(labels: &mut Labels) {
@@ -44,15 +44,13 @@ pub fn add(multiplier: Multiplier, labels: &Labels, sums: &mut Labels) {
 /// 128 bits of a multiplier from bit `at` on, `at` from 1 to 128.
 #[must_use]
 pub fn bits(multiplier: Multiplier, at: usize) -> Block {
-    let word = |at| Block::from(word(multiplier, at));
-    word(at) | word(at + 64) << 64
+    (0..4).rev().fold(0, |bits, run| bits << 32 | Block::from(word(&multiplier, at + 32 * run)))
 }
 
-/// 64 bits of a multiplier from bit `at` on, zeros behind its end.
-fn word(multiplier: Multiplier, at: usize) -> u64 {
-    let mut words = multiplier.into_iter().chain([0]).skip(at / 64);
-    let [low, high] = [words.next(), words.next()].map(Option::unwrap_or_default);
-    low >> (at % 64) | high << 1 << (63 - at % 64)
+/// 32 bits of a multiplier from bit `at` on, zeros behind its end.
+fn word(multiplier: &Multiplier, at: usize) -> u32 {
+    let [low, high] = [0, 1].map(|i| u64::from(*multiplier.get(at / 32 + i).unwrap_or(&0)));
+    ((high << 32 | low) >> (at % 32)) as u32
 }
 
 /// Makes labels of sums.
@@ -65,14 +63,13 @@ cpufeatures::new!(clmul, "pclmulqdq");
 
 #[cfg(all(target_arch = "x86_64", not(feature = "force-portable")))]
 #[target_feature(enable = "pclmulqdq")]
-fn without_carries([a0, a1, b0, b1]: Multiplier, rows: &Labels, sums: &mut Labels) {
+fn without_carries(multiplier: Multiplier, rows: &Labels, sums: &mut Labels) {
     use core::arch::x86_64::{
-        __m128i, _mm_clmulepi64_si128, _mm_set_epi64x, _mm_slli_si128, _mm_srli_si128,
-        _mm_xor_si128,
+        __m128i, _mm_clmulepi64_si128, _mm_slli_si128, _mm_srli_si128, _mm_xor_si128,
     };
     use core::mem::transmute;
-    let pair = |low: u64, high: u64| _mm_set_epi64x(high.cast_signed(), low.cast_signed());
-    let (a, b) = (pair(a0, a1), pair(b0, b1));
+    // SAFETY: both are 256 bits of which all values are valid.
+    let [a, b] = unsafe { transmute::<Multiplier, [__m128i; 2]>(multiplier) };
     for (sum, &row) in sums.iter_mut().zip(rows) {
         // SAFETY: both are 128 bits of which all values are valid.
         let (x, before) =
@@ -101,8 +98,8 @@ fn portable(multiplier: Multiplier, labels: &Labels, sums: &mut Labels) {
             fresh.iter_mut().zip(known).for_each(|(to, from)| *to = *from ^ label);
         }
         // Sum `n` takes bits `125 − first + n` and the three above.
-        for (run, sums) in sums.as_chunks_mut::<32>().0.iter_mut().enumerate() {
-            let mut bits = word(multiplier, 125 - first + 32 * run);
+        for (run, sums) in sums.as_chunks_mut::<16>().0.iter_mut().enumerate() {
+            let mut bits = word(&multiplier, 125 - first + 16 * run);
             for sum in sums {
                 *sum ^= all[(bits & 15) as usize];
                 bits >>= 1;
@@ -118,7 +115,7 @@ mod tests {
 
     /// The product of a row, bit by bit.
     fn product(multiplier: Multiplier, row: Block) -> Block {
-        let bit = |i: usize| multiplier[i / 64] >> (i % 64) & 1;
+        let bit = |i: usize| multiplier[i / 32] >> (i % 32) & 1;
         (0..128).fold(0, |product, n| {
             let sum = (0..128).filter(|j| row >> j & 1 == 1).map(|j| bit(128 + n - j));
             product | Block::from(sum.fold(0, |sum, bit| sum ^ bit)) << n
@@ -131,10 +128,12 @@ mod tests {
         let first: Labels = core::array::from_fn(|_| random.next_u128());
         let (mut sums, mut by_labels, mut want) = (first, first, first);
         start(&mut sums);
-        for special in
-            [[0; 4], [u64::MAX; 4], [1, 0, 0, 1 << 63]].into_iter().map(Some).chain([None; 5])
+        for special in [[0; 8], [u32::MAX; 8], [1, 0, 0, 0, 0, 0, 0, 1 << 31]]
+            .into_iter()
+            .map(Some)
+            .chain([None; 5])
         {
-            let multiplier = special.unwrap_or_else(|| core::array::from_fn(|_| random.next_u64()));
+            let multiplier = special.unwrap_or_else(|| core::array::from_fn(|_| random.next_u32()));
             let labels: Labels = core::array::from_fn(|_| random.next_u128());
             add(multiplier, &labels, &mut sums);
             portable(multiplier, &labels, &mut by_labels);

@@ -63,7 +63,7 @@ impl Run {
     ) -> Result<Multiplier> {
         self.chain = hash(&[&self.chain, corrections]);
         let multiplier =
-            bytemuck::must_cast::<[u8; 32], [[u8; 8]; 4]>(self.chain).map(u64::from_le_bytes);
+            bytemuck::must_cast::<[u8; 32], [[u8; 4]; 8]>(self.chain).map(u32::from_le_bytes);
         toeplitz::add(multiplier, labels, labels_of(sums)?);
         Ok(multiplier)
     }
