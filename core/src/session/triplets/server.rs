@@ -5,6 +5,7 @@ use super::super::polynomials::{get_limb_with, put_rounded};
 use super::super::prepared::{Footprint, Weights, transformed_weights};
 use crate::attack::{Defence, stripped};
 use crate::backend;
+use crate::backend::limb::{BLOCK, Polynomials};
 use crate::error::{Error, Result};
 use crate::lattice::PublicKey;
 use crate::lattice::encode::{Encoder, Plaintext};
@@ -25,7 +26,7 @@ use zeroize::Zeroizing;
 
 /// The server's scratch for one layer.
 pub(crate) struct ServerScratch<'a> {
-    /// The uploads' halves, limb by limb.
+    /// The uploads' halves, limb by limb, [`stride`] numbers for each polynomial.
     c0: &'a mut [i32],
     /// Those of one limb. [`Footprint::Small`]: empty, it takes the place of `c0`.
     c1: &'a mut [i32],
@@ -49,9 +50,10 @@ impl<'a> ServerScratch<'a> {
             Footprint::Fast => (tile.up(), tile.down(), tile.down()),
             Footprint::Small => (0, 1, 0),
         };
+        let uploads = |n: usize| n.saturating_mul(stride(tile, footprint));
         Ok(Self {
-            c0: space.take(polynomials(tile.up()).saturating_mul(tile.limbs()))?,
-            c1: space.take(polynomials(c1))?,
+            c0: space.take(uploads(tile.up()).saturating_mul(tile.limbs()))?,
+            c1: space.take(uploads(c1))?,
             poly: space.take(tile.n())?,
             ephemeral: space.take(tile.n())?,
             z: space.take(tile.n())?,
@@ -60,6 +62,15 @@ impl<'a> ServerScratch<'a> {
             sums1: space.take(polynomials(results))?,
             noise: space.take(polynomials(noise))?,
         })
+    }
+}
+
+/// Numbers from an upload to the next. Where many are read a block of each at a time, these blocks
+/// must not fall into the same few places of a cache: so one block stays empty.
+fn stride(tile: &Tile, footprint: Footprint) -> usize {
+    match footprint {
+        Footprint::Fast if tile.chunks() > 1 => tile.n() + BLOCK,
+        Footprint::Fast | Footprint::Small => tile.n(),
     }
 }
 
@@ -96,13 +107,17 @@ impl EvaluateLayer<'_> {
         }
     }
 
+    fn stride(&self) -> usize {
+        stride(&self.tile, self.footprint())
+    }
+
     /// The uploads that result `number` is made of: the range of their coefficients, and the chunks
     /// of its group.
     fn uploads(&self, number: usize) -> (Range<usize>, usize, Range<usize>) {
         let (group, rest) = (number % self.tile.groups(), number / self.tile.groups());
         let (first, chunks) = (rest * self.tile.chunks(), self.tile.chunks_of(group));
-        let n = self.tile.n();
-        ((first + chunks.start) * n..(first + chunks.end) * n, group, chunks)
+        let stride = self.stride();
+        ((first + chunks.start) * stride..(first + chunks.end) * stride, group, chunks)
     }
 
     /// `z = Σ x∘w` of both halves of result `number` in one limb, with weights that are kept; `x`:
@@ -123,7 +138,8 @@ impl EvaluateLayer<'_> {
             (index * tile.weight_polynomials() + tile.polynomials_before(group), tile.weight_len());
         let w = all.get(before * len..(before + chunks.len()) * len).ok_or(Error::Internal)?;
         let [x0, x1] = x.map(|x| x.get(uploads.clone()));
-        let x = [x0.ok_or(Error::Internal)?, x1.ok_or(Error::Internal)?];
+        let x = [x0.ok_or(Error::Internal)?, x1.ok_or(Error::Internal)?]
+            .map(|values| Polynomials { values, stride: self.stride() });
         if tile.is_scalar() {
             backend::limb::sums_of_multiples(limb, x, w, z);
         } else {
@@ -177,24 +193,26 @@ impl EvaluateLayer<'_> {
 
     /// One limb of all uploads.
     fn limb<'c>(&self, c0: &'c [i32], index: usize) -> Result<&'c [i32]> {
-        let len = self.tile.up() * self.tile.n();
+        let len = self.tile.up() * self.stride();
         c0.get(index * len..(index + 1) * len).ok_or(Error::Internal)
     }
 }
 
-/// One limb of the uniform halves of all uploads.
+/// One limb of the uniform halves of all uploads, which are `stride` apart.
 fn expand_masks(
     workers: Workers<'_>,
-    limb: &Limb,
-    index: usize,
+    (index, limb): (usize, &Limb),
     public: &Seed,
-    n: usize,
+    (n, stride): (usize, usize),
     c1: &mut [i32],
 ) -> Result<()> {
     workers.for_each(
-        (0..).zip(c1.chunks_exact_mut(n)),
+        (0..).zip(c1.chunks_exact_mut(stride)),
         || (),
-        |(), (number, c1)| Mask::new(public, number, index).fill(limb, c1),
+        |(), (number, c1)| {
+            let c1 = c1.get_mut(..n).ok_or(Error::Internal)?;
+            Mask::new(public, number, index).fill(limb, c1)
+        },
     )
 }
 
@@ -270,8 +288,8 @@ async fn receive_uploads<IO: Read + Write>(
     layer: &EvaluateLayer<'_>,
     c0: &mut [i32],
 ) -> Result<Uploads> {
-    let tile = &layer.tile;
-    let (n, all) = (tile.n(), tile.up() * tile.n());
+    let (tile, stride) = (&layer.tile, layer.stride());
+    let (n, all) = (tile.n(), tile.up() * stride);
     ch.expect(Tag::Upload, tile.upload_bytes()).await?;
     let mut public = Seed([0; 32]);
     ch.get(&mut public.0).await?;
@@ -283,7 +301,7 @@ async fn receive_uploads<IO: Read + Write>(
     };
     seen(&public.0);
     for number in 0..tile.up() {
-        let own = number * n..(number + 1) * n;
+        let own = number * stride..number * stride + n;
         if let Some(bits) = tile.level.upload_bits {
             let encoder = Encoder::new(Plaintext::Bits(bits), tile.limbs());
             ch.get_packed(n, bits, &mut |first, values, bytes| {
@@ -306,10 +324,10 @@ async fn receive_uploads<IO: Read + Write>(
     ch.finish().await?;
     for (limb, c0) in LIMBS.iter().zip(c0.chunks_exact_mut(all)) {
         layer.workers.for_each(
-            c0.chunks_exact_mut(n),
+            c0.chunks_exact_mut(stride),
             || (),
             |(), poly| {
-                limb.forward(poly);
+                limb.forward(poly.get_mut(..n).ok_or(Error::Internal)?);
                 Ok(())
             },
         )?;
@@ -369,7 +387,7 @@ impl EvaluateLayer<'_> {
     ) -> Result<()> {
         let ServerScratch { c0, c1, poly, ephemeral, z, z1, sums0, sums1, noise } = scratch;
         let (set, n) = (self.tile.level.set, self.tile.n());
-        expand_masks(self.workers, limb, index, &uploads.public, n, c1)?;
+        expand_masks(self.workers, (index, limb), &uploads.public, (n, self.stride()), c1)?;
         self.key.expand(set, index, poly)?;
         let (c0, c1, a) = (self.limb(c0, index)?, &**c1, &**poly);
         // One of each for every result.
@@ -427,7 +445,7 @@ impl EvaluateLayer<'_> {
         let c1 = c1.get_mut(..self.tile.up() * n).ok_or(Error::Internal)?;
         sums1.fill(0);
         for (index, limb) in LIMBS.iter().enumerate().take(self.tile.limbs()) {
-            expand_masks(Workers::OWN, limb, index, &uploads.public, n, c1)?;
+            expand_masks(Workers::OWN, (index, limb), &uploads.public, (n, n), c1)?;
             self.made_products(index, number, c1, poly, z)?;
             uploads.fresh(number).ephemeral(limb, ephemeral)?;
             self.key.expand(set, index, poly)?;

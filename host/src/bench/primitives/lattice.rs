@@ -3,7 +3,7 @@
 use crate::bench::done;
 use core::hint::black_box;
 use minionn_core::Error;
-use minionn_core::backend::limb::{self, portable};
+use minionn_core::backend::limb::{self, Polynomials, portable};
 use minionn_core::lattice::encode::{Encoder, Plaintext};
 use minionn_core::lattice::encrypt::{Mask, PUBLIC_KEY};
 use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
@@ -92,9 +92,10 @@ impl Products {
     pub fn run(&mut self, path: Path) {
         let sums =
             if path == Path::Fastest { limb::sums_of_products } else { portable::sums_of_products };
-        let ([x0, x1], [z0, z1]) = (&self.halves, &mut self.sums);
+        let halves = self.halves.each_ref().map(|values| Polynomials { values, stride: N });
+        let [z0, z1] = &mut self.sums;
         for (_, limb) in limbs() {
-            sums(limb, black_box([x0, x1]), &self.weights, [z0, z1]);
+            sums(limb, black_box(halves), &self.weights, [z0, z1]);
         }
     }
 }
