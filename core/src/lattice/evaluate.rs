@@ -31,8 +31,8 @@ const CHUNK: usize = 32;
 const _: () = assert!(SMALL_N.is_multiple_of(CHUNK));
 
 impl CiphertextRandomness<'_> {
-    /// The ephemeral ternary key, and the noise of `c0` where it is a result, in the order of these,
-    /// and of `c1`.
+    /// The ephemeral ternary key, and the noise: of `c0` where it is a result, in the order of
+    /// these, and of `c1`.
     ///
     /// # Errors
     /// None.

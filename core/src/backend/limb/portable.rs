@@ -106,7 +106,7 @@ fn sum<F: Iterator<Item = i32>>(
     add(limb, &mut sums, out);
 }
 
-/// Adds sums of products, which begin anew.
+/// Adds sums of products and clears them.
 fn add(limb: &Limb, sums: &mut [i64; BLOCK], out: &mut [i32; BLOCK]) {
     for (out, sum) in out.iter_mut().zip(sums) {
         *out = limb.reduce(*out + limb.montgomery(core::mem::take(sum)));

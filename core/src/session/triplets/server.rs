@@ -176,6 +176,18 @@ impl EvaluateLayer<'_> {
         Ok(())
     }
 
+    /// The uniform halves of all uploads and of the client's key, in all limbs.
+    fn expand(&self, public: &Seed, c1: &mut [i32], a: &mut [i32]) -> Result<()> {
+        let (tile, n, stride) = (&self.tile, self.tile.n(), self.stride());
+        let limbs = LIMBS.iter().enumerate().take(tile.limbs());
+        for ((index, limb), a) in limbs.zip(a.chunks_exact_mut(n)) {
+            let c1 = self.limb_mut(c1, index)?;
+            expand_masks(self.workers, (index, limb), public, (n, stride), c1)?;
+            self.key.expand(tile.level.set, index, a)?;
+        }
+        Ok(())
+    }
+
     /// One limb of all uploads.
     fn limb<'c>(&self, all: &'c [i32], index: usize) -> Result<&'c [i32]> {
         all.get(self.limb_at(index)).ok_or(Error::Internal)
@@ -248,7 +260,7 @@ pub(crate) async fn server<IO: Read + Write>(
 ) -> Result<()> {
     let tile = &layer.tile;
     let mut scratch = ServerScratch::take(&mut Space::carve(scratch)?, tile, layer.footprint())?;
-    let uploads = receive_uploads(ch, layer, scratch.c0).await?;
+    let uploads = receive_uploads(ch, layer, &mut scratch).await?;
     let (mut random, masked) =
         (uploads.answers.stream(Domain::Mask, 0), Modulus::Bits(tile.c0_bits() as u8));
     for u in masks.iter_mut() {
@@ -268,11 +280,12 @@ pub(crate) async fn server<IO: Read + Write>(
 
 /// Receives the rounded `c0` of all uploads and gets them back in every limb, transformed. Returns
 /// the seed of their uniform halves, and that of the answers, which depends on every byte: so a
-/// server whose seed comes again does not answer two uploads under one mask.
+/// server whose seed comes again does not answer two uploads under one mask. What can be made ahead
+/// of the uploads is made while the client encrypts.
 async fn receive_uploads<IO: Read + Write>(
     ch: &mut Channel<IO>,
     layer: &EvaluateLayer<'_>,
-    c0: &mut [i32],
+    scratch: &mut ServerScratch<'_>,
 ) -> Result<Uploads> {
     let (tile, stride) = (&layer.tile, layer.stride());
     let (n, all) = (tile.n(), tile.up() * stride);
@@ -286,6 +299,10 @@ async fn receive_uploads<IO: Read + Write>(
         }
     };
     seen(&public.0);
+    let ServerScratch { c0, c1, poly, .. } = scratch;
+    if layer.footprint() == Footprint::Fast {
+        layer.expand(&public, c1, poly)?;
+    }
     for number in 0..tile.up() {
         let own = number * stride..number * stride + n;
         if let Some(bits) = tile.level.upload_bits {
@@ -306,18 +323,11 @@ async fn receive_uploads<IO: Read + Write>(
                 get_limb_with(ch, limb, own, &mut seen).await?;
             }
         }
+        for (limb, c0) in LIMBS.iter().zip(c0.chunks_exact_mut(all)) {
+            limb.forward(c0.get_mut(own.clone()).ok_or(Error::Internal)?);
+        }
     }
     ch.finish().await?;
-    for (limb, c0) in LIMBS.iter().zip(c0.chunks_exact_mut(all)) {
-        layer.workers.for_each(
-            c0.chunks_exact_mut(stride),
-            || (),
-            |(), poly| {
-                limb.forward(poly.get_mut(..n).ok_or(Error::Internal)?);
-                Ok(())
-            },
-        )?;
-    }
     Ok(Uploads { public, answers: Seed(digest.finalize().into()) })
 }
 
@@ -363,15 +373,8 @@ impl Answers<'_> {
         masks: &[u64],
     ) -> Result<()> {
         let ServerScratch { c0, c1, poly: a, work, small, sums0, sums1 } = scratch;
-        let EvaluateLayer { tile, workers, key, .. } = self.layer;
+        let EvaluateLayer { tile, workers, .. } = self.layer;
         let (n, most, down) = (tile.n(), tile.most_results(), tile.down());
-        for (index, limb) in LIMBS.iter().enumerate().take(tile.limbs()) {
-            let stride = self.layer.stride();
-            let c1 = self.layer.limb_mut(c1, index)?;
-            expand_masks(*workers, (index, limb), &self.uploads.public, (n, stride), c1)?;
-            let a = a.get_mut(index * n..(index + 1) * n).ok_or(Error::Internal)?;
-            key.expand(tile.level.set, index, a)?;
-        }
         ch.begin(Tag::Download, tile.download_bytes()).await?;
         for first in (0..down).step_by(sums1.len() / n) {
             sums0.fill(0);
@@ -393,8 +396,8 @@ impl Answers<'_> {
         ch.end().await
     }
 
-    /// Adds all limbs of one result to its sums. Of all uploads: both halves; `a` of the client's
-    /// key.
+    /// Adds all limbs of one result to its sums, from both halves of all uploads and `a` of the
+    /// client's key.
     fn add(
         &self,
         [c0, c1, a]: [&[i32]; 3],
