@@ -1,6 +1,7 @@
 //! `cargo xtask`: one place for what people and CI run. `cargo xtask --help` lists the commands.
 
 mod checkout;
+mod constant_time;
 mod embedded;
 mod instructions;
 mod packages;
@@ -17,17 +18,19 @@ One place for what people and CI run.
 Usage: cargo xtask <command>
 
   test       everything: tools, formatting, rules, lints, tests, attacks, fuzz targets, no_std,
-             firmware in QEMU, C and C++, instruction counts, documentation, packages
+             firmware in QEMU, C and C++, instruction counts, constant time, documentation, packages
   test --quick
              what to run while working: formatting, rules, lints, unit tests, protocol tests that
              take seconds. It leaves out: tests of damaged and random sessions, of the reference
              and of the command's networks, attacks, fuzz targets, no_std, firmware, C++,
-             instruction counts, documentation, packages
+             instruction counts, constant time, documentation, packages
   setup      only look for the tools that `test` needs; as root on a Debian-like machine also
              install what is missing
   rules      only the rules that the code's text keeps: layers, defaults, lengths, columns, words;
              --accept writes the list of defaults, for a person to give the reasons
   attacks    only the tests that strip a defence and attack
+  constant-time
+             only sessions under memcheck, which finds branches and addresses that secrets decide
   embedded   only the firmware on emulated microcontrollers
   results    as `embedded`, and write embedded-demo/RESULTS.md
   log ELF F  the text of log frames that a firmware wrote to file F in a QEMU started by hand
@@ -50,6 +53,7 @@ fn main() -> ExitCode {
         ["setup"] => steps::run_one(steps::SETUP),
         ["rules"] => steps::run_one(steps::RULES),
         ["rules", "--accept"] => ended(rules::accept()),
+        ["constant-time"] => steps::run_one(steps::CONSTANT_TIME),
         ["attacks"] => steps::run_one(steps::ATTACKS),
         ["embedded"] => steps::run_one(steps::EMBEDDED),
         ["results"] => steps::run_one(steps::RESULTS),

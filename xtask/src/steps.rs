@@ -1,7 +1,7 @@
 //! The steps of `cargo xtask test`, one function each, and what runs them.
 
 use crate::shell::{cargo, command, root, run, target_dir};
-use crate::{checkout, embedded, instructions, packages, rules, tools};
+use crate::{checkout, constant_time, embedded, instructions, packages, rules, tools};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -37,6 +37,8 @@ pub(crate) const BENCH: Step =
     Step { title: "instructions of hot paths", run: instructions::compare };
 pub(crate) const ACCEPT: Step =
     Step { title: "instructions of hot paths, accepted", run: instructions::accept };
+pub(crate) const CONSTANT_TIME: Step =
+    Step { title: "no branch or address depends on secrets", run: constant_time::check };
 pub(crate) const HEADER: Step = Step { title: "include/minionn.h", run: header };
 pub(crate) const PACKAGES: Step = Step { title: "packages", run: packages::check };
 const FORMATTING: Step = Step { title: "formatting", run: formatting };
@@ -68,6 +70,7 @@ pub(crate) const TEST: Schedule = Schedule {
             CPP,
             Step { title: "fuzz targets, a smoke test of each", run: fuzz },
             BENCH,
+            CONSTANT_TIME,
         ],
     ],
     last: &[CHECKOUT],

@@ -124,6 +124,18 @@ pub(super) const fn check(need: usize, got: usize) -> Result<()> {
 }
 
 /// The transform of a small polynomial in Montgomery form, in `(−q, q)`.
+///
+/// # Errors
+/// [`Error::Length`] unless both have n values.
+pub fn transform_small(limb: &Limb, small: &[i8], out: &mut [i32]) -> Result<()> {
+    check_degree(out.len())?;
+    check(out.len(), small.len())?;
+    backend::limb::to_montgomery_small(limb, small, out);
+    limb.forward(out);
+    Ok(())
+}
+
+/// The same of coefficients as they are drawn.
 pub(super) fn transform(limb: &Limb, mut coefficients: Ternary, out: &mut [i32]) -> Result<()> {
     check_degree(out.len())?;
     let mut small = Zeroizing::new([0; CHUNK]);

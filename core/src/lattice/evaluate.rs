@@ -16,8 +16,8 @@ use crate::rng::{Domain, Seed};
 use crate::{Error, Result};
 use zeroize::Zeroizing;
 
-/// Fresh randomness of one result ciphertext. Every limb expands the same integers again from the
-/// seeds.
+/// Fresh randomness of one result ciphertext: the same integers in every limb. They are drawn once
+/// ([`CiphertextRandomness::draw`]), or where there is no memory for them, again for each limb.
 #[derive(Clone, Copy)]
 pub struct CiphertextRandomness<'a> {
     /// Seed of this party's ephemeral keys and noise; used for nothing else.
@@ -31,6 +31,26 @@ const CHUNK: usize = 32;
 const _: () = assert!(SMALL_N.is_multiple_of(CHUNK));
 
 impl CiphertextRandomness<'_> {
+    /// The ephemeral ternary key, and the noise: of `c0` where it is a result, in the order of
+    /// these, and of `c1`.
+    ///
+    /// # Errors
+    /// None.
+    pub fn draw(&self, key: &mut [i8], c0: &mut [i8], c1: &mut [i8]) -> Result<()> {
+        if stripped(Defence::Rerandomise) {
+            [key, c0, c1].into_iter().for_each(|values| values.fill(0));
+            return Ok(());
+        }
+        self.key().fill(key)?;
+        self.noise(0).fill(c0)?;
+        self.noise(1).fill(c1)
+    }
+
+    /// The coefficients of the ephemeral ternary key.
+    fn key(&self) -> Ternary {
+        Ternary::new(self.seed.stream(Domain::Ternary, self.number))
+    }
+
     /// `NTT(u)` of the ephemeral ternary key, Montgomery form.
     ///
     /// # Errors
@@ -40,7 +60,7 @@ impl CiphertextRandomness<'_> {
             out.fill(0);
             return Ok(());
         }
-        transform(limb, Ternary::new(self.seed.stream(Domain::Ternary, self.number)), out)
+        transform(limb, self.key(), out)
     }
 
     /// Noise of `c0` (`half` 0) or `c1` (`half` 1).
@@ -48,20 +68,7 @@ impl CiphertextRandomness<'_> {
         Noise::new(self.seed.stream(Domain::Noise, self.number << 1 | half))
     }
 
-    /// The noise of `c1`, the same in every limb.
-    ///
-    /// # Errors
-    /// [`Error::Length`] unless `out` has n values.
-    pub fn noise_of_c1(&self, out: &mut [i8]) -> Result<()> {
-        check_degree(out.len())?;
-        if stripped(Defence::Rerandomise) {
-            out.fill(0);
-            return Ok(());
-        }
-        self.noise(1).fill(out)
-    }
-
-    /// Adds the noise of `c1` to a limb's coefficients, drawn once more from its stream.
+    /// Adds the noise of `c1` to a limb's coefficients.
     ///
     /// # Errors
     /// [`Error::Length`] unless there are n of them.
@@ -152,7 +159,7 @@ pub fn add_zero(
 
 #[cfg(test)]
 mod tests {
-    use super::super::encrypt::PUBLIC_KEY;
+    use super::super::encrypt::{PUBLIC_KEY, transform_small};
     use super::*;
     use crate::params::N;
     use std::vec;
@@ -181,17 +188,40 @@ mod tests {
         assert_eq!(done, Err(Error::Exhausted), "the caller's error");
     }
 
+    /// Once for all limbs, or for each again.
+    #[test]
+    fn randomness_is_the_same_however_it_is_drawn() {
+        let wide = |values: &[i8]| -> Vec<i32> { values.iter().map(|&x| x.into()).collect() };
+        for n in [SMALL_N, N] {
+            let (mut key, mut c0, mut c1) = (vec![0; n], vec![0; 100], vec![0; n]);
+            FRESH.draw(&mut key, &mut c0, &mut c1).unwrap();
+            let (mut drawn, mut again) = (vec![0; n], vec![0; n]);
+            transform_small(&LIMBS[1], &key, &mut drawn).unwrap();
+            FRESH.ephemeral(&LIMBS[1], &mut again).unwrap();
+            assert_eq!(drawn, again);
+            let mut values = vec![0; n];
+            FRESH.add_noise_to_c1(&mut values).unwrap();
+            assert_eq!(values, wide(&c1));
+            let (mut values, mut seen) = (vec![0; n], Vec::new());
+            let keep = |x: &[i32]| {
+                seen.extend_from_slice(x);
+                Ok(())
+            };
+            FRESH.add_noise_to_c0(&mut values, [(5, 60), (90, 40)].into_iter(), keep).unwrap();
+            assert_eq!(seen, wide(&c0));
+        }
+    }
+
     #[test]
     fn a_short_polynomial_is_an_error() {
         let b = vec![0; PUBLIC_KEY];
         let key = PublicKey { seed: Seed([6; 32]), b: &b };
         for set in ParameterSet::ALL {
             let n = set.n;
-            let (mut small, mut x, mut y, mut z) = (vec![0; n], vec![0; n], vec![0; n], vec![0; n]);
+            let (mut x, mut y, mut z) = (vec![0; n], vec![0; n], vec![0; n]);
             for short in [0, CHUNK, n - 1] {
                 let (all, most) = (Err(Error::Length { need: n }), Err(Error::Length { need: N }));
                 assert_eq!(FRESH.ephemeral(&LIMBS[0], &mut x[..short]), most);
-                assert_eq!(FRESH.noise_of_c1(&mut small[..short]), most);
                 assert_eq!(FRESH.add_noise_to_c1(&mut x[..short]), most);
                 assert_eq!(FRESH.add_flood(&LIMBS[0], 40, &mut x[..short]), most);
                 assert_eq!(add_zero(set, 0, &key, &x[..short], &mut y, &mut z), all);

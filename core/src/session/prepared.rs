@@ -1,12 +1,15 @@
 //! A model made ready to be served: its weights, transformed once for all sessions with one stock.
 
 use super::Options;
+use crate::backend::limb::BLOCK;
 use crate::error::{Error, Result};
 use crate::memory::Space;
 use crate::model::{Layer, Model};
+use crate::params::N;
 use crate::plan::tile::Tile;
 use crate::plan::{Op, Plan};
 use crate::ring::{LIMBS, Limb};
+use zeroize::Zeroizing;
 
 /// The tile of a linear operation under these options.
 pub(crate) fn tile(op: &Op, options: &Options) -> Result<Tile> {
@@ -28,7 +31,8 @@ pub enum Footprint {
 pub struct Prepared<'a> {
     model: Model<'a>,
     stock: u32,
-    /// `NTT(w)`, Montgomery form, for each linear layer `[limb][group][chunk][n]`, or
+    /// `NTT(w)`, Montgomery form, for each linear layer `[limb][group]` the polynomials of the
+    /// group's chunks, block by block as [`crate::backend::limb::sums_of_products`] reads them; or
     /// `[limb][group][chunk]` ([`Tile::is_scalar`]).
     weights: Option<&'a [i32]>,
 }
@@ -61,11 +65,9 @@ impl<'a> Prepared<'a> {
             let tile = tile(&op, &options)?;
             for limb in LIMBS.iter().take(tile.limbs()) {
                 for group in 0..tile.groups() {
-                    for chunk in tile.chunks_of(group) {
-                        let poly =
-                            left.split_off_mut(..tile.weight_len()).ok_or(Error::Internal)?;
-                        transformed_weights(limb, &tile, &layer, (group, chunk), poly)?;
-                    }
+                    let len = tile.chunks_of(group).len() * tile.weight_len();
+                    let weights = left.split_off_mut(..len).ok_or(Error::Internal)?;
+                    group_weights(limb, &tile, &layer, group, weights)?;
                 }
             }
         }
@@ -140,6 +142,33 @@ pub(crate) enum Weights<'w> {
 /// Numbers that the weights of a layer take.
 pub(crate) fn weights_len(tile: &Tile) -> usize {
     tile.weight_polynomials().saturating_mul(tile.limbs() * tile.weight_len())
+}
+
+/// The weight polynomials of one group of outputs, as [`Prepared`] keeps them.
+fn group_weights(
+    limb: &Limb,
+    tile: &Tile,
+    layer: &Layer<'_>,
+    group: usize,
+    out: &mut [i32],
+) -> Result<()> {
+    let chunks = tile.chunks_of(group);
+    if tile.is_scalar() {
+        for (chunk, out) in chunks.zip(out) {
+            transformed_weights(limb, tile, layer, (group, chunk), core::slice::from_mut(out))?;
+        }
+        return Ok(());
+    }
+    let mut poly = Zeroizing::new([0; N]);
+    let poly = poly.get_mut(..tile.n()).ok_or(Error::Internal)?;
+    let polynomials = chunks.len();
+    let blocks = out.as_chunks_mut::<BLOCK>().0;
+    for (number, chunk) in chunks.enumerate() {
+        transformed_weights(limb, tile, layer, (group, chunk), poly)?;
+        let own = blocks.iter_mut().skip(number).step_by(polynomials);
+        own.zip(poly.as_chunks().0).for_each(|(to, from)| *to = *from);
+    }
+    Ok(())
 }
 
 /// The weight polynomial of one group of outputs and one chunk of inputs, Montgomery form,

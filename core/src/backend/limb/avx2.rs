@@ -6,7 +6,7 @@
 
 #![expect(clippy::indexing_slicing, reason = "hot; all indices are below constant lengths")]
 
-use super::{Encoding, LAZY, portable};
+use super::{BLOCK, Encoding, LAZY, Polynomials, portable};
 use crate::params::{N, SMALL_N};
 use crate::prime::{Limb, Reciprocal, SKIPPED};
 use core::arch::x86_64::*;
@@ -496,59 +496,61 @@ pub(crate) fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i3
     portable::multiply_subtract(limb, a_rest, b, out);
 }
 
-/// Vectors of a sum that are made at a time.
-const BLOCK: usize = 2;
+/// Vectors of a block.
+const VECTORS: usize = BLOCK / LANES;
 
 /// As [`super::sums_of_products`].
 #[target_feature(enable = "avx2")]
-pub(crate) fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
-    let n = out[0].len();
-    if !n.is_multiple_of(BLOCK * LANES) {
-        return portable::sums_of_products(limb, x, y, out);
-    }
-    sums(limb, x, out, |k, first| {
-        let [y0, y1] = block(y, k * n + first);
+pub(crate) fn sums_of_products(
+    limb: &Limb,
+    x: [Polynomials<'_>; 2],
+    y: &[i32],
+    out: [&mut [i32]; 2],
+) {
+    let (polynomials, y) = (super::count(y, out[0]), y.as_chunks().0);
+    sums(limb, x, polynomials, out, |block, k| {
+        let [y0, y1] = vectors(&y[block * polynomials + k]);
         [Factor::each(y0), Factor::each(y1)]
     });
 }
 
 /// As [`super::sums_of_multiples`].
 #[target_feature(enable = "avx2")]
-pub(crate) fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
-    if !out[0].len().is_multiple_of(BLOCK * LANES) {
-        return portable::sums_of_multiples(limb, x, y, out);
-    }
-    sums(limb, x, out, |k, _| [Factor::all(y[k]); BLOCK]);
+pub(crate) fn sums_of_multiples(
+    limb: &Limb,
+    x: [Polynomials<'_>; 2],
+    y: &[i32],
+    out: [&mut [i32]; 2],
+) {
+    sums(limb, x, y.len(), out, |_, k| [Factor::all(y[k]); VECTORS]);
 }
 
-/// A block of vectors from `at` on.
+/// The vectors of a block.
 #[inline(always)]
-fn block(values: &[i32], at: usize) -> [__m256i; BLOCK] {
-    let mut x = [0; BLOCK * LANES];
-    x.copy_from_slice(&values[at..at + BLOCK * LANES]);
-    bytemuck::must_cast(x)
+fn vectors(values: &[i32; BLOCK]) -> [__m256i; VECTORS] {
+    bytemuck::must_cast(*values)
 }
 
-/// Sums of products of both `x` with what `factors` gives for a polynomial and a block of its
-/// coefficients.
+/// Sums of products of both `x` with what `factors` gives for a block and a polynomial.
 #[inline]
 #[target_feature(enable = "avx2")]
 fn sums(
     limb: &Limb,
-    x: [&[i32]; 2],
-    out: [&mut [i32]; 2],
-    factors: impl Fn(usize, usize) -> [Factor; BLOCK],
+    x: [Polynomials<'_>; 2],
+    polynomials: usize,
+    [out0, out1]: [&mut [i32]; 2],
+    factors: impl Fn(usize, usize) -> [Factor; VECTORS],
 ) {
-    let (p, n, zero) = (Prime::of(limb), out[0].len(), _mm256_setzero_si256());
-    let polynomials = x[0].len().checked_div(n).unwrap_or(0);
-    for first in (0..n).step_by(BLOCK * LANES) {
-        let mut sums = [[zero; BLOCK]; 2];
+    let (p, zero) = (Prime::of(limb), _mm256_setzero_si256());
+    let out = out0.as_chunks_mut().0.iter_mut().zip(out1.as_chunks_mut().0);
+    for (block, (out0, out1)) in out.enumerate() {
+        let mut sums = [[zero; VECTORS]; 2];
         for lazy in (0..polynomials).step_by(LAZY) {
-            let mut wide = [[[zero; 2]; BLOCK]; 2];
+            let mut wide = [[[zero; 2]; VECTORS]; 2];
             for k in lazy..polynomials.min(lazy + LAZY) {
-                let y = factors(k, first);
+                let y = factors(block, k);
                 for (wide, x) in wide.iter_mut().zip(x) {
-                    for ((wide, x), y) in wide.iter_mut().zip(block(x, k * n + first)).zip(y) {
+                    for ((wide, x), y) in wide.iter_mut().zip(vectors(x.block(block, k))).zip(y) {
                         wide[0] = _mm256_add_epi64(wide[0], _mm256_mul_epi32(x, y.even));
                         wide[1] = _mm256_add_epi64(wide[1], _mm256_mul_epi32(odd(x), y.odd));
                     }
@@ -558,10 +560,8 @@ fn sums(
                 *sum = p.reduce(_mm256_add_epi32(*sum, p.montgomery(*wide)));
             }
         }
-        out[0][first..first + BLOCK * LANES]
-            .copy_from_slice(&bytemuck::must_cast::<_, [i32; BLOCK * LANES]>(sums[0]));
-        out[1][first..first + BLOCK * LANES]
-            .copy_from_slice(&bytemuck::must_cast::<_, [i32; BLOCK * LANES]>(sums[1]));
+        let sums: [[i32; BLOCK]; 2] = bytemuck::must_cast(sums);
+        [*out0, *out1] = sums;
     }
 }
 

@@ -16,6 +16,34 @@ use crate::prime::Reciprocal;
 /// Products of two limbs that an `i64` surely holds: each is below `2^54` in absolute value.
 pub(crate) const LAZY: usize = 256;
 
+/// Coefficients of a polynomial that lie together where many polynomials are multiplied: a line of
+/// the cache.
+pub const BLOCK: usize = 16;
+
+/// Many polynomials, or a part of each that follows the same coefficient.
+#[derive(Clone, Copy)]
+pub struct Polynomials<'a> {
+    /// From the first coefficient of the first one to the last coefficient of the last one.
+    pub values: &'a [i32],
+    /// From a coefficient of one to the same of the next.
+    pub stride: usize,
+}
+
+impl<'a> Polynomials<'a> {
+    /// A block of polynomial `k`.
+    #[inline(always)]
+    #[expect(clippy::indexing_slicing, reason = "hot; a slice that is too short is the caller's")]
+    fn block(self, block: usize, k: usize) -> &'a [i32; BLOCK] {
+        let values = &self.values[k * self.stride + block * BLOCK..];
+        &values.as_chunks().0[0]
+    }
+}
+
+/// How many polynomials `y` has, of as many coefficients as `out`.
+fn count(y: &[i32], out: &[i32]) -> usize {
+    y.len().checked_div(out.len()).unwrap_or(0)
+}
+
 /// What a limb needs to encode plaintexts of `bits` bits, see `lattice/encode.rs`.
 pub struct Encoding {
     /// Bits of a plaintext, `p = 2^bits`.
@@ -48,12 +76,12 @@ fastest! {
     /// `out − a·b / 2^32`, in `[0, q)`: bounds as in [`multiply_add`].
     pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]);
 
-    /// `Σ x_k·y_k / 2^32` for both halves `x` of ciphertexts that lie one after the other, as many
-    /// as polynomials in `y`; all in `(−q, q)`.
-    pub fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]);
+    /// `Σ x_k·y_k / 2^32` for both halves `x` of ciphertexts, whole blocks of their coefficients;
+    /// all in `(−q, q)`. `y`: a block of every polynomial, then the next block of every one.
+    pub fn sums_of_products(limb: &Limb, x: [Polynomials<'_>; 2], y: &[i32], out: [&mut [i32]; 2]);
 
     /// The same where all coefficients of a `y_k` are equal: one number for each.
-    pub fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]);
+    pub fn sums_of_multiples(limb: &Limb, x: [Polynomials<'_>; 2], y: &[i32], out: [&mut [i32]; 2]);
 
     /// Integers of `bits ≤ 58` bits, read signed, reduced to `(−q, q)`.
     pub fn reduce_signed(limb: &Limb, bits: u32, x: &[u64], out: &mut [i32]);

@@ -1,7 +1,7 @@
 //! The portable path, without vectors. Constants of loops are opaque where a compiler would keep
 //! them in 64 bits on 32-bit machines.
 
-use super::{Encoding, LAZY};
+use super::{BLOCK, Encoding, LAZY, Polynomials, count};
 use crate::prime::Limb;
 use crate::prime::Reciprocal;
 use core::hint::black_box;
@@ -60,49 +60,56 @@ pub fn multiply_subtract(limb: &Limb, a: &[i32], b: &[i32], out: &mut [i32]) {
 }
 
 /// As [`super::sums_of_products`].
-pub fn sums_of_products(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
-    for (x, out) in x.into_iter().zip(out) {
-        debug_assert_eq!(x.len(), y.len());
-        let polynomials = y.chunks_exact(out.len());
-        sum(limb, x, polynomials, out, |y, first| y.iter().skip(first).copied());
+pub fn sums_of_products(
+    limb: &Limb,
+    x: [Polynomials<'_>; 2],
+    y: &[i32],
+    [out0, out1]: [&mut [i32]; 2],
+) {
+    let (polynomials, y) = (count(y, out0), y.as_chunks::<BLOCK>().0);
+    for (x, out) in x.into_iter().zip([out0, out1]) {
+        for (block, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
+            let y = y.iter().skip(block * polynomials).take(polynomials);
+            sum(limb, x, block, y.map(|y| y.iter().copied()), out);
+        }
     }
 }
 
 /// As [`super::sums_of_multiples`].
-pub fn sums_of_multiples(limb: &Limb, x: [&[i32]; 2], y: &[i32], out: [&mut [i32]; 2]) {
+pub fn sums_of_multiples(limb: &Limb, x: [Polynomials<'_>; 2], y: &[i32], out: [&mut [i32]; 2]) {
     for (x, out) in x.into_iter().zip(out) {
-        debug_assert_eq!(x.len(), y.len() * out.len());
-        sum(limb, x, y.iter(), out, |&y, _| core::iter::repeat(y));
+        for (block, out) in out.as_chunks_mut().0.iter_mut().enumerate() {
+            sum(limb, x, block, y.iter().map(|&y| core::iter::repeat(y)), out);
+        }
     }
 }
 
-/// Sums of products of the polynomials `x` with the factors that `factors` makes of the `y` of
-/// each, from a coefficient on, a block of coefficients at a time.
+/// One block of the sum of products of the polynomials `x` with the factors of each.
 #[inline(always)]
-fn sum<Y, F: Iterator<Item = i32>>(
+fn sum<F: Iterator<Item = i32>>(
     limb: &Limb,
-    x: &[i32],
-    y: impl Iterator<Item = Y> + Clone,
-    out: &mut [i32],
-    factors: impl Fn(Y, usize) -> F,
+    x: Polynomials<'_>,
+    block: usize,
+    factors: impl Iterator<Item = F>,
+    out: &mut [i32; BLOCK],
 ) {
-    const BLOCK: usize = 32;
-    let n = out.len();
-    for (block, out) in out.chunks_mut(BLOCK).enumerate() {
-        out.fill(0);
-        let mut y = y.clone();
-        for x in x.chunks(n * LAZY) {
-            let mut sums = [0_i64; BLOCK];
-            for (x, y) in x.chunks_exact(n).zip(&mut y) {
-                let (x, factors) = (x.iter().skip(block * BLOCK), factors(y, block * BLOCK));
-                for ((sum, &x), y) in sums.iter_mut().zip(x).zip(factors) {
-                    *sum += i64::from(x) * i64::from(y);
-                }
-            }
-            for (out, sum) in out.iter_mut().zip(sums) {
-                *out = limb.reduce(*out + limb.montgomery(sum));
-            }
+    out.fill(0);
+    let mut sums = [0_i64; BLOCK];
+    for (k, factors) in factors.enumerate() {
+        if k.is_multiple_of(LAZY) {
+            add(limb, &mut sums, out);
         }
+        for ((sum, &x), y) in sums.iter_mut().zip(x.block(block, k)).zip(factors) {
+            *sum += i64::from(x) * i64::from(y);
+        }
+    }
+    add(limb, &mut sums, out);
+}
+
+/// Adds sums of products and clears them.
+fn add(limb: &Limb, sums: &mut [i64; BLOCK], out: &mut [i32; BLOCK]) {
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = limb.reduce(*out + limb.montgomery(core::mem::take(sum)));
     }
 }
 

@@ -215,51 +215,46 @@ fn fractions() {
 }
 
 /// [`sums_of_products`], [`sums_of_multiples`].
-type Sums = fn(&Limb, [&[i32]; 2], &[i32], [&mut [i32]; 2]);
+type Sums = fn(&Limb, [Polynomials<'_>; 2], &[i32], [&mut [i32]; 2]);
+
+/// Blocks of all polynomials, from polynomials that follow each other.
+fn in_blocks(y: &[i32], len: usize) -> Vec<i32> {
+    let blocks = (0..len).step_by(BLOCK);
+    blocks.flat_map(|at| y.chunks(len).flat_map(move |y| y[at..at + BLOCK].to_vec())).collect()
+}
 
 #[test]
 fn sums() {
-    for limb in limbs() {
-        for (len, terms) in [
-            (1, 3),
-            (8, 1),
-            (15, 2),
-            (16, 1),
-            (16, 0),
-            (17, 257),
-            (32, 255),
-            (32, 256),
-            (48, 257),
-            (64, 1025),
-        ] {
-            let inputs = inputs(limb, len * terms);
-            for (x, y) in inputs.iter().zip(inputs.iter().rev()) {
-                for (multiples, y) in [(false, y.as_slice()), (true, &y[..terms])] {
-                    let (fast, portably) = if multiples {
-                        (sums_of_multiples as Sums, portable::sums_of_multiples as Sums)
-                    } else {
-                        (sums_of_products as Sums, portable::sums_of_products as Sums)
-                    };
-                    let run = |sums: Sums| {
-                        let mut out = [std::vec![7; len], std::vec![8; len]];
-                        let [a, b] = &mut out;
-                        sums(limb, [x, &inputs[3]], y, [a, b]);
-                        out.map(|out| classes(limb, &out))
-                    };
-                    let got = run(fast);
-                    assert_eq!(got, run(portably));
-                    for (x, got) in [x, &inputs[3]].into_iter().zip(&got) {
-                        for (i, &got) in got.iter().enumerate() {
-                            let y = |k: usize| if multiples { y[k] } else { y[k * len + i] };
-                            let exact: i128 = (0..terms)
-                                .map(|k| i128::from(x[k * len + i]) * i128::from(y(k)))
-                                .sum();
-                            assert_eq!(
-                                (i128::from(limb.to_montgomery(got as i32)) - exact)
-                                    % i128::from(limb.q),
-                                0
-                            );
-                        }
+    let sizes = [(16, 1), (16, 0), (32, 255), (32, 256), (48, 257), (64, 1025)];
+    for (limb, (len, terms)) in limbs().flat_map(|limb| sizes.map(|size| (limb, size))) {
+        let stride = len + terms % 3;
+        let inputs = inputs(limb, stride * terms);
+        for (x, y) in inputs.iter().zip(inputs.iter().rev()) {
+            let halves = [x, &inputs[3]].map(|values| Polynomials { values, stride });
+            for multiples in [false, true] {
+                let (fast, portably) = if multiples {
+                    (sums_of_multiples as Sums, portable::sums_of_multiples as Sums)
+                } else {
+                    (sums_of_products as Sums, portable::sums_of_products as Sums)
+                };
+                let y = &y[..if multiples { terms } else { len * terms }];
+                let factors = if multiples { y.to_vec() } else { in_blocks(y, len) };
+                let run = |sums: Sums| {
+                    let mut out = [std::vec![7; len], std::vec![8; len]];
+                    let [a, b] = &mut out;
+                    sums(limb, halves, &factors, [a, b]);
+                    out.map(|out| classes(limb, &out))
+                };
+                let got = run(fast);
+                assert_eq!(got, run(portably));
+                for (x, got) in halves.iter().zip(&got) {
+                    for (i, &got) in got.iter().enumerate() {
+                        let y = |k: usize| if multiples { y[k] } else { y[k * len + i] };
+                        let exact: i128 = (0..terms)
+                            .map(|k| i128::from(x.values[k * stride + i]) * i128::from(y(k)))
+                            .sum();
+                        let got = i128::from(limb.to_montgomery(got as i32));
+                        assert_eq!((got - exact) % i128::from(limb.q), 0);
                     }
                 }
             }

@@ -2,10 +2,9 @@
 
 use crate::bench::done;
 use core::hint::black_box;
-use minionn_core::Error;
-use minionn_core::backend::limb::{self, portable};
+use minionn_core::backend::limb::{self, Polynomials, portable};
 use minionn_core::lattice::encode::{Encoder, Plaintext};
-use minionn_core::lattice::encrypt::{Mask, PUBLIC_KEY};
+use minionn_core::lattice::encrypt::{Mask, PUBLIC_KEY, transform_small};
 use minionn_core::lattice::evaluate::{CiphertextRandomness, add_zero};
 use minionn_core::lattice::noise::ParameterSet;
 use minionn_core::lattice::rescale::{Basis, Fraction as _};
@@ -92,9 +91,10 @@ impl Products {
     pub fn run(&mut self, path: Path) {
         let sums =
             if path == Path::Fastest { limb::sums_of_products } else { portable::sums_of_products };
-        let ([x0, x1], [z0, z1]) = (&self.halves, &mut self.sums);
+        let halves = self.halves.each_ref().map(|values| Polynomials { values, stride: N });
+        let [z0, z1] = &mut self.sums;
         for (_, limb) in limbs() {
-            sums(limb, black_box([x0, x1]), &self.weights, [z0, z1]);
+            sums(limb, black_box(halves), &self.weights, [z0, z1]);
         }
     }
 }
@@ -201,7 +201,10 @@ pub struct Results {
     z0: Vec<i32>,
     z1: Vec<i32>,
     ephemeral: Vec<i32>,
-    noise: Vec<i8>,
+    /// An ephemeral key, the noise of `c1`.
+    small: [Vec<i8>; 2],
+    /// The noise of results.
+    results: Vec<i8>,
     sums: Vec<u64>,
 }
 
@@ -215,7 +218,8 @@ impl Default for Results {
             z0: uniform(1),
             z1: uniform(2),
             ephemeral: vec![0; N],
-            noise: vec![0; N],
+            small: [vec![0; N], vec![0; N]],
+            results: vec![0; N],
             sums: vec![0; N],
         }
     }
@@ -228,18 +232,21 @@ impl Results {
         self.number += 1;
         let fresh = CiphertextRandomness { seed: &self.seed, number: self.number };
         let key = PublicKey { seed: self.public.clone(), b: &self.b };
-        done(fresh.noise_of_c1(&mut self.noise));
+        let (runs, [small, e1]) = (results.div_ceil(16), &mut self.small);
+        let e0 = &mut self.results[..runs * 16];
+        done(fresh.draw(small, e0, e1));
         for (index, limb) in limbs() {
-            done(fresh.ephemeral(limb, &mut self.ephemeral));
+            done(transform_small(limb, small, &mut self.ephemeral));
             done(add_zero(SET, index, &key, &self.ephemeral, &mut self.z0, &mut self.z1));
             limb.inverse(&mut self.z0);
             limb.inverse(&mut self.z1);
-            let mut sums = self.sums.as_mut_slice();
-            let runs = (0..results.div_ceil(16)).map(|i| (i * 32, 16));
-            done(fresh.add_noise_to_c0(&mut self.z0, runs, |x| {
-                basis.add(index, x, sums.split_off_mut(..x.len()).ok_or(Error::Internal)?)
-            }));
-            limb::add_small(&self.noise, &mut self.z1);
+            let runs = self.z0.chunks_exact_mut(32).map(|z0| &mut z0[..16]);
+            let noise = e0.as_chunks::<16>().0.iter();
+            for ((z0, noise), sums) in runs.zip(noise).zip(self.sums.chunks_exact_mut(16)) {
+                limb::add_small(noise, z0);
+                done(basis.add(index, z0, sums));
+            }
+            limb::add_small(e1, &mut self.z1);
             done(basis.add(index, &self.z1, &mut self.sums));
         }
         black_box(&mut self.sums);
