@@ -49,8 +49,9 @@ pub fn bits(multiplier: Multiplier, at: usize) -> Block {
 
 /// 32 bits of a multiplier from bit `at` on, zeros behind its end.
 fn word(multiplier: &Multiplier, at: usize) -> u32 {
-    let [low, high] = [0, 1].map(|i| u64::from(*multiplier.get(at / 32 + i).unwrap_or(&0)));
-    ((high << 32 | low) >> (at % 32)) as u32
+    let words = multiplier.iter().skip(at / 32).take(2);
+    let both = words.zip([0, 32]).fold(0, |both, (&word, shift)| both | u64::from(word) << shift);
+    (both >> (at % 32)) as u32
 }
 
 /// Makes labels of sums.

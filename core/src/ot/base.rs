@@ -3,9 +3,9 @@
 //! A server's choice is encrypted once for each word of a message, so it could take some words of
 //! one message and some of the other, and search for the rest of both. An all-or-nothing transform
 //! makes 32 bytes of each message (the padding of Bellare and Rogaway, OAEP, EUROCRYPT 1994; as
-//! such a transform: Boyko, CRYPTO 1999): `X = m ⊕ H(r, τ)`, `Y = r ⊕ H(X, τ + 1)` with `r` uniform.
-//! Of both messages of an OT, a server gets as many bits as one has; without half of the bits of
-//! each, `m` is hidden by 128 bits that it does not know.
+//! such a transform: Boyko, CRYPTO 1999): `X = m ⊕ H(r, τ)`, `Y = r ⊕ H(X, τ + 1)` with a uniform
+//! `r`. A server gets as many bits of both messages of an OT as one has; without half of the bits
+//! of each, `m` is hidden by 128 bits that it does not know.
 
 use super::leaves::{Leaves, check};
 use super::{Repetition, ggm};

@@ -41,7 +41,7 @@ struct Labels {
 pub struct Parties<'l> {
     receiver: Receiver<'l>,
     sender: Sender<'l>,
-    /// Of both runs of OTs.
+    /// Sums of labels: the client's, the server's.
     sums: [[Block; GROUP]; 2],
     /// Public key of garbling and hashing.
     session: Tmmo,
