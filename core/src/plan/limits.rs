@@ -6,8 +6,9 @@ pub const HEADER: usize = 80;
 pub const OP: usize = 16;
 /// Bytes of the digest at the end.
 pub const DIGEST: usize = 32;
-/// Most entries in one plan.
-pub const MAX_OPS: usize = 2048;
+/// Most entries in one plan. Checks compare each operation with those before it: with this many, in
+/// about a second.
+pub const MAX_OPS: usize = 16384;
 /// Most bytes of a plan.
 pub const MAX_BYTES: usize = HEADER + MAX_OPS * OP + DIGEST;
 /// Most elements of one tensor.

@@ -90,8 +90,9 @@ impl<'a> Plan<'a> {
         &self,
         range: &Range<usize>,
     ) -> impl Iterator<Item = Step> + use<'a> {
-        let range = range.clone();
-        self.steps().filter(move |step| range.contains(&step.number) && step.op.is_linear())
+        let Range { start, end } = *range;
+        let steps = self.steps().take_while(move |step| step.number < end);
+        steps.filter(move |step| step.number >= start && step.op.is_linear())
     }
 
     /// Results of linear layers among these operations, of one prediction.
