@@ -6,12 +6,13 @@
 //! | `graph` | the float network made ready; what it reaches on the calibration rows |
 //! | `bounds` | interval arithmetic |
 //! | `curves` | sigmoid, tanh and their kin as straight pieces |
-//! | `quantise`, `circuits`, `arithmetic` | scales, shifts, rings: all, non-linear, linear |
+//! | `quantise`, `circuits`, `chains`, `arithmetic` | scales, shifts, rings: all, non-linear, spelled-out functions, linear |
 //! | `emit` | plan and model bytes, and how far the integer model is from the float one |
 //! | [`report`] | what was decided, for people and as JSON |
 
 mod arithmetic;
 mod bounds;
+mod chains;
 mod circuits;
 mod curves;
 mod emit;
