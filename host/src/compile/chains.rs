@@ -1,8 +1,8 @@
 //! Functions of one number that an exporter spelled out: tables, and sums of them.
 
 use super::Error;
-use super::curves::tables::{Tables, fit};
-use super::curves::{TooCoarse, Wanted};
+use super::curves::Wanted;
+use super::curves::tables::{self, Tables, fit};
 use super::quantise::{At, Fault, Kind, Lowering, Tensor};
 use crate::network::{Chain, Piece};
 use minionn_core::plan::{Function, View};
@@ -28,7 +28,7 @@ impl Lowering<'_> {
             max_error: self.options.max_error,
         };
         let tables =
-            fit(&|x| chain.at(x), seen, &wanted).map_err(|error| self.too_coarse(name, error))?;
+            fit(&|x| chain.at(x), seen, &wanted).map_err(|fault| self.refused(name, fault))?;
         self.notes_of(name, &tables, wanted.peak);
         let own = if tables.mirrored { self.negate(at)? } else { x };
         let mut parts = Vec::new();
@@ -70,18 +70,23 @@ impl Lowering<'_> {
         self.arrange(At { x: parts.first().copied().unwrap_or(x), ..at }, len, &pieces, &parts)
     }
 
-    fn too_coarse(&self, name: &str, TooCoarse(error): TooCoarse) -> Error {
-        let what = if error.is_finite() {
-            format!(
-                "its approximation is off by up to {error:.2e}, more than wanted. Allow more pieces \
-                 (--segments, at most 32), a larger --max-error or more activation bits \
+    fn refused(&self, name: &str, fault: tables::Fault) -> Error {
+        let what = match fault {
+            tables::Fault::Jumps(at) => format!(
+                "it jumps or is infinite at {at:.3}, which inputs reach: no straight pieces \
+                 describe that"
+            ),
+            tables::Fault::Coarse(error) if error.is_finite() => format!(
+                "its approximation is off by up to {error:.2e}, more than wanted. Allow more \
+                 pieces (--segments, at most 32), a larger --max-error or more activation bits \
                  (--activation-bits)"
-            )
-        } else if self.reference.is_some() {
-            "it has no values where the calibration rows reach, or is too steep there".into()
-        } else {
-            "where it is to be approximated is not known: give calibration rows (--calibrate X.npy)"
-                .into()
+            ),
+            tables::Fault::Coarse(_) if self.reference.is_some() => {
+                "it has no values where the calibration rows reach, or is too steep there".into()
+            }
+            tables::Fault::Coarse(_) => "where it is to be approximated is not known: give \
+                                         calibration rows (--calibrate X.npy)"
+                .into(),
         };
         Error::Layer { layer: name.into(), what }
     }

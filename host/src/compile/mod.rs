@@ -6,7 +6,8 @@
 //! | `graph` | the float network made ready; what it reaches on the calibration rows |
 //! | `bounds` | interval arithmetic |
 //! | `curves` | sigmoid, tanh and their kin as straight pieces |
-//! | `quantise`, `circuits`, `chains`, `arithmetic` | scales, shifts, rings: all, non-linear, spelled-out functions, linear |
+//! | `quantise` | scales, shifts, rings |
+//! | `circuits`, `chains`, `arithmetic` | of what is non-linear, spelled out, linear |
 //! | `emit` | plan and model bytes, and how far the integer model is from the float one |
 //! | [`report`] | what was decided, for people and as JSON |
 

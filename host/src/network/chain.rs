@@ -1,5 +1,5 @@
-//! Functions of numbers by their ONNX names, and chains of them: one function of one number, however
-//! many steps an exporter spelled it out in.
+//! Functions of numbers by their ONNX names, and chains of them: one function of one number,
+//! however many steps an exporter spelled it out in.
 
 use super::Activation;
 

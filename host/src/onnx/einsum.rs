@@ -46,7 +46,7 @@ impl Named {
             }
             Some(at)
         };
-        let moved = Moved::new(b, dims.clone(), from)?;
+        let moved = Moved::new(dims.clone(), from)?;
         placed(b, name, &[&self.value], moved, 0.0)
     }
 
@@ -82,7 +82,11 @@ impl Named {
 fn letters(part: &str, rank: Option<usize>, dots: usize) -> Result<Vec<char>, String> {
     let named = part.replace("...", "").chars().count();
     let own = rank.map_or(Some(dots), |rank| rank.checked_sub(named));
-    let own = own.ok_or_else(|| format!("`{part}` does not fit {rank:?} dimensions"))?;
+    let wrong = || match rank {
+        Some(rank) => format!("`{part}` does not name the {rank} dimensions that there are"),
+        None => format!("`{part}` is not made of letters"),
+    };
+    let own = own.ok_or_else(wrong)?;
     let stand_in = |i: usize| char::from_u32(0x2460 + i as u32).unwrap_or('…');
     let hidden: String = (dots.saturating_sub(own)..dots).map(stand_in).collect();
     let all: Vec<char> = part.replacen("...", &hidden, 1).chars().collect();
@@ -90,7 +94,7 @@ fn letters(part: &str, rank: Option<usize>, dots: usize) -> Result<Vec<char>, St
     if all.iter().all(known) && rank.is_none_or(|rank| all.len() == rank) {
         Ok(all)
     } else {
-        Err(format!("`{part}` does not fit {rank:?} dimensions"))
+        Err(wrong())
     }
 }
 

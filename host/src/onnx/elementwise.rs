@@ -132,6 +132,9 @@ fn parted<'a>(
     call: &'a Call<'_>,
     mut join: impl FnMut(&Tensor, &Tensor) -> Result<Tensor, String>,
 ) -> Result<(Vec<&'a Computed>, Option<Tensor>), String> {
+    if call.inputs.is_empty() {
+        return Err("it has no inputs".into());
+    }
     if call.inputs.len() > MAX_TERMS {
         return Err(format!(
             "it has {} inputs: at most {MAX_TERMS} are supported",
@@ -205,9 +208,8 @@ fn largest(
     }
     let len = super::call::possible(&dims)?;
     let k = all.len();
-    match all[..] {
-        [x] => return Ok(x.clone()),
-        _ => {}
+    if let [x] = all[..] {
+        return Ok(x.clone());
     }
     let sign = if most { 1.0 } else { -1.0 };
     let places: Vec<i64> = strides(&dims).iter().map(|s| s * k as i64).collect();
@@ -385,12 +387,39 @@ fn elu(call: &Call<'_>) -> Result<Form, String> {
     Ok(Form { before: (1.0, 0.0), activation, after })
 }
 
+/// ThresholdedRelu and Shrink, exactly: what is beyond a bound, and a step there.
+fn jumping(b: &mut Builder, call: &Call<'_>, x: &Computed) -> Result<Computed, String> {
+    let name = &call.name;
+    // Checks the attributes.
+    form(call)?;
+    let side = |b: &mut Builder, sign: f64, bound: f64, start: f64| {
+        let beyond = b.scaled(name, x, sign, -bound)?;
+        let relu = b.activation(name, &beyond, Activation::Relu)?;
+        if start == 0.0 {
+            return Ok(relu);
+        }
+        let step = b.activation(name, &beyond, Activation::Step)?;
+        b.sum(name, &[(1.0, &relu), (start, &step)])
+    };
+    if call.op() == "ThresholdedRelu" {
+        let alpha = call.float("alpha", 1.0)?;
+        return side(b, 1.0, alpha, alpha);
+    }
+    let (bias, lambd) = (call.float("bias", 0.0)?, call.float("lambd", 0.5)?);
+    let above = side(b, 1.0, lambd, lambd - bias)?;
+    let below = side(b, -1.0, lambd, lambd - bias)?;
+    b.sum(name, &[(1.0, &above), (-1.0, &below)])
+}
+
 /// Functions of one number.
 pub(super) fn curve(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let x = call.computed(0)?;
     if call.op() == "LeakyRelu" {
         call.only(1, &["alpha"])?;
         return one(bent(b, &call.name, x, &PerElement::One(call.float("alpha", 0.01)?))?);
+    }
+    if let "ThresholdedRelu" | "Shrink" = call.op() {
+        return one(jumping(b, call, x)?);
     }
     let Form { before, activation, after } =
         form(call)?.ok_or("it is no function of one number")?;

@@ -78,7 +78,7 @@ fn step(nodes: &[Node], id: TensorId, left: &mut usize) -> Option<Traced> {
 }
 
 fn is_curved(activation: &Activation) -> bool {
-    matches!(activation, Activation::Curve(_) | Activation::Chain(_) | Activation::Step)
+    matches!(activation, Activation::Curve(_) | Activation::Chain(_))
 }
 
 /// Two functions of the same tensor as one.

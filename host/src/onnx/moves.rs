@@ -20,12 +20,13 @@ pub(super) struct Moved {
 impl Moved {
     /// `from` is given the index of every element; `None` is the fill.
     pub(super) fn new(
-        b: &mut Builder,
         dims: Vec<usize>,
         from: impl Fn(usize) -> Option<usize>,
     ) -> Result<Self, String> {
-        let len = count(&dims).unwrap_or(usize::MAX);
-        b.count_constant(len)?;
+        let len = match count(&dims) {
+            Some(0) => 0,
+            _ => possible(&dims)?,
+        };
         let place = |i| from(i).map_or(NOWHERE, |i| i as u32);
         Ok(Self { from: (0..len).map(place).collect(), dims })
     }
@@ -56,6 +57,17 @@ fn unravelled(mut i: usize, dims: &[usize]) -> Vec<usize> {
     at
 }
 
+/// Which places of a list belong to each of several sources, one after the other.
+fn ranges(sources: &[&Value]) -> Result<Vec<core::ops::Range<u32>>, String> {
+    let mut start = 0_usize;
+    let range = |source: &&Value| {
+        let from = start;
+        start = count(source.dims()).and_then(|n| n.checked_add(from))?;
+        (start < NOWHERE as usize).then_some(from as u32..start as u32)
+    };
+    sources.iter().map(range).collect::<Option<_>>().ok_or_else(|| "it is too large".into())
+}
+
 /// Elements of `sources`, moved; `fill` elsewhere.
 pub(super) fn placed(
     b: &mut Builder,
@@ -65,26 +77,16 @@ pub(super) fn placed(
     fill: f64,
 ) -> Result<Value, String> {
     let Moved { dims, from } = moved;
-    let mut bases = vec![0_usize];
-    for source in sources {
-        bases.push(bases.last().copied().unwrap_or(0) + count(source.dims()).unwrap_or(0));
-    }
-    if bases.last().is_some_and(|&end| end >= NOWHERE as usize) {
-        return Err("it is too large".into());
-    }
-    let own = |s: usize| {
-        let (start, end) = (bases.get(s).copied(), bases.get(s + 1).copied());
-        start.unwrap_or(0) as u32..end.unwrap_or(0) as u32
-    };
-    let constant = |source: &Value| match source {
+    let ranges = ranges(sources)?;
+    let constant = |source: &&Value| match source {
         Value::Constant(tensor) => Some(tensor.clone()),
         Value::Computed(_) => None,
     };
-    let tensors: Vec<_> = sources.iter().filter_map(|source| constant(source)).collect();
-    if tensors.len() == sources.len() {
+    if let Some(tensors) = sources.iter().map(constant).collect::<Option<Vec<_>>>() {
+        b.count_constant(from.len())?;
         let at = |place: u32| {
-            let s = (0..sources.len()).find(|&s| own(s).contains(&place))?;
-            Some((s, (place - own(s).start) as usize))
+            let s = ranges.iter().position(|range| range.contains(&place))?;
+            Some((s, (place - ranges.get(s)?.start) as usize))
         };
         return Ok(constants(&tensors, dims, fill, from.into_iter().map(at)).into());
     }
@@ -93,24 +95,19 @@ pub(super) fn placed(
     let (mut inputs, mut pieces) = (Vec::new(), Vec::new());
     let mut numbers: Vec<f64> =
         from.iter().map(|&place| if place == NOWHERE { fill } else { 0.0 }).collect();
-    for (s, source) in sources.iter().enumerate() {
-        let range = own(s);
+    for (source, range) in sources.iter().zip(ranges) {
         let own = from.iter().zip(0..).filter(|(place, _)| range.contains(place));
+        let moves: Vec<(u32, u32)> = own.map(|(place, to)| (place - range.start, to)).collect();
         match source {
+            _ if moves.is_empty() => {}
             Value::Constant(tensor) => {
                 let all = tensor.numbers();
-                for (place, to) in own {
-                    let number = all.get((place - range.start) as usize).copied();
-                    let slot = numbers.get_mut(to as usize);
-                    slot.zip(number).into_iter().for_each(|(slot, number)| *slot = number);
+                for (from, to) in moves {
+                    let (number, slot) = (all.get(from as usize), numbers.get_mut(to as usize));
+                    slot.zip(number).into_iter().for_each(|(slot, number)| *slot = *number);
                 }
             }
             Value::Computed(_) => {
-                let moves: Vec<(u32, u32)> =
-                    own.map(|(place, to)| (place - range.start, to)).collect();
-                if moves.is_empty() {
-                    continue;
-                }
                 let moved = source.movable()?;
                 if moved.kind != Kind::Float {
                     kind = moved.kind.clone();
@@ -123,18 +120,12 @@ pub(super) fn placed(
         }
     }
     if inputs.is_empty() {
-        return Ok(Tensor {
-            dims,
-            data: Data::Float(numbers.into_iter().map(|x| x as f32).collect()),
-        }
-        .into());
+        let data = Data::Float(numbers.into_iter().map(|x| x as f32).collect());
+        return Ok(Tensor { dims, data }.into());
     }
     let made = Computed::new(b.arrange(name, inputs, len, pieces)?, dims);
-    let offset = if numbers.iter().all(|&x| x == 0.0) {
-        PerElement::One(0.0)
-    } else {
-        PerElement::Each(numbers)
-    };
+    let nothing = numbers.iter().all(|&x| x == 0.0);
+    let offset = if nothing { PerElement::One(0.0) } else { PerElement::Each(numbers) };
     let made = b.affine(name, &made, PerElement::One(1.0), offset)?;
     Ok(Computed { kind, ..made }.into())
 }
@@ -176,7 +167,7 @@ pub(super) fn along(
         let (outer, at, rest) = (i / inner / list.len(), i / inner % list.len(), i % inner);
         list.get(at).copied().flatten().map(|at| (outer * size + at) * inner + rest)
     };
-    let moved = Moved::new(b, dims, from)?;
+    let moved = Moved::new(dims, from)?;
     placed(b, name, &[x], moved, fill)
 }
 
@@ -217,7 +208,7 @@ pub(super) fn gather_elements(b: &mut Builder, call: &Call<'_>) -> Outputs {
         at.get_mut(axis).zip(list.get(i)).into_iter().for_each(|(at, &i)| *at = i);
         Some(flat(&at, &hops))
     };
-    let moved = Moved::new(b, indices.dims.clone(), from)?;
+    let moved = Moved::new(indices.dims.clone(), from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 
@@ -280,7 +271,7 @@ pub(super) fn gather_nd(b: &mut Builder, call: &Call<'_>) -> Outputs {
         let row = i / inner;
         Some(row / each.max(1) * size + rows.get(row)? + i % inner)
     };
-    let moved = Moved::new(b, dims, from)?;
+    let moved = Moved::new(dims, from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 
@@ -296,7 +287,7 @@ fn scattered(b: &mut Builder, call: &Call<'_>, targets: &[usize]) -> Outputs {
     for (i, &target) in targets.iter().enumerate() {
         from.get_mut(target).into_iter().for_each(|place| *place = Some(len + i));
     }
-    let moved = Moved::new(b, x.dims().to_vec(), |i| from.get(i).copied().flatten())?;
+    let moved = Moved::new(x.dims().to_vec(), |i| from.get(i).copied().flatten())?;
     one(placed(b, &call.name, &[x, updates], moved, 0.0)?)
 }
 
@@ -345,7 +336,7 @@ pub(super) fn trilu(b: &mut Builder, call: &Call<'_>) -> Outputs {
         let beyond = column as f64 - row as f64 - k;
         (if upper { beyond >= 0.0 } else { beyond <= 0.0 }).then_some(i)
     };
-    let moved = Moved::new(b, x.dims().to_vec(), from)?;
+    let moved = Moved::new(x.dims().to_vec(), from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 
@@ -365,7 +356,7 @@ pub(super) fn masked(
         let first = chosen.get(at(&mask.dims, i)).is_some_and(|&c| c != 0.0);
         Some(if first { at(x.dims(), i) } else { len + at(y.dims(), i) })
     };
-    let moved = Moved::new(b, dims.clone(), from)?;
+    let moved = Moved::new(dims.clone(), from)?;
     placed(b, name, &[x, y], moved, 0.0)
 }
 
@@ -446,7 +437,7 @@ pub(super) fn reverse_sequence(b: &mut Builder, call: &Call<'_>) -> Outputs {
         }
         Some(flat(&at, &hops))
     };
-    let moved = Moved::new(b, x.dims().to_vec(), from)?;
+    let moved = Moved::new(x.dims().to_vec(), from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 
@@ -473,7 +464,7 @@ pub(super) fn depth_to_space(b: &mut Builder, call: &Call<'_>) -> Outputs {
         let channel = if rows_first { block * depth + d } else { d * square + block };
         Some(((n * c + channel) * h + y) * w + x)
     };
-    let moved = Moved::new(b, dims, from)?;
+    let moved = Moved::new(dims, from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 
@@ -490,7 +481,7 @@ pub(super) fn space_to_depth(b: &mut Builder, call: &Call<'_>) -> Outputs {
         let &[n, dy, dx, channel, y, x] = &at[..] else { return None };
         Some(((n * c + channel) * h + y * size + dy) * w + x * size + dx)
     };
-    let moved = Moved::new(b, vec![n, c * size * size, rows, columns], from)?;
+    let moved = Moved::new(vec![n, c * size * size, rows, columns], from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 

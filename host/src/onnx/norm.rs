@@ -14,6 +14,9 @@ use crate::network::{Binary, Chain, Node, PerElement, Piece, Unary, Work};
 /// What is added to a number below this is a mask.
 const MASK: f64 = -1e3;
 
+/// No norm is less.
+const LEAST: f64 = 1e-12;
+
 /// `1 / √(x + ε)`.
 fn inverse_root(
     b: &mut Builder,
@@ -121,7 +124,10 @@ pub(super) fn lp(b: &mut Builder, call: &Call<'_>) -> Outputs {
         other => return Err(format!("p is {other}: 1 and 2 are supported")),
     };
     let norm = reduced(b, name, norm, x, &[axis], true)?;
-    let inverse = function(b, name, &norm, |chain| chain.unary(Unary::Reciprocal))?;
+    // Nothing but zeros stays so.
+    let inverse = function(b, name, &norm, |chain| {
+        chain.binary(Binary::Max, &Chain::constant(LEAST))?.unary(Unary::Reciprocal)
+    })?;
     one(multiply(b, name, x, &inverse)?)
 }
 
@@ -176,7 +182,7 @@ pub(super) fn softmax(
     let mut powers = function(b, name, &less, |chain| chain.unary(Unary::Exp))?;
     if let Some(mask) = mask {
         let kept = |i: usize| (mask.get(i) == Some(&false)).then_some(i);
-        let moved = Moved::new(b, x.dims.clone(), kept)?;
+        let moved = Moved::new(x.dims.clone(), kept)?;
         let left = placed(b, name, &[&powers.into()], moved, 0.0)?;
         powers = left.number()?.clone();
     }
@@ -198,6 +204,9 @@ fn unmasked(
     axes: &[usize],
 ) -> Result<(Computed, Option<Vec<bool>>), String> {
     let node = x.id.checked_sub(1).and_then(|i| b.nodes.get(i));
+    if matches!(node, Some(Node { work: Work::Affine(_, PerElement::One(o)), .. }) if *o <= MASK) {
+        return Err("its mask leaves nothing of a row".into());
+    }
     let Some(Node { work: Work::Affine(scale, PerElement::Each(offsets)), inputs, .. }) = node
     else {
         return Ok((x.clone(), None));
@@ -230,7 +239,7 @@ fn unmasked(
     let from = |i: usize| {
         if mask.get(i) == Some(&true) { firsts.get(&row(i)).copied() } else { Some(i) }
     };
-    let moved = Moved::new(b, x.dims.clone(), from)?;
+    let moved = Moved::new(x.dims.clone(), from)?;
     let value: Value = clear.into();
     let clear = placed(b, name, &[&value], moved, 0.0)?;
     Ok((clear.number()?.clone(), Some(mask)))

@@ -8,8 +8,8 @@ use super::tensor::{Tensor, count};
 use super::views::{listed, strides};
 use crate::network::Piece;
 
-/// Weights become whole parts of one over this where none of them is exact by fewer.
-const PARTS: f64 = 256.0;
+/// Weights below this are left out.
+const LEAST: f64 = 1e-6;
 
 /// Where an element of the result lies in the input.
 struct Coordinates {
@@ -23,11 +23,13 @@ struct Coordinates {
 
 impl Coordinates {
     fn at(&self, i: usize) -> Result<f64, String> {
-        let (i, size, target) = (i as f64, self.size as f64, self.target as f64);
+        // What the size would be without rounding.
+        let (i, size) = (i as f64, self.size as f64);
+        let target = self.scale * size;
         Ok(match self.how.as_str() {
             "half_pixel" => (i + 0.5) / self.scale - 0.5,
             "half_pixel_symmetric" => {
-                let adjustment = target / (self.scale * size);
+                let adjustment = self.target as f64 / target;
                 let centre = size / 2.0;
                 centre * (1.0 - adjustment) + (i + 0.5) / self.scale - 0.5
             }
@@ -82,8 +84,11 @@ fn wanted(call: &Call<'_>, dims: &[usize]) -> Result<Wanted, String> {
         |n: usize| format!("it needs sizes or scales for {} dimensions, not {n}", axes.len());
     let policy = call.text("keep_aspect_ratio_policy", "stretch")?;
     let numbers = sizes.as_ref().or(scales.as_ref()).ok_or_else(|| wrong(0))?;
-    if numbers.len() != axes.len() || numbers.iter().any(|&x| !(x > 0.0 && x < 1e9)) {
+    if numbers.len() != axes.len() {
         return Err(wrong(numbers.len()));
+    }
+    if let Some(number) = numbers.iter().find(|x| !(**x > 0.0 && **x < 1e9)) {
+        return Err(format!("a size or scale of {number} is not supported"));
     }
     let ratio = |i: usize, size: f64| {
         let own = axes.get(i).and_then(|&a| dims.get(a)).copied().unwrap_or(1);
@@ -108,6 +113,25 @@ fn wanted(call: &Call<'_>, dims: &[usize]) -> Result<Wanted, String> {
     }
     possible(&made.sizes)?;
     Ok(made)
+}
+
+/// Where the part that tf_crop_and_resize takes starts and ends along each dimension.
+fn region(call: &Call<'_>, how: &str, rank: usize) -> Result<(Vec<f64>, Vec<f64>), String> {
+    let (mut starts, mut ends) = (vec![0.0; rank], vec![1.0; rank]);
+    if how != "tf_crop_and_resize" {
+        return Ok((starts, ends));
+    }
+    let (axes, given) = (axes_or_all(call.ints("axes")?, rank)?, call.constant(1)?.numbers());
+    if given.len() != 2 * axes.len() {
+        let need = 2 * axes.len();
+        return Err(format!("its region has {} numbers: {need} are needed", given.len()));
+    }
+    let (from, to) = given.split_at(axes.len());
+    for ((&axis, &from), &to) in axes.iter().zip(from).zip(to) {
+        starts.get_mut(axis).into_iter().for_each(|start| *start = from);
+        ends.get_mut(axis).into_iter().for_each(|end| *end = to);
+    }
+    Ok((starts, ends))
 }
 
 pub(super) fn resize(b: &mut Builder, call: &Call<'_>) -> Outputs {
@@ -136,20 +160,7 @@ pub(super) fn resize(b: &mut Builder, call: &Call<'_>) -> Outputs {
     };
     let round = if old { "floor".into() } else { call.text("nearest_mode", "round_prefer_floor")? };
     let mode = call.text("mode", "nearest")?;
-    let mut roi = vec![0.0; sizes.len()];
-    roi.resize(2 * sizes.len(), 1.0);
-    if how == "tf_crop_and_resize" {
-        let given = call.constant(1)?.numbers();
-        if given.len() != roi.len() {
-            return Err(format!(
-                "its region has {} numbers: {} are needed",
-                given.len(),
-                roi.len()
-            ));
-        }
-        roi = given;
-    }
-    let (starts, ends) = roi.split_at(sizes.len());
+    let (starts, ends) = region(call, &how, sizes.len())?;
     let outside = call.float("extrapolation_value", 0.0)?;
     for (axis, ((&target, &scale), roi)) in
         sizes.iter().zip(&scales).zip(starts.iter().copied().zip(ends.iter().copied())).enumerate()
@@ -214,7 +225,7 @@ fn taps(
         for i in middle - reach..=middle + reach + 1 {
             let w = weight(x - i as f64);
             // What lies outside is left out, or is the last element.
-            if w == 0.0 || (exclude || wide > 1.0) && !(0..=last).contains(&i) {
+            if w == 0.0 || exclude && !(0..=last).contains(&i) {
                 continue;
             }
             let at = i.clamp(0, last) as usize;
@@ -230,8 +241,7 @@ fn taps(
     Ok(places.iter().map(one).collect())
 }
 
-/// Sums of elements along one dimension with constant weights: local adds, as weights are whole
-/// parts of one.
+/// Sums of elements along one dimension with constant weights: local adds.
 fn weighted(
     b: &mut Builder,
     name: &str,
@@ -259,20 +269,16 @@ fn weighted(
         return Ok(c.with(dims, made).into());
     };
     let x = x.number()?;
-    let exact = |parts: f64| {
-        taps.iter().flatten().all(|(_, w)| (w * parts - (w * parts).round()).abs() < 1e-6)
-    };
-    let parts = (1..=64).map(f64::from).find(|&p| exact(p)).unwrap_or(PARTS);
     let mut classes: Vec<(f64, Vec<(u32, u32)>)> = Vec::new();
     let target = taps.len();
     for o in 0..outer {
         for (to, own) in taps.iter().enumerate() {
             for &(from, w) in own {
-                let w = (w * parts).round() / parts;
-                if w == 0.0 {
+                if w.abs() < LEAST {
                     continue;
                 }
-                let class = match classes.iter().position(|(known, _)| *known == w) {
+                let same = |(known, _): &(f64, _)| (known - w).abs() < LEAST;
+                let class = match classes.iter().position(same) {
                     Some(class) => class,
                     None => {
                         classes.push((w, Vec::new()));

@@ -92,7 +92,9 @@ pub(super) fn logic(b: &mut Builder, call: &Call<'_>) -> Outputs {
         }
         (x, y) => {
             let (x, y) = (x.number()?, y.number()?);
-            let product = multiply(b, name, x, y)?;
+            let dims = joint(&x.dims, &y.dims)?;
+            let (x, y) = (&b.stretch(name, x, &dims)?, &b.stretch(name, y, &dims)?);
+            let product = b.product(name, x, y)?;
             let factor = match call.op() {
                 "And" => return one(Computed { kind: Kind::Truth, ..product }),
                 "Or" => -1.0,
@@ -277,6 +279,13 @@ fn one_curve(
     let (Some(x), Some(y)) = (of(x), of(y)) else { return Ok(None) };
     if condition.len() != len || x.base != from.base || y.base != from.base {
         return Ok(None);
+    }
+    // A jump is a step of its own.
+    if let Some((z, at, _)) = threshold(&b.nodes, condition.id) {
+        let (high, low) = (x.chain.at(at), y.chain.at(at));
+        if z != from.base || (high - low).abs() > 1e-4 * (1.0 + high.abs()) {
+            return Ok(None);
+        }
     }
     let Some(chain) = from.chain.select(&x.chain, &y.chain) else { return Ok(None) };
     // Only what is a curve by itself: steps between constants stay exact.

@@ -173,7 +173,7 @@ pub(super) fn convolution(b: &mut Builder, call: &Call<'_>) -> Outputs {
     };
     let image = [down.output, across.output];
     let shape = [&[1, outputs], image.get(2 - rank..).unwrap_or_default()].concat();
-    let moved = Moved::new(b, shape, from)?;
+    let moved = Moved::new(shape, from)?;
     let parts: Value = Computed::new(parts, vec![outputs * phases, rows, columns]).into();
     one(placed(b, &call.name, &[&parts], moved, 0.0)?)
 }

@@ -2,12 +2,12 @@
 //! too coarse.
 //!
 //! Each table describes the function between two ends. It reads the input less its upper end, so
-//! only the left side of 0 has pieces ([`Parity::Left`]): it is 0 above, and stays what it is below
-//! its lower end. Their sum is the function, less its value at the upper end of the first. A tail of
+//! only the left side of 0 has pieces ([`Parity::Left`]): it is 0 above, and stays what it is
+//! below its lower end. Their sum is the function, less its value at the upper end of the first. A tail of
 //! constant slope is a ReLU in the first table, or a multiple of the input.
 
 use super::pieces::{Interval, turning_lines};
-use super::{MAX_INPUT_BITS, TooCoarse, Wanted};
+use super::{MAX_INPUT_BITS, Wanted};
 use minionn_core::garble::{Neuron, totals};
 use minionn_core::plan::{Function, MAX_PIECES, Parity, PiecewiseLinear};
 use minionn_core::ring::Modulus;
@@ -21,6 +21,15 @@ const GRID: usize = 2048;
 
 /// A function of one number.
 pub(crate) type Curve<'f> = &'f dyn Fn(f64) -> f64;
+
+/// Why there are no tables.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Fault {
+    /// The error that the best of them have; infinite if there are none.
+    Coarse(f64),
+    /// The function jumps here, or is infinite.
+    Jumps(f64),
+}
 
 /// One table.
 #[derive(Clone, Debug)]
@@ -51,10 +60,10 @@ pub(crate) struct Tables {
 /// The tables of `f`; `seen` is what its input reaches on the calibration rows.
 ///
 /// # Errors
-/// [`TooCoarse`] if an error was asked for and none is as good, or if the function has no numbers
-/// there.
-pub(crate) fn fit(f: Curve<'_>, seen: (f64, f64), wanted: &Wanted) -> Result<Tables, TooCoarse> {
-    let region = Region::new(f, seen, wanted).ok_or(TooCoarse(f64::INFINITY))?;
+/// [`Fault`] if an error was asked for and none is as good, and for a function that jumps or has no
+/// numbers there.
+pub(crate) fn fit(f: Curve<'_>, seen: (f64, f64), wanted: &Wanted) -> Result<Tables, Fault> {
+    let region = Region::new(f, seen, wanted)?;
     if region.slopes.0 != 0.0 && region.slopes.1 == 0.0 {
         // The slope belongs to the right.
         let turned = |x: f64| f(-x);
@@ -86,15 +95,50 @@ fn span(values: impl Iterator<Item = f64>) -> f64 {
     hi - lo
 }
 
+/// Where a function begins and ends to go by steps that are small against its height: closer to a
+/// pole at its end it stays what it is.
+fn without_steep_ends(f: Curve<'_>, known: &[f64]) -> Option<(f64, f64)> {
+    let (mut start, mut end) = (0, known.len().checked_sub(1)?);
+    let at = |i: usize| known.get(i).map_or(f64::NAN, |&x| f(x));
+    let steep = |i: usize, start: usize, end: usize| {
+        let height = span((start..=end).map(at));
+        height > 0.0 && (at(i + 1) - at(i)).abs() > height / 16.0
+    };
+    // Not more than a quarter from either side.
+    while start < known.len() / 4 && start + 1 < end && steep(start, start, end) {
+        start += 1;
+    }
+    while end > known.len() - known.len() / 4 && start + 1 < end && steep(end - 1, start, end) {
+        end -= 1;
+    }
+    Some((*known.get(start)?, *known.get(end)?))
+}
+
+/// Where a function takes more than half of its height in one step.
+fn jump(f: Curve<'_>, lo: f64, hi: f64) -> Option<f64> {
+    let height = span(grid(lo, hi).map(f));
+    let steps = grid(lo, hi).zip(grid(lo, hi).skip(1));
+    let mut steps = steps.filter(|_| height > 0.0);
+    let far = |&(x, y): &(f64, f64)| (f(y) - f(x)).abs();
+    steps.find(|step| far(step).is_nan() || far(step) > height / 2.0).map(|(x, _)| x)
+}
+
 impl Region {
-    fn new(f: Curve<'_>, (least, most): (f64, f64), wanted: &Wanted) -> Option<Self> {
+    fn new(f: Curve<'_>, (least, most): (f64, f64), wanted: &Wanted) -> Result<Self, Fault> {
         let proven = (wanted.range.0 as f64 * wanted.scale, wanted.range.1 as f64 * wanted.scale);
         let (lo, hi) = (least.max(proven.0).min(proven.1), most.min(proven.1).max(proven.0));
         let width = (hi - lo).max(4.0 * wanted.scale);
-        // Where the rows reach and the function is a number; a little farther, unless it grows there.
+        // Where the rows reach and the function is a number; a little farther, unless it grows.
         let known: Vec<f64> = grid(lo, hi).filter(|&x| f(x).is_finite()).collect();
-        let (&first, &last) = (known.first()?, known.last()?);
-        let largest = known.iter().map(|&x| f(x).abs()).fold(0.0, f64::max);
+        let (Some(&first), Some(&last)) = (known.first(), known.last()) else {
+            return Err(Fault::Coarse(f64::INFINITY));
+        };
+        let (first, last) = without_steep_ends(f, &known).unwrap_or((first, last));
+        let (lo, hi) = (lo.max(first), hi.min(last));
+        if let Some(at) = jump(f, lo, hi) {
+            return Err(Fault::Jumps(at));
+        }
+        let largest = grid(lo, hi).map(|x| f(x).abs()).fold(0.0, f64::max);
         let fine = |x: &f64| f(*x).is_finite() && f(*x).abs() <= 1.5 * largest;
         let up = grid(hi, (hi + MARGIN * width).min(proven.1)).take_while(fine).last();
         let down = grid(lo, (lo - MARGIN * width).max(proven.0)).take_while(fine).last();
@@ -115,7 +159,7 @@ impl Region {
         let ((b, above), (a, below)) = (inside(right, hi), inside(left, lo));
         // A straight line altogether: somewhere has to be the end.
         let ends = if a < b { (a, b) } else { (lo, hi) };
-        Some(Self {
+        Ok(Self {
             ends,
             slopes: (below, above),
             open: (left.is_some() || lo <= proven.0, right.is_some() || hi >= proven.1),
@@ -133,15 +177,18 @@ impl Region {
 }
 
 /// A function without the slope on its left.
-fn plain(f: Curve<'_>, region: &Region, wanted: &Wanted) -> Result<Tables, TooCoarse> {
+fn plain(f: Curve<'_>, region: &Region, wanted: &Wanted) -> Result<Tables, Fault> {
     let Region { ends: (a, b), slopes: (line, above), open } = *region;
     let bend = above - line;
     let sign = if bend < 0.0 { -1.0 } else { 1.0 };
     let rest = |x: f64| sign * (f(x) - line * x);
     let most = f64::from((1 << (wanted.bits - 1)) - 1);
-    let height = span(grid(a, b).map(rest)).max(f64::MIN_POSITIVE);
-    // One step of the result: all bits for what is bounded; where a tail has a slope, a whole number
-    // of steps of the input.
+    let height = match span(grid(a, b).map(rest)) {
+        0.0 => rest(b).abs().max(wanted.scale),
+        height => height,
+    };
+    // One step of the result: all bits for what is bounded; where a tail has a slope, a whole
+    // number of steps of the input.
     let (mut shift, mut scale) = (0, height / 2.0 / most);
     if bend != 0.0 {
         scale = wanted.scale * bend.abs();
@@ -154,7 +201,7 @@ fn plain(f: Curve<'_>, region: &Region, wanted: &Wanted) -> Result<Tables, TooCo
     let fitter = Fitter { f: &rest, wanted, scale, relu: (bend != 0.0).then_some(shift) };
     let steepest = if bend == 0.0 { 0.0 } else { scale };
     let goal = wanted.max_error.unwrap_or(1.25 * scale.max(steepest));
-    let none = TooCoarse(f64::INFINITY);
+    let none = Fault::Coarse(f64::INFINITY);
     let mut parts = vec![fitter.part(a, b, true, goal).ok_or(none)?];
     // The worst part becomes two, as long as that helps.
     while parts.len() < MAX_TABLES {
@@ -175,7 +222,7 @@ fn plain(f: Curve<'_>, region: &Region, wanted: &Wanted) -> Result<Tables, TooCo
     let error = parts.iter().map(|part| part.error).fold(0.0, f64::max)
         + (parts.len() - 1) as f64 * scale / 2.0;
     if wanted.max_error.is_some_and(|most| error > most) {
-        return Err(TooCoarse(error));
+        return Err(Fault::Coarse(error));
     }
     let centre = (rest(b) / scale).round();
     let centre = Some(centre as i32).filter(|_| centre.abs() < f64::from(1 << 20)).ok_or(none)?;
@@ -259,7 +306,7 @@ impl Fitter<'_> {
     /// Two tables instead of one, cut where they are best: lower and upper.
     fn halves(&self, part: &Part, first: bool, goal: f64) -> Option<[Part; 2]> {
         let (a, b) = part.ends;
-        let cuts = [0.03, 0.0625, 0.125, 0.25, 0.5, 0.75, 0.875, 0.9375, 0.97];
+        let cuts = [0.004, 0.015, 0.03, 0.0625, 0.125, 0.25, 0.5, 0.75, 0.875, 0.9375, 0.97];
         let both = cuts.iter().filter_map(|cut| {
             let middle = a + (b - a) * cut;
             Some([self.part(a, middle, false, goal)?, self.part(middle, b, first, goal)?])
