@@ -366,3 +366,131 @@ fn spline(targets: &[f64], input_bits: u8, index_bits: u8, shift: u8) -> Option<
     }
     Some(spline)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Unary;
+
+    /// A function, where it is looked at, and how often it turns.
+    type Case = (&'static str, fn(f64) -> f64, (f64, f64), usize);
+
+    const CASES: [Case; 12] = [
+        ("mish", |x| Unary::Mish.at(x), (-9.0, 6.0), 1),
+        ("mish, narrow", |x| Unary::Mish.at(x), (-1.0, 1.0), 0),
+        ("mish, turned", |x| -Unary::Mish.at(-x), (-5.0, 7.0), 1),
+        ("exp", f64::exp, (-6.0, 2.0), 0),
+        ("log", f64::ln, (0.05, 6.0), 0),
+        ("1/x", |x| 1.0 / x, (0.2, 5.0), 0),
+        ("1/sqrt", |x| 1.0 / x.sqrt(), (0.1, 3.0), 0),
+        ("sqrt", f64::sqrt, (0.0, 4.0), 0),
+        ("bump", |x| (-x * x).exp(), (-3.0, 3.0), 1),
+        ("sine", f64::sin, (-4.0, 4.0), 2),
+        ("log sigmoid, squared", |x| (1.0 + (-x).exp()).ln().powi(2), (-3.0, 5.0), 0),
+        ("half", |x| 0.5 * (1.0 + x.exp()).ln(), (-8.0, 8.0), 0),
+    ];
+
+    fn wanted((lo, hi): (f64, f64), f: Curve<'_>, bits: u8, ring: u8) -> Wanted {
+        let scale = hi.max(-lo) / f64::from((1 << (ring - 1)) - 1);
+        Wanted {
+            scale,
+            ring,
+            widest: ring - 3,
+            range: ((lo / scale).ceil() as i64, (hi / scale).floor() as i64),
+            peak: grid(lo, hi).map(|x| f(x).abs()).filter(|x| x.is_finite()).fold(0.0, f64::max),
+            bits,
+            segments: 32,
+            max_error: None,
+        }
+    }
+
+    /// What the compiler makes of it, for one integer.
+    fn result(made: &Tables, wanted: &Wanted, y: i64) -> i64 {
+        let y = if made.mirrored { -y } else { y };
+        let one = |table: &Table| {
+            let moved = y + (-table.above / wanted.scale).round() as i64;
+            table.spline.apply((moved + ((1 << table.shift) >> 1)) >> table.shift)
+        };
+        made.tables.iter().map(one).sum()
+    }
+
+    /// How often a sequence turns from rising to falling, or back.
+    fn turns(all: &[i64]) -> usize {
+        let steps = all.windows(2).map(|pair| (pair[1] - pair[0]).signum()).filter(|&s| s != 0);
+        let steps: Vec<i64> = steps.collect();
+        steps.windows(2).filter(|pair| pair[0] != pair[1]).count()
+    }
+
+    #[test]
+    fn tables_turn_only_where_the_function_does_and_are_as_near_as_they_say() {
+        for (name, f, range, most) in CASES {
+            for (bits, ring) in [(4, 8), (8, 10), (8, 13), (12, 14)] {
+                let wanted = wanted(range, &f, bits, ring);
+                // What the rows reach: everything, or a part.
+                let (lo, hi) = range;
+                for seen in [range, (lo + (hi - lo) / 4.0, hi - (hi - lo) / 8.0)] {
+                    let made = fit(&f, seen, &wanted).unwrap();
+                    let all: Vec<i64> = (wanted.range.0..=wanted.range.1)
+                        .map(|y| result(&made, &wanted, y))
+                        .collect();
+                    if made.line == 0.0 {
+                        let found = turns(&all);
+                        assert!(found <= most, "{name}, {bits} bits, {ring}: {found} turns");
+                    }
+                    let mut worst = 0.0_f64;
+                    for (y, &result) in (wanted.range.0..).zip(&all) {
+                        let x = y as f64 * wanted.scale;
+                        let line = made.line * if made.mirrored { -x } else { x };
+                        let value = made.sign * result as f64 * made.scale + line;
+                        if (made.ends.0..=made.ends.1).contains(&x) {
+                            worst = worst.max((value - f(x)).abs());
+                        }
+                    }
+                    assert!(
+                        worst <= made.error + 1e-9,
+                        "{name}, {bits} bits, {ring}: off by {worst}, not {}",
+                        made.error
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn errors_are_a_few_steps_of_the_result() {
+        for (name, f, range, _) in CASES.iter().filter(|(name, ..)| *name != "sqrt") {
+            let wanted = wanted(*range, f, 8, 20);
+            let made = fit(f, *range, &wanted).unwrap();
+            println!(
+                "| {name} | {range:?} | {:.2} | {} |",
+                made.error / made.scale,
+                made.tables.len()
+            );
+            assert!(made.error <= 4.0 * made.scale, "{name}: {} of {}", made.error, made.scale);
+        }
+    }
+
+    #[test]
+    fn a_pole_at_an_end_is_cut_off_and_one_inside_is_refused() {
+        let f = |x: f64| 1.0 / x;
+        let made = fit(&f, (0.0, 4.0), &wanted((0.0, 4.0), &f, 8, 14)).unwrap();
+        assert!(made.ends.0 > 0.0 && made.ends.0 < 0.2, "{:?}", made.ends);
+        let inside = fit(&f, (-3.0, 4.0), &wanted((-3.0, 4.0), &f, 8, 14)).unwrap_err();
+        assert!(matches!(inside, Fault::Jumps(at) if at.abs() < 0.01), "{inside:?}");
+        let none = |_| f64::NAN;
+        let fault = fit(&none, (-1.0, 1.0), &wanted((-1.0, 1.0), &none, 8, 14)).unwrap_err();
+        assert_eq!(fault, Fault::Coarse(f64::INFINITY));
+    }
+
+    #[test]
+    fn what_has_slopes_on_both_sides_keeps_them() {
+        let root = |x: f64| (x * x + 1.0).sqrt();
+        let wanted = wanted((-40.0, 40.0), &root, 8, 16);
+        let made = fit(&root, (-3.0, 3.0), &wanted).unwrap();
+        // From the straight parts on it is the slopes, far beyond the rows.
+        assert!((made.line + 1.0).abs() < 0.01, "{made:?}");
+        let far = 30.0 / wanted.scale;
+        let value = result(&made, &wanted, far as i64) as f64 * made.scale * made.sign;
+        assert!((value + made.line * 30.0 - root(30.0)).abs() < 0.5, "{value}");
+    }
+}
