@@ -3,7 +3,12 @@
 //! A tensor is a flat array; an image is `[channels][height][width]`. A fully connected layer is a
 //! convolution of a 1×1 image.
 
+mod chain;
+
+pub use chain::{Binary, Chain, Unary};
+
 use minionn_core::plan::{Convolution, View};
+use std::sync::Arc;
 
 /// A number for every element of a tensor.
 #[derive(Clone, Debug, PartialEq)]
@@ -269,7 +274,7 @@ impl Curve {
 }
 
 /// A function of each element.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Activation {
     /// `max(x, 0)`.
     Relu,
@@ -284,24 +289,29 @@ pub enum Activation {
     Leaky(f64),
     /// A curve, to be approximated.
     Curve(Curve),
+    /// 1 where `x` is positive, else 0.
+    Step,
+    /// Any other function of one number, to be approximated where the calibration rows reach.
+    Chain(Arc<Chain>),
 }
 
 impl Activation {
     /// Whether larger inputs never have smaller results.
     #[must_use]
-    pub const fn is_monotone(self) -> bool {
+    pub const fn is_monotone(&self) -> bool {
         match self {
-            Self::Relu | Self::Clip { .. } | Self::Leaky(_) => true,
+            Self::Relu | Self::Clip { .. } | Self::Leaky(_) | Self::Step => true,
             Self::Curve(curve) => curve.minimum().is_none(),
+            Self::Chain(_) => false,
         }
     }
 
     /// The function.
     #[must_use]
-    pub fn at(self, x: f64) -> f64 {
+    pub fn at(&self, x: f64) -> f64 {
         match self {
             Self::Relu => x.max(0.0),
-            Self::Clip { lo, hi } => x.max(lo).min(hi),
+            Self::Clip { lo, hi } => x.max(*lo).min(*hi),
             Self::Leaky(slope) => {
                 if x < 0.0 {
                     slope * x
@@ -310,6 +320,8 @@ impl Activation {
                 }
             }
             Self::Curve(curve) => curve.at(x),
+            Self::Step => f64::from(x > 0.0),
+            Self::Chain(chain) => chain.at(x),
         }
     }
 }

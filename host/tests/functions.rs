@@ -230,3 +230,32 @@ fn plans_of_curves_are_never_refused() {
     }
     assert!(compiled > 2000, "{compiled} of 3000 compiled");
 }
+
+/// Functions that fall and then rise do so once, whatever the operator or spelling.
+#[test]
+fn functions_with_a_minimum_turn_there_and_nowhere_else() {
+    for bits in [5, 8, 12] {
+        let inputs = (1_i64 << bits) - 1;
+        let file = || File::new(&[1, inputs]).constant(raw("one", &[], &[1.0]));
+        let spelled = file()
+            .node("Exp", "x", "e", &[])
+            .node("Add", "e one", "a", &[])
+            .node("Log", "a", "s", &[])
+            .node("Tanh", "s", "t", &[])
+            .node("Mul", "x t", "y", &[]);
+        let files = [
+            ("Mish", file().node("Mish", "x", "y", &[])),
+            ("Mish, spelled out", spelled),
+            ("Gelu", file().node("Gelu", "x", "y", &[])),
+            ("HardSwish", file().node("HardSwish", "x", "y", &[])),
+        ];
+        for (name, file) in files {
+            for range in [(-4.0, 4.0), (-16.0, 16.0), (-7.0, 3.0)] {
+                let results = all_results(&file, range, bits);
+                let rises = results.windows(2).position(|pair| pair[1] > pair[0]).unwrap();
+                let falls = results[rises..].windows(2).position(|pair| pair[1] < pair[0]);
+                assert_eq!(falls, None, "{name}, {bits} bits, {range:?}");
+            }
+        }
+    }
+}

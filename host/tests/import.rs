@@ -74,14 +74,9 @@ fn run(graphs: &Graphs) -> Vec<(String, String)> {
 #[test]
 fn every_operator_computes_what_it_should() {
     let refused = run(&Graphs::read("graphs"));
-    // The compiler takes the first of equal outputs; and a Softmax of several rows is no matter of
-    // order.
-    for (name, why) in
-        [("argmax_negative_axis", "select_last_index"), ("softmax_rows", "not the whole row")]
-    {
-        assert!(refused.iter().any(|(n, text)| n == name && text.contains(why)), "{name}");
-    }
-    assert_eq!(refused.len(), 2, "{refused:#?}");
+    // The compiler takes the first of equal outputs.
+    let [(name, why)] = &refused[..] else { panic!("{refused:#?}") };
+    assert!(name == "argmax_negative_axis" && why.contains("select_last_index"), "{name}: {why}");
 }
 
 #[test]
@@ -93,14 +88,16 @@ fn the_examples_of_the_standard() {
         "has a batch of",
         "is not [1, channels",
         "(Indices) is not supported",
-        "only power 2",
+        "exponent must be the same",
         "are not a range",
+        "reduction is",
+        "region lies outside",
     ];
     let strange: Vec<_> =
         refused.iter().filter(|(_, text)| !reasons.iter().any(|r| text.contains(r))).collect();
     assert!(strange.is_empty(), "{strange:#?}");
     let read = graphs.names().count() - refused.len();
-    assert!(read >= 190, "only {read} were read");
+    assert!(read >= 420, "only {read} were read");
 }
 
 /// With which words is a committed list. `MINIONN_BLESS=1` writes it again.

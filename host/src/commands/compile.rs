@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// Arguments; what the command does stands at [`super::Command`], where clap looks for it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = after_help())]
+#[command(after_help = "`minionn operators` lists the operators that can be read.")]
 pub struct Args {
     /// The network: an ONNX file with its weights inside.
     #[arg(value_name = "M.onnx")]
@@ -90,10 +90,6 @@ impl CompileArgs {
         };
         Ok((options, calibrate))
     }
-}
-
-fn after_help() -> String {
-    format!("Operators that can be read: {}.", onnx::SUPPORTED)
 }
 
 /// Reads `LO,HI`.

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod check;
 pub mod compile;
 pub mod demo;
+pub mod operators;
 pub mod plain;
 pub mod plan;
 mod plan_table;
@@ -39,6 +40,8 @@ pub enum Command {
     ///
     /// The sessions take their message lengths from the same figures, so they are exact.
     Plan(plan::Args),
+    /// List the ONNX operators that can be read, and in which forms.
+    Operators(operators::Args),
     /// Serve a model to many clients at a time. The server learns nothing of the inputs, the
     /// clients nothing of the weights.
     ///
@@ -73,6 +76,7 @@ impl Command {
             Self::Plain(args) => plain::run(&args),
             Self::Check(args) => check::run(&args),
             Self::Plan(args) => plan::run(&args),
+            Self::Operators(args) => operators::run(&args),
             Self::Serve(args) => serve::run(&args),
             Self::Predict(args) => predict::run(&args),
             Self::Demo(args) => demo::run(&args),

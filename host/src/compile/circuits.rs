@@ -28,6 +28,8 @@ impl Lowering<'_> {
             }
             Some(Activation::Clip { lo, hi }) => self.clip(at, lo, hi),
             Some(Activation::Curve(curve)) => self.curve(at, curve),
+            Some(Activation::Step) => self.step(at),
+            Some(Activation::Chain(chain)) => self.chain(at, &chain),
         }
     }
 
@@ -155,6 +157,23 @@ impl Lowering<'_> {
         let done = self.moved(At { x, single: true, ..at }, lo)?;
         self.change(done, |t| (t.stands_for, t.inside) = (at.stands_for, false));
         Ok(done)
+    }
+
+    /// 1 where the integer is positive, else 0.
+    fn step(&mut self, at: At<'_>) -> Result<usize, Fault> {
+        let function = Function::Clip { lo: 0, hi: 1 };
+        let bounds = self.tensor(at.x).bounds.activate(&function, 0);
+        let tensor = Tensor {
+            stands_for: at.stands_for,
+            inside: false,
+            bounds,
+            scale: 1.0,
+            ratios: vec![],
+            level: 0,
+            ring: 0,
+        };
+        let kind = Kind::Garbled { function, window: None, shift: 0 };
+        Ok(self.push(at.name, kind, vec![at.x], tensor))
     }
 
     /// Plus a real number.

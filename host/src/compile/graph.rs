@@ -56,6 +56,8 @@ pub(super) struct Graph {
 pub(super) struct Reference {
     /// For each tensor: the largest absolute value of each of its elements.
     pub(super) peaks: Vec<Vec<f64>>,
+    /// For each tensor: its least and largest value.
+    pub(super) ranges: Vec<(f64, f64)>,
     /// The output for each row.
     pub(super) logits: Vec<Vec<f64>>,
 }
@@ -158,12 +160,16 @@ impl Graph {
             return None;
         }
         let peaks = self.lengths.iter().map(|&n| vec![0.0; n]).collect();
-        let mut reference = Reference { peaks, logits: Vec::with_capacity(rows.len()) };
+        let ranges = vec![(f64::INFINITY, f64::NEG_INFINITY); self.lengths.len()];
+        let mut reference = Reference { peaks, ranges, logits: Vec::with_capacity(rows.len()) };
         let bar = Bar::new(show, rows.len(), "float network");
         for row in rows {
             let mut tensors = self.evaluate(row);
             for (peaks, tensor) in reference.peaks.iter_mut().zip(&tensors) {
                 peaks.iter_mut().zip(tensor).for_each(|(peak, x)| *peak = peak.max(x.abs()));
+            }
+            for (range, tensor) in reference.ranges.iter_mut().zip(&tensors) {
+                *range = tensor.iter().fold(*range, |(lo, hi), &x| (lo.min(x), hi.max(x)));
             }
             reference.logits.push(tensors.swap_remove(self.output));
             bar.advance();

@@ -6,12 +6,14 @@
 //! | `graph` | the float network made ready; what it reaches on the calibration rows |
 //! | `bounds` | interval arithmetic |
 //! | `curves` | sigmoid, tanh and their kin as straight pieces |
-//! | `quantise`, `circuits`, `arithmetic` | scales, shifts, rings: all, non-linear, linear |
+//! | `quantise` | scales, shifts, rings |
+//! | `circuits`, `chains`, `arithmetic` | of what is non-linear, spelled out, linear |
 //! | `emit` | plan and model bytes, and how far the integer model is from the float one |
 //! | [`report`] | what was decided, for people and as JSON |
 
 mod arithmetic;
 mod bounds;
+mod chains;
 mod circuits;
 mod curves;
 mod emit;

@@ -390,7 +390,7 @@ impl<'a> Lowering<'a> {
         let x = inputs.first().copied().unwrap_or(0);
         let at = At { name: &item.name, stands_for, x, single };
         match &item.task {
-            Task::Garbled(activation, window) => self.garbled(at, *activation, *window),
+            Task::Garbled(activation, window) => self.garbled(at, activation.clone(), *window),
             Task::Linear(linear) => self.linear(at, linear),
             Task::Sum(window, divisor) => {
                 let bounds = self.tensor(x).bounds.sum_pool(window);

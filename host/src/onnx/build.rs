@@ -201,6 +201,22 @@ impl Builder {
             .map(|id| Computed::new(id, x.dims.clone()))
     }
 
+    /// `x` copied in a way that another tensor of its length was.
+    pub(super) fn repeat(
+        &mut self,
+        name: &str,
+        work: Work,
+        x: &Computed,
+        dims: Vec<usize>,
+    ) -> Result<Computed, String> {
+        match work {
+            Work::StridedAdd(len, pieces) => {
+                Ok(Computed::new(self.arrange(name, vec![x.id], len, pieces)?, dims))
+            }
+            _ => Err("it is no copy".into()),
+        }
+    }
+
     /// `x·y` of the same shape.
     pub(super) fn product(
         &mut self,

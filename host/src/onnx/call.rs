@@ -13,6 +13,8 @@ pub(super) enum Kind {
     Float,
     /// Integers, to be cast before anything is computed with them.
     Integer,
+    /// 1 or 0: whether something holds.
+    Truth,
     /// What the named Softmax was given: of use for an ArgMax only.
     Scores(Rc<str>),
     /// The same, behind the named ArgMax.
@@ -82,7 +84,7 @@ impl Value {
         match self {
             Self::Constant(_) => Err("it needs a computed tensor where it has a constant".into()),
             Self::Computed(computed) => match &computed.kind {
-                Kind::Float => Ok(computed),
+                Kind::Float | Kind::Truth => Ok(computed),
                 Kind::Integer => {
                     Err("it computes with integers of the input: cast them to FLOAT first".into())
                 }
@@ -121,6 +123,9 @@ pub(super) struct Call<'a> {
     pub(super) name: String,
     pub(super) inputs: Vec<Option<Value>>,
     pub(super) opset: i64,
+    /// Whether nothing computes with what it makes: the network ends here, or only asks which
+    /// output is largest.
+    pub(super) last: bool,
 }
 
 /// Most dimensions of a tensor.
@@ -247,6 +252,10 @@ impl Call<'_> {
 
     pub(super) fn ints(&self, name: &str) -> Result<Option<&[i64]>, String> {
         Ok(self.attribute(name, attribute_type::INTS)?.map(|a| &a.ints[..]))
+    }
+
+    pub(super) fn floats(&self, name: &str) -> Result<Option<&[f32]>, String> {
+        Ok(self.attribute(name, attribute_type::FLOATS)?.map(|a| &a.floats[..]))
     }
 
     pub(super) fn text(&self, name: &str, default: &'static str) -> Result<String, String> {

@@ -2,13 +2,9 @@
 
 use super::build::{Builder, Part};
 use super::call::{Call, Outputs, Value, axes_of, axis_of, one};
-use super::tensor::count;
+use super::moves::{along, axes_or_all, reflected};
+use super::tensor::{Tensor, count};
 use super::views::{Loops, stretched, strides};
-
-/// Most runs of indices that a Gather of a computed tensor may have.
-const MAX_RUNS: usize = 256;
-/// And of a constant.
-const MAX_CONSTANT_RUNS: usize = 1 << 16;
 
 fn dim(dims: &[usize], axis: usize) -> usize {
     dims.get(axis).copied().unwrap_or(1)
@@ -104,54 +100,6 @@ pub(super) fn slice(b: &mut Builder, call: &Call<'_>) -> Outputs {
     Ok(vec![copied(b, call, x, dims, from, &hops)?])
 }
 
-/// Indices as runs of equal steps: first index, step, length.
-fn runs(indices: &[i64]) -> Vec<(i64, i64, usize)> {
-    let mut runs: Vec<(i64, i64, usize)> = Vec::new();
-    for &i in indices {
-        match runs.last_mut() {
-            Some((first, step, n)) if *n == 1 => (*step, *n) = (i - *first, 2),
-            Some((first, step, n)) if *first + *step * *n as i64 == i => *n += 1,
-            _ => runs.push((i, 0, 1)),
-        }
-    }
-    runs
-}
-
-pub(super) fn gather(b: &mut Builder, call: &Call<'_>) -> Outputs {
-    call.only(2, &["axis"])?;
-    let (x, indices) = (call.value(0)?, call.constant(1)?);
-    let axis = axis_of(call.int("axis", 0)?, x.dims().len())?;
-    let size = dim(x.dims(), axis);
-    let counted = |&i: &i64| {
-        axis_of(i, size)
-            .map(|i| i as i64)
-            .map_err(|_| format!("index {i} is outside a dimension of {size}"))
-    };
-    let counted: Vec<i64> = indices.ints()?.iter().map(counted).collect::<Result<_, _>>()?;
-    let runs = runs(&counted);
-    let most = if matches!(x, Value::Computed(_)) { MAX_RUNS } else { MAX_CONSTANT_RUNS };
-    if runs.len() > most {
-        return Err(format!("its indices make {} runs: at most {most} are supported", runs.len()));
-    }
-    let (front, back) =
-        (x.dims().get(..axis).unwrap_or_default(), x.dims().get(axis + 1..).unwrap_or_default());
-    let dims = [front, &indices.dims, back].concat();
-    // Indices of any shape are one dimension while elements move.
-    let flat = [front, &[counted.len()], back].concat();
-    let (hop, place) = (stride(x.dims(), axis), stride(&flat, axis));
-    let (mut parts, mut at) = (Vec::new(), 0);
-    for (first, step, n) in runs {
-        let (mut steps, places) = (strides(x.dims()), strides(&flat));
-        steps.get_mut(axis).into_iter().for_each(|s| *s = step * hop);
-        parts.push(Part {
-            source: 0,
-            loops: Loops::new(&with(&flat, axis, n), first * hop, &steps, at * place, &places),
-        });
-        at += n as i64;
-    }
-    Ok(vec![b.assemble(&call.name, &[x], dims, 0.0, &parts)?])
-}
-
 pub(super) fn concat(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(usize::MAX, &["axis"])?;
     let sources: Vec<&super::call::Value> =
@@ -230,9 +178,6 @@ pub(super) fn split(b: &mut Builder, call: &Call<'_>) -> Outputs {
 pub(super) fn pad(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(4, &["mode", "pads", "value"])?;
     let mode = call.text("mode", "constant")?;
-    if mode != "constant" {
-        return Err(format!("mode is {mode}: only constant is supported"));
-    }
     let x = call.value(0)?;
     let rank = x.dims().len();
     let pads = call.ints_or(1, "pads")?.ok_or("its pads are missing")?;
@@ -243,13 +188,8 @@ pub(super) fn pad(b: &mut Builder, call: &Call<'_>) -> Outputs {
     if !fill.is_finite() {
         return Err(format!("it pads with {fill}: a finite number is needed"));
     }
-    let axes = match call.optional_constant(3)? {
-        Some(axes) => {
-            axes_of(axes.ints()?, rank)?;
-            axes.ints()?.iter().map(|&a| axis_of(a, rank)).collect::<Result<Vec<_>, _>>()?
-        }
-        None => (0..rank).collect(),
-    };
+    let axes = call.optional_constant(3)?.map(Tensor::ints).transpose()?;
+    let axes = axes_or_all(axes, rank)?;
     if pads.len() != 2 * axes.len() {
         return Err(format!("pads is {pads:?}: {} numbers are needed", 2 * axes.len()));
     }
@@ -272,6 +212,15 @@ pub(super) fn pad(b: &mut Builder, call: &Call<'_>) -> Outputs {
         starts.get_mut(axis).into_iter().for_each(|s| *s = front.max(0));
     }
     super::call::possible(&dims)?;
+    if mode != "constant" {
+        let mut x = x.clone();
+        for ((&axis, &front), &back) in axes.iter().zip(before).zip(behind) {
+            let list = reflected(&mode, dim(x.dims(), axis) as i64, front, back)
+                .ok_or_else(|| format!("mode {mode} is not known"))?;
+            x = along(b, &call.name, &x, axis, &list, 0.0)?;
+        }
+        return one(x);
+    }
     let places = strides(&dims);
     let to = starts.iter().zip(&places).map(|(s, p)| s * p).sum();
     let loops = Loops::new(&inside, from, &strides(x.dims()), to, &places);

@@ -2,12 +2,13 @@
 
 use super::build::{Builder, joint};
 use super::call::{Call, Computed, Outputs, Value, one};
-use super::fold;
-use super::patterns::recognise;
+use super::evaluate;
+use super::functions::{activated, function, merged};
 use super::tensor::Tensor;
 use super::views::{Loops, strides};
-use crate::network::{Activation, Curve, PerElement, Piece};
+use crate::network::{Activation, Binary, Chain, Curve, PerElement, Piece, Unary};
 use minionn_core::plan::Convolution;
+use std::sync::Arc;
 
 const ZERO: PerElement = PerElement::One(0.0);
 const ONE: PerElement = PerElement::One(1.0);
@@ -27,56 +28,100 @@ fn aligned(
 /// Add, Sub, Mul and Div of two.
 pub(super) fn arithmetic(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(2, &[])?;
-    let op = call.op();
+    let (op, name) = (call.op(), &call.name);
     match (call.value(0)?, call.value(1)?) {
-        (Value::Constant(x), Value::Constant(y)) => one(fold::binary(b, op, x, y)?),
         (x @ Value::Computed(_), Value::Constant(c)) => {
-            let (x, c) = aligned(b, &call.name, x.number()?, c)?;
+            let (x, c) = aligned(b, name, x.number()?, c)?;
             let (scale, offset) = match op {
-                "Add" => (ONE, c),
-                "Sub" => (ONE, c.map(|c| -c)),
+                "Add" => (ONE, masks(c)),
+                "Sub" => (ONE, masks(c.map(|c| -c))),
                 "Mul" => (c, ZERO),
                 _ => (c.map(|c| 1.0 / c), ZERO),
             };
-            one(b.affine(&call.name, &x, scale, offset)?)
+            one(b.affine(name, &x, scale, offset)?)
         }
         (Value::Constant(c), x @ Value::Computed(_)) => {
-            let (x, c) = aligned(b, &call.name, x.number()?, c)?;
+            let x = x.number()?;
+            if op == "Div" {
+                return one(divided(b, name, c, x)?);
+            }
+            let (x, c) = aligned(b, name, x, c)?;
             let (scale, offset) = match op {
-                "Add" => (ONE, c),
+                "Add" => (ONE, masks(c)),
                 "Sub" => (PerElement::One(-1.0), c),
-                "Mul" => (c, ZERO),
-                _ => return Err("a constant divided by a computed tensor is not supported".into()),
+                _ => (c, ZERO),
             };
-            one(b.affine(&call.name, &x, scale, offset)?)
+            one(b.affine(name, &x, scale, offset)?)
         }
         (x, y) => {
             let (x, y) = (x.number()?, y.number()?);
-            match op {
-                "Add" => one(b.sum(&call.name, &[(1.0, x), (1.0, y)])?),
-                "Sub" => one(b.sum(&call.name, &[(1.0, x), (-1.0, y)])?),
-                "Mul" => one(multiply(b, &call.name, x, y)?),
-                _ => Err("a division by a computed tensor is not supported".into()),
-            }
+            one(match op {
+                "Add" => added(b, name, (x, y), Binary::Add)?,
+                "Sub" => added(b, name, (x, y), Binary::Sub)?,
+                "Mul" => multiply(b, name, x, y)?,
+                _ => quotient(b, name, x, y)?,
+            })
         }
     }
 }
 
+/// What masks add: no number below the least float.
+fn masks(offset: PerElement) -> PerElement {
+    offset.map(|o| if o == f64::NEG_INFINITY { f64::from(f32::MIN) } else { o })
+}
+
+fn added(
+    b: &mut Builder,
+    name: &str,
+    (x, y): (&Computed, &Computed),
+    function: Binary,
+) -> Result<Computed, String> {
+    match merged(b, name, (x, y), function)? {
+        Some(curve) => Ok(curve),
+        None => b.sum(name, &[(1.0, x), (if function == Binary::Sub { -1.0 } else { 1.0 }, y)]),
+    }
+}
+
 /// `x·y`, broadcast; a curve where exporters spell one out as a product.
-fn multiply(b: &mut Builder, name: &str, x: &Computed, y: &Computed) -> Result<Computed, String> {
+pub(super) fn multiply(
+    b: &mut Builder,
+    name: &str,
+    x: &Computed,
+    y: &Computed,
+) -> Result<Computed, String> {
     let dims = joint(&x.dims, &y.dims)?;
-    let len = super::call::possible(&dims)?;
-    // Element by element, not one repeated along the other.
-    if (x.len(), y.len()) == (len, len)
-        && let Some(found) = recognise(&b.nodes, x.id, y.id)
-    {
-        let of = Computed::new(found.of, dims);
-        let inner = b.scaled(name, &of, found.inner, 0.0)?;
-        let curve = b.activation(name, &inner, Activation::Curve(found.curve))?;
-        return b.scaled(name, &curve, found.outer, 0.0);
+    super::call::possible(&dims)?;
+    if let Some(curve) = merged(b, name, (x, y), Binary::Mul)? {
+        return Ok(curve);
     }
     let (x, y) = (b.stretch(name, x, &dims)?, b.stretch(name, y, &dims)?);
     b.product(name, &x, &y)
+}
+
+/// `x / y`: one curve, or `x` times the reciprocal of `y`.
+pub(super) fn quotient(
+    b: &mut Builder,
+    name: &str,
+    x: &Computed,
+    y: &Computed,
+) -> Result<Computed, String> {
+    if let Some(curve) = merged(b, name, (x, y), Binary::Div)? {
+        return Ok(curve);
+    }
+    let inverse = function(b, name, y, |chain| chain.unary(Unary::Reciprocal))?;
+    multiply(b, name, x, &inverse)
+}
+
+/// A constant divided by `x`.
+fn divided(b: &mut Builder, name: &str, c: &Tensor, x: &Computed) -> Result<Computed, String> {
+    if let PerElement::One(c) = c.broadcast(&joint(&x.dims, &c.dims)?)? {
+        let dims = x.dims.clone();
+        let made = function(b, name, x, |chain| Chain::constant(c).binary(Binary::Div, chain))?;
+        return Ok(made.shaped(dims));
+    }
+    let inverse = function(b, name, x, |chain| chain.unary(Unary::Reciprocal))?;
+    let (inverse, c) = aligned(b, name, &inverse, c)?;
+    b.affine(name, &inverse, c, ZERO)
 }
 
 /// Most inputs of a sum or maximum.
@@ -87,6 +132,9 @@ fn parted<'a>(
     call: &'a Call<'_>,
     mut join: impl FnMut(&Tensor, &Tensor) -> Result<Tensor, String>,
 ) -> Result<(Vec<&'a Computed>, Option<Tensor>), String> {
+    if call.inputs.is_empty() {
+        return Err("it has no inputs".into());
+    }
     if call.inputs.len() > MAX_TERMS {
         return Err(format!(
             "it has {} inputs: at most {MAX_TERMS} are supported",
@@ -108,11 +156,8 @@ fn parted<'a>(
 /// Sum and Mean of any number.
 pub(super) fn sum(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(usize::MAX, &[])?;
-    let (computed, constant) = parted(call, |x, y| fold::binary(b, "Add", x, y))?;
+    let (computed, constant) = parted(call, |x, y| evaluate::binary(b, Binary::Add, x, y))?;
     let factor = if call.op() == "Mean" { 1.0 / call.inputs.len() as f64 } else { 1.0 };
-    if computed.is_empty() {
-        return Err("it reads constants only, which is not supported".into());
-    }
     let terms: Vec<(f64, &Computed)> = computed.into_iter().map(|x| (factor, x)).collect();
     let sum = b.sum(&call.name, &terms)?;
     let Some(c) = constant else { return one(sum) };
@@ -124,17 +169,8 @@ pub(super) fn sum(b: &mut Builder, call: &Call<'_>) -> Outputs {
 pub(super) fn extreme(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(usize::MAX, &[])?;
     let most = call.op() == "Max";
-    let pick = |x: f32, y: f32| if (x > y) == most { x } else { y };
-    let (computed, constant) = parted(call, |x, y| {
-        let dims = joint(&x.dims, &y.dims)?;
-        let at = |t: &Tensor| t.broadcast(&dims);
-        let both = at(x)?.zip(&at(y)?, |x, y| f64::from(pick(x as f32, y as f32)));
-        let data = match both {
-            PerElement::One(c) => vec![c as f32; super::tensor::count(&dims).unwrap_or(0)],
-            PerElement::Each(cs) => cs.into_iter().map(|c| c as f32).collect(),
-        };
-        Ok(Tensor { dims, data: super::tensor::Data::Float(data) })
-    })?;
+    let pick = if most { Binary::Max } else { Binary::Min };
+    let (computed, constant) = parted(call, |x, y| evaluate::binary(b, pick, x, y))?;
     let mut x = largest(b, &call.name, &computed, most)?;
     if let Some(c) = constant {
         let (wide, c) = aligned(b, &call.name, &x, &c)?;
@@ -172,10 +208,8 @@ fn largest(
     }
     let len = super::call::possible(&dims)?;
     let k = all.len();
-    match all[..] {
-        [] => return Err("it reads constants only, which is not supported".into()),
-        [x] => return Ok(x.clone()),
-        _ => {}
+    if let [x] = all[..] {
+        return Ok(x.clone());
     }
     let sign = if most { 1.0 } else { -1.0 };
     let places: Vec<i64> = strides(&dims).iter().map(|s| s * k as i64).collect();
@@ -222,7 +256,12 @@ pub(super) fn clip_node(b: &mut Builder, call: &Call<'_>) -> Outputs {
 }
 
 /// `slope·x` where `x` is negative: `slope·x + (1 − slope)·relu(x)`.
-fn bent(b: &mut Builder, name: &str, x: &Computed, slope: &PerElement) -> Result<Computed, String> {
+pub(super) fn bent(
+    b: &mut Builder,
+    name: &str,
+    x: &Computed,
+    slope: &PerElement,
+) -> Result<Computed, String> {
     match slope {
         PerElement::One(0.0) => return b.activation(name, x, Activation::Relu),
         PerElement::One(1.0) => return Ok(x.clone()),
@@ -235,11 +274,6 @@ fn bent(b: &mut Builder, name: &str, x: &Computed, slope: &PerElement) -> Result
     let relu = b.activation(name, x, Activation::Relu)?;
     let rest = b.affine(name, &relu, slope.map(|s| 1.0 - s), ZERO)?;
     b.sum(name, &[(1.0, &straight), (1.0, &rest)])
-}
-
-pub(super) fn leaky_relu(b: &mut Builder, call: &Call<'_>) -> Outputs {
-    call.only(1, &["alpha"])?;
-    one(bent(b, &call.name, call.computed(0)?, &PerElement::One(call.float("alpha", 0.01)?))?)
 }
 
 pub(super) fn prelu(b: &mut Builder, call: &Call<'_>) -> Outputs {
@@ -257,95 +291,173 @@ pub(super) fn prelu(b: &mut Builder, call: &Call<'_>) -> Outputs {
     one(bent(b, &call.name, x, &slope)?)
 }
 
-/// Functions of one number without any choice.
-pub(super) fn curve(b: &mut Builder, call: &Call<'_>) -> Outputs {
-    call.only(1, if call.op() == "Gelu" { &["approximate"] } else { &[] })?;
-    let activation = match call.op() {
-        "Relu" => Activation::Relu,
-        "Sigmoid" => Activation::Curve(Curve::Sigmoid),
-        "Tanh" => Activation::Curve(Curve::Tanh),
-        "Erf" => Activation::Curve(Curve::Erf),
-        "Softsign" => Activation::Curve(Curve::Softsign),
-        "Softplus" => Activation::Curve(Curve::Softplus),
-        "HardSwish" => Activation::Curve(Curve::HardSwish),
-        _ => match call.text("approximate", "none")?.as_str() {
-            "none" => Activation::Curve(Curve::Gelu),
-            "tanh" => Activation::Curve(Curve::GeluTanh),
-            other => return Err(format!("approximate is {other}: none and tanh are supported")),
-        },
+/// An activation of a line, and a line of that.
+#[derive(Clone, Debug)]
+pub(super) struct Form {
+    before: (f64, f64),
+    activation: Activation,
+    after: f64,
+}
+
+impl Form {
+    /// The function.
+    pub(super) fn at(&self, x: f64) -> f64 {
+        self.after * self.activation.at(self.before.0 * x + self.before.1)
+    }
+}
+
+/// The function that a node with one input applies, if it is one of these.
+pub(super) fn form(call: &Call<'_>) -> Result<Option<Form>, String> {
+    let plain = |activation| Form { before: (1.0, 0.0), activation, after: 1.0 };
+    let curve = |curve| Ok(plain(Activation::Curve(curve)));
+    let known = match call.op() {
+        "Gelu" => &["approximate"][..],
+        "Elu" | "Celu" | "LeakyRelu" | "ThresholdedRelu" | "Swish" => &["alpha"],
+        "Selu" => &["alpha", "gamma"],
+        "HardSigmoid" => &["alpha", "beta"],
+        "Shrink" => &["bias", "lambd"],
+        _ => &[],
     };
-    one(b.activation(&call.name, call.computed(0)?, activation)?)
+    let made = match call.op() {
+        "Relu" => Ok(plain(Activation::Relu)),
+        "Sigmoid" => curve(Curve::Sigmoid),
+        "Tanh" => curve(Curve::Tanh),
+        "Erf" => curve(Curve::Erf),
+        "Softsign" => curve(Curve::Softsign),
+        "Softplus" => curve(Curve::Softplus),
+        "HardSwish" => curve(Curve::HardSwish),
+        "Gelu" => match call.text("approximate", "none")?.as_str() {
+            "none" => curve(Curve::Gelu),
+            "tanh" => curve(Curve::GeluTanh),
+            other => Err(format!("approximate is {other}: none and tanh are supported")),
+        },
+        "Elu" | "Selu" | "Celu" => elu(call),
+        // min(max(α·x + β, 0), 1).
+        "HardSigmoid" => Ok(Form {
+            before: (call.float("alpha", 0.2)?, call.float("beta", 0.5)?),
+            ..plain(Activation::Clip { lo: 0.0, hi: 1.0 })
+        }),
+        // x·σ(α·x).
+        "Swish" => match call.float("alpha", 1.0)? {
+            0.0 => Err("alpha is 0".into()),
+            alpha => Ok(Form {
+                before: (alpha, 0.0),
+                after: 1.0 / alpha,
+                ..plain(Activation::Curve(Curve::Silu))
+            }),
+        },
+        "ThresholdedRelu" => {
+            let (x, alpha) = (Chain::input(), Chain::constant(call.float("alpha", 1.0)?));
+            let above = x.binary(Binary::Greater, &alpha);
+            chain(above.and_then(|above| above.select(&x, &Chain::constant(0.0))))
+        }
+        "Shrink" => shrink(call),
+        _ => return Ok(None),
+    };
+    call.only(1, known)?;
+    made.map(Some)
+}
+
+fn chain(made: Option<Chain>) -> Result<Form, String> {
+    let chain = made.ok_or("it is too long an expression")?;
+    Ok(Form { before: (1.0, 0.0), activation: Activation::Chain(Arc::new(chain)), after: 1.0 })
+}
+
+/// `x + bias` below `−lambd`, `x − bias` above `lambd`, 0 between.
+fn shrink(call: &Call<'_>) -> Result<Form, String> {
+    let (bias, lambd) = (call.float("bias", 0.0)?, call.float("lambd", 0.5)?);
+    let side = |sign: f64, otherwise: &Chain| {
+        let beyond = Chain::input().scaled(sign, 0.0)?;
+        let beyond = beyond.binary(Binary::Greater, &Chain::constant(lambd))?;
+        beyond.select(&Chain::input().scaled(1.0, -sign * bias)?, otherwise)
+    };
+    chain(side(-1.0, &Chain::constant(0.0)).and_then(|low| side(1.0, &low)))
 }
 
 /// Elu, Selu and Celu.
-pub(super) fn elu(b: &mut Builder, call: &Call<'_>) -> Outputs {
-    let (alpha, beta, gamma) = match call.op() {
-        "Selu" => {
-            call.only(1, &["alpha", "gamma"])?;
-            (call.float("alpha", 1.673_263_2)?, 1.0, call.float("gamma", 1.050_701)?)
-        }
-        op => {
-            call.only(1, &["alpha"])?;
-            let alpha = call.float("alpha", 1.0)?;
-            (alpha, if op == "Celu" { alpha } else { 1.0 }, 1.0)
-        }
-    };
+fn elu(call: &Call<'_>) -> Result<Form, String> {
+    let selu = call.op() == "Selu";
+    let alpha = call.float("alpha", if selu { 1.673_263_2 } else { 1.0 })?;
+    let after = if selu { call.float("gamma", 1.050_701)? } else { 1.0 };
+    let beta = if call.op() == "Celu" { alpha } else { 1.0 };
     if alpha <= 0.0 {
         return Err(format!("alpha is {alpha}: it must be positive"));
     }
-    let x =
-        b.activation(&call.name, call.computed(0)?, Activation::Curve(Curve::Elu { alpha, beta }))?;
-    one(b.scaled(&call.name, &x, gamma, 0.0)?)
+    let activation = Activation::Curve(Curve::Elu { alpha, beta });
+    Ok(Form { before: (1.0, 0.0), activation, after })
 }
 
-/// `min(max(α·x + β, 0), 1)`.
-pub(super) fn hard_sigmoid(b: &mut Builder, call: &Call<'_>) -> Outputs {
-    call.only(1, &["alpha", "beta"])?;
-    let (alpha, beta) = (call.float("alpha", 0.2)?, call.float("beta", 0.5)?);
-    let line = b.scaled(&call.name, call.computed(0)?, alpha, beta)?;
-    one(clip(b, &call.name, &line, 0.0, 1.0)?)
-}
-
-/// `|x| = 2·relu(x) − x`.
-pub(super) fn abs(b: &mut Builder, call: &Call<'_>) -> Outputs {
-    call.only(1, &[])?;
-    let x = call.computed(0)?;
-    let relu = b.activation(&call.name, x, Activation::Relu)?;
-    one(b.sum(&call.name, &[(2.0, &relu), (-1.0, x)])?)
-}
-
-pub(super) fn neg(b: &mut Builder, call: &Call<'_>) -> Outputs {
-    call.only(1, &[])?;
-    match call.value(0)? {
-        Value::Constant(x) => {
-            one(fold::binary(b, "Sub", &Tensor { dims: vec![], data: zero_like(x) }, x)?)
+/// ThresholdedRelu and Shrink, exactly: what is beyond a bound, and a step there.
+fn jumping(b: &mut Builder, call: &Call<'_>, x: &Computed) -> Result<Computed, String> {
+    let name = &call.name;
+    // Checks the attributes.
+    form(call)?;
+    let side = |b: &mut Builder, sign: f64, bound: f64, start: f64| {
+        let beyond = b.scaled(name, x, sign, -bound)?;
+        let relu = b.activation(name, &beyond, Activation::Relu)?;
+        if start == 0.0 {
+            return Ok(relu);
         }
-        x => one(b.scaled(&call.name, x.number()?, -1.0, 0.0)?),
+        let step = b.activation(name, &beyond, Activation::Step)?;
+        b.sum(name, &[(1.0, &relu), (start, &step)])
+    };
+    if call.op() == "ThresholdedRelu" {
+        let alpha = call.float("alpha", 1.0)?;
+        return side(b, 1.0, alpha, alpha);
     }
+    let (bias, lambd) = (call.float("bias", 0.0)?, call.float("lambd", 0.5)?);
+    let above = side(b, 1.0, lambd, lambd - bias)?;
+    let below = side(b, -1.0, lambd, lambd - bias)?;
+    b.sum(name, &[(1.0, &above), (-1.0, &below)])
 }
 
-fn zero_like(x: &Tensor) -> super::tensor::Data {
-    if x.ints().is_ok() {
-        super::tensor::Data::Int(vec![0])
-    } else {
-        super::tensor::Data::Float(vec![0.0])
+/// Functions of one number.
+pub(super) fn curve(b: &mut Builder, call: &Call<'_>) -> Outputs {
+    let x = call.computed(0)?;
+    if call.op() == "LeakyRelu" {
+        call.only(1, &["alpha"])?;
+        return one(bent(b, &call.name, x, &PerElement::One(call.float("alpha", 0.01)?))?);
     }
+    if let "ThresholdedRelu" | "Shrink" = call.op() {
+        return one(jumping(b, call, x)?);
+    }
+    let Form { before, activation, after } =
+        form(call)?.ok_or("it is no function of one number")?;
+    let x = b.scaled(&call.name, x, before.0, before.1)?;
+    let x = match activation {
+        Activation::Clip { lo, hi } => clip(b, &call.name, &x, lo, hi)?,
+        activation => activated(b, &call.name, &x, activation)?,
+    };
+    one(b.scaled(&call.name, &x, after, 0.0)?)
 }
 
 pub(super) fn power(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(2, &[])?;
-    let (x, exponent) = (call.computed(0)?, call.constant(1)?);
-    match exponent.broadcast(&x.dims)? {
-        PerElement::One(1.0) => one(x.clone()),
-        PerElement::One(2.0) => one(b.product(&call.name, x, x)?),
-        PerElement::One(3.0) => {
-            let square = b.product(&call.name, x, x)?;
-            one(b.product(&call.name, &square, x)?)
+    let name = &call.name;
+    let (x, exponent) = match (call.value(0)?, call.value(1)?) {
+        (Value::Constant(base), x) => {
+            let base = base.scalar()?;
+            let x = x.number()?;
+            return one(function(b, name, x, |chain| {
+                Chain::constant(base).binary(Binary::Pow, chain)
+            })?);
         }
-        _ => {
-            Err("only power 2, power 3 and power 1 are supported, the same for all elements".into())
+        (x, Value::Constant(exponent)) => (x.number()?, exponent),
+        _ => return Err("the base or the exponent must be a constant".into()),
+    };
+    let PerElement::One(exponent) = exponent.broadcast(&x.dims)? else {
+        return Err("the exponent must be the same for all elements".into());
+    };
+    one(match exponent {
+        0.0 => b.scaled(name, x, 0.0, 1.0)?,
+        1.0 => x.clone(),
+        2.0 => multiply(b, name, x, x)?,
+        3.0 => {
+            let square = multiply(b, name, x, x)?;
+            multiply(b, name, &square, x)?
         }
-    }
+        other => function(b, name, x, |chain| chain.binary(Binary::Pow, &Chain::constant(other)))?,
+    })
 }
 
 /// `(x − mean) / √(variance + ε) · scale + bias`, with one of each for every channel.

@@ -1,71 +1,14 @@
 //! Arithmetic on constants: what exporters leave of shapes, scales and quantised weights.
 
-use super::build::{Builder, joint};
+use super::build::Builder;
 use super::call::{Call, Outputs, axis_of, one};
 use super::proto::data_type;
-use super::tensor::{Data, Tensor, count, source};
+use super::tensor::{Data, Tensor, count};
 
-/// `x op y`, broadcast.
-pub(super) fn binary(
-    builder: &mut Builder,
-    op: &str,
-    a: &Tensor,
-    b: &Tensor,
-) -> Result<Tensor, String> {
-    let dims = joint(&a.dims, &b.dims)?;
-    builder.count_constant(count(&dims).unwrap_or(usize::MAX))?;
-    let len = count(&dims).unwrap_or(0);
-    let at = |t: &Tensor, i| {
-        source(i, &t.dims, dims.get(dims.len() - t.dims.len()..).unwrap_or_default())
-    };
-    if let (Data::Int(xs), Data::Int(ys)) = (&a.data, &b.data) {
-        let one = |i| {
-            let (x, y) = (*xs.get(at(a, i))?, *ys.get(at(b, i))?);
-            match op {
-                "Add" => x.checked_add(y),
-                "Sub" => x.checked_sub(y),
-                "Mul" => x.checked_mul(y),
-                _ => x.checked_div(y),
-            }
-        };
-        let ints = (0..len)
-            .map(one)
-            .collect::<Option<_>>()
-            .ok_or("integers that are too large, or a division by zero")?;
-        return Ok(Tensor { dims, data: Data::Int(ints) });
-    }
-    let (xs, ys) = (a.floats(), b.floats());
-    let one = |i| {
-        let (x, y) = (
-            xs.get(at(a, i)).copied().unwrap_or(f32::NAN),
-            ys.get(at(b, i)).copied().unwrap_or(f32::NAN),
-        );
-        match op {
-            "Add" => x + y,
-            "Sub" => x - y,
-            "Mul" => x * y,
-            _ => x / y,
-        }
-    };
-    let floats = (0..len).map(one).collect();
-    Ok(Tensor { dims, data: Data::Float(floats) })
-}
-
-/// Functions of each number of a constant.
-pub(super) fn unary(b: &mut Builder, call: &Call<'_>) -> Outputs {
-    call.only(1, &[])?;
-    let x = call
-        .constant(0)
-        .map_err(|what| format!("{what}: this operator is supported for constants only"))?;
-    b.count_constant(x.len())?;
-    let f: fn(f32) -> f32 = match call.op() {
-        "Sqrt" => f32::sqrt,
-        "Exp" => f32::exp,
-        "Floor" => f32::floor,
-        "Ceil" => f32::ceil,
-        _ => f32::recip,
-    };
-    one(Tensor { dims: x.dims.clone(), data: Data::Float(x.floats().into_iter().map(f).collect()) })
+/// Whether each number is not 0, as 1 or 0.
+pub(super) fn truth(x: Tensor) -> Tensor {
+    let data = Data::Int(x.numbers().into_iter().map(|x| i64::from(x != 0.0)).collect());
+    Tensor { data, ..x }
 }
 
 pub(super) fn constant(b: &mut Builder, call: &Call<'_>) -> Outputs {
@@ -121,16 +64,32 @@ pub(super) fn cast(b: &mut Builder, x: &Tensor, to: i64) -> Result<Tensor, Strin
         (data_type::FLOAT | data_type::DOUBLE | data_type::FLOAT16 | data_type::BFLOAT16, _) => {
             Data::Float(x.floats())
         }
-        (data_type::BOOL, _) => {
-            Data::Int(x.numbers().into_iter().map(|x| i64::from(x != 0.0)).collect())
+        (data_type::BOOL, _) => truth(x.clone()).data,
+        (to, data) => {
+            let (least, most) =
+                whole(to).ok_or_else(|| format!("a cast to type number {to} is not supported"))?;
+            Data::Int(match data {
+                Data::Int(xs) => xs.iter().map(|&x| x.clamp(least, most)).collect(),
+                Data::Float(xs) => xs.iter().map(|&x| (x as i64).clamp(least, most)).collect(),
+            })
         }
-        (data_type::INT32 | data_type::INT64, Data::Int(xs)) => Data::Int(xs.clone()),
-        (data_type::INT32 | data_type::INT64, Data::Float(xs)) => {
-            Data::Int(xs.iter().map(|&x| x as i64).collect())
-        }
-        _ => return Err(format!("a cast to type number {to} is not supported")),
     };
     Ok(Tensor { dims: x.dims.clone(), data })
+}
+
+/// Least and largest number of an integer type.
+const fn whole(to: i32) -> Option<(i64, i64)> {
+    Some(match to {
+        data_type::INT8 => (i8::MIN as i64, i8::MAX as i64),
+        data_type::UINT8 => (0, u8::MAX as i64),
+        data_type::INT16 => (i16::MIN as i64, i16::MAX as i64),
+        data_type::UINT16 => (0, u16::MAX as i64),
+        data_type::INT32 => (i32::MIN as i64, i32::MAX as i64),
+        data_type::UINT32 => (0, u32::MAX as i64),
+        data_type::INT64 => (i64::MIN, i64::MAX),
+        data_type::UINT64 => (0, i64::MAX),
+        _ => return None,
+    })
 }
 
 /// `(x − zero point) · scale`, one of each for the tensor or for each index of an axis.

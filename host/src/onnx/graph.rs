@@ -5,6 +5,10 @@ use super::proto::{GraphProto, NodeProto, TensorProto, ValueInfoProto};
 use core::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
+/// Operators that compute nothing.
+const PASSES: [&str; 8] =
+    ["Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze", "ZipMap"];
+
 /// A graph whose tensors all have exactly one origin.
 pub(super) struct Graph<'a> {
     pub(super) proto: &'a GraphProto,
@@ -72,6 +76,24 @@ impl<'a> Graph<'a> {
 
     pub(super) fn initializer(&self, name: &str) -> Option<&'a TensorProto> {
         self.initializers.get(name).copied()
+    }
+
+    /// For each node, whether nothing computes with what it makes: it is the end, or what follows
+    /// only changes shapes or asks which output is largest.
+    pub(super) fn ends(&self, order: &[usize]) -> Vec<bool> {
+        let mut ends = vec![true; self.proto.node.len()];
+        for &reader in order.iter().rev() {
+            let Some(node) = self.proto.node.get(reader) else { continue };
+            let passes = PASSES.contains(&node.op_type.as_str()) && ends.get(reader) == Some(&true);
+            if passes || node.op_type == "ArgMax" {
+                continue;
+            }
+            for input in &node.input {
+                let made = self.producers.get(input.as_str()).and_then(|&i| ends.get_mut(i));
+                made.into_iter().for_each(|end| *end = false);
+            }
+        }
+        ends
     }
 
     /// The nodes that a node reads, each once; refuses a tensor that nothing makes.

@@ -16,7 +16,10 @@ const MOST: u32 = (1 << 15) - 1;
 const WINDOW: [&str; 5] = ["auto_pad", "dilations", "kernel_shape", "pads", "strides"];
 
 /// A number of a shape.
-fn small(what: &str, value: impl TryInto<u32> + Copy + core::fmt::Display) -> Result<u32, String> {
+pub(super) fn small(
+    what: &str,
+    value: impl TryInto<u32> + Copy + core::fmt::Display,
+) -> Result<u32, String> {
     value
         .try_into()
         .ok()
@@ -25,7 +28,7 @@ fn small(what: &str, value: impl TryInto<u32> + Copy + core::fmt::Display) -> Re
 }
 
 /// Channels, height and width of `dims`, and how many dimensions the image has.
-fn image(dims: &[usize]) -> Result<([u32; 3], usize), String> {
+pub(super) fn image(dims: &[usize]) -> Result<([u32; 3], usize), String> {
     let wrong =
         || format!("shape {dims:?} is not [1, channels, height, width] or [1, channels, length]");
     let (c, size) = match *dims {
@@ -49,7 +52,7 @@ fn pair(call: &Call<'_>, name: &str, rank: usize) -> Result<Option<[u32; 2]>, St
     }
 }
 
-fn positive(name: &str, value: i64) -> Result<u32, String> {
+pub(super) fn positive(name: &str, value: i64) -> Result<u32, String> {
     if value > 0 {
         small(name, value)
     } else {
@@ -71,7 +74,7 @@ fn explicit_pads(call: &Call<'_>, rank: usize) -> Result<[u32; 4], String> {
 }
 
 /// Elements that a kernel reaches over.
-const fn reach(kernel: u32, dilation: u32) -> u32 {
+pub(super) const fn reach(kernel: u32, dilation: u32) -> u32 {
     (kernel - 1).saturating_mul(dilation).saturating_add(1)
 }
 

@@ -6,71 +6,10 @@ use super::graph::{Graph, describe, short};
 use super::proto::{NodeProto, data_type};
 use super::simplify::simplify;
 use super::tensor::{Tensor, count};
-use super::{Error, SUPPORTED, copy, elementwise, fold, image, matrix, recurrent, reduce, shape};
+use super::{Error, evaluate, operators};
 use crate::network::Network;
 use minionn_core::plan::MAX_LEN;
 use std::collections::{HashMap, HashSet};
-
-/// What reads a node.
-type Operator = fn(&mut Builder, &Call<'_>) -> Outputs;
-
-/// What reads the nodes of an operator.
-fn operator(op: &str) -> Option<Operator> {
-    Some(match op {
-        "Gemm" => matrix::gemm,
-        "MatMul" => matrix::mat_mul,
-        "Conv" => image::convolution,
-        "MaxPool" | "AveragePool" => image::pool,
-        "GlobalMaxPool" | "GlobalAveragePool" => image::global_pool,
-        "Add" | "Sub" | "Mul" | "Div" => elementwise::arithmetic,
-        "Sum" | "Mean" => elementwise::sum,
-        "Max" | "Min" => elementwise::extreme,
-        "BatchNormalization" => elementwise::batch_normalization,
-        "Pow" => elementwise::power,
-        "Neg" => elementwise::neg,
-        "Abs" => elementwise::abs,
-        "Clip" => elementwise::clip_node,
-        "LeakyRelu" => elementwise::leaky_relu,
-        "PRelu" => elementwise::prelu,
-        "HardSigmoid" => elementwise::hard_sigmoid,
-        "Elu" | "Selu" | "Celu" => elementwise::elu,
-        "Relu" | "Sigmoid" | "Tanh" | "Erf" | "Softsign" | "Softplus" | "HardSwish" | "Gelu" => {
-            elementwise::curve
-        }
-        "ReduceSum" | "ReduceMean" | "ReduceMax" | "ReduceMin" => reduce::reduce,
-        "Softmax" | "LogSoftmax" => reduce::softmax,
-        "ArgMax" => reduce::arg_max,
-        "Concat" => copy::concat,
-        "Split" => copy::split,
-        "Slice" => copy::slice,
-        "Gather" => copy::gather,
-        "Pad" => copy::pad,
-        "Transpose" => copy::transpose,
-        "Expand" => copy::expand,
-        "Reshape" => shape::reshape,
-        "Flatten" => shape::flatten,
-        "Squeeze" => shape::squeeze,
-        "Unsqueeze" => shape::unsqueeze,
-        "Identity" => shape::identity,
-        "Dropout" => shape::dropout,
-        "Cast" => shape::cast,
-        "Constant" => fold::constant,
-        "ConstantOfShape" => fold::constant_of_shape,
-        "Shape" => fold::shape,
-        "Size" => fold::size,
-        "DequantizeLinear" => fold::dequantize,
-        "Sqrt" | "Exp" | "Floor" | "Ceil" | "Reciprocal" => fold::unary,
-        "LSTM" => recurrent::lstm,
-        "GRU" => recurrent::gru,
-        "RNN" => recurrent::rnn,
-        _ => return None,
-    })
-}
-
-#[cfg(test)]
-pub(super) fn is_operator(op: &str) -> bool {
-    operator(op).is_some()
-}
 
 /// Reads the network.
 pub(super) fn walk(graph: &Graph<'_>, opset: i64, file_len: usize) -> Result<Network, Error> {
@@ -82,9 +21,11 @@ pub(super) fn walk(graph: &Graph<'_>, opset: i64, file_len: usize) -> Result<Net
         HashMap::from([(graph.input.name.as_str(), input.into())]);
     let mut names = vec![Some(graph.input.name.clone())];
     let order = graph.order()?;
+    let ends = graph.ends(&order);
     for &index in &order {
         let Some(node) = graph.proto.node.get(index) else { continue };
-        let made = read(graph, &mut builder, &values, index, node, opset)
+        let last = ends.get(index) == Some(&true);
+        let made = read(graph, &mut builder, &values, (index, node), (opset, last))
             .map_err(|what| graph.error(index, what))?;
         name(&mut names, node, &made);
         values.extend(
@@ -142,7 +83,10 @@ pub(super) fn walk(graph: &Graph<'_>, opset: i64, file_len: usize) -> Result<Net
 /// Names the tensors that a node made: the first name that stands for a tensor's numbers is kept.
 fn name(names: &mut Vec<Option<String>>, node: &NodeProto, made: &[Value]) {
     for (name, value) in node.output.iter().zip(made).filter(|(name, _)| !name.is_empty()) {
-        let Value::Computed(Computed { id, kind: Kind::Float | Kind::Integer, .. }) = value else {
+        let Value::Computed(Computed {
+            id, kind: Kind::Float | Kind::Integer | Kind::Truth, ..
+        }) = value
+        else {
             continue;
         };
         names.resize(names.len().max(id + 1), None);
@@ -158,15 +102,14 @@ fn read(
     graph: &Graph<'_>,
     builder: &mut Builder,
     values: &HashMap<&str, Value>,
-    index: usize,
-    node: &NodeProto,
-    opset: i64,
+    (index, node): (usize, &NodeProto),
+    (opset, last): (i64, bool),
 ) -> Outputs {
-    let unsupported = || format!("this operator is not supported. Supported are {SUPPORTED}");
+    let unsupported = || operators::unsupported(&node.op_type);
     if !matches!(node.domain.as_str(), "" | "ai.onnx") {
         return Err(format!("domain `{}`: {}", node.domain, unsupported()));
     }
-    let operator = operator(&node.op_type).ok_or_else(unsupported)?;
+    let operator = operators::reader(&node.op_type).ok_or_else(unsupported)?;
     if node.input.len() > MAX_INPUTS {
         return Err(format!(
             "it has {} inputs: at most {MAX_INPUTS} are supported",
@@ -194,10 +137,11 @@ fn read(
     }
     let name =
         if node.name.is_empty() { node.output.first().map_or("", |name| name) } else { &node.name };
-    let made = operator(
-        builder,
-        &Call { node, described: describe(index, node), name: short(name).into(), inputs, opset },
-    )?;
+    let described = describe(index, node);
+    let call = Call { node, described, name: short(name).into(), inputs, opset, last };
+    // A node without inputs is a constant already.
+    let known = if call.inputs.is_empty() { None } else { evaluate::node(builder, &call) };
+    let made = known.unwrap_or_else(|| operator(builder, &call))?;
     made.iter().try_for_each(|value| plausible(value.dims()))?;
     Ok(made)
 }

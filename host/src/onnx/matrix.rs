@@ -108,14 +108,13 @@ impl Axes {
 /// `[batch.., places, outputs]`.
 fn product(
     b: &mut Builder,
-    call: &Call<'_>,
+    name: &str,
     (x, of): (&Computed, &Stack),
     (w, by): (&Tensor, &Stack),
     bias: &[f64],
     rows: bool,
 ) -> Result<Computed, String> {
     let ([inputs, places], [outputs, wanted]) = (of.size, by.size);
-    let name = &call.name;
     if wanted != inputs {
         let weights = &w.dims;
         return Err(format!(
@@ -176,45 +175,97 @@ fn sides<'a>(call: &'a Call<'_>) -> Result<(bool, &'a Computed, &'a Tensor), Str
     match (call.value(0)?, call.value(1)?) {
         (x @ Value::Computed(_), Value::Constant(w)) => Ok((true, x.number()?, w)),
         (Value::Constant(w), x @ Value::Computed(_)) => Ok((false, x.number()?, w)),
-        (Value::Constant(_), Value::Constant(_)) => {
-            Err("it reads constants only, which is not supported".into())
-        }
-        _ => Err("it multiplies two computed tensors: one side must be a constant".into()),
+        _ => Err("it multiplies two computed tensors: one side must be a constant, or it must be \
+                  a MatMul"
+            .into()),
     }
 }
 
 pub(super) fn mat_mul(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(2, &[])?;
-    let (first, x, w) = sides(call)?;
-    // A vector is a row on the left and a column on the right; its dimension of 1 vanishes in the
-    // end.
-    let matrix = |dims: &[usize], left: bool| match (dims, left) {
+    one(multiplied(b, &call.name, call.value(0)?, call.value(1)?)?)
+}
+
+/// A vector is a row on the left and a column on the right.
+fn matrix(dims: &[usize], left: bool) -> Vec<usize> {
+    match (dims, left) {
         (&[n], true) => vec![1, n],
         (&[n], false) => vec![n, 1],
         (dims, _) => dims.to_vec(),
-    };
-    let (x_stack, w_stack) =
-        (Stack::new(&matrix(&x.dims, first), false)?, Stack::new(&matrix(&w.dims, !first), false)?);
+    }
+}
+
+/// Matrices times matrices, for every place of the dimensions in front; one may be constant.
+pub(super) fn multiplied(
+    b: &mut Builder,
+    name: &str,
+    left: &Value,
+    right: &Value,
+) -> Result<Computed, String> {
+    let (l, r) = (matrix(left.dims(), true), matrix(right.dims(), false));
     let bias = |outputs| vec![0.0; outputs];
-    let mut y = if first {
-        let w_stack = w_stack.turned();
-        let [outputs, _] = w_stack.size;
-        checked(outputs)?;
-        product(b, call, (x, &x_stack.turned()), (w, &w_stack), &bias(outputs), true)?
-    } else {
-        let [outputs, _] = w_stack.size;
-        checked(outputs)?;
-        product(b, call, (x, &x_stack), (w, &w_stack), &bias(outputs), false)?
+    let mut y = match (left, right) {
+        (x @ Value::Computed(_), Value::Constant(w)) => {
+            let (x, x_stack) = (x.number()?, Stack::new(&l, false)?.turned());
+            let w_stack = Stack::new(&r, false)?.turned();
+            let [outputs, _] = w_stack.size;
+            checked(outputs)?;
+            product(b, name, (x, &x_stack), (w, &w_stack), &bias(outputs), true)?
+        }
+        (Value::Constant(w), x @ Value::Computed(_)) => {
+            let (x_stack, w_stack) = (Stack::new(&r, false)?, Stack::new(&l, false)?);
+            let [outputs, _] = w_stack.size;
+            checked(outputs)?;
+            product(b, name, (x.number()?, &x_stack), (w, &w_stack), &bias(outputs), false)?
+        }
+        (x, y) => computed(b, name, (x.number()?, &l), (y.number()?, &r))?,
     };
-    let (left, right) = if first { (&x.dims, &w.dims) } else { (&w.dims, &x.dims) };
+    // The dimension of 1 that a vector was given vanishes.
     let rank = y.dims.len();
-    if right.len() == 1 {
+    if right.dims().len() == 1 {
         y.dims.remove(rank - 1);
     }
-    if left.len() == 1 {
+    if left.dims().len() == 1 {
         y.dims.remove(rank - 2);
     }
-    one(y)
+    Ok(y)
+}
+
+/// `[.., m, k] · [.., k, n]` of two computed tensors: every product of two elements is one of its
+/// own, so it costs `m·k·n` of them.
+fn computed(
+    b: &mut Builder,
+    name: &str,
+    (x, l): (&Computed, &[usize]),
+    (y, r): (&Computed, &[usize]),
+) -> Result<Computed, String> {
+    let (&[ref xb @ .., m, k], &[ref yb @ .., inner, n]) = (l, r) else {
+        return Err(format!("shapes {:?} and {:?} are no matrices", x.dims, y.dims));
+    };
+    if k != inner {
+        return Err(format!("shapes {:?} and {:?} do not multiply", x.dims, y.dims));
+    }
+    let batch = joint(xb, yb)?;
+    let all = [&batch[..], &[m, n, k]].concat();
+    let products = super::call::possible(&all)?;
+    // Steps along batch, rows, columns and what is summed up.
+    let steps = |own: &[usize], size: usize, last: [usize; 3]| -> Vec<i64> {
+        let batch = stretched(own, &batch).into_iter().map(|s| s * size as i64);
+        batch.chain(last.map(|s| s as i64)).collect()
+    };
+    let places = strides(&all);
+    let left = Loops::new(&all, 0, &steps(xb, m * k, [k, 0, 1]), 0, &places);
+    let right = Loops::new(&all, 0, &steps(yb, k * n, [0, 1, n]), 0, &places);
+    let left = b.copy(name, x, all.clone(), 1.0, &left)?;
+    let right = b.copy(name, y, all.clone(), 1.0, &right)?;
+    let product = b.product(name, &left, &right)?;
+    b.notes.push(format!(
+        "{name}: both of its matrices are computed, which takes {products} products"
+    ));
+    let dims = [&batch[..], &[m, n]].concat();
+    let sums: Vec<i64> = strides(&dims).into_iter().chain([0]).collect();
+    let sums = Loops::new(&all, 0, &places, 0, &sums);
+    b.copy(name, &product, dims, 1.0, &sums)
 }
 
 /// Outputs that may be allocated.
@@ -225,6 +276,9 @@ fn checked(outputs: usize) -> Result<(), String> {
 /// `α·A·B + β·C`.
 pub(super) fn gemm(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(3, &["alpha", "beta", "transA", "transB"])?;
+    if let (Value::Computed(_), Value::Computed(_)) = (call.value(0)?, call.value(1)?) {
+        return both_computed(b, call);
+    }
     let (first, x, w) = sides(call)?;
     let (turn_a, turn_b) = (call.flag("transA", false)?, call.flag("transB", false)?);
     let (alpha, beta) = (call.float("alpha", 1.0)?, call.float("beta", 1.0)?);
@@ -260,7 +314,7 @@ pub(super) fn gemm(b: &mut Builder, call: &Call<'_>) -> Outputs {
             if own {
                 bias.iter_mut().enumerate().for_each(|(i, b)| *b = beta * of_outputs(i, &all));
             } else {
-                let y = product(b, call, (x, &of), (&weights, &by), &bias, first)?;
+                let y = product(b, &call.name, (x, &of), (&weights, &by), &bias, first)?;
                 return one(b.affine(
                     &call.name,
                     &y,
@@ -270,9 +324,38 @@ pub(super) fn gemm(b: &mut Builder, call: &Call<'_>) -> Outputs {
             }
         }
     }
-    let y = product(b, call, (x, &of), (&weights, &by), &bias, first)?;
+    let y = product(b, &call.name, (x, &of), (&weights, &by), &bias, first)?;
     match later {
         Some(c) => one(b.sum(&call.name, &[(1.0, &y), (beta, &c)])?),
         None => one(y),
     }
+}
+
+/// The same of two computed matrices.
+fn both_computed(b: &mut Builder, call: &Call<'_>) -> Outputs {
+    let name = &call.name;
+    let side = |b: &mut Builder, i: usize, turn: bool| -> Result<Value, String> {
+        let x = call.computed(i)?;
+        let &[rows, columns] = &x.dims[..] else {
+            return Err(format!("it takes matrices, not shape {:?}", x.dims));
+        };
+        if !turn {
+            return Ok(x.clone().into());
+        }
+        let dims = [columns, rows];
+        let turned = Loops::new(&dims, 0, &[1, columns as i64], 0, &strides(&dims));
+        Ok(b.copy(name, x, dims.to_vec(), 1.0, &turned)?.into())
+    };
+    let (left, right) =
+        (side(b, 0, call.flag("transA", false)?)?, side(b, 1, call.flag("transB", false)?)?);
+    let (alpha, beta) = (call.float("alpha", 1.0)?, call.float("beta", 1.0)?);
+    let y = multiplied(b, name, &left, &right)?;
+    one(match call.optional(2) {
+        None => b.scaled(name, &y, alpha, 0.0)?,
+        Some(Value::Computed(_)) => b.sum(name, &[(alpha, &y), (beta, call.computed(2)?)])?,
+        Some(Value::Constant(c)) => {
+            let c = c.broadcast(&y.dims)?;
+            b.affine(name, &y, PerElement::One(alpha), c.map(|c| beta * c))?
+        }
+    })
 }

@@ -4,54 +4,56 @@
 //! |---|---|
 //! | [`proto`] | the messages |
 //! | `scan` | how many records a file holds |
-//! | `tensor`, `fold` | constants, and arithmetic on them |
+//! | `tensor`, `fold`, `evaluate` | constants, and what is computed of them |
 //! | `graph` | who makes and reads which tensor; cycles and missing tensors are refused here |
-//! | `import` | from the input to the output, node by node: which operator is read where |
+//! | `import` | from the input to the output, node by node |
+//! | `operators` | which operator is read where, and what is said of the others |
 //! | `call` | the inputs and attributes of one node |
 //! | `build` | the network in the making, and its limits |
-//! | `views` | copies of any rank as the four loops of a view |
-//! | `matrix`, `image`, `elementwise`, `reduce`, `copy`, `shape`, `recurrent` | the operators |
-//! | `patterns` | curves that exporters spell out |
+//! | `views` | copies of any rank, and lists of moves, as the four loops of views |
+//! | `functions`, `named` | functions of one tensor, in however many nodes |
+//! | `matrix`, `einsum`, `image`, `transposed`, `resize` | linear operators |
+//! | `elementwise`, `select`, `reduce`, `norm`, `recurrent` | what computes |
+//! | `copy`, `moves`, `shape` | what moves elements, or nothing |
 //! | `simplify` | what is left to tidy in the end |
 
 mod build;
 mod call;
 mod copy;
+mod einsum;
 mod elementwise;
+mod evaluate;
 mod fold;
+mod functions;
 mod graph;
 mod image;
 mod import;
 mod matrix;
-mod patterns;
+mod moves;
+mod named;
+mod norm;
+mod operators;
 pub mod proto;
 mod recurrent;
 mod reduce;
+mod resize;
 mod scan;
+mod select;
 mod shape;
 mod simplify;
 mod tensor;
 #[cfg(test)]
 mod tests;
+mod transposed;
 mod views;
+
+pub use operators::{Operator, operators};
 
 use crate::network::Network;
 use prost::Message as _;
 
 /// Largest file that is read.
 pub const MAX_FILE: usize = 1 << 30;
-
-/// The operators that can be read, for error messages.
-pub const SUPPORTED: &str = "\
-    Gemm and MatMul (one side constant), Conv (1-D and 2-D), MaxPool, AveragePool, \
-    GlobalMaxPool, GlobalAveragePool, Add, Sub, Mul, Div (by constants), Sum, Mean, Max, Min, \
-    Neg, Abs, Pow (1, 2 and 3), BatchNormalization, Relu, LeakyRelu, PRelu, Clip, HardSigmoid, \
-    HardSwish, Sigmoid, Tanh, Erf, Softsign, Softplus, Gelu, Elu, Selu, Celu, ReduceSum, \
-    ReduceMean, ReduceMax, ReduceMin, Concat, Split, Slice, Gather (constant indices), Pad \
-    (constant), Transpose, Expand, Reshape, Flatten, Squeeze, Unsqueeze, Identity, Dropout, \
-    Cast, LSTM, GRU, RNN (fixed length, batch of 1), of constants Constant, ConstantOfShape, \
-    Shape, Size, DequantizeLinear, Sqrt, Exp, Floor, Ceil, Reciprocal, and at the end Softmax, \
-    LogSoftmax, ArgMax";
 
 /// Oldest and newest operator set that is read.
 const OPSETS: core::ops::RangeInclusive<i64> = 7..=25;

@@ -1,7 +1,7 @@
 //! Nodes that change the shape only: no element moves.
 
 use super::build::Builder;
-use super::call::{Call, Kind, MAX_RANK, Outputs, Value, axes_of, axis_of, one};
+use super::call::{Call, Computed, Kind, MAX_RANK, Outputs, Value, axes_of, axis_of, one};
 use super::fold;
 use super::proto::data_type;
 use super::tensor::count;
@@ -116,6 +116,10 @@ pub(super) fn cast(b: &mut Builder, call: &Call<'_>) -> Outputs {
                 one(x)
             }
             Kind::Index(_) => one(x.clone()),
+            // 1 and 0 are the same numbers in every type.
+            Kind::Truth => {
+                one(Computed { kind: if float { Kind::Float } else { Kind::Truth }, ..x.clone() })
+            }
             _ => Err(format!(
                 "a cast to type number {to}: only FLOAT, DOUBLE, FLOAT16 and BFLOAT16 are supported"
             )),

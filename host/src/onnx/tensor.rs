@@ -119,6 +119,20 @@ impl Tensor {
         }
     }
 
+    /// Other numbers of the same kind, whole ones cut off.
+    pub(super) fn with(&self, dims: Vec<usize>, numbers: Vec<f64>) -> Self {
+        let data = match &self.data {
+            Data::Float(_) => Data::Float(numbers.into_iter().map(|x| x as f32).collect()),
+            Data::Int(_) => Data::Int(numbers.into_iter().map(|x| x as i64).collect()),
+        };
+        Self { dims, data }
+    }
+
+    /// Other numbers of the same kind and shape.
+    pub(super) fn like(&self, numbers: Vec<f64>) -> Self {
+        self.with(self.dims.clone(), numbers)
+    }
+
     /// The only number of a scalar, whatever its rank.
     pub(super) fn scalar(&self) -> Result<f64, String> {
         match (&self.data, self.len()) {

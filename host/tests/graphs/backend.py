@@ -27,10 +27,15 @@ from archive import Archive
 from make import run, write_index
 
 OPERATORS = set("""
-    Abs Add ArgMax AveragePool BatchNormalization Celu Clip Concat Conv Div Dropout Elu Flatten GRU Gather Gelu Gemm
-    GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity LSTM LeakyRelu LogSoftmax MatMul Max MaxPool Min
-    Mul Neg PRelu Pad Pow RNN ReduceMax ReduceMean ReduceSum Relu Reshape Selu Sigmoid Slice Softmax Softplus Softsign
-    Split Squeeze Sub Sum Tanh Transpose Unsqueeze
+    Abs Acos Acosh Add ArgMax Asin Asinh Atan Atanh AveragePool BatchNormalization Celu Clip Compress Concat Conv
+    ConvTranspose Cos Cosh DepthToSpace Div Dropout Elu Erf Exp Expand Flatten GRU Gather GatherElements
+    GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool GroupNormalization HardSigmoid HardSwish
+    Identity InstanceNormalization LRN LSTM LayerNormalization LeakyRelu Log LogSoftmax LpNormalization
+    MatMul Max MaxPool Mean MeanVarianceNormalization Min Mish Mul Neg PRelu Pad Pow RMSNormalization RNN Reciprocal
+    ReduceL1 ReduceL2 ReduceLogSum ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum ReduceSumSquare
+    Relu Reshape Resize ReverseSequence ScatterElements ScatterND Selu Shrink Sigmoid Sign Sin Sinh Slice Softmax
+    Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Trilu
+    Unsqueeze Upsample
 """.split())
 LARGEST = 20_000  # values of a tensor
 NEWEST_OPSET = 25  # of what is released; Celu's test names a later one
@@ -48,6 +53,8 @@ def unfit(test):
     if arrays(test) is None:
         return "sequences or absent values"
     inputs, outputs = arrays(test)
+    if test.name == "test_acosh_example":
+        return "infinitely steep at one of its inputs, which are rounded"
     if not node.input[0]:
         return "the first input is absent"
     if inputs[0].dtype != np.float32 or outputs[0].dtype not in (np.float32, np.int64):
@@ -114,7 +121,11 @@ def main():
         if reason is None:
             x, y = [part[0] for part in arrays(test)]
             model = rewrite(test)
-            onnx.checker.check_model(model)
+            try:
+                onnx.checker.check_model(model)
+            except onnx.checker.ValidationError:
+                skipped.setdefault("not valid", []).append(test.name)
+                continue
             complaint = agrees(model, x, y)
         if reason:
             skipped.setdefault(reason, []).append(test.name)

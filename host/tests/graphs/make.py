@@ -21,6 +21,7 @@ import onnx
 import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 
+import kinds
 import refused
 from archive import Archive
 
@@ -1201,6 +1202,9 @@ def convnext(g, x):
     y = g("Mul", g("Add", g.matmul(y, 3), g.random(3, gain=0.2)), floats(0.5, 0.7, 0.9))
     y = g("Add", x, g("Transpose", y, perm=[0, 3, 1, 2]))
     return g.dense(g("ReduceMean", y, ints(2, 3), keepdims=0), 4)
+
+
+kinds.register(case)
 
 
 def clear_winners(g, rows):

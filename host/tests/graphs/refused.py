@@ -65,42 +65,6 @@ def conv_3d():
     return picture(node("Conv", "x w", "y"), weights=[weight("w", 2, 1, 2, 2, 2)], shape=(1, 1, 4, 4, 4))
 
 
-@case("operator ConvTranspose")
-def conv_transpose():
-    return picture(node("ConvTranspose", "x w", "y"), weights=[weight("w", 2, 3, 2, 2)])
-
-
-@case("operator LayerNormalization")
-def layer_normalization():
-    return model([node("LayerNormalization", "x s b", "y")], [weight("s", 4), weight("b", 4)])
-
-
-@case("operator InstanceNormalization")
-def instance_normalization():
-    return picture(node("InstanceNormalization", "x s b", "y"), weights=[weight("s", 2), weight("b", 2)])
-
-
-@case("operator Einsum")
-def einsum():
-    return model([node("Einsum", "x w", "y", equation="ij,jk->ik")], [weight("w", 4, 3)])
-
-
-@case("operator Resize")
-def resize():
-    scales = numpy_helper.from_array(np.array([1, 1, 2, 2], np.float32), "scales")
-    return picture(node("Resize", "x - scales", "y", mode="nearest"), weights=[scales])
-
-
-@case("operator TopK")
-def top_k():
-    return model([node("TopK", "x k", "y i")], [ints("k", 2)])
-
-
-@case("division by a computed tensor")
-def division_by_computed():
-    return model([node("Sigmoid", "x", "s"), node("Div", "x s", "y")])
-
-
 @case("operator Loop")
 def loop():
     body = helper.make_graph(
@@ -131,11 +95,6 @@ def unknown_operator():
     return model([node("Frobnicate", "x", "y")])
 
 
-@case("Softmax before another layer")
-def softmax_middle():
-    return model([node("Softmax", "x", "s"), node("MatMul", "s w", "y")], [weight("w", 4, 3)])
-
-
 @case("ArgMax before another layer")
 def argmax_middle():
     return model([node("ArgMax", "x", "a", axis=1), node("Cast", "a", "f", to=FLOAT),
@@ -150,6 +109,101 @@ def gather_computed():
 @case("Reshape to a shape computed from the input")
 def reshape_computed():
     return model([node("Cast", "x", "s", to=INT64), node("Reshape", "x s", "y")], inputs=[("x", [2])])
+
+
+@case("Equal of what is computed")
+def equal_computed():
+    return model([node("Equal", "x x", "e"), node("Cast", "e", "y", to=FLOAT)])
+
+
+@case("rounding of what is computed")
+def round_computed():
+    return model([node("Round", "x", "y")])
+
+
+@case("operator NonZero of what is computed")
+def non_zero_computed():
+    return model([node("NonZero", "x", "n"), node("Cast", "n", "y", to=FLOAT)])
+
+
+# Sizes and indices out of reach.
+
+@case("Tile of 2 to the power of 62 copies")
+def tile_huge():
+    return model([node("Tile", "x n", "y")], [ints("n", 1, 2 ** 62)])
+
+
+@case("Resize to a billion times the size")
+def resize_huge():
+    scales = numpy_helper.from_array(np.array([1, 1, 1e9, 1e9], np.float32), "s")
+    return picture(node("Resize", "x - s", "y"), weights=[scales])
+
+
+@case("Resize by a scale of zero")
+def resize_zero():
+    scales = numpy_helper.from_array(np.array([1, 1, 0, 1], np.float32), "s")
+    return picture(node("Resize", "x - s", "y"), weights=[scales])
+
+
+@case("a Range without end")
+def range_endless():
+    numbers = [numpy_helper.from_array(np.array(n, np.float32), name) for n, name in [(0, "a"), (1, "b"), (0, "c")]]
+    return model([node("Range", "a b c", "r"), node("Add", "x r", "y")], numbers)
+
+
+@case("a Range of 2 to the power of 40 numbers")
+def range_huge():
+    numbers = [numpy_helper.from_array(np.array(n, np.int64), name) for n, name in [(0, "a"), (2 ** 40, "b"), (1, "c")]]
+    return model([node("Range", "a b c", "r"), node("Cast", "r", "f", to=FLOAT), node("Add", "x f", "y")], numbers)
+
+
+@case("OneHot with a depth of 2 to the power of 60")
+def one_hot_huge():
+    numbers = [numpy_helper.from_array(np.array(2 ** 60), "d"), numpy_helper.from_array(np.zeros(2, np.float32), "v")]
+    return model([node("OneHot", "i d v", "h"), node("Add", "x h", "y")], [ints("i", 1), *numbers])
+
+
+@case("constants of integers whose product is too large")
+def integers_overflow():
+    return model([node("Mul", "a a", "b"), node("Reshape", "x b", "y")], [ints("a", 2 ** 62)])
+
+
+@case("Einsum whose letters do not fit")
+def einsum_mismatch():
+    return model([node("Einsum", "x w", "y", equation="bi,ijk->bj")], [weight("w", 4, 3)])
+
+
+@case("GatherND with an index outside")
+def gather_nd_outside():
+    return model([node("GatherND", "x i", "y")], [numpy_helper.from_array(np.array([[0, 7]]), "i")])
+
+
+@case("ScatterND with updates of another shape")
+def scatter_nd_mismatch():
+    return model([node("ScatterND", "x i u", "y")],
+                 [numpy_helper.from_array(np.array([[0, 1]]), "i"), weight("u", 3)])
+
+
+@case("ConvTranspose that cuts everything off")
+def conv_transpose_nothing():
+    return picture(node("ConvTranspose", "x w", "y", pads=[9, 9, 9, 9]), weights=[weight("w", 2, 3, 3, 3)])
+
+
+@case("TopK of more than there are")
+def top_k_too_many():
+    return model([node("TopK", "x k", "y i", axis=1)], [ints("k", 9)])
+
+
+@case("a mask that leaves nothing of a row")
+def softmax_masked():
+    mask = numpy_helper.from_array(np.full((1, 4), -np.inf, np.float32), "m")
+    return model([node("Add", "x m", "s"), node("Softmax", "s", "p", axis=1), node("MatMul", "p w", "y")],
+                 [mask, weight("w", 4, 3)])
+
+
+@case("more norms in a LayerNormalization than it has channels")
+def layer_norm_mismatch():
+    return model([node("LayerNormalization", "x w", "y")], [weight("w", 5)])
 
 
 # Attributes and optional inputs without support.
@@ -180,11 +234,6 @@ def unknown_attribute():
 @case("attribute strides of the wrong type")
 def attribute_type():
     return picture(node("Conv", "x w", "y", strides="2,2"), weights=[weight("w", 3, 2, 3, 3)])
-
-
-@case("Pad with mode reflect")
-def pad_reflect():
-    return picture(node("Pad", "x p", "y", mode="reflect"), weights=[ints("p", 0, 0, 1, 1, 0, 0, 1, 1)])
 
 
 def lstm(weights=(), inputs="x w r b", **attributes):

@@ -7,6 +7,7 @@
 //! multiplication would take as many ANDs again: pieces are straight.
 
 mod pieces;
+pub(super) mod tables;
 #[cfg(test)]
 mod tests;
 

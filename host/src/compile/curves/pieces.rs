@@ -13,6 +13,8 @@ impl Interval {
     pub(super) const RISES: Self = Self(0, FAR);
     /// How a value changes that never rises.
     pub(super) const FALLS: Self = Self(-FAR, 0);
+    /// How a value changes that stays the same.
+    pub(super) const STAYS: Self = Self(0, 0);
     /// How a value changes that never rises, and never falls with the number of steps added to it.
     pub(super) const FALLS_BY_ONE: Self = Self(-1, 0);
 
@@ -59,6 +61,40 @@ pub(super) fn lines<'t>(
         worst = worst.max(far);
         lines.push(line);
         before = Some((end, course));
+    }
+    (worst, lines)
+}
+
+/// As [`lines`], for parts that may turn: `None` is a part that rises and falls. It is straight, so
+/// it goes the way of the part before it or of the one behind it, whichever is nearer. The parts go
+/// on from 0.
+pub(super) fn turning_lines(
+    parts: &[(&[f64], Option<Interval>)],
+    shift: u8,
+    bounds: Interval,
+) -> (f64, Vec<Line>) {
+    let known = |mut parts: core::slice::Iter<'_, (&[f64], Option<Interval>)>| {
+        parts.find_map(|(_, course)| *course)
+    };
+    let mut before = (0, known(parts.iter()).unwrap_or(Interval::STAYS));
+    let (mut worst, mut lines) = (0.0_f64, Vec::new());
+    for (i, (targets, course)) in parts.iter().enumerate() {
+        let (end, past) = before;
+        let next = known(parts.get(i + 1..).unwrap_or_default().iter()).unwrap_or(past);
+        let with = |course: Interval| {
+            let reach = Interval(end + past.0.min(course.0), end + past.1.max(course.1));
+            (line(targets, shift, course, reach.and(bounds), bounds), course)
+        };
+        let ((far, end, line), course) = match course {
+            Some(course) => with(*course),
+            None => {
+                let (a, b) = (with(past), with(next));
+                if b.0.0 < a.0.0 { b } else { a }
+            }
+        };
+        worst = worst.max(far);
+        lines.push(line);
+        before = (end, course);
     }
     (worst, lines)
 }
