@@ -45,6 +45,7 @@
 //! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
 //! | [`onnx`], [`network`] | ONNX file → a graph of float layers |
 //! | [`npy`] | NumPy arrays: samples in, results out |
+//! | [`clamp`], [`text`] | inputs outside of a plan's range; what a plan says about its network |
 //! | [`stream`], [`memory`] | streams and memory for those who call `minionn-core` themselves |
 //! | `serial` | the server over a serial line; with the feature `serial` |
 //!
@@ -71,6 +72,7 @@ pub mod chart;
 pub mod check;
 #[cfg(feature = "command")]
 pub mod cli;
+pub mod clamp;
 pub mod client;
 #[cfg(feature = "command")]
 pub mod commands;
@@ -100,11 +102,14 @@ pub mod repository;
 pub mod serial;
 pub mod server;
 #[cfg(feature = "command")]
+mod say;
+#[cfg(feature = "command")]
 pub mod server_process;
 #[cfg(feature = "command")]
 pub mod shaper;
 mod store;
 pub mod stream;
+pub mod text;
 mod threads;
 #[cfg(feature = "tokio")]
 pub mod tokio;
@@ -118,6 +123,6 @@ pub use link_model::LinkModel;
 pub use minionn_core::ot::Repetition;
 pub use minionn_core::session::{Activations, Options, Tables};
 pub use model::{Model, Plan};
-pub use prediction::Prediction;
+pub use prediction::{Label, Prediction};
 pub use server::{Server, ServerOptions, StopHandle};
 pub use threads::Threads;

@@ -1,6 +1,8 @@
 //! What a client learns.
 
-use minionn_core::plan::Plan;
+use crate::model::Plan;
+use crate::network::Labels;
+use core::fmt;
 use serde::Serialize;
 
 /// What a client learns from one input, and what the integer model gives for it in the clear: the
@@ -15,14 +17,60 @@ pub struct Prediction {
     /// takes it from the logits.
     #[serde(rename = "argmax")]
     pub class: usize,
+    /// What the plan calls that class, or, of one output and two names, the one that it says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub label: Option<Label>,
+}
+
+/// The name of a class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+pub enum Label {
+    /// A number.
+    Number(i64),
+    /// A word.
+    Word(String),
+}
+
+impl fmt::Display for Label {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => number.fmt(f),
+            Self::Word(word) => word.fmt(f),
+        }
+    }
+}
+
+impl Label {
+    /// The name at place `i`.
+    #[must_use]
+    pub fn of(labels: &Labels, i: usize) -> Option<Self> {
+        match labels {
+            Labels::Numbers(all) => all.get(i).copied().map(Self::Number),
+            Labels::Words(all) => all.get(i).cloned().map(Self::Word),
+        }
+    }
 }
 
 impl Prediction {
     /// From the opened integers, which an argmax plan does not have, and the index of the largest.
-    pub(crate) fn of(plan: &Plan<'_>, integers: &[i64], class: usize) -> Self {
-        let scale = f64::from(plan.header().output_scale);
-        let logits =
-            (!plan.is_argmax()).then(|| integers.iter().map(|&y| y as f64 * scale).collect());
-        Self { logits, class }
+    pub(crate) fn of(plan: &Plan, integers: &[i64], class: usize) -> Self {
+        let scale = f64::from(plan.core().header().output_scale);
+        let logits: Option<Vec<f64>> = (!plan.core().is_argmax())
+            .then(|| integers.iter().map(|&y| y as f64 * scale).collect());
+        let mut prediction = Self { logits, class, label: None };
+        if let Some(labels) = plan.labels() {
+            prediction.name_by(labels, plan);
+        }
+        prediction
+    }
+
+    /// Names the class; one output tells two classes apart.
+    pub(crate) fn name_by(&mut self, labels: &Labels, plan: &Plan) {
+        let named = match self.logits.as_deref() {
+            Some([one]) => usize::from(*one > plan.described().signature.threshold),
+            _ => self.class,
+        };
+        self.label = Label::of(labels, named);
     }
 }

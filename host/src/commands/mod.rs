@@ -4,14 +4,15 @@ pub mod bench;
 pub mod check;
 pub mod compile;
 pub mod demo;
+mod input;
 pub mod plain;
 pub mod plan;
 mod plan_table;
 pub mod predict;
 pub mod serve;
 pub mod session;
+pub mod shown;
 
-use crate::Prediction;
 use clap::Subcommand;
 
 /// The subcommands.
@@ -78,14 +79,5 @@ impl Command {
             Self::Demo(args) => demo::run(&args),
             Self::Bench(args) => bench::run(&args),
         }
-    }
-}
-
-/// Prints predictions for people, one in a line.
-fn print(predictions: &[Prediction]) {
-    for (i, prediction) in predictions.iter().enumerate() {
-        let logits: Vec<String> =
-            prediction.logits.iter().flatten().map(|x| format!("{x:.4}")).collect();
-        println!("{i}: {} {}", prediction.class, logits.join(" "));
     }
 }

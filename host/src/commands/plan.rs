@@ -1,5 +1,6 @@
 //! `minionn plan`.
 
+use crate::say::{say, write};
 use super::plan_table;
 use super::session::{ActivationArg, LinkArgs, SessionArgs};
 use crate::bench::own;
@@ -98,9 +99,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&shown)?);
+        say!("{}", serde_json::to_string_pretty(&shown)?);
     } else {
-        print!("{}", plan_table::text(&shown));
+        write(format_args!("{}", plan_table::text(&shown)));
     }
     Ok(())
 }

@@ -4,7 +4,8 @@
 
 use super::Error;
 use crate::network::{
-    self, Activation, Linear, Network, Node, PerElement, Piece, TensorId, Work, size,
+    self, Activation, Linear, Network, Node, PerElement, Piece, Signature, TensorId, Work,
+    size,
 };
 use crate::progress::Bar;
 use minionn_core::plan::{Convolution, View};
@@ -41,6 +42,7 @@ pub(super) struct Graph {
     pub(super) output_len: usize,
     pub(super) output: TensorId,
     pub(super) argmax: bool,
+    pub(super) signature: Signature,
     pub(super) items: Vec<Item>,
     /// The name in the file of a tensor with the same elements, for each tensor that has one.
     pub(super) names: Vec<Option<String>>,
@@ -56,13 +58,17 @@ pub(super) struct Graph {
 pub(super) struct Reference {
     /// For each tensor: the largest absolute value of each of its elements.
     pub(super) peaks: Vec<Vec<f64>>,
+    /// For each tensor: the least and the greatest value of all its elements.
+    pub(super) ranges: Vec<(f64, f64)>,
     /// The output for each row.
     pub(super) logits: Vec<Vec<f64>>,
 }
 
 impl Graph {
     pub(super) fn new(network: Network) -> Result<Self, Error> {
-        let Network { name, input_len, output_len, nodes, output, names, argmax, notes } = network;
+        let Network {
+            name, input_len, output_len, nodes, output, names, argmax, signature, notes
+        } = network;
         let uses = count_uses(nodes.iter().map(|n| &n.inputs[..]), nodes.len(), output);
         let mut maker = Maker {
             input_len,
@@ -91,6 +97,7 @@ impl Graph {
             output_len,
             output,
             argmax,
+            signature,
             items: maker.items,
             names,
             lengths: Vec::new(),
@@ -158,12 +165,16 @@ impl Graph {
             return None;
         }
         let peaks = self.lengths.iter().map(|&n| vec![0.0; n]).collect();
-        let mut reference = Reference { peaks, logits: Vec::with_capacity(rows.len()) };
+        let ranges = vec![(f64::INFINITY, f64::NEG_INFINITY); self.lengths.len()];
+        let mut reference = Reference { peaks, ranges, logits: Vec::with_capacity(rows.len()) };
         let bar = Bar::new(show, rows.len(), "float network");
         for row in rows {
             let mut tensors = self.evaluate(row);
             for (peaks, tensor) in reference.peaks.iter_mut().zip(&tensors) {
                 peaks.iter_mut().zip(tensor).for_each(|(peak, x)| *peak = peak.max(x.abs()));
+            }
+            for ((lo, hi), tensor) in reference.ranges.iter_mut().zip(&tensors) {
+                tensor.iter().for_each(|&x| (*lo, *hi) = (lo.min(x), hi.max(x)));
             }
             reference.logits.push(tensors.swap_remove(self.output));
             bar.advance();
@@ -575,6 +586,7 @@ mod tests {
             nodes,
             names,
             argmax: false,
+            signature: network::Signature::default(),
             notes: vec![],
         };
         network.output_len = network.lengths()[network.output];

@@ -17,6 +17,15 @@ pub(super) enum Kind {
     Scores(Rc<str>),
     /// The same, behind the named ArgMax.
     Index(Rc<str>),
+    /// Quantised: it stands for the numbers that are meant, and has a scale and a zero point.
+    Quantised(Steps),
+}
+
+/// How a file quantises a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Steps {
+    pub(super) scale: f64,
+    pub(super) zero: i64,
 }
 
 /// A tensor of the network.
@@ -86,6 +95,11 @@ impl Value {
                 Kind::Integer => {
                     Err("it computes with integers of the input: cast them to FLOAT first".into())
                 }
+                Kind::Quantised(_) => Err(
+                    "it computes with quantised numbers: only DequantizeLinear, MaxPool and what \
+                     moves elements may read them"
+                        .into(),
+                ),
                 Kind::Scores(end) | Kind::Index(end) => Err(format!(
                     "it follows {end}, after which nothing but ArgMax and changes of shape is \
                      supported"
@@ -94,10 +108,14 @@ impl Value {
         }
     }
 
-    /// A computed tensor whose elements may move: integers too.
+    /// A computed tensor whose elements may move: integers and quantised ones too.
     pub(super) fn movable(&self) -> Result<&Computed, String> {
         match self {
-            Self::Computed(computed) if computed.kind == Kind::Integer => Ok(computed),
+            Self::Computed(computed)
+                if matches!(computed.kind, Kind::Integer | Kind::Quantised(_)) =>
+            {
+                Ok(computed)
+            }
             _ => self.number(),
         }
     }
@@ -247,6 +265,10 @@ impl Call<'_> {
 
     pub(super) fn ints(&self, name: &str) -> Result<Option<&[i64]>, String> {
         Ok(self.attribute(name, attribute_type::INTS)?.map(|a| &a.ints[..]))
+    }
+
+    pub(super) fn floats(&self, name: &str) -> Result<Option<&[f32]>, String> {
+        Ok(self.attribute(name, attribute_type::FLOATS)?.map(|a| &a.floats[..]))
     }
 
     pub(super) fn text(&self, name: &str, default: &'static str) -> Result<String, String> {

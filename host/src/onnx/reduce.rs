@@ -5,6 +5,7 @@ use super::call::{Call, Computed, Kind, Outputs, Value, axes_of, axis_of, one, p
 use super::image::means;
 use super::tensor::count;
 use super::views::{Loops, strides};
+use crate::network::Head;
 use minionn_core::plan::Convolution;
 
 /// ReduceSum, ReduceMean, ReduceMax and ReduceMin.
@@ -85,9 +86,8 @@ pub(super) fn softmax(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let old = call.opset < 13;
     over_row(x, call.int("axis", if old { 1 } else { -1 })?, old)?;
     let node = &call.described;
-    b.notes.push(format!(
-        "{node} dropped: it does not change which output is largest; logits are those before it"
-    ));
+    let head = if call.op() == "LogSoftmax" { Head::LogSoftmax } else { Head::Softmax };
+    b.dropped(node, head);
     one(Computed { kind: Kind::Scores(node.as_str().into()), ..x.clone() })
 }
 
@@ -96,7 +96,7 @@ pub(super) fn arg_max(_: &mut Builder, call: &Call<'_>) -> Outputs {
     let Value::Computed(x) = call.value(0)? else {
         return Err("it reads a constant, which is not supported".into());
     };
-    if let Kind::Index(_) | Kind::Integer = x.kind {
+    if let Kind::Index(_) | Kind::Integer | Kind::Quantised(_) = x.kind {
         return Err("it needs numbers, not the result of an ArgMax or integers".into());
     }
     over_row(x, call.int("axis", 0)?, false)?;
