@@ -5,14 +5,20 @@
 //! is arithmetic of the network, which the first linear layer takes in for nothing.
 
 use crate::network::{Network, Node, PerElement, Piece, Port, TensorId, Work};
+use super::MAX_ACTIVATION_BITS;
 use core::ops::Range;
 use std::collections::HashMap;
 
 /// A part of the input has too few steps if its values fall on fewer than these.
 const FEW: f64 = 16.0;
-/// What is added to the seen range of a part on both sides, as a part of it: other rows reach a
-/// little further.
-const MARGIN: f64 = 0.125;
+/// What is added to the seen range of a part on both sides, as a part of it: in tables, other rows
+/// reach further. The bit that this costs is made up for, see [`bits`].
+const MARGIN: f64 = 0.5;
+
+/// Signed width of an input in steps: with the margin, a seen range takes all but one bit.
+pub(super) fn bits(activation_bits: u8) -> u8 {
+    (activation_bits + 1).min(MAX_ACTIVATION_BITS)
+}
 
 /// Step and offset of every element of the input.
 #[derive(Clone, Debug, PartialEq)]
@@ -279,7 +285,7 @@ mod tests {
         assert_eq!(found.scaled(&[0.5, 500.0, 5.0]), [0.0; 3]);
         for (i, &(step, _)) in found.parts.iter().take(2).enumerate() {
             let scaled = found.scaled(rows[1])[i];
-            assert!((90.0..=127.0).contains(&scaled), "{step} {scaled}");
+            assert!((60.0..=64.0).contains(&scaled), "{step} {scaled}");
         }
         let like = [&[0.0_f32, 1.0, 0.5][..], &[1.0, 0.0, 0.25]];
         assert_eq!(choose(&[port(&[1, 3])], 3, &like, 127, false), None);

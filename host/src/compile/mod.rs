@@ -319,7 +319,7 @@ fn features(
     if options.input_steps == InputSteps::One || options.input_range.is_some() && !always {
         return Ok(None);
     }
-    let most = (1 << (options.activation_bits - 1)) - 1;
+    let most = (1 << (features::bits(options.activation_bits) - 1)) - 1;
     let found =
         features::choose(&network.signature.inputs, network.input_len, rows, most, always);
     if always && found.is_none() {

@@ -14,7 +14,7 @@
 //! Here is the frame; `circuits` has what is garbled, `arithmetic` what stays in a ring.
 
 use super::bounds::{Bounds, TooWide, width};
-use super::features::Features;
+use super::features::{self, Features};
 use super::graph::{Graph, Item, Reference, Task};
 use super::{CompileOptions, Error, option};
 use crate::network::TensorId;
@@ -119,7 +119,7 @@ pub(super) fn input(
     };
     let bits = options.activation_bits;
     if features.is_some() {
-        let max = (1 << (bits - 1)) - 1;
+        let max = (1 << (features::bits(bits) - 1)) - 1;
         let quantisation = Quantisation { scale: 1.0, min: -max, max };
         return Ok(Input { quantisation, features, range: (lo, hi) });
     }

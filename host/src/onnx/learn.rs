@@ -6,7 +6,7 @@ use super::copy;
 use super::import::Operator;
 use super::proto::{AttributeProto, NodeProto, TensorProto, attribute_type};
 use super::tensor::{Data, Tensor};
-use crate::network::{Activation, Curve, Head, Labels, PerElement};
+use crate::network::{Activation, Curve, Head, Labels, Node, PerElement, Work};
 
 /// The operators' domain.
 pub(super) const DOMAIN: &str = "ai.onnx.ml";
@@ -123,17 +123,50 @@ fn numbers(call: &Call<'_>, i: usize) -> Result<Computed, String> {
     }
 }
 
-/// Probabilities are one in all already; of anything else the norm would have to be computed.
-fn normalizer(_: &mut Builder, call: &Call<'_>) -> Outputs {
-    call.only(1, &["norm"])?;
-    let norm = call.text("norm", "MAX")?;
-    match call.value(0)? {
-        Value::Computed(x) if matches!(x.kind, Kind::Scores(_)) && norm == "L1" => one(x.clone()),
-        _ => Err(format!(
-            "features divided by their own norm ({norm}) are not supported: divide them before \
-             they are given to the network, and export what follows"
-        )),
+/// Attribute of a Normalizer that stands for a division of scores by their sum at the end.
+pub(super) const PROPORTIONS: &str = "proportions";
+
+/// Probabilities are one in all already; of features, the norm would have to be computed.
+fn normalizer(b: &mut Builder, call: &Call<'_>) -> Outputs {
+    call.only(1, &["norm", PROPORTIONS])?;
+    let last = call.flag(PROPORTIONS, false)?;
+    let norm = call.text("norm", if last { "L1" } else { "MAX" })?;
+    let x = match call.value(0)? {
+        Value::Computed(x) if matches!(x.kind, Kind::Scores(_)) && norm == "L1" => {
+            return one(x.clone());
+        }
+        value if last => value.number()?,
+        _ => {
+            return Err(format!(
+                "features divided by their own norm ({norm}) are not supported: divide them \
+                 before they are given to the network, and export what follows"
+            ));
+        }
+    };
+    let kind = Kind::Scores(call.described.as_str().into());
+    let maker = x.id.checked_sub(1).and_then(|i| b.nodes.get(i));
+    if let Some(Node { work: Work::Activation(Activation::Curve(Curve::Sigmoid)), inputs, .. }) =
+        maker
+        && let Some(&scores) = inputs.first()
+    {
+        let scores = Computed::new(scores, x.dims.clone());
+        let logarithms = log_sigmoid(b, &call.name, &scores)?;
+        b.dropped(&call.described, Head::Softmax);
+        return one(Computed { kind, ..logarithms });
     }
+    b.notes.push(format!(
+        "{} dropped: its scores are not divided by their sum, which does not change which is \
+         largest",
+        call.described
+    ));
+    one(Computed { kind, ..x.clone() })
+}
+
+/// `ln σ(s) = −ln(1 + e^−s)`: σ(s) as parts of their sum are the Softmax of these.
+fn log_sigmoid(b: &mut Builder, name: &str, scores: &Computed) -> Result<Computed, String> {
+    let turned = b.scaled(name, scores, -1.0, 0.0)?;
+    let curve = b.activation(name, &turned, Activation::Curve(Curve::Softplus))?;
+    b.scaled(name, &curve, -1.0, 0.0)
 }
 
 /// Class labels of a node, as numbers or words.
@@ -237,10 +270,7 @@ fn linear_classifier(b: &mut Builder, call: &Call<'_>) -> Outputs {
             (halves.clone(), dropped(halves))
         }
         "LOGISTIC" => {
-            // σ(s) as parts of their sum are the Softmax of ln σ(s) = −ln(1 + e^−s).
-            let turned = b.scaled(name, &scores, -1.0, 0.0)?;
-            let curve = b.activation(name, &turned, Activation::Curve(Curve::Softplus))?;
-            let logarithms = b.scaled(name, &curve, -1.0, 0.0)?;
+            let logarithms = log_sigmoid(b, name, &scores)?;
             b.dropped(node, Head::Softmax);
             (scores, dropped(logarithms))
         }

@@ -1,11 +1,14 @@
-//! Nodes of quantised networks in terms of ordinary ones, before anything is read.
+//! Nodes of quantised networks, and what scikit-learn's exporter spells out, in terms of other
+//! nodes, before anything is read.
 //!
 //! onnxruntime writes quantised networks in three ways: QuantizeLinear and DequantizeLinear around
 //! float operators, operators on integers (QLinearConv and its kin), and weights that meet
 //! activations quantised as they come (DynamicQuantizeLinear). The last two become the first here.
 
 use super::graph::describe;
-use super::proto::{AttributeProto, GraphProto, NodeProto, attribute_type};
+use super::learn;
+use super::proto::{AttributeProto, GraphProto, NodeProto, TensorProto, attribute_type};
+use super::tensor::Tensor;
 use std::collections::HashMap;
 
 /// The domain of onnxruntime's own operators.
@@ -34,9 +37,111 @@ pub(super) fn rewrite(graph: &mut GraphProto) -> Result<(), Fault> {
         let mut parts = Parts { index, added: &mut added };
         parts.node(node).map_err(|what| (described, what))?;
     }
-    dynamic(graph, &mut added)?;
+    dynamic(graph, &mut added);
     graph.node.extend(added);
+    spelled(graph);
     Ok(())
+}
+
+/// Who makes what, by names.
+struct Makers {
+    nodes: Vec<NodeProto>,
+    of: HashMap<String, usize>,
+    /// Constants of one number.
+    numbers: HashMap<String, f64>,
+}
+
+impl Makers {
+    fn new(graph: &GraphProto) -> Self {
+        let outputs = graph.node.iter().enumerate();
+        let of = outputs.flat_map(|(i, n)| n.output.iter().map(move |name| (name.clone(), i)));
+        let number = |tensor: &TensorProto| {
+            let small = tensor.dims.iter().all(|&d| d == 1) && tensor.data_location == 0;
+            let number = small.then(|| Tensor::decode(tensor).ok()?.scalar().ok())??;
+            Some((tensor.name.clone(), number))
+        };
+        Self {
+            of: of.collect(),
+            numbers: graph.initializer.iter().filter_map(number).collect(),
+            nodes: graph.node.clone(),
+        }
+    }
+
+    /// The node that makes a tensor, if it is this operator.
+    fn op(&self, name: &str, op: &str) -> Option<&NodeProto> {
+        self.nodes.get(*self.of.get(name)?).filter(|node| node.op_type == op)
+    }
+
+    /// The two inputs of a node, in both orders.
+    fn sides(node: &NodeProto) -> Option<[(&str, &str); 2]> {
+        match &node.input[..] {
+            [a, b] => Some([(a, b), (b, a)]),
+            _ => None,
+        }
+    }
+
+    /// What a tensor is `op` of, with a constant of this number as the other side.
+    fn with_number(&self, name: &str, op: &str, number: f64) -> Option<&str> {
+        let mut sides = Self::sides(self.op(name, op)?)?.into_iter();
+        sides.find(|(_, c)| self.numbers.get(*c) == Some(&number)).map(|(x, _)| x)
+    }
+
+    /// `s` of `1 / (1 + e^−s)`, as the node that takes the reciprocal ends it.
+    fn sigmoid(&self, node: &NodeProto) -> Option<String> {
+        let exp = self.op(self.with_number(node.input.first()?, "Add", 1.0)?, "Exp")?;
+        let turned = exp.input.first()?;
+        let neg = || self.op(turned, "Neg")?.input.first().map(String::as_str);
+        self.with_number(turned, "Mul", -1.0).or_else(neg).map(str::to_owned)
+    }
+
+    /// `x` of `x / Σ|x|`, as a division ends it; also where a sum of 0 is looked after.
+    fn proportion(&self, node: &NodeProto) -> Option<String> {
+        let [part, sum] = &node.input[..] else { return None };
+        let of_sum = |name: &str| {
+            let x = self.op(name, "ReduceSum")?.input.first()?;
+            Some(self.op(x, "Abs").map_or(x, |abs| abs.input.first().unwrap_or(x)).clone())
+        };
+        if let Some(x) = of_sum(sum) {
+            return (x == *part).then_some(x);
+        }
+        // (x + m) / (Σx + m·k), with m = 1 where the sum is 0.
+        let none = |mask: &str, sum: &str| {
+            let not = self.op(self.op(mask, "Cast")?.input.first()?, "Not")?;
+            let known = self.op(not.input.first()?, "Cast")?.input.first()? == sum;
+            known.then_some(())
+        };
+        Self::sides(self.op(sum, "Add")?)?.into_iter().find_map(|(total, masks)| {
+            let x = of_sum(total)?;
+            let mut masks = Self::sides(self.op(masks, "Mul")?)?.into_iter();
+            let (mask, _) = masks.find(|(mask, _)| none(mask, total).is_some())?;
+            let mut parts = Self::sides(self.op(part, "Add")?)?.into_iter();
+            parts.any(|(a, b)| a == x && b == mask).then_some(x)
+        })
+    }
+}
+
+/// Functions that are spelled out in ONNX's operators by scikit-learn's exporter.
+fn spelled(graph: &mut GraphProto) {
+    let names = ["Reciprocal", "Div"];
+    if !graph.node.iter().any(|node| names.contains(&node.op_type.as_str())) {
+        return;
+    }
+    let makers = Makers::new(graph);
+    for node in &mut graph.node {
+        if node.op_type == "Reciprocal"
+            && let Some(x) = makers.sigmoid(node)
+        {
+            node.op_type = "Sigmoid".into();
+            node.input = vec![x];
+        } else if node.op_type == "Div"
+            && let Some(x) = makers.proportion(node)
+        {
+            node.op_type = "Normalizer".into();
+            node.domain = learn::DOMAIN.into();
+            node.attribute = vec![int(learn::PROPORTIONS, 1)];
+            node.input = vec![x];
+        }
+    }
 }
 
 /// The nodes that one node becomes.
@@ -148,16 +253,11 @@ impl Parts<'_> {
 
 /// `cast(x̂ ∗ W)·(s·t)` with `x̂`, `s` from DynamicQuantizeLinear becomes `x ∗ (W·t)`: the layer on the
 /// numbers that were to be quantised.
-fn dynamic(graph: &mut GraphProto, added: &mut Vec<NodeProto>) -> Result<(), Fault> {
-    let maker: HashMap<String, usize> = graph
-        .node
-        .iter()
-        .enumerate()
-        .flat_map(|(i, node)| node.output.iter().map(move |name| (name.clone(), i)))
-        .collect();
-    let nodes = graph.node.clone();
-    let made_by = |name: &str| maker.get(name).and_then(|&i| nodes.get(i));
-    let op = |name: &str, wanted: &str| made_by(name).filter(|node| node.op_type == wanted);
+fn dynamic(graph: &mut GraphProto, added: &mut Vec<NodeProto>) {
+    if !graph.node.iter().any(|node| node.op_type == "DynamicQuantizeLinear") {
+        return;
+    }
+    let makers = Makers::new(graph);
     let input = |node: &NodeProto, i: usize| node.input.get(i).cloned().unwrap_or_default();
     for (index, node) in graph.node.iter_mut().enumerate() {
         if node.op_type != "Mul" {
@@ -166,11 +266,12 @@ fn dynamic(graph: &mut GraphProto, added: &mut Vec<NodeProto>) -> Result<(), Fau
         // One side is the cast of the layer, the other the product of the scales.
         let sides = [(0, 1), (1, 0)].map(|(a, b)| (input(node, a), input(node, b)));
         let found = sides.iter().find_map(|(layer, scales)| {
-            let layer = made_by(&input(op(layer, "Cast")?, 0))?;
-            let dense = layer.op_type == "MatMulInteger";
-            let quantised = op(&input(layer, 0), "DynamicQuantizeLinear")
-                .filter(|_| dense || layer.op_type == "ConvInteger")?;
-            let product = op(scales, "Mul")?;
+            let cast = input(makers.op(layer, "Cast")?, 0);
+            let dense = makers.op(&cast, "MatMulInteger").is_some();
+            let layer =
+                makers.op(&cast, if dense { "MatMulInteger" } else { "ConvInteger" })?;
+            let quantised = makers.op(&input(layer, 0), "DynamicQuantizeLinear")?;
+            let product = makers.op(scales, "Mul")?;
             let own = quantised.output.get(1)?;
             let both = [input(product, 0), input(product, 1)];
             let scale = both.iter().find(|name| *name != own)?.clone();
@@ -185,5 +286,4 @@ fn dynamic(graph: &mut GraphProto, added: &mut Vec<NodeProto>) -> Result<(), Fau
         node.attribute.clone_from(&layer.attribute);
         node.input = vec![x, weights];
     }
-    Ok(())
 }
