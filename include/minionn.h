@@ -70,7 +70,7 @@
 /**
  * Most bytes of a plan.
  */
-#define MINIONN_PLAN_MAX 32880
+#define MINIONN_PLAN_MAX 65648
 
 /**
  * Bytes of a plan request.
@@ -80,7 +80,7 @@
 /**
  * Most bytes of the answer to a plan request.
  */
-#define MINIONN_PLAN_REPLY_MAX 32889
+#define MINIONN_PLAN_REPLY_MAX 65657
 
 /**
  * Most bytes that minionn_greeting_peek() wants.

@@ -70,9 +70,9 @@ pub mod c_header;
 pub mod chart;
 #[cfg(feature = "command")]
 pub mod check;
+pub mod clamp;
 #[cfg(feature = "command")]
 pub mod cli;
-pub mod clamp;
 pub mod client;
 #[cfg(feature = "command")]
 pub mod commands;
@@ -98,11 +98,11 @@ mod progress;
 pub mod report;
 #[cfg(feature = "command")]
 pub mod repository;
+#[cfg(feature = "command")]
+mod say;
 #[cfg(feature = "serial")]
 pub mod serial;
 pub mod server;
-#[cfg(feature = "command")]
-mod say;
 #[cfg(feature = "command")]
 pub mod server_process;
 #[cfg(feature = "command")]

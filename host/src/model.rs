@@ -65,8 +65,7 @@ impl Plan {
             let described = Arc::new(text::read(cell.borrow_dependent().text()));
             Self { cell: Arc::new(cell), described }
         };
-        cell.map(made)
-            .map_err(|error| Error::Format { what: what.to_owned(), error })
+        cell.map(made).map_err(|error| Error::Format { what: what.to_owned(), error })
     }
 
     /// Writes the plan to a file.

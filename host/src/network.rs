@@ -394,6 +394,8 @@ pub struct Signature {
     pub head: Option<Head>,
     /// For one output and two classes: above this, it is the second.
     pub threshold: f64,
+    /// The fixed batch of the file, of which one row is left.
+    pub batch: Option<usize>,
 }
 
 /// A declared input.

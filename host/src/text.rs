@@ -21,7 +21,10 @@ pub(crate) fn of(signature: &Signature, options: &CompileOptions) -> String {
             text.push_str(&lines);
         }
     };
-    for port in &signature.inputs {
+    // One flat input needs no words: its length is in the header.
+    let flat = |port: &Port| port.batch && port.row().len() == 1;
+    let told = !matches!(&signature.inputs[..], [port] if flat(port));
+    for port in signature.inputs.iter().filter(|_| told) {
         let batch = if port.batch { "rows" } else { "whole" };
         let shape: Vec<String> = port.shape.iter().map(usize::to_string).collect();
         add(format!("input {batch} {} {}\n", shape.join("x"), line(&port.name)));
@@ -111,11 +114,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let port = |shape: &[usize], batch| Port {
-            name: "a name".into(),
-            shape: shape.to_vec(),
-            batch,
-        };
+        let port =
+            |shape: &[usize], batch| Port { name: "a name".into(), shape: shape.to_vec(), batch };
         for labels in [
             Some(Labels::Numbers(vec![3, -1])),
             Some(Labels::Words(vec!["a b".into(), "ü".into()])),
@@ -125,7 +125,7 @@ mod tests {
                 inputs: vec![port(&[1, 3, 8, 8], true), port(&[7], false)],
                 labels,
                 head: Some(Head::LogSoftmax),
-                threshold: 0.0,
+                ..Signature::default()
             };
             let options = CompileOptions {
                 input_note: Some("pixels / 255,\nRGB".into()),
@@ -137,7 +137,11 @@ mod tests {
         }
         assert_eq!(read("nonsense\n\ninput rows 3xx name\ninput rows 0 n\nlabel"), {
             let mut described = Described::default();
-            described.signature.inputs.push(Port { name: "name".into(), shape: vec![3], batch: true });
+            described.signature.inputs.push(Port {
+                name: "name".into(),
+                shape: vec![3],
+                batch: true,
+            });
             described.signature.labels = Some(Labels::Words(vec![String::new()]));
             described
         });

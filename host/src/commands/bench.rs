@@ -1,11 +1,11 @@
 //! `minionn bench`.
 
-use crate::say::{say, write};
 use super::session::SessionArgs;
 use crate::bench::networks::{self, Request};
 use crate::bench::{clients, compare, curves, own, parts, table, tables};
 use crate::compile::{CompileOptions, compile};
 use crate::link_model::LinkModel;
+use crate::say::{say, write};
 use crate::units::bytes;
 use crate::{Model, Threads, npy};
 use anyhow::{Context as _, bail};
@@ -291,7 +291,12 @@ fn show_phases(name: &str, measured: &own::Measured, threads: usize) {
     );
     say!(
         "{:<28}{:>10}{:>12}{:>12}{:>12}{:>8}",
-        "phase", "seconds", "link alone", "up", "down", "rounds"
+        "phase",
+        "seconds",
+        "link alone",
+        "up",
+        "down",
+        "rounds"
     );
     let alone = |of: fn(&own::Arithmetic) -> f64| {
         measured.arithmetic.as_ref().map_or_else(|| "-".into(), |a| format!("{:.4}", of(a)))

@@ -1,10 +1,10 @@
 //! `minionn check`.
 
-use crate::say::say;
 use super::compile::{CompileArgs, read};
 use super::input;
 use crate::check::{Settings, check};
 use crate::compile::{self, CompileOptions};
+use crate::say::say;
 use crate::{npy, onnx};
 use anyhow::{Context as _, ensure};
 use std::path::PathBuf;
@@ -47,8 +47,7 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let name = || args.onnx.display().to_string();
     let onnx = read(&args.onnx, onnx::MAX_FILE).with_context(name)?;
-    let network =
-        onnx::read(&onnx, &args.compile.reading(&args.onnx)).with_context(name)?;
+    let network = args.compile.network(&args.onnx, &onnx, &args.input)?;
     let ports = network.signature.inputs.clone();
     let inputs = input::read(&args.input, &ports)?;
     let (options, calibrate) = args.compile.read(&args.onnx, &ports)?;

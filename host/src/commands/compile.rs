@@ -1,11 +1,11 @@
 //! `minionn compile`.
 
-use crate::say::{say, write};
-use crate::compile::{self, CompileOptions, InputSteps, Output};
 use super::input;
+use crate::compile::{self, CompileOptions, InputSteps, Output};
 use crate::network::{Labels, Network, Port};
-use crate::onnx::{self, Reading};
 use crate::npy;
+use crate::onnx::{self, Reading};
+use crate::say::{say, write};
 use anyhow::{Context as _, ensure};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -93,6 +93,10 @@ pub struct ReadingArgs {
     /// several inputs NAME=1,3,224,224, once for each.
     #[arg(long, value_name = "[NAME=]SHAPE", value_parser = shape)]
     input_shape: Vec<(Option<String>, Shape)>,
+    /// Take a fixed batch above one as one input. Without it, one row of it is the input, if rows
+    /// do not depend on each other.
+    #[arg(long)]
+    keep_batch: bool,
 }
 
 /// A shape as an argument.
@@ -108,6 +112,7 @@ impl ReadingArgs {
             folder: Some(folder.map_or_else(|| ".".into(), Path::to_owned)),
             output_node: self.output_node.clone(),
             shapes: self.input_shape.clone(),
+            keep_batch: self.keep_batch,
         }
     }
 }
@@ -126,15 +131,6 @@ fn shape(text: &str) -> Result<(Option<String>, Shape), String> {
     Ok((name, dims.collect::<Result<_, _>>()?))
 }
 
-/// Reads the network of a file.
-///
-/// # Errors
-/// What could not be read.
-pub(super) fn network(path: &Path, reading: &Reading) -> anyhow::Result<Network> {
-    let bytes = read(path, onnx::MAX_FILE)?;
-    Ok(onnx::read(&bytes, reading)?)
-}
-
 impl CompileArgs {
     /// What is read of the network at `path`.
     #[must_use]
@@ -144,6 +140,25 @@ impl CompileArgs {
 
     fn labels(&self) -> anyhow::Result<Option<Labels>> {
         self.labels.as_deref().map(input::labels).transpose()
+    }
+
+    /// The network of the file at `path`, whose bytes are `onnx`. `rows`: files of inputs besides
+    /// those of calibration; they say whether a fixed batch is one input.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn network(&self, path: &Path, onnx: &[u8], rows: &[String]) -> anyhow::Result<Network> {
+        let files = if self.calibrate.is_empty() { rows } else { &self.calibrate };
+        let whole = |network: &Network, batch: usize| {
+            let [file] = files else { return false };
+            let inputs = &network.signature.inputs;
+            input::read(core::slice::from_ref(file), &[]).is_ok_and(|array| {
+                array.columns() == batch.saturating_mul(network.input_len)
+                    && array.rows_for(inputs, network.input_len).is_err()
+            })
+        };
+        let network = compile::read(onnx, &self.reading(path), whole);
+        network.with_context(|| path.display().to_string())
     }
 
     /// The options for the network at `path`, and the calibration rows if there are any.
@@ -225,11 +240,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = args.output_file.clone().unwrap_or_else(|| args.onnx.with_extension("minionn"));
     apart(&args.onnx, &model, args.plan.as_deref())?;
     let name = || args.onnx.display().to_string();
-    let network = network(&args.onnx, &args.shared.reading(&args.onnx)).with_context(name)?;
+    let onnx = read(&args.onnx, onnx::MAX_FILE).with_context(name)?;
+    let network = args.shared.network(&args.onnx, &onnx, &[])?;
+    drop(onnx);
     let (options, calibrate) = args.shared.read(&args.onnx, &network.signature.inputs)?;
     let options = CompileOptions { name: args.name.clone(), ..options };
-    let compiled =
-        compile::network(network, &options, calibrate.as_ref()).with_context(name)?;
+    let compiled = compile::network(network, &options, calibrate.as_ref()).with_context(name)?;
     std::fs::write(&model, &compiled.model).with_context(|| model.display().to_string())?;
     if let Some(plan) = &args.plan {
         std::fs::write(plan, &compiled.plan).with_context(|| plan.display().to_string())?;

@@ -1,9 +1,9 @@
 //! `minionn demo`.
 
-use crate::say::say;
 use super::session::SessionArgs;
 use crate::report::Report;
 use crate::repository::model_file;
+use crate::say::say;
 use crate::server_process::ServerProcess;
 use crate::units::bytes;
 use crate::{Client, ClientOptions, Model, Prediction, npy};

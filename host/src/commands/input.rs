@@ -97,7 +97,8 @@ fn joined(columns: &[(Array, &Port)]) -> anyhow::Result<Array> {
         parts.push(rows);
     }
     let rows = parts.first().map_or(0, ExactSizeIterator::len);
-    if let Some((part, (_, port))) = parts.iter().zip(columns).find(|(part, _)| part.len() != rows) {
+    if let Some((part, (_, port))) = parts.iter().zip(columns).find(|(part, _)| part.len() != rows)
+    {
         bail!("the input `{}` has {} rows, the first one has {rows}", port.name, part.len());
     }
     let len: usize = columns.iter().map(|(_, port)| port.len()).sum();

@@ -1,9 +1,9 @@
 //! `minionn plain`.
 
-use crate::say::say;
 use super::input;
 use super::shown::{self, ShowArgs, Shown};
 use crate::clamp::Clamped;
+use crate::say::say;
 use crate::{Model, c_header};
 use anyhow::Context as _;
 use serde::Serialize;

@@ -1,6 +1,5 @@
 //! `minionn plan`.
 
-use crate::say::{say, write};
 use super::plan_table;
 use super::session::{ActivationArg, LinkArgs, SessionArgs};
 use crate::bench::own;
@@ -8,6 +7,7 @@ use crate::c_header::{self, BufferArgs};
 use crate::costs::{Costs, LinkCosts};
 use crate::plot::{Plot, Row};
 use crate::report::Report;
+use crate::say::{say, write};
 use crate::units::{bytes, seconds};
 use crate::{ClientOptions, Model, Plan, Server, ServerOptions, loopback, prefix};
 use anyhow::Context as _;

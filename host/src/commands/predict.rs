@@ -1,17 +1,17 @@
 //! `minionn predict`.
 
-use crate::say::say;
-use super::session::{LinkArgs, SessionArgs};
 use super::input;
+use super::session::{LinkArgs, SessionArgs};
 use super::shown::{self, ShowArgs, Shown};
 use crate::clamp::Clamped;
 use crate::client::{Phase, Phases};
 use crate::report::Report;
+use crate::say::say;
 use crate::{Client, ClientOptions, Plan, Threads, npy};
 use anyhow::bail;
 use indicatif::{ProgressBar, ProgressStyle};
-use std::path::PathBuf;
 use serde::Serialize;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Arguments; what the command does stands at [`super::Command`].

@@ -1,7 +1,7 @@
 //! `minionn serve`.
 
-use crate::say::say;
 use crate::pairing::Pairings;
+use crate::say::say;
 use crate::serial::{self, Line};
 use crate::server::SessionReport;
 use crate::{Model, Server, ServerOptions, Threads};

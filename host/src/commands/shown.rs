@@ -121,7 +121,8 @@ pub(super) fn print(args: &ShowArgs, plan: &Plan, shown: &[Shown]) -> anyhow::Re
     }
     for (i, Shown { prediction, probabilities }) in shown.iter().enumerate() {
         let numbers = probabilities.as_ref().or(prediction.logits.as_ref());
-        let numbers: Vec<String> = numbers.into_iter().flatten().map(|x| format!("{x:.4}")).collect();
+        let numbers: Vec<String> =
+            numbers.into_iter().flatten().map(|x| format!("{x:.4}")).collect();
         match &prediction.label {
             Some(label) => say!("{i}: {label} | {}", numbers.join(" ")),
             None => say!("{i}: {} {}", prediction.class, numbers.join(" ")),

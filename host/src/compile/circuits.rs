@@ -127,7 +127,8 @@ impl Lowering<'_> {
         // What the results reach, as they are and counted from the bound that becomes 0.
         let range = self.reference.and_then(|r| r.ranges.get(at.stands_for)).copied();
         let range = range.filter(|(least, most)| least <= most);
-        let reach = |from: f64| range.map(|(least, most)| (least - from).abs().max((most - from).abs()));
+        let reach =
+            |from: f64| range.map(|(least, most)| (least - from).abs().max((most - from).abs()));
         let end = if lo == f64::NEG_INFINITY { hi } else { lo };
         if let (Some(plain), Some(moved)) = (reach(0.0), reach(end))
             && moved > 2.0 * plain
@@ -170,12 +171,7 @@ impl Lowering<'_> {
 
     /// The same with bounds that lie far from all that calibration rows reach: counted from one of
     /// them, these values would have few steps. Both ends are compared with instead.
-    fn far_clip(
-        &mut self,
-        at: At<'_>,
-        (lo, hi): (f64, f64),
-        reach: f64,
-    ) -> Result<usize, Fault> {
+    fn far_clip(&mut self, at: At<'_>, (lo, hi): (f64, f64), reach: f64) -> Result<usize, Fault> {
         let (least, most) = self.tensor(at.x).bounds.extremes();
         let mut ends = [least, most];
         for (end, bound) in ends.iter_mut().zip([lo, hi]) {

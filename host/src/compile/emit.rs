@@ -54,7 +54,13 @@ pub(super) fn emit(
         model_bytes: model.len(),
         plan_bytes: plan.len(),
     };
-    Ok(Compiled { model, plan, report, layers: map, float: Float { graph, features: input.features.clone() } })
+    Ok(Compiled {
+        model,
+        plan,
+        report,
+        layers: map,
+        float: Float { graph, features: input.features.clone() },
+    })
 }
 
 /// At most 32 bytes of a name, without control characters.

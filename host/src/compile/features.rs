@@ -4,8 +4,8 @@
 //! The client subtracts an offset and divides by a step, both public in the plan. What undoes that
 //! is arithmetic of the network, which the first linear layer takes in for nothing.
 
-use crate::network::{Network, Node, PerElement, Piece, Port, TensorId, Work};
 use super::MAX_ACTIVATION_BITS;
+use crate::network::{Network, Node, PerElement, Piece, Port, TensorId, Work};
 use core::ops::Range;
 use std::collections::HashMap;
 
@@ -262,8 +262,7 @@ impl Made {
 
     /// The real numbers of a tensor that is in steps.
     fn real(&mut self, tensor: TensorId, raw: &Raw, name: Option<String>) -> TensorId {
-        let node =
-            Node { name: "input".into(), work: raw.work(), inputs: vec![self.at(tensor)] };
+        let node = Node { name: "input".into(), work: raw.work(), inputs: vec![self.at(tensor)] };
         self.push(node, name)
     }
 }

@@ -4,8 +4,7 @@
 
 use super::Error;
 use crate::network::{
-    self, Activation, Linear, Network, Node, PerElement, Piece, Signature, TensorId, Work,
-    size,
+    self, Activation, Linear, Network, Node, PerElement, Piece, Signature, TensorId, Work, size,
 };
 use crate::progress::Bar;
 use minionn_core::plan::{Convolution, View};
@@ -66,9 +65,8 @@ pub(super) struct Reference {
 
 impl Graph {
     pub(super) fn new(network: Network) -> Result<Self, Error> {
-        let Network {
-            name, input_len, output_len, nodes, output, names, argmax, signature, notes
-        } = network;
+        let Network { name, input_len, output_len, nodes, output, names, argmax, signature, notes } =
+            network;
         let uses = count_uses(nodes.iter().map(|n| &n.inputs[..]), nodes.len(), output);
         let mut maker = Maker {
             input_len,

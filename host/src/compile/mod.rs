@@ -24,8 +24,8 @@ pub mod report;
 #[cfg(feature = "command")]
 pub(crate) use emit::first_largest;
 
-use crate::npy::{self, Array};
 use crate::network::{Labels, Network};
+use crate::npy::{self, Array};
 use crate::onnx;
 use minionn_core::params::MAX_WEIGHT_BITS;
 use report::CompileReport;
@@ -250,7 +250,30 @@ pub fn compile(
     calibrate: Option<&Array>,
 ) -> Result<Compiled, Error> {
     check(options)?;
-    network(onnx::read(onnx_bytes, &options.reading)?, options, calibrate)
+    let whole = |network: &Network, batch: usize| {
+        calibrate.is_some_and(|array| {
+            array.columns() == batch.saturating_mul(network.input_len)
+                && array.rows_for(&network.signature.inputs, network.input_len).is_err()
+        })
+    };
+    network(read(onnx_bytes, &options.reading, whole)?, options, calibrate)
+}
+
+/// Reads a network. Where its fixed batch became one row, but `whole` says that the rows at hand
+/// are of the batch as a whole, that is the input.
+pub(crate) fn read(
+    onnx_bytes: &[u8],
+    reading: &onnx::Reading,
+    whole: impl FnOnce(&Network, usize) -> bool,
+) -> Result<Network, Error> {
+    let network = onnx::read(onnx_bytes, reading)?;
+    match network.signature.batch {
+        Some(batch) if whole(&network, batch) => {
+            let reading = onnx::Reading { keep_batch: true, ..reading.clone() };
+            Ok(onnx::read(onnx_bytes, &reading)?)
+        }
+        _ => Ok(network),
+    }
 }
 
 /// Compiles a network that has been read already.
@@ -278,7 +301,11 @@ pub(crate) fn compile_rows(
     rows: &[&[f32]],
 ) -> Result<Compiled, Error> {
     check(options)?;
-    let network = onnx::read(onnx_bytes, &options.reading)?;
+    let whole = |network: &Network, batch: usize| {
+        let len = batch.saturating_mul(network.input_len);
+        !rows.is_empty() && rows.iter().all(|row| row.len() == len)
+    };
+    let network = read(onnx_bytes, &options.reading, whole)?;
     let need = network.input_len;
     if let Some((i, row)) = rows.iter().enumerate().find(|(_, row)| row.len() != need) {
         let got = format!("row {i} of {} numbers", row.len());
@@ -320,8 +347,7 @@ fn features(
         return Ok(None);
     }
     let most = (1 << (features::bits(options.activation_bits) - 1)) - 1;
-    let found =
-        features::choose(&network.signature.inputs, network.input_len, rows, most, always);
+    let found = features::choose(&network.signature.inputs, network.input_len, rows, most, always);
     if always && found.is_none() {
         return option(
             "steps for each feature need calibration rows, two at least, and at most 2048 \

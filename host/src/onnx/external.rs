@@ -6,7 +6,7 @@
 
 use super::proto::{GraphProto, StringStringEntryProto, TensorProto};
 use super::tensor::{Tensor, count, shape_of, width_of};
-use std::cell::RefCell;
+use core::cell::RefCell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -25,9 +25,8 @@ pub(super) struct Files<'a> {
 /// Bytes of the data that constants say to have in other files.
 pub(super) fn declared(graph: &GraphProto) -> usize {
     let outside = graph.initializer.iter().filter(|t| t.data_location == EXTERNAL);
-    let bytes = outside.filter_map(|t| {
-        count(&shape_of(t).ok()?)?.checked_mul(width_of(t.data_type)?)
-    });
+    let bytes =
+        outside.filter_map(|t| count(&shape_of(t).ok()?)?.checked_mul(width_of(t.data_type)?));
     bytes.fold(0, usize::saturating_add)
 }
 

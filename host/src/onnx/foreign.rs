@@ -3,7 +3,9 @@
 /// What these bytes are, if they are a known file of another kind.
 pub(super) fn recognise(bytes: &[u8]) -> Option<&'static str> {
     let has = |text: &[u8]| {
-        bytes.get(..bytes.len().min(1 << 16)).is_some_and(|b| b.windows(text.len()).any(|w| w == text))
+        bytes
+            .get(..bytes.len().min(1 << 16))
+            .is_some_and(|b| b.windows(text.len()).any(|w| w == text))
     };
     let is = |magic: &[u8]| bytes.starts_with(magic);
     Some(match bytes {
@@ -26,7 +28,9 @@ pub(super) fn recognise(bytes: &[u8]) -> Option<&'static str> {
             "a PyTorch file (.pt, .pth): load it in PyTorch and call `torch.onnx.export(model, \
              example, \"m.onnx\")`"
         }
-        _ if is(b"PK\x03\x04") || is(b"\x1f\x8b") => "an archive: unpack it, and name the .onnx file",
+        _ if is(b"PK\x03\x04") || is(b"\x1f\x8b") => {
+            "an archive: unpack it, and name the .onnx file"
+        }
         _ if is(b"\x80\x02") || is(b"\x80\x03") || is(b"\x80\x04") || is(b"\x80\x05") => {
             "a Python pickle (PyTorch or scikit-learn): load it in Python and export by \
              `torch.onnx.export` or `skl2onnx.to_onnx`"

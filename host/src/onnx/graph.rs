@@ -44,9 +44,10 @@ impl<'a> Graph<'a> {
         let inputs: Vec<&ValueInfoProto> =
             proto.input.iter().filter(|v| !initializers.contains_key(v.name.as_str())).collect();
         let outputs: Vec<&ValueInfoProto> = proto.output.iter().collect();
-        let twice = inputs.iter().enumerate().find(|&(i, input)| {
-            inputs.iter().take(i).any(|other| other.name == input.name)
-        });
+        let twice = inputs
+            .iter()
+            .enumerate()
+            .find(|&(i, input)| inputs.iter().take(i).any(|other| other.name == input.name));
         if let Some((_, input)) = twice {
             return file(format!("two inputs are named `{}`", short(&input.name)));
         }
@@ -76,8 +77,7 @@ impl<'a> Graph<'a> {
     fn index(&mut self) -> Result<(), Error> {
         for (i, node) in self.proto.node.iter().enumerate() {
             for name in node.output.iter().filter(|name| !name.is_empty()) {
-                let known =
-                    self.initializers.contains_key(name.as_str()) || self.is_input(name);
+                let known = self.initializers.contains_key(name.as_str()) || self.is_input(name);
                 if known || self.producers.insert(name, i).is_some() {
                     return Err(self.error(
                         i,

@@ -246,7 +246,11 @@ pub(super) fn pool(b: &mut Builder, call: &Call<'_>) -> Outputs {
         ));
     }
     if most {
-        return one(Computed { id: b.max_pool(&call.name, x.id, window)?, dims, kind: x.kind.clone() });
+        return one(Computed {
+            id: b.max_pool(&call.name, x.id, window)?,
+            dims,
+            kind: x.kind.clone(),
+        });
     }
     // Padding that ceil_mode adds never counts.
     let counts =

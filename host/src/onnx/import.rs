@@ -2,10 +2,10 @@
 
 use super::build::Builder;
 use super::call::{Call, Computed, Kind, MAX_INPUTS, Outputs, Value, plausible};
+use super::external::Files;
 use super::graph::{Graph, describe, short};
 use super::proto::{NodeProto, ValueInfoProto, data_type};
 use super::simplify::simplify;
-use super::external::Files;
 use super::views::Loops;
 use super::{
     Error, Reading, SUPPORTED, copy, elementwise, fold, image, input, learn, matrix, old,
@@ -102,6 +102,7 @@ pub(super) fn network(graph: &Graph<'_>, setting: Setting<'_>) -> Result<Network
                 "the batch of {batch} is one row for a prediction: give as many rows as you \
                  like{sure}"
             ));
+            one.signature.batch = Some(batch);
             Ok(one)
         }
         (Ok(_), _) => {
@@ -161,9 +162,8 @@ impl<'a> Walk<'_, 'a> {
     fn nodes(&mut self, order: &[usize]) -> Result<(), Error> {
         for &index in order.iter().filter(|index| !self.done.contains(index)) {
             let Some(node) = self.graph.proto.node.get(index) else { continue };
-            let made =
-                read(self.graph, &mut self.builder, &self.values, index, node, self.setting)
-                    .map_err(|what| self.graph.error(index, what))?;
+            let made = read(self.graph, &mut self.builder, &self.values, index, node, self.setting)
+                .map_err(|what| self.graph.error(index, what))?;
             name(&mut self.names, node, &made);
             let outputs = node.output.iter().map(String::as_str).zip(made);
             self.values.extend(outputs.filter(|(name, _)| !name.is_empty()));
@@ -208,9 +208,7 @@ fn walk(graph: &Graph<'_>, setting: Setting<'_>) -> Result<Network, Error> {
     let found = match walk.values.get(output) {
         Some(Value::Computed(found)) => found.clone(),
         Some(Value::Constant(_)) => {
-            return Err(Error::File(format!(
-                "the output `{output}` does not depend on the input"
-            )));
+            return Err(Error::File(format!("the output `{output}` does not depend on the input")));
         }
         None => {
             return Err(Error::File(format!(
@@ -240,9 +238,9 @@ fn walk(graph: &Graph<'_>, setting: Setting<'_>) -> Result<Network, Error> {
         notes.push("the network has no layer: its output is its input".into());
     }
     notes.extend(unread(graph, &used));
-    let labels = builder.labels.filter(|labels| {
-        labels.len() == output_len || (labels.len(), output_len) == (2, 1)
-    });
+    let labels = builder
+        .labels
+        .filter(|labels| labels.len() == output_len || (labels.len(), output_len) == (2, 1));
     Ok(Network {
         name: graph.proto.name.clone(),
         input_len,
@@ -251,7 +249,7 @@ fn walk(graph: &Graph<'_>, setting: Setting<'_>) -> Result<Network, Error> {
         output: last,
         names,
         argmax,
-        signature: Signature { inputs: ports, labels, head: builder.head, threshold: 0.0 },
+        signature: Signature { inputs: ports, labels, head: builder.head, ..Signature::default() },
         notes,
     })
 }
@@ -269,10 +267,7 @@ fn unread(graph: &Graph<'_>, read: &HashSet<usize>) -> Option<String> {
 
 impl<'a> Walk<'_, 'a> {
     /// The declared inputs as parts of the one input tensor.
-    fn inputs(
-        &mut self,
-        inputs: &[(&'a ValueInfoProto, Computed)],
-    ) -> Result<Vec<Port>, Error> {
+    fn inputs(&mut self, inputs: &[(&'a ValueInfoProto, Computed)]) -> Result<Vec<Port>, Error> {
         let mut at = 0;
         let mut ports = Vec::new();
         let alone = inputs.len() == 1;
@@ -307,10 +302,9 @@ impl<'a> Walk<'_, 'a> {
                 .iter()
                 .map(|p| format!("`{}` ({} numbers)", short(&p.name), p.len()))
                 .collect();
-            self.builder.notes.push(format!(
-                "its inputs follow one another in one row: {}",
-                names.join(", ")
-            ));
+            self.builder
+                .notes
+                .push(format!("its inputs follow one another in one row: {}", names.join(", ")));
         }
         Ok(ports)
     }
@@ -319,7 +313,12 @@ impl<'a> Walk<'_, 'a> {
 /// Names the tensors that a node made: the first name that stands for a tensor's numbers is kept.
 fn name(names: &mut Vec<Option<String>>, node: &NodeProto, made: &[Value]) {
     for (name, value) in node.output.iter().zip(made).filter(|(name, _)| !name.is_empty()) {
-        let Value::Computed(Computed { id, kind: Kind::Float | Kind::Integer | Kind::Quantised(_), .. }) = value else {
+        let Value::Computed(Computed {
+            id,
+            kind: Kind::Float | Kind::Integer | Kind::Quantised(_),
+            ..
+        }) = value
+        else {
             continue;
         };
         names.resize(names.len().max(id + 1), None);

@@ -56,13 +56,15 @@ pub(super) fn fixed_batch(graph: &Graph<'_>, reading: &Reading) -> Option<usize>
     };
     let wanted = output(graph, reading).ok()?;
     let output = graph.outputs.iter().find(|port| port.name == wanted);
-    let batch = graph.inputs.iter().map(|port| first(port)).reduce(|a, b| a.filter(|_| a == b))??;
+    let batch =
+        graph.inputs.iter().map(|port| first(port)).reduce(|a, b| a.filter(|_| a == b))??;
     // An output of one dimension, as ArgMax makes it, has the batch, too.
     let out = match output.map(|port| declared(port)) {
         Some(Some(dims)) => dims.first().copied().flatten(),
         _ => Some(batch),
     };
-    (batch > 1 && out == Some(batch) && reading.shapes.is_empty()).then_some(batch)
+    let asked = reading.keep_batch || !reading.shapes.is_empty();
+    (batch > 1 && out == Some(batch) && !asked).then_some(batch)
 }
 
 /// Whether the first dimension of an input of this shape is its batch.
@@ -123,9 +125,7 @@ fn one(port: &ValueInfoProto, alone: bool, setting: Setting<'_>) -> Result<Compu
         (Some(declared), None) => fixed(&declared)?,
     };
     let dims = match (setting.batch, &dims[..]) {
-        (Some((batch, rows)), [first, row @ ..]) if *first == batch => {
-            [&[rows][..], row].concat()
-        }
+        (Some((batch, rows)), [first, row @ ..]) if *first == batch => [&[rows][..], row].concat(),
         _ => dims,
     };
     let kind = match tensor.elem_type {
@@ -179,7 +179,8 @@ fn merged(declared: &[Option<usize>], given: &[usize]) -> Result<Vec<usize>, Str
         dims.collect::<Vec<String>>().join(",")
     };
     // Without the batch, it is one row.
-    let row = declared.len() == given.len() + 1 && declared.first().is_some_and(|d| d.is_none_or(|d| d == 1));
+    let row = declared.len() == given.len() + 1
+        && declared.first().is_some_and(|d| d.is_none_or(|d| d == 1));
     let given = if row { [&[1][..], given].concat() } else { given.to_vec() };
     if declared.len() != given.len() {
         return Err(format!("the shape {given:?} was asked for, it declares {}", shown()));

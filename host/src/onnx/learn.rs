@@ -242,12 +242,8 @@ fn linear_classifier(b: &mut Builder, call: &Call<'_>) -> Outputs {
     };
     let dropped = |of: Computed| Computed { kind: Kind::Scores(node.as_str().into()), ..of };
     let both = |b: &mut Builder, part: f64| -> Result<Computed, String> {
-        let id = b.fully_connected(
-            name,
-            scores.id,
-            vec![-part as f32, part as f32],
-            vec![0.0; 2],
-        )?;
+        let id =
+            b.fully_connected(name, scores.id, vec![-part as f32, part as f32], vec![0.0; 2])?;
         Ok(Computed::new(id, vec![1, 2]))
     };
     let (ranked, scores) = match transform.as_str() {
@@ -264,8 +260,7 @@ fn linear_classifier(b: &mut Builder, call: &Call<'_>) -> Outputs {
         }
         "LOGISTIC" if single || opposite(call, scores.len())? => {
             // σ(s) and σ(−s) are the Softmax of s/2 and −s/2.
-            let halves =
-                if single { both(b, 0.5)? } else { b.scaled(name, &scores, 0.5, 0.0)? };
+            let halves = if single { both(b, 0.5)? } else { b.scaled(name, &scores, 0.5, 0.0)? };
             b.dropped(node, Head::Softmax);
             (halves.clone(), dropped(halves))
         }
@@ -327,7 +322,10 @@ fn extractor(b: &mut Builder, call: &Call<'_>) -> Outputs {
             let index = Tensor { dims: vec![index.len()], ..Tensor::clone(index) };
             let x = if let Value::Computed(_) = x { numbers(call, 0)?.into() } else { x.clone() };
             let x = if x.dims().is_empty() { x.shaped(vec![1]) } else { x };
-            copy::gather(b, &call.with("Gather", "axis", -1, vec![Some(x), Some(index.into())]).as_call())
+            copy::gather(
+                b,
+                &call.with("Gather", "axis", -1, vec![Some(x), Some(index.into())]).as_call(),
+            )
         }
         _ => Err("its index must be a constant or the result of an ArgMax".into()),
     }
@@ -343,10 +341,8 @@ fn vectorizer(b: &mut Builder, call: &Call<'_>) -> Outputs {
         })
         .collect::<Result<Vec<_>, String>>()?;
     if let Some(dims) = call.ints("inputdimensions")? {
-        let own: Vec<i64> = parts
-            .iter()
-            .map(|part| part.dims().last().map_or(1, |&d| d as i64))
-            .collect();
+        let own: Vec<i64> =
+            parts.iter().map(|part| part.dims().last().map_or(1, |&d| d as i64)).collect();
         if dims != own {
             return Err(format!("inputdimensions is {dims:?}, its inputs have {own:?} columns"));
         }
@@ -425,7 +421,8 @@ fn label_encoder(b: &mut Builder, call: &Call<'_>) -> Outputs {
         return Err(format!("it has {} keys and {} values", keys.len(), values.len()));
     }
     // Without names so far, a class is its number.
-    let before = b.labels.take().unwrap_or_else(|| Labels::Numbers((0..b.len(x.id) as i64).collect()));
+    let before =
+        b.labels.take().unwrap_or_else(|| Labels::Numbers((0..b.len(x.id) as i64).collect()));
     let place = |i: usize| match (&before, &keys) {
         (Labels::Numbers(all), Labels::Numbers(keys)) => {
             keys.iter().position(|key| all.get(i) == Some(key))
@@ -473,8 +470,12 @@ impl StandIn {
 impl Call<'_> {
     /// The same node as another operator, with one attribute and other inputs.
     fn with(&self, op: &str, name: &str, i: i64, inputs: Vec<Option<Value>>) -> StandIn {
-        let attribute =
-            AttributeProto { name: name.into(), i, r#type: attribute_type::INT, ..Default::default() };
+        let attribute = AttributeProto {
+            name: name.into(),
+            i,
+            r#type: attribute_type::INT,
+            ..Default::default()
+        };
         let node =
             NodeProto { op_type: op.into(), attribute: vec![attribute], ..self.node.clone() };
         let (described, name) = (self.described.clone(), self.name.clone());

@@ -95,6 +95,9 @@ pub struct Reading {
     /// Shapes of inputs, by name or, where there is one input only, without: they set what the
     /// file leaves open.
     pub shapes: Vec<(Option<String>, Vec<usize>)>,
+    /// A fixed batch above one is one input as a whole. Without it, one row of it is the input, if
+    /// rows do not depend on each other.
+    pub keep_batch: bool,
 }
 
 /// Reads a network that lies in one piece.
@@ -140,9 +143,8 @@ fn opset(sets: &[proto::OperatorSetIdProto]) -> Result<i64, Error> {
     let version =
         sets.iter().find(|o| matches!(o.domain.as_str(), "" | "ai.onnx")).map(|o| o.version);
     // A file of scikit-learn's operators alone names no other.
-    let version = version.or_else(|| {
-        sets.iter().any(|o| o.domain == learn::DOMAIN).then_some(*OPSETS.end())
-    });
+    let version =
+        version.or_else(|| sets.iter().any(|o| o.domain == learn::DOMAIN).then_some(*OPSETS.end()));
     match version {
         Some(version) if OPSETS.contains(&version) => Ok(version),
         Some(old) if old < *OPSETS.start() => Err(Error::File(format!(

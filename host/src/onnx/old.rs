@@ -31,11 +31,7 @@ pub(super) fn adapt<'a>(
 }
 
 /// Gives the second input the dimensions of 1 behind its own that `axis` asks for.
-fn aligned(
-    broadcast: bool,
-    axis: Option<i64>,
-    inputs: &mut [Option<Value>],
-) -> Result<(), String> {
+fn aligned(broadcast: bool, axis: Option<i64>, inputs: &mut [Option<Value>]) -> Result<(), String> {
     let [Some(x), Some(y)] = inputs else { return Ok(()) };
     let (to, from) = (x.dims(), y.dims());
     if !broadcast {
@@ -49,8 +45,8 @@ fn aligned(
     let rank = to.len() as i64;
     let start = usize::try_from(if axis < 0 { axis.saturating_add(rank) } else { axis });
     let behind = start.ok().and_then(|start| to.len().checked_sub(start)?.checked_sub(from.len()));
-    let behind = behind
-        .ok_or_else(|| format!("shape {from:?} at axis {axis} does not fit into {to:?}"))?;
+    let behind =
+        behind.ok_or_else(|| format!("shape {from:?} at axis {axis} does not fit into {to:?}"))?;
     let dims = [from.to_vec(), vec![1; behind]].concat();
     *y = y.shaped(dims);
     Ok(())

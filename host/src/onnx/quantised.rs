@@ -90,7 +90,8 @@ fn constant(b: &mut Builder, call: &Call<'_>, x: &Tensor) -> Outputs {
     let Steps { scale, zero } = steps(call)?;
     let (least, most) = range(b, call)?;
     b.count_constant(x.len())?;
-    let one_of = |x: f64| ((x / scale).round_ties_even() as i64).saturating_add(zero).clamp(least, most);
+    let one_of =
+        |x: f64| ((x / scale).round_ties_even() as i64).saturating_add(zero).clamp(least, most);
     let data = Data::Int(x.numbers().into_iter().map(one_of).collect());
     one(Tensor { dims: x.dims.clone(), data })
 }

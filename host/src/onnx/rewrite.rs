@@ -151,7 +151,12 @@ struct Parts<'n> {
 }
 
 fn int(name: &str, i: i64) -> AttributeProto {
-    AttributeProto { name: name.into(), i, r#type: attribute_type::INT, ..AttributeProto::default() }
+    AttributeProto {
+        name: name.into(),
+        i,
+        r#type: attribute_type::INT,
+        ..AttributeProto::default()
+    }
 }
 
 impl Parts<'_> {
@@ -171,7 +176,11 @@ impl Parts<'_> {
 
     /// The numbers behind a tensor, its scale and its zero point.
     fn float(&mut self, triple: &[String], axis: Option<i64>) -> String {
-        self.add("DequantizeLinear", triple.to_vec(), axis.map(|a| int("axis", a)).into_iter().collect())
+        self.add(
+            "DequantizeLinear",
+            triple.to_vec(),
+            axis.map(|a| int("axis", a)).into_iter().collect(),
+        )
     }
 
     /// Makes of `node` the quantisation of what `op` makes of `inputs`.
@@ -224,12 +233,15 @@ impl Parts<'_> {
                 let floats = vec![self.float(&of(0..3)?, None), self.float(&of(3..6)?, None)];
                 self.becomes(node, op, floats, of(6..8)?)
             }
-            "QLinearSigmoid" | "QLinearLeakyRelu" | "QLinearGlobalAveragePool"
-            | "QLinearAveragePool" | "QLinearReduceMean" | "QLinearSoftmax" => {
+            "QLinearSigmoid"
+            | "QLinearLeakyRelu"
+            | "QLinearGlobalAveragePool"
+            | "QLinearAveragePool"
+            | "QLinearReduceMean"
+            | "QLinearSoftmax" => {
                 let op = node.op_type.trim_start_matches("QLinear").to_owned();
-                node.attribute.retain(|a| {
-                    !(a.name == "channels_last" && a.i == 0) && a.name != "opset"
-                });
+                node.attribute
+                    .retain(|a| !(a.name == "channels_last" && a.i == 0) && a.name != "opset");
                 let floats = vec![self.float(&of(0..3)?, None)];
                 self.becomes(node, &op, floats, of(3..5)?)
             }
@@ -268,8 +280,7 @@ fn dynamic(graph: &mut GraphProto, added: &mut Vec<NodeProto>) {
         let found = sides.iter().find_map(|(layer, scales)| {
             let cast = input(makers.op(layer, "Cast")?, 0);
             let dense = makers.op(&cast, "MatMulInteger").is_some();
-            let layer =
-                makers.op(&cast, if dense { "MatMulInteger" } else { "ConvInteger" })?;
+            let layer = makers.op(&cast, if dense { "MatMulInteger" } else { "ConvInteger" })?;
             let quantised = makers.op(&input(layer, 0), "DynamicQuantizeLinear")?;
             let product = makers.op(scales, "Mul")?;
             let own = quantised.output.get(1)?;
@@ -280,7 +291,8 @@ fn dynamic(graph: &mut GraphProto, added: &mut Vec<NodeProto>) {
         let Some((layer, x, scale, dense)) = found else { continue };
         let mut parts = Parts { index, added };
         let zero = input(&layer, 3);
-        let triple = [vec![input(&layer, 1), scale], [zero].into_iter().filter(|z| !z.is_empty()).collect()];
+        let triple =
+            [vec![input(&layer, 1), scale], [zero].into_iter().filter(|z| !z.is_empty()).collect()];
         let weights = parts.float(&triple.concat(), Some(if dense { -1 } else { 0 }));
         node.op_type = if dense { "MatMul" } else { "Conv" }.into();
         node.attribute.clone_from(&layer.attribute);

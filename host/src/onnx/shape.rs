@@ -31,7 +31,7 @@ pub(super) fn reshape(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let x = call.value(0)?;
     let target = call.constant(1)?.ints()?;
     let copy = !call.flag("allowzero", false)?;
-    let target = batched(b, &target, x.dims());
+    let target = batched(b, target, x.dims());
     let wrong = || format!("shape {:?} does not become {target:?}", x.dims());
     let mut dims = Vec::new();
     for (i, &d) in target.iter().enumerate() {
