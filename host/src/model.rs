@@ -101,6 +101,13 @@ impl Plan {
         &self.described
     }
 
+    /// What a client learns from the opened integers and the index of the largest.
+    pub(crate) fn prediction(&self, integers: &[i64], class: usize) -> Prediction {
+        let mut prediction = Prediction::of(self.core(), integers, class);
+        prediction.name_by(self.labels(), self.described.signature.threshold);
+        prediction
+    }
+
     /// The names of the classes, if the plan has as many as there are outputs.
     #[must_use]
     pub fn labels(&self) -> Option<&Labels> {
@@ -340,7 +347,7 @@ impl Model {
     }
 
     fn prediction(&self, answer: &Answer) -> Prediction {
-        Prediction::of(&self.plan, &answer.integers, answer.class)
+        self.plan.prediction(&answer.integers, answer.class)
     }
 
     /// What sessions with these options cost, before anything runs.

@@ -151,7 +151,7 @@ impl Array {
         let row = squeezed(port.row());
         match &self.shape[..] {
             [_] | [] => {}
-            // Of one row, the batch may be missing.
+            // The batch of one row may be missing.
             all if len > 0 && self.data.len() == len && squeezed(all) == row => {
                 return Ok(self.data.chunks_exact(len));
             }

@@ -1,8 +1,8 @@
 //! What a client learns.
 
-use crate::model::Plan;
 use crate::network::Labels;
 use core::fmt;
+use minionn_core::plan::Plan;
 use serde::Serialize;
 
 /// What a client learns from one input, and what the integer model gives for it in the clear: the
@@ -54,23 +54,19 @@ impl Label {
 
 impl Prediction {
     /// From the opened integers, which an argmax plan does not have, and the index of the largest.
-    pub(crate) fn of(plan: &Plan, integers: &[i64], class: usize) -> Self {
-        let scale = f64::from(plan.core().header().output_scale);
-        let logits: Option<Vec<f64>> = (!plan.core().is_argmax())
-            .then(|| integers.iter().map(|&y| y as f64 * scale).collect());
-        let mut prediction = Self { logits, class, label: None };
-        if let Some(labels) = plan.labels() {
-            prediction.name_by(labels, plan);
-        }
-        prediction
+    pub(crate) fn of(plan: &Plan<'_>, integers: &[i64], class: usize) -> Self {
+        let scale = f64::from(plan.header().output_scale);
+        let logits =
+            (!plan.is_argmax()).then(|| integers.iter().map(|&y| y as f64 * scale).collect());
+        Self { logits, class, label: None }
     }
 
-    /// Names the class; one output tells two classes apart.
-    pub(crate) fn name_by(&mut self, labels: &Labels, plan: &Plan) {
+    /// Names the class; of one output, what is above the threshold is the second of two.
+    pub(crate) fn name_by(&mut self, labels: Option<&Labels>, threshold: f64) {
         let named = match self.logits.as_deref() {
-            Some([one]) => usize::from(*one > plan.described().signature.threshold),
+            Some([one]) => usize::from(*one > threshold),
             _ => self.class,
         };
-        self.label = Label::of(labels, named);
+        self.label = labels.and_then(|labels| Label::of(labels, named));
     }
 }

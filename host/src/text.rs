@@ -2,7 +2,6 @@
 //! logits. Lines of a word and its value; docs/protocol.md lists them. Nothing in the protocol
 //! depends on it.
 
-use crate::compile::CompileOptions;
 use crate::network::{Head, Labels, Port, Signature};
 
 /// Most bytes: a plan has room for this much beside the steps of its input.
@@ -13,8 +12,9 @@ fn line(value: &str) -> String {
     value.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// The text of a network. Labels that are too long for it are left out.
-pub(crate) fn of(signature: &Signature, options: &CompileOptions) -> String {
+/// The text of a network, with these labels instead of its own if there are any. Labels that are
+/// too long for it are left out.
+pub(crate) fn of(signature: &Signature, labels: Option<&Labels>, note: Option<&str>) -> String {
     let mut text = String::new();
     let mut add = |lines: String| {
         if text.len() + lines.len() <= MAX_TEXT {
@@ -29,7 +29,7 @@ pub(crate) fn of(signature: &Signature, options: &CompileOptions) -> String {
         let shape: Vec<String> = port.shape.iter().map(usize::to_string).collect();
         add(format!("input {batch} {} {}\n", shape.join("x"), line(&port.name)));
     }
-    if let Some(note) = &options.input_note {
+    if let Some(note) = note {
         add(format!("note {}\n", line(note)));
     }
     match signature.head {
@@ -37,7 +37,7 @@ pub(crate) fn of(signature: &Signature, options: &CompileOptions) -> String {
         Some(Head::LogSoftmax) => add("head log_softmax\n".into()),
         None => {}
     }
-    let labels = options.labels.as_ref().or(signature.labels.as_ref());
+    let labels = labels.or(signature.labels.as_ref());
     match labels {
         Some(Labels::Numbers(all)) => {
             add(all.iter().map(|n| format!("number {n}\n")).collect());
@@ -127,11 +127,7 @@ mod tests {
                 head: Some(Head::LogSoftmax),
                 ..Signature::default()
             };
-            let options = CompileOptions {
-                input_note: Some("pixels / 255,\nRGB".into()),
-                ..CompileOptions::default()
-            };
-            let described = read(&of(&signature, &options));
+            let described = read(&of(&signature, None, Some("pixels / 255,\nRGB")));
             assert_eq!(described.signature, signature);
             assert_eq!(described.note.as_deref(), Some("pixels / 255, RGB"));
         }
@@ -154,6 +150,6 @@ mod tests {
             head: Some(Head::Softmax),
             ..Signature::default()
         };
-        assert_eq!(of(&signature, &CompileOptions::default()), "head softmax\n");
+        assert_eq!(of(&signature, None, None), "head softmax\n");
     }
 }

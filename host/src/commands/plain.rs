@@ -28,8 +28,9 @@ pub struct Args {
     /// With --c-header: only the first rows.
     #[arg(long, value_name = "N", requires = "c_header")]
     rows: Option<usize>,
-    /// Print JSON: {"predictions":[{"logits":[...],"argmax":i,"label":...}],"clamped":{...}}; logits
-    /// are null for a model that gives the index only, labels are there if the classes have names.
+    /// Print JSON: {"predictions":[{"logits":[...],"argmax":i,"label":...}],"clamped":{...}};
+    /// logits are null for a model that gives the index only, labels are there if the classes have
+    /// names.
     #[arg(long)]
     json: bool,
 }

@@ -78,7 +78,7 @@ pub(super) fn shown(
     };
     let one = |mut prediction: Prediction| {
         if let Some(labels) = &own {
-            prediction.name_by(labels, plan);
+            prediction.name_by(Some(labels), plan.described().signature.threshold);
         }
         let Some(head) = head else { return Ok(Shown { prediction, probabilities: None }) };
         let Some(logits) = &prediction.logits else {

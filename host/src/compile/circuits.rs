@@ -52,11 +52,7 @@ impl Lowering<'_> {
             None if clipped => bounds.extremes().1,
             None => self.peak(stands_for, &bounds, (*scale, ratios)),
         };
-        let signed = match function {
-            Function::Identity | Function::Leaky { .. } => 1,
-            Function::Clip { lo, .. } => u8::from(lo < 0),
-            _ => 0,
-        };
+        let signed = u8::from(is_signed(&function));
         let limit = (1_i64 << (self.options.activation_bits - signed)) - 1;
         let rounded = clipped || self.is_linear(x);
         let after = |shift: u8| (peak + if rounded { half(shift) } else { 0 }) >> shift;
@@ -297,6 +293,15 @@ impl Lowering<'_> {
         // A layer that never fires on the calibration rows says nothing about its range.
         let most = steps.fold(0.0, f64::max).ceil();
         if most >= 1.0 { (most as i64).min(proven) } else { proven }
+    }
+}
+
+/// Whether a function has negative results.
+const fn is_signed(function: &Function) -> bool {
+    match function {
+        Function::Identity | Function::Leaky { .. } => true,
+        Function::Clip { lo, .. } => *lo < 0,
+        _ => false,
     }
 }
 

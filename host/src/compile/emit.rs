@@ -107,7 +107,8 @@ fn plan_bytes(
     }
     let mut bytes = vec![0; plan::MAX_BYTES];
     let features = input.features.as_ref().map_or_else(Vec::new, Features::bytes);
-    let text = text::of(&graph.signature, options);
+    let note = options.input_note.as_deref();
+    let text = text::of(&graph.signature, options.labels.as_ref(), note);
     let len = Plan::write_with(&header, &nodes, &features, &text, &mut bytes)?;
     bytes.truncate(len);
     Ok(bytes)

@@ -85,7 +85,7 @@ fn parts(ports: &[Port], len: usize) -> Vec<Range<usize>> {
     if at == len { parts } else { vec![] }
 }
 
-/// Whether so many parts would be left with few steps that all of them get their own.
+/// Whether a quarter of the parts that vary, or a whole input, would be left with few steps.
 fn worth_it(ranges: &[(f64, f64)], parts: &[Range<usize>], ports: &[Port], most: f64) -> bool {
     let top = ranges.iter().fold(0.0_f64, |top, (lo, hi)| top.max(lo.abs()).max(hi.abs()));
     let poor = |(lo, hi): (f64, f64)| hi > lo && (hi - lo) * most / top < FEW;

@@ -65,8 +65,8 @@ pub(super) struct Reference {
 
 impl Graph {
     pub(super) fn new(network: Network) -> Result<Self, Error> {
-        let Network { name, input_len, output_len, nodes, output, names, argmax, signature, notes } =
-            network;
+        let Network { name, input_len, output_len, nodes, output, names, argmax, .. } = network;
+        let (signature, notes) = (network.signature, network.notes);
         let uses = count_uses(nodes.iter().map(|n| &n.inputs[..]), nodes.len(), output);
         let mut maker = Maker {
             input_len,

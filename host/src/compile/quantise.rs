@@ -29,7 +29,7 @@ const MIN_SQUARED: i64 = 4;
 /// The quantised input.
 #[derive(Clone, Debug)]
 pub(super) struct Input {
-    /// Of the input in steps where features have their own.
+    /// How it becomes integers; where features have steps of their own, it is in steps already.
     pub(super) quantisation: Quantisation,
     pub(super) features: Option<Features>,
     /// The real range that was declared or seen.

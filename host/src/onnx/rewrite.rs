@@ -263,8 +263,8 @@ impl Parts<'_> {
     }
 }
 
-/// `cast(x̂ ∗ W)·(s·t)` with `x̂`, `s` from DynamicQuantizeLinear becomes `x ∗ (W·t)`: the layer on the
-/// numbers that were to be quantised.
+/// `cast(x̂ ∗ W)·(s·t)` with `x̂`, `s` from DynamicQuantizeLinear becomes `x ∗ (W·t)`: the layer on
+/// the numbers that were to be quantised.
 fn dynamic(graph: &mut GraphProto, added: &mut Vec<NodeProto>) {
     if !graph.node.iter().any(|node| node.op_type == "DynamicQuantizeLinear") {
         return;
