@@ -70,7 +70,7 @@
 /**
  * Most bytes of a plan.
  */
-#define MINIONN_PLAN_MAX 262256
+#define MINIONN_PLAN_MAX 295024
 
 /**
  * Bytes of a plan request.
@@ -80,7 +80,7 @@
 /**
  * Most bytes of the answer to a plan request.
  */
-#define MINIONN_PLAN_REPLY_MAX 262265
+#define MINIONN_PLAN_REPLY_MAX 295033
 
 /**
  * Most bytes that minionn_greeting_peek() wants.

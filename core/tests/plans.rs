@@ -19,6 +19,16 @@ const FIELD: Error = Error::Plan(PlanFault::Field);
 
 /// The bytes of a plan.
 fn write(input_len: u32, nodes: &[Node]) -> Result<Vec<u8>, Error> {
+    told(input_len, nodes, &[], "")
+}
+
+/// The same with steps of the input and a text.
+fn told(
+    input_len: u32,
+    nodes: &[Node],
+    features: &[[u8; 8]],
+    text: &str,
+) -> Result<Vec<u8>, Error> {
     let header = Header {
         input_len,
         output_len: nodes.last().unwrap().op.output().1,
@@ -27,7 +37,7 @@ fn write(input_len: u32, nodes: &[Node]) -> Result<Vec<u8>, Error> {
         name: [0; 32],
     };
     let mut bytes = vec![0; plan::MAX_BYTES];
-    let len = Plan::write(&header, nodes, &mut bytes)?;
+    let len = Plan::write_with(&header, nodes, features, text, &mut bytes)?;
     bytes.truncate(len);
     Ok(bytes)
 }
@@ -257,12 +267,15 @@ fn fields_out_of_range_are_refused() {
     }
 }
 
-/// What damage to this byte is called.
-fn damage(byte: usize) -> PlanFault {
-    match byte {
+/// What damage to this bit is called.
+fn damage(bit: usize) -> PlanFault {
+    match bit / 8 {
         0..8 => PlanFault::Magic,
         8..10 => PlanFault::Version,
         10..12 => PlanFault::Truncated,
+        // More steps of the input or a longer text, up to the most that there may be.
+        68..72 if bit - 8 * 68 <= 12 => PlanFault::Truncated,
+        72..76 if bit - 8 * 72 <= 15 => PlanFault::Truncated,
         68..80 => PlanFault::Field,
         _ => PlanFault::Digest,
     }
@@ -300,7 +313,7 @@ fn records_come_back_and_every_damaged_bit_is_refused_or_means_another_plan() {
         for bit in 0..8 * (bytes.len() - plan::DIGEST) {
             let mut bad = bytes.clone();
             bad[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(Plan::parse(&bad).err(), Some(Error::Plan(damage(bit / 8))), "bit {bit}");
+            assert_eq!(Plan::parse(&bad).err(), Some(Error::Plan(damage(bit))), "bit {bit}");
             let (content, digest) = bad.split_at_mut(bytes.len() - plan::DIGEST);
             digest.copy_from_slice(&Sha256::digest(content));
             match Plan::parse(&bad) {
@@ -325,6 +338,52 @@ fn records_come_back_and_every_damaged_bit_is_refused_or_means_another_plan() {
     assert!(refused > other && other > 0);
 }
 
+fn feature(step: f32, offset: f32) -> [u8; 8] {
+    let mut bytes = [0; 8];
+    bytes[..4].copy_from_slice(&step.to_le_bytes());
+    bytes[4..].copy_from_slice(&offset.to_le_bytes());
+    bytes
+}
+
+#[test]
+fn parts_of_the_input_have_steps_and_a_plan_has_words() {
+    let nodes: Vec<Node> = vec![Op::Reveal { ring: 20, len: 4 }.into()];
+    let parts = [feature(0.5, 100.0), feature(2.0, -1.0)];
+    let bytes = told(4, &nodes, &parts, "label übel\n").unwrap();
+    let plan = Plan::parse(&bytes).unwrap();
+    assert_eq!((plan.features(), plan.text()), (&parts[..], "label übel\n"));
+    assert_eq!((plan.input_step(1), plan.input_step(2)), (Some((0.5, 100.0)), Some((2.0, -1.0))));
+    assert_eq!(plan.input_step(4), None);
+    // Two elements each; beyond the range (−10 to 10) it is clamped, as with one step.
+    let integers: Vec<i64> =
+        (0..4).map(|i| plan.quantise(i, [101.0, 99.4, 4.9, 1e9][i]).unwrap()).collect();
+    assert_eq!(integers, [2, -1, 3, 10]);
+    assert_eq!(plan.quantise(0, f32::NAN), Err(Error::Input));
+    assert_eq!(plan.quantise(4, 0.0), Err(Error::Input));
+    let plain = write(4, &nodes).unwrap();
+    assert_eq!(Plan::parse(&plain).unwrap().quantise(3, 2.4), Ok(2));
+    // What stands behind the entries counts for the digest.
+    assert_ne!(plan.digest(), Plan::parse(&plain).unwrap().digest());
+    for (parts, text) in [
+        (&[feature(0.0, 0.0)][..], ""),
+        (&[feature(-1.0, 0.0)], ""),
+        (&[feature(f32::NAN, 0.0)], ""),
+        (&[feature(1.0, f32::INFINITY)], ""),
+        // No equal parts of four.
+        (&[feature(1.0, 0.0); 3], ""),
+        (&[feature(1.0, 0.0); 8], ""),
+        (&[feature(1.0, 0.0); 4], &"x".repeat((1 << 15) - 31)),
+    ] {
+        assert_eq!(told(4, &nodes, parts, text).err(), Some(FIELD), "{parts:?}");
+    }
+    let mut latin = bytes;
+    let at = plan::HEADER + plan::OP + 16 + 6;
+    latin[at] = 0xff;
+    let (content, digest) = latin.split_at_mut(at + 6 + plan::DIGEST - plan::DIGEST);
+    digest.copy_from_slice(&Sha256::digest(content));
+    assert_eq!(Plan::parse(&latin).err(), Some(FIELD), "no UTF-8");
+}
+
 /// As many operations as fit, each reading one far away.
 #[test]
 fn the_longest_plan_is_checked_in_no_time() {
@@ -346,8 +405,9 @@ fn the_longest_plan_is_checked_in_no_time() {
     assert_eq!(write(1, &long).err(), Some(FIELD));
     let mut records: Vec<Node> = vec![Op::Square { ring: 20, len: 1 }.into(); MAX_OPS - 1];
     records.push(Op::Reveal { ring: 20, len: 1 }.into());
-    let bytes = write(1, &records).unwrap();
+    let bytes = told(1, &records, &[], &"x".repeat(1 << 15)).unwrap();
     assert_eq!(bytes.len(), plan::MAX_BYTES);
+    assert_eq!(told(1, &records, &[], &"x".repeat((1 << 15) + 1)).err(), Some(FIELD));
     let start = std::time::Instant::now();
     Plan::parse(&bytes).unwrap();
     println!("{} records: {:?} to check", records.len(), start.elapsed());

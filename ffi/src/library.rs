@@ -14,11 +14,11 @@ pub const MINIONN_PROTOCOL_VERSION: u16 = 2;
 /// Alignment of all memory that is handed in.
 pub const MINIONN_ALIGN: usize = 16;
 /// Most bytes of a plan.
-pub const MINIONN_PLAN_MAX: usize = 262256;
+pub const MINIONN_PLAN_MAX: usize = 295024;
 /// Bytes of a plan request.
 pub const MINIONN_PLAN_REQUEST_BYTES: usize = 11;
 /// Most bytes of the answer to a plan request.
-pub const MINIONN_PLAN_REPLY_MAX: usize = 262265;
+pub const MINIONN_PLAN_REPLY_MAX: usize = 295033;
 /// Most bytes that minionn_greeting_peek() wants.
 pub const MINIONN_GREETING_MAX: usize = 105;
 /// Bytes of a refusal.

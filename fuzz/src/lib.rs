@@ -54,10 +54,10 @@ pub fn model(data: &[u8]) {
     let _ = Model::parse(data);
     let mut bytes = data.to_vec();
     // The plan inside has its own digest.
-    if let Some(ops) = bytes.get(HEADER + 10..HEADER + 12) {
-        let len = plan::HEADER
-            + usize::from(u16::from_le_bytes([ops[0], ops[1]])) * plan::OP
-            + plan::DIGEST;
+    if let Some(head) = bytes.get(HEADER..HEADER + plan::HEADER) {
+        let extra = |at: usize| usize::from(u16::from_le_bytes([head[at], head[at + 1]]));
+        let len =
+            plan::HEADER + extra(10) * plan::OP + extra(68) * 8 + extra(72) + plan::DIGEST;
         if let Some(plan) = bytes.get_mut(HEADER..HEADER + len) {
             seal(plan);
         }

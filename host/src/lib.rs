@@ -45,6 +45,7 @@
 //! | [`compile`] | float network → integers, rings and shifts with proven bounds → plan and model |
 //! | [`onnx`], [`network`] | ONNX file → a graph of float layers |
 //! | [`npy`] | NumPy arrays: samples in, results out |
+//! | [`clamp`], [`text`] | inputs outside of a plan's range; what a plan says about its network |
 //! | [`stream`], [`memory`] | streams and memory for those who call `minionn-core` themselves |
 //! | `serial` | the server over a serial line; with the feature `serial` |
 //!
@@ -69,6 +70,7 @@ pub mod c_header;
 pub mod chart;
 #[cfg(feature = "command")]
 pub mod check;
+pub mod clamp;
 #[cfg(feature = "command")]
 pub mod cli;
 pub mod client;
@@ -96,6 +98,8 @@ mod progress;
 pub mod report;
 #[cfg(feature = "command")]
 pub mod repository;
+#[cfg(feature = "command")]
+mod say;
 #[cfg(feature = "serial")]
 pub mod serial;
 pub mod server;
@@ -105,6 +109,7 @@ pub mod server_process;
 pub mod shaper;
 mod store;
 pub mod stream;
+pub mod text;
 mod threads;
 #[cfg(feature = "tokio")]
 pub mod tokio;
@@ -118,6 +123,6 @@ pub use link_model::LinkModel;
 pub use minionn_core::ot::Repetition;
 pub use minionn_core::session::{Activations, Options, Tables};
 pub use model::{Model, Plan};
-pub use prediction::Prediction;
+pub use prediction::{Label, Prediction};
 pub use server::{Server, ServerOptions, StopHandle};
 pub use threads::Threads;

@@ -4,7 +4,9 @@ use crate::compile::{self, CompileOptions, Output};
 use crate::costs::{Costs, LinkCosts};
 use crate::error::{Error, Result};
 use crate::link_model::LinkModel;
+use crate::network::Labels;
 use crate::prediction::Prediction;
+use crate::text::{self, Described};
 use core::fmt;
 use minionn_core::session::Options;
 use minionn_core::{model, plan};
@@ -33,7 +35,10 @@ type CoreModel<'a> = model::Model<'a>;
 
 /// The public description of a network: what client and server agree on. Cheap to clone.
 #[derive(Clone)]
-pub struct Plan(Arc<PlanCell>);
+pub struct Plan {
+    cell: Arc<PlanCell>,
+    described: Arc<Described>,
+}
 
 impl Plan {
     /// Reads a file that `minionn compile --plan` or [`Plan::save`] wrote.
@@ -56,8 +61,11 @@ impl Plan {
 
     pub(crate) fn parse(bytes: Vec<u8>, what: &str) -> Result<Self> {
         let cell = PlanCell::try_new(bytes, |bytes| plan::Plan::parse(bytes));
-        cell.map(|cell| Self(Arc::new(cell)))
-            .map_err(|error| Error::Format { what: what.to_owned(), error })
+        let made = |cell: PlanCell| {
+            let described = Arc::new(text::read(cell.borrow_dependent().text()));
+            Self { cell: Arc::new(cell), described }
+        };
+        cell.map(made).map_err(|error| Error::Format { what: what.to_owned(), error })
     }
 
     /// Writes the plan to a file.
@@ -71,19 +79,41 @@ impl Plan {
     /// Its bytes, as in a file.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
-        self.0.borrow_owner()
+        self.cell.borrow_owner()
     }
 
     /// The engine's view of it.
     #[must_use]
     pub fn core(&self) -> &plan::Plan<'_> {
-        self.0.borrow_dependent()
+        self.cell.borrow_dependent()
     }
 
     /// The name that it was compiled with.
     #[must_use]
     pub fn name(&self) -> &str {
         self.core().name()
+    }
+
+    /// What it says of its inputs, of the names of classes, and of what was dropped behind the
+    /// logits.
+    #[must_use]
+    pub fn described(&self) -> &Described {
+        &self.described
+    }
+
+    /// What a client learns from the opened integers and the index of the largest.
+    pub(crate) fn prediction(&self, integers: &[i64], class: usize) -> Prediction {
+        let mut prediction = Prediction::of(self.core(), integers, class);
+        prediction.name_by(self.labels(), self.described.signature.threshold);
+        prediction
+    }
+
+    /// The names of the classes, if the plan has as many as there are outputs.
+    #[must_use]
+    pub fn labels(&self) -> Option<&Labels> {
+        let labels = self.described.signature.labels.as_ref()?;
+        let outputs = self.output_len();
+        (labels.len() == outputs || (labels.len(), outputs) == (2, 1)).then_some(labels)
     }
 
     /// SHA-256 of its content: two plans are the same if and only if their digests are.
@@ -98,11 +128,20 @@ impl Plan {
         self.core().header().input_len as usize
     }
 
-    /// Range of these numbers; what is outside is clamped.
+    /// Range of these numbers; what is outside is clamped. Where features have ranges of their own,
+    /// it is what all of them together reach: see [`Plan::range_of`].
     #[must_use]
     pub fn input_range(&self) -> [f32; 2] {
+        let each = (0..self.input_len()).filter_map(|i| self.range_of(i));
+        each.reduce(|[a, b], [c, d]| [a.min(c), b.max(d)]).unwrap_or([0.0; 2])
+    }
+
+    /// Range of the number at place `i` of an input.
+    #[must_use]
+    pub fn range_of(&self, i: usize) -> Option<[f32; 2]> {
         let input = self.core().header().input;
-        [input.min, input.max].map(|integer| integer as f32 * input.scale)
+        let (step, offset) = self.core().input_step(i)?;
+        Some([input.min, input.max].map(|integer| integer as f32 * step + offset))
     }
 
     /// Outputs of the last layer.
@@ -149,11 +188,10 @@ impl Plan {
         if need != got {
             return Err(Error::InputLength { row, need, got });
         }
-        let input = self.core().header().input;
-        let integers = x
-            .iter()
-            .enumerate()
-            .map(|(column, &x)| input.quantise(x).map_err(|_| Error::InputValue { row, column }));
+        let plan = self.core();
+        let integers = x.iter().enumerate().map(|(column, &x)| {
+            plan.quantise(column, x).map_err(|_| Error::InputValue { row, column })
+        });
         integers.collect()
     }
 }
@@ -309,7 +347,7 @@ impl Model {
     }
 
     fn prediction(&self, answer: &Answer) -> Prediction {
-        Prediction::of(self.plan.core(), &answer.integers, answer.class)
+        self.plan.prediction(&answer.integers, answer.class)
     }
 
     /// What sessions with these options cost, before anything runs.

@@ -388,8 +388,95 @@ pub struct Network {
     pub names: Vec<Option<String>>,
     /// Whether the network ends with the index of its largest output.
     pub argmax: bool,
+    /// What the file says of inputs and outputs.
+    pub signature: Signature,
     /// What was dropped on the way, for people.
     pub notes: Vec<String>,
+}
+
+/// What a file says of a network's inputs and outputs, beside their lengths.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Signature {
+    /// The declared inputs. Their elements follow one another in the input tensor, in this order.
+    pub inputs: Vec<Port>,
+    /// What the classes are called, as many as there are outputs; or two for one output that says
+    /// which of two classes it is.
+    pub labels: Option<Labels>,
+    /// What stood behind the logits and was dropped.
+    pub head: Option<Head>,
+    /// For one output and two classes: above this, it is the second.
+    pub threshold: f64,
+    /// The fixed batch of the file, of which one row is left.
+    pub batch: Option<usize>,
+}
+
+/// A declared input.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Port {
+    /// Name in the file.
+    pub name: String,
+    /// Shape of one row, the batch in front where there is one (then 1).
+    pub shape: Vec<usize>,
+    /// Whether the first dimension is the batch.
+    pub batch: bool,
+}
+
+impl Port {
+    /// Elements of one row.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// Whether a row has no elements: never for an input that was read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Shape of one row, without the batch.
+    #[must_use]
+    pub fn row(&self) -> &[usize] {
+        match &self.shape[..] {
+            [_, row @ ..] if self.batch => row,
+            all => all,
+        }
+    }
+}
+
+/// What classes are called.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Labels {
+    /// Numbers.
+    Numbers(Vec<i64>),
+    /// Words.
+    Words(Vec<String>),
+}
+
+impl Labels {
+    /// How many.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        match self {
+            Self::Numbers(all) => all.len(),
+            Self::Words(all) => all.len(),
+        }
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What can be dropped behind logits, as it does not change which is largest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Head {
+    /// `e^x` as a part of the sum of all.
+    Softmax,
+    /// The logarithm of that.
+    LogSoftmax,
 }
 
 impl Network {
@@ -502,6 +589,7 @@ mod tests {
             output: 3,
             names: vec![],
             argmax: false,
+            signature: Signature::default(),
             notes: vec![],
         };
         assert_eq!(network.lengths(), [3; 4]);

@@ -2,6 +2,7 @@
 //!
 //! Format: <https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html>.
 
+use crate::network::Port;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -25,6 +26,17 @@ pub enum Error {
     /// The content is not an array that is supported.
     #[error("not a usable .npy file: {0}")]
     Format(String),
+    /// The array is fine but has another shape than is needed, although as many numbers.
+    #[error(
+        "an array of shape {got:?} does not fit: rows of shape {need:?} are needed{}, or flat \
+         rows of {} numbers in that order", transposed(need, got), need.iter().product::<usize>()
+    )]
+    Order {
+        /// The shape of one row.
+        need: Vec<usize>,
+        /// The shape of the array.
+        got: Vec<usize>,
+    },
     /// The array is fine but has another shape than is needed.
     #[error("{got} do not fit: {need} numbers per row are needed")]
     Shape {
@@ -37,6 +49,35 @@ pub enum Error {
 
 fn format<T>(what: impl Into<String>) -> Result<T, Error> {
     Err(Error::Format(what.into()))
+}
+
+/// The transposition that brings an array of shape `got` to rows of shape `need`, if there is only
+/// one.
+fn transposed(need: &[usize], got: &[usize]) -> String {
+    let from = got.get(1..).unwrap_or_default();
+    let places: Option<Vec<usize>> = need
+        .iter()
+        .map(|d| {
+            let mut found = from.iter().enumerate().filter(|(_, other)| *other == d);
+            found.next().filter(|_| found.next().is_none()).map(|(i, _)| i + 1)
+        })
+        .collect();
+    match places {
+        Some(places) if places.len() == from.len() => {
+            let axes: Vec<String> = places.iter().map(usize::to_string).collect();
+            format!(" (x.transpose(0, {}) makes them)", axes.join(", "))
+        }
+        // Height and width are the same, as in most images: the channels tell.
+        _ => match (need, from) {
+            ([c, a, b], [d, e, f]) if (c, a, b) == (f, d, e) => {
+                " (x.transpose(0, 3, 1, 2) makes them of channels that come last)".into()
+            }
+            ([a, b, c], [d, e, f]) if (a, b, c) == (e, f, d) => {
+                " (x.transpose(0, 2, 3, 1) makes them of channels that come first)".into()
+            }
+            _ => String::new(),
+        },
+    }
 }
 
 /// An array in C order.
@@ -91,6 +132,37 @@ impl Array {
             });
         }
         Ok(self.data.chunks_exact(len))
+    }
+
+    /// The rows for a network with these inputs, of `len` numbers in all. An array that is not flat
+    /// must have the input's shape, but for dimensions of 1: another order of as many numbers would
+    /// be read wrongly.
+    ///
+    /// # Errors
+    /// [`Error::Order`], and those of [`Array::rows_of`].
+    pub fn rows_for(
+        &self,
+        ports: &[Port],
+        len: usize,
+    ) -> Result<core::slice::ChunksExact<'_, f32>, Error> {
+        let [port] = ports else { return self.rows_of(len) };
+        let squeezed =
+            |shape: &[usize]| shape.iter().copied().filter(|&d| d != 1).collect::<Vec<_>>();
+        let row = squeezed(port.row());
+        match &self.shape[..] {
+            [_] | [] => {}
+            // The batch of one row may be missing.
+            all if len > 0 && self.data.len() == len && squeezed(all) == row => {
+                return Ok(self.data.chunks_exact(len));
+            }
+            [_, one] if *one == len => {}
+            [_, rest @ ..] if squeezed(rest) == row => {}
+            all if self.columns() == len || self.data.len() == len => {
+                return Err(Error::Order { need: port.row().to_vec(), got: all.to_vec() });
+            }
+            _ => {}
+        }
+        self.rows_of(len)
     }
 }
 

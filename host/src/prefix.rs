@@ -32,7 +32,7 @@ pub fn up_to(model: &Model<'_>, offset: usize) -> anyhow::Result<Vec<u8>> {
     nodes.push(Op::Reveal { ring, len }.into());
     let header = Header { output_len: len, output_scale: 1.0, ..*plan.header() };
     let mut bytes = vec![0; plan::MAX_BYTES];
-    let n = Plan::write(&header, &nodes, &mut bytes)?;
+    let n = Plan::write_with(&header, &nodes, plan.features(), "", &mut bytes)?;
     bytes.truncate(n);
     let layers: Vec<Layer<'_>> = model.layers().collect();
     let fan_in =

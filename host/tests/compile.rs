@@ -457,7 +457,7 @@ fn refusals_name_the_node_and_the_remedy() {
         }
     }
     let mut old = hidden();
-    old.opset = 6;
+    old.opset = 5;
     assert!(refusal(&old.bytes()).contains("too old"));
     let mut foreign = hidden().node("Relu", "g", "y", &[]);
     foreign.graph.node[1].domain = "com.microsoft".into();
@@ -772,6 +772,10 @@ fn the_command_compiles_and_runs() {
 
     // A cause is said once.
     let refused = command(&["compile", "x.npy"]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(text.contains("NumPy array") && !refused.status.success(), "{text}");
+    std::fs::write(path("damaged.onnx"), [0x3a, 0xff, 0xff, 0x03, 1]).unwrap();
+    let refused = command(&["compile", "damaged.onnx"]);
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(text.matches("Protobuf").count(), 1, "{text}");
     let refused = command(&["compile", "m.onnx"]);

@@ -302,6 +302,7 @@ fn sums_stand_anywhere_between_other_operations() {
             output,
             names: vec![],
             argmax: false,
+            signature: minionn_host::network::Signature::default(),
             notes: vec![],
         };
         let compiled =

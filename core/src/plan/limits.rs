@@ -9,8 +9,12 @@ pub const DIGEST: usize = 32;
 /// Most entries in one plan. Checks compare each operation with those before it: with this many, in
 /// about a second.
 pub const MAX_OPS: usize = 16384;
+/// Bytes of a step and an offset of the input.
+pub(crate) const FEATURE: usize = 8;
+/// Most bytes of steps and text behind the entries.
+pub(crate) const MAX_EXTRA: usize = 1 << 15;
 /// Most bytes of a plan.
-pub const MAX_BYTES: usize = HEADER + MAX_OPS * OP + DIGEST;
+pub const MAX_BYTES: usize = HEADER + MAX_OPS * OP + MAX_EXTRA + DIGEST;
 /// Most elements of one tensor.
 pub const MAX_LEN: u32 = 1 << 24;
 /// Most elements of all tensors of one prediction: 1 GiB of shares.

@@ -3,7 +3,7 @@
 //!
 //! A [`Plan`] is a checked view over bytes, so a device reads it from flash. Layout
 //! (little-endian), see docs/protocol.md: header of [`HEADER`] bytes, operations of [`OP`] bytes
-//! each, SHA-256 of all that.
+//! each, steps of the input where its parts have their own, text for people, SHA-256 of all that.
 
 #[cfg(not(feature = "unstable"))]
 pub(crate) mod circuit;
@@ -26,6 +26,7 @@ pub use limits::{
     DIGEST, HEADER, MAX_BYTES, MAX_CLASSES, MAX_COPIES, MAX_ELEMENTS, MAX_LEN, MAX_MOVES, MAX_OPS,
     MAX_WEIGHTS, OP,
 };
+use limits::{FEATURE, MAX_EXTRA};
 pub(crate) use offline::OfflineStep;
 pub use op::{Function, MAX_PIECES, Node, Op, Parity, PiecewiseLinear};
 pub use view::View;
@@ -56,10 +57,15 @@ impl Quantisation {
     /// [`Error::Input`] if `x` is not finite. Values beyond the range are clamped: the compiler
     /// proved the rings for the range.
     pub fn quantise(&self, x: f32) -> Result<i64> {
+        self.quantise_by(x, self.scale, 0.0)
+    }
+
+    /// The same with another step, counted from `offset`.
+    fn quantise_by(&self, x: f32, scale: f32, offset: f32) -> Result<i64> {
         if !x.is_finite() {
             return Err(Error::Input);
         }
-        Ok(libm::rintf(x / self.scale).clamp(self.min as f32, self.max as f32) as i64)
+        Ok(libm::rintf((x - offset) / scale).clamp(self.min as f32, self.max as f32) as i64)
     }
 }
 
@@ -83,7 +89,33 @@ pub struct Header {
 pub struct Plan<'a> {
     bytes: &'a [u8],
     header: Header,
+    entries: &'a [[u8; OP]],
+    features: &'a [[u8; FEATURE]],
+    text: &'a str,
     digest: [u8; DIGEST],
+}
+
+/// Step and offset of a part of the input, both `f32`.
+fn feature([a, b, c, d, e, f, g, h]: [u8; FEATURE]) -> (f32, f32) {
+    (f32::from_le_bytes([a, b, c, d]), f32::from_le_bytes([e, f, g, h]))
+}
+
+/// What stands behind the header: entries, features, text.
+type Body<'a> = (&'a [[u8; OP]], &'a [[u8; FEATURE]], &'a str);
+
+/// Takes the parts of `bytes`, which must be all of it.
+fn body(bytes: &[u8], [entries, features, text]: [usize; 3]) -> Result<Body<'_>> {
+    let cut = || Error::Plan(PlanFault::Truncated);
+    if features > MAX_EXTRA / FEATURE || text > MAX_EXTRA - features * FEATURE {
+        return fault(PlanFault::Field);
+    }
+    let (entries, rest) = bytes.split_at_checked(entries * OP).ok_or_else(cut)?;
+    let (features, rest) = rest.split_at_checked(features * FEATURE).ok_or_else(cut)?;
+    if rest.len() != text {
+        return Err(cut());
+    }
+    let text = core::str::from_utf8(rest).map_err(|_| Error::Plan(PlanFault::Field))?;
+    Ok((entries.as_chunks().0, features.as_chunks().0, text))
 }
 
 /// Reads fixed fields one after the other.
@@ -183,17 +215,16 @@ impl<'a> Plan<'a> {
             output_scale: f32::from_le_bytes(fields.take()?),
             name: fields.take()?,
         };
-        if fields.take::<12>()? != [0; 12] {
+        let [features, text] = [fields.u32()?, fields.u32()?].map(|n| n as usize);
+        if fields.u32()? != 0 {
             return fault(PlanFault::Field);
         }
-        if fields.0.len() != ops * OP {
-            return fault(PlanFault::Truncated);
-        }
+        let (entries, features, text) = body(fields.0, [ops, features, text])?;
         let digest: [u8; DIGEST] = Sha256::digest(content).into();
         if bytes.get(content.len()..) != Some(&digest[..]) {
             return fault(PlanFault::Digest);
         }
-        let plan = Self { bytes: content, header, digest };
+        let plan = Self { bytes: content, header, entries, features, text, digest };
         plan.check(ops)?;
         Ok(plan)
     }
@@ -208,13 +239,31 @@ impl<'a> Plan<'a> {
     where
         I: IntoIterator<Item: Into<Node>> + Clone,
     {
+        Self::write_with(header, nodes, &[], "", out)
+    }
+
+    /// As [`Plan::write`], with what [`Plan::features`] and [`Plan::text`] give back.
+    ///
+    /// # Errors
+    /// As [`Plan::write`].
+    pub fn write_with<I>(
+        header: &Header,
+        nodes: I,
+        features: &[[u8; 8]],
+        text: &str,
+        out: &mut [u8],
+    ) -> Result<usize>
+    where
+        I: IntoIterator<Item: Into<Node>> + Clone,
+    {
         let nodes = || nodes.clone().into_iter().map(Into::<Node>::into);
         let each = || nodes().map(|node| node.emit());
         let entries: usize = each().map(|entries| entries.len()).sum();
-        let need = HEADER + entries * OP + DIGEST;
-        if !(1..=MAX_OPS).contains(&entries) {
+        let extra = features.as_flattened().len().saturating_add(text.len());
+        if !(1..=MAX_OPS).contains(&entries) || extra > MAX_EXTRA {
             return fault(PlanFault::Field);
         }
+        let need = HEADER + entries * OP + extra + DIGEST;
         let out = out.get_mut(..need).ok_or(Error::Memory { need })?;
         let (content, digest) = out.split_at_mut(need - DIGEST);
         let (head, body) = content.split_at_mut(HEADER);
@@ -230,7 +279,9 @@ impl<'a> Plan<'a> {
             &header.input.max.to_le_bytes(),
             &header.output_scale.to_le_bytes(),
         ];
+        let extras = [features.len() as u32, text.len() as u32].map(u32::to_le_bytes);
         let bytes = fields.iter().flat_map(|f| f.iter()).chain(&header.name);
+        let bytes = bytes.chain(extras.as_flattened());
         for (to, from) in head.iter_mut().zip(bytes) {
             *to = *from;
         }
@@ -238,6 +289,10 @@ impl<'a> Plan<'a> {
             body.as_chunks_mut().0.iter_mut().zip(each().flat_map(PlanEntries::bytes))
         {
             *slot = entry;
+        }
+        let behind = features.as_flattened().iter().chain(text.as_bytes());
+        for (to, from) in body.iter_mut().skip(entries * OP).zip(behind) {
+            *to = *from;
         }
         digest.copy_from_slice(&Sha256::digest(&*content));
         // Whatever the entries have no place for comes back differently.
@@ -257,6 +312,9 @@ impl<'a> Plan<'a> {
             || !positive(h.output_scale)
             || h.input.min > h.input.max
             || core::str::from_utf8(&h.name).is_err()
+            || !(self.features.is_empty()
+                || (h.input_len as usize).is_multiple_of(self.features.len()))
+            || self.features.iter().any(|&f| !positive(feature(f).0) || !feature(f).1.is_finite())
         {
             return fault(PlanFault::Field);
         }
@@ -318,13 +376,49 @@ impl<'a> Plan<'a> {
     }
 
     fn entries(&self) -> impl Iterator<Item = &'a [u8; OP]> + use<'a> {
-        self.bytes.get(HEADER..).unwrap_or_default().as_chunks().0.iter()
+        self.entries.iter()
     }
 
     /// The header.
     #[must_use]
     pub const fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The integer of the real input `x` at place `i`: `clamp(rint((x − offset) / step))`, by the
+    /// step and offset of its part where parts have their own, else by the header's.
+    ///
+    /// # Errors
+    /// [`Error::Input`] if `x` is not finite, or `i` outside the input.
+    pub fn quantise(&self, i: usize, x: f32) -> Result<i64> {
+        let (scale, offset) = self.input_step(i).ok_or(Error::Input)?;
+        self.header.input.quantise_by(x, scale, offset)
+    }
+
+    /// Step and offset of the input at place `i`.
+    #[must_use]
+    pub fn input_step(&self, i: usize) -> Option<(f32, f32)> {
+        let len = self.header.input_len as usize;
+        if i >= len {
+            return None;
+        }
+        match self.features.len() {
+            0 => Some((self.header.input.scale, 0.0)),
+            parts => self.features.get(i / (len / parts)).map(|&bytes| feature(bytes)),
+        }
+    }
+
+    /// For each of equal parts of the input its step and offset, two little-endian `f32`; empty if
+    /// the header's step is that of all.
+    #[must_use]
+    pub const fn features(&self) -> &'a [[u8; 8]] {
+        self.features
+    }
+
+    /// Text for people and for programs that show results; nothing in the protocol depends on it.
+    #[must_use]
+    pub const fn text(&self) -> &'a str {
+        self.text
     }
 
     /// The name, without padding.
@@ -390,11 +484,18 @@ impl<'a> Plan<'a> {
 
     /// Reads the bytes of a plan that stands at the start of `bytes`, without checking it.
     pub(crate) fn prefix(bytes: &'a [u8]) -> Result<&'a [u8]> {
-        let ops = bytes
-            .get(10..12)
-            .and_then(|b| b.first_chunk())
-            .ok_or(Error::Plan(PlanFault::Truncated))?;
-        let len = HEADER + usize::from(u16::from_le_bytes(*ops)) * OP + DIGEST;
+        let cut = || Error::Plan(PlanFault::Truncated);
+        let ops = bytes.get(10..12).and_then(|b| b.first_chunk()).ok_or_else(cut)?;
+        let extra = |at: usize| {
+            let field = bytes.get(at..).and_then(<[u8]>::first_chunk).ok_or_else(cut)?;
+            Ok::<usize, Error>(u32::from_le_bytes(*field) as usize)
+        };
+        let (features, text) = (extra(68)?, extra(72)?);
+        if features > MAX_EXTRA || text > MAX_EXTRA {
+            return fault(PlanFault::Field);
+        }
+        let ops = usize::from(u16::from_le_bytes(*ops));
+        let len = HEADER + ops * OP + features * FEATURE + text + DIGEST;
         bytes.get(..len).ok_or(Error::Plan(PlanFault::Truncated))
     }
 }

@@ -579,8 +579,8 @@ impl<'m> ClientEngine<'m> {
     /// [`Error::State`] unless idle, [`Error::Length`], [`Error::Input`] for a value that is not
     /// finite, [`Error::Exhausted`].
     pub fn predict(&mut self, x: &[f32]) -> Result<()> {
-        let quantisation = self.plan.header().input;
-        self.predict_with(x.len(), |i| quantisation.quantise(x.get(i).copied().unwrap_or(f32::NAN)))
+        let plan = self.plan;
+        self.predict_with(x.len(), |i| plan.quantise(i, x.get(i).copied().unwrap_or(f32::NAN)))
     }
 
     /// Starts a prediction on quantised inputs.

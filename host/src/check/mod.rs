@@ -13,7 +13,7 @@ pub mod report;
 use crate::compile::{Compiled, LayerMap, first_largest};
 use crate::npy::Array;
 use crate::progress::Bar;
-use crate::{loopback, prefix};
+use crate::{clamp, loopback, prefix};
 use anyhow::{Context as _, ensure};
 use minionn_core::model::Model;
 use minionn_core::ring::Modulus;
@@ -73,14 +73,11 @@ pub fn check(
     for (index, row) in rows.iter().enumerate() {
         let x: Vec<i64> = row
             .iter()
-            .map(|&x| header.input.quantise(x))
+            .enumerate()
+            .map(|(i, &x)| model.plan().quantise(i, x))
             .collect::<Result<_, _>>()
             .with_context(|| format!("row {index}"))?;
-        clamped += x
-            .iter()
-            .zip(*row)
-            .filter(|(q, x)| (**x / header.input.scale - **q as f32).abs() > 0.51)
-            .count();
+        clamped += clamp::of(model.plan(), row).values;
         integers.push(model.evaluate(&x, &mut scratch, &mut out)?);
         if index == 0 {
             first.clone_from(&scratch);

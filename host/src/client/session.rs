@@ -373,6 +373,6 @@ async fn predict<M: Medium, S: Store>(
         .await
         .map_err(|error| Error::session(Step::Online, error, failure))?;
     state.phases.online.add(began, client.traffic().since(before));
-    state.prediction = Some(Prediction::of(state.plan.core(), &integers, class));
+    state.prediction = Some(state.plan.prediction(&integers, class));
     Ok(())
 }

@@ -5,6 +5,7 @@ use crate::bench::networks::{self, Request};
 use crate::bench::{clients, compare, curves, own, parts, table, tables};
 use crate::compile::{CompileOptions, compile};
 use crate::link_model::LinkModel;
+use crate::say::{say, write};
 use crate::units::bytes;
 use crate::{Model, Threads, npy};
 use anyhow::{Context as _, bail};
@@ -150,7 +151,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return show(args, &table::measure()?);
     }
     if let Some(folder) = &args.curves {
-        return curves::write(folder, args.runs(), |path| println!("{}", path.display()));
+        return curves::write(folder, args.runs(), |path| say!("{}", path.display()));
     }
     let seed = Seed::draw(&mut SysRng)?;
     if args.paper_tables {
@@ -162,7 +163,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// Runs one part once, or names them all.
 fn count(name: &str) -> anyhow::Result<()> {
     if name == "list" {
-        parts::PARTS.iter().for_each(|part| println!("{}", part.name));
+        parts::PARTS.iter().for_each(|part| say!("{}", part.name));
         return Ok(());
     }
     parts::count(
@@ -196,11 +197,11 @@ fn all_networks(args: &Args, seed: &Seed) -> anyhow::Result<()> {
     let session = |link: Option<&LinkModel>| args.session.options_on(link);
     let request = Request { session: &session, links: &args.link, runs: args.runs(), paper };
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&networks::measure(request, seed, |_| {})?)?);
+        say!("{}", serde_json::to_string_pretty(&networks::measure(request, seed, |_| {})?)?);
         return Ok(());
     }
-    print!("{}", networks::HEADING);
-    networks::measure(request, seed, |row| println!("{row}"))?;
+    write(format_args!("{}", networks::HEADING));
+    networks::measure(request, seed, |row| say!("{row}"))?;
     Ok(())
 }
 
@@ -234,7 +235,7 @@ fn one_network(args: &Args, seed: &Seed) -> anyhow::Result<()> {
     let name = model.plan().name().to_owned();
     if args.json {
         let named = Named { network: &name, measured: &measured };
-        println!("{}", serde_json::to_string_pretty(&named)?);
+        say!("{}", serde_json::to_string_pretty(&named)?);
     } else {
         show_phases(&name, &measured, args.threads);
     }
@@ -252,9 +253,9 @@ struct Named<'m> {
 /// As JSON if asked for, else for people.
 fn show(args: &Args, made: &(impl Serialize + Display)) -> anyhow::Result<()> {
     if args.json {
-        println!("{}", serde_json::to_string_pretty(made)?);
+        say!("{}", serde_json::to_string_pretty(made)?);
     } else {
-        print!("{made}");
+        write(format_args!("{made}"));
     }
     Ok(())
 }
@@ -283,14 +284,19 @@ fn load(named: &Path, calibrate: Option<&Path>) -> anyhow::Result<Model> {
 
 fn show_phases(name: &str, measured: &own::Measured, threads: usize) {
     let (stock, link) = (measured.stock, measured.link_name());
-    println!(
+    say!(
         "{name}: median of {} runs over {link}, threads of each party: {threads}, stock of \
          {stock}\n",
         measured.runs
     );
-    println!(
+    say!(
         "{:<28}{:>10}{:>12}{:>12}{:>12}{:>8}",
-        "phase", "seconds", "link alone", "up", "down", "rounds"
+        "phase",
+        "seconds",
+        "link alone",
+        "up",
+        "down",
+        "rounds"
     );
     let alone = |of: fn(&own::Arithmetic) -> f64| {
         measured.arithmetic.as_ref().map_or_else(|| "-".into(), |a| format!("{:.4}", of(a)))
@@ -302,9 +308,9 @@ fn show_phases(name: &str, measured: &own::Measured, threads: usize) {
     ];
     for (phase, p, alone) in rows {
         let (up, down) = (bytes(p.bytes_sent), bytes(p.bytes_received));
-        println!("{phase:<28}{:>10.4}{alone:>12}{up:>12}{down:>12}{:>8}", p.seconds, p.rounds);
+        say!("{phase:<28}{:>10.4}{alone:>12}{up:>12}{down:>12}{:>8}", p.seconds, p.rounds);
     }
-    println!(
+    say!(
         "{:<28}{:>10.4}{:>12}{:>12}",
         "offline + online, each",
         measured.seconds(),

@@ -1,8 +1,10 @@
 //! `minionn check`.
 
 use super::compile::{CompileArgs, read};
+use super::input;
 use crate::check::{Settings, check};
 use crate::compile::{self, CompileOptions};
+use crate::say::say;
 use crate::{npy, onnx};
 use anyhow::{Context as _, ensure};
 use std::path::PathBuf;
@@ -16,9 +18,9 @@ pub struct Args {
     /// The network: an ONNX file with its weights inside.
     #[arg(value_name = "M.onnx")]
     onnx: PathBuf,
-    /// Inputs, one per row.
-    #[arg(long, value_name = "X.npy")]
-    input: PathBuf,
+    /// Inputs, one per row; for a network of several inputs NAME=X.npy, once for each.
+    #[arg(long, value_name = "[NAME=]X.npy", required = true)]
+    input: Vec<String>,
     /// How many of them [default: 4, with --no-private all].
     #[arg(long, value_name = "N")]
     rows: Option<usize>,
@@ -45,15 +47,16 @@ pub struct Args {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let name = || args.onnx.display().to_string();
     let onnx = read(&args.onnx, onnx::MAX_FILE).with_context(name)?;
-    let inputs = npy::read(&args.input).with_context(|| args.input.display().to_string())?;
-    let (options, calibrate) = args.compile.read()?;
+    let network = args.compile.network(&args.onnx, &onnx, &args.input)?;
+    let ports = network.signature.inputs.clone();
+    let inputs = input::read(&args.input, &ports)?;
+    let (options, calibrate) = args.compile.read(&args.onnx, &ports)?;
     let options = CompileOptions { progress: !args.json, ..options };
     let own = calibrate.is_none() && options.input_range.is_none();
     let calibrate = calibrate.or_else(|| own.then(|| inputs.clone()));
-    let compiled = compile::compile(&onnx, &options, calibrate.as_ref()).with_context(name)?;
+    let compiled = compile::network(network, &options, calibrate.as_ref()).with_context(name)?;
     let most = args.rows.unwrap_or(if args.no_private { usize::MAX } else { PRIVATE_ROWS });
-    let rows = head(&inputs, compiled.report.input.len, most)
-        .with_context(|| args.input.display().to_string())?;
+    let rows = head(&inputs, compiled.report.input.len, most)?;
     let settings = Settings {
         tolerance: args.tolerance,
         private: !args.no_private,
@@ -68,9 +71,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         report.notes.push(note.into());
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        say!("{}", serde_json::to_string_pretty(&report)?);
     } else {
-        println!("{}: {} rows\n\n{report}", report.name, report.answers.rows);
+        say!("{}: {} rows\n\n{report}", report.name, report.answers.rows);
     }
     ensure!(report.private_equal(), "a private value differs from the integer model");
     ensure!(

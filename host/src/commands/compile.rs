@@ -1,7 +1,11 @@
 //! `minionn compile`.
 
-use crate::compile::{self, CompileOptions, Output};
-use crate::{npy, onnx};
+use super::input;
+use crate::compile::{self, CompileOptions, InputSteps, Output};
+use crate::network::{Labels, Network, Port};
+use crate::npy;
+use crate::onnx::{self, Reading};
+use crate::say::{say, write};
 use anyhow::{Context as _, ensure};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -10,7 +14,7 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, clap::Args)]
 #[command(after_help = "`minionn operators` lists the operators that can be read.")]
 pub struct Args {
-    /// The network: an ONNX file with its weights inside.
+    /// The network: an ONNX file, with its weights inside or in files beside it.
     #[arg(value_name = "M.onnx")]
     onnx: PathBuf,
     /// Where to write the model [default: the ONNX file's name with .minionn].
@@ -32,13 +36,18 @@ pub struct Args {
 /// How to compile.
 #[derive(Clone, Debug, clap::Args)]
 pub struct CompileArgs {
-    /// Typical inputs, one per row: they set the input range and the shifts.
-    #[arg(long, value_name = "X.npy")]
-    calibrate: Option<PathBuf>,
+    /// Typical inputs, one per row: they set the input range and the shifts. For a network of
+    /// several inputs NAME=X.npy, once for each, or one array of whole rows.
+    #[arg(long, value_name = "[NAME=]X.npy")]
+    calibrate: Vec<String>,
     /// Range of the inputs, for example 0,1 or -1,1. Values outside are clamped. Overrides the
     /// range of the calibration rows.
     #[arg(long, value_name = "LO,HI", value_parser = range, allow_hyphen_values = true)]
     input_range: Option<(f32, f32)>,
+    /// Whether each feature of a flat input has a step and an offset of its own: auto does so if
+    /// one step for all would leave many features with few steps and --input-range is not given.
+    #[arg(long, value_enum, value_name = "HOW", default_value_t = InputSteps::Auto)]
+    input_steps: InputSteps,
     /// Signed width of the weights, 2 to 12.
     #[arg(long, value_name = "BITS", default_value_t = 8)]
     weight_bits: u8,
@@ -60,24 +69,113 @@ pub struct CompileArgs {
     /// about one step of its result, or the best there are.
     #[arg(long, value_name = "E")]
     max_error: Option<f64>,
+    #[command(flatten)]
+    reading: ReadingArgs,
+    /// What the classes are called, one name on each line; the plan carries them. Without it, what
+    /// the network's file says.
+    #[arg(long, value_name = "FILE")]
+    labels: Option<PathBuf>,
+    /// What inputs are to be, in words, for those who read the plan: "RGB, pixels / 255".
+    #[arg(long, value_name = "TEXT")]
+    input_note: Option<String>,
     /// What the client learns [default: argmax if the network ends with ArgMax, else logits].
     #[arg(long, value_name = "WHAT")]
     output: Option<Output>,
 }
 
+/// What is read of a network file.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ReadingArgs {
+    /// The tensor that is the output [default: the first output that is a score, not a label].
+    #[arg(long, value_name = "NAME")]
+    output_node: Option<String>,
+    /// Shape of an input where the file leaves it open, for example 1,3,224,224. For one of
+    /// several inputs NAME=1,3,224,224, once for each.
+    #[arg(long, value_name = "[NAME=]SHAPE", value_parser = shape)]
+    input_shape: Vec<(Option<String>, Shape)>,
+    /// Take a fixed batch above one as one input. Without it, one row of it is the input, if rows
+    /// do not depend on each other.
+    #[arg(long)]
+    keep_batch: bool,
+}
+
+/// A shape as an argument.
+type Shape = Vec<usize>;
+
+impl ReadingArgs {
+    /// For the network at `path`.
+    #[must_use]
+    pub fn of(&self, path: &Path) -> Reading {
+        // A name alone is a file of the current folder.
+        let folder = path.parent().filter(|folder| *folder != Path::new(""));
+        Reading {
+            folder: Some(folder.map_or_else(|| ".".into(), Path::to_owned)),
+            output_node: self.output_node.clone(),
+            shapes: self.input_shape.clone(),
+            keep_batch: self.keep_batch,
+        }
+    }
+}
+
+/// Reads `[NAME=]1,3,224,224`; `x` may stand between numbers, too.
+fn shape(text: &str) -> Result<(Option<String>, Shape), String> {
+    let (name, dims) = match text.rsplit_once('=') {
+        Some((name, dims)) => (Some(name.to_owned()), dims),
+        None => (None, text),
+    };
+    let dims = dims.split([',', 'x']).map(|d| {
+        d.trim().parse::<usize>().ok().filter(|&d| d > 0).ok_or_else(|| {
+            format!("'{d}' is no size: positive numbers with commas are needed, such as 1,3,8,8")
+        })
+    });
+    Ok((name, dims.collect::<Result<_, _>>()?))
+}
+
 impl CompileArgs {
-    /// The options, and the calibration rows if there are any.
+    /// What is read of the network at `path`.
+    #[must_use]
+    pub fn reading(&self, path: &Path) -> Reading {
+        self.reading.of(path)
+    }
+
+    fn labels(&self) -> anyhow::Result<Option<Labels>> {
+        self.labels.as_deref().map(input::labels).transpose()
+    }
+
+    /// The network of the file at `path`, whose bytes are `onnx`. `rows`: files of inputs besides
+    /// those of calibration; they say whether a fixed batch is one input.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn network(&self, path: &Path, onnx: &[u8], rows: &[String]) -> anyhow::Result<Network> {
+        let files = if self.calibrate.is_empty() { rows } else { &self.calibrate };
+        let whole = |network: &Network, batch: usize| {
+            let [file] = files else { return false };
+            let inputs = &network.signature.inputs;
+            input::read(core::slice::from_ref(file), &[]).is_ok_and(|array| {
+                array.columns() == batch.saturating_mul(network.input_len)
+                    && array.rows_for(inputs, network.input_len).is_err()
+            })
+        };
+        let network = compile::read(onnx, &self.reading(path), whole);
+        network.with_context(|| path.display().to_string())
+    }
+
+    /// The options for the network at `path`, and the calibration rows if there are any.
     ///
     /// # Errors
     /// If the rows cannot be read.
-    pub fn read(&self) -> anyhow::Result<(CompileOptions, Option<npy::Array>)> {
-        let calibrate = self
-            .calibrate
-            .as_ref()
-            .map(|path| npy::read(path).with_context(|| path.display().to_string()))
+    pub fn read(
+        &self,
+        path: &Path,
+        ports: &[Port],
+    ) -> anyhow::Result<(CompileOptions, Option<npy::Array>)> {
+        let calibrate = (!self.calibrate.is_empty())
+            .then(|| input::read(&self.calibrate, ports))
             .transpose()?;
         let options = CompileOptions {
             input_range: self.input_range,
+            input_steps: self.input_steps,
             weight_bits: self.weight_bits,
             activation_bits: self.activation_bits,
             per_channel: self.per_channel,
@@ -85,6 +183,9 @@ impl CompileArgs {
             segments: self.segments,
             max_error: self.max_error,
             output: self.output,
+            reading: self.reading(path),
+            labels: self.labels()?,
+            input_note: self.input_note.clone(),
             name: None,
             progress: true,
         };
@@ -134,20 +235,22 @@ fn apart(onnx: &Path, model: &Path, plan: Option<&Path>) -> anyhow::Result<()> {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = args.output_file.clone().unwrap_or_else(|| args.onnx.with_extension("minionn"));
     apart(&args.onnx, &model, args.plan.as_deref())?;
-    let onnx = read(&args.onnx, onnx::MAX_FILE).with_context(|| args.onnx.display().to_string())?;
-    let (options, calibrate) = args.shared.read()?;
+    let name = || args.onnx.display().to_string();
+    let onnx = read(&args.onnx, onnx::MAX_FILE).with_context(name)?;
+    let network = args.shared.network(&args.onnx, &onnx, &[])?;
+    drop(onnx);
+    let (options, calibrate) = args.shared.read(&args.onnx, &network.signature.inputs)?;
     let options = CompileOptions { name: args.name.clone(), ..options };
-    let compiled = compile::compile(&onnx, &options, calibrate.as_ref())
-        .with_context(|| args.onnx.display().to_string())?;
+    let compiled = compile::network(network, &options, calibrate.as_ref()).with_context(name)?;
     std::fs::write(&model, &compiled.model).with_context(|| model.display().to_string())?;
     if let Some(plan) = &args.plan {
         std::fs::write(plan, &compiled.plan).with_context(|| plan.display().to_string())?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&compiled.report)?);
+        say!("{}", serde_json::to_string_pretty(&compiled.report)?);
     } else {
-        print!("{}", compiled.report);
-        println!("written: {}", model.display());
+        write(format_args!("{}", compiled.report));
+        say!("written: {}", model.display());
     }
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::session::SessionArgs;
 use crate::report::Report;
 use crate::repository::model_file;
+use crate::say::say;
 use crate::server_process::ServerProcess;
 use crate::units::bytes;
 use crate::{Client, ClientOptions, Model, Prediction, npy};
@@ -74,12 +75,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let inputs = npy::Array::new(&[count, len], pixels.to_vec()).context("too few images")?;
     let server = ServerProcess::start(&model, &["--once"])?;
     if !args.json {
-        println!(
+        say!(
             "A server process ({}) holds a network, {}, trained on handwritten digits.",
             server.id(),
             subject.network
         );
-        println!(
+        say!(
             "This process ({}) holds {count} images that the network never saw. Neither shows the \
              other what it holds.\n",
             std::process::id()
@@ -97,13 +98,13 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     ensure!(labels.len() == count, "{}: too few labels", subject.labels);
     if args.json {
         let shown = Shown { report: &report, labels: &labels, equals_integer_model: equal };
-        println!("{}", serde_json::to_string(&shown)?);
+        say!("{}", serde_json::to_string(&shown)?);
     } else {
         show(subject, &report, &inputs, &labels);
     }
     ensure!(equal, "a private prediction differs from the integer model: please report this");
     if !args.json {
-        println!(
+        say!(
             "\nChecked: each of the {count} private predictions equals the integer model in the \
              clear, bit for bit."
         );
@@ -126,13 +127,13 @@ fn show(subject: &Subject, report: &Report, inputs: &npy::Array, labels: &[usize
     {
         draw(subject, image, prediction, *label);
     }
-    println!("{:<9} {:>9} {:>11} {:>11} {:>7}", "phase", "seconds", "sent", "received", "rounds");
+    say!("{:<9} {:>9} {:>11} {:>11} {:>7}", "phase", "seconds", "sent", "received", "rounds");
     let phases = &report.phases;
     for (name, phase) in
         [("set-up", &phases.setup), ("offline", &phases.offline), ("online", &phases.online)]
     {
         let (sent, received) = (bytes(phase.bytes_sent), bytes(phase.bytes_received));
-        println!("{name:<9} {:>9.4} {sent:>11} {received:>11} {:>7}", phase.seconds, phase.rounds);
+        say!("{name:<9} {:>9.4} {sent:>11} {received:>11} {:>7}", phase.seconds, phase.rounds);
     }
 }
 
@@ -156,7 +157,7 @@ fn draw(subject: &Subject, image: &[f32], prediction: &Prediction, label: usize)
             3 => format!("logits  {}", logits.join("  ")),
             _ => String::new(),
         };
-        println!("  {line}   {note}");
+        say!("  {line}   {note}");
     }
-    println!();
+    say!("");
 }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod check;
 pub mod compile;
 pub mod demo;
+mod input;
 pub mod operators;
 pub mod plain;
 pub mod plan;
@@ -11,8 +12,8 @@ mod plan_table;
 pub mod predict;
 pub mod serve;
 pub mod session;
+pub mod shown;
 
-use crate::Prediction;
 use clap::Subcommand;
 
 /// The subcommands.
@@ -82,14 +83,5 @@ impl Command {
             Self::Demo(args) => demo::run(&args),
             Self::Bench(args) => bench::run(&args),
         }
-    }
-}
-
-/// Prints predictions for people, one in a line.
-fn print(predictions: &[Prediction]) {
-    for (i, prediction) in predictions.iter().enumerate() {
-        let logits: Vec<String> =
-            prediction.logits.iter().flatten().map(|x| format!("{x:.4}")).collect();
-        println!("{i}: {} {}", prediction.class, logits.join(" "));
     }
 }

@@ -1,6 +1,10 @@
 //! `minionn plain`.
 
-use crate::{Model, Prediction, c_header, npy};
+use super::input;
+use super::shown::{self, ShowArgs, Shown};
+use crate::clamp::Clamped;
+use crate::say::say;
+use crate::{Model, c_header};
 use anyhow::Context as _;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -11,9 +15,12 @@ pub struct Args {
     /// A model written by `minionn compile`.
     #[arg(value_name = "M.minionn")]
     model: PathBuf,
-    /// Inputs, one per row. Values outside the model's input range are clamped.
-    #[arg(long, value_name = "X.npy")]
-    input: PathBuf,
+    /// Inputs, one per row; for a model of several inputs NAME=X.npy, once for each. Values outside
+    /// the model's input range are clamped.
+    #[arg(long, value_name = "[NAME=]X.npy", required = true)]
+    input: Vec<String>,
+    #[command(flatten)]
+    show: ShowArgs,
     /// Write the inputs and the answers, as integers, to a C header instead: what firmware can be
     /// tested with.
     #[arg(long, value_name = "FILE.h", conflicts_with = "json")]
@@ -21,8 +28,9 @@ pub struct Args {
     /// With --c-header: only the first rows.
     #[arg(long, value_name = "N", requires = "c_header")]
     rows: Option<usize>,
-    /// Print JSON: {"predictions":[{"logits":[...],"argmax":i}]}; logits are null for a model that
-    /// gives the index only.
+    /// Print JSON: {"predictions":[{"logits":[...],"argmax":i,"label":...}],"clamped":{...}};
+    /// logits are null for a model that gives the index only, labels are there if the classes have
+    /// names.
     #[arg(long)]
     json: bool,
 }
@@ -30,7 +38,8 @@ pub struct Args {
 /// All predictions.
 #[derive(Serialize)]
 struct Predictions {
-    predictions: Vec<Prediction>,
+    predictions: Vec<Shown>,
+    clamped: Clamped,
 }
 
 /// Reads, runs and prints.
@@ -39,9 +48,11 @@ struct Predictions {
 /// What could not be read or run.
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = Model::open(&args.model)?;
-    let name = || args.input.display().to_string();
-    let inputs = npy::read(&args.input).with_context(name)?;
-    let rows = inputs.rows_of(model.plan().input_len()).with_context(name)?;
+    let ports = &model.plan().described().signature.inputs;
+    let inputs = input::read(&args.input, ports)?;
+    let name = || args.input.join(" ");
+    let rows = inputs.rows_for(ports, model.plan().input_len()).with_context(name)?;
+    let clamped = shown::clamped(&args.show, model.plan(), &inputs)?;
     if let Some(path) = &args.c_header {
         let rows = rows.take(args.rows.unwrap_or(usize::MAX));
         let answers = model.answers(rows).with_context(name)?;
@@ -49,10 +60,10 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         return std::fs::write(path, text).with_context(|| path.display().to_string());
     }
     let predictions = model.predict_plain_batch(rows).with_context(name)?;
+    let predictions = shown::shown(&args.show, model.plan(), predictions)?;
     if args.json {
-        println!("{}", serde_json::to_string(&Predictions { predictions })?);
-    } else {
-        super::print(&predictions);
+        say!("{}", serde_json::to_string(&Predictions { predictions, clamped })?);
+        return Ok(());
     }
-    Ok(())
+    shown::print(&args.show, model.plan(), &predictions)
 }

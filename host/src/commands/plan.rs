@@ -7,6 +7,7 @@ use crate::c_header::{self, BufferArgs};
 use crate::costs::{Costs, LinkCosts};
 use crate::plot::{Plot, Row};
 use crate::report::Report;
+use crate::say::{say, write};
 use crate::units::{bytes, seconds};
 use crate::{ClientOptions, Model, Plan, Server, ServerOptions, loopback, prefix};
 use anyhow::Context as _;
@@ -98,9 +99,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         std::fs::write(path, text).with_context(|| path.display().to_string())?;
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&shown)?);
+        say!("{}", serde_json::to_string_pretty(&shown)?);
     } else {
-        print!("{}", plan_table::text(&shown));
+        write(format_args!("{}", plan_table::text(&shown)));
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! `minionn serve`.
 
 use crate::pairing::Pairings;
+use crate::say::say;
 use crate::serial::{self, Line};
 use crate::server::SessionReport;
 use crate::{Model, Server, ServerOptions, Threads};
@@ -103,9 +104,9 @@ fn options(args: &Args) -> anyhow::Result<ServerOptions> {
 
 fn announce(address: &str, json: bool) -> std::io::Result<()> {
     if json {
-        println!("{}", serde_json::json!({"event": "listening", "address": address}));
+        say!("{}", serde_json::json!({"event": "listening", "address": address}));
     } else {
-        println!("listening on {address}");
+        say!("listening on {address}");
     }
     std::io::stdout().flush()
 }
@@ -121,7 +122,7 @@ struct SessionEvent<'s> {
 fn tell(session: &SessionReport, json: bool) {
     if json {
         match serde_json::to_string(&SessionEvent { event: "session", session }) {
-            Ok(line) => println!("{line}"),
+            Ok(line) => say!("{line}"),
             Err(error) => eprintln!("a session cannot be told as JSON: {error}"),
         }
         return;

@@ -49,12 +49,12 @@ impl Lowering<'_> {
             && *before != stands_for;
         let bounds = bounds.activate(&function, 0);
         let clipped = matches!(function, Function::Clip { .. });
-        let peak = if clipped {
-            bounds.extremes().1
-        } else {
-            self.peak(stands_for, &bounds, (*scale, ratios))
+        let peak = match at.reach {
+            Some(reach) => reached(reach / scale, &bounds),
+            None if clipped => bounds.extremes().1,
+            None => self.peak(stands_for, &bounds, (*scale, ratios)),
         };
-        let signed = u8::from(matches!(function, Function::Identity | Function::Leaky { .. }));
+        let signed = u8::from(is_signed(&function));
         let limit = (1_i64 << (self.options.activation_bits - signed)) - 1;
         let rounded = clipped || self.is_linear(x);
         let after = |shift: u8| (peak + if rounded { half(shift) } else { 0 }) >> shift;
@@ -122,16 +122,24 @@ impl Lowering<'_> {
     /// `min(max(x, lo), hi)`, moved so that one end is 0: a sign is found for nothing, and
     /// constants are added locally.
     fn clip(&mut self, at: At<'_>, lo: f64, hi: f64) -> Result<usize, Fault> {
+        // What the results reach, as they are and counted from the bound that becomes 0.
+        let range = self.reference.and_then(|r| r.ranges.get(at.stands_for)).copied();
+        let range = range.filter(|(least, most)| least <= most);
+        let reach =
+            |from: f64| range.map(|(least, most)| (least - from).abs().max((most - from).abs()));
+        let end = if lo == f64::NEG_INFINITY { hi } else { lo };
+        if let (Some(plain), Some(moved)) = (reach(0.0), reach(end))
+            && moved > 2.0 * plain
+        {
+            return self.far_clip(at, (lo, hi), plain);
+        }
+        let within = At { stands_for: NO_TENSOR, reach: reach(end), ..at };
         if lo == f64::NEG_INFINITY {
             // hi − relu(hi − x)
             let x = self.negate(at)?;
             let x = self.moved(At { x, single: true, ..at }, hi)?;
             self.change(x, |t| t.inside = true);
-            let x = self.truncating(
-                At { x, single: true, stands_for: NO_TENSOR, ..at },
-                Function::Relu,
-                None,
-            )?;
+            let x = self.truncating(At { x, single: true, ..within }, Function::Relu, None)?;
             self.change(x, |t| t.inside = true);
             let x = self.negate(At { x, single: true, ..at })?;
             let done = self.moved(At { x, single: true, ..at }, hi)?;
@@ -139,7 +147,7 @@ impl Lowering<'_> {
             return Ok(done);
         }
         let from_zero = self.moved(at, -lo)?;
-        let own = At { x: from_zero, single: at.single || from_zero != at.x, ..at };
+        let single = at.single || from_zero != at.x;
         let mut function = Function::Relu;
         if hi < f64::INFINITY {
             let top = self.steps(at.name, from_zero, &[hi - lo])?.first().copied().unwrap_or(0);
@@ -149,10 +157,10 @@ impl Lowering<'_> {
             }
         }
         if lo == 0.0 {
-            return self.truncating(own, function, None);
+            return self.truncating(At { x: from_zero, single, ..at }, function, None);
         }
         self.change(from_zero, |t| t.inside = true);
-        let x = self.truncating(At { stands_for: NO_TENSOR, ..own }, function, None)?;
+        let x = self.truncating(At { x: from_zero, single, ..within }, function, None)?;
         self.change(x, |t| t.inside = true);
         let done = self.moved(At { x, single: true, ..at }, lo)?;
         self.change(done, |t| (t.stands_for, t.inside) = (at.stands_for, false));
@@ -174,6 +182,26 @@ impl Lowering<'_> {
         };
         let kind = Kind::Garbled { function, window: None, shift: 0 };
         Ok(self.push(at.name, kind, vec![at.x], tensor))
+    }
+
+    /// The same with bounds that lie far from all that calibration rows reach: counted from one of
+    /// them, these values would have few steps. Both ends are compared with instead.
+    fn far_clip(&mut self, at: At<'_>, (lo, hi): (f64, f64), reach: f64) -> Result<usize, Fault> {
+        let (least, most) = self.tensor(at.x).bounds.extremes();
+        let mut ends = [least, most];
+        for (end, bound) in ends.iter_mut().zip([lo, hi]) {
+            if bound.is_finite() {
+                *end = self.steps(at.name, at.x, &[bound])?.first().copied().unwrap_or(*end);
+            }
+        }
+        let [lo, hi] = ends;
+        // Bounds that no input reaches cost nothing.
+        let function = if lo <= least && hi >= most {
+            Function::Identity
+        } else {
+            Function::Clip { lo: lo.max(least).min(most), hi: hi.min(most).max(least) }
+        };
+        self.truncating(At { reach: Some(reach), ..at }, function, None)
     }
 
     /// Plus a real number.
@@ -285,6 +313,24 @@ impl Lowering<'_> {
         let most = steps.fold(0.0, f64::max).ceil();
         if most >= 1.0 { (most as i64).min(proven) } else { proven }
     }
+}
+
+/// Whether a function has negative results.
+const fn is_signed(function: &Function) -> bool {
+    match function {
+        Function::Identity | Function::Leaky { .. } => true,
+        Function::Clip { lo, .. } => *lo < 0,
+        _ => false,
+    }
+}
+
+/// A magnitude in steps that calibration rows reach: at most the proven one, which it is where they
+/// reach nothing.
+fn reached(steps: f64, bounds: &Bounds) -> i64 {
+    let (lo, hi) = bounds.extremes();
+    let proven = hi.max(-lo);
+    let most = steps.ceil();
+    if most >= 1.0 { (most as i64).min(proven) } else { proven }
 }
 
 /// Largest magnitude.

@@ -1,10 +1,12 @@
 //! Plan and model bytes, and how far the integer model is from the float one.
 
+use super::features::Features;
 use super::graph::{Graph, Reference};
 use super::quantise::{Input, Integers, Kind, Operation, Tensor, linear_op, proven_bits};
 use super::report::{CalibrationReport, CompileReport, InputReport, LayerReport, OutputReport};
 use super::{CompileOptions, Compiled, Error, Float, LayerMap, Output, option};
 use crate::progress::Bar;
+use crate::text;
 use minionn_core::model::Model;
 use minionn_core::plan::{self, Function, Header, Node, Op, Plan};
 
@@ -39,6 +41,7 @@ pub(super) fn emit(
             range: input.range.into(),
             scale: input.quantisation.scale,
             integers: [input.quantisation.min, input.quantisation.max],
+            parts: input.features.as_ref().map(Features::len),
         },
         layers,
         output: OutputReport {
@@ -51,7 +54,13 @@ pub(super) fn emit(
         model_bytes: model.len(),
         plan_bytes: plan.len(),
     };
-    Ok(Compiled { model, plan, report, layers: map, float: Float(graph) })
+    Ok(Compiled {
+        model,
+        plan,
+        report,
+        layers: map,
+        float: Float { graph, features: input.features.clone() },
+    })
 }
 
 /// At most 32 bytes of a name, without control characters.
@@ -97,7 +106,10 @@ fn plan_bytes(
         ));
     }
     let mut bytes = vec![0; plan::MAX_BYTES];
-    let len = Plan::write(&header, &nodes, &mut bytes)?;
+    let features = input.features.as_ref().map_or_else(Vec::new, Features::bytes);
+    let note = options.input_note.as_deref();
+    let text = text::of(&graph.signature, options.labels.as_ref(), note);
+    let len = Plan::write_with(&header, &nodes, &features, &text, &mut bytes)?;
     bytes.truncate(len);
     Ok(bytes)
 }

@@ -4,7 +4,7 @@
 
 use super::Error;
 use crate::network::{
-    self, Activation, Linear, Network, Node, PerElement, Piece, TensorId, Work, size,
+    self, Activation, Linear, Network, Node, PerElement, Piece, Signature, TensorId, Work, size,
 };
 use crate::progress::Bar;
 use minionn_core::plan::{Convolution, View};
@@ -41,6 +41,7 @@ pub(super) struct Graph {
     pub(super) output_len: usize,
     pub(super) output: TensorId,
     pub(super) argmax: bool,
+    pub(super) signature: Signature,
     pub(super) items: Vec<Item>,
     /// The name in the file of a tensor with the same elements, for each tensor that has one.
     pub(super) names: Vec<Option<String>>,
@@ -56,7 +57,7 @@ pub(super) struct Graph {
 pub(super) struct Reference {
     /// For each tensor: the largest absolute value of each of its elements.
     pub(super) peaks: Vec<Vec<f64>>,
-    /// For each tensor: its least and largest value.
+    /// For each tensor: the least and the greatest value of all its elements.
     pub(super) ranges: Vec<(f64, f64)>,
     /// The output for each row.
     pub(super) logits: Vec<Vec<f64>>,
@@ -64,7 +65,8 @@ pub(super) struct Reference {
 
 impl Graph {
     pub(super) fn new(network: Network) -> Result<Self, Error> {
-        let Network { name, input_len, output_len, nodes, output, names, argmax, notes } = network;
+        let Network { name, input_len, output_len, nodes, output, names, argmax, .. } = network;
+        let (signature, notes) = (network.signature, network.notes);
         let uses = count_uses(nodes.iter().map(|n| &n.inputs[..]), nodes.len(), output);
         let mut maker = Maker {
             input_len,
@@ -93,6 +95,7 @@ impl Graph {
             output_len,
             output,
             argmax,
+            signature,
             items: maker.items,
             names,
             lengths: Vec::new(),
@@ -168,8 +171,8 @@ impl Graph {
             for (peaks, tensor) in reference.peaks.iter_mut().zip(&tensors) {
                 peaks.iter_mut().zip(tensor).for_each(|(peak, x)| *peak = peak.max(x.abs()));
             }
-            for (range, tensor) in reference.ranges.iter_mut().zip(&tensors) {
-                *range = tensor.iter().fold(*range, |(lo, hi), &x| (lo.min(x), hi.max(x)));
+            for ((lo, hi), tensor) in reference.ranges.iter_mut().zip(&tensors) {
+                tensor.iter().for_each(|&x| (*lo, *hi) = (lo.min(x), hi.max(x)));
             }
             reference.logits.push(tensors.swap_remove(self.output));
             bar.advance();
@@ -581,6 +584,7 @@ mod tests {
             nodes,
             names,
             argmax: false,
+            signature: network::Signature::default(),
             notes: vec![],
         };
         network.output_len = network.lengths()[network.output];

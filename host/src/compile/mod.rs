@@ -6,6 +6,7 @@
 //! | `graph` | the float network made ready; what it reaches on the calibration rows |
 //! | `bounds` | interval arithmetic |
 //! | `curves` | sigmoid, tanh and their kin as straight pieces |
+//! | `features` | inputs whose parts have steps of their own |
 //! | `quantise` | scales, shifts, rings |
 //! | `circuits`, `chains`, `arithmetic` | of what is non-linear, spelled out, linear |
 //! | `emit` | plan and model bytes, and how far the integer model is from the float one |
@@ -17,6 +18,7 @@ mod chains;
 mod circuits;
 mod curves;
 mod emit;
+mod features;
 mod graph;
 mod quantise;
 pub mod report;
@@ -24,8 +26,9 @@ pub mod report;
 #[cfg(feature = "command")]
 pub(crate) use emit::first_largest;
 
+use crate::network::{Labels, Network};
 use crate::npy::{self, Array};
-use crate::{network::Network, onnx};
+use crate::onnx;
 use minionn_core::params::MAX_WEIGHT_BITS;
 use report::CompileReport;
 
@@ -42,11 +45,27 @@ pub enum Output {
     Argmax,
 }
 
+/// Whether parts of the input have steps of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "command", derive(clap::ValueEnum))]
+pub enum InputSteps {
+    /// Each feature its own, if one for all would leave many of them with few steps and no range
+    /// is declared.
+    #[default]
+    Auto,
+    /// One for all.
+    One,
+    /// Each feature its own.
+    Each,
+}
+
 /// How to compile.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CompileOptions {
     /// Range of the inputs; without it, that of the calibration data.
     pub input_range: Option<(f32, f32)>,
+    /// Whether features have steps of their own.
+    pub input_steps: InputSteps,
     /// Signed width of weights: 2 to 12.
     pub weight_bits: u8,
     /// Width of inputs and activations: 2 to 16. Signed where negative values occur.
@@ -64,6 +83,12 @@ pub struct CompileOptions {
     /// What the client learns; without it, the index if the network ends with ArgMax, else the
     /// logits.
     pub output: Option<Output>,
+    /// What is read of the file, and which files beside it.
+    pub reading: onnx::Reading,
+    /// What the classes are called; without it, what the file says.
+    pub labels: Option<Labels>,
+    /// What inputs are to be, in words, for the plan: such as their normalisation.
+    pub input_note: Option<String>,
     /// Name in the plan, at most 32 bytes; without it, the graph's own.
     pub name: Option<String>,
     /// Show progress on standard error; needs the feature `command`.
@@ -74,6 +99,7 @@ impl Default for CompileOptions {
     fn default() -> Self {
         Self {
             input_range: None,
+            input_steps: InputSteps::Auto,
             weight_bits: 8,
             activation_bits: 8,
             per_channel: false,
@@ -81,6 +107,9 @@ impl Default for CompileOptions {
             segments: 32,
             max_error: None,
             output: None,
+            reading: onnx::Reading::default(),
+            labels: None,
+            input_note: None,
             name: None,
             progress: false,
         }
@@ -104,26 +133,32 @@ pub struct Compiled {
 
 /// The float network as the compiler prepared it: constants folded, circuits joined.
 #[derive(Clone, Debug)]
-pub struct Float(graph::Graph);
+pub struct Float {
+    graph: graph::Graph,
+    features: Option<features::Features>,
+}
 
 impl Float {
     /// Every tensor for one row, the input first; [`LayerMap::tensor`] says which one a layer
     /// stands for.
     #[must_use]
     pub fn evaluate(&self, row: &[f32]) -> Vec<Vec<f64>> {
-        self.0.evaluate(row)
+        match &self.features {
+            Some(features) => self.graph.evaluate(&features.scaled(row)),
+            None => self.graph.evaluate(row),
+        }
     }
 
     /// The tensor of the logits.
     #[must_use]
     pub const fn output(&self) -> usize {
-        self.0.output
+        self.graph.output
     }
 
     /// The name in the ONNX file of a tensor with the same elements in the same order.
     #[must_use]
     pub fn name(&self, tensor: usize) -> Option<&str> {
-        self.0.names.get(tensor)?.as_deref()
+        self.graph.names.get(tensor)?.as_deref()
     }
 }
 
@@ -217,7 +252,30 @@ pub fn compile(
     calibrate: Option<&Array>,
 ) -> Result<Compiled, Error> {
     check(options)?;
-    network(onnx::import(onnx_bytes)?, options, calibrate)
+    let whole = |network: &Network, batch: usize| {
+        calibrate.is_some_and(|array| {
+            array.columns() == batch.saturating_mul(network.input_len)
+                && array.rows_for(&network.signature.inputs, network.input_len).is_err()
+        })
+    };
+    network(read(onnx_bytes, &options.reading, whole)?, options, calibrate)
+}
+
+/// Reads a network. Where its fixed batch became one row, but `whole` says that the rows at hand
+/// are of the batch as a whole, that is the input.
+pub(crate) fn read(
+    onnx_bytes: &[u8],
+    reading: &onnx::Reading,
+    whole: impl FnOnce(&Network, usize) -> bool,
+) -> Result<Network, Error> {
+    let network = onnx::read(onnx_bytes, reading)?;
+    match network.signature.batch {
+        Some(batch) if whole(&network, batch) => {
+            let reading = onnx::Reading { keep_batch: true, ..reading.clone() };
+            Ok(onnx::read(onnx_bytes, &reading)?)
+        }
+        _ => Ok(network),
+    }
 }
 
 /// Compiles a network that has been read already.
@@ -229,7 +287,8 @@ pub fn network(
     options: &CompileOptions,
     calibrate: Option<&Array>,
 ) -> Result<Compiled, Error> {
-    let rows = calibrate.map(|array| array.rows_of(network.input_len)).transpose()?;
+    let ports = &network.signature.inputs;
+    let rows = calibrate.map(|array| array.rows_for(ports, network.input_len)).transpose()?;
     let rows: Vec<&[f32]> = rows.into_iter().flatten().collect();
     if calibrate.is_some() && rows.is_empty() {
         return option("the calibration data have no rows");
@@ -244,7 +303,11 @@ pub(crate) fn compile_rows(
     rows: &[&[f32]],
 ) -> Result<Compiled, Error> {
     check(options)?;
-    let network = onnx::import(onnx_bytes)?;
+    let whole = |network: &Network, batch: usize| {
+        let len = batch.saturating_mul(network.input_len);
+        !rows.is_empty() && rows.iter().all(|row| row.len() == len)
+    };
+    let network = read(onnx_bytes, &options.reading, whole)?;
     let need = network.input_len;
     if let Some((i, row)) = rows.iter().enumerate().find(|(_, row)| row.len() != need) {
         let got = format!("row {i} of {} numbers", row.len());
@@ -260,11 +323,40 @@ fn with_rows(
 ) -> Result<Compiled, Error> {
     check(options)?;
     check_rows(rows)?;
-    let input = quantise::input(options, rows)?;
+    let features = features(&network, options, rows)?;
+    let scaled: Vec<Vec<f32>> =
+        features.iter().flat_map(|f| rows.iter().map(|row| f.scaled(row))).collect();
+    let scaled: Vec<&[f32]> = scaled.iter().map(Vec::as_slice).collect();
+    let input = quantise::input(options, rows, features)?;
+    let (network, rows) = match &input.features {
+        Some(features) => (features::network(network, features), &scaled[..]),
+        None => (network, rows),
+    };
     let graph = graph::Graph::new(network)?;
     let reference = graph.reference(rows, options.progress);
     let integers = quantise::quantise(&graph, &input, options, reference.as_ref())?;
     emit::emit(graph, &input, integers, options, rows, reference.as_ref())
+}
+
+/// Steps of their own for the features, if they are to have them.
+fn features(
+    network: &Network,
+    options: &CompileOptions,
+    rows: &[&[f32]],
+) -> Result<Option<features::Features>, Error> {
+    let always = options.input_steps == InputSteps::Each;
+    if options.input_steps == InputSteps::One || options.input_range.is_some() && !always {
+        return Ok(None);
+    }
+    let most = (1 << (features::bits(options.activation_bits) - 1)) - 1;
+    let found = features::choose(&network.signature.inputs, network.input_len, rows, most, always);
+    if always && found.is_none() {
+        return option(
+            "steps for each feature need calibration rows, two at least, and at most 2048 \
+             features (--calibrate X.npy)",
+        );
+    }
+    Ok(found)
 }
 
 fn check(options: &CompileOptions) -> Result<(), Error> {

@@ -14,6 +14,7 @@
 //! Here is the frame; `circuits` has what is garbled, `arithmetic` what stays in a ring.
 
 use super::bounds::{Bounds, TooWide, width};
+use super::features::{self, Features};
 use super::graph::{Graph, Item, Reference, Task};
 use super::{CompileOptions, Error, option};
 use crate::network::TensorId;
@@ -26,9 +27,11 @@ use std::collections::HashMap;
 const MIN_SQUARED: i64 = 4;
 
 /// The quantised input.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Input {
+    /// How it becomes integers; where features have steps of their own, it is in steps already.
     pub(super) quantisation: Quantisation,
+    pub(super) features: Option<Features>,
     /// The real range that was declared or seen.
     pub(super) range: (f32, f32),
 }
@@ -93,7 +96,11 @@ pub(super) struct Integers {
 }
 
 /// Scale and range of the input.
-pub(super) fn input(options: &CompileOptions, rows: &[&[f32]]) -> Result<Input, Error> {
+pub(super) fn input(
+    options: &CompileOptions,
+    rows: &[&[f32]],
+    features: Option<Features>,
+) -> Result<Input, Error> {
     let seen = || {
         rows.iter()
             .copied()
@@ -111,6 +118,11 @@ pub(super) fn input(options: &CompileOptions, rows: &[&[f32]]) -> Result<Input, 
         None => seen(),
     };
     let bits = options.activation_bits;
+    if features.is_some() {
+        let max = (1 << (features::bits(bits) - 1)) - 1;
+        let quantisation = Quantisation { scale: 1.0, min: -max, max };
+        return Ok(Input { quantisation, features, range: (lo, hi) });
+    }
     let (min, max) = if lo >= 0.0 {
         (0, (1 << bits) - 1)
     } else {
@@ -123,7 +135,8 @@ pub(super) fn input(options: &CompileOptions, rows: &[&[f32]]) -> Result<Input, 
              than 0 alone"
         ));
     }
-    Ok(Input { quantisation: Quantisation { scale, min, max }, range: (lo, hi) })
+    let quantisation = Quantisation { scale, min, max };
+    Ok(Input { quantisation, features: None, range: (lo, hi) })
 }
 
 /// Makes integers of the whole network.
@@ -197,6 +210,8 @@ pub(super) struct At<'n> {
     pub(super) x: usize,
     /// Whether nothing else reads it.
     pub(super) single: bool,
+    /// The largest magnitude that calibration rows reach, where it is not that of the float tensor.
+    pub(super) reach: Option<f64>,
 }
 
 /// The network on its way.
@@ -388,7 +403,7 @@ impl<'a> Lowering<'a> {
         let inputs: Vec<usize> =
             item.inputs.iter().map(|&i| self.map.get(i).copied().unwrap_or(0)).collect();
         let x = inputs.first().copied().unwrap_or(0);
-        let at = At { name: &item.name, stands_for, x, single };
+        let at = At { name: &item.name, stands_for, x, single, reach: None };
         match &item.task {
             Task::Garbled(activation, window) => self.garbled(at, activation.clone(), *window),
             Task::Linear(linear) => self.linear(at, linear),

@@ -36,6 +36,8 @@ pub struct InputReport {
     pub scale: f32,
     /// Smallest and largest integer.
     pub integers: [i32; 2],
+    /// How many parts have steps of their own, if they have.
+    pub parts: Option<usize>,
 }
 
 /// The output.
@@ -125,16 +127,17 @@ pub struct CalibrationReport {
 
 impl fmt::Display for CompileReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let InputReport { len, range: [lo, hi], scale, integers: [min, max] } = &self.input;
+        let InputReport { len, range: [lo, hi], scale, integers: [min, max], parts } = &self.input;
         writeln!(
             f,
             "{}: {} bytes of model, {} of plan",
             self.name, self.model_bytes, self.plan_bytes
         )?;
-        writeln!(
-            f,
-            "input: {len} numbers from {lo} to {hi}, as integers {min} to {max} (step {scale:.4e})"
-        )?;
+        write!(f, "input: {len} numbers from {lo} to {hi}, as integers {min} to {max} ")?;
+        match parts {
+            Some(parts) => writeln!(f, "({parts} features, each with its own step and offset)")?,
+            None => writeln!(f, "(step {scale:.4e})")?,
+        }
         let head = [
             "layer",
             "operation",

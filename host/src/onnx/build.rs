@@ -3,7 +3,7 @@
 use super::call::{Computed, Kind, Value, possible};
 use super::tensor::{Tensor, count};
 use super::views::{Loops, stretched, strides};
-use crate::network::{Activation, Linear, Node, PerElement, Piece, TensorId, Work};
+use crate::network::{Activation, Head, Labels, Linear, Node, PerElement, Piece, TensorId, Work};
 use minionn_core::plan::{
     Convolution, MAX_CLASSES, MAX_COPIES, MAX_LEN, MAX_MOVES, MAX_WEIGHTS, View,
 };
@@ -32,6 +32,16 @@ pub(super) struct Builder {
     unmade: u64,
     pieces: usize,
     pub(super) notes: Vec<String>,
+    /// A fixed batch of the file, and what it is read as.
+    pub(super) batch: Option<(usize, usize)>,
+    /// What the classes are called, as far as a node said.
+    pub(super) labels: Option<Labels>,
+    /// The words that the node at hand reads as a constant.
+    pub(super) words: Option<Vec<String>>,
+    /// The element type of the zero point that the node at hand reads.
+    pub(super) zero_type: Option<i32>,
+    /// What was dropped behind the logits.
+    pub(super) head: Option<Head>,
 }
 
 /// The shape that two broadcast to.
@@ -68,6 +78,11 @@ impl Builder {
             unmade: MAX_TOTAL.min((1 << 24) + 4 * file_len as u64),
             pieces: 0,
             notes: Vec::new(),
+            batch: None,
+            labels: None,
+            words: None,
+            zero_type: None,
+            head: None,
         }
     }
 
@@ -90,6 +105,15 @@ impl Builder {
         self.unmade =
             left.ok_or("the constants that nodes make are too large for a file of this size")?;
         Ok(())
+    }
+
+    /// Notes that what stands behind the logits is left out: of several the first.
+    pub(super) fn dropped(&mut self, node: &str, head: Head) {
+        self.head = self.head.or(Some(head));
+        self.notes.push(format!(
+            "{node} dropped: it does not change which output is largest; logits are those before \
+             it (predict --softmax gives what it makes of them)"
+        ));
     }
 
     fn append(
@@ -395,8 +419,12 @@ impl Builder {
                     }));
                     let moved = source.movable()?;
                     inputs.push(moved.id);
-                    if moved.kind == Kind::Integer {
-                        kind = Kind::Integer;
+                    match (&kind, &moved.kind) {
+                        (_, Kind::Float) => {}
+                        (Kind::Quantised(_), other) if kind != *other => {
+                            return Err("its inputs are quantised by different scales".into());
+                        }
+                        (_, other) => kind = other.clone(),
                     }
                 }
             }

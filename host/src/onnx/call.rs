@@ -19,6 +19,15 @@ pub(super) enum Kind {
     Scores(Rc<str>),
     /// The same, behind the named ArgMax.
     Index(Rc<str>),
+    /// Quantised: it stands for the numbers that are meant, and has a scale and a zero point.
+    Quantised(Steps),
+}
+
+/// How a file quantises a tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Steps {
+    pub(super) scale: f64,
+    pub(super) zero: i64,
 }
 
 /// A tensor of the network.
@@ -88,6 +97,11 @@ impl Value {
                 Kind::Integer => {
                     Err("it computes with integers of the input: cast them to FLOAT first".into())
                 }
+                Kind::Quantised(_) => Err(
+                    "it computes with quantised numbers: only DequantizeLinear, MaxPool and what \
+                     moves elements may read them"
+                        .into(),
+                ),
                 Kind::Scores(end) | Kind::Index(end) => Err(format!(
                     "it follows {end}, after which nothing but ArgMax and changes of shape is \
                      supported"
@@ -96,10 +110,14 @@ impl Value {
         }
     }
 
-    /// A computed tensor whose elements may move: integers too.
+    /// A computed tensor whose elements may move: integers and quantised ones too.
     pub(super) fn movable(&self) -> Result<&Computed, String> {
         match self {
-            Self::Computed(computed) if computed.kind == Kind::Integer => Ok(computed),
+            Self::Computed(computed)
+                if matches!(computed.kind, Kind::Integer | Kind::Quantised(_)) =>
+            {
+                Ok(computed)
+            }
             _ => self.number(),
         }
     }

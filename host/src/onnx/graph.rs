@@ -8,12 +8,15 @@ use std::collections::{BinaryHeap, HashMap};
 /// Operators that compute nothing.
 const PASSES: [&str; 8] =
     ["Cast", "Dropout", "Flatten", "Identity", "Reshape", "Squeeze", "Unsqueeze", "ZipMap"];
+/// Most inputs and most outputs of a graph.
+const MAX_PORTS: usize = 64;
 
 /// A graph whose tensors all have exactly one origin.
 pub(super) struct Graph<'a> {
     pub(super) proto: &'a GraphProto,
-    pub(super) input: &'a ValueInfoProto,
-    pub(super) output: &'a str,
+    /// What is no constant, in the order of the file.
+    pub(super) inputs: Vec<&'a ValueInfoProto>,
+    pub(super) outputs: Vec<&'a ValueInfoProto>,
     initializers: HashMap<&'a str, &'a TensorProto>,
     /// Which node makes a tensor.
     producers: HashMap<&'a str, usize>,
@@ -41,12 +44,28 @@ impl<'a> Graph<'a> {
                 return file(format!("two constants are named `{}`", tensor.name));
             }
         }
-        let input = only(
-            "input",
-            proto.input.iter().filter(|v| !initializers.contains_key(v.name.as_str())).collect(),
-        )?;
-        let output = &only("output", proto.output.iter().collect())?.name;
-        let mut graph = Self { proto, input, output, initializers, producers: HashMap::new() };
+        let inputs: Vec<&ValueInfoProto> =
+            proto.input.iter().filter(|v| !initializers.contains_key(v.name.as_str())).collect();
+        let outputs: Vec<&ValueInfoProto> = proto.output.iter().collect();
+        let twice = inputs
+            .iter()
+            .enumerate()
+            .find(|&(i, input)| inputs.iter().take(i).any(|other| other.name == input.name));
+        if let Some((_, input)) = twice {
+            return file(format!("two inputs are named `{}`", short(&input.name)));
+        }
+        for (what, ports) in [("input", &inputs), ("output", &outputs)] {
+            if ports.is_empty() {
+                return file(format!("the graph has no {what}"));
+            }
+            if ports.len() > MAX_PORTS {
+                return file(format!(
+                    "the graph has {} {what}s: at most {MAX_PORTS} are supported",
+                    ports.len()
+                ));
+            }
+        }
+        let mut graph = Self { proto, inputs, outputs, initializers, producers: HashMap::new() };
         graph.index()?;
         Ok(graph)
     }
@@ -61,8 +80,7 @@ impl<'a> Graph<'a> {
     fn index(&mut self) -> Result<(), Error> {
         for (i, node) in self.proto.node.iter().enumerate() {
             for name in node.output.iter().filter(|name| !name.is_empty()) {
-                let known =
-                    self.initializers.contains_key(name.as_str()) || *name == self.input.name;
+                let known = self.initializers.contains_key(name.as_str()) || self.is_input(name);
                 if known || self.producers.insert(name, i).is_some() {
                     return Err(self.error(
                         i,
@@ -72,6 +90,20 @@ impl<'a> Graph<'a> {
             }
         }
         Ok(())
+    }
+
+    fn is_input(&self, name: &str) -> bool {
+        self.inputs.iter().any(|input| input.name == name)
+    }
+
+    /// The element type of a constant.
+    pub(super) fn constant_type(&self, name: &str) -> Option<i32> {
+        let made = || {
+            let node = self.proto.node.get(*self.producers.get(name)?)?;
+            let value = node.attribute.iter().find(|a| a.name == "value")?;
+            value.t.as_ref().filter(|_| node.op_type == "Constant")
+        };
+        self.initializer(name).or_else(made).map(|tensor| tensor.data_type)
     }
 
     pub(super) fn initializer(&self, name: &str) -> Option<&'a TensorProto> {
@@ -109,8 +141,7 @@ impl<'a> Graph<'a> {
         {
             match self.producers.get(name.as_str()) {
                 Some(&i) => before.push(i),
-                None if *name == self.input.name
-                    || self.initializers.contains_key(name.as_str()) => {}
+                None if self.is_input(name) || self.initializers.contains_key(name.as_str()) => {}
                 None => {
                     return Err(
                         self.error(index, format!("it reads `{name}`, which nothing makes"))
@@ -123,16 +154,16 @@ impl<'a> Graph<'a> {
         Ok(before)
     }
 
-    /// The nodes that lead to the output, every node behind those that it reads, otherwise as in
-    /// the file (Kahn); refuses cycles.
-    pub(super) fn order(&self) -> Result<Vec<usize>, Error> {
+    /// The nodes that lead to a tensor, every node behind those that it reads, otherwise as in the
+    /// file (Kahn); refuses cycles.
+    pub(super) fn order(&self, target: &str) -> Result<Vec<usize>, Error> {
         let mut waiting: HashMap<usize, usize> = HashMap::new();
         let mut readers: HashMap<usize, Vec<usize>> = HashMap::new();
-        let mut open: Vec<usize> = self.producers.get(self.output).copied().into_iter().collect();
+        let mut open: Vec<usize> = self.producers.get(target).copied().into_iter().collect();
         if open.is_empty() {
             return file(format!(
                 "nothing makes the output `{}` from the input: the network has no layer",
-                self.output
+                short(target)
             ));
         }
         while let Some(i) = open.pop() {
@@ -164,23 +195,6 @@ impl<'a> Graph<'a> {
         match waiting.keys().min() {
             Some(&stuck) => Err(self.error(stuck, "it is in a cycle or behind one")),
             None => Ok(order),
-        }
-    }
-}
-
-/// The only element.
-fn only<'a>(what: &str, values: Vec<&'a ValueInfoProto>) -> Result<&'a ValueInfoProto, Error> {
-    match values[..] {
-        [value] => Ok(value),
-        [] => file(format!("the graph has no {what}")),
-        _ => {
-            let shown: Vec<String> =
-                values.iter().take(8).map(|v| format!("`{}`", v.name)).collect();
-            file(format!(
-                "the graph has {} {what}s ({}): one is supported, so keep one when exporting",
-                values.len(),
-                shown.join(", ")
-            ))
         }
     }
 }

@@ -235,7 +235,8 @@ pub(super) fn pool(b: &mut Builder, call: &Call<'_>) -> Outputs {
         &[&WINDOW[..], &["ceil_mode", if most { "storage_order" } else { "count_include_pad" }]]
             .concat(),
     )?;
-    let x = call.computed(0)?;
+    // The largest of quantised numbers is the largest of those they stand for.
+    let x = if most { call.value(0)?.movable()? } else { call.computed(0)? };
     let (input, rank) = image(&x.dims)?;
     let plain = window(call, input, rank, None)?;
     let window = if call.flag("ceil_mode", false)? { with_ceiling(plain) } else { plain };
@@ -248,7 +249,11 @@ pub(super) fn pool(b: &mut Builder, call: &Call<'_>) -> Outputs {
         ));
     }
     if most {
-        return one(Computed::new(b.max_pool(&call.name, x.id, window)?, dims));
+        return one(Computed {
+            id: b.max_pool(&call.name, x.id, window)?,
+            dims,
+            kind: x.kind.clone(),
+        });
     }
     // Padding that ceil_mode adds never counts.
     let counts =

@@ -4,8 +4,8 @@
 use super::build::Builder;
 use super::call::{Call, Outputs};
 use super::{
-    copy, einsum, elementwise, fold, functions, image, matrix, moves, norm, recurrent, reduce,
-    resize, select, shape, transposed,
+    copy, einsum, elementwise, fold, functions, image, matrix, moves, norm, quantised, recurrent,
+    reduce, resize, select, shape, transposed,
 };
 
 /// An operator that is read.
@@ -54,7 +54,7 @@ const ALL: &[(&str, Reader, &str)] = &[
     ("Cosh", functions::unary, CURVE),
     ("CumSum", reduce::cumulative, ""),
     ("DepthToSpace", moves::depth_to_space, ""),
-    ("DequantizeLinear", fold::dequantize, CONSTANTS),
+    ("DequantizeLinear", quantised::dequantize, "of constants, or behind QuantizeLinear"),
     ("Div", elementwise::arithmetic, "by what is computed: times a curve, its reciprocal"),
     ("Dropout", shape::dropout, "for inference"),
     ("Einsum", einsum::einsum, "one or two tensors"),
@@ -109,6 +109,7 @@ const ALL: &[(&str, Reader, &str)] = &[
     ("PRelu", elementwise::prelu, "a constant slope"),
     ("Pad", copy::pad, "constant pads"),
     ("Pow", elementwise::power, "exponents 1, 2 and 3 exactly, other constants as a curve"),
+    ("QuantizeLinear", quantised::quantize, "in front of DequantizeLinear"),
     ("RMSNormalization", norm::layer, "a constant scale"),
     ("RNN", recurrent::rnn, "fixed length, batch of 1"),
     ("Range", constants, CONSTANTS),

@@ -6,7 +6,7 @@ use super::functions::function;
 use super::image::means;
 use super::tensor::count;
 use super::views::{Loops, strides};
-use crate::network::{Activation, PerElement, Piece, Unary};
+use crate::network::{Activation, Head, PerElement, Piece, Unary};
 use minionn_core::plan::{Convolution, View};
 
 /// Most factors of a product.
@@ -199,9 +199,8 @@ fn over_row(x: &Computed, axis: i64) -> Result<(), String> {
 /// A Softmax at the end: what follows may only ask which output is largest.
 pub(super) fn dropped(b: &mut Builder, call: &Call<'_>, x: &Computed) -> Outputs {
     let node = &call.described;
-    b.notes.push(format!(
-        "{node} dropped: it does not change which output is largest; logits are those before it"
-    ));
+    let head = if call.op() == "LogSoftmax" { Head::LogSoftmax } else { Head::Softmax };
+    b.dropped(node, head);
     one(Computed { kind: Kind::Scores(node.as_str().into()), ..x.clone() })
 }
 
@@ -210,7 +209,7 @@ pub(super) fn arg_max(_: &mut Builder, call: &Call<'_>) -> Outputs {
     let Value::Computed(x) = call.value(0)? else {
         return Err("it reads a constant, which is not supported".into());
     };
-    if let Kind::Index(_) | Kind::Integer = x.kind {
+    if let Kind::Index(_) | Kind::Integer | Kind::Quantised(_) = x.kind {
         return Err("it needs numbers, not the result of an ArgMax or integers".into());
     }
     over_row(x, call.int("axis", 0)?)?;

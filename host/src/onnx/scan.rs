@@ -13,9 +13,10 @@ pub(super) const MAX_RECORDS: usize = 1 << 20;
 struct Message(&'static [(u32, Message)]);
 
 const LEAF: Message = Message(&[]);
-const NODE: Message = Message(&[(1, LEAF), (2, LEAF), (5, Message(&[(5, LEAF), (9, LEAF)]))]);
+const TENSOR: Message = Message(&[(6, LEAF), (13, LEAF)]);
+const NODE: Message = Message(&[(1, LEAF), (2, LEAF), (5, Message(&[(5, TENSOR), (9, LEAF)]))]);
 const VALUE: Message = Message(&[(2, Message(&[(1, Message(&[(2, Message(&[(1, LEAF)]))]))]))]);
-const GRAPH: Message = Message(&[(1, NODE), (5, LEAF), (11, VALUE), (12, VALUE)]);
+const GRAPH: Message = Message(&[(1, NODE), (5, TENSOR), (11, VALUE), (12, VALUE)]);
 const MODEL: Message = Message(&[(7, GRAPH), (8, LEAF)]);
 
 /// Number of records of a file, at most one more than [`MAX_RECORDS`].

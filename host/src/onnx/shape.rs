@@ -31,6 +31,7 @@ pub(super) fn reshape(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let x = call.value(0)?;
     let target = call.constant(1)?.ints()?;
     let copy = !call.flag("allowzero", false)?;
+    let target = batched(b, target, x.dims());
     let wrong = || format!("shape {:?} does not become {target:?}", x.dims());
     let mut dims = Vec::new();
     for (i, &d) in target.iter().enumerate() {
@@ -51,6 +52,25 @@ pub(super) fn reshape(b: &mut Builder, call: &Call<'_>) -> Outputs {
         return Err(wrong());
     }
     shaped(b, x, dims)
+}
+
+/// The target of a reshape, its fixed batch replaced by that of `dims` where the elements only fit
+/// so.
+fn batched(b: &Builder, target: &[i64], dims: &[usize]) -> Vec<i64> {
+    let Some((batch, rows)) = b.batch else { return target.to_vec() };
+    let len = |shape: &[i64]| shape.iter().map(|&d| d.max(1)).try_fold(1_i64, i64::checked_mul);
+    let fits = |shape: &[i64]| {
+        let (Some(n), Some(have)) = (len(shape), count(dims)) else { return false };
+        let have = have as i64;
+        if shape.contains(&-1) { n > 0 && have % n == 0 && have >= n } else { n == have }
+    };
+    match target {
+        [first, row @ ..] if *first == batch as i64 && dims.first() == Some(&rows) => {
+            let own = [&[rows as i64][..], row].concat();
+            if fits(&own) { own } else { target.to_vec() }
+        }
+        _ => target.to_vec(),
+    }
 }
 
 pub(super) fn squeeze(b: &mut Builder, call: &Call<'_>) -> Outputs {

@@ -25,35 +25,46 @@ pub(super) fn count(dims: &[usize]) -> Option<usize> {
     dims.iter().try_fold(1_usize, |n, &d| n.checked_mul(d))
 }
 
+/// The declared shape.
+pub(super) fn shape_of(proto: &TensorProto) -> Result<Vec<usize>, String> {
+    let dims: Option<Vec<usize>> = proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
+    dims.ok_or_else(|| format!("its shape {:?} is not valid", proto.dims))
+}
+
+/// Bytes of a number of this type, `None` for types that are not read.
+pub(super) const fn width_of(kind: i32) -> Option<usize> {
+    Some(match kind {
+        data_type::DOUBLE | data_type::INT64 | data_type::UINT64 => 8,
+        data_type::FLOAT | data_type::INT32 | data_type::UINT32 => 4,
+        data_type::UINT16 | data_type::INT16 | data_type::FLOAT16 | data_type::BFLOAT16 => 2,
+        data_type::UINT8 | data_type::INT8 | data_type::BOOL => 1,
+        _ => return None,
+    })
+}
+
 impl Tensor {
     /// Reads a tensor. Nothing is allocated before the declared shape has been held against the
     /// data that are there.
     pub(super) fn decode(proto: &TensorProto) -> Result<Self, String> {
         if proto.data_location != 0 {
             return Err(
-                "its data are in another file: save the model with all tensors inside".into()
+                "its data are in another file, which is supported for initializers only".into()
             );
         }
-        let dims: Option<Vec<usize>> =
-            proto.dims.iter().map(|&d| usize::try_from(d).ok()).collect();
-        let dims = dims.ok_or_else(|| format!("its shape {:?} is not valid", proto.dims))?;
-        let (have, width) = match proto.data_type {
-            data_type::FLOAT => (proto.float_data.len(), 4),
-            data_type::DOUBLE => (proto.double_data.len(), 8),
-            data_type::INT64 => (proto.int64_data.len(), 8),
-            data_type::INT32 => (proto.int32_data.len(), 4),
-            data_type::UINT32 => (proto.uint64_data.len(), 4),
-            data_type::UINT64 => (proto.uint64_data.len(), 8),
-            data_type::UINT16 | data_type::INT16 | data_type::FLOAT16 | data_type::BFLOAT16 => {
-                (proto.int32_data.len(), 2)
-            }
-            data_type::UINT8 | data_type::INT8 | data_type::BOOL => (proto.int32_data.len(), 1),
-            other => {
-                return Err(format!(
-                    "its element type is number {other}: only FLOAT, DOUBLE, FLOAT16, BFLOAT16, \
-                     BOOL and integers of 8 to 64 bits are supported"
-                ));
-            }
+        let dims = shape_of(proto)?;
+        let width = width_of(proto.data_type).ok_or_else(|| {
+            format!(
+                "its element type is number {}: only FLOAT, DOUBLE, FLOAT16, BFLOAT16, BOOL and \
+                 integers of 8 to 64 bits are supported",
+                proto.data_type
+            )
+        })?;
+        let have = match proto.data_type {
+            data_type::FLOAT => proto.float_data.len(),
+            data_type::DOUBLE => proto.double_data.len(),
+            data_type::INT64 => proto.int64_data.len(),
+            data_type::UINT32 | data_type::UINT64 => proto.uint64_data.len(),
+            _ => proto.int32_data.len(),
         };
         let raw = &proto.raw_data[..];
         let whole = raw.len().is_multiple_of(width);
