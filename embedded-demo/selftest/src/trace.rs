@@ -4,12 +4,13 @@
 //! predictions by circuits and by comparison, largest output included. In the end, two leaks are
 //! planted: they must be found.
 //!
-//! To add a part: call [`watched`] in [`main`], and name it in `xtask/src/embedded/trace.rs`.
+//! To add a part: call [`watched`] in [`run`], and name it in `xtask/src/embedded/trace.rs`.
 #![no_std]
 #![no_main]
 
 #[path = "../../options.rs"]
 mod options;
+#[allow(dead_code, reason = "the build script writes its model")]
 mod tiny;
 
 use core::arch::asm;
