@@ -2,8 +2,9 @@
    instruction: addresses of instructions and of what they read and write.
 
    Arguments, addresses of functions in the firmware: `begin` and `end` of a run; `forget`, after
-   which the next run is kept, for others to be held against it. And `from`, `to`: a table that
-   public bytes index, where all addresses are taken for one. `out`: a file.
+   which the next run is kept, for others to be held against it. `table`, `table_end`: one that
+   public bytes index, where all addresses are taken for one. `code`, `code_end`: a function with
+   such a table of its own, whose accesses count, but not their addresses. `out`: a file.
 
    Writes a line for every run that ends: `N kept`, `N same` or `N differs at ADDRESS`, that of the
    instruction; N are instructions and accesses. What is declared here is QEMU's plugin interface,
@@ -30,7 +31,7 @@ void qemu_plugin_register_vcpu_mem_cb(struct qemu_plugin_insn *, touched *, int,
 
 int qemu_plugin_version = VERSION;
 
-static uint64_t forget, begin, end, from, to;
+static uint64_t forget, begin, end, table, table_end, code, code_end;
 static FILE *out;
 static enum { IDLE, KEEPING, COMPARING } state;
 /* The kept run: instructions, and marked by the top bit what they touch. */
@@ -79,9 +80,14 @@ static void on_instruction(unsigned cpu, void *data)
 
 static void on_access(unsigned cpu, uint32_t how, uint64_t address, void *data)
 {
-    (void)cpu, (void)how, (void)data;
+    uint64_t at = (uintptr_t)data;
+    (void)cpu, (void)how;
+    if (address >= table && address < table_end)
+        address = table;
+    if (at >= code && at < code_end)
+        address = code;
     if (state != IDLE)
-        note(UINT64_C(1) << 63 | (address >= from && address < to ? from : address));
+        note(UINT64_C(1) << 63 | address);
 }
 
 static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
@@ -92,7 +98,7 @@ static void on_translation(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
         struct qemu_plugin_insn *insn = qemu_plugin_tb_get_insn(block, i);
         void *at = (void *)(uintptr_t)qemu_plugin_insn_vaddr(insn);
         qemu_plugin_register_vcpu_insn_exec_cb(insn, on_instruction, NO_REGISTERS, at);
-        qemu_plugin_register_vcpu_mem_cb(insn, on_access, NO_REGISTERS, READS_AND_WRITES, 0);
+        qemu_plugin_register_vcpu_mem_cb(insn, on_access, NO_REGISTERS, READS_AND_WRITES, at);
     }
 }
 
@@ -102,7 +108,8 @@ int qemu_plugin_install(qemu_plugin_id_t id, const void *info, int count, char *
         const char *name;
         uint64_t *value;
     } all[] = {
-        {"forget=", &forget}, {"begin=", &begin}, {"end=", &end}, {"from=", &from}, {"to=", &to},
+        {"forget=", &forget}, {"begin=", &begin}, {"end=", &end},
+        {"table=", &table}, {"table_end=", &table_end}, {"code=", &code}, {"code_end=", &code_end},
     };
     (void)info;
     for (int i = 0; i < count; i++) {

@@ -68,13 +68,17 @@ fn plugin(version: u32) -> Result<PathBuf> {
 fn arguments(firmware: &Built, out: &Path) -> Result<String> {
     // A function's address has its lowest bit set: Thumb.
     let function = |name| firmware.elf.place(name).map(|(address, _)| address & !1);
+    // Checksums of frames, and multipliers of checks, which are hashes of frames.
     let (table, bytes) = firmware.elf.place("half_bytes10REMAINDERS")?;
+    let (code, length) = firmware.elf.place("2ot5check3Run3add")?;
     Ok(format!(
-        "forget={},begin={},end={},from={table},to={},out={}",
+        "forget={},begin={},end={},table={table},table_end={},code={},code_end={},out={}",
         function("trace_forget")?,
         function("trace_begin")?,
         function("trace_end")?,
         table + bytes,
+        code & !1,
+        (code & !1) + length,
         out.display()
     ))
 }
