@@ -38,7 +38,7 @@ impl TargetProfile {
         ciphertexts: 1,
         buffer: 2048,
         shared: 160,
-        client: 4608,
+        client: 4864,
         server: 5632,
         handle: 192,
         most: i32::MAX as usize,

@@ -18,8 +18,10 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let mut memory =
         fs::read_to_string(format!("memory/{board}.x")).expect("every board has a memory layout");
-    if env::var_os("CARGO_FEATURE_RAM_256K").is_some() {
-        memory = memory.replace("LENGTH = 128K", "LENGTH = 256K");
+    for (feature, length) in [("RAM_256K", "256K"), ("RAM_512K", "512K")] {
+        if env::var_os(format!("CARGO_FEATURE_{feature}")).is_some() {
+            memory = memory.replace("LENGTH = 128K", &format!("LENGTH = {length}"));
+        }
     }
     fs::write(out.join("memory.x"), memory + SYMBOLS).expect("OUT_DIR can be written");
     println!("cargo::rustc-link-search={}", out.display());

@@ -1,7 +1,7 @@
 //! Writes the tiny plan and model that the firmware carries in flash.
 
 use minionn_core::model::Model;
-use minionn_core::plan::{self, Plan};
+use minionn_core::plan::{self, Op, Plan};
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
@@ -10,17 +10,20 @@ mod tiny;
 
 fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
-    let plan = plan_bytes();
+    let plan = plan_bytes(&tiny::OPS);
     write(&out.join("tiny.plan"), &plan);
     write(&out.join("tiny.model"), &model_bytes(&plan));
+    let mut ops = tiny::OPS;
+    ops[tiny::OPS.len() - 1] = Op::Argmax { ring: 20, len: tiny::OUTPUTS as u32 };
+    write(&out.join("largest.model"), &model_bytes(&plan_bytes(&ops)));
     for input in ["build.rs", "src/tiny.rs"] {
         println!("cargo::rerun-if-changed={input}");
     }
 }
 
-fn plan_bytes() -> Vec<u8> {
+fn plan_bytes(ops: &[Op]) -> Vec<u8> {
     let mut bytes = vec![0; plan::MAX_BYTES];
-    let len = Plan::write(&tiny::header(), &tiny::OPS, &mut bytes).expect("the tiny plan is valid");
+    let len = Plan::write(&tiny::header(), ops, &mut bytes).expect("the tiny plan is valid");
     bytes.truncate(len);
     bytes
 }

@@ -77,7 +77,8 @@ fn version(tool: &str) -> bool {
     works(Command::new(tool).arg("--version"))
 }
 
-fn compiler() -> Option<&'static str> {
+/// A compiler for the host.
+pub(crate) fn compiler() -> Option<&'static str> {
     ["g++", "clang++"].into_iter().find(|name| version(name))
 }
 

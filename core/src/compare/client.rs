@@ -34,6 +34,19 @@ pub(crate) struct Element {
     pub(crate) result: u64,
 }
 
+/// Swaps every two values that are `apart`, if the lowest bit is set. It is public here; without a
+/// branch, an emulator can hold that no secret decides anything.
+fn swap_if(bit: u32, values: &mut [u64], apart: usize) {
+    let mask = u64::from(bit & 1).wrapping_neg();
+    for some in values.chunks_exact_mut(2 * apart) {
+        let (a, b) = some.split_at_mut(apart);
+        for (a, b) in a.iter_mut().zip(b) {
+            let both = (*a ^ *b) & mask;
+            (*a, *b) = (*a ^ both, *b ^ both);
+        }
+    }
+}
+
 impl Element {
     /// Starts an element: draws the random choices of its forward OTs. `result`: the share of the
     /// result that it is to have.
@@ -174,16 +187,12 @@ impl Element {
     /// Reads the end of the server's last message: which choices are the other way round, and its
     /// part of a ReLU.
     pub(crate) fn selected(&mut self, c: &DReluTruncate, input: &mut Reader<'_>) {
-        let turned = if c.choices() > 0 { input.take(c.choices()) as usize } else { 0 };
+        let turned = if c.choices() > 0 { input.take(c.choices()) as u32 } else { 0 };
         for (number, term) in c.terms().enumerate() {
-            let turn = turned >> term.choice & 1;
-            match term.second {
-                None => self.single[number].rotate_left(turn),
-                Some(second) => {
-                    let turn = turn | (turned >> second & 1) << 1;
-                    let pair = self.pair;
-                    self.pair.iter_mut().enumerate().for_each(|(i, pad)| *pad = pair[i ^ turn]);
-                }
+            let pads: &mut [u64] =
+                if term.second.is_some() { &mut self.pair } else { &mut self.single[number] };
+            for (i, choice) in [term.choice].into_iter().chain(term.second).enumerate() {
+                swap_if(turned >> choice, pads, 1 << i);
             }
         }
         if c.relu {

@@ -42,6 +42,18 @@ impl Elf {
         Ok(sections.map(|s| s.size()).sum())
     }
 
+    /// Address and size of the one function or variable whose name contains this.
+    pub(crate) fn place(&self, name: &str) -> Result<(u64, u64), String> {
+        let file = self.parse()?;
+        let mut symbols = file
+            .symbols()
+            .filter(|s| s.is_definition() && s.name().is_ok_and(|own| own.contains(name)));
+        match (symbols.next(), symbols.next()) {
+            (Some(symbol), None) => Ok((symbol.address(), symbol.size())),
+            _ => Err(format!("not one symbol with '{name}'")),
+        }
+    }
+
     /// Names and sizes of functions and variables that contain one of the words.
     pub(crate) fn symbols_with(&self, words: &[&str]) -> Result<Vec<(String, u64)>, String> {
         let file = self.parse()?;

@@ -58,6 +58,17 @@ impl Board {
         wiring: Wiring,
         arguments: &[String],
     ) -> Result<Emulator, String> {
+        self.start_with(firmware, wiring, arguments, &[])
+    }
+
+    /// The same, with more for QEMU.
+    pub(crate) fn start_with(
+        &self,
+        firmware: &Built,
+        wiring: Wiring,
+        arguments: &[String],
+        more: &[&str],
+    ) -> Result<Emulator, String> {
         let mut command = Command::new("qemu-system-arm");
         command
             .args(["-M", self.name, "-icount", "shift=0", "-display", "none", "-monitor", "none"]);
@@ -86,6 +97,7 @@ impl Board {
         for argument in arguments {
             semihosting += &format!(",arg={argument}");
         }
+        command.args(more);
         command.args(["-semihosting-config", &semihosting, "-kernel"]).arg(&firmware.path);
         let what =
             format!("{} on {}", firmware.path.file_name().unwrap_or_default().display(), self.name);

@@ -7,6 +7,7 @@
 //! | [`emulator`], [`server`], [`wire`] | a board, the host's server, what lies between them |
 //! | [`client`], [`power`] | a client's run and its row of the table; power loss |
 //! | [`device`] | a server on the device |
+//! | [`trace`] | whether secrets decide what is done |
 //! | [`limits`] | what the firmware may take |
 
 mod client;
@@ -17,6 +18,7 @@ mod firmware;
 mod limits;
 mod power;
 mod server;
+mod trace;
 mod wire;
 
 use crate::shell::{root, target_dir};
@@ -81,7 +83,7 @@ pub(crate) fn lints() -> Result<()> {
         Firmware { package: "minionn-c-ethernet", binary: "", features: "", model: MODEL };
     boards
         .map(client_for)
-        .chain([SELF_TEST, SERVER, ethernet])
+        .chain([SELF_TEST, trace::TRACE, SERVER, ethernet])
         .try_for_each(|firmware| firmware.lint())
 }
 
@@ -178,11 +180,11 @@ impl Run {
     }
 }
 
-/// Everything. Returns a few words and the tables.
-pub(crate) fn all() -> Result<(String, String)> {
+/// Everything. Returns a few words, the tables, and what could not be done.
+pub(crate) fn all() -> Result<(String, String, Vec<String>)> {
     let minionn = host_command()?;
     let minionn = &minionn;
-    let tested = self_test()?;
+    let (tested, traced) = (self_test()?, trace::check()?);
     let (rows, served) = thread::scope(|scope| {
         // A run waits for its emulator more than it computes, most of all on a serial line: so
         // these begin first, and while they run the others are built.
@@ -212,13 +214,16 @@ pub(crate) fn all() -> Result<(String, String)> {
     let (windows, cuts) = CLIENTS.iter().fold((0, 0), |(windows, cuts), run| {
         (windows + run.windows, cuts + if run.serial { 1 } else { run.cuts })
     });
-    let words = format!("{tested}; {windows} windows, {cuts} sessions cut and survived");
-    Ok((words, format!("{}\n{}", Row::table(&rows), device::Row::table(&served))))
+    let skipped = "traces of instructions and addresses: QEMU knows no plugins";
+    let skipped = if traced.is_some() { vec![] } else { vec![skipped.to_owned()] };
+    let said = [Some(tested), traced].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    let words = format!("{said}; {windows} windows, {cuts} sessions cut and survived");
+    Ok((words, format!("{}\n{}", Row::table(&rows), device::Row::table(&served)), skipped))
 }
 
 /// As [`all`], and writes the tables down.
 pub(crate) fn results() -> Result<String> {
-    let (words, tables) = all()?;
+    let (words, tables, _) = all()?;
     let text = format!(
         "# What the firmware takes\n\n\
          Written by `cargo xtask results`; [README.md](README.md) says what the columns mean. \
