@@ -3,8 +3,8 @@
 //!
 //! Each table describes the function between two ends. It reads the input less its upper end, so
 //! only the left side of 0 has pieces ([`Parity::Left`]): it is 0 above, and stays what it is
-//! below its lower end. Their sum is the function, less its value at the upper end of the first. A tail of
-//! constant slope is a ReLU in the first table, or a multiple of the input.
+//! below its lower end. Their sum is the function, less its value at the upper end of the first. A
+//! tail of constant slope is a ReLU in the first table, or a multiple of the input.
 
 use super::pieces::{Interval, turning_lines};
 use super::{MAX_INPUT_BITS, Wanted};
