@@ -8,7 +8,7 @@ mod common;
 mod session;
 
 use common::exact::{exact, run};
-use common::{File, Numbers, attr_f, attr_ints, raw};
+use common::{File, Numbers, attr, attr_f, attr_ints, raw};
 use minionn_core::session::{Activations, Options};
 use minionn_host::compile::{CompileOptions, Compiled, Error, compile};
 use minionn_host::npy::Array;
@@ -206,7 +206,8 @@ fn plans_of_curves_are_never_refused() {
         let w: Vec<f32> =
             numbers.units((inputs * outputs) as usize).iter().map(|w| w * gain).collect();
         let b: Vec<f32> = numbers.units(outputs as usize).iter().map(|b| b * gain).collect();
-        let op = ["Elu", "Celu", "Selu", "Sigmoid", "Softplus"][numbers.below(5) as usize];
+        let op = ["Elu", "Celu", "Selu", "Sigmoid", "Softplus", "Mish", "Sin", "Atan"]
+            [numbers.below(8) as usize];
         let file = File::new(&[1, inputs])
             .constant(raw("w", &[inputs, outputs], &w))
             .constant(raw("b", &[outputs], &b))
@@ -257,5 +258,32 @@ fn functions_with_a_minimum_turn_there_and_nowhere_else() {
                 assert_eq!(falls, None, "{name}, {bits} bits, {range:?}");
             }
         }
+    }
+}
+
+/// A table that is looked up by the input: every index, in the clear and privately.
+#[test]
+fn tables_are_looked_up_by_computed_indices() {
+    let (rows, width, mut numbers) = (40_usize, 3_usize, Numbers::seeded(15));
+    let table = numbers.units(rows * width);
+    let file = File::new(&[1, 2])
+        .constant(raw("t", &[rows as i64, width as i64], &table))
+        .node("Cast", "x", "i", &[attr("to", 7)])
+        .node("Gather", "t i", "y", &[attr("axis", 0)]);
+    let options =
+        CompileOptions { input_range: Some((0.0, rows as f32 - 1.0)), ..Default::default() };
+    let compiled = compile(&file.bytes(), &options, None).unwrap();
+    let pairs: Vec<[f32; 2]> = (0..rows).map(|i| [i as f32, (rows - 1 - i) as f32]).collect();
+    for pair in &pairs {
+        let got = run(&compiled, pair).0;
+        let want = pair.iter().flat_map(|&i| &table[i as usize * width..][..width]);
+        for (got, &want) in got.iter().zip(want) {
+            assert!((got - f64::from(want)).abs() < 0.01, "{pair:?}: {got} instead of {want}");
+        }
+    }
+    let inputs = Array::new(&[2, 2], vec![0.0, 39.0, 7.0, 12.0]).unwrap();
+    for activations in [Activations::Garbled, Activations::Compared { log2_bytes_per_round: 0 }] {
+        let options = Options { activations, stock: 2, ..Options::default() };
+        session::check("table", &compiled.model, options, &inputs, &[]);
     }
 }

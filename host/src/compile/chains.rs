@@ -1,6 +1,7 @@
 //! Functions of one number that an exporter spelled out: tables, and sums of them.
 
 use super::Error;
+use super::bounds::Bounds;
 use super::curves::Wanted;
 use super::curves::tables::{self, Tables, fit};
 use super::quantise::{At, Fault, Kind, Lowering, Tensor};
@@ -37,6 +38,7 @@ impl Lowering<'_> {
             let steps = (-table.above / scale).round();
             let steps = self.integer(name, own, steps)? + ((1 << table.shift) >> 1);
             let moved = self.plus(alone, &[steps])?;
+            self.widen(moved, table.shift + 2);
             self.change(moved, |t| t.inside = t.inside || moved != x);
             let function = Function::PiecewiseLinear(table.spline);
             let bounds = self.tensor(moved).bounds.activate(&function, table.shift);
@@ -68,6 +70,16 @@ impl Lowering<'_> {
             parts.push(own);
         }
         self.arrange(At { x: parts.first().copied().unwrap_or(x), ..at }, len, &pieces, &parts)
+    }
+
+    /// At least so many bits for a tensor: a circuit leaves one besides the sign.
+    fn widen(&mut self, tensor: usize, bits: u8) {
+        let bounds = &self.tensor(tensor).bounds;
+        if bounds.bits() < bits {
+            let (lo, hi) = bounds.extremes();
+            let wide = Bounds::same(bounds.len(), lo.min(-1 << (bits - 1)), hi);
+            self.change(tensor, |t| t.bounds = wide);
+        }
     }
 
     fn refused(&self, name: &str, fault: tables::Fault) -> Error {

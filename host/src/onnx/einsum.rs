@@ -46,7 +46,7 @@ impl Named {
             }
             Some(at)
         };
-        let moved = Moved::new(dims.clone(), from)?;
+        let moved = Moved::new(b, dims.clone(), from)?;
         placed(b, name, &[&self.value], moved, 0.0)
     }
 

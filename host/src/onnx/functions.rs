@@ -49,6 +49,8 @@ fn step(nodes: &[Node], id: TensorId, left: &mut usize) -> Option<Traced> {
         Work::Activation(activation) => Traced {
             chain: match activation {
                 Activation::Chain(chain) if before.chain == Chain::input() => Chain::clone(chain),
+                // Chains are not nested: their steps would multiply.
+                Activation::Chain(_) => return None,
                 activation => before.chain.activation(activation.clone())?,
             },
             curved: before.curved || is_curved(activation),

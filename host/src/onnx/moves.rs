@@ -20,6 +20,7 @@ pub(super) struct Moved {
 impl Moved {
     /// `from` is given the index of every element; `None` is the fill.
     pub(super) fn new(
+        b: &mut Builder,
         dims: Vec<usize>,
         from: impl Fn(usize) -> Option<usize>,
     ) -> Result<Self, String> {
@@ -27,6 +28,8 @@ impl Moved {
             Some(0) => 0,
             _ => possible(&dims)?,
         };
+        // A list is work, whoever reads it.
+        b.count_constant(len)?;
         let place = |i| from(i).map_or(NOWHERE, |i| i as u32);
         Ok(Self { from: (0..len).map(place).collect(), dims })
     }
@@ -83,7 +86,6 @@ pub(super) fn placed(
         Value::Computed(_) => None,
     };
     if let Some(tensors) = sources.iter().map(constant).collect::<Option<Vec<_>>>() {
-        b.count_constant(from.len())?;
         let at = |place: u32| {
             let s = ranges.iter().position(|range| range.contains(&place))?;
             Some((s, (place - ranges.get(s)?.start) as usize))
@@ -167,7 +169,7 @@ pub(super) fn along(
         let (outer, at, rest) = (i / inner / list.len(), i / inner % list.len(), i % inner);
         list.get(at).copied().flatten().map(|at| (outer * size + at) * inner + rest)
     };
-    let moved = Moved::new(dims, from)?;
+    let moved = Moved::new(b, dims, from)?;
     placed(b, name, &[x], moved, fill)
 }
 
@@ -208,7 +210,7 @@ pub(super) fn gather_elements(b: &mut Builder, call: &Call<'_>) -> Outputs {
         at.get_mut(axis).zip(list.get(i)).into_iter().for_each(|(at, &i)| *at = i);
         Some(flat(&at, &hops))
     };
-    let moved = Moved::new(indices.dims.clone(), from)?;
+    let moved = Moved::new(b, indices.dims.clone(), from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 
@@ -271,7 +273,7 @@ pub(super) fn gather_nd(b: &mut Builder, call: &Call<'_>) -> Outputs {
         let row = i / inner;
         Some(row / each.max(1) * size + rows.get(row)? + i % inner)
     };
-    let moved = Moved::new(dims, from)?;
+    let moved = Moved::new(b, dims, from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 
@@ -287,7 +289,7 @@ fn scattered(b: &mut Builder, call: &Call<'_>, targets: &[usize]) -> Outputs {
     for (i, &target) in targets.iter().enumerate() {
         from.get_mut(target).into_iter().for_each(|place| *place = Some(len + i));
     }
-    let moved = Moved::new(x.dims().to_vec(), |i| from.get(i).copied().flatten())?;
+    let moved = Moved::new(b, x.dims().to_vec(), |i| from.get(i).copied().flatten())?;
     one(placed(b, &call.name, &[x, updates], moved, 0.0)?)
 }
 
@@ -336,7 +338,7 @@ pub(super) fn trilu(b: &mut Builder, call: &Call<'_>) -> Outputs {
         let beyond = column as f64 - row as f64 - k;
         (if upper { beyond >= 0.0 } else { beyond <= 0.0 }).then_some(i)
     };
-    let moved = Moved::new(x.dims().to_vec(), from)?;
+    let moved = Moved::new(b, x.dims().to_vec(), from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 
@@ -356,7 +358,7 @@ pub(super) fn masked(
         let first = chosen.get(at(&mask.dims, i)).is_some_and(|&c| c != 0.0);
         Some(if first { at(x.dims(), i) } else { len + at(y.dims(), i) })
     };
-    let moved = Moved::new(dims.clone(), from)?;
+    let moved = Moved::new(b, dims.clone(), from)?;
     placed(b, name, &[x, y], moved, 0.0)
 }
 
@@ -437,7 +439,7 @@ pub(super) fn reverse_sequence(b: &mut Builder, call: &Call<'_>) -> Outputs {
         }
         Some(flat(&at, &hops))
     };
-    let moved = Moved::new(x.dims().to_vec(), from)?;
+    let moved = Moved::new(b, x.dims().to_vec(), from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 
@@ -464,7 +466,7 @@ pub(super) fn depth_to_space(b: &mut Builder, call: &Call<'_>) -> Outputs {
         let channel = if rows_first { block * depth + d } else { d * square + block };
         Some(((n * c + channel) * h + y) * w + x)
     };
-    let moved = Moved::new(dims, from)?;
+    let moved = Moved::new(b, dims, from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 
@@ -481,7 +483,7 @@ pub(super) fn space_to_depth(b: &mut Builder, call: &Call<'_>) -> Outputs {
         let &[n, dy, dx, channel, y, x] = &at[..] else { return None };
         Some(((n * c + channel) * h + y * size + dy) * w + x * size + dx)
     };
-    let moved = Moved::new(vec![n, c * size * size, rows, columns], from)?;
+    let moved = Moved::new(b, vec![n, c * size * size, rows, columns], from)?;
     one(placed(b, &call.name, &[x], moved, 0.0)?)
 }
 

@@ -182,7 +182,7 @@ pub(super) fn softmax(
     let mut powers = function(b, name, &less, |chain| chain.unary(Unary::Exp))?;
     if let Some(mask) = mask {
         let kept = |i: usize| (mask.get(i) == Some(&false)).then_some(i);
-        let moved = Moved::new(x.dims.clone(), kept)?;
+        let moved = Moved::new(b, x.dims.clone(), kept)?;
         let left = placed(b, name, &[&powers.into()], moved, 0.0)?;
         powers = left.number()?.clone();
     }
@@ -239,7 +239,7 @@ fn unmasked(
     let from = |i: usize| {
         if mask.get(i) == Some(&true) { firsts.get(&row(i)).copied() } else { Some(i) }
     };
-    let moved = Moved::new(x.dims.clone(), from)?;
+    let moved = Moved::new(b, x.dims.clone(), from)?;
     let value: Value = clear.into();
     let clear = placed(b, name, &[&value], moved, 0.0)?;
     Ok((clear.number()?.clone(), Some(mask)))

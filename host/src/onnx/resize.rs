@@ -8,6 +8,8 @@ use super::tensor::{Tensor, count};
 use super::views::{listed, strides};
 use crate::network::Piece;
 
+/// Most elements on either side that one of the result is made of.
+const MOST_TAPS: i64 = 1 << 10;
 /// Weights below this are left out.
 const LEAST: f64 = 1e-6;
 
@@ -218,6 +220,9 @@ fn taps(
         }
     };
     let reach = (if cubic { 2.0 } else { 1.0 } * wide).ceil() as i64;
+    if reach > MOST_TAPS {
+        return Err(format!("it shrinks to a scale of {scale}, which is not supported"));
+    }
     let last = size as i64 - 1;
     let one = |&x: &f64| {
         let middle = x.floor() as i64;

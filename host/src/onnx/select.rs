@@ -320,7 +320,7 @@ pub(super) fn looked_up(
     }
     let name = &call.name;
     let (n, width) = (indices.len(), inner.iter().product::<usize>());
-    possible(&[n, rows])?;
+    b.count_constant(possible(&[n, rows])?)?;
     // Whether an index is at least 1, 2, ….
     let steps = rows - 1;
     let column = Computed::new(indices.id, vec![n, 1]);

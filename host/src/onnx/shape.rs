@@ -119,6 +119,11 @@ pub(super) fn dropout(_: &mut Builder, call: &Call<'_>) -> Outputs {
     one(call.value(0)?.clone())
 }
 
+/// Whether these are integers that indices may be.
+fn whole(to: i64) -> bool {
+    [data_type::INT32, data_type::INT64].iter().any(|&t| i64::from(t) == to)
+}
+
 /// Numbers become floats; the index behind an ArgMax may become anything.
 pub(super) fn cast(b: &mut Builder, call: &Call<'_>) -> Outputs {
     call.only(1, &["to", "saturate"])?;
@@ -134,6 +139,14 @@ pub(super) fn cast(b: &mut Builder, call: &Call<'_>) -> Outputs {
                 let mut x = x.clone();
                 x.kind = Kind::Float;
                 one(x)
+            }
+            // A table is looked up by the input itself: its numbers are indices.
+            Kind::Float if x.id == 0 && whole(to) => {
+                b.notes.push(format!(
+                    "{}: its inputs have to be whole numbers, as they are looked up in tables",
+                    call.described
+                ));
+                one(Computed { kind: Kind::Integer, ..x.clone() })
             }
             Kind::Index(_) => one(x.clone()),
             // 1 and 0 are the same numbers in every type.

@@ -145,7 +145,7 @@ pub(super) fn convolution(b: &mut Builder, call: &Call<'_>) -> Outputs {
     let dims = [outputs, down.output, across.output];
     possible(&dims)?;
     let phases = down.stride * across.stride;
-    let made = phased(call, axes, [channels / groups, per_group, groups], &weights.floats())?;
+    let made = phased(b, axes, [channels / groups, per_group, groups], &weights.floats())?;
     let layer = Convolution {
         outputs: (outputs * phases) as u32,
         groups: groups as u32,
@@ -173,7 +173,7 @@ pub(super) fn convolution(b: &mut Builder, call: &Call<'_>) -> Outputs {
     };
     let image = [down.output, across.output];
     let shape = [&[1, outputs], image.get(2 - rank..).unwrap_or_default()].concat();
-    let moved = Moved::new(shape, from)?;
+    let moved = Moved::new(b, shape, from)?;
     let parts: Value = Computed::new(parts, vec![outputs * phases, rows, columns]).into();
     one(placed(b, &call.name, &[&parts], moved, 0.0)?)
 }
@@ -193,7 +193,7 @@ fn window(input: [u32; 3], [down, across]: [Axis; 2]) -> Result<Convolution, Str
 
 /// The weights of every phase: `[group][output][phase][input][taps]`, taps backwards.
 fn phased(
-    call: &Call<'_>,
+    b: &mut Builder,
     [down, across]: [Axis; 2],
     [inputs, outputs, groups]: [usize; 3],
     weights: &[f32],
@@ -206,7 +206,9 @@ fn phased(
         [groups, outputs, sh, sw].into_iter().try_fold(1_u64, |n, d| n.checked_mul(d as u64));
     let len = len.filter(|&n| n <= MAX_WEIGHTS);
     let len = len.filter(|_| channels.is_some_and(|n| n <= u64::from(MAX_LEN)));
-    let len = len.ok_or_else(|| format!("{} has too many weights", call.op()))?;
+    let len = len.ok_or("it has too many weights")?;
+    // Between the weights of wide strides are zeros.
+    b.count_constant(len as usize)?;
     let mut made = vec![0.0; len as usize];
     // Tap m of phase r is element s·m + r of the dilated kernel.
     let spread = |axis: Axis| {

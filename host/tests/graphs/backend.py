@@ -55,6 +55,8 @@ def unfit(test):
     inputs, outputs = arrays(test)
     if test.name == "test_acosh_example":
         return "infinitely steep at one of its inputs, which are rounded"
+    if test.name in ("test_softmax_large_number", "test_logsoftmax_large_number"):
+        return "differences of a ten-thousandth of the inputs, which are rounded"
     if not node.input[0]:
         return "the first input is absent"
     if inputs[0].dtype != np.float32 or outputs[0].dtype not in (np.float32, np.int64):
