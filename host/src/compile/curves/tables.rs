@@ -281,9 +281,11 @@ struct Fitter<'a> {
 }
 
 impl Fitter<'_> {
-    /// The nearest whole step of the input.
+    /// The nearest whole step of the input; the one below where that has no value.
     fn whole(&self, x: f64) -> f64 {
-        (x / self.wanted.scale).round() * self.wanted.scale
+        let step = self.wanted.scale;
+        let near = (x / step).round() * step;
+        if (self.f)(near).is_finite() { near } else { (x / step - 0.5).floor() * step }
     }
 
     /// The best table for the function between two ends: the one with the fewest ANDs among those
