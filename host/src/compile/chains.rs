@@ -72,7 +72,7 @@ impl Lowering<'_> {
         self.arrange(At { x: parts.first().copied().unwrap_or(x), ..at }, len, &pieces, &parts)
     }
 
-    /// At least so many bits for a tensor: a circuit leaves one besides the sign.
+    /// At least `bits` for a tensor: a circuit leaves one besides the sign.
     fn widen(&mut self, tensor: usize, bits: u8) {
         let bounds = &self.tensor(tensor).bounds;
         if bounds.bits() < bits {
