@@ -34,8 +34,8 @@ impl<'a> Polynomials<'a> {
     #[inline(always)]
     #[expect(clippy::indexing_slicing, reason = "hot; a slice that is too short is the caller's")]
     fn block(self, block: usize, k: usize) -> &'a [i32; BLOCK] {
-        let values = &self.values[k * self.stride + block * BLOCK..];
-        &values.as_chunks().0[0]
+        let at = k * self.stride + block * BLOCK;
+        &self.values[at..at + BLOCK].as_chunks().0[0]
     }
 }
 
