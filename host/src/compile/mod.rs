@@ -332,10 +332,28 @@ fn with_rows(
         Some(features) => (features::network(network, features), &scaled[..]),
         None => (network, rows),
     };
-    let graph = graph::Graph::new(network)?;
+    let mut graph = graph::Graph::new(network)?;
+    let sampled = sampled(rows);
+    if sampled.len() < rows.len() {
+        graph.notes.push(format!(
+            "calibrated on {} of the {} rows, evenly spaced; the input range is that of all",
+            sampled.len(),
+            rows.len()
+        ));
+    }
+    let rows = &sampled[..];
     let reference = graph.reference(rows, options.progress);
     let integers = quantise::quantise(&graph, &input, options, reference.as_ref())?;
     emit::emit(graph, &input, integers, options, rows, reference.as_ref())
+}
+
+/// Most rows that the network is run on: more of them hardly change what it reaches.
+const MAX_ROWS: usize = 1024;
+
+/// Rows to calibrate on: all, or as many as help, evenly spaced.
+fn sampled<'r>(rows: &[&'r [f32]]) -> Vec<&'r [f32]> {
+    let take = rows.len().min(MAX_ROWS);
+    (0..take).filter_map(|i| rows.get(i * rows.len() / take).copied()).collect()
 }
 
 /// Steps of their own for the features, if they are to have them.
