@@ -63,7 +63,7 @@ fn decoded(bytes: &[u8], image: Option<(&Port, Pixels)>) -> anyhow::Result<Array
         [0x93, b'N', ..] => Ok(npy::parse(bytes)?),
         [0x89, b'P', b'N', b'G', ..] | [0xff, 0xd8, ..] => {
             let (port, pixels) =
-                image.context("an image: only a compiled model says what is to become of it")?;
+                image.context("an image is taken by models of image shape only, once compiled")?;
             picture(bytes, port, pixels)
         }
         _ => table(bytes),

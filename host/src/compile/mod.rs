@@ -26,7 +26,7 @@ pub mod report;
 #[cfg(feature = "command")]
 pub(crate) use emit::first_largest;
 
-use crate::network::{Labels, Network};
+use crate::network::{Labels, Network, Signature};
 use crate::npy::{self, Array};
 use crate::onnx;
 use minionn_core::params::MAX_WEIGHT_BITS;
@@ -147,6 +147,11 @@ impl Float {
             Some(features) => self.graph.evaluate(&features.scaled(row)),
             None => self.graph.evaluate(row),
         }
+    }
+
+    /// What its file says of inputs and outputs.
+    pub(crate) const fn signature(&self) -> &Signature {
+        &self.graph.signature
     }
 
     /// The tensor of the logits.
@@ -323,6 +328,13 @@ fn with_rows(
 ) -> Result<Compiled, Error> {
     check(options)?;
     check_rows(rows)?;
+    let outputs = network.output_len;
+    if let Some(labels) = &options.labels
+        && labels.len() != outputs
+        && (labels.len(), outputs) != (2, 1)
+    {
+        return option(format!("{} labels are given for {outputs} outputs", labels.len()));
+    }
     let features = features(&network, options, rows)?;
     let scaled: Vec<Vec<f32>> =
         features.iter().flat_map(|f| rows.iter().map(|row| f.scaled(row))).collect();
