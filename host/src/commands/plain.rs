@@ -15,8 +15,8 @@ pub struct Args {
     /// A model written by `minionn compile`.
     #[arg(value_name = "M.minionn")]
     model: PathBuf,
-    /// Inputs, one per row: a NumPy array, a table of numbers as text (CSV), a PNG or JPEG image, or
-    /// `-` for standard input; for a model of several inputs NAME=FILE, once for each. Values
+    /// Inputs, one per row: a NumPy array, a table of numbers as text (CSV), a PNG or JPEG image,
+    /// or `-` for standard input; for a model of several inputs NAME=FILE, once for each. Values
     /// outside the model's input range are clamped.
     #[arg(long, value_name = "[NAME=]FILE", required = true)]
     input: Vec<String>,

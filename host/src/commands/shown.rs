@@ -1,5 +1,6 @@
 //! Predictions and what is to be said about their inputs, for people and as JSON.
 
+use super::compile::range;
 use super::files::Pixels;
 use crate::clamp::{self, Clamped};
 use crate::network::{Head, Labels};
@@ -24,7 +25,7 @@ pub struct ShowArgs {
     strict: bool,
     /// What black and white of an image become, such as 0,1 or -1,1 [default: the model's input
     /// range, if it is 0,255 or one of these].
-    #[arg(long, value_name = "LO,HI", value_parser = super::compile::range, allow_hyphen_values = true)]
+    #[arg(long, value_name = "LO,HI", value_parser = range, allow_hyphen_values = true)]
     pixels: Option<(f32, f32)>,
 }
 
