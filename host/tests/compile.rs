@@ -371,7 +371,7 @@ fn refusals_name_the_node_and_the_remedy() {
         w[4] = value;
         File::new(&[1, 3]).constant(raw("w", &[3, 2], &w)).node("MatMul", "x w", "y", &[])
     };
-    let cases: [(&str, File, &[&str]); 18] = [
+    let cases: [(&str, File, &[&str]); 20] = [
         (
             "operator",
             start(&[1, 3]).node("Sin", "x", "y", &[]),
@@ -433,6 +433,11 @@ fn refusals_name_the_node_and_the_remedy() {
             "made twice",
             hidden().node("Relu", "g", "y", &[]).node("Relu", "g", "y", &[]),
             &["node 2", "already makes"],
+        ),
+        (
+            "softmax inside",
+            hidden().node("Softmax", "g", "s", &[]).node("MatMul", "s w2", "y", &[]),
+            &["node 2", "follows node 1"],
         ),
         (
             "softmax axis",
