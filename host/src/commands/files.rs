@@ -118,9 +118,9 @@ fn named(cell: &str) -> bool {
 /// How a row's shape holds an image: channels, height, width, and whether channels come first.
 fn layout(port: &Port) -> anyhow::Result<([usize; 3], bool)> {
     Ok(match *port.row() {
-        [c @ (1 | 3 | 4), h, w] => ([c, h, w], true),
-        [h, w, c @ (1 | 3 | 4)] => ([c, h, w], false),
-        [h, w] => ([1, h, w], true),
+        [c @ (3 | 4), h, w] => ([c, h, w], true),
+        [h, w, c @ (3 | 4)] => ([c, h, w], false),
+        [1, h, w] | [h, w, 1] | [h, w] => ([1, h, w], true),
         ref other => bail!(
             "an image does not fit: the model takes rows of shape {other:?}, which are no image of \
              1, 3 or 4 channels"
