@@ -541,7 +541,8 @@ typedef struct minionn_info {
      */
     bool argmax;
     /**
-     * Real value of one step of the input.
+     * Real value of one step of the input; 0 if its parts have steps of their own:
+     * minionn_plan_input_step().
      */
     float input_scale;
     /**
@@ -843,6 +844,19 @@ minionn_status minionn_options_set_link(struct minionn_options *options, int32_t
  * \retval MINIONN_ERROR_PLAN damaged, or of another version.
  */
 minionn_status minionn_plan_info(const uint8_t *plan, size_t plan_len, struct minionn_info *info);
+
+/**
+ * How the input at place `i` becomes an integer: `rint((x - offset) / step)`, within input_min and
+ * input_max. minionn_client_predict() and its kin do that.
+ *
+ * \retval MINIONN_ERROR_PLAN damaged, or of another version.
+ * \retval MINIONN_ERROR_LENGTH the input has no place `i`.
+ */
+minionn_status minionn_plan_input_step(const uint8_t *plan,
+                                       size_t plan_len,
+                                       size_t i,
+                                       float *step,
+                                       float *offset);
 
 /**
  * What predictions with these options cost.

@@ -28,7 +28,8 @@ pub struct minionn_info {
     pub operations: u32,
     /// Whether the client learns the index of the largest output only.
     pub argmax: bool,
-    /// Real value of one step of the input.
+    /// Real value of one step of the input; 0 if its parts have steps of their own:
+    /// minionn_plan_input_step().
     pub input_scale: f32,
     /// Smallest quantised input.
     pub input_min: i32,
@@ -108,7 +109,7 @@ fn info(plan: &Plan<'_>) -> minionn_info {
         answer_length: if plan.is_argmax() { 0 } else { header.output_len },
         operations: plan.ops().count() as u32,
         argmax: plan.is_argmax(),
-        input_scale: header.input.scale,
+        input_scale: if plan.features().is_empty() { header.input.scale } else { 0.0 },
         input_min: header.input.min,
         input_max: header.input.max,
         output_scale: header.output_scale,
@@ -130,6 +131,30 @@ pub unsafe extern "C" fn minionn_plan_info(
         // SAFETY: the caller's promise to this function.
         let (plan, out) = unsafe { (parse(plan, plan_len)?, Out::new(info)?) };
         out.set(self::info(&plan));
+        Ok(())
+    })
+}
+
+/// How the input at place `i` becomes an integer: `rint((x - offset) / step)`, within input_min and
+/// input_max. minionn_client_predict() and its kin do that.
+///
+/// \retval MINIONN_ERROR_PLAN damaged, or of another version.
+/// \retval MINIONN_ERROR_LENGTH the input has no place `i`.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn minionn_plan_input_step(
+    plan: *const u8,
+    plan_len: usize,
+    i: usize,
+    step: *mut f32,
+    offset: *mut f32,
+) -> minionn_status {
+    guard(|| {
+        // SAFETY: the caller's promise to this function.
+        let (plan, step, offset) =
+            unsafe { (parse(plan, plan_len)?, Out::new(step)?, Out::new(offset)?) };
+        let (a, b) = plan.input_step(i).ok_or(Status::MINIONN_ERROR_LENGTH)?;
+        step.set(a);
+        offset.set(b);
         Ok(())
     })
 }

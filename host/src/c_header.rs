@@ -105,10 +105,33 @@ impl Name {
         self.define(out, "OUTPUT_LENGTH", header.output_len)?;
         self.define(out, "ANSWER_LENGTH", if argmax { 0 } else { header.output_len })?;
         self.define(out, "ARGMAX", u8::from(argmax))?;
-        self.define(out, "INPUT_SCALE", float(header.input.scale))?;
+        if plan.features().is_empty() {
+            self.define(out, "INPUT_SCALE", float(header.input.scale))?;
+        } else {
+            self.steps(out, plan)?;
+        }
         self.define(out, "INPUT_MIN", format_args!("({})", header.input.min))?;
         self.define(out, "INPUT_MAX", header.input.max)?;
         self.define(out, "OUTPUT_SCALE", float(header.output_scale))
+    }
+
+    /// Steps and offsets of the input, where its parts have their own.
+    fn steps(&self, out: &mut String, plan: &Plan<'_>) -> core::fmt::Result {
+        let parts = plan.features().len();
+        let each = plan.header().input_len as usize / parts.max(1);
+        self.define(out, "INPUT_PARTS", parts)?;
+        writeln!(
+            out,
+            "/* Step and offset of each of {}_INPUT_PARTS equal parts of the input: x becomes \
+             rint((x - offset) / step). */",
+            self.upper
+        )?;
+        writeln!(out, "static const float {}_input_steps[{parts}][2] = {{", self.lower)?;
+        for (step, offset) in (0..parts).filter_map(|part| plan.input_step(part * each)) {
+            writeln!(out, "    {{{}, {}}},", float(step), float(offset))?;
+        }
+        out.push_str("};\n");
+        Ok(())
     }
 
     fn define_bytes(
@@ -247,8 +270,13 @@ pub fn samples(path: &Path, plan: &Plan<'_>, answers: &[Answer]) -> anyhow::Resu
     name.define(&mut out, "COUNT", count)?;
     name.define(&mut out, "LENGTH", columns)?;
     name.define(&mut out, "ANSWER_LENGTH", answer)?;
-    name.define(&mut out, "SCALE", float(plan.header().input.scale))?;
-    writeln!(out, "\n/* Quantised; times {}_SCALE in real units. */", name.upper)?;
+    if plan.features().is_empty() {
+        name.define(&mut out, "SCALE", float(plan.header().input.scale))?;
+        writeln!(out, "\n/* Quantised; times {}_SCALE in real units. */", name.upper)?;
+    } else {
+        name.steps(&mut out, plan)?;
+        writeln!(out, "\n/* Quantised; times the step, plus the offset, in real units. */")?;
+    }
     writeln!(out, "static const {integer} {lower}_input[{count}][{columns}] = {{")?;
     for Answer { input, .. } in answers {
         out.push_str("    {\n");

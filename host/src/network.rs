@@ -139,21 +139,39 @@ impl Linear {
         let [kh, kw] = layer.kernel.map(|n| n as usize);
         let (inputs, outputs) =
             ((layer.input[0] / layer.groups) as usize, (layer.outputs / layer.groups) as usize);
-        let mut all = Vec::with_capacity(self.outputs());
-        for (output, (row, bias)) in self.rows().enumerate() {
-            let first = output / outputs * inputs;
-            for place in (0..ho * wo).map(|i| [i / wo, i % wo]) {
-                let taps = (0..inputs)
-                    .flat_map(|c| (0..kh * kw).map(move |i| (first + c, [i / kw, i % kw])));
-                let terms = taps.zip(row).filter_map(|((c, at), &w)| {
-                    Some(f64::from(w) * x.get(layer.tap(c, place, at)?)?)
-                });
-                all.push(bias + terms.sum::<f64>());
+        let (places, fan_in) = (ho * wo, self.fan_in());
+        let mut all = vec![0.0; self.outputs()];
+        // Some places at a time: what they read lies row by row, as the weights do, and each row of
+        // weights is used for all of them.
+        let mut patches = vec![0.0; PLACES * fan_in];
+        for group in 0..layer.groups as usize {
+            for start in (0..places).step_by(PLACES) {
+                let now = PLACES.min(places - start);
+                for (i, patch) in patches.chunks_exact_mut(fan_in.max(1)).take(now).enumerate() {
+                    let place = [(start + i) / wo, (start + i) % wo];
+                    let taps = (0..inputs).flat_map(|c| {
+                        (0..kh * kw).map(move |i| (group * inputs + c, [i / kw, i % kw]))
+                    });
+                    for (value, (c, at)) in patch.iter_mut().zip(taps) {
+                        // Outside of the image there are zeros.
+                        *value = layer.tap(c, place, at).and_then(|i| x.get(i)).map_or(0.0, |&x| x);
+                    }
+                }
+                let first = group * outputs;
+                for (output, (row, bias)) in self.rows().enumerate().skip(first).take(outputs) {
+                    let made = all.iter_mut().skip(output * places + start).take(now);
+                    for (made, patch) in made.zip(patches.chunks_exact(fan_in.max(1))) {
+                        *made = bias + dot(row, patch);
+                    }
+                }
             }
         }
         all
     }
 }
+
+/// Places of a convolution that are computed together.
+const PLACES: usize = 16;
 
 /// Height and width of what a layer with possible shapes makes.
 pub(crate) fn size(layer: &Convolution) -> [usize; 2] {

@@ -193,6 +193,7 @@ impl Tried {
         let (plan, plan_len) = (PLAN.as_ptr(), PLAN.len());
         let good = options(1, 4096);
         let bad = minionn_options { stock: 0, ..good };
+        let mut steps = [0.0_f32; 2];
         let (good, bad) = (&raw const good, &raw const bad);
         // SAFETY: addresses of fields.
         let (opts, info, cost, greeting, bytes) = unsafe {
@@ -212,6 +213,14 @@ impl Tried {
 
         each_pointer!(tried, minionn_plan_info(plan, plan_len, info));
         fails!(tried, MINIONN_ERROR_PLAN, minionn_plan_info(plan, plan_len - 1, info));
+        let (step, offset) = (&raw mut steps[0], &raw mut steps[1]);
+        each_pointer!(tried, minionn_plan_input_step(plan, plan_len, 0, step, offset));
+        fails!(tried, MINIONN_ERROR_PLAN, minionn_plan_input_step(plan, 8, 0, step, offset));
+        fails!(
+            tried,
+            MINIONN_ERROR_LENGTH,
+            minionn_plan_input_step(plan, plan_len, 1 << 20, step, offset)
+        );
         each_pointer!(tried, minionn_plan_cost(plan, plan_len, good, cost));
         fails!(tried, MINIONN_ERROR_OPTION, minionn_plan_cost(plan, plan_len, bad, cost));
         fails!(tried, MINIONN_ERROR_PLAN, minionn_plan_cost(plan, 8, good, cost));

@@ -261,6 +261,12 @@ struct Floats {
 impl Floats {
     #[cfg(feature = "check")]
     fn new(onnx: &[u8], compiled: &Compiled) -> Self {
+        let signature = compiled.float.signature();
+        if signature.inputs.len() > 1 || signature.batch.is_some() {
+            let note = "several inputs, or a fixed batch of which one row is left, are not run in \
+                        tract: float values are of the compiler's own float network";
+            return Self { engine: None, notes: vec![note.into()] };
+        }
         let wanted =
             compiled.layers.iter().filter(|map| !map.inside).filter_map(|map| map.onnx.as_deref());
         let mut names: Vec<&str> = Vec::new();

@@ -49,7 +49,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let onnx = read(&args.onnx, onnx::MAX_FILE).with_context(name)?;
     let network = args.compile.network(&args.onnx, &onnx, &args.input)?;
     let ports = network.signature.inputs.clone();
-    let inputs = input::read(&args.input, &ports)?;
+    let inputs = input::read(&args.input, &ports, None)?;
     let (options, calibrate) = args.compile.read(&args.onnx, &ports)?;
     let options = CompileOptions { progress: !args.json, ..options };
     let own = calibrate.is_none() && options.input_range.is_none();

@@ -1,6 +1,7 @@
 //! `minionn compile`.
 
 use super::input;
+use crate::compile::report::CompileReport;
 use crate::compile::{self, CompileOptions, InputSteps, Output};
 use crate::network::{Labels, Network, Port};
 use crate::npy;
@@ -12,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 /// Arguments; what the command does stands at [`super::Command`], where clap looks for it.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "`minionn operators` lists the operators that can be read.")]
+#[command(after_help = "`minionn operators` lists the operators that can be read.\n\n\
+    Status: 0; 1 for an error; 3 if the files are written, but the integer model is far from the \
+    float network on the calibration rows: a warning says which layer is to blame and what helps.")]
 pub struct Args {
     /// The network: an ONNX file, with its weights inside or in files beside it.
     #[arg(value_name = "M.onnx")]
@@ -32,6 +35,14 @@ pub struct Args {
     #[arg(long)]
     json: bool,
 }
+
+/// The files are written, but the model is not to be used as it is: a status of its own.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Poor(String);
+
+/// The status of a command that ends so, as `compile --help` has it.
+pub const POOR: u8 = 3;
 
 /// How to compile.
 #[derive(Clone, Debug, clap::Args)]
@@ -152,7 +163,7 @@ impl CompileArgs {
         let whole = |network: &Network, batch: usize| {
             let [file] = files else { return false };
             let inputs = &network.signature.inputs;
-            input::read(core::slice::from_ref(file), &[]).is_ok_and(|array| {
+            input::read(core::slice::from_ref(file), &[], None).is_ok_and(|array| {
                 array.columns() == batch.saturating_mul(network.input_len)
                     && array.rows_for(inputs, network.input_len).is_err()
             })
@@ -171,7 +182,7 @@ impl CompileArgs {
         ports: &[Port],
     ) -> anyhow::Result<(CompileOptions, Option<npy::Array>)> {
         let calibrate = (!self.calibrate.is_empty())
-            .then(|| input::read(&self.calibrate, ports))
+            .then(|| input::read(&self.calibrate, ports, None))
             .transpose()?;
         let options = CompileOptions {
             input_range: self.input_range,
@@ -194,7 +205,7 @@ impl CompileArgs {
 }
 
 /// Reads `LO,HI`.
-fn range(text: &str) -> Result<(f32, f32), String> {
+pub(super) fn range(text: &str) -> Result<(f32, f32), String> {
     let (lo, hi) =
         text.split_once(',').ok_or("two numbers with a comma between are needed, such as 0,1")?;
     let number = |s: &str| s.trim().parse::<f32>().map_err(|e| format!("'{s}': {e}"));
@@ -249,8 +260,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     if args.json {
         say!("{}", serde_json::to_string_pretty(&compiled.report)?);
     } else {
-        write(format_args!("{}", compiled.report));
+        let report = CompileReport { warning: None, ..compiled.report.clone() };
+        write(format_args!("{report}"));
         say!("written: {}", model.display());
     }
-    Ok(())
+    match compiled.report.warning {
+        Some(warning) => Err(Poor(warning).into()),
+        None => Ok(()),
+    }
 }

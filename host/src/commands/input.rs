@@ -1,7 +1,8 @@
 //! Inputs of predictions: arrays in files, one for each input of the network.
 
+use super::files::{self, Pixels};
 use crate::network::{Labels, Port};
-use crate::npy::{self, Array};
+use crate::npy::Array;
 use anyhow::{Context as _, bail, ensure};
 use std::path::Path;
 
@@ -13,7 +14,7 @@ struct Source<'s> {
 
 /// Whether all these files are there: told before a server is asked for what they are to hold.
 pub(super) fn there(texts: &[String]) -> anyhow::Result<()> {
-    for text in texts {
+    for text in texts.iter().filter(|text| !(*text == "-" || text.ends_with("=-"))) {
         let path = match text.split_once('=') {
             Some((_, file)) if !Path::new(text).exists() => file,
             _ => text,
@@ -42,21 +43,17 @@ fn source<'s>(text: &'s str, ports: &[Port]) -> anyhow::Result<Source<'s>> {
     }
 }
 
-/// The rows of all these files: one array of whole rows, or one for each input, whose rows are
-/// joined in the inputs' order.
-pub(super) fn read(texts: &[String], ports: &[Port]) -> anyhow::Result<Array> {
+/// The rows of all these files: arrays of whole rows one after the other, or one for each input,
+/// whose rows are joined in the inputs' order. Images only if `pixels` says what becomes of them.
+pub(super) fn read(
+    texts: &[String],
+    ports: &[Port],
+    pixels: Option<Pixels>,
+) -> anyhow::Result<Array> {
     let sources = texts.iter().map(|t| source(t, ports)).collect::<anyhow::Result<Vec<_>>>()?;
-    let of = |file: &Path| npy::read(file).with_context(|| file.display().to_string());
-    if let [Source { name, file }] = sources[..]
-        && (name.is_none() || ports.len() < 2)
-    {
-        let array = of(file)?;
-        if !ports.is_empty() {
-            let len = ports.iter().map(Port::len).sum();
-            let fits = array.rows_for(ports, len).map(|_| ());
-            fits.with_context(|| file.display().to_string())?;
-        }
-        return Ok(array);
+    let of = |file: &Path, port: Option<&Port>| files::array(file, port.zip(pixels));
+    if ports.len() < 2 || sources.iter().all(|source| source.name.is_none()) {
+        return whole(&sources, ports, of);
     }
     let mut columns: Vec<(Array, &Port)> = Vec::new();
     for port in ports {
@@ -64,13 +61,40 @@ pub(super) fn read(texts: &[String], ports: &[Port]) -> anyhow::Result<Array> {
         let (Some(source), None) = (own.next(), own.next()) else {
             bail!("one file is needed for the input `{0}`: --input {0}=X.npy", port.name);
         };
-        columns.push((of(source.file)?, port));
+        columns.push((of(source.file, Some(port))?, port));
     }
     ensure!(
         columns.len() == sources.len() && !columns.is_empty(),
         "of several files each must say for which input it is: NAME=X.npy"
     );
     joined(&columns)
+}
+
+/// Whole rows of several files, one after the other.
+fn whole(
+    sources: &[Source<'_>],
+    ports: &[Port],
+    of: impl Fn(&Path, Option<&Port>) -> anyhow::Result<Array>,
+) -> anyhow::Result<Array> {
+    let port = if let [port] = ports { Some(port) } else { None };
+    if let [source] = sources
+        && ports.is_empty()
+    {
+        return of(source.file, port);
+    }
+    let len: usize = ports.iter().map(Port::len).sum();
+    let mut arrays = Vec::new();
+    for source in sources {
+        let array = of(source.file, port)?;
+        let fits = array.rows_for(ports, len).map(|_| ());
+        fits.with_context(|| source.file.display().to_string())?;
+        arrays.push(array);
+    }
+    if arrays.len() == 1 {
+        return arrays.pop().context("no inputs");
+    }
+    let data: Vec<f32> = arrays.iter().flat_map(|array| array.data()).copied().collect();
+    Array::new(&[data.len() / len.max(1), len], data).context("the inputs are too large")
 }
 
 /// Most bytes of a file of labels.

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod check;
 pub mod compile;
 pub mod demo;
+mod files;
 mod input;
 pub mod operators;
 pub mod plain;

@@ -15,9 +15,10 @@ pub struct Args {
     /// A model written by `minionn compile`.
     #[arg(value_name = "M.minionn")]
     model: PathBuf,
-    /// Inputs, one per row; for a model of several inputs NAME=X.npy, once for each. Values outside
-    /// the model's input range are clamped.
-    #[arg(long, value_name = "[NAME=]X.npy", required = true)]
+    /// Inputs, one per row: a NumPy array, a table of numbers as text (CSV), a PNG or JPEG image,
+    /// or `-` for standard input; for a model of several inputs NAME=FILE, once for each. Values
+    /// outside the model's input range are clamped.
+    #[arg(long, value_name = "[NAME=]FILE", required = true)]
     input: Vec<String>,
     #[command(flatten)]
     show: ShowArgs,
@@ -49,7 +50,7 @@ struct Predictions {
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let model = Model::open(&args.model)?;
     let ports = &model.plan().described().signature.inputs;
-    let inputs = input::read(&args.input, ports)?;
+    let inputs = input::read(&args.input, ports, Some(args.show.pixels(model.plan())))?;
     let name = || args.input.join(" ");
     let rows = inputs.rows_for(ports, model.plan().input_len()).with_context(name)?;
     let clamped = shown::clamped(&args.show, model.plan(), &inputs)?;

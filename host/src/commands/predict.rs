@@ -20,9 +20,10 @@ pub struct Args {
     /// The server, HOST:PORT.
     #[arg(value_name = "ADDR")]
     address: String,
-    /// Inputs, one per row; for a model of several inputs NAME=X.npy, once for each. Values outside
-    /// the model's input range are clamped.
-    #[arg(long, value_name = "[NAME=]X.npy", required = true)]
+    /// Inputs, one per row: a NumPy array, a table of numbers as text (CSV), a PNG or JPEG image,
+    /// or `-` for standard input; for a model of several inputs NAME=FILE, once for each. Values
+    /// outside the model's input range are clamped.
+    #[arg(long, value_name = "[NAME=]FILE", required = true)]
     input: Vec<String>,
     #[command(flatten)]
     show: ShowArgs,
@@ -110,7 +111,7 @@ fn options(args: &Args, held: &Held) -> anyhow::Result<ClientOptions> {
     // An error's own text is the cause: what wraps it says that the plan does not fit.
     let admit = move |plan: &Plan| -> anyhow::Result<()> {
         let ports = &plan.described().signature.inputs;
-        let inputs = input::read(&files, ports)?;
+        let inputs = input::read(&files, ports, Some(show.pixels(plan)))?;
         for (i, row) in inputs.rows_for(ports, plan.input_len())?.enumerate() {
             plan.check_input(i, row)?;
         }

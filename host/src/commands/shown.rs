@@ -1,5 +1,7 @@
 //! Predictions and what is to be said about their inputs, for people and as JSON.
 
+use super::compile::range;
+use super::files::Pixels;
 use crate::clamp::{self, Clamped};
 use crate::network::{Head, Labels};
 use crate::npy::Array;
@@ -21,6 +23,17 @@ pub struct ShowArgs {
     /// Refuse inputs with values outside of the model's range, instead of moving these to its ends.
     #[arg(long)]
     strict: bool,
+    /// What black and white of an image become, such as 0,1 or -1,1 [default: the model's input
+    /// range, if it is 0,255 or one of these].
+    #[arg(long, value_name = "LO,HI", value_parser = range, allow_hyphen_values = true)]
+    pixels: Option<(f32, f32)>,
+}
+
+impl ShowArgs {
+    /// What images become for this model.
+    pub(super) fn pixels(&self, plan: &Plan) -> Pixels {
+        Pixels { range: self.pixels, model: plan.input_range() }
+    }
 }
 
 /// A prediction with what is made of it here.

@@ -9,6 +9,7 @@ use crate::progress::Bar;
 use crate::text;
 use minionn_core::model::Model;
 use minionn_core::plan::{self, Function, Header, Node, Op, Plan};
+use rayon::prelude::*;
 
 /// Writes plan and model, and measures them.
 pub(super) fn emit(
@@ -34,7 +35,7 @@ pub(super) fn emit(
     let calibration = reference
         .map(|r| measure(&model, &graph, rows, r, (&map, &mut layers), options))
         .transpose()?;
-    let report = CompileReport {
+    let mut report = CompileReport {
         name,
         input: InputReport {
             len: graph.input_len,
@@ -50,10 +51,12 @@ pub(super) fn emit(
             scale,
         },
         calibration,
+        warning: None,
         notes,
         model_bytes: model.len(),
         plan_bytes: plan.len(),
     };
+    report.judge();
     Ok(Compiled {
         model,
         plan,
@@ -321,42 +324,82 @@ fn measure(
     let model = Model::parse(model)?;
     let header = model.plan().header();
     let scale = f64::from(header.output_scale);
-    let mut scratch = vec![0; Model::scratch_len(model.plan())];
-    let mut out = vec![0; header.output_len as usize];
-    let mut report = CalibrationReport {
-        rows: rows.len(),
-        max_abs_error: 0.0,
-        max_abs_logit: 0.0,
-        same_argmax: 0,
-    };
     let bar = Bar::new(options.progress, rows.len(), "integer model");
-    for (index, (row, logits)) in rows.iter().zip(&reference.logits).enumerate() {
-        let x: Vec<i64> =
-            row.iter().map(|&x| header.input.quantise(x)).collect::<Result<_, _>>()?;
-        let best = model.evaluate(&x, &mut scratch, &mut out)?;
+    let each = rows.len().div_ceil(rayon::current_num_threads().max(1)).max(1);
+    let parts = rows.par_chunks(each).zip(reference.logits.par_chunks(each)).enumerate();
+    let parts: Result<Vec<Measured>, Error> = parts
+        .map(|(part, (rows, logits))| {
+            let mut measured = Measured::new(map.len());
+            let mut scratch = vec![0; Model::scratch_len(model.plan())];
+            let mut out = vec![0; header.output_len as usize];
+            for (index, (row, logits)) in rows.iter().zip(logits).enumerate() {
+                let x: Vec<i64> =
+                    row.iter().map(|&x| header.input.quantise(x)).collect::<Result<_, _>>()?;
+                let best = model.evaluate(&x, &mut scratch, &mut out)?;
+                measured.answer(&out, scale, logits, best);
+                // A few rows are enough to see where the error comes from.
+                if part * each + index < LAYER_ROWS {
+                    measured.layers(map, &scratch, &graph.evaluate(row));
+                }
+                bar.advance();
+            }
+            Ok(measured)
+        })
+        .collect();
+    bar.finish();
+    let mut all = Measured::new(map.len());
+    parts?.iter().for_each(|part| all.add(part));
+    for (layer, error) in layers.iter_mut().zip(all.errors) {
+        layer.max_error = error;
+    }
+    Ok(CalibrationReport { rows: rows.len(), ..all.report })
+}
+
+/// What some of the rows have shown.
+struct Measured {
+    report: CalibrationReport,
+    /// The largest error of each layer, if it was compared.
+    errors: Vec<Option<f64>>,
+}
+
+impl Measured {
+    fn new(layers: usize) -> Self {
+        let report =
+            CalibrationReport { rows: 0, max_abs_error: 0.0, max_abs_logit: 0.0, same_argmax: 0 };
+        Self { report, errors: vec![None; layers] }
+    }
+
+    /// The answer to one row.
+    fn answer(&mut self, out: &[i64], scale: f64, logits: &[f64], best: usize) {
+        let report = &mut self.report;
         for (&integer, &float) in out.iter().zip(logits) {
             report.max_abs_error = report.max_abs_error.max((integer as f64 * scale - float).abs());
             report.max_abs_logit = report.max_abs_logit.max(float.abs());
         }
-        // A few rows are enough to see where the error comes from.
-        if index < LAYER_ROWS {
-            let tensors = graph.evaluate(row);
-            for (layer, own) in map.iter().zip(layers.iter_mut()).filter(|(layer, _)| !layer.inside)
-            {
-                let float = tensors.get(layer.tensor).map_or(&[][..], |t| t);
-                let worst = layer
-                    .reals(&scratch)
-                    .zip(float)
-                    .map(|(x, y)| (x - y).abs())
-                    .fold(0.0, f64::max);
-                own.max_error = Some(own.max_error.unwrap_or(0.0).max(worst));
+        report.same_argmax += usize::from(best == first_largest(logits));
+    }
+
+    /// All layers of one row.
+    fn layers(&mut self, map: &[LayerMap], scratch: &[u64], tensors: &[Vec<f64>]) {
+        for (layer, own) in map.iter().zip(&mut self.errors).filter(|(layer, _)| !layer.inside) {
+            let float = tensors.get(layer.tensor).map_or(&[][..], |t| t);
+            let differences = layer.reals(scratch).zip(float).map(|(x, y)| (x - y).abs());
+            let worst = differences.fold(0.0, f64::max);
+            *own = Some(own.map_or(worst, |own| own.max(worst)));
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        let (own, more) = (&mut self.report, &other.report);
+        own.max_abs_error = own.max_abs_error.max(more.max_abs_error);
+        own.max_abs_logit = own.max_abs_logit.max(more.max_abs_logit);
+        own.same_argmax += more.same_argmax;
+        for (own, more) in self.errors.iter_mut().zip(&other.errors) {
+            if let Some(more) = more {
+                *own = Some(own.map_or(*more, |own| own.max(*more)));
             }
         }
-        report.same_argmax += usize::from(best == first_largest(logits));
-        bar.advance();
     }
-    bar.finish();
-    Ok(report)
 }
 
 /// Rows on which every layer is compared.

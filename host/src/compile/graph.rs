@@ -8,6 +8,7 @@ use crate::network::{
 };
 use crate::progress::Bar;
 use minionn_core::plan::{Convolution, View};
+use rayon::prelude::*;
 
 /// What an item does.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +62,39 @@ pub(super) struct Reference {
     pub(super) ranges: Vec<(f64, f64)>,
     /// The output for each row.
     pub(super) logits: Vec<Vec<f64>>,
+}
+
+impl Reference {
+    fn new(lengths: &[usize]) -> Self {
+        Self {
+            peaks: lengths.iter().map(|&n| vec![0.0; n]).collect(),
+            ranges: vec![(f64::INFINITY, f64::NEG_INFINITY); lengths.len()],
+            logits: Vec::new(),
+        }
+    }
+
+    /// The tensors of one more row.
+    fn add(&mut self, mut tensors: Vec<Vec<f64>>, output: TensorId) {
+        for (peaks, tensor) in self.peaks.iter_mut().zip(&tensors) {
+            peaks.iter_mut().zip(tensor).for_each(|(peak, x)| *peak = peak.max(x.abs()));
+        }
+        for ((lo, hi), tensor) in self.ranges.iter_mut().zip(&tensors) {
+            tensor.iter().for_each(|&x| (*lo, *hi) = (lo.min(x), hi.max(x)));
+        }
+        self.logits.push(tensors.swap_remove(output));
+    }
+
+    /// With the rows of another one behind these.
+    fn joined(mut self, other: Self) -> Self {
+        for (peaks, more) in self.peaks.iter_mut().zip(&other.peaks) {
+            peaks.iter_mut().zip(more).for_each(|(peak, x)| *peak = peak.max(*x));
+        }
+        for ((lo, hi), (l, h)) in self.ranges.iter_mut().zip(&other.ranges) {
+            (*lo, *hi) = (lo.min(*l), hi.max(*h));
+        }
+        self.logits.extend(other.logits);
+        self
+    }
 }
 
 impl Graph {
@@ -162,23 +196,21 @@ impl Graph {
         if rows.is_empty() {
             return None;
         }
-        let peaks = self.lengths.iter().map(|&n| vec![0.0; n]).collect();
-        let ranges = vec![(f64::INFINITY, f64::NEG_INFINITY); self.lengths.len()];
-        let mut reference = Reference { peaks, ranges, logits: Vec::with_capacity(rows.len()) };
         let bar = Bar::new(show, rows.len(), "float network");
-        for row in rows {
-            let mut tensors = self.evaluate(row);
-            for (peaks, tensor) in reference.peaks.iter_mut().zip(&tensors) {
-                peaks.iter_mut().zip(tensor).for_each(|(peak, x)| *peak = peak.max(x.abs()));
-            }
-            for ((lo, hi), tensor) in reference.ranges.iter_mut().zip(&tensors) {
-                tensor.iter().for_each(|&x| (*lo, *hi) = (lo.min(x), hi.max(x)));
-            }
-            reference.logits.push(tensors.swap_remove(self.output));
-            bar.advance();
-        }
+        let each = rows.len().div_ceil(rayon::current_num_threads().max(1)).max(1);
+        let parts: Vec<Reference> = rows
+            .par_chunks(each)
+            .map(|rows| {
+                let mut part = Reference::new(&self.lengths);
+                for row in rows {
+                    part.add(self.evaluate(row), self.output);
+                    bar.advance();
+                }
+                part
+            })
+            .collect();
         bar.finish();
-        Some(reference)
+        parts.into_iter().reduce(Reference::joined)
     }
 
     /// Every tensor for one row.

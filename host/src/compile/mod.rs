@@ -26,7 +26,7 @@ pub mod report;
 #[cfg(feature = "command")]
 pub(crate) use emit::first_largest;
 
-use crate::network::{Labels, Network};
+use crate::network::{Labels, Network, Signature};
 use crate::npy::{self, Array};
 use crate::onnx;
 use minionn_core::params::MAX_WEIGHT_BITS;
@@ -147,6 +147,11 @@ impl Float {
             Some(features) => self.graph.evaluate(&features.scaled(row)),
             None => self.graph.evaluate(row),
         }
+    }
+
+    /// What its file says of inputs and outputs.
+    pub(crate) const fn signature(&self) -> &Signature {
+        &self.graph.signature
     }
 
     /// The tensor of the logits.
@@ -323,6 +328,13 @@ fn with_rows(
 ) -> Result<Compiled, Error> {
     check(options)?;
     check_rows(rows)?;
+    let outputs = network.output_len;
+    if let Some(labels) = &options.labels
+        && labels.len() != outputs
+        && (labels.len(), outputs) != (2, 1)
+    {
+        return option(format!("{} labels are given for {outputs} outputs", labels.len()));
+    }
     let features = features(&network, options, rows)?;
     let scaled: Vec<Vec<f32>> =
         features.iter().flat_map(|f| rows.iter().map(|row| f.scaled(row))).collect();
@@ -332,10 +344,28 @@ fn with_rows(
         Some(features) => (features::network(network, features), &scaled[..]),
         None => (network, rows),
     };
-    let graph = graph::Graph::new(network)?;
+    let mut graph = graph::Graph::new(network)?;
+    let sampled = sampled(rows);
+    if sampled.len() < rows.len() {
+        graph.notes.push(format!(
+            "calibrated on {} of the {} rows, evenly spaced; the input range is that of all",
+            sampled.len(),
+            rows.len()
+        ));
+    }
+    let rows = &sampled[..];
     let reference = graph.reference(rows, options.progress);
     let integers = quantise::quantise(&graph, &input, options, reference.as_ref())?;
     emit::emit(graph, &input, integers, options, rows, reference.as_ref())
+}
+
+/// Most rows that the network is run on: more of them hardly change what it reaches.
+const MAX_ROWS: usize = 1024;
+
+/// Rows to calibrate on: all, or as many as help, evenly spaced.
+fn sampled<'r>(rows: &[&'r [f32]]) -> Vec<&'r [f32]> {
+    let take = rows.len().min(MAX_ROWS);
+    (0..take).filter_map(|i| rows.get(i * rows.len() / take).copied()).collect()
 }
 
 /// Steps of their own for the features, if they are to have them.

@@ -17,6 +17,8 @@ pub struct CompileReport {
     pub output: OutputReport,
     /// How the integer model does on the calibration rows.
     pub calibration: Option<CalibrationReport>,
+    /// Why the integer model is not to be used as it is, with the layer to blame and what helps.
+    pub warning: Option<String>,
     /// What was dropped, folded or made coarser.
     pub notes: Vec<String>,
     /// Bytes of the model.
@@ -168,7 +170,80 @@ impl fmt::Display for CompileReport {
                 c.same_argmax, c.rows
             )?;
         }
+        if let Some(warning) = &self.warning {
+            writeln!(f, "warning: {warning}")?;
+        }
         self.notes.iter().try_for_each(|note| writeln!(f, "note: {note}"))
+    }
+}
+
+/// Fewest rows that say something about agreement.
+const FEW_ROWS: usize = 8;
+/// Least part of the rows with the same answer.
+const LEAST_AGREEMENT: f64 = 0.9;
+/// Errors of logits, as a part of the largest: with fewer same answers than that, and in any case.
+const NOTICED: f64 = 0.05;
+const LARGE: f64 = 0.25;
+
+impl CompileReport {
+    /// Looks at the calibration rows: whether answers are the same, and if not, which layer is to
+    /// blame.
+    pub(super) fn judge(&mut self) {
+        let Some(c) = self.calibration.as_ref().filter(|c| c.rows >= FEW_ROWS) else { return };
+        let agreement = c.same_argmax as f64 / c.rows as f64;
+        let error = if c.max_abs_logit > 0.0 { c.max_abs_error / c.max_abs_logit } else { 0.0 };
+        let poor = agreement < LEAST_AGREEMENT && error > NOTICED || error > LARGE;
+        if !poor {
+            return;
+        }
+        let blame = self.blamed().map_or_else(String::new, |(layer, part)| {
+            format!(
+                " The layer to blame is {} ({}), off by {:.0} % of its values: {}",
+                layer.name,
+                layer.operation(),
+                100.0 * part,
+                layer.remedy()
+            )
+        });
+        self.warning = Some(format!(
+            "the integer model is far from the float network: the same answer in {} of {} \
+             calibration rows, logits off by up to {:.0} % of the largest.{blame}",
+            c.same_argmax,
+            c.rows,
+            100.0 * error
+        ));
+    }
+
+    /// The layer that adds most to the error, as a part of its largest value.
+    fn blamed(&self) -> Option<(&LayerReport, f64)> {
+        let part = |layer: &LayerReport| {
+            let (error, most) = (layer.max_error?, layer.calibrated_max?);
+            (most > 0.0).then_some(error / most)
+        };
+        let mut before = 0.0;
+        let mut worst: Option<(&LayerReport, f64, f64)> = None;
+        for layer in &self.layers {
+            let Some(part) = part(layer) else { continue };
+            let added = part - before;
+            if worst.is_none_or(|(_, _, most)| added > most) {
+                worst = Some((layer, part, added));
+            }
+            before = part;
+        }
+        worst.map(|(layer, part, _)| (layer, part))
+    }
+}
+
+impl LayerReport {
+    /// What makes this layer more exact.
+    const fn remedy(&self) -> &'static str {
+        match self.op.as_bytes() {
+            b"spline" => "more pieces or bits help (--segments 32, --activation-bits 10)",
+            b"fully_connected" | b"convolution" => {
+                "scales for each channel or more bits help (--per-channel, --weight-bits 12)"
+            }
+            _ => "more bits of activations help (--activation-bits 12)",
+        }
     }
 }
 
