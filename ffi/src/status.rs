@@ -167,7 +167,7 @@ fn describe(status: i32) -> &'static [u8] {
             }
         };
     }
-    texts!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 100 101 102 103 104 105 106 107 108 109 110 200)
+    texts!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 100 101 102 103 104 105 106 107 108 109 110 111 200)
 }
 
 #[expect(clippy::indexing_slicing, reason = "runs in the compiler only")]
