@@ -12,13 +12,13 @@ pub(crate) struct Client {
 }
 
 /// The window classifier, 384-32-7. The check of OTs takes it beyond 128 KiB of flash.
-const SENSOR: Client = Client { flash: 132 << 10, ram: 80 << 10, set_up: 45_000_000 };
+const SENSOR: Client = Client { flash: 132 << 10, ram: 80 << 10, set_up: 50_000_000 };
 /// The same by comparison, which is more code.
-const SENSOR_COMPARED: Client = Client { flash: 176 << 10, ram: 88 << 10, ..SENSOR };
+const SENSOR_COMPARED: Client = Client { flash: 180 << 10, ram: 90 << 10, ..SENSOR };
 /// The same in C over Ethernet: 13 kB more than Rust takes, as over a UART.
-const SENSOR_IN_C_ON_ETHERNET: Client = Client { flash: 146 << 10, ..SENSOR };
+const SENSOR_IN_C_ON_ETHERNET: Client = Client { flash: 148 << 10, ..SENSOR };
 /// The auto-encoder, 640-…-640.
-const ANOMALY: Client = Client { flash: 1 << 20, ram: 120 << 10, set_up: 45_000_000 };
+const ANOMALY: Client = Client { flash: 1 << 20, ram: 124 << 10, set_up: 50_000_000 };
 
 impl Client {
     /// By the network's name in `models/`, the firmware's language, the link, and whether
