@@ -56,8 +56,7 @@ pub fn model(data: &[u8]) {
     // The plan inside has its own digest.
     if let Some(head) = bytes.get(HEADER..HEADER + plan::HEADER) {
         let extra = |at: usize| usize::from(u16::from_le_bytes([head[at], head[at + 1]]));
-        let len =
-            plan::HEADER + extra(10) * plan::OP + extra(68) * 8 + extra(72) + plan::DIGEST;
+        let len = plan::HEADER + extra(10) * plan::OP + extra(68) * 8 + extra(72) + plan::DIGEST;
         if let Some(plan) = bytes.get_mut(HEADER..HEADER + len) {
             seal(plan);
         }
