@@ -84,6 +84,8 @@ fn without_time(report: &Value) -> Value {
         assert!(report[phase]["seconds"].as_f64().unwrap() >= 0.0);
         report[phase]["seconds"] = Value::Null;
     }
+    // The Rust command alone counts inputs beyond the network's range.
+    report.as_object_mut().unwrap().remove("clamped");
     report
 }
 
