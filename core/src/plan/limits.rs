@@ -6,8 +6,7 @@ pub const HEADER: usize = 80;
 pub const OP: usize = 16;
 /// Bytes of the digest at the end.
 pub const DIGEST: usize = 32;
-/// Most entries in one plan. Checks compare each operation with those before it: with this many, in
-/// about a second.
+/// Most entries in one plan.
 pub const MAX_OPS: usize = 16384;
 /// Bytes of a step and an offset of the input.
 pub(crate) const FEATURE: usize = 8;

@@ -150,12 +150,23 @@ pub struct Step {
 }
 
 /// How far the tensors reach.
+#[derive(Clone, Copy)]
 struct Place {
     number: usize,
     /// Offset of the last tensor, and behind it.
     last: usize,
     end: usize,
 }
+
+/// Where a search for a tensor may start: between two operations.
+#[derive(Clone, Copy)]
+struct Mark<'a> {
+    entries: &'a [[u8; OP]],
+    place: Place,
+}
+
+/// Most marks of a plan: a search looks at this part of it.
+const MARKS: usize = if cfg!(target_pointer_width = "64") { 128 } else { 8 };
 
 impl Place {
     const fn after_input(input_len: u32) -> Self {
@@ -318,8 +329,9 @@ impl<'a> Plan<'a> {
         {
             return fault(PlanFault::Field);
         }
-        let mut entries = self.entries();
+        let mut entries = self.entries.iter();
         let mut place = Place::after_input(h.input_len);
+        let (mut marks, mut marked) = ([Mark { entries: self.entries, place }; MARKS], 1);
         let mut last: Option<Step> = None;
         let mut copies = 0_u64;
         while let Some(node) = Node::parse(&mut entries) {
@@ -328,18 +340,22 @@ impl<'a> Plan<'a> {
                 return fault(PlanFault::Shape);
             }
             let (ring, len) = step.op.input();
-            let reads =
-                |from| self.tensor(from, step.number).is_some_and(|(r, l)| l == len && r >= ring);
+            let reads = |from| -> Option<bool> {
+                let tensor = self.tensor(from, step.number, marks.get(..marked)?)?;
+                Some(tensor.1 == len && tensor.0 >= ring)
+            };
             let sound = match step.op {
                 // Only onto a tensor of the same kind, and never from itself.
                 Op::StridedAdd { onto: true, ring, len, .. } => {
                     let before = last.filter(|l| {
                         matches!(l.op, Op::StridedAdd { .. }) && l.op.output() == (ring, len)
                     });
-                    before.is_some() && step.from != step.to && reads(step.from)
+                    before.is_some() && step.from != step.to && reads(step.from) == Some(true)
                 }
-                Op::Product { .. } => reads(step.from) && reads(step.also),
-                _ => reads(step.from) && step.also == 0,
+                Op::Product { .. } => {
+                    [step.from, step.also].into_iter().all(|from| reads(from) == Some(true))
+                }
+                _ => reads(step.from) == Some(true) && step.also == 0,
             };
             if let Op::StridedAdd { view, .. } = step.op {
                 copies = copies.saturating_add(view.len());
@@ -351,6 +367,12 @@ impl<'a> Plan<'a> {
                 tile::Tile::choose(&step.op, 1)?;
             }
             last = Some(step);
+            let here = Mark { entries: entries.as_slice(), place };
+            if self.entries.len() - here.entries.len() >= marked * (MAX_OPS / MARKS)
+                && let Some(mark) = marks.get_mut(marked)
+            {
+                (*mark, marked) = (here, marked + 1);
+            }
         }
         match last {
             Some(step) if step.op.is_output() && step.op.input().1 == h.output_len => {}
@@ -364,15 +386,19 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    /// Ring and length of the tensor at `offset`, if one was finished before operation `number`.
-    fn tensor(&self, offset: usize, number: usize) -> Option<(u8, u32)> {
+    /// Ring and length of the tensor at `offset`, if one was finished before operation `number`;
+    /// `marks`: in order, all before that operation.
+    fn tensor(&self, offset: usize, number: usize, marks: &[Mark<'_>]) -> Option<(u8, u32)> {
         if offset == 0 {
             // Its ring is the widest that reads it.
             return Some((params::MAX_RING_BITS, self.header.input_len));
         }
-        let step =
-            self.steps().take(number).find(|step| step.op.makes_tensor() && step.to == offset)?;
-        Some(step.op.output())
+        let mark = marks.iter().rev().find(|mark| mark.place.end <= offset)?;
+        let (mut entries, mut place) = (mark.entries.iter(), mark.place);
+        core::iter::from_fn(|| place.step(Node::parse(&mut entries)?.ok()?))
+            .take_while(|step| step.number < number)
+            .find(|step| step.op.makes_tensor() && step.to == offset)
+            .map(|step| step.op.output())
     }
 
     fn entries(&self) -> impl Iterator<Item = &'a [u8; OP]> + use<'a> {

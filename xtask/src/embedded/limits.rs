@@ -12,9 +12,9 @@ pub(crate) struct Client {
 }
 
 /// The window classifier, 384-32-7. The check of OTs takes it beyond 128 KiB of flash.
-const SENSOR: Client = Client { flash: 132 << 10, ram: 80 << 10, set_up: 50_000_000 };
+const SENSOR: Client = Client { flash: 133 << 10, ram: 80 << 10, set_up: 50_000_000 };
 /// The same by comparison, which is more code.
-const SENSOR_COMPARED: Client = Client { flash: 180 << 10, ram: 90 << 10, ..SENSOR };
+const SENSOR_COMPARED: Client = Client { flash: 181 << 10, ram: 90 << 10, ..SENSOR };
 /// The same in C over Ethernet: 13 kB more than Rust takes, as over a UART.
 const SENSOR_IN_C_ON_ETHERNET: Client = Client { flash: 148 << 10, ..SENSOR };
 /// The auto-encoder, 640-…-640.
