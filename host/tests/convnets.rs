@@ -466,7 +466,7 @@ fn refusals_name_the_attribute() {
         ),
         (
             image().node("ConvTranspose", "x w", "y", &[]),
-            &["(ConvTranspose)", "not supported", "Conv (1-D and 2-D)"],
+            &["(ConvTranspose)", "do not fit 2 input channels"],
         ),
         (node("MaxPool", &[]), &["kernel_shape is missing"]),
         (node("MaxPool", &[kernel(&[7, 7])]), &["does not fit"]),

@@ -150,6 +150,7 @@ impl Float {
     }
 
     /// What its file says of inputs and outputs.
+    #[cfg(feature = "command")]
     pub(crate) const fn signature(&self) -> &Signature {
         &self.graph.signature
     }
