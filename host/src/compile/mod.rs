@@ -26,7 +26,7 @@ pub mod report;
 #[cfg(feature = "command")]
 pub(crate) use emit::first_largest;
 
-use crate::network::{Labels, Network, Signature};
+use crate::network::{Labels, Network};
 use crate::npy::{self, Array};
 use crate::onnx;
 use minionn_core::params::MAX_WEIGHT_BITS;
@@ -151,7 +151,7 @@ impl Float {
 
     /// What its file says of inputs and outputs.
     #[cfg(feature = "command")]
-    pub(crate) const fn signature(&self) -> &Signature {
+    pub(crate) const fn signature(&self) -> &crate::network::Signature {
         &self.graph.signature
     }
 
